@@ -1,0 +1,54 @@
+# `make help` lists the targets. `make demo` and `make test` work on a fresh clone: each makes the
+# virtual environment first if it is missing.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+EDITABLE := -e packages/common -e packages/probing -e packages/slimp
+INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
+
+# Nothing is fetched at run time unless asked for; threads of busy cores fight (specs/stack.md 0).
+export HF_HUB_OFFLINE ?= 1
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint type format check bench wheels clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make the virtual environment and install the three packages and the tools
+
+$(STAMP): $(INPUTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -qq -c constraints.txt $(EDITABLE) -r requirements-dev.txt
+	touch $@
+
+demo: $(STAMP) ## pre-train SLIMP on real lesions and judge it with EP, linear and k-NN (5 minutes)
+	OMP_NUM_THREADS=$$(nproc) $(BIN)/python benchmarks/demo.py
+
+test: $(STAMP) ## run all tests (what CI runs)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+lint: $(STAMP) ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(STAMP) ## check types
+	$(BIN)/mypy
+
+format: $(STAMP) ## mend style
+	$(BIN)/ruff check --fix -q .
+	$(BIN)/ruff format -q .
+
+check: lint type test ## lint, type, test
+
+wheels: $(STAMP) ## build the three wheels into dist/
+	for package in common probing slimp; do \
+	  $(BIN)/python -m build -q --wheel --outdir dist packages/$$package || exit 1; done
+
+clean: ## delete the virtual environment, builds and caches
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf packages/*/build packages/*/src/*.egg-info

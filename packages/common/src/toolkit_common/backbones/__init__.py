@@ -1,0 +1,1 @@
+"""Image encoders from timm, open_clip, an exported folder or Python, behind one contract."""

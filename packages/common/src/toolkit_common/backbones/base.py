@@ -1,0 +1,194 @@
+"""The contract every image encoder meets, and the frozen backbone that probing reads.
+
+Shapes: b batch, n patch tokens, p prefix tokens (class token first, then registers), d width,
+e pooled width, (gh, gw) patch grid with n = gh * gw, row by row.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.backbones.cards import Card
+from toolkit_common.data.transforms import Preprocess
+from toolkit_common.errors import InputError
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What an encoder says about a batch of images at one layer."""
+
+    patches: Float[Tensor, "b n d"]
+    prefix: Float[Tensor, "b p d"]
+    grid: tuple[int, int]
+    pooled: Float[Tensor, "b e"] | None = None
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What can be known about an encoder without its weights.
+
+    `is_convolutional` says that it works on feature maps, which run faster channels-last; `depth`
+    counts what can be read layer-wise (blocks, or stages of a hierarchical encoder);
+    `embed_dim` and `grid` are those of the last layer; `pooled_dim` is None where the encoder has
+    no pooled output of its own.
+    """
+
+    architecture: str
+    embed_dim: int
+    grid: tuple[int, int]
+    num_prefix_tokens: int
+    has_class_token: bool
+    has_attention_pool: bool
+    pools_class_token: bool
+    pooled_dim: int | None
+    depth: int
+    is_convolutional: bool = False
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was loaded into an encoder.
+
+    Attributes:
+        source: Where the weights came from (`random` without any).
+        loaded: Share of the parameters and buffers that were loaded, in [0, 1].
+        missing: Names of the encoder's that the weights did not hold.
+        unexpected: Names in the weights that the encoder does not have (classifier, decoder).
+        resized: Names whose shape was adapted (position tables).
+    """
+
+    source: str
+    loaded: float
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    resized: tuple[str, ...] = ()
+
+    @property
+    def is_random(self) -> bool:
+        """Whether nothing was loaded."""
+        return self.loaded == 0.0
+
+
+class ImageEncoder(nn.Module, ABC):
+    """An image encoder that can be trained; every source (timm, open_clip, ...) has one.
+
+    `model` is the library's own module, whose state dict is what other tools can load.
+    """
+
+    model: nn.Module
+    facts: EncoderFacts
+    preprocess: Preprocess
+
+    @abstractmethod
+    def forward_layers(
+        self, images: Float[Tensor, "b 3 h w"], layers: Sequence[int], *, pooled: bool = False
+    ) -> list[Tokens]:
+        """Encode images and read the given layers, counted from 1 to `facts.depth`.
+
+        Args:
+            images: Normalised images (see `preprocess`).
+            layers: Which layers to read, ascending.
+            pooled: Whether to compute the encoder's own pooled output (with the last layer only).
+
+        Returns:
+            One `Tokens` a layer.
+        """
+
+    @override
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Tokens:
+        return self.forward_layers(images, (self.facts.depth,))[0]
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """Everything about a backbone but its weights, as it goes into results."""
+
+    id: str
+    facts: EncoderFacts
+    preprocess: Preprocess
+    card: Card
+    receipt: Receipt
+    layers: tuple[int, ...]
+    provenance: dict[str, object] = field(default_factory=dict)
+
+    def describe(self) -> list[str]:
+        """Return lines for humans: shape, receipt, input, card."""
+        facts, receipt, card = self.facts, self.receipt, self.card
+        left_over = f", {len(receipt.unexpected)} names left over" if receipt.unexpected else ""
+        return [
+            f"backbone: {self.id}, {facts.embed_dim} wide, grid {facts.grid[0]} x {facts.grid[1]}, "
+            f"{facts.num_prefix_tokens} prefix tokens",
+            f"weights: {receipt.source}, {receipt.loaded:.1%} loaded{left_over}",
+            f"input: {self.preprocess.describe()}",
+            f"card: linear and knn read {card.linear}, EP reads {card.ep} ({card.reason}; "
+            f"objective: {card.objective})",
+        ]
+
+
+class Backbone(nn.Module):
+    """A frozen encoder: in eval mode, without gradients, and it stays so.
+
+    `train()` has no effect, so that no outer training loop can switch on stochastic depth, batch
+    statistics or augmented position tables (which the EP reference does, specs/ep.md 7.1).
+
+    Shape:
+        images `(b, 3, h, w)`, normalised -> `Tokens`.
+    """
+
+    def __init__(self, encoder: ImageEncoder, info: BackboneInfo) -> None:
+        super().__init__()
+        self.encoder = encoder.requires_grad_(requires_grad=False).eval()
+        self.info = info
+        self._fingerprint: str | None = None
+        super().train(mode=False)
+
+    @override
+    def train(self, mode: bool = True) -> "Backbone":
+        del mode
+        return self
+
+    @override
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Tokens:
+        return self.forward_layers(images)[-1]
+
+    def forward_layers(
+        self, images: Float[Tensor, "b 3 h w"], *, pooled: bool = False
+    ) -> list[Tokens]:
+        """Encode images and return one `Tokens` for each of `info.layers`."""
+        with torch.inference_mode():
+            return self.encoder.forward_layers(images, self.info.layers, pooled=pooled)
+
+    def fingerprint(self) -> str:
+        """Return a hash of the weights: equal exactly for encoders that compute the same.
+
+        Computed once: the weights are frozen.
+        """
+        if self._fingerprint is None:
+            digest = hashlib.sha256(self.info.facts.architecture.encode())
+            for name, tensor in sorted(self.encoder.state_dict().items()):
+                digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+                raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+                digest.update(raw.numpy().data)
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+
+def resolve_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Turn layer numbers (1 the first, `depth` or -1 the last) into ascending positive ones.
+
+    Raises:
+        InputError: If one is out of range.
+    """
+    for layer in layers:
+        if layer == 0 or abs(layer) > depth:
+            raise InputError(
+                f"layer {layer} does not exist: this encoder has layers 1 to {depth} "
+                f"(or -{depth} to -1, from the last)"
+            )
+    return tuple(sorted({layer if layer > 0 else depth + 1 + layer for layer in layers}))

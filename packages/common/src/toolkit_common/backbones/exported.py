@@ -1,0 +1,150 @@
+"""The exported encoder: the folder in which pre-training and probing meet.
+
+```
+encoder/
+  encoder.safetensors   the image encoder's weights under its own library's names (timm loads them)
+  encoder.json          architecture, preprocessing, card, provenance, sha256 of the weights
+```
+A method may put more files beside these (SLIMP: metadata encoders, schema, reference bank).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file, save_file
+
+from toolkit_common.backbones.base import ImageEncoder, Receipt
+from toolkit_common.backbones.cards import Card
+from toolkit_common.data.transforms import Preprocess
+from toolkit_common.errors import InputError
+from toolkit_common.files import atomic_path, read_json, sha256_of, write_json
+
+if TYPE_CHECKING:
+    from toolkit_common.backbones.load import BackboneId
+
+FORMAT = 1
+WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `encoder.json` says.
+
+    Attributes:
+        architecture: Id of the untrained encoder, such as `timm:vit_small_patch16_224`.
+        preprocess: Its input.
+        card: How probes read it.
+        provenance: Method, data, settings, the groups (patients) it has seen, licence notes.
+        weights_sha256: Checksum of the weights file.
+    """
+
+    architecture: str
+    preprocess: Preprocess
+    card: Card
+    provenance: dict[str, Any] = field(default_factory=dict)
+    weights_sha256: str = ""
+
+
+def export_encoder(
+    folder: Path,
+    encoder: ImageEncoder,
+    *,
+    architecture: str,
+    card: Card,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write an encoder so that `--backbone FOLDER` and plain timm can read it.
+
+    Args:
+        folder: Where to.
+        encoder: The trained encoder.
+        architecture: Backbone id that builds the same encoder untrained.
+        card: How probes are to read it.
+        provenance: JSON-able facts about its training.
+    """
+    state = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in encoder.model.state_dict().items()
+    }
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+    description = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "preprocess": asdict(encoder.preprocess),
+        "card": asdict(card),
+        "provenance": dict(provenance),
+        "weights_sha256": sha256_of(folder / WEIGHTS),
+    }
+    write_json(folder / DESCRIPTION, description)
+
+
+def find_export(path: Path) -> Path:
+    """Return the folder that holds `encoder.json`: `path`, or `path/encoder` of a run.
+
+    Raises:
+        InputError: If there is none.
+    """
+    for folder in (path, path / "encoder"):
+        if (folder / DESCRIPTION).is_file():
+            return folder
+    raise InputError(
+        f"{path} is no exported encoder: neither it nor its encoder/ has {DESCRIPTION}"
+    )
+
+
+def read_description(path: Path) -> Description:
+    """Read `encoder.json`.
+
+    Raises:
+        InputError: If it is missing, damaged or of another format.
+    """
+    file = find_export(path) / DESCRIPTION
+    try:
+        found = read_json(file)
+        if found.get("format") != FORMAT:
+            raise InputError(
+                f"{path} has encoder format {found.get('format')!r}, this version reads {FORMAT}"
+            )
+        raw = found["preprocess"]
+        sequences = {key: tuple(raw[key]) for key in ("image_size", "mean", "std")}
+        return Description(
+            architecture=found["architecture"],
+            preprocess=Preprocess(**{**raw, **sequences}),
+            card=Card(**found["card"]),
+            provenance=found["provenance"],
+            weights_sha256=found["weights_sha256"],
+        )
+    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error
+
+
+def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncoder, Receipt]:
+    """Rebuild an exported encoder.
+
+    Args:
+        path: Its folder, or the run's.
+        pretrained: Whether to load its weights; False gives its untrained control.
+
+    Raises:
+        InputError: If the folder is incomplete or its weights' checksum differs.
+    """
+    from toolkit_common.backbones.load import build_encoder, parse_backbone_id
+
+    folder = find_export(path)
+    description = read_description(folder)
+    parsed: BackboneId = parse_backbone_id(description.architecture)
+    encoder, receipt = build_encoder(parsed, random_init=True)
+    encoder.preprocess = description.preprocess
+    if not pretrained:
+        return encoder, receipt
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise InputError(f"{folder} has no {WEIGHTS}")
+    if sha256_of(weights) != description.weights_sha256:
+        raise InputError(f"{weights} is damaged: its sha256 differs from the one in {DESCRIPTION}")
+    encoder.model.load_state_dict(load_file(weights))
+    return encoder, Receipt(str(weights), 1.0)

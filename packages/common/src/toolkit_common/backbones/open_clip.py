@@ -1,0 +1,169 @@
+"""Image encoders of open_clip: its own ViT and ResNet, and timm trunks inside it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.backbones.base import EncoderFacts, ImageEncoder, Tokens
+from toolkit_common.backbones.timm import TimmEncoder
+from toolkit_common.backbones.torchvision_ops import prepare
+from toolkit_common.data.transforms import Preprocess
+from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean
+
+prepare()
+import open_clip  # noqa: E402
+from open_clip.timm_model import TimmModel  # noqa: E402
+
+
+class OpenClipEncoder(ImageEncoder):
+    """An open_clip vision tower with its own implementation (ViT, ModifiedResNet).
+
+    Patches and class token are those after the tower's final norm, before its projection (CoCa has
+    its norm behind its attention pooler: they are those that the pooler reads); `pooled` is the
+    projected image embedding.
+
+    Args:
+        visual: The vision tower.
+        architecture: Its name in open_clip.
+        preprocess: Its input.
+    """
+
+    def __init__(self, visual: nn.Module, *, architecture: str, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.model = visual
+        self.preprocess = preprocess
+        self._is_vit = hasattr(visual, "transformer")
+        self._pooler = getattr(visual, "attn_pool", None)
+        pools_first = self._pooler is not None and visual.attn_pool_contrastive is None
+        self._options = {
+            "output_fmt": "NCHW",
+            "normalize_intermediates": not pools_first,
+            "output_extra_tokens": True,
+        }
+        self.facts = self._find_facts(architecture)
+
+    @override
+    def forward_layers(
+        self, images: Tensor, layers: Sequence[int], *, pooled: bool = False
+    ) -> list[Tokens]:
+        wants_pooled = pooled and layers[-1] == self.facts.depth
+        tokens, vector = self._run(images, [layer - 1 for layer in layers], pooled=wants_pooled)
+        tokens[-1] = replace(tokens[-1], pooled=vector)
+        return tokens
+
+    def _run(
+        self, images: Tensor, indices: list[int] | None, *, pooled: bool
+    ) -> tuple[list[Tokens], Tensor | None]:
+        forward: Any = self.model.forward_intermediates
+        out = forward(images, indices=indices, intermediates_only=not pooled, **self._options)
+        maps = out["image_intermediates"]
+        prefixes = out.get("image_intermediates_prefix", [None] * len(maps))
+        tokens = []
+        for feature_map, prefix in zip(maps, prefixes, strict=True):
+            patches = feature_map.flatten(2).transpose(1, 2)  # (b, n, d)
+            none = patches.new_zeros(patches.shape[0], 0, patches.shape[2])
+            grid = (feature_map.shape[2], feature_map.shape[3])
+            tokens.append(Tokens(patches, none if prefix is None else prefix, grid))
+        return tokens, out.get("image_features")
+
+    def _find_facts(self, architecture: str) -> EncoderFacts:
+        height, width = self.preprocess.image_size
+        was_training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            layers, pooled = self._run(torch.zeros(1, 3, height, width), None, pooled=True)
+        self.model.train(was_training)
+        assert pooled is not None
+        last = layers[-1]
+        return EncoderFacts(
+            architecture=architecture,
+            embed_dim=last.patches.shape[2],
+            grid=last.grid,
+            num_prefix_tokens=last.prefix.shape[1],
+            has_class_token=self._is_vit,
+            has_attention_pool=self._pooler is not None,
+            pools_class_token=getattr(self.model, "pool_type", None) == "tok",
+            pooled_dim=pooled.shape[1],
+            depth=len(layers),
+            is_convolutional=not self._is_vit,
+        )
+
+
+def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> ImageEncoder:
+    """Build the vision tower of an open_clip model.
+
+    Args:
+        name: open_clip's model name, or `local-dir:PATH`.
+        tag: Pretrained tag; decides the normalisation and the activation (QuickGELU) even where
+            its weights are not loaded.
+        pretrained: Whether to load the weights.
+
+    Raises:
+        InputError: If the name or tag is unknown, or its weights cannot be had.
+    """
+    is_local = name.startswith("local-dir:")
+    if not is_local and name not in open_clip.list_models():
+        raise InputError(
+            f"unknown open_clip model {name!r}{did_you_mean(name, open_clip.list_models())}"
+        )
+    tags = [] if is_local else open_clip.list_pretrained_tags_by_model(name)
+    if tag is not None and tag not in tags:
+        raise InputError(
+            f"open_clip model {name!r} has no weights {tag!r}{did_you_mean(tag, tags)}"
+        )
+    config = open_clip.get_pretrained_cfg(name, tag) if tag else {}
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.CRITICAL)  # open_clip logs to the root logger
+    try:
+        model = open_clip.create_model(
+            name,
+            pretrained=tag if pretrained else None,
+            load_weights=pretrained,
+            require_pretrained=pretrained,
+            pretrained_text=False,
+            force_quick_gelu=bool(config.get("quick_gelu")),  # open_clip itself only warns
+            force_preprocess_cfg=config,
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(_no_weights(name, tag, is_local=is_local, error=error)) from error
+    finally:
+        logging.getLogger().setLevel(level)
+    preprocess = _preprocess_of(model.visual)
+    architecture = f"open_clip:{name}" + (f"@{tag}" if tag else "")
+    if isinstance(model.visual, TimmModel):
+        # Read through timm: its prefix tokens are told from its patches there, while open_clip's
+        # wrapper hands out the class token as a patch (specs/ep.md 7.1, item 3).
+        trunk = model.visual.trunk
+        return TimmEncoder(trunk, architecture=architecture, preprocess=preprocess)
+    return OpenClipEncoder(model.visual, architecture=architecture, preprocess=preprocess)
+
+
+def _no_weights(name: str, tag: str | None, *, is_local: bool, error: Exception) -> str:
+    if is_local:
+        return f"cannot build open_clip:{name}: {str(error).splitlines()[0]}"
+    return (
+        f"no weights for open_clip:{name}{'@' + tag if tag else ''} in the local cache, and "
+        f"the Hub cannot be reached: give a file with open_clip:{name}{'@' + tag if tag else ''}"
+        "?weights=FILE, or --random-init for an untrained control"
+    )
+
+
+def _preprocess_of(visual: Any) -> Preprocess:
+    config = visual.preprocess_cfg
+    size = config["size"]
+    if config["resize_mode"] == "longest":
+        raise InputError("the model wants its images padded to a border: choose another model")
+    return Preprocess(
+        image_size=(size, size) if isinstance(size, int) else (size[0], size[1]),
+        resize="squash" if config["resize_mode"] == "squash" else "shortest",
+        crop_pct=1.0,
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )

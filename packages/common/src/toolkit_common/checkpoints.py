@@ -1,0 +1,46 @@
+"""Training states on disk: written atomically, checked when read, the last two kept.
+
+A state is a nested dict of tensors and plain values. It is read with `weights_only=True`, so that
+no checkpoint can run code.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from toolkit_common.files import atomic_path, sha256_of, write_text
+
+KEEP = 2
+
+logger = logging.getLogger(__name__)
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Save `state` as the checkpoint of `step` and delete all but the last two."""
+    import torch
+
+    path = folder / f"step-{step:09d}.pt"
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+        checksum = sha256_of(temporary)
+    # The checksum comes second: a checkpoint without one was cut short and is not used.
+    write_text(path.with_suffix(".sha256"), checksum)
+    for old in sorted(folder.glob("step-*.pt"))[:-KEEP]:
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+        old.unlink()
+
+
+def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
+    """Return the newest whole checkpoint as `(step, state)`, or None if there is none.
+
+    One that is cut short or whose checksum differs is passed over with a warning.
+    """
+    import torch
+
+    for path in sorted(folder.glob("step-*.pt"), reverse=True):
+        checksum = path.with_suffix(".sha256")
+        if checksum.exists() and checksum.read_text() == sha256_of(path):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            return int(path.stem.removeprefix("step-")), state
+        logger.warning("checkpoint %s is damaged: using the one before it", path)
+    return None

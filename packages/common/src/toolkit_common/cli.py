@@ -1,0 +1,148 @@
+"""The `toolkit` command: a Typer application whose commands are found through entry points.
+
+A package adds a command with an entry point in the group `toolkit.commands` that names a
+`typer.Typer`; a dot in the entry point's name makes a group (`pretrain.slimp`). Command modules
+import only the standard library, typer and pydantic at module level: torch stays inside commands,
+so that `--help` is instant.
+"""
+
+import os
+import sys
+import time
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command as build_click_command
+from typing_extensions import override
+
+from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean
+
+GROUP_HELP = {
+    "adapt": "Continue pre-training on a new data set.",
+    "extrapolate": "Transfer metadata to image-only data.",
+    "pretrain": "Pre-train an image encoder.",
+}
+EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
+RANK_PATIENCE_S = 5.0
+
+
+@cache
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="toolkit.commands")}
+
+
+class PluginGroup(TyperGroup):
+    """Looks its commands up among the installed entry points and imports one when it is asked for.
+
+    `prefix` is the group's own name: the root has none, `pretrain` holds `pretrain.*`.
+    """
+
+    prefix = ""
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = {name.removeprefix(self.prefix).split(".")[0] for name in self._own_plugins()}
+        return sorted({*super().list_commands(ctx), *names})
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name in self.list_commands(ctx):
+            found = self.commands[cmd_name] = self._load(cmd_name)
+        return found
+
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        names = self.list_commands(ctx)
+        if args[0] not in names:
+            raise InputError(f"unknown command {args[0]!r}{did_you_mean(args[0], names)}")
+        return super().resolve_command(ctx, args)
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            if (rank := int(os.environ.get("RANK", "0"))) > 0:
+                # Bad input fails alike on every rank: the launcher ends this one while it waits,
+                # so that the first speaks for all.
+                time.sleep(RANK_PATIENCE_S)
+                error = InputError(f"[rank {rank}] {error}")
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+
+    def _own_plugins(self) -> list[str]:
+        return [name for name in _plugins() if name.startswith(self.prefix)]
+
+    def _load(self, name: str) -> Any:
+        full_name = self.prefix + name
+        if full_name not in _plugins():
+            group = _build_group(full_name)
+            group.name = name
+            return group
+        try:
+            command = build_click_command(_plugins()[full_name].load())
+        except Exception as error:  # a broken plug-in must not take `toolkit --help` down
+            command = _broken(full_name, f"{type(error).__name__}: {error}")
+        command.name = name
+        return command
+
+
+def _build_group(name: str) -> Any:
+    class SubGroup(PluginGroup):
+        prefix = f"{name}."
+
+    group = typer.Typer(
+        cls=SubGroup, add_completion=False, no_args_is_help=True, help=GROUP_HELP.get(name)
+    )
+    group.callback()(lambda: None)
+    return build_click_command(group)
+
+
+def _broken(name: str, reason: str) -> Any:
+    broken = typer.Typer(add_completion=False)
+
+    @broken.command(help=f"(not available: {reason})")
+    def run() -> None:
+        typer.echo(f"toolkit {name} failed to load: {reason}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+
+    return build_click_command(broken)
+
+
+app = typer.Typer(
+    cls=PluginGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Probe frozen image encoders and pre-train skin-lesion encoders with SLIMP.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 130 interrupted.",
+)
+
+
+def _print_version(asked: bool) -> bool:
+    if asked:
+        typer.echo(f"toolkit {version('toolkit-common')}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    del show_version
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C inside a command ends with exit code 130."""
+    # A log file wants lines of one width, and wider ones than the 80 columns of no terminal.
+    if not sys.stderr.isatty():
+        os.environ.setdefault("COLUMNS", "120")
+    app(prog_name="toolkit")

@@ -1,0 +1,216 @@
+"""Builds a Typer command from a settings class, so that an option is declared in one place.
+
+Every field of the settings becomes an option with its help and default; `--config` and `--set`
+reach the same fields and the nested ones; `--json`, `--output`, `--resume`, `--overwrite` and
+`--num-processes` say how a run is carried out and are no settings.
+"""
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from toolkit_common.config import (
+    Layer,
+    Resolved,
+    S,
+    field_extra,
+    parse_assignment,
+    read_yaml,
+    resolve,
+)
+from toolkit_common.errors import InputError
+
+
+@dataclass(frozen=True)
+class Invocation(Generic[S]):
+    """One call of a run command: what to compute (`resolved`) and how to carry it out."""
+
+    resolved: Resolved[S]
+    output: Path | None
+    resume: bool = False
+    overwrite: bool = False
+    as_json: bool = False
+
+    @property
+    def settings(self) -> S:
+        """The settings alone."""
+        return self.resolved.settings
+
+
+RUN_PANEL = "Run"
+RUN_OPTIONS: dict[str, Any] = {
+    "output": Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Run folder to create.",
+            show_default="the next free runs/NAME-N",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ],
+    "resume": Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the run in --output, to the same result.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ],
+    "overwrite": Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Delete the run folder at --output first.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ],
+    "num_processes": Annotated[
+        int,
+        typer.Option(
+            "--num-processes",
+            min=1,
+            help="Processes on this machine (one a GPU).",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ],
+    "config": Annotated[
+        Path | None,
+        typer.Option("--config", help="YAML file of settings.", rich_help_panel=RUN_PANEL),
+    ],
+    "assignments": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting, also nested (a.b=c).",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ],
+    "as_json": Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print the result as JSON on stdout.", rich_help_panel=RUN_PANEL
+        ),
+    ],
+}
+RUN_DEFAULTS: dict[str, Any] = {"resume": False, "overwrite": False, "num_processes": 1}
+
+
+def run_command(
+    app: typer.Typer,
+    settings_class: type[S],
+    *,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    name: str | None = None,
+) -> Callable[[Callable[[Invocation[S]], Any]], Callable[[Invocation[S]], Any]]:
+    """Register a function of an `Invocation` as a command of `app`.
+
+    The function prints for humans on stderr and returns a JSON-able result.
+    """
+
+    def decorate(function: Callable[[Invocation[S]], Any]) -> Callable[[Invocation[S]], Any]:
+        def command(**given: Any) -> None:
+            how = {key: given.pop(key) for key in RUN_OPTIONS}
+            options = [
+                Layer(f"--{key.replace('_', '-')}", {key: value})
+                for key, value in given.items()
+                if value is not None
+            ]
+            layers = [read_yaml(how["config"])] if how["config"] else []
+            layers += [parse_assignment(text) for text in how["assignments"] or ()]
+            if how["resume"]:
+                layers = [*_stored_layer(how["output"]), *layers]
+            resolved = resolve(settings_class, [*layers, *options], presets=presets)
+            if how["num_processes"] > 1 and not in_worker():
+                from toolkit_common.training.distributed import relaunch
+
+                raise typer.Exit(relaunch(how["num_processes"], sys.argv[1:]))
+            del how["num_processes"], how["config"], how["assignments"]
+            result = function(Invocation(resolved, **how))
+            if how["as_json"] and is_main_process():
+                typer.echo(json.dumps(result, indent=2, allow_nan=False))
+
+        fields = settings_class.model_fields.items()
+        parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
+        parameters += [
+            _parameter(key, annotation, RUN_DEFAULTS.get(key, False if key == "as_json" else None))
+            for key, annotation in RUN_OPTIONS.items()
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {item.name: item.annotation for item in parameters}
+        app.command(name, help=inspect.getdoc(function))(command)
+        return function
+
+    return decorate
+
+
+def in_worker() -> bool:
+    """Tell whether this process was started by a launcher (torchrun, accelerate, Slurm)."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one that prints and writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _stored_layer(output: Path | None) -> list[Layer]:
+    if output is None:
+        raise InputError("--resume needs --output: the run folder to continue")
+    stored = output / "config.yaml"
+    return [Layer("resumed run", read_yaml(stored).values)] if stored.exists() else []
+
+
+def _nested(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+
+
+def _field_parameter(key: str, field: FieldInfo) -> inspect.Parameter:
+    extra = field_extra(field)
+    name = "--" + key.replace("_", "-")
+    flags = [f"{name}/--no-{name[2:]}" if field.annotation is bool else name]
+    flags += [extra["flag"]] if extra["flag"] else []
+    info = typer.Option(
+        *flags,
+        help=f"{field.description}{_shown(field.default)}",
+        metavar=None if field.annotation is bool else _metavar(field),
+        show_default=False,
+        rich_help_panel=extra["panel"],
+    )
+    kind: Any = bool if field.annotation is bool else str
+    return _parameter(key, Annotated[kind | None, info], None)
+
+
+def _parameter(key: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(key, kind, default=default, annotation=annotation)
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return f" (default: {'on' if default else 'off'})"
+    text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f" (default: {text})"
+
+
+def _metavar(field: FieldInfo) -> str:
+    kind = field.annotation
+    choices = [item for item in getattr(kind, "__args__", ()) if isinstance(item, str)]
+    if choices:
+        return "|".join(choices)
+    text = str(kind)
+    name = "INT" if "int" in text else "FLOAT" if "float" in text else "TEXT"
+    name = "PATH" if "Path" in text else name
+    return f"{name},..." if "tuple" in text else name

@@ -1,0 +1,240 @@
+"""Settings: frozen and strict classes, filled from defaults < preset < file < options.
+
+Every value remembers where it came from, and an unknown key is an error that names the nearest
+key. The settings class is the one place that holds an option's name, default and help; the
+command line (`toolkit_common.command`) is generated from it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean, lookup
+
+
+class Settings(BaseModel):
+    """Base of all settings classes: frozen, typed, finite, unknown keys refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def _split_commas(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else (value,) if _is_scalar(value) else value
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+Floats = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(_split_commas)]
+Ints = Annotated[tuple[int, ...], Field(min_length=1), BeforeValidator(_split_commas)]
+Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_split_commas)]
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 (the word typer uses)
+    *,
+    panel: str = "Options",
+    flag: str | None = None,
+    affects_result: bool = True,
+    **constraints: Any,
+) -> Any:
+    """Declare a settings field that is also a command-line option.
+
+    Args:
+        default: Its default value.
+        help: One line for `--help`.
+        panel: Heading of `--help` under which it stands.
+        flag: Short flag such as `-o`.
+        affects_result: Whether a resumed run must keep the value.
+        **constraints: Forwarded to `pydantic.Field` (`gt=0`, `le=1`, ...).
+    """
+    extra: dict[str, Any] = {"panel": panel, "flag": flag, "affects_result": affects_result}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values from one source: a preset, a file, `--set` or one option."""
+
+    source: str
+    values: Mapping[Any, Any]  # a file may hold any key: `resolve` refuses unknown ones
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[S]):
+    """Settings together with the source of every value (dotted key -> source)."""
+
+    settings: S
+    sources: Mapping[str, str]
+
+    def to_yaml(self) -> str:
+        """Render the settings as YAML, each value followed by its source in a comment."""
+        return "\n".join(_render(self.settings.model_dump(mode="json"), self.sources)) + "\n"
+
+    def result_settings(self) -> dict[str, Any]:
+        """Return the values that affect the result, by dotted key."""
+        dump = self.settings.model_dump(mode="json")
+        free = {
+            name
+            for name, field in type(self.settings).model_fields.items()
+            if not field_extra(field)["affects_result"]
+        }
+        return {key: value for key, value in _flatten(dump) if key.split(".")[0] not in free}
+
+
+def field_extra(field: FieldInfo) -> dict[str, Any]:
+    """Return what `option` declared beside a field's type, default and help."""
+    declared = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return {"panel": "Options", "flag": None, "affects_result": True} | dict(declared)
+
+
+def resolve(
+    settings_class: type[S],
+    layers: Sequence[Layer] = (),
+    *,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Resolved[S]:
+    """Merge the layers, later ones winning, and validate.
+
+    Args:
+        settings_class: What to fill.
+        layers: From weakest to strongest; defaults are below all of them.
+        presets: Named sets of values, chosen by the field `protocol`, between defaults and layers.
+
+    Raises:
+        InputError: If a key is unknown or a value does not fit; the message names both.
+    """
+    stack = list(layers)
+    if presets is not None:
+        name = next(
+            (layer.values["protocol"] for layer in reversed(stack) if "protocol" in layer.values),
+            settings_class.model_fields["protocol"].default,
+        )
+        preset = lookup(presets, str(name), kind="protocol")
+        stack.insert(0, Layer(f"protocol {name}", preset))
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in stack:
+        _merge_(values, layer.values, settings_class, layer.source, sources, prefix="")
+    try:
+        settings = settings_class(**values)
+    except ValidationError as error:
+        raise InputError(_first_problem(error, sources)) from None
+    keys = [key for key, _ in _flatten(settings.model_dump(mode="json"))]
+    return Resolved(settings, {key: _source_of(key, sources) for key in keys})
+
+
+def read_yaml(path: Path) -> Layer:
+    """Read a settings file.
+
+    Raises:
+        InputError: If it is missing, is no YAML, or is no mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"no configuration file at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the configuration file {path}: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-45
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if values is not None and not isinstance(values, dict):
+        raise InputError(f"{path} must hold `key: value` lines, got a {type(values).__name__}")
+    return Layer(str(path), values or {})
+
+
+def parse_assignment(text: str) -> Layer:
+    """Turn `a.b=c` into a layer; the value is read as YAML (`true`, `[1, 2]`, `1e-3`).
+
+    Raises:
+        InputError: If there is no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set wants key=value, got {text!r}")
+    try:
+        nested: Any = yaml.safe_load(value) if value else ""
+    except (yaml.YAMLError, ValueError):
+        nested = value
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return Layer("--set", nested)
+
+
+def _merge_(
+    values: dict[str, Any],
+    new: Mapping[Any, Any],
+    owner: type[BaseModel],
+    source: str,
+    sources: dict[str, str],
+    prefix: str,
+) -> None:
+    for key, value in new.items():
+        if key not in owner.model_fields:
+            hint = did_you_mean(str(key), owner.model_fields)
+            raise InputError(f"{source}: unknown setting {prefix}{key!s}{hint}")
+        nested = owner.model_fields[key].annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            if not isinstance(value, Mapping):
+                raise InputError(f"{source}: {prefix}{key} is a group of settings, got {value!r}")
+            inner = values.setdefault(key, {})
+            _merge_(inner, value, nested, source, sources, prefix=f"{prefix}{key}.")
+        else:
+            values[key] = value
+            sources[f"{prefix}{key}"] = source
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _source_of(key: str, sources: Mapping[str, str]) -> str:
+    parts = key.split(".")
+    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((sources[prefix] for prefix in prefixes if prefix in sources), "default")
+
+
+def _render(values: Mapping[str, Any], sources: Mapping[str, str], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    indent = "  " * prefix.count(".")
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{key}:", *_render(value, sources, f"{prefix}{key}.")]
+        else:
+            text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+            text = text.removesuffix("\n").removesuffix("\n...")
+            lines.append(f"{indent}{key}: {text}  # {sources[prefix + key]}")
+    return lines
+
+
+def _first_problem(error: ValidationError, sources: Mapping[str, str]) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    message = first["msg"].removeprefix("Value error, ")
+    said = f" (from {_source_of(key, sources)})" if key and _source_of(key, sources) else ""
+    given = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return f"{key or 'settings'}: {message[0].lower()}{message[1:]}{given}{said}"
+
+
+def load_settings(settings_class: type[S], path: Path) -> S:
+    """Read a complete settings file, as a run folder holds one."""
+    return resolve(settings_class, [read_yaml(path)]).settings

@@ -1,0 +1,204 @@
+"""The contract of a data set: typed rows with an image, and what is known about them.
+
+Columns of the rows: `image` (place of the image, undecoded), `image_id` (unique), the label
+columns, and where they exist `split` (train, val or test), `group` (what must not be on two sides
+of a split: the patient, else the lesion), `patient_id`, `lesion_id`, and metadata.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import isnan, nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from toolkit_common.data.images import TORCHVISION, parse_torchvision
+from toolkit_common.data.sheet import Sheet
+from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SPLITS = ("train", "val", "test")
+NO_LABELS = ["image_id", "split", "group"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """One label column, encoded.
+
+    Attributes:
+        name: Of the column.
+        classes: Names of the classes in the order of their indices.
+        targets: Class index of every row `(n,)`, -1 where it has no label.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set: its id, its rows and its sheet."""
+
+    id: str
+    rows: "Dataset"
+    sheet: Sheet
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """All columns but the images, as a table."""
+        frame: pd.DataFrame = self.rows.remove_columns("image").to_pandas()
+        return frame
+
+    @cached_property
+    def images(self) -> "Dataset":
+        """The image column alone: places, undecoded."""
+        return self.rows.select_columns("image")
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """The group of each row, or None if the data set has none."""
+        return self.table["group"].to_numpy() if "group" in self.table else None
+
+    def labels(self, name: str | None = None) -> Labels:
+        """Encode a label column, the sheet's default one when none is named.
+
+        Raises:
+            InputError: If there is no such label, or it has fewer than two classes.
+        """
+        name = name or self.sheet.labels[0]
+        if name not in self.table:
+            known = [item for item in self.sheet.labels if item in self.table]
+            others = [str(item) for item in self.table.columns.difference(NO_LABELS)]
+            hint = did_you_mean(name, known or others)
+            raise InputError(f"data set {self.id!r} has no label {name!r}{hint}")
+        values = [value if value == value else None for value in self.rows[name][:]]
+        names = getattr(self.rows.features[name], "names", None)
+        if names:
+            classes = tuple(names)
+            targets = [-1 if value is None else value for value in values]
+        else:
+            found = {str(value) for value in values if value is not None}
+            classes = tuple(sorted(found, key=_natural))
+            codes = {str(value): code for code, value in enumerate(classes)}
+            targets = [-1 if value is None else codes[str(value)] for value in values]
+        if len(classes) < 2:
+            only = f"only {classes[0]!r}" if classes else "no value"
+            raise InputError(
+                f"label {name!r} of {self.id!r} has {only}: a probe needs at least two classes"
+            )
+        return Labels(name, classes, np.asarray(targets, np.int64))
+
+    @cached_property
+    def image_keys(self) -> list[str]:
+        """A content key for each row's image.
+
+        Bytes in memory are hashed; for files it is name, size and modification time, so that a
+        million files take seconds. An image of a torchvision data set has that of all its files.
+        """
+        return [_image_key(row["image"]) for row in self.images]
+
+    def fingerprint(self) -> str:
+        """Return a hash that changes when images, labels or metadata change."""
+        digest = hashlib.sha256("\n".join(self.image_keys).encode())
+        digest.update(self.table.to_csv(index=False).encode())
+        return digest.hexdigest()
+
+
+def build_image_data(
+    identifier: str, frame: pd.DataFrame, sheet: Sheet, *, class_names: tuple[str, ...] = ()
+) -> ImageData:
+    """Turn a table into a data set.
+
+    Args:
+        identifier: The data set's id.
+        frame: Columns as in the module's docstring; `image` holds paths, or bytes.
+        sheet: What is known about it.
+        class_names: Names of the classes where `label` holds indices.
+
+    Raises:
+        InputError: If there is no row, or an `image_id` occurs twice.
+    """
+    from datasets import ClassLabel, Dataset, DatasetInfo, Features, Image, Value
+    from datasets.table import InMemoryTable
+
+    if frame.empty:
+        raise InputError(f"data set {identifier!r} has no images")
+    doubled = frame["image_id"].duplicated(keep=False)
+    if doubled.any():
+        rows = np.flatnonzero(doubled.to_numpy())
+        raise InputError(
+            f"data set {identifier!r}: image id {frame['image_id'].iloc[rows[0]]!r} occurs "
+            f"{int((frame['image_id'] == frame['image_id'].iloc[rows[0]]).sum())} times "
+            f"(first in rows {rows[0] + 1} and {rows[1] + 1})"
+        )
+    features: dict[str, Any] = {"image": Image(decode=False)}
+    arrays = [_places(frame["image"])]
+    for name in frame.columns.drop("image"):
+        column = frame[name]
+        if name == "label" and class_names:
+            features[name] = ClassLabel(names=list(class_names))
+            arrays.append(pa.array(column, pa.int64()))
+        elif pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            features[name] = Value("float64")
+            arrays.append(pa.array(column, pa.float64(), from_pandas=True))
+        else:
+            features[name] = Value("string")
+            words = column.map(str, na_action="ignore").astype(object)
+            arrays.append(pa.array(words, pa.string(), from_pandas=True))
+    table = pa.Table.from_arrays(arrays, schema=Features(features).arrow_schema)
+    rows = Dataset(InMemoryTable(table), info=DatasetInfo(features=Features(features)))
+    return ImageData(identifier, rows, sheet)
+
+
+def _places(column: pd.Series) -> pa.StructArray:
+    in_memory = [item if isinstance(item, bytes) else None for item in column]
+    paths = [None if isinstance(item, bytes) else str(item) for item in column]
+    arrays = [pa.array(in_memory, pa.binary()), pa.array(paths, pa.string())]
+    return pa.StructArray.from_arrays(arrays, names=["bytes", "path"])
+
+
+def _natural(name: str) -> tuple[int, float, str]:
+    """Sort `2` before `10`, and numbers before words."""
+    try:
+        number = float(name)
+    except ValueError:
+        number = nan
+    return (1, 0.0, name) if isnan(number) else (0, number, name)  # NaN has no place in an order
+
+
+def _image_key(place: dict[str, Any]) -> str:
+    if place["bytes"] is not None:
+        return hashlib.sha256(place["bytes"]).hexdigest()
+    if place["path"].startswith(TORCHVISION):
+        at = parse_torchvision(place["path"])
+        return f"{at.name}/{at.split}#{at.index}:{_folder_key(at.root)}"
+    path = Path(place["path"].partition("#")[0])
+    entry = place["path"].partition("#")[2]
+    try:
+        status = path.stat()
+    except OSError:
+        return f"{place['path']}:absent"
+    name = "/".join(path.parts[-2:])
+    return f"{name}#{entry}:{status.st_size}:{status.st_mtime_ns}"
+
+
+@lru_cache(maxsize=4)
+def _folder_key(root: str) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(root).rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            name = path.relative_to(root)
+            digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""What `toolkit data describe` shows: rows, groups, labels, missing values, notes."""
+
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from toolkit_common.data.base import SPLITS, ImageData
+from toolkit_common.data.splits import make_splits
+from toolkit_common.errors import InputError
+
+
+def describe_data(data: ImageData) -> dict[str, Any]:
+    """Return what is known about a data set, JSON-able."""
+    table, sheet = data.table, data.sheet
+    described: dict[str, Any] = {
+        "id": data.id,
+        "title": sheet.title,
+        "source": sheet.source,
+        "licence": sheet.licence,
+        "images": len(data),
+        "notes": list(sheet.notes),
+        "labels": {name: _counts(data, name) for name in sheet.labels if name in table},
+        "columns": {
+            column.name: {
+                "level": column.level,
+                "kind": column.kind,
+                "missing": float(table[column.name].isna().mean()),
+                "distinct": int(table[column.name].nunique()),
+            }
+            for column in sheet.columns
+            if column.name in table
+        },
+    }
+    if data.groups is not None:
+        sizes = np.unique(data.groups, return_counts=True)[1]
+        described["groups"] = {
+            "count": len(sizes),
+            "images_per_group": {"median": float(np.median(sizes)), "max": int(sizes.max())},
+        }
+    try:
+        splits = make_splits(data)
+        described["splits"] = {name: len(splits[name]) for name in SPLITS}
+        described["splits"]["origin"] = splits.origin
+    except InputError as error:
+        described["splits"] = {"problem": str(error)}
+    return described
+
+
+def _counts(data: ImageData, name: str) -> dict[str, int]:
+    """Images of each class, the most frequent first; `None` for rows without."""
+    names = getattr(data.rows.features[name], "names", None)
+    values = data.table[name].map(dict(enumerate(names)) if names else str, na_action="ignore")
+    counts = values.astype(object).where(values.notna(), None).value_counts(dropna=False)
+    return {str(value): int(count) for value, count in counts.items()}
+
+
+def print_description(described: dict[str, Any]) -> None:
+    """Print a description for humans."""
+    out = Console(highlight=False)
+    out.print(f"{described['title']} ({described['id']}), licence {described['licence']}")
+    if described["source"]:
+        out.print(described["source"], soft_wrap=True)
+    groups = described.get("groups")
+    grouped = f" in {groups['count']:,} groups" if groups else ""
+    out.print(f"{described['images']:,} images{grouped}")
+    out.print(f"splits: {described['splits']}", soft_wrap=True)
+    for name, counts in described["labels"].items():
+        shown = ", ".join(f"{value} {count:,}" for value, count in counts.items())
+        out.print(f"label {name}: {shown}", soft_wrap=True)
+    if described["columns"]:
+        table = Table("column", "level", "kind", "missing", "distinct")
+        for name, facts in described["columns"].items():
+            missing = f"{facts['missing']:.1%}"
+            table.add_row(name, facts["level"], facts["kind"], missing, str(facts["distinct"]))
+        out.print(table)
+    for note in described["notes"]:
+        out.print(f"note: {note}", soft_wrap=True)

@@ -1,0 +1,168 @@
+"""Opens one image, whatever its mode and wherever its bytes are, as upright 8-bit RGB.
+
+A place is `{"bytes": ..., "path": ...}` as `datasets.Image(decode=False)` stores it. Besides files
+a path can name an entry of an HDF5 file (`FILE.hdf5#KEY`) or of a torchvision data set
+(`torchvision://NAME?root=PATH&split=SPLIT#INDEX`, the split empty where there is none).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import numpy as np
+from PIL import ExifTags, Image
+
+Place = Mapping[str, Any]
+
+WHITE = (255, 255, 255)
+TORCHVISION = "torchvision://"
+TURNS: dict[object, Image.Transpose] = {  # EXIF orientation -> what turns the image upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BadImageError(OSError):
+    """An image that cannot be decoded; says which and why."""
+
+
+def open_image(place: Place) -> Image.Image:
+    """Decode an image to RGB: EXIF orientation applied, 16 bit scaled, alpha laid over white.
+
+    Raises:
+        BadImageError: If it is missing, empty, no image or cut short.
+    """
+    try:
+        if place["bytes"] is not None:
+            return decode(place["bytes"])
+        path = str(place["path"])
+        opener = next((opener for mark, opener in OPENERS.items() if mark in path), _open_file)
+        return opener(path)
+    except Exception as error:  # decoders raise many kinds on damaged bytes
+        raise BadImageError(f"{name_of(place)}: {_reason(error, place)}") from error
+
+
+def name_of(place: Place) -> str:
+    """Return what to call an image in a message."""
+    return str(place["path"] or "an image in memory")
+
+
+def decode(content: bytes) -> Image.Image:
+    """Decode the bytes of an image file to RGB."""
+    with Image.open(BytesIO(content)) as image:
+        return _to_rgb(image)
+
+
+def _open_file(path: str) -> Image.Image:
+    return decode(Path(path).read_bytes())
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    turn = TURNS.get(_orientation(image))
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        # I;16 spans 0 to 65535; I and F do not say what they hold: bytes, or from some writers that
+        is_wide = image.mode.startswith("I;16") or values.max(initial=0) > 255
+        scaled = values / 257.0 if is_wide else values
+        image = Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, (*WHITE, 255))
+        image = Image.alpha_composite(paper, image)
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> object:
+    """Return the EXIF orientation; damaged EXIF data harm no pixel and have none."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:
+        return None
+
+
+def _reason(error: Exception, place: Place) -> str:
+    if place["bytes"] is None and "#" not in str(place["path"]):
+        path = Path(str(place["path"]))
+        if not path.exists():
+            return "no such file"
+        if path.stat().st_size == 0:
+            return "the file is empty"
+    if "cannot identify" in str(error):
+        return "not an image"
+    return str(error) or type(error).__name__
+
+
+def _open_hdf5(path: str) -> Image.Image:
+    file, _, key = path.partition("#")
+    return decode(np.asarray(_hdf5_file(file)[key]).tobytes())
+
+
+@dataclass(frozen=True)
+class TorchvisionPlace:
+    """One image of a torchvision data set; `split` is empty where the data set has none."""
+
+    name: str
+    root: str
+    split: str
+    index: int
+
+
+def parse_torchvision(path: str) -> TorchvisionPlace:
+    """Read a `torchvision://` path."""
+    parts = urlsplit(path)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return TorchvisionPlace(parts.netloc, options["root"], options["split"], int(parts.fragment))
+
+
+def torchvision_path(name: str, root: str, split: str) -> str:
+    """Return the `torchvision://` path of a split; `#INDEX` follows."""
+    return f"{TORCHVISION}{name}?{urlencode({'root': root, 'split': split})}"
+
+
+def _open_torchvision(path: str) -> Image.Image:
+    at = parse_torchvision(path)
+    return _to_rgb(torchvision_data_set(at.name, at.root, at.split)[at.index][0])
+
+
+OPENERS: dict[str, Callable[[str], Image.Image]] = {
+    ".hdf5#": _open_hdf5,
+    TORCHVISION: _open_torchvision,
+}
+
+
+@lru_cache(maxsize=4)  # once a process: h5py handles do not survive a fork or a pickle
+def _hdf5_file(path: str) -> Any:
+    import h5py
+
+    return h5py.File(path, "r")
+
+
+@lru_cache(maxsize=4)
+def torchvision_data_set(name: str, root: str, split: str) -> Any:
+    """Open one split of a torchvision data set that lies under `root`; nothing is downloaded."""
+    import inspect
+
+    from toolkit_common.backbones.torchvision_ops import prepare
+
+    prepare()
+    from torchvision import datasets
+
+    factory = getattr(datasets, name)
+    accepted = inspect.signature(factory).parameters
+    options: dict[str, Any] = {"download": False} if "download" in accepted else {}
+    if "split" in accepted:
+        options["split"] = split
+    elif "train" in accepted:
+        options["train"] = split == "train"
+    return factory(root, **options)

@@ -1,0 +1,87 @@
+"""From a lesion data set's own table to typed rows: labels, groups, patient-level columns.
+
+Readers bring a table with the file's columns plus `image`, `image_id`, `lesion_id`, `diagnosis`
+and, where the data set has it, `patient_id`; everything that all data sets share happens here.
+"""
+
+from typing import Literal
+
+import pandas as pd
+
+from toolkit_common.data.base import ImageData, build_image_data
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.tables import to_number
+from toolkit_common.errors import InputError
+
+Premalignant = Literal["benign", "malignant", "drop"]
+
+TRUE, FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
+
+
+def build_lesion_data(
+    identifier: str,
+    frame: pd.DataFrame,
+    sheet: Sheet,
+    *,
+    path: "object",
+    premalignant_as: Premalignant = "benign",
+) -> ImageData:
+    """Type the columns, add `malignant` and `group`, and drop what must never be an input.
+
+    Args:
+        identifier: The data set's id.
+        frame: What the reader found.
+        sheet: The data set's sheet.
+        path: The table's file, for messages.
+        premalignant_as: How `malignant` counts the sheet's premalignant diagnoses.
+
+    Raises:
+        InputError: If a numeric cell is no number.
+    """
+    keys = [name for name in ("image", "image_id", "patient_id", "lesion_id", "diagnosis", "split")
+            if name in frame]  # fmt: skip
+    typed = frame[keys].copy()
+    if sheet.malignant:
+        typed["malignant"] = _malignant(frame["diagnosis"], sheet, premalignant_as)
+    typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
+    for column in sheet.columns:
+        if column.name in frame:
+            typed[column.name] = _typed(frame[column.name], column, path)
+    for column in sheet.columns:
+        if column.level == "patient" and column.name in typed and "patient_id" in typed:
+            typed[column.name] = _one_per_patient(typed, column)
+    return build_image_data(identifier, typed, sheet)
+
+
+def _malignant(
+    diagnosis: "pd.Series[str]", sheet: Sheet, premalignant_as: Premalignant
+) -> "pd.Series[str]":
+    answers = {code: "malignant" if code in sheet.malignant else "benign" for code in sheet.classes}
+    for code in sheet.premalignant:
+        answers[code] = "" if premalignant_as == "drop" else premalignant_as
+    return diagnosis.map(answers).replace("", None)
+
+
+def _typed(values: "pd.Series[str]", column: Column, path: object) -> pd.Series:
+    if column.kind in ("numeric", "angle"):
+        known = values.where(~values.isin(column.unknown), None)
+        return to_number(known, path=path)  # type: ignore[arg-type]
+    if column.kind == "boolean":
+        lower = values.str.lower()
+        spelled = {**dict.fromkeys(TRUE, "true"), **dict.fromkeys(FALSE, "false")}
+        spelled |= {word.lower(): "unknown" for word in column.unknown}
+        strange = lower.notna() & ~lower.isin(spelled)
+        if strange.any():
+            found = values[strange].iloc[0]
+            raise InputError(f"{path}: column {column.name!r}: {found!r} is neither true nor false")
+        return lower.map(spelled)
+    return values.where(~values.isin(column.unknown), "unknown")
+
+
+def _one_per_patient(frame: pd.DataFrame, column: Column) -> pd.Series:
+    """The median of a patient's numbers, the most frequent of a patient's words."""
+    if column.kind in ("numeric", "angle"):
+        return frame.groupby("patient_id")[column.name].transform("median")
+    counts = frame.groupby(["patient_id", column.name]).size()
+    most_frequent = dict(counts.groupby(level=0).idxmax().tolist())  # of equals the first by name
+    return frame["patient_id"].map(most_frequent)

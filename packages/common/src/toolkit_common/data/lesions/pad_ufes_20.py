@@ -1,0 +1,122 @@
+"""PAD-UFES-20: 2,298 smartphone images of six skin lesions with clinical metadata, from Brazil.
+
+Source: Pacheco et al., Data in Brief 32 (2020) 106221, doi 10.17632/zr7vgbcyr2.1, CC BY 4.0.
+Traps (specs/slimp.md 5.2): `lesion_id` is unique only together with `patient_id`; 804 rows lack the
+whole clinical block and none of them is cancer, so that "missing" tells the label; `biopsed` alone
+gives an AUROC of 0.90; BRASIL and BRAZIL are one country.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast, get_args
+
+import pandas as pd
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions.build import Premalignant, build_lesion_data
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.errors import InputError
+from toolkit_common.ids import refuse_options
+
+UNKNOWN = ("UNK",)
+SHEET = Sheet(
+    title="PAD-UFES-20",
+    source="Pacheco et al., PAD-UFES-20: a skin lesion dataset composed of patient data and "
+    "clinical images collected from smartphones, Data in Brief 32 (2020) 106221",
+    doi="10.17632/zr7vgbcyr2.1",
+    licence="CC BY 4.0",
+    labels=("diagnosis", "malignant"),
+    counts={"images": 2298, "lesions": 1891, "patients": 1373},
+    classes={
+        "ACK": "actinic keratosis",
+        "BCC": "basal cell carcinoma",
+        "MEL": "melanoma",
+        "NEV": "nevus",
+        "SCC": "squamous cell carcinoma",
+        "SEK": "seborrheic keratosis",
+    },
+    malignant=frozenset({"BCC", "SCC", "MEL"}),
+    premalignant=frozenset({"ACK"}),
+    columns=(
+        Column("age", "patient", "numeric", unit="years", low=0, high=120),
+        Column("gender", "patient", "categorical"),
+        Column("smoke", "patient", "boolean", unknown=UNKNOWN),
+        Column("drink", "patient", "boolean", unknown=UNKNOWN),
+        Column("background_father", "patient", "categorical", unknown=UNKNOWN),
+        Column("background_mother", "patient", "categorical", unknown=UNKNOWN),
+        Column("pesticide", "patient", "boolean", unknown=UNKNOWN),
+        Column("skin_cancer_history", "patient", "boolean", unknown=UNKNOWN),
+        Column("cancer_history", "patient", "boolean", unknown=UNKNOWN),
+        Column("has_piped_water", "patient", "boolean", unknown=UNKNOWN),
+        Column("has_sewage_system", "patient", "boolean", unknown=UNKNOWN),
+        Column("fitspatrick", "patient", "categorical"),
+        Column("region", "lesion", "categorical"),
+        Column("diameter_1", "lesion", "numeric", unit="mm", low=0, high=200),
+        Column("diameter_2", "lesion", "numeric", unit="mm", low=0, high=200),
+        Column("itch", "lesion", "boolean", unknown=UNKNOWN),
+        Column("grew", "lesion", "boolean", unknown=UNKNOWN),
+        Column("hurt", "lesion", "boolean", unknown=UNKNOWN),
+        Column("changed", "lesion", "boolean", unknown=UNKNOWN),
+        Column("bleed", "lesion", "boolean", unknown=UNKNOWN),
+        Column("elevation", "lesion", "boolean", unknown=UNKNOWN),
+    ),
+    leaks={
+        "diagnostic": "it is the label",
+        "biopsed": "decided after the diagnosis was suspected; AUROC 0.90 for cancer alone",
+    },
+    notes=(
+        "rows without the clinical block (35 %) are never cancer: what is missing tells the label "
+        "(AUROC 0.83 on the full set)",
+    ),
+)
+
+
+def load_pad_ufes_20(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
+    """Read `metadata.csv` and the images beside it, in any of the circulating folder layouts.
+
+    Raises:
+        InputError: If the table or images are missing, a diagnosis is unknown, or an option is.
+    """
+    refuse_options(identifier, options, ("premalignant_as",))
+    premalignant = options.get("premalignant_as", "benign")
+    if premalignant not in get_args(Premalignant):
+        raise InputError(
+            f"premalignant_as must be one of {', '.join(get_args(Premalignant))}, got "
+            f"{premalignant!r} in {identifier!r}"
+        )
+    root = Path(name).expanduser()
+    path = root / "metadata.csv"
+    if not path.is_file():
+        raise InputError(
+            f"no metadata.csv in {root}: download PAD-UFES-20 (doi {SHEET.doi}) and give the "
+            "folder that holds metadata.csv and images/"
+        )
+    frame = read_table(path)
+    required = ("patient_id", "lesion_id", "diagnostic", "img_id")
+    require_columns(frame, (*required, *(column.name for column in SHEET.columns)), path=path)
+    strange = ~frame["diagnostic"].isin(list(SHEET.classes))
+    if strange.any():
+        found = frame["diagnostic"][strange].iloc[0]
+        raise InputError(f"{path}: diagnosis {found!r} is none of {', '.join(SHEET.classes)}")
+    frame["image_id"] = frame["img_id"]
+    frame["image"] = _find_images(frame["img_id"], root)
+    frame["diagnosis"] = frame["diagnostic"]
+    frame["lesion_id"] = frame["patient_id"] + "/" + frame["lesion_id"]
+    for column in ("background_father", "background_mother"):
+        frame[column] = frame[column].replace("BRASIL", "BRAZIL")
+    return build_lesion_data(
+        identifier, frame, SHEET, path=path, premalignant_as=cast(Premalignant, premalignant)
+    )
+
+
+def _find_images(names: "pd.Series[str]", root: Path) -> list[str]:
+    """Images lie in `images/`, in `images/imgs_part_N/`, doubly nested, or beside the table."""
+    found = {path.name: path for path in sorted(root.rglob("*.*")) if path.suffix != ".csv"}
+    absent = [name for name in names if name not in found]
+    if absent:
+        raise InputError(
+            f"{len(absent)} of {len(names)} images of {root / 'metadata.csv'} are not under "
+            f"{root} (first: {absent[0]}): unpack images/imgs_part_1 to 3 there"
+        )
+    return [str(found[name]) for name in names]

@@ -1,0 +1,28 @@
+"""The embedded lesion sample: a patient-complete part of PAD-UFES-20 that ships with the package.
+
+Source and licence as PAD-UFES-20 (CC BY 4.0), see `pad_ufes_20_sample/ATTRIBUTION.md` beside this;
+chosen by `packages/common/scripts/build_lesion_sample.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions import pad_ufes_20
+
+FOLDER = Path(__file__).parent / "pad_ufes_20_sample"
+
+
+def load_lesions(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
+    """Read the embedded sample with the reader of PAD-UFES-20."""
+    del name
+    data = pad_ufes_20.load_pad_ufes_20(identifier, str(FOLDER), options)
+    note = "a small sample, chosen by hand: figures on it do not compare with the literature"
+    sheet = replace(
+        data.sheet,
+        title="PAD-UFES-20 embedded sample",
+        counts={},
+        notes=(note, *data.sheet.notes),
+    )
+    return ImageData(identifier, data.rows, sheet)

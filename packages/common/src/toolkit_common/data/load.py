@@ -1,0 +1,50 @@
+"""From a data set's id to its rows.
+
+Ids: `digits`, `lesions` (embedded), `imagefolder:PATH`, `csv:FILE`, `hf:ORG/NAME` or `hf:FOLDER`,
+`torchvision:NAME`, and lesion sets such as `pad-ufes-20:PATH`; options follow as `?key=value&...`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.digits import load_digits
+from toolkit_common.data.lesions.pad_ufes_20 import load_pad_ufes_20
+from toolkit_common.data.lesions.sample import load_lesions
+from toolkit_common.data.sources import load_csv, load_hf, load_imagefolder
+from toolkit_common.data.torchvision import load_torchvision
+from toolkit_common.errors import InputError
+from toolkit_common.ids import split_options
+from toolkit_common.registry import lookup
+
+Loader = Callable[[str, str, Mapping[str, str]], ImageData]
+
+SOURCES: dict[str, Loader] = {
+    "csv": load_csv,
+    "digits": load_digits,
+    "hf": load_hf,
+    "imagefolder": load_imagefolder,
+    "lesions": load_lesions,
+    "pad-ufes-20": load_pad_ufes_20,
+    "torchvision": load_torchvision,
+}
+EMBEDDED = ("digits", "lesions")
+
+
+def load_data(identifier: str, **options: str) -> ImageData:
+    """Load a data set by id.
+
+    Args:
+        identifier: See the module's docstring.
+        **options: More options, as if written after `?`.
+
+    Raises:
+        InputError: If the source is unknown, or the data cannot be read.
+    """
+    place, given = split_options(identifier)
+    source, _, name = place.partition(":")
+    loader = lookup(SOURCES, source, kind="data set")
+    if name and source in EMBEDDED:
+        raise InputError(f"data set {source!r} is embedded and takes no place, got {identifier!r}")
+    if not name and source not in EMBEDDED:
+        raise InputError(f"data set {identifier!r} needs a place: {source}:PATH")
+    return loader(identifier, name, given | options)

@@ -1,0 +1,53 @@
+"""Batches of images for an encoder, in row order, decoded by workers."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.images import open_image
+from toolkit_common.data.transforms import Transform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ImageRows(Dataset[dict[str, Any]]):
+    """Some rows of a data set as `{"image": uint8 (3, h, w), "row": row index}`."""
+
+    def __init__(self, data: ImageData, rows: np.ndarray, transform: Transform) -> None:
+        self.images = data.images
+        self.rows = rows
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        row = int(self.rows[position])
+        return {"image": self.transform(open_image(self.images[row]["image"])), "row": row}
+
+
+def build_loader(
+    data: ImageData,
+    rows: np.ndarray,
+    *,
+    transform: Transform,
+    batch_size: int,
+    num_workers: int = 0,
+) -> "DataLoader[dict[str, Tensor]]":
+    """Return batches `{"image": uint8 (b, 3, h, w), "row": (b,)}` in the order of `rows`."""
+    return DataLoader(
+        ImageRows(data, rows, transform),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def chunks(rows: np.ndarray, size: int) -> Sequence[np.ndarray]:
+    """Cut rows into consecutive pieces of at most `size`."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

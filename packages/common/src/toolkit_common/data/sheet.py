@@ -1,0 +1,70 @@
+"""The data sheet of a data set: where it comes from, what its columns mean, what must not be read.
+
+A lesion data set's file in `data/lesions/` *is* its sheet; folders and tables of the user's own
+get a bare one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Level = Literal["patient", "lesion"]
+Kind = Literal["numeric", "angle", "categorical", "boolean"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metadata column that may be an input.
+
+    Attributes:
+        name: As in the file.
+        level: Whether it describes the patient or the lesion.
+        kind: `numeric`, `angle` (degrees, an axis: 180 is 0), `categorical` or `boolean`.
+        unit: Of a numeric column.
+        low: Smallest plausible value.
+        high: Largest plausible value.
+        unknown: Spellings that say "asked, and not known", told apart from an empty cell.
+    """
+
+    name: str
+    level: Level
+    kind: Kind
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What is known about a data set beyond its rows.
+
+    Attributes:
+        title: Name for humans.
+        source: Citation.
+        doi: Digital object identifier of the data.
+        licence: Licence with its restrictions.
+        labels: Columns that can be the label, the default first.
+        counts: Expected numbers of images, lesions, patients and the like.
+        classes: Code of a diagnosis -> its name.
+        malignant: Codes that count as malignant.
+        premalignant: Codes that a user may count either way.
+        columns: Metadata columns that may be inputs.
+        leaks: Column -> why it must never be an input.
+        acquisition: Column -> why it is left out unless asked for (site, device).
+        notes: What every user should know, a line each.
+    """
+
+    title: str
+    source: str = ""
+    doi: str = ""
+    licence: str = "unknown"
+    labels: tuple[str, ...] = ("label",)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+    malignant: frozenset[str] = frozenset()
+    premalignant: frozenset[str] = frozenset()
+    columns: tuple[Column, ...] = ()
+    leaks: Mapping[str, str] = field(default_factory=dict)
+    acquisition: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

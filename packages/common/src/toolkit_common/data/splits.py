@@ -1,0 +1,191 @@
+"""Train, validation and test: given ones checked, missing ones made, no group on two sides.
+
+Made splits are stratified by class and grouped by patient (or lesion), and depend on nothing but
+the labels, the groups and the split seed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from toolkit_common.data.base import SPLITS, ImageData, Labels
+from toolkit_common.errors import InputError
+from toolkit_common.seed import derive_seed
+
+NUM_FOLDS = 5  # one fold is the test split, one the validation split: 60 / 20 / 20
+ATTEMPTS = 20  # seeds tried to get every class into every split
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Row indices of each split, ascending, and how they came about."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    origin: str
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        indices: np.ndarray = getattr(self, name)
+        return indices
+
+    @property
+    def all(self) -> np.ndarray:
+        """Every row that is in a split, ascending."""
+        return np.sort(np.concatenate([self.train, self.val, self.test]))
+
+
+def make_splits(data: ImageData, *, seed: int = 0) -> Splits:
+    """Return the data set's splits: the given ones where there are any, else made ones.
+
+    Made ones are stratified by the data set's default label, whatever label is predicted later:
+    pre-training and every probe of one data set and split seed share their test patients. Without
+    a given test split the given validation split takes its place, and validation rows come out of
+    the training split.
+
+    Raises:
+        InputError: If a group is on two sides, a row has none, or there are too few groups.
+    """
+    rows, groups, strata = np.arange(len(data)), _groups(data), _strata(data)
+    if "split" in data.table:
+        given = data.table["split"].to_numpy()
+        train, val, test = (np.flatnonzero(given == name) for name in SPLITS)
+        splits = Splits(train, val, test, "given")
+        _check_groups(splits, data)
+        splits = _complete(splits, strata, groups, seed)
+    else:
+        train, val, test = _grouped_parts(rows, strata, groups, seed)
+        kind = "grouped, stratified" if data.groups is not None else "stratified"
+        splits = Splits(train, val, test, f"made: {kind}, 60/20/20, split seed {seed}")
+    _check_groups(splits, data)
+    return splits
+
+
+def keep_labelled(splits: Splits, data: ImageData, labels: Labels) -> Splits:
+    """Return the splits without the rows that have no label.
+
+    Raises:
+        InputError: If a class has one image or is missing from train, or a split is left empty.
+    """
+    _refuse_tiny_classes(labels, data.id)
+    kept = {name: splits[name][labels.targets[splits[name]] >= 0] for name in SPLITS}
+    for name, rows in kept.items():
+        if rows.size == 0:
+            raise InputError(f"the {name} split of {data.id!r} is empty ({splits.origin})")
+    absent = sorted(set(range(len(labels.classes))) - set(labels.targets[kept["train"]].tolist()))
+    if absent:
+        raise InputError(
+            f"class {labels.classes[absent[0]]!r} of {data.id!r} has no image in the train split: "
+            "give it images of more groups, or leave it out"
+        )
+    return Splits(**kept, origin=splits.origin)
+
+
+def splits_table(splits: Splits, data: ImageData) -> pd.DataFrame:
+    """Return `image_id, split`, to be saved beside results."""
+    ids = data.table["image_id"].to_numpy()
+    parts = [pd.DataFrame({"image_id": ids[splits[name]], "split": name}) for name in SPLITS]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _check_groups(splits: Splits, data: ImageData) -> None:
+    if data.groups is None:
+        return
+    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+        shared = np.intersect1d(data.groups[splits[first]], data.groups[splits[second]])
+        if shared.size:
+            raise InputError(
+                f"group {shared[0]!r} of {data.id!r} is in {first} and in {second} "
+                f"({shared.size} such group{'s' if shared.size > 1 else ''}): figures would be "
+                "inflated; keep each patient on one side"
+            )
+
+
+def _strata(data: ImageData) -> np.ndarray:
+    label = next((name for name in data.sheet.labels if name in data.table), None)
+    if label is None:
+        return np.zeros(len(data), np.int64)
+    return data.table[label].astype(object).map(str).to_numpy()
+
+
+def _groups(data: ImageData) -> np.ndarray | None:
+    """Return a number for each row's group, or None where every row stands for itself."""
+    if data.groups is None:
+        return None
+    codes, _ = pd.factorize(data.groups, sort=True)
+    if (codes < 0).any():
+        raise InputError(
+            f"image {data.table['image_id'].iloc[int(codes.argmin())]!r} of {data.id!r} has no "
+            f"group ({int((codes < 0).sum())} of {len(codes)}): name its patient, or leave it out"
+        )
+    return codes
+
+
+def _complete(given: Splits, strata: np.ndarray, groups: np.ndarray | None, seed: int) -> Splits:
+    train, val, test, origin = given.train, given.val, given.test, given.origin
+    if test.size == 0:
+        test, val = val, test
+        origin = "given; its validation split is the test split"
+    if val.size == 0 and train.size:
+        *_, held_out = _stratified_folds(train, strata, groups, seed)
+        train, val = np.setdiff1d(train, held_out), held_out
+        origin += f"; validation: a fifth of train, split seed {seed}"
+    return Splits(train, val, test, origin)
+
+
+def _grouped_parts(
+    rows: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, seed: int
+) -> Sequence[np.ndarray]:
+    """Return train, val and test; of some seeds, the first that puts every class everywhere."""
+    best: Sequence[np.ndarray] = ()
+    most = -1
+    wanted = np.unique(strata[rows]).size * len(SPLITS)
+    for attempt in range(ATTEMPTS):
+        folds = _stratified_folds(rows, strata, groups, derive_seed(seed, "split", attempt))
+        parts = (np.sort(np.concatenate(folds[2:])), folds[1], folds[0])
+        present = sum(np.unique(strata[part]).size for part in parts)
+        if present > most:
+            best, most = parts, present
+        if present == wanted:
+            break
+    return best
+
+
+def _stratified_folds(
+    rows: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, seed: int
+) -> list[np.ndarray]:
+    import warnings
+
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    num_groups = rows.size if groups is None else np.unique(groups[rows]).size
+    if num_groups < NUM_FOLDS:
+        what = "images" if groups is None else "groups"
+        raise InputError(
+            f"cannot split {num_groups} {what} into train, validation and test: at least "
+            f"{NUM_FOLDS} are needed"
+        )
+    # Without groups the plain kind does the same in seconds, not in minutes for a million rows.
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = kind(NUM_FOLDS, shuffle=True, random_state=seed % 2**32)
+    of_rows = np.unique(strata[rows], return_inverse=True)[1]
+    if np.bincount(of_rows).max() < NUM_FOLDS:
+        of_rows = np.zeros_like(of_rows)  # no class reaches every fold: scikit-learn refuses
+    with warnings.catch_warnings():
+        # Rare classes are looked after by the caller, which tries several seeds.
+        warnings.simplefilter("ignore", UserWarning)
+        parts = folds.split(rows, of_rows, None if groups is None else groups[rows])
+        return [rows[held_out] for _, held_out in parts]
+
+
+def _refuse_tiny_classes(labels: Labels, identifier: str) -> None:
+    counts = np.bincount(labels.targets[labels.targets >= 0], minlength=len(labels.classes))
+    if (counts < 2).any():
+        tiny = int((counts < 2).argmax())
+        raise InputError(
+            f"class {labels.classes[tiny]!r} of {identifier!r} has {counts[tiny]} image"
+            f"{'' if counts[tiny] == 1 else 's'}: it cannot be both learned and tested; add images "
+            "or leave the class out"
+        )

@@ -1,0 +1,82 @@
+"""A labelled data set, checked and split: what any judged run begins with."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from toolkit_common.data.base import SPLITS, ImageData, Labels
+from toolkit_common.data.check import BadFilePolicy, check_images
+from toolkit_common.data.load import load_data
+from toolkit_common.data.splits import Splits, keep_labelled, make_splits
+from toolkit_common.training.progress import console
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows with labels, in splits.
+
+    Attributes:
+        data: The data set.
+        labels: What is predicted.
+        splits: Row indices.
+        bad_files: `row, image_id, problem` of the images that were left out.
+    """
+
+    data: ImageData
+    labels: Labels
+    splits: Splits
+    bad_files: pd.DataFrame
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Every row that is in a split, ascending; features are kept in this order."""
+        return self.splits.all
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Class of each of `rows`."""
+        return self.labels.targets[self.rows]
+
+    def positions(self, split: str) -> np.ndarray:
+        """Where a split's rows are in `rows`."""
+        return np.searchsorted(self.rows, self.splits[split])
+
+    def targets_of(self, split: str) -> np.ndarray:
+        """Class of each row of a split."""
+        return self.labels.targets[self.splits[split]]
+
+    def groups_of(self, split: str) -> np.ndarray:
+        """Group of each row of a split; the row itself where there are no groups."""
+        rows = self.splits[split]
+        return rows.astype(str) if self.data.groups is None else self.data.groups[rows]
+
+
+def load_task(
+    identifier: str,
+    *,
+    label: str | None = None,
+    split_seed: int = 0,
+    bad_files: BadFilePolicy = "error",
+    premalignant_as: Literal["benign", "malignant", "drop"] = "benign",
+) -> Task:
+    """Load, check and split a data set; tells the user what was found.
+
+    Raises:
+        InputError: If the data, its label, its images or its splits are at fault.
+    """
+    options = {} if premalignant_as == "benign" else {"premalignant_as": premalignant_as}
+    data = load_data(identifier, **options)
+    labels = data.labels(label)
+    bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=bad_files)
+    targets = labels.targets.copy()
+    targets[bad["row"].to_numpy(int)] = -1
+    labels = Labels(labels.name, labels.classes, targets)
+    splits = keep_labelled(make_splits(data, seed=split_seed), data, labels)
+    sizes = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
+    console.print(
+        f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
+        f"{sizes} ({splits.origin})"
+    )
+    return Task(data, labels, splits, bad)

@@ -1,0 +1,83 @@
+"""From a PIL image to the uint8 tensor that an encoder takes, and to the normalised batch.
+
+Resizing and cropping happen in the loader's workers on uint8 images; normalising happens on the
+device, so that a batch travels as a quarter of the bytes. Values are those of torchvision's
+`Resize`, `CenterCrop`, `ToTensor`, `Normalize` chain.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How an encoder wants its images.
+
+    Attributes:
+        image_size: Height and width in pixels.
+        resize: `shortest` side to `image_size / crop_pct`, or `squash` both; then centre crop.
+        crop_pct: Share of the resized image's side that the centre crop keeps.
+        interpolation: `bilinear`, `bicubic`, ... as PIL names them.
+        mean: Per channel, of values in [0, 1].
+        std: Per channel, of values in [0, 1].
+    """
+
+    image_size: tuple[int, int] = (224, 224)
+    resize: Literal["shortest", "squash"] = "shortest"
+    crop_pct: float = 0.875
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def normalize(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Scale to [0, 1], subtract the mean and divide by the std, in fp32."""
+        mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
+        return (images.float() / 255.0).sub_(mean).div_(std)
+
+    def describe(self) -> str:
+        """Return one line for humans."""
+        height, width = self.image_size
+        resized = [int(side / self.crop_pct) for side in self.image_size]
+        how = (
+            f"squashed to {resized[0]} x {resized[1]}"
+            if self.resize == "squash"
+            else f"shorter side to {min(resized)}"
+        )
+        mean, std = (", ".join(f"{value:.3f}" for value in item) for item in (self.mean, self.std))
+        return (
+            f"{height} x {width} px, {how}, centre crop, {self.interpolation}, mean ({mean}), "
+            f"std ({std})"
+        )
+
+
+def build_eval_transform(preprocess: Preprocess) -> Transform:
+    """Return the deterministic transform: RGB image -> uint8 `(3, h, w)`."""
+    from toolkit_common.backbones.torchvision_ops import prepare
+
+    prepare()
+    from torchvision import transforms
+
+    mode = transforms.InterpolationMode(preprocess.interpolation)
+    height, width = preprocess.image_size
+    resized = (int(height / preprocess.crop_pct), int(width / preprocess.crop_pct))
+    if preprocess.resize == "squash":
+        resize: Callable[[Image.Image], Image.Image] = transforms.Resize(resized, mode)
+    elif height == width:
+        resize = transforms.Resize(resized[0], mode)
+    else:
+        from timm.data.transforms import ResizeKeepRatio
+
+        resize = ResizeKeepRatio(resized, interpolation=mode.value)  # covers both sides
+    crop = transforms.CenterCrop((height, width))
+    return transforms.Compose([resize, crop, transforms.PILToTensor()])

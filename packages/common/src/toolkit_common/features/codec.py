@@ -1,0 +1,86 @@
+"""How patch tokens are kept: in full, in half the bytes, or as int8 with one scale a token.
+
+Shapes: b rows, n patch tokens, d token width.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Literal, NoReturn
+
+import torch
+from jaxtyping import Float, Float16, Int8
+from torch import Tensor
+
+from toolkit_common.errors import InputError
+
+StoreDtype = Literal["fp32", "fp16", "bf16", "int8"]
+DTYPES: dict[str, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "int8": torch.int8,
+}
+
+
+def bytes_per_image(
+    layer_shapes: Mapping[int, tuple[int, int]], *, dtype: StoreDtype, with_patches: bool
+) -> int:
+    """Return the bytes a store needs for one image.
+
+    Args:
+        layer_shapes: Layer -> (number of patches n, width d).
+        dtype: How patches are kept.
+        with_patches: Whether they are kept.
+    """
+    total = 0
+    for patches, width in layer_shapes.values():
+        total += 3 * 4 * width  # mean, class token, pooled output
+        if with_patches:
+            scale = 2 if dtype == "int8" else 0
+            total += patches * (width * DTYPES[dtype].itemsize + scale)
+    return total
+
+
+def narrow(patches: Tensor, dtype: StoreDtype) -> Tensor:
+    """Convert patches to the dtype they are kept in.
+
+    Raises:
+        InputError: If they are not finite, or not any more in that dtype.
+    """
+    kept = patches.to(DTYPES[dtype]).contiguous()
+    if not torch.isfinite(kept).all():
+        _refuse_overflow(patches, dtype)
+    return kept
+
+
+def quantize(
+    patches: Float[Tensor, "b n d"],
+) -> tuple[Int8[Tensor, "b n d"], Float16[Tensor, "b n"]]:
+    """Return int8 values and one fp16 scale a token.
+
+    Raises:
+        InputError: If tokens are not finite, or too large for the scale.
+    """
+    largest = patches.float().abs().amax(dim=-1)
+    scale = (largest / 127.0).clamp(min=torch.finfo(torch.float16).tiny).half()
+    if not torch.isfinite(scale).all():
+        _refuse_overflow(patches, "int8")
+    values = patches.float() / scale.float().unsqueeze(-1)
+    return values.round().to(torch.int8), scale
+
+
+def dequantize(
+    values: Int8[Tensor, "b n d"], scale: Float16[Tensor, "b n"]
+) -> Float[Tensor, "b n d"]:
+    """Undo `quantize` up to rounding, as fp32."""
+    return values.float() * scale.float().unsqueeze(-1)
+
+
+def _refuse_overflow(patches: Tensor, dtype: StoreDtype) -> NoReturn:
+    largest = float(patches.float().abs().max())
+    if not isfinite(largest):
+        raise InputError("the encoder gives tokens that are no numbers (NaN or infinite)")
+    raise InputError(
+        f"tokens of this encoder do not fit {dtype} (the largest is {largest:.3g}): use "
+        "--store-dtype bf16"
+    )

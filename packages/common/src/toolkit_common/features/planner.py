@@ -1,0 +1,109 @@
+"""Says what an extraction will cost before it begins, and where its tokens go.
+
+`disk` keeps them for the next probe, `memory` for this run only, `online` keeps nothing and runs
+the encoder again every epoch.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Place = Literal["disk", "memory", "online"]
+PlaceChoice = Literal["auto", "disk", "memory", "online"]
+
+SHARE_OF_FREE = 0.5  # of the free disk or memory that a plan may take unasked
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where tokens go and what it costs.
+
+    Attributes:
+        place: `disk`, `memory` or `online`.
+        in_memory: Whether tokens are held in memory while training.
+        num_bytes: Size of all tokens.
+        reason: Why this place, for humans.
+    """
+
+    place: Place
+    in_memory: bool
+    num_bytes: int
+    reason: str
+
+
+def plan_extraction(
+    num_bytes: int,
+    *,
+    choice: PlaceChoice = "auto",
+    folder: Path,
+    num_processes: int = 1,
+    free_memory: int | None = None,
+    free_disk: int | None = None,
+) -> Plan:
+    """Choose where the tokens go.
+
+    Args:
+        num_bytes: Size of all tokens.
+        choice: What the user asked for.
+        folder: Where stores lie.
+        num_processes: Several processes share tokens through the disk.
+        free_memory: Bytes; asked of the system when not given.
+        free_disk: Bytes; asked of the system when not given.
+    """
+    memory = int(SHARE_OF_FREE * (available_memory() if free_memory is None else free_memory))
+    disk = int(SHARE_OF_FREE * (_available_disk(folder) if free_disk is None else free_disk))
+    fits_memory, fits_disk = num_bytes * num_processes <= memory, num_bytes <= disk
+    if choice == "disk":
+        return Plan("disk", fits_memory, num_bytes, "asked for")
+    if choice == "memory" and num_processes == 1:
+        return Plan("memory", True, num_bytes, "asked for")
+    if choice == "online":
+        return Plan("online", False, 0, "asked for")
+    if fits_disk:
+        reason = f"fits {size(disk)}, half of the free disk, and serves the next probe"
+        return Plan("disk", fits_memory, num_bytes, reason)
+    if fits_memory and num_processes == 1:
+        reason = f"fits {size(memory)}, half of the free memory, but not half of the free disk"
+        return Plan("memory", True, num_bytes, reason)
+    reason = f"{size(num_bytes)} fit neither {size(disk)} of disk nor {size(memory)} of memory"
+    return Plan("online", False, 0, reason)
+
+
+def describe_plan(plan: Plan, *, num_images: int, tokens_per_image: int, seconds: float) -> str:
+    """Return the plan as one line for humans, with what changes it."""
+    return (
+        f"{num_images:,} images x {tokens_per_image} tokens = {size(plan.num_bytes)}, about "
+        f"{duration(seconds)} to extract; tokens go to {plan.place} ({plan.reason}; "
+        "change with --store, --store-dtype)"
+    )
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that can be had without swapping."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+def size(num_bytes: float) -> str:
+    """Format a number of bytes for humans."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if num_bytes < 999.5:  # from there on three digits would become 1e+03
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:.3g} TiB"
+
+
+def duration(seconds: float) -> str:
+    """Format seconds for humans."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _available_disk(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

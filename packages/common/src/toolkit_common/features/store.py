@@ -1,0 +1,254 @@
+"""The token store: frozen features on disk, in shards, keyed by what made them.
+
+A store is a folder named after the hash of its specification (encoder weights, layers, transform,
+images, dtype), so that a changed transform or weight can never meet old features
+(specs/traps.md 14). Shards are written atomically by any rank; `index.json` comes last and marks
+the store complete. A shard is checked against its checksum when it is first read
+(specs/traps.md 9).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xxhash
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from toolkit_common.errors import InputError
+from toolkit_common.features.base import Features, LayerFeatures
+from toolkit_common.features.codec import StoreDtype, dequantize, narrow, quantize
+from toolkit_common.files import BLOCK, atomic_path, read_json, write_json, write_text
+
+VERSION = 1
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """Everything that determines the contents of a store.
+
+    Attributes:
+        encoder: Hash of the encoder's weights.
+        layers: Layers read, ascending.
+        preprocess: The transform's settings.
+        images: Hash of the images, in order.
+        num_images: How many they are.
+        with_patches: Whether patch tokens are kept beside the vectors.
+        with_pooled: Whether the encoder's own pooled output is among the vectors.
+        dtype: How patch tokens are kept; `int8` has one fp16 scale a token.
+        precision: Arithmetic of the encoder's forward pass.
+    """
+
+    encoder: str
+    layers: tuple[int, ...]
+    preprocess: Mapping[str, Any]
+    images: str
+    num_images: int
+    with_patches: bool
+    with_pooled: bool
+    dtype: StoreDtype
+    precision: str
+
+    def key(self) -> str:
+        """Return the store's name."""
+        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def with_all_tokens(self) -> "StoreSpec":
+        """Return the specification of the store that holds patch tokens too."""
+        return replace(self, with_patches=True)
+
+
+class StoreWriter:
+    """Writes the shards of one store; several ranks may write different shards at once."""
+
+    def __init__(self, folder: Path, spec: StoreSpec, *, shard_rows: int) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.shard_rows = shard_rows
+        folder.mkdir(parents=True, exist_ok=True)
+        self._check_layout()
+
+    @property
+    def num_shards(self) -> int:
+        """How many shards the store will have."""
+        return -(-self.spec.num_images // self.shard_rows)
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard is there and whole."""
+        path = _shard_path(self.folder, shard)
+        checksum = path.with_suffix(".xxh3")
+        return path.exists() and checksum.exists() and checksum.read_text() == _checksum(path)
+
+    def write(self, shard: int, features: LayerFeatures) -> None:
+        """Write the features of rows `shard * shard_rows` and following."""
+        tensors: dict[str, Tensor] = {}
+        for layer, kept in features.items():
+            for name, vector in kept.vectors.items():
+                tensors[f"{layer}.{name}"] = vector.float().cpu().contiguous()
+            if kept.patches is not None:
+                tensors |= _encode(kept.patches.cpu(), f"{layer}.patches", self.spec.dtype)
+        grids = {str(layer): kept.grid for layer, kept in features.items()}
+        path = _shard_path(self.folder, shard)
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={"grids": json.dumps(grids)})
+            checksum = _checksum(temporary)
+        write_text(path.with_suffix(".xxh3"), checksum)
+
+    def finish(self) -> None:
+        """Write the index; called once, when every shard is there."""
+        paths = [_shard_path(self.folder, shard) for shard in range(self.num_shards)]
+        checksums = {path.name: path.with_suffix(".xxh3").read_text() for path in paths}
+        index = {
+            "version": VERSION,
+            "spec": asdict(self.spec),
+            "shard_rows": self.shard_rows,
+            "shards": checksums,
+        }
+        write_json(self.folder / INDEX, index)
+
+    def _check_layout(self) -> None:
+        """A resumed extraction must cut the rows as before, whatever memory it has now."""
+        path = self.folder / "layout.json"
+        if path.exists():
+            self.shard_rows = int(read_json(path)["shard_rows"])
+        else:
+            write_json(path, {"shard_rows": self.shard_rows})
+
+
+class TokenStore:
+    """Reads a complete store: any rows, in any order, mapped from disk or held in memory.
+
+    Args:
+        folder: The store's folder.
+        in_memory: Whether to copy the shards into memory when they are first read.
+
+    Raises:
+        InputError: If the store is incomplete.
+    """
+
+    def __init__(self, folder: Path, *, in_memory: bool = False) -> None:
+        if not (folder / INDEX).exists():
+            raise InputError(f"token store {folder} is incomplete: run the extraction again")
+        index = read_json(folder / INDEX)
+        self.folder = folder
+        self.spec = StoreSpec(**{**index["spec"], "layers": tuple(index["spec"]["layers"])})
+        self.in_memory = in_memory
+        self._shard_rows: int = index["shard_rows"]
+        self._checksums: dict[str, str] = index["shards"]
+        self._opened: dict[int, tuple[dict[str, Tensor], dict[int, tuple[int, int]]]] = {}
+
+    def __len__(self) -> int:
+        return self.spec.num_images
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Send no mapped tensors to other processes: pickling one writes the whole shard."""
+        return {**self.__dict__, "_opened": {}}
+
+    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions."""
+        return map(self.read, batches)
+
+    def read(self, positions: np.ndarray) -> LayerFeatures:
+        """Return the features at `positions`, by layer; patches in the precision they are kept in.
+
+        Raises:
+            InputError: If a shard is damaged or gone.
+        """
+        shards, local = np.divmod(positions, self._shard_rows)
+        gathered: dict[str, Tensor] = {}
+        grids: dict[int, tuple[int, int]] = {}
+        for shard in np.unique(shards):
+            tensors, grids = self._open(int(shard))
+            here = np.flatnonzero(shards == shard)
+            rows = torch.from_numpy(local[here])
+            for name, tensor in tensors.items():
+                if name not in gathered:
+                    gathered[name] = tensor.new_empty((len(positions), *tensor.shape[1:]))
+                gathered[name][torch.from_numpy(here)] = tensor[rows]
+        return {layer: _decode(gathered, layer, grid) for layer, grid in grids.items()}
+
+    def _open(self, shard: int) -> tuple[dict[str, Tensor], dict[int, tuple[int, int]]]:
+        if shard not in self._opened:
+            path = _shard_path(self.folder, shard)
+            try:
+                if _checksum(path) != self._checksums[path.name]:
+                    raise InputError(_damaged(path, "its checksum differs"))
+                with safe_open(path, framework="pt") as file:
+                    names = file.keys()
+                    tensors = {name: file.get_tensor(name) for name in names}
+                    grids = json.loads(file.metadata()["grids"])
+            except (OSError, SafetensorError) as error:
+                raise InputError(_damaged(path, str(error))) from error
+            if self.in_memory:
+                tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+            by_layer = {int(layer): (grid[0], grid[1]) for layer, grid in grids.items()}
+            self._opened[shard] = (tensors, by_layer)
+        return self._opened[shard]
+
+
+class MemoryStore:
+    """Features held in memory, for one run."""
+
+    def __init__(self, features: LayerFeatures, num_images: int) -> None:
+        self.features = features
+        self._num_images = num_images
+
+    def __len__(self) -> int:
+        return self._num_images
+
+    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions."""
+        return map(self.read, batches)
+
+    def read(self, positions: np.ndarray) -> LayerFeatures:
+        """Return the features at `positions`, by layer."""
+        rows = torch.from_numpy(positions)
+        return {layer: _take(kept, rows) for layer, kept in self.features.items()}
+
+
+def _encode(patches: Tensor, name: str, dtype: StoreDtype) -> dict[str, Tensor]:
+    if dtype == "int8":
+        values, scale = quantize(patches)
+        return {name: values.contiguous(), f"{name}_scale": scale.contiguous()}
+    return {name: narrow(patches, dtype)}
+
+
+def _decode(gathered: Mapping[str, Tensor], layer: int, grid: tuple[int, int]) -> Features:
+    mine = {
+        name.removeprefix(f"{layer}."): tensor
+        for name, tensor in gathered.items()
+        if name.startswith(f"{layer}.")
+    }
+    patches, scale = mine.pop("patches", None), mine.pop("patches_scale", None)
+    if patches is not None and scale is not None:
+        patches = dequantize(patches, scale)
+    return Features(mine, patches, grid)
+
+
+def _take(kept: Features, rows: Tensor) -> Features:
+    vectors = {name: vector[rows] for name, vector in kept.vectors.items()}
+    return Features(vectors, None if kept.patches is None else kept.patches[rows], kept.grid)
+
+
+def _shard_path(folder: Path, shard: int) -> Path:
+    return folder / f"tokens-{shard:05d}.safetensors"
+
+
+def _checksum(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"token store shard {path} is damaged ({why}): delete {path.parent} and run again"

@@ -1,0 +1,39 @@
+"""Takes ids such as `csv:FILE?image=path&label=dx` apart: a place, and options after `?`.
+
+Values are taken as they stand: a `+` or `%` belongs to a path, it escapes nothing.
+"""
+
+from collections.abc import Iterable
+
+from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean
+
+
+def split_options(text: str) -> tuple[str, dict[str, str]]:
+    """Return the place and the options of an id.
+
+    Raises:
+        InputError: If an option has no value or occurs twice.
+    """
+    place, _, query = text.partition("?")
+    options: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        key, _, value = part.partition("=")
+        if not value:
+            raise InputError(f"option {key!r} in {text!r} has no value: write {key}=VALUE")
+        if key in options:
+            raise InputError(f"option {key!r} occurs twice in {text!r}")
+        options[key] = value
+    return place, options
+
+
+def refuse_options(text: str, given: Iterable[str], known: tuple[str, ...]) -> None:
+    """Check that every option is a known one.
+
+    Raises:
+        InputError: If one is not; the message names the nearest.
+    """
+    for key in given:
+        if key not in known:
+            hint = did_you_mean(key, known) if known else ": it takes none"
+            raise InputError(f"unknown option {key!r} in {text!r}{hint}")

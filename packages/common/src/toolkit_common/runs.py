@@ -1,0 +1,227 @@
+"""The run folder: what was asked, on what machine, what came out, and a mark that it is whole.
+
+```
+runs/NAME/
+  config.yaml      resolved settings, each with its source
+  run.json         versions, command, machine, fingerprints
+  metrics.jsonl    one JSON object a line while running
+  results.json     the figures (versioned)
+  manifest.json    sha256 of every file
+  DONE             written last
+```
+"""
+
+import json
+import logging
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from toolkit_common.command import Invocation
+from toolkit_common.config import Resolved, read_yaml, resolve
+from toolkit_common.errors import InputError
+from toolkit_common.files import read_json, sha256_of, write_json, write_text
+
+RESULTS_VERSION = 1
+RECORDED_PACKAGES = (
+    "toolkit-common", "toolkit-probing", "toolkit-slimp", "torch", "torchvision", "timm",
+    "open_clip_torch", "datasets", "accelerate", "numpy", "scikit-learn", "pillow",
+)  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """Writes and reads one run folder; only the main process may write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run ended and its files are whole."""
+        return (self.path / "DONE").exists()
+
+    def start(self, invocation: Invocation[Any], *, kind: str, facts: Mapping[str, Any]) -> None:
+        """Create the folder, or take up the one to resume, and record what is about to happen.
+
+        Args:
+            invocation: The call; its resolved configuration is written first.
+            kind: `probe`, `pretrain-slimp`, ...
+            facts: More entries for run.json (fingerprints, receipts).
+        """
+        if invocation.overwrite and self.path.exists():
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / "config.yaml").exists():
+            write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
+        starts = self.read_json("run.json").get("starts", []) if self.has("run.json") else []
+        write_json(
+            self.path / "run.json",
+            {"kind": kind, **environment(), **facts, "starts": [*starts, _now()]},
+        )
+
+    def has(self, name: str) -> bool:
+        """Whether the folder holds a file of that name."""
+        return (self.path / name).exists()
+
+    def read_json(self, name: str) -> Any:
+        """Read one of the folder's JSON files.
+
+        Raises:
+            InputError: If it is not there.
+        """
+        if not self.has(name):
+            raise InputError(f"{self.path} has no {name}: it is no finished run folder")
+        return read_json(self.path / name)
+
+    def log(self, **values: Any) -> None:
+        """Append one line to metrics.jsonl; NaN and infinity, which are no JSON, become null."""
+        values = json.loads(json.dumps(values), parse_constant=lambda _: None)
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def rewind_log(self, step: int) -> None:
+        """Drop the lines of metrics.jsonl after `step`: a resumed run writes them again."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= step]
+            write_text(path, "".join(f"{line}\n" for line in kept))
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write results.json."""
+        write_json(self.path / "results.json", {"version": RESULTS_VERSION, **results})
+
+    def finish(self) -> None:
+        """Write the manifest of checksums, then DONE."""
+        files = sorted(path for path in self.path.rglob("*") if path.is_file())
+        listed = {str(file.relative_to(self.path)): sha256_of(file) for file in files}
+        listed.pop("manifest.json", None)
+        write_json(self.path / "manifest.json", listed)
+        write_text(self.path / "DONE", _now() + "\n")
+
+
+def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
+    """Return the folder that a call will write, without touching the disk.
+
+    Args:
+        invocation: The call.
+        name: Stem of the folder's name where `--output` is not given.
+
+    Raises:
+        InputError: If the folder exists and neither `--resume` nor `--overwrite` was asked for, if
+            there is nothing to resume, if a resumed run's settings changed, or if what
+            `--overwrite` would delete is no run folder.
+    """
+    if invocation.output is None:
+        return RunFolder(_next_free(Path("runs"), name))
+    run = RunFolder(invocation.output)
+    if invocation.resume and invocation.overwrite:
+        raise InputError("--resume and --overwrite exclude each other")
+    if invocation.resume:
+        _check_resumable(run, invocation.resolved)
+    elif run.path.is_file():
+        raise InputError(f"{run.path} is a file: give --output a folder")
+    elif run.path.exists() and any(run.path.iterdir()):
+        if not invocation.overwrite:
+            raise InputError(
+                f"run folder {run.path} exists: add --resume to continue it, --overwrite to "
+                "replace it, or choose another --output"
+            )
+        if not run.has("run.json"):
+            raise InputError(f"{run.path} is no run folder, so --overwrite will not delete it")
+    return run
+
+
+def environment() -> dict[str, Any]:
+    """Describe the software, the machine, the code's commit and the command."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "versions": {"python": platform.python_version(), **_installed_versions()},
+        "commit": _git_commit(),
+        "command": ["toolkit", *sys.argv[1:]],
+        "machine": {
+            "platform": platform.platform(),
+            "cpu": cpu_name(),
+            "num_threads": torch.get_num_threads(),
+            "gpus": gpus,
+        },
+    }
+
+
+def cpu_name() -> str:
+    """Return the processor's model name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _check_resumable(run: RunFolder, resolved: Resolved[Any]) -> None:
+    if not run.has("config.yaml"):
+        raise InputError(f"nothing to resume at {run.path}: it has no config.yaml")
+    stored = resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")])
+    old, new = stored.result_settings(), resolved.result_settings()
+    changed = [
+        f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+    if changed:
+        raise InputError(
+            f"cannot resume {run.path} with other settings: {'; '.join(changed)}; "
+            "leave them as they were, or start a new run"
+        )
+
+
+def _next_free(root: Path, name: str) -> Path:
+    number = 1
+    while (root / f"{name}-{number}").exists():
+        number += 1
+    return root / f"{name}-{number}"
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line).get("step", 0))
+    except ValueError:  # the line that a kill cut short
+        return sys.maxsize
+
+
+def _installed_versions() -> dict[str, str]:
+    found = {}
+    for name in RECORDED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout that tracks this file; another may merely surround it."""
+    file = Path(__file__)
+    git = ["git", "-C", str(file.parent)]
+    tracked = [*git, "ls-files", "--error-unmatch", file.name]
+    describe = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        subprocess.run(tracked, capture_output=True, check=True)
+        done = subprocess.run(describe, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

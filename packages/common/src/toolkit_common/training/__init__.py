@@ -1,0 +1,1 @@
+"""What every training loop needs: processes, optimizers, schedules, progress, interruption."""

@@ -1,0 +1,175 @@
+"""One process to many nodes: accelerate underneath, and the three things it does not give.
+
+Those are: a gather that carries gradients (contrastive losses), batch normalisation over all
+ranks that also runs on CPUs, and re-running this command under torch's launcher.
+"""
+
+import logging
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.errors import InputError
+
+PRECISIONS = {"auto": None, "fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+def build_accelerator(*, device: str = "auto", precision: str = "auto") -> Accelerator:
+    """Return the accelerator for this process, with as many processes as were launched.
+
+    Args:
+        device: `auto` (CUDA where there is one), `cpu` or `cuda`.
+        precision: `auto` (bf16 on CUDA, fp32 on CPU), `fp32`, `bf16` or `fp16`.
+
+    Raises:
+        InputError: If CUDA is asked for and there is none, or fp16 on a CPU.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise InputError("--device cuda was asked for and torch sees no CUDA device: use cpu")
+    on_cpu = device == "cpu" or not has_cuda
+    mixed = PRECISIONS[precision] or ("no" if on_cpu else "bf16")
+    if on_cpu and mixed == "fp16":
+        raise InputError("precision fp16 needs CUDA: use fp32 or bf16 on a CPU")
+    # A plain Accelerator() sees one process under torchrun on a CPU-only machine.
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed)
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    assert accelerator.num_processes == launched, (accelerator.num_processes, launched)
+    return accelerator
+
+
+def world_size() -> int:
+    """Return the number of processes that compute together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return the number of this process, 0 for the main one."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+class _GatherRows(torch.autograd.Function):
+    """All ranks' rows, in rank order; the backward sums what every rank sent back for our rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, rows.contiguous())
+        ctx.num_rows = rows.shape[0]
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        first = dist.get_rank() * ctx.num_rows
+        return total[first : first + ctx.num_rows]
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all ranks, differentiably; every rank must bring equally many.
+
+    With each rank's loss the mean over its own rows and gradients averaged over ranks, the
+    gradient equals that of one process (tested; traps 2 and 3).
+
+    Shape:
+        rows `(m, ...)` -> `(ranks * m, ...)`, rank r's rows from `r * m`.
+    """
+    return _apply(_GatherRows, rows) if world_size() > 1 else rows
+
+
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        del ctx
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        del ctx
+        total = grads[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _apply(function: type[torch.autograd.Function], value: Tensor) -> Tensor:
+    result: Tensor = function.apply(value)
+    return result
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """`nn.BatchNorm1d` whose training statistics run over the batches of all ranks, on any device.
+
+    `nn.SyncBatchNorm` refuses CPUs. In one process this is `nn.BatchNorm1d` to the bit.
+
+    Shape:
+        `(b, c)` or `(b, c, n)` -> the same; statistics per channel c.
+    """
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or world_size() == 1:
+            return super().forward(input)
+        dims = [dim for dim in range(input.ndim) if dim != 1]
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        count = torch.tensor(float(input.numel() // input.shape[1]), device=input.device)
+        dist.all_reduce(count)
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        mean = _apply(_SumOverRanks, values.sum(dims)) / count
+        centred = values - mean.view(shape)
+        variance = _apply(_SumOverRanks, centred.square().sum(dims)) / count
+        self._update_running_(mean.detach(), variance.detach() * count / (count - 1))
+        out = centred * torch.rsqrt(variance + self.eps).view(shape)
+        if self.weight is not None:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
+
+    def _update_running_(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        share = 1.0 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
+
+
+def relaunch(num_processes: int, argv: Sequence[str]) -> int:
+    """Run `toolkit ARGV` in `num_processes` processes under torch's launcher.
+
+    Returns:
+        The exit code of the first worker that failed (a plain torchrun would turn it into 1), or 0.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=num_processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "toolkit_common", *argv)
+    except ChildFailedError as error:
+        first = min(error.failures.values(), key=lambda failure: failure.timestamp)
+        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+    except (SignalException, KeyboardInterrupt):
+        return 130
+    return 0

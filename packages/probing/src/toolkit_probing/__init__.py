@@ -1,0 +1,1 @@
+"""Efficient Probing and its rivals for frozen image encoders, under one protocol."""

@@ -1,0 +1,123 @@
+"""What is trained on frozen features: pool -> batch norm -> linear classifier.
+
+One head for every method (specs/ep.md 1.1); plain linear probing has no pool and reads a vector.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.errors import InputError
+from toolkit_common.features.base import Features
+from toolkit_common.registry import lookup
+from toolkit_common.seed import seed_everything
+from toolkit_common.training.distributed import BatchNorm
+from toolkit_probing.probes import POOLS
+from toolkit_probing.probes.base import Pool
+
+BATCH_NORM_EPS = 1e-6
+
+VECTOR_METHODS = ("linear", "cls", "mean")
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """Everything that makes a head: two heads of one spec are trained to the same weights.
+
+    Attributes:
+        method: Name in the registry.
+        layer: Layer of the backbone it reads.
+        source: `patches`, `all` (class token and patches), or the name of a vector.
+        base_lr: Learning rate at an effective batch of 256.
+        seed: Of its initial weights.
+        options: Keyword arguments of its pool.
+    """
+
+    method: str
+    layer: int
+    source: str
+    base_lr: float
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def variant(self) -> str:
+        """What a user compares: all but the learning rate and the seed; safe in file names."""
+        options = "".join(f"-{name}{value}" for name, value in sorted(self.options.items()))
+        return f"{self.method}{options}-layer{self.layer}-{self.source}"
+
+    @property
+    def key(self) -> str:
+        """A name that is unique in a bank."""
+        return f"{self.variant}-lr{self.base_lr:g}-seed{self.seed}".replace(".", "p")
+
+
+class Head(nn.Module):
+    """Pool (or none) -> BatchNorm without affine -> linear classifier.
+
+    Args:
+        pool: Tokens to vector, or None to read a vector.
+        dim: Width of what the classifier reads.
+        num_classes: Number of classes.
+
+    Shape:
+        tokens `(b, n, d)` or a vector `(b, d)` -> logits `(b, c)`.
+    """
+
+    def __init__(self, pool: Pool | None, *, dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.pool = pool
+        self.norm = BatchNorm(dim, eps=BATCH_NORM_EPS, affine=False)
+        self.classifier = nn.Linear(dim, num_classes)
+
+    @override
+    def forward(self, inputs: Tensor) -> Tensor:
+        vector = inputs if self.pool is None else self.pool(inputs)
+        return self.classifier(self.norm(vector))
+
+
+def read_source(features: Features, source: str) -> Tensor:
+    """Return what a head reads: a vector by name, the patches, or class token and patches.
+
+    Raises:
+        InputError: If the backbone has no such thing.
+    """
+    if source not in ("patches", "all"):
+        return lookup(features.vectors, source, kind="vector of this backbone")
+    assert features.patches is not None
+    patches = features.patches.float()
+    if source == "patches":
+        return patches
+    if "cls" not in features.vectors:
+        raise InputError(
+            "--tokens all needs a class token, and this backbone has none: use patches"
+        )
+    return torch.cat([features.vectors["cls"].unsqueeze(1), patches], dim=1)
+
+
+def build_head(spec: HeadSpec, features: Features, *, num_classes: int) -> Head:
+    """Build the head of a spec; its initial weights depend on the spec and nothing else.
+
+    Args:
+        spec: Which head.
+        features: A sample of what it will read, for its shapes.
+        num_classes: Number of classes.
+
+    Raises:
+        InputError: If the method, source or an option does not fit the features.
+    """
+    sample = read_source(features, spec.source)
+    with torch.random.fork_rng(devices=[]):
+        seed_everything(spec.seed, "head", spec.method, str(sorted(spec.options.items())))
+        if spec.method in VECTOR_METHODS:
+            return Head(None, dim=sample.shape[-1], num_classes=num_classes)
+        pool_class = lookup(POOLS, spec.method, kind="method")
+        options = dict(spec.options)
+        if pool_class.needs_grid:
+            options["grid"] = features.grid
+        pool = pool_class(sample.shape[-1], **options)
+        return Head(pool, dim=pool.out_dim, num_classes=num_classes)

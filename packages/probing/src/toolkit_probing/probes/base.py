@@ -1,0 +1,39 @@
+"""The contract of a pooling: patch tokens in, one vector out.
+
+Shapes: b batch, n tokens, d token width, q queries, o output width.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Pool(nn.Module, ABC):
+    """Pools tokens `(b, n, d)` to `(b, out_dim)`.
+
+    A subclass's keyword-only constructor arguments are its options. One that needs the patch grid
+    takes `grid=(gh, gw)` and says so with `needs_grid`; without it, token order does not matter.
+
+    Attributes:
+        title: Name and source for tables: paper, year.
+        needs_grid: Whether the constructor wants `grid`.
+        out_dim: Output width o.
+    """
+
+    title: ClassVar[str]
+    needs_grid: ClassVar[bool] = False
+    out_dim: int
+
+    @abstractmethod
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        """Pool the tokens."""
+
+
+class AttentivePool(Pool):
+    """A pooling whose weights over tokens can be shown."""
+
+    @abstractmethod
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        """Return the weight that each query (or head) gives each token; rows sum to 1."""

@@ -1,0 +1,69 @@
+"""Efficient Probing (EP): learned queries read frozen patch tokens, with no key projection.
+
+Source: Psomas et al., "Attention, Please! Revisiting Attentive Probing Through the Lens of
+Efficiency" (ICLR 2026), arXiv 2506.10178; equations in specs/ep.md 2. Each query pools its own
+block of one value projection, `y_j = a_j (X W_j)`. That is linear, so we pool first and project
+after, `y_j = (a_j X) W_j`: the same function, and the values (b, n, o) are never built.
+
+Shapes: b batch, n tokens, d token width, q queries, o output width.
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.errors import InputError
+from toolkit_probing.probes.base import AttentivePool
+
+QUERY_STD = 0.02
+
+
+class EfficientProbing(AttentivePool):
+    """Pool patch tokens with learned queries that attend to the raw tokens.
+
+    Args:
+        dim: Token width d.
+        num_queries: Learned queries q, one attention map each.
+        width_divisor: Output width is `dim // width_divisor` (the paper's d_o).
+
+    Shape:
+        tokens `(b, n, d)` -> pooled `(b, o)`.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `width_divisor`, or the output width not one of
+            `num_queries`.
+    """
+
+    title: ClassVar[str] = "Efficient Probing (Psomas et al., 2026)"
+
+    def __init__(self, dim: int, *, num_queries: int = 32, width_divisor: int = 1) -> None:
+        super().__init__()
+        if num_queries < 1 or width_divisor < 1 or dim % width_divisor:
+            raise InputError(
+                f"dim must be a multiple of width_divisor, both and num_queries at least 1, got "
+                f"{dim=}, {width_divisor=}, {num_queries=}"
+            )
+        self.out_dim = dim // width_divisor
+        if self.out_dim % num_queries:
+            valid = [str(count) for count in range(1, 257) if self.out_dim % count == 0]
+            raise InputError(
+                f"output width must be a multiple of num_queries, got {dim=}, {width_divisor=}, "
+                f"{num_queries=}; choose num_queries from: {', '.join(valid)}"
+            )
+        self.scale = dim**-0.5
+        self.queries = nn.Parameter(torch.randn(num_queries, dim) * QUERY_STD)
+        self.value = nn.Linear(dim, self.out_dim, bias=False)
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        scores = torch.einsum("qd,bnd->bqn", self.queries * self.scale, tokens)
+        return scores.softmax(dim=-1)
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        pooled = self.attention(tokens) @ tokens  # (b, q, d)
+        blocks = self.value.weight.unflatten(0, (len(self.queries), -1))  # (q, o/q, d)
+        return torch.einsum("bqd,qmd->bqm", pooled, blocks).flatten(1)

@@ -1,0 +1,121 @@
+"""From predictions to the rows of results.json, the files beside it and the table for humans."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from toolkit_common.files import atomic_path
+from toolkit_common.metrics import Predictions
+from toolkit_common.statistics import estimate
+
+SHOWN = {
+    "top1": "top-1",
+    "balanced_accuracy": "balanced acc.",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one variant did on the test split.
+
+    Attributes:
+        name: Of the variant; names its files.
+        method: Its method.
+        layer: Layer of the backbone.
+        source: What it read there.
+        settings: What was picked (learning rate and epochs, or k and temperature) and its options.
+        select_score: Mean score on the selection split.
+        seeds: Seeds, in the order of `probabilities`.
+        probabilities: `(n, c)` a seed.
+        num_parameters: Trained parameters.
+        flops: Floating-point operations of one image's forward pass through the head.
+    """
+
+    name: str
+    method: str
+    layer: int
+    source: str
+    settings: Mapping[str, Any]
+    select_score: float
+    seeds: Sequence[int]
+    probabilities: Sequence[np.ndarray]
+    num_parameters: int
+    flops: int
+
+
+def result_row(
+    outcome: Outcome, targets: np.ndarray, groups: np.ndarray, *, selected_on: str
+) -> dict[str, Any]:
+    """Return an entry of results.json: figures, intervals, and how they were selected."""
+    runs = [Predictions(values.astype(float), targets) for values in outcome.probabilities]
+    return {
+        "name": outcome.name,
+        "method": outcome.method,
+        "layer": outcome.layer,
+        "source": outcome.source,
+        "settings": dict(outcome.settings),
+        "selected": f"selected on {selected_on}",
+        "select_score": outcome.select_score,
+        "seeds": list(outcome.seeds),
+        "num_parameters": outcome.num_parameters,
+        "flops": outcome.flops,
+        "metrics": {name: asdict(value) for name, value in estimate(runs, groups).items()},
+        "predictions": f"predictions/{outcome.name}.parquet",
+    }
+
+
+def write_predictions(
+    folder: Path, outcome: Outcome, *, ids: np.ndarray, groups: np.ndarray, targets: np.ndarray
+) -> None:
+    """Write `image_id, group, target, seed, probabilities`, from which all metrics follow."""
+    count = len(outcome.seeds)
+    table = pa.table(
+        {
+            "image_id": pa.array(np.tile(ids, count)),
+            "group": pa.array(np.tile(groups, count)),
+            "target": pa.array(np.tile(targets, count)),
+            "seed": pa.array(np.repeat(np.asarray(outcome.seeds), len(ids))),
+            "probabilities": pa.array(
+                [row for values in outcome.probabilities for row in values.astype(np.float32)]
+            ),
+        }
+    )
+    with atomic_path(folder / f"{outcome.name}.parquet") as temporary:
+        pq.write_table(table, temporary)
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the results as a table for humans: figure and 95 % interval."""
+    table = Table(show_lines=True)
+    for heading in ("method", "reads", "picked"):
+        table.add_column(heading)
+    for heading in (*SHOWN.values(), "parameters"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        figures = [format_estimate(row["metrics"][name]) for name in SHOWN]
+        reads = f"{row['source']} @ layer {row['layer']}"
+        picked = ", ".join(f"{key} {_short(value)}" for key, value in row["settings"].items())
+        table.add_row(row["method"], reads, picked, *figures, f"{row['num_parameters']:,}")
+    return table
+
+
+def format_estimate(found: Mapping[str, Any]) -> str:
+    """Format a metric and its interval, a line each; undefined is said, not shown as 0."""
+    if found["mean"] is None:
+        return "undefined"
+    text = f"{found['mean']:.3f}"
+    return f"{text}\n{found['ci'][0]:.2f} to {found['ci'][1]:.2f}" if found["ci"] else text
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "/".join(map(_short, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,189 @@
+"""`toolkit probe`: backbone and data in, features once, every method, figures out."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.command import Invocation
+from toolkit_common.data.splits import splits_table
+from toolkit_common.data.task import Task, load_task
+from toolkit_common.features.extract import Extracted, Extraction, extract
+from toolkit_common.files import write_text
+from toolkit_common.metrics import METRICS
+from toolkit_common.registry import lookup
+from toolkit_common.runs import RunFolder, choose_run_folder
+from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.progress import console, result_console
+from toolkit_probing.head import VECTOR_METHODS
+from toolkit_probing.neighbours import probe_with_knn
+from toolkit_probing.probes import POOLS
+from toolkit_probing.results import Outcome, result_row, results_table, write_predictions
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.trained import probe_with_heads
+
+STAND_IN = "timm:vit_tiny_patch16_224"
+METHODS = (*POOLS, *VECTOR_METHODS, "knn")
+MAX_WORKERS = 16
+
+
+def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
+    """Carry out one probe run and return what results.json holds.
+
+    Raises:
+        InputError: If the settings, the data or the backbone are at fault.
+        KeyboardInterrupt: After Ctrl-C, when the state is saved.
+    """
+    settings = invocation.settings
+    run = choose_run_folder(invocation, name="probe")
+    if invocation.resume and run.is_done:
+        return _show(run.read_json("results.json"), run, invocation)
+    for method in settings.method:
+        lookup(dict.fromkeys(METHODS), method, kind="method")
+    lookup(METRICS, settings.select_by, kind="metric")
+    accelerator = build_accelerator(device=settings.device, precision=settings.precision)
+    task = load_task(
+        settings.data,
+        label=settings.label,
+        split_seed=settings.split_seed,
+        bad_files=settings.bad_files,
+        premalignant_as=settings.premalignant_as,
+    )
+    backbone = _load_backbone(settings)
+    if accelerator.is_main_process:
+        _start(run, invocation, task, backbone)
+    accelerator.wait_for_everyone()
+    how = _extraction(settings, accelerator)
+    extracted = extract(backbone, task.data, task.rows, how=how, accelerator=accelerator)
+    info, source = backbone.info, extracted.source
+    outcomes = probe_with_heads(settings, task, source, info, run=run, accelerator=accelerator)
+    outcomes += probe_with_knn(settings, task, source, info)
+    results = _results(settings, task, backbone, extracted, outcomes)
+    if accelerator.is_main_process:
+        _finish(run, task, results, outcomes)
+    accelerator.end_training()
+    return _show(results, run, invocation)
+
+
+def _load_backbone(settings: ProbeSettings) -> Backbone:
+    is_stand_in = settings.backbone is None
+    backbone = load_backbone(
+        settings.backbone or STAND_IN,
+        random_init=settings.random_init or is_stand_in,
+        allow_partial=settings.allow_partial,
+    )
+    for line in backbone.info.describe():
+        console.print(line)
+    if backbone.info.receipt.is_random:
+        why = "no --backbone was given" if is_stand_in else "--random-init"
+        console.print(f"[bold red]RANDOM WEIGHTS[/] ({why}): the figures judge no trained encoder")
+    return backbone
+
+
+def _start(
+    run: RunFolder, invocation: Invocation[ProbeSettings], task: Task, backbone: Backbone
+) -> None:
+    facts = {"data": task.data.fingerprint(), "encoder": backbone.fingerprint()}
+    run.start(invocation, kind="probe", facts=facts)
+    write_text(run.path / "splits.csv", splits_table(task.splits, task.data).to_csv(index=False))
+    if len(task.bad_files):
+        write_text(run.path / "bad_files.csv", task.bad_files.to_csv(index=False))
+
+
+def _extraction(settings: ProbeSettings, accelerator: Accelerator) -> Extraction:
+    per_process = (os.cpu_count() or 1) // accelerator.num_processes
+    # A CPU encoder is slower than decoding: workers would only take its cores.
+    workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
+    cache = Path(os.environ.get("TOOLKIT_CACHE", Path.home() / ".cache/toolkit"))
+    return Extraction(
+        store_dir=settings.store_dir or cache / "features",
+        store=settings.store,
+        dtype=settings.store_dtype,
+        with_patches=any(method in POOLS for method in settings.method),
+        with_pooled=settings.read == "pooled",
+        batch_size=settings.extract_batch_size,
+        num_workers=workers if settings.num_workers is None else settings.num_workers,
+    )
+
+
+def _results(
+    settings: ProbeSettings,
+    task: Task,
+    backbone: Backbone,
+    extracted: Extracted,
+    outcomes: Sequence[Outcome],
+) -> dict[str, Any]:
+    info = backbone.info
+    groups = task.groups_of("test")
+    targets = task.targets_of("test")
+    return {
+        "protocol": settings.protocol,
+        "data": {
+            "id": task.data.id,
+            "label": task.labels.name,
+            "classes": list(task.labels.classes),
+            "splits": task.splits.origin,
+            "sizes": {name: len(task.splits[name]) for name in ("train", "val", "test")},
+            "num_test_groups": int(np.unique(groups).size),
+            "licence": task.data.sheet.licence,
+        },
+        "backbone": {
+            "id": info.id,
+            "facts": asdict(info.facts),
+            "card": asdict(info.card),
+            "preprocess": asdict(info.preprocess),
+            "weights": asdict(info.receipt),
+            "random_weights": info.receipt.is_random,
+        },
+        "features": {
+            "place": extracted.place,
+            "was_cached": extracted.was_cached,
+            "seconds": extracted.seconds,
+            "store": extracted.key,
+        },
+        "notes": list(task.data.sheet.notes),
+        "rows": [
+            result_row(outcome, targets, groups, selected_on=settings.select_on)
+            for outcome in outcomes
+        ],
+    }
+
+
+def _finish(
+    run: RunFolder, task: Task, results: dict[str, Any], outcomes: Sequence[Outcome]
+) -> None:
+    for outcome in outcomes:
+        write_predictions(
+            run.path / "predictions",
+            outcome,
+            ids=task.data.table["image_id"].to_numpy()[task.splits.test],
+            groups=task.groups_of("test"),
+            targets=task.targets_of("test"),
+        )
+    run.write_results(results)
+    run.finish()
+
+
+def _show(
+    results: dict[str, Any], run: RunFolder, invocation: Invocation[ProbeSettings]
+) -> dict[str, Any]:
+    data, out = results["data"], result_console(as_json=invocation.as_json)
+    out.print(
+        f"{results['backbone']['id']} on {data['id']} ({data['label']}): "
+        f"{data['sizes']['test']} test images of {data['num_test_groups']} groups, "
+        f"{results['rows'][0]['selected']}, 95 % intervals by bootstrap over groups",
+        soft_wrap=True,
+    )
+    out.print(results_table(results["rows"]))
+    if results["backbone"]["random_weights"]:
+        out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
+    for note in results["notes"]:
+        out.print(note, soft_wrap=True)
+    out.print(f"run folder: {run.path}", soft_wrap=True)
+    return {**results, "run": str(run.path)}

@@ -1,0 +1,34 @@
+"""Picks learning rate and k on the selection split, for all seeds of a variant together."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from statistics import fmean
+from typing import TypeVar
+
+from toolkit_probing.head import HeadSpec
+from toolkit_probing.train import Best
+
+Setting = TypeVar("Setting", bound=Hashable)
+
+
+def select_learning_rate(
+    specs: Sequence[HeadSpec], best: Mapping[str, Best]
+) -> dict[str, list[HeadSpec]]:
+    """Return, for each variant, the heads (one a seed) of the learning rate with the best mean.
+
+    Returns:
+        Variant's name -> its heads, in the order of the seeds.
+    """
+    variants: dict[str, dict[float, list[HeadSpec]]] = defaultdict(lambda: defaultdict(list))
+    for spec in specs:
+        variants[spec.variant][spec.base_lr].append(spec)
+
+    def score(heads: Sequence[HeadSpec]) -> float:
+        return fmean(best[head.key].value for head in heads)
+
+    return {name: max(rates.values(), key=score) for name, rates in variants.items()}
+
+
+def select_setting(scores: Mapping[Setting, float]) -> Setting:
+    """Return the setting with the best score; the first one given wins a tie."""
+    return max(scores, key=lambda setting: scores[setting])

@@ -1,0 +1,115 @@
+"""The settings of `toolkit probe`: each field is an option, its help and its default."""
+
+from pathlib import Path
+from typing import Literal
+
+from toolkit_common.config import Floats, Ints, Names, Settings, option
+
+DATA, BACKBONE, PROBE, TRAINING, MACHINE = "Data", "Backbone", "Probe", "Training", "Machine"
+
+
+class ProbeSettings(Settings):
+    """What to probe, with what, on what."""
+
+    method: Names = option(
+        ("ep",), "Methods, comma-separated: ep, linear, knn (see --list).", panel=PROBE, flag="-m"
+    )
+    backbone: str | None = option(
+        None,
+        "Encoder: timm:NAME, open_clip:NAME@TAG, python:MODULE:FACTORY, or an exported folder; "
+        "?weights=FILE, ?layer=-4, ?layers=3,6,9,12 may follow. Without one a small untrained ViT "
+        "stands in.",
+        panel=BACKBONE,
+        flag="-b",
+    )
+    random_init: bool = option(
+        False, "Use random weights instead of the encoder's own (a control).", panel=BACKBONE
+    )
+    allow_partial: bool = option(
+        False, "Accept a weights file that does not fill the encoder.", panel=BACKBONE
+    )
+    data: str = option(
+        "lesions",
+        "Data set: digits, lesions, imagefolder:PATH, csv:FILE, hf:ID, torchvision:NAME, "
+        "pad-ufes-20:PATH.",
+        panel=DATA,
+        flag="-d",
+    )
+    label: str | None = option(None, "Column to predict; the data set's default.", panel=DATA)
+    premalignant_as: Literal["benign", "malignant", "drop"] = option(
+        "benign", "How label `malignant` counts premalignant lesions.", panel=DATA
+    )
+    split_seed: int = option(0, "Seed of splits that the data set does not give.", panel=DATA)
+    bad_files: Literal["error", "skip"] = option(
+        "error", "What to do about images that do not decode.", panel=DATA
+    )
+    protocol: str = option("honest", "Named settings: honest, ep-paper.", panel=PROBE)
+    tokens: Literal["auto", "patches", "all"] = option(
+        "auto",
+        "What attentive probes read: patches, or class token and patches; by the encoder's card.",
+        panel=PROBE,
+    )
+    read: Literal["auto", "cls", "mean", "pooled"] = option(
+        "auto", "What linear and knn read; by the encoder's card.", panel=PROBE
+    )
+    queries: Ints = option((32,), "Learned queries of EP.", panel=PROBE)
+    width_divisor: int = option(
+        1, "Divides EP's output width (the paper's d_o).", panel=PROBE, ge=1
+    )
+    k: Ints = option((5, 10, 20, 50), "Neighbours of knn, picked on validation.", panel=PROBE)
+    temperature: Floats = option((0.07,), "Temperature of knn's votes.", panel=PROBE)
+    optimizer: Literal["adamw", "lars", "sgd"] = option(
+        "adamw", "Optimizer of the heads.", panel=TRAINING
+    )
+    lr: Floats = option(
+        (0.001, 0.003, 0.01),
+        "Base learning rates, trained side by side, picked on validation; lr = base x batch / 256.",
+        panel=TRAINING,
+    )
+    weight_decay: float = option(0.0, "Weight decay of matrices.", panel=TRAINING, ge=0)
+    epochs: int = option(90, "Passes over the training split.", panel=TRAINING, ge=1)
+    warmup_epochs: float = option(
+        10.0, "Passes over which the learning rate rises.", panel=TRAINING, ge=0
+    )
+    batch_size: int | None = option(
+        None, "Effective batch; about a 32nd of train, 16 to 1024.", panel=TRAINING, ge=2
+    )
+    seed: int = option(0, "Seed of heads and batches.", panel=TRAINING)
+    num_seeds: int = option(1, "Seeds, from --seed on.", panel=TRAINING, ge=1)
+    select_on: Literal["val", "test"] = option(
+        "val", "Split that picks learning rate, epoch and k; results say so.", panel=TRAINING
+    )
+    select_by: str = option(
+        "log_loss",
+        "Metric that picks; knn's votes are no probabilities, for them a loss gives way to "
+        "balanced_accuracy.",
+        panel=TRAINING,
+    )
+    store: Literal["auto", "disk", "memory", "online"] = option(
+        "auto", "Where tokens are kept.", panel=MACHINE, affects_result=False
+    )
+    store_dtype: Literal["fp32", "fp16", "bf16", "int8"] = option(
+        "fp16", "How patch tokens are kept.", panel=MACHINE
+    )
+    store_dir: Path | None = option(
+        None,
+        "Folder of token stores; $TOOLKIT_CACHE or ~/.cache/toolkit.",
+        panel=MACHINE,
+        affects_result=False,
+    )
+    device: Literal["auto", "cpu", "cuda"] = option(
+        "auto", "CUDA where there is one.", panel=MACHINE
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "bf16 on CUDA, fp32 on CPU.", panel=MACHINE
+    )
+    extract_batch_size: int = option(
+        64, "Images a forward pass of the encoder.", panel=MACHINE, ge=1
+    )
+    num_workers: int | None = option(
+        None,
+        "Processes that decode images; 0 beside a CPU encoder, else up to 16.",
+        panel=MACHINE,
+        ge=0,
+        affects_result=False,
+    )

@@ -1,0 +1,1 @@
+"""SLIMP: nested contrastive pre-training of skin-lesion encoders with metadata."""

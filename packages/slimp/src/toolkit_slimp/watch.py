@@ -1,0 +1,65 @@
+"""What the held-out patients say during training: retrieval between modalities, at both levels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.loaders import build_loader
+from toolkit_common.data.transforms import build_eval_transform
+from toolkit_slimp.model import SlimpModel, same_rows
+from toolkit_slimp.retrieval import recall_at
+from toolkit_slimp.schema import Metadata
+
+BATCH = 64
+POOL = 512  # lesions that are searched at once: recall depends on it, so it is fixed
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out lesions and how to look at them.
+
+    Attributes:
+        data: The data set.
+        rows: Held-out rows, at most `POOL`.
+        lesions: Lesion metadata of every row of the data set.
+        patients: Patient metadata of every row.
+        groups: Patient of every row.
+        device: Where the model is.
+    """
+
+    data: ImageData
+    rows: np.ndarray
+    lesions: Metadata
+    patients: Metadata
+    groups: np.ndarray
+    device: torch.device
+
+    @torch.no_grad()
+    def __call__(self, model: SlimpModel) -> dict[str, float]:
+        """Return recall at 1 and 5 of image -> metadata and phenotype -> patient."""
+        model.eval()
+        rows = self.rows[:POOL]
+        images = torch.cat(list(self._encode(model, rows)))
+        lesions = model.lesion_encoder(self.lesions.take(torch.from_numpy(rows)).to(self.device))
+        _, first, segments = np.unique(self.groups[rows], return_index=True, return_inverse=True)
+        patients = self.patients.take(torch.from_numpy(rows[first])).to(self.device)
+        indices = torch.from_numpy(segments).to(self.device)
+        loss = model.nested_loss(images, lesions, indices, patients)
+        found = {"val_loss": float(loss.total)}
+        for k in (1, 5):
+            found[f"val_lesion_recall_at_{k}"] = recall_at(*loss.lesion_pairs, k)
+            if loss.patient_pairs is not None:
+                found[f"val_patient_recall_at_{k}"] = recall_at(
+                    *loss.patient_pairs, k, positives=same_rows(patients)
+                )
+        return found
+
+    def _encode(self, model: SlimpModel, rows: np.ndarray) -> Iterator[Tensor]:
+        preprocess = model.image_encoder.preprocess
+        transform = build_eval_transform(preprocess)
+        for batch in build_loader(self.data, rows, transform=transform, batch_size=BATCH):
+            yield model.encode_images(preprocess.normalize(batch["image"].to(self.device)))

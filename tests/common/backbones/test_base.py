@@ -1,0 +1,122 @@
+"""What all backbones share: layer numbers, the frozen wrapper, its fingerprint and description."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from properties import few_examples
+from toolkit_common.backbones.base import Backbone, Receipt, resolve_layers
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.errors import InputError
+
+VIT, CNN = "timm:test_vit?image_size=64", "timm:test_resnet?image_size=64"
+
+
+def load(text: str = VIT, seed: int = 0) -> Backbone:
+    return load_backbone(text, random_init=True, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ((-1,), (12,)),
+        ((1, 6, -1), (1, 6, 12)),
+        ((-1, 12), (12,)),
+        ((12, 1), (1, 12)),
+        ((-12,), (1,)),
+    ],
+)
+def test_layers_count_from_either_end(layers: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    assert resolve_layers(layers, 12) == expected
+
+
+@given(st.integers(1, 40), st.lists(st.integers(-50, 50), min_size=1))
+@few_examples
+def test_layers_become_ascending_and_exist_or_are_refused(depth: int, layers: list[int]) -> None:
+    if any(layer == 0 or abs(layer) > depth for layer in layers):
+        with pytest.raises(InputError, match=f"layers 1 to {depth}"):
+            resolve_layers(layers, depth)
+    else:
+        resolved = resolve_layers(layers, depth)
+        assert list(resolved) == sorted(set(resolved))
+        assert all(1 <= layer <= depth for layer in resolved)
+
+
+@pytest.mark.parametrize("layer", [0, 7, -7])
+def test_a_layer_that_does_not_exist_is_named(layer: int) -> None:
+    with pytest.raises(InputError, match=f"layer {layer} does not exist: .* layers 1 to 6"):
+        load(f"{VIT}&layer={layer}")
+
+
+def test_layers_are_read_in_ascending_order() -> None:
+    shallow, deep = load(f"{VIT}&layers=-1,2").forward_layers(torch.randn(1, 3, 64, 64))
+    (alone,) = load(f"{VIT}&layer=2").forward_layers(torch.zeros(1, 3, 64, 64))
+    assert shallow.patches.shape == deep.patches.shape == alone.patches.shape
+    assert not torch.equal(shallow.patches, deep.patches)
+
+
+def test_an_outer_loop_cannot_switch_it_to_training() -> None:
+    outer = nn.ModuleDict({"backbone": load(CNN), "head": nn.BatchNorm1d(3)})
+    outer.train()
+    assert outer["head"].training
+    assert not any(module.training for module in outer["backbone"].modules())
+    outer.eval()
+    assert not outer["backbone"].training
+
+
+def test_gradients_of_a_head_do_not_reach_it() -> None:
+    backbone, head = load(), nn.Linear(64, 2)
+    patches = backbone(torch.randn(2, 3, 64, 64)).patches.clone()
+    head(patches.mean(1)).sum().backward()
+    assert head.weight.grad is not None
+    assert all(parameter.grad is None for parameter in backbone.parameters())
+
+
+def test_equal_weights_have_equal_fingerprints() -> None:
+    assert load(seed=1).fingerprint() == load(seed=1).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (VIT, "cls_token"),
+        (VIT, "pos_embed"),
+        (VIT, "blocks.3.mlp.fc2.bias"),
+        (CNN, "conv1.0.weight"),
+        (CNN, "bn1.running_var"),
+    ],
+)
+def test_a_fingerprint_knows_weights_and_buffers(text: str, name: str) -> None:
+    changed = load(text)
+    changed.encoder.model.state_dict()[name][..., -1] += 1e-3
+    assert changed.fingerprint() != load(text).fingerprint()
+
+
+def test_a_fingerprint_knows_the_architecture() -> None:
+    assert load(VIT).fingerprint() != load("timm:test_vit?image_size=96").fingerprint()
+
+
+def test_a_fingerprint_does_not_depend_on_the_layer() -> None:
+    assert load(f"{VIT}&layer=1").fingerprint() == load(VIT).fingerprint()
+
+
+def test_a_fingerprint_reads_weights_of_any_dtype() -> None:
+    half, full = load(), load()
+    half.encoder.half()
+    half.encoder.model.register_buffer("flag", torch.tensor(data=True))
+    assert half.fingerprint() != full.fingerprint()
+
+
+def test_a_description_tells_shape_weights_input_and_card() -> None:
+    shape, weights, size, card = load().info.describe()
+    assert "64 wide, grid 4 x 4, 1 prefix tokens" in shape
+    assert "random, 0.0% loaded" in weights
+    assert "64 x 64 px" in size
+    assert "linear and knn read cls, EP reads all" in card
+
+
+def test_a_receipt_says_when_nothing_was_loaded() -> None:
+    assert Receipt("random", 0.0).is_random
+    assert not Receipt("file", 0.01).is_random

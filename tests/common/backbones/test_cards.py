@@ -1,0 +1,91 @@
+"""Which tokens a probe reads follows from what an encoder is, by written rules."""
+
+from dataclasses import replace
+
+import pytest
+
+from toolkit_common.backbones.base import EncoderFacts
+from toolkit_common.backbones.cards import RULES, Card, choose_card
+from toolkit_common.backbones.load import load_backbone
+
+VIT = EncoderFacts(
+    architecture="timm:vit",
+    embed_dim=8,
+    grid=(2, 2),
+    num_prefix_tokens=1,
+    has_class_token=True,
+    has_attention_pool=False,
+    pools_class_token=True,
+    pooled_dim=8,
+    depth=2,
+)
+MEAN_POOLED = replace(VIT, pools_class_token=False)
+NO_CLASS_TOKEN = replace(MEAN_POOLED, has_class_token=False, num_prefix_tokens=0)
+ATTENTION_POOLED = replace(MEAN_POOLED, has_attention_pool=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "facts", "linear", "ep", "objective"),
+    [
+        ("timm:vit_base_patch16_224.mae", VIT, "cls", "patches", "MAE"),
+        ("timm:hiera_base_224.mae", NO_CLASS_TOKEN, "mean", "patches", "MAE"),
+        ("timm:vit_small_patch16_224.dino", VIT, "cls", "all", "DINO"),
+        ("timm:vit_base_patch14_dinov2.lvd142m", VIT, "cls", "all", "DINOv2"),
+        ("timm:vit_small_patch14_reg4_dinov2.lvd142m", VIT, "cls", "all", "DINOv2"),
+        ("timm:vit_base_patch16_dinov3.lvd1689m", MEAN_POOLED, "cls", "all", "DINOv3"),
+        ("timm:vit_base_patch16_siglip_224.webli", NO_CLASS_TOKEN, "mean", "patches", "SigLIP"),
+        ("open_clip:ViT-B-16-SigLIP@webli", NO_CLASS_TOKEN, "mean", "patches", "SigLIP"),
+        ("timm:vit_base_patch16_clip_224.openai", VIT, "cls", "all", "CLIP"),
+        ("open_clip:ViT-B-32@openai", VIT, "cls", "all", "CLIP"),
+        ("open_clip:RN50@openai", NO_CLASS_TOKEN, "mean", "patches", "CLIP"),
+        ("open_clip:coca_ViT-B-32@laion2b_s13b_b90k", ATTENTION_POOLED, "mean", "patches", "CLIP"),
+        ("timm:beit_base_patch16_224.in22k_ft_in22k", MEAN_POOLED, "cls", "patches", "BEiT"),
+        ("timm:eva02_tiny_patch14_224.mim_in22k", MEAN_POOLED, "cls", "patches", "EVA-02"),
+        ("timm:aimv2_large_patch14_224.apple_pt", NO_CLASS_TOKEN, "mean", "patches", "AIMv2"),
+        ("timm:vit_base_patch16_224.augreg_in21k", VIT, "cls", "all", "supervised"),
+        ("timm:vit_base_patch16_gap_224", MEAN_POOLED, "cls", "patches", "supervised"),
+        ("timm:resnet50.a1_in1k", NO_CLASS_TOKEN, "mean", "patches", "supervised"),
+    ],
+)
+def test_the_rules(text: str, facts: EncoderFacts, linear: str, ep: str, objective: str) -> None:
+    card = choose_card(text, facts)
+    assert (card.linear, card.ep) == (linear, ep)
+    assert objective in card.objective
+
+
+def test_an_attention_pooler_of_its_own_means_the_mean() -> None:
+    card = choose_card("timm:anything", ATTENTION_POOLED)
+    assert card.linear == "mean"
+    assert "attention pooler" in card.reason
+
+
+def test_options_of_an_id_do_not_change_its_card() -> None:
+    plain = choose_card("timm:vit_base_patch16_224.mae", VIT)
+    assert choose_card("timm:vit_base_patch16_224.mae?weights=/data/clip.dino", VIT) == plain
+
+
+def test_case_does_not_matter() -> None:
+    assert "SigLIP" in choose_card("OPEN_CLIP:VIT-B-16-SIGLIP", NO_CLASS_TOKEN).objective
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.pattern)
+def test_no_rule_hides_behind_an_earlier_one(rule: object) -> None:
+    """The id made from a rule's own pattern must reach it: order matters."""
+    text = rule.pattern.replace("*", "x")  # type: ignore[attr-defined]
+    assert choose_card(text, VIT).objective == rule.objective  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "linear"),
+    [
+        ("timm:test_vit", "cls"),
+        ("timm:test_vit2", "mean"),
+        ("timm:test_vit3", "mean"),
+        ("timm:test_convnext", "mean"),
+        ("timm:vit_small_patch16_dinov3?image_size=32", "cls"),
+    ],
+)
+def test_real_encoders_get_the_card_of_their_facts(text: str, linear: str) -> None:
+    card = load_backbone(text, random_init=True).info.card
+    assert card.linear == linear
+    assert isinstance(card, Card)

@@ -1,0 +1,158 @@
+"""The exported encoder: what goes in comes out to the bit, and damage is noticed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tiny_encoders import export, write_open_clip
+from toolkit_common.backbones.cards import Card
+from toolkit_common.backbones.exported import (
+    DESCRIPTION,
+    FORMAT,
+    WEIGHTS,
+    build_exported_encoder,
+    export_encoder,
+    find_export,
+    read_description,
+)
+from toolkit_common.backbones.load import build_encoder, load_backbone, parse_backbone_id
+from toolkit_common.backbones.timm import timm
+from toolkit_common.data.transforms import Preprocess
+from toolkit_common.errors import InputError
+
+VIT = "timm:test_vit?image_size=64"
+CARD = Card("mean", "all", "SLIMP", "because")
+
+
+def images() -> torch.Tensor:
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    file = folder / DESCRIPTION
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    "text", [VIT, "timm:test_resnet?image_size=64", "timm:test_convnext?image_size=64"]
+)
+def test_an_encoder_comes_back_to_the_bit(text: str, tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder", text, seed=4)
+    original = load_backbone(text, random_init=True, seed=4)
+    again = load_backbone(str(folder))
+    assert torch.equal(again(images()).patches, original(images()).patches)
+    assert again.fingerprint() == original.fingerprint()
+    assert again.info.receipt.loaded == 1.0
+    assert again.info.receipt.source == str(folder / WEIGHTS)
+
+
+def test_an_open_clip_tower_comes_back_to_the_bit(tmp_path: Path) -> None:
+    text = write_open_clip(tmp_path / "vit", "vit")
+    folder = export(tmp_path / "encoder", text, seed=4)
+    original = load_backbone(text, random_init=True, seed=4)
+    assert load_backbone(str(folder)).fingerprint() == original.fingerprint()
+
+
+def test_the_run_that_holds_it_serves_too(tmp_path: Path) -> None:
+    export(tmp_path / "encoder")
+    assert find_export(tmp_path) == tmp_path / "encoder"
+    assert load_backbone(str(tmp_path)).info.facts.grid == (4, 4)
+
+
+def test_card_input_and_provenance_are_kept(tmp_path: Path) -> None:
+    encoder, _ = build_encoder(parse_backbone_id(VIT), random_init=True)
+    encoder.preprocess = Preprocess((64, 64), "squash", 0.9, "bilinear", (0.1, 0.2, 0.3))
+    provenance = {"patients": ["a", "b"], "licence": "CC BY 4.0"}
+    export_encoder(tmp_path, encoder, architecture=VIT, card=CARD, provenance=provenance)
+    info = load_backbone(str(tmp_path)).info
+    assert info.preprocess == encoder.preprocess
+    assert (info.card, info.provenance) == (CARD, provenance)
+    assert read_description(tmp_path).architecture == VIT
+
+
+def test_exporting_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
+    encoder, _ = build_encoder(parse_backbone_id(VIT), random_init=True)
+    encoder.train()
+    export_encoder(tmp_path, encoder, architecture=VIT, card=CARD, provenance={})
+    assert encoder.training
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_plain_timm_loads_the_weights_alone(tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder", seed=4)
+    path = folder / WEIGHTS
+    model = timm.create_model("test_vit", num_classes=0, img_size=64, checkpoint_path=path).eval()
+    expected = load_backbone(str(folder))(images())
+    with torch.no_grad():
+        features = model.forward_features(images())
+    assert torch.equal(features[:, 1:], expected.patches)
+
+
+def test_its_untrained_control_has_the_same_shape_and_other_weights(tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder", seed=4)
+    trained, control = load_backbone(str(folder)), load_backbone(str(folder), random_init=True)
+    assert control.info.receipt.is_random
+    assert control.info.facts == trained.info.facts
+    assert control.fingerprint() != trained.fingerprint()
+
+
+def test_an_encoder_can_take_other_weights_of_its_architecture(tmp_path: Path) -> None:
+    first, second = export(tmp_path / "a", seed=1), export(tmp_path / "b", seed=2)
+    mixed = load_backbone(f"{first}?weights={second / WEIGHTS}")
+    assert mixed.fingerprint() == load_backbone(str(second)).fingerprint()
+
+
+# Damage
+
+
+def test_one_changed_byte_is_noticed(tmp_path: Path) -> None:
+    path = export(tmp_path / "encoder") / WEIGHTS
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{path} is damaged: its sha256 differs"):
+        load_backbone(str(tmp_path))
+
+
+def test_a_file_cut_short_is_noticed(tmp_path: Path) -> None:
+    path = export(tmp_path / "encoder") / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=f"{path} is damaged: its sha256 differs"):
+        load_backbone(str(tmp_path))
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder")
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(InputError, match=f"{folder} has no {WEIGHTS}"):
+        load_backbone(str(folder))
+
+
+def test_a_folder_that_holds_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=f"{tmp_path} is no exported encoder: .* has {DESCRIPTION}"
+    ):
+        load_backbone(str(tmp_path))
+
+
+@pytest.mark.parametrize("found", [2, None, "1"])
+def test_another_format_is_refused(found: object, tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder")
+    edit(folder, format=found)
+    with pytest.raises(
+        InputError, match=f"has encoder format {found!r}, this version reads {FORMAT}"
+    ):
+        build_exported_encoder(folder, pretrained=True)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"format": 1}', '{"format": 1, "preprocess": 3}', "[1]", "{", "", '{"format": 1,']
+)
+def test_a_damaged_description_is_refused(text: str, tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder")
+    (folder / DESCRIPTION).write_text(text)
+    with pytest.raises(InputError, match=f"{folder / DESCRIPTION} is damaged"):
+        load_backbone(str(folder))

@@ -1,0 +1,37 @@
+"""`toolkit data` looks at a data set before anything is computed on it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from typer.testing import Result
+
+from conftest import assert_bad_input
+
+RunCli = Callable[..., Result]
+
+
+def test_describe_prints_for_people(run_cli: RunCli) -> None:
+    result = run_cli("data", "describe", "digits")
+    assert result.exit_code == 0
+    assert "1797" in result.stdout.replace(",", "")
+
+
+def test_describe_prints_json(run_cli: RunCli, image_folder: Path) -> None:
+    result = run_cli("data", "describe", f"imagefolder:{image_folder}", "--json")
+    assert result.exit_code == 0
+    described = json.loads(result.stdout)
+    assert described["images"] == 24
+    assert list(described["labels"]["label"].values()) == [12, 12]
+
+
+def test_without_an_action_the_actions_are_listed(run_cli: RunCli) -> None:
+    assert "describe" in run_cli("data").output
+
+
+def test_an_unknown_data_set_is_answered_with_its_neighbours(run_cli: RunCli) -> None:
+    assert_bad_input(run_cli("data", "describe", "digit"), "'digit'", "did you mean 'digits'")
+
+
+def test_a_missing_file_is_named(run_cli: RunCli) -> None:
+    assert_bad_input(run_cli("data", "describe", "csv:none.csv"), "none.csv")

@@ -1,0 +1,135 @@
+"""Typing of lesion tables: numbers, booleans, words, and one value for each patient."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions.build import Premalignant, build_lesion_data
+from toolkit_common.data.sheet import Column, Kind, Level, Sheet
+from toolkit_common.errors import InputError
+
+DIAGNOSES = {"MEL": "melanoma", "ACK": "keratosis", "NEV": "nevus"}
+
+
+def build(
+    cells: list[str | None],
+    kind: Kind,
+    *,
+    level: Level = "lesion",
+    patients: list[str] | None = None,
+    diagnoses: list[str] | None = None,
+    premalignant_as: Premalignant = "benign",
+) -> ImageData:
+    size = len(cells)
+    frame = pd.DataFrame({
+        "image": ["x.png"] * size,
+        "image_id": list(map(str, range(size))),
+        "lesion_id": [f"l{row}" for row in range(size)],
+        "diagnosis": diagnoses or ["NEV"] * size,
+        "column": pd.Series(cells, dtype=object),
+    })  # fmt: skip
+    if patients:
+        frame["patient_id"] = patients
+    sheet = Sheet(
+        "lesions",
+        labels=("diagnosis", "malignant"),
+        classes=DIAGNOSES,
+        malignant=frozenset({"MEL"}),
+        premalignant=frozenset({"ACK"}),
+        columns=(Column("column", level, kind, unknown=("UNK", "unsure")),),
+    )
+    return build_lesion_data(
+        "small", frame, sheet, path=Path("t.csv"), premalignant_as=premalignant_as
+    )
+
+
+def column(data: ImageData) -> list[Any]:
+    found = data.table["column"].astype(object)
+    return found.where(found.notna(), None).tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "expected"),
+    [
+        ("numeric", ["1.5", "UNK", None, "-2"], [1.5, None, None, -2.0]),
+        ("angle", ["170", "0"], [170.0, 0.0]),
+        ("boolean", ["True", "0", "no", "1.0", None], ["true", "false", "false", "true", None]),
+        ("boolean", ["UNK", "unk", "UNSURE", "yes"], ["unknown"] * 3 + ["true"]),
+        ("categorical", ["ARM", "UNK", None, "arm"], ["ARM", "unknown", None, "arm"]),
+    ],
+)
+def test_cells_are_typed(kind: Kind, cells: list[str | None], expected: list[Any]) -> None:
+    assert column(build(cells, kind)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "message"),
+    [
+        ("boolean", "maybe", "t.csv: column 'column': 'maybe' is neither true nor false"),
+        ("numeric", "5mm", "t.csv: row 3, column 'column': '5mm' is no number"),
+    ],
+)
+def test_a_cell_that_does_not_fit_is_named(kind: Kind, cell: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(["1", cell], kind)
+
+
+def test_numbers_of_a_patient_become_their_median() -> None:
+    patients = ["a", "a", "a", "b", "b", "c"]
+    data = build(["1", "2", "9", "4", None, None], "numeric", level="patient", patients=patients)
+    assert column(data) == [2.0, 2.0, 2.0, 4.0, 4.0, None]
+
+
+def test_words_of_a_patient_become_the_most_frequent() -> None:
+    patients = ["a", "b", "a", "a", "b", "c"]
+    cells = ["x", "z", "y", "y", "q", None]
+    data = build(cells, "categorical", level="patient", patients=patients)
+    assert column(data) == ["y", "q", "y", "y", "q", None]  # of equals the first by name
+
+
+def test_a_column_of_patients_may_be_empty() -> None:
+    patients = ["a", "a", "b"]
+    for kind in ("numeric", "categorical", "boolean"):
+        data = build([None] * 3, kind, level="patient", patients=patients)  # type: ignore[arg-type]
+        assert column(data) == [None] * 3
+
+
+def test_lesions_of_a_patient_keep_their_own_values() -> None:
+    data = build(["1", "2"], "numeric", level="lesion", patients=["a", "a"])
+    assert column(data) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("patients", "groups"), [(["p", "p"], ["p", "p"]), (None, ["l0", "l1"])])
+def test_the_group_is_the_patient_else_the_lesion(
+    patients: list[str] | None, groups: list[str]
+) -> None:
+    found = build(["1", "2"], "numeric", patients=patients).groups
+    assert found is not None
+    assert found.tolist() == groups
+
+
+@pytest.mark.parametrize(
+    ("choice", "classes", "targets"),
+    [
+        ("benign", ("benign", "malignant"), [1, 0, 0]),
+        ("malignant", ("benign", "malignant"), [1, 1, 0]),
+        ("drop", ("benign", "malignant"), [1, -1, 0]),
+    ],
+)
+def test_premalignant_diagnoses_count_as_asked(
+    choice: Premalignant, classes: tuple[str, ...], targets: list[int]
+) -> None:
+    data = build(["1"] * 3, "numeric", diagnoses=["MEL", "ACK", "NEV"], premalignant_as=choice)
+    labels = data.labels("malignant")
+    assert labels.classes == classes
+    assert labels.targets.tolist() == targets
+
+
+def test_columns_that_the_sheet_does_not_name_are_dropped() -> None:
+    data = build(["1", "2"], "numeric")
+    assert set(data.table) == {"image_id", "lesion_id", "diagnosis", "malignant", "group", "column"}
+    assert not math.isnan(data.table["column"][0])

@@ -1,0 +1,115 @@
+"""PAD-UFES-20: its layouts and traps, on a table of our own and on the real sample."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from small_data import write_images
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.check import check_images
+from toolkit_common.data.lesions.pad_ufes_20 import SHEET
+from toolkit_common.data.load import load_data
+from toolkit_common.data.splits import make_splits
+from toolkit_common.errors import InputError
+
+REAL = Path(__file__).parents[5] / "shared" / "data" / "pad-ufes-20-sample"
+BASE = {"patient_id": "PAT_1", "lesion_id": "1", "diagnostic": "NEV", "biopsed": "False"}
+
+
+def write(root: Path, *changes: dict[str, Any], folder: str = "images") -> str:
+    rows = [
+        {column.name: None for column in SHEET.columns} | BASE | {"img_id": f"{place}.png"} | change
+        for place, change in enumerate(changes)
+    ]
+    root.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(root / "metadata.csv", index=False)
+    write_images(root / folder, *(row["img_id"] for row in rows))
+    return f"pad-ufes-20:{root}"
+
+
+def column(data: ImageData, name: str) -> list[Any]:
+    found = data.table[name].astype(object)
+    return found.where(found.notna(), None).tolist()
+
+
+@pytest.mark.parametrize(
+    "folder", ["images", ".", "images/imgs_part_1", "images/imgs_part_1/imgs_part_1"]
+)
+def test_images_are_found_in_any_layout(folder: str, tmp_path: Path) -> None:
+    data = load_data(write(tmp_path, {}, {"lesion_id": "2"}, folder=folder))
+    assert column(data, "image_id") == ["0.png", "1.png"]
+    assert check_images(data, np.arange(2)).empty
+
+
+def test_a_lesion_is_known_only_together_with_its_patient(tmp_path: Path) -> None:
+    data = load_data(write(tmp_path, {}, {"patient_id": "PAT_2"}))
+    assert column(data, "lesion_id") == ["PAT_1/1", "PAT_2/1"]
+    assert column(data, "group") == ["PAT_1", "PAT_2"]
+
+
+def test_what_tells_the_label_is_no_column(tmp_path: Path) -> None:
+    data = load_data(write(tmp_path, {}))
+    assert not set(SHEET.leaks) & set(data.table)
+    assert "biopsed" not in data.table
+
+
+def test_one_country_has_one_name(tmp_path: Path) -> None:
+    text = write(tmp_path, {"background_father": "BRASIL"}, {"patient_id": "PAT_2",
+                 "background_father": "BRAZIL"})  # fmt: skip
+    assert column(load_data(text), "background_father") == ["BRAZIL", "BRAZIL"]
+
+
+def test_unknown_answers_differ_from_missing_ones(tmp_path: Path) -> None:
+    data = load_data(write(tmp_path, {"itch": "UNK"}, {"itch": None}, {"itch": "True"}))
+    assert column(data, "itch") == ["unknown", None, "true"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"diagnostic": "XXX"}, "diagnosis 'XXX' is none of ACK, BCC, MEL, NEV, SCC, SEK"),
+        ({"age": "old"}, "row 2, column 'age': 'old' is no number"),
+        ({"smoke": "rarely"}, "column 'smoke': 'rarely' is neither true nor false"),
+    ],
+)
+def test_a_strange_cell_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{tmp_path}/metadata.csv: {message}"):
+        load_data(write(tmp_path, change))
+
+
+def test_missing_images_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    text = write(tmp_path, {}, {}, {})
+    (tmp_path / "images" / "1.png").unlink()
+    with pytest.raises(InputError, match=r"1 of 3 images of .* are not under .* \(first: 1.png\)"):
+        load_data(text)
+
+
+def test_a_missing_table_or_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"no metadata.csv in {tmp_path}: download .*{SHEET.doi}"):
+        load_data(f"pad-ufes-20:{tmp_path}")
+    (tmp_path / "metadata.csv").write_text("patient_id,lesion_id\na,b\n")
+    with pytest.raises(InputError, match="has no column 'diagnostic', 'img_id', 'age'"):
+        load_data(f"pad-ufes-20:{tmp_path}")
+
+
+@pytest.mark.parametrize("value", ["maybe", "Benign"])
+def test_premalignant_must_be_one_of_its_choices(value: str, tmp_path: Path) -> None:
+    text = write(tmp_path, {})
+    with pytest.raises(InputError, match=f"one of benign, malignant, drop, got '{value}'"):
+        load_data(f"{text}?premalignant_as={value}")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"the real sample is not at {REAL}")
+def test_the_real_sample_is_read_and_split_by_patient() -> None:
+    data = load_data(f"pad-ufes-20:{REAL}")
+    splits, groups = make_splits(data), data.groups
+    assert groups is not None
+    assert set(data.labels().classes) <= set(SHEET.classes)
+    assert not set(groups[splits.train]) & set(groups[splits.test])
+    assert check_images(data, splits.test[:20]).empty
+    ages = data.table["age"].dropna()
+    assert ages.between(0, 120).all()
+    assert (data.table.groupby("patient_id")["age"].nunique() <= 1).all()

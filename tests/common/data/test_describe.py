@@ -1,0 +1,63 @@
+"""What is told of a data set before anything is computed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from small_data import build_data, write_images
+from toolkit_common.data.describe import describe_data, print_description
+from toolkit_common.data.load import load_data
+from toolkit_common.data.sheet import Column, Sheet
+
+SHEET = Sheet(
+    "Small set",
+    source="Somebody (2026)",
+    licence="CC BY 4.0",
+    columns=(Column("age", "patient", "numeric"), Column("absent", "lesion", "boolean")),
+    notes=("mind the gap",),
+)
+
+
+def test_rows_groups_labels_and_columns_are_described() -> None:
+    groups = [f"p{row // 2}" for row in range(20)]
+    ages = ["40", None, "41", "41"] * 5
+    data = build_data(["a", "b", "a", None] * 5, groups=groups, sheet=SHEET, age=ages)
+    described = describe_data(data)
+    assert (described["images"], described["licence"]) == (20, "CC BY 4.0")
+    assert described["labels"] == {"label": {"a": 10, "b": 5, "None": 5}}
+    assert described["groups"] == {"count": 10, "images_per_group": {"median": 2.0, "max": 2}}
+    assert described["columns"]["age"]["missing"] == 0.25
+    assert described["columns"]["age"]["distinct"] == 2
+    assert "absent" not in described["columns"]
+    assert [described["splits"][name] for name in ("train", "val", "test")] == [12, 4, 4]
+
+
+def test_classes_are_told_by_their_names(tmp_path: Path) -> None:
+    write_images(tmp_path, "cat/1.png", "cat/2.png", "dog/1.png")
+    described = describe_data(load_data(f"imagefolder:{tmp_path}"))
+    assert described["labels"] == {"label": {"cat": 2, "dog": 1}}
+
+
+def test_a_problem_of_the_splits_is_part_of_the_description() -> None:
+    described = describe_data(build_data(["a", "b"]))
+    assert "cannot split 2 images" in described["splits"]["problem"]
+    assert "groups" not in described
+
+
+@pytest.mark.parametrize("text", ["digits", "lesions"])
+def test_a_description_is_json(text: str) -> None:
+    described = describe_data(load_data(text))
+    assert json.loads(json.dumps(described, allow_nan=False)) == described
+
+
+def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str]) -> None:
+    groups = [f"p{row // 2}" for row in range(2000)]
+    data = build_data(["a", "b"] * 1000, groups=groups, sheet=SHEET, age=["40", None] * 1000)
+    print_description(describe_data(data))
+    out = capsys.readouterr().out
+    assert "Small set (small), licence CC BY 4.0" in out
+    assert "2,000 images in 1,000 groups" in out
+    assert "label label: a 1,000, b 1,000" in out
+    assert "50.0%" in out
+    assert "note: mind the gap" in out

@@ -1,0 +1,48 @@
+"""Batches come in the order of the rows, whatever the batch size."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties import few_examples
+from small_data import build_data, image_bytes
+from toolkit_common.data.images import BadImageError
+from toolkit_common.data.loaders import ImageRows, build_loader, chunks
+from toolkit_common.data.transforms import Preprocess, build_eval_transform
+
+TRANSFORM = build_eval_transform(Preprocess((6, 6)))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
+def test_batches_hold_the_images_of_their_rows(batch_size: int, num_workers: int) -> None:
+    data = build_data(["a"] * 5, images=[image_bytes(row) for row in range(5)])
+    rows = np.array([4, 0, 3, 3, 1])
+    loader = build_loader(
+        data, rows, transform=TRANSFORM, batch_size=batch_size, num_workers=num_workers
+    )
+    batches = list(loader)
+    alone = ImageRows(data, np.arange(5), TRANSFORM)
+    assert torch.cat([batch["row"] for batch in batches]).tolist() == rows.tolist()
+    images = torch.cat([batch["image"] for batch in batches])
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, torch.stack([alone[row]["image"] for row in rows.tolist()]))
+
+
+def test_a_bad_image_is_named_when_it_is_reached() -> None:
+    data = build_data(["a", "b"], images=[image_bytes(0), b"broken"])
+    loader = build_loader(data, np.arange(2), transform=TRANSFORM, batch_size=1)
+    with pytest.raises(BadImageError, match="an image in memory: not an image"):
+        list(loader)
+
+
+@given(st.integers(0, 50), st.integers(1, 12))
+@few_examples
+def test_pieces_put_together_are_the_rows(count: int, size: int) -> None:
+    rows = np.arange(count)
+    pieces = chunks(rows, size)
+    assert np.array_equal(np.concatenate([*pieces, rows[:0]]), rows)
+    assert all(len(piece) == size for piece in pieces[:-1])
+    assert all(0 < len(piece) <= size for piece in pieces)

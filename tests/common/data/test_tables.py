@@ -1,0 +1,148 @@
+"""Tables as spreadsheets, archives and scripts write them, and what is said of broken ones."""
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties import few_examples
+from toolkit_common.data.tables import (
+    MISSING,
+    SEPARATORS,
+    read_table,
+    require_columns,
+    row_number,
+    to_number,
+)
+from toolkit_common.errors import InputError
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "t.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b\n1,x\n", "a;b\n1;x\n", "a\tb\n1\tx\n", "a|b\n1|x\n", "\ufeffa,b\n1,x\n",
+     "\ufeffa;b\r\n1;x\r\n", '"a","b"\n"1","x"\n', "a,b\r1,x\r", "a,b\n1,x", "\na,b\n\n1,x\n\n",
+     " a , b \n 1 , x \n"],
+)  # fmt: skip
+def test_common_spellings_of_one_table_read_the_same(text: str, tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, text))
+    assert frame.to_dict("list") == {"a": ["1"], "b": ["x"]}
+
+
+def test_quotes_protect_separators_newlines_and_quotes(tmp_path: Path) -> None:
+    text = 'a,b\n"1,2;3","two\nlines and ""quotes"""\n'
+    frame = read_table(write(tmp_path, text))
+    assert frame.to_dict("list") == {"a": ["1,2;3"], "b": ['two\nlines and "quotes"']}
+
+
+def test_separators_inside_the_names_of_columns_do_not_count(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, '"a,b,c";"d\ne"\n1;2\n'))
+    assert frame.to_dict("list") == {"a,b,c": ["1"], "d\ne": ["2"]}
+
+
+@pytest.mark.parametrize("spelling", sorted(MISSING))
+def test_missing_cells_are_none_however_spelt(spelling: str, tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, f"a,b,c\n{spelling}, {spelling} ,x\n"))
+    assert frame.iloc[0].tolist() == [None, None, "x"]
+
+
+def test_what_looks_like_a_number_stays_text(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "a,b\n007,1e5\n1.0,True\n"))
+    assert frame.to_numpy().tolist() == [["007", "1e5"], ["1.0", "True"]]
+
+
+def test_a_column_may_be_missing_altogether(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "a,b\n1,\n2,\n"))
+    assert frame["b"].tolist() == [None, None]
+    assert frame["b"].isna().all()
+
+
+@pytest.mark.parametrize("text", ["a,b\n", "a,b", "\ufeffa,b\r\n"])
+def test_a_header_alone_is_a_table_without_rows(text: str, tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, text))
+    assert frame.columns.tolist() == ["a", "b"]
+    assert frame.empty
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
+
+
+@given(st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(cells, min_size=width,
+       max_size=width), min_size=1, max_size=5)), st.sampled_from(SEPARATORS))  # fmt: skip
+@few_examples
+def test_any_text_survives_being_written_and_read(rows: list[list[str]], separator: str) -> None:
+    names = [f"column{place}" for place in range(len(rows[0]))]
+    with Path("t.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL)
+        writer.writerows([names, *rows])
+    expected = [[None if cell.strip() in MISSING else cell.strip() for cell in row] for row in rows]
+    frame = read_table(Path("t.csv"))
+    assert frame.columns.tolist() == names
+    assert frame.to_numpy().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty: expected a header line"),
+        ("\n \n", "is empty: expected a header line"),
+        (",,\n1,2,3\n", "is empty: expected a header line"),
+        ("a,b,a\n1,2,3\n", "column 'a' occurs 2 times"),
+        ("a, a \n1,2\n", "column 'a' occurs 2 times"),
+        ("a,b\n1,2\n1,2,3\n", r"row 3 has 3 cells, the header has 2: \['1', '2', '3'\]"),
+        ("a,b\n1\n", r"row 2 has 1 cells, the header has 2: \['1'\]"),
+        ('a,b\n1,2\n"3,4\n', "cannot be read as a table: unexpected end of data"),
+        ("a,b\n1,\xe9\n".encode("latin-1"), "is not UTF-8 text: save it as UTF-8"),
+        ("a,\xe9\n1,2\n".encode("latin-1"), "is not UTF-8 text"),
+        ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text"),
+        (b"PK\x03\x04\x14\x00\xff\xfe", "is not UTF-8 text"),
+        (f"a,b\n1,{'x' * 200_000}\n", "cannot be read as a table: field larger than"),
+    ],
+)
+def test_a_broken_table_is_refused_with_file_and_place(
+    content: str | bytes, message: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_table(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "."])
+def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"no table at {tmp_path}"):
+        read_table(tmp_path / name)
+
+
+def test_missing_columns_are_named_with_those_there_are() -> None:
+    frame = pd.DataFrame({"a": [], "b": []})
+    require_columns(frame, ("a",), path=Path("t.csv"))
+    with pytest.raises(InputError, match=r"t\.csv has no column 'c', 'd'; it has: a, b"):
+        require_columns(frame, ("a", "c", "d"), path=Path("t.csv"))
+
+
+def test_rows_are_numbered_as_a_spreadsheet_shows_them() -> None:
+    assert row_number(0) == 2
+
+
+def test_numbers_are_read_and_missing_ones_are_nan() -> None:
+    numbers = to_number(pd.Series(["1", "-2.5e1", None, "inf"], name="x"), path=Path("t.csv"))
+    assert numbers.dtype == float
+    assert numbers.dropna().tolist() == [1.0, -25.0, float("inf")]
+    assert numbers.isna().tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("cell", ["1,5", "5 mm", "abc", "1.2.3"])
+def test_a_cell_that_is_no_number_is_named(cell: str) -> None:
+    column = pd.Series(["1", None, cell], name="age")
+    with pytest.raises(InputError, match=f"t.csv: row 4, column 'age': '{cell}' is no number"):
+        to_number(column, path=Path("t.csv"))

@@ -1,0 +1,58 @@
+"""What is kept of an encoder's tokens."""
+
+import torch
+
+from toolkit_common.backbones.base import EncoderFacts, Tokens
+from toolkit_common.features.base import Features, features_of
+
+
+def facts(*, has_class_token: bool) -> EncoderFacts:
+    return EncoderFacts(
+        architecture="x",
+        embed_dim=4,
+        grid=(2, 3),
+        num_prefix_tokens=2,
+        has_class_token=has_class_token,
+        has_attention_pool=False,
+        pools_class_token=False,
+        pooled_dim=5,
+        depth=1,
+    )
+
+
+def tokens(dtype: torch.dtype = torch.float32) -> Tokens:
+    patches, prefix, pooled = torch.rand(2, 6, 4), torch.rand(2, 2, 4), torch.rand(2, 5)
+    return Tokens(patches.to(dtype), prefix.to(dtype), (2, 3), pooled.to(dtype))
+
+
+def test_vectors_are_the_mean_the_class_token_and_the_pooled_output() -> None:
+    given = tokens()
+    kept = features_of(given, facts(has_class_token=True), with_patches=True)
+    assert set(kept.vectors) == {"mean", "cls", "pooled"}
+    torch.testing.assert_close(kept.vectors["mean"], given.patches.sum(1) / 6)
+    assert torch.equal(kept.vectors["cls"], given.prefix[:, 0])
+    assert torch.equal(kept.vectors["pooled"], given.pooled)
+    assert kept.patches is given.patches
+    assert kept.grid == (2, 3)
+
+
+def test_registers_are_no_class_token() -> None:
+    kept = features_of(tokens(), facts(has_class_token=False), with_patches=False)
+    assert set(kept.vectors) == {"mean", "pooled"}
+    assert kept.patches is None
+
+
+def test_vectors_are_fp32_whatever_the_tokens_are() -> None:
+    given = tokens(torch.bfloat16)
+    kept = features_of(given, facts(has_class_token=True), with_patches=True)
+    assert {vector.dtype for vector in kept.vectors.values()} == {torch.float32}
+    torch.testing.assert_close(kept.vectors["mean"], given.patches.float().mean(1))
+
+
+def test_features_move_as_one() -> None:
+    kept = features_of(tokens(), facts(has_class_token=True), with_patches=True).to("meta")
+    assert kept.patches is not None
+    assert {kept.patches.device.type, *(item.device.type for item in kept.vectors.values())} == {
+        "meta"
+    }
+    assert Features({}, None, (1, 1)).to("meta").patches is None

@@ -1,0 +1,297 @@
+"""One pass of the encoder: into a store, into memory, or every epoch; and what is reused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from ranks import run_ranks
+from small_data import build_data, image_bytes
+from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.images import open_image
+from toolkit_common.data.transforms import build_eval_transform
+from toolkit_common.errors import InputError
+from toolkit_common.features import extract as module
+from toolkit_common.features.base import LayerFeatures
+from toolkit_common.features.extract import Extracted, Extraction, extract
+from toolkit_common.features.store import INDEX, TokenStore
+
+VIT = "timm:test_vit?image_size=32"
+ROWS = np.array([6, 0, 3, 5, 1])
+
+
+def make_data(num_rows: int = 8, *, seed: int = 0, labels: str = "ab") -> ImageData:
+    images = [image_bytes(seed + row) for row in range(num_rows)]
+    return build_data([labels[row % 2] for row in range(num_rows)], images=images)
+
+
+def run(
+    how: Extraction,
+    *,
+    text: str = VIT,
+    data: ImageData | None = None,
+    rows: np.ndarray = ROWS,
+    backbone: Backbone | None = None,
+) -> Extracted:
+    backbone = backbone or load_backbone(text, random_init=True)
+    accelerator = Accelerator(cpu=True)
+    return extract(backbone, data or make_data(), rows, how=how, accelerator=accelerator)
+
+
+def read(extracted: Extracted, *positions: int) -> LayerFeatures:
+    batch = np.array(positions) if positions else np.arange(len(extracted.source))
+    (found,) = extracted.source.iterate([batch])
+    return found
+
+
+def assert_same(found: LayerFeatures, expected: LayerFeatures, tolerance: float = 0.0) -> None:
+    assert found.keys() == expected.keys()
+    for layer, kept in found.items():
+        for name, vector in expected[layer].vectors.items():
+            torch.testing.assert_close(kept.vectors[name], vector, rtol=tolerance, atol=tolerance)
+        wanted = expected[layer].patches
+        if wanted is not None:
+            torch.testing.assert_close(kept.patches, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture
+def how(tmp_path: Path) -> Extraction:
+    return Extraction(tmp_path / "stores", store="disk", dtype="fp32", batch_size=2)
+
+
+def shards(how: Extraction) -> list[Path]:
+    return sorted(how.store_dir.glob("*/tokens-*.safetensors"))
+
+
+# What is extracted
+
+
+def test_features_are_those_of_the_backbone_on_the_images_in_their_order(how: Extraction) -> None:
+    backbone, data = load_backbone(f"{VIT}&layers=2,-1", random_init=True), make_data()
+    transform = build_eval_transform(backbone.info.preprocess)
+    images = [transform(open_image(data.images[int(row)]["image"])) for row in ROWS]
+    expected = backbone.forward_layers(backbone.info.preprocess.normalize(torch.stack(images)))
+    found = read(run(how, backbone=backbone, data=data))
+    assert list(found) == [2, 6]
+    for tokens, kept in zip(expected, found.values(), strict=True):
+        assert kept.patches is not None
+        torch.testing.assert_close(kept.patches, tokens.patches, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(kept.vectors["cls"], tokens.prefix[:, 0], rtol=1e-4, atol=1e-5)
+        assert kept.grid == (2, 2)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5, 64])
+def test_the_batch_size_changes_nothing(batch_size: int, how: Extraction) -> None:
+    expected = read(run(how))
+    changed = replace(how, batch_size=batch_size, store_dir=how.store_dir / "other")
+    assert_same(read(run(changed)), expected, tolerance=1e-5)
+
+
+def test_all_places_give_the_same_features(how: Extraction) -> None:
+    found = {place: run(replace(how, store=place)) for place in ("disk", "memory", "online")}  # type: ignore[arg-type]
+    assert {place: item.place for place, item in found.items()} == {name: name for name in found}
+    for positions in ((), (4, 0, 0, 2)):
+        expected = read(found["disk"], *positions)
+        assert_same(read(found["memory"], *positions), expected)
+        assert_same(read(found["online"], *positions), expected, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_memory_and_disk_keep_patches_alike(dtype: str, how: Extraction) -> None:
+    on_disk = read(run(replace(how, dtype=dtype)))  # type: ignore[arg-type]
+    in_memory = read(run(replace(how, dtype=dtype, store="memory")))  # type: ignore[arg-type]
+    assert_same(in_memory, on_disk)
+
+
+@pytest.mark.parametrize("place", ["disk", "memory", "online"])
+def test_a_head_can_learn_from_features_of_any_place(place: str, how: Extraction) -> None:
+    kept = read(run(replace(how, store=place)))[6]  # type: ignore[arg-type]
+    assert kept.patches is not None
+    for features in (kept.patches, *kept.vectors.values()):
+        scale = torch.nn.Parameter(torch.ones(64))
+        (features * scale).sum().backward()
+        assert scale.grad is not None
+
+
+@pytest.mark.parametrize("place", ["disk", "memory"])
+@pytest.mark.parametrize("factor", [1e9, float("nan")])
+def test_tokens_that_do_not_fit_are_refused_everywhere(
+    place: str, factor: float, how: Extraction
+) -> None:
+    backbone = load_backbone(VIT, random_init=True)
+    backbone.encoder.model.norm.weight.data *= factor
+    message = "do not fit fp16" if factor == 1e9 else "are no numbers"
+    with pytest.raises(InputError, match=message):
+        run(replace(how, store=place, dtype="fp16"), backbone=backbone)  # type: ignore[arg-type]
+
+
+def test_the_pooled_output_is_kept_when_asked_for(how: Extraction) -> None:
+    assert "pooled" not in read(run(how))[6].vectors
+    found = run(replace(how, with_pooled=True))
+    assert read(found)[6].vectors["pooled"].shape == (5, 64)
+    assert not found.was_cached
+
+
+def test_convolutional_encoders_are_extracted_too(how: Extraction) -> None:
+    found = read(run(how, text="timm:test_resnet?image_size=64&layers=3,-1"))
+    assert [kept.grid for kept in found.values()] == [(8, 8), (2, 2)]
+    assert set(found[5].vectors) == {"mean"}
+
+
+# What is reused
+
+
+def test_a_second_pass_is_served_from_the_store(how: Extraction) -> None:
+    first, second = run(how), run(how)
+    assert (first.was_cached, second.was_cached) == (False, True)
+    assert first.key == second.key
+    assert_same(read(second), read(first))
+
+
+def test_vectors_are_served_from_a_store_of_all_tokens(how: Extraction) -> None:
+    full = run(how)
+    vectors = run(replace(how, with_patches=False))
+    assert vectors.was_cached
+    assert vectors.key == full.key
+    assert_same(
+        {6: replace(read(vectors)[6], patches=None)}, {6: replace(read(full)[6], patches=None)}
+    )
+
+
+def test_patches_are_not_served_from_a_store_of_vectors(how: Extraction) -> None:
+    assert not run(replace(how, with_patches=False)).was_cached
+    found = run(how)
+    assert not found.was_cached
+    assert read(found)[6].patches is not None
+
+
+def test_a_store_is_not_used_where_none_is_wanted(how: Extraction) -> None:
+    run(how)
+    assert not run(replace(how, store="online")).was_cached
+    assert not run(replace(how, store="memory")).was_cached
+    assert run(replace(how, store="auto")).was_cached
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": f"{VIT}&layer=3"},
+        {"text": "timm:test_vit?image_size=64"},
+        {"text": "timm:test_vit2?image_size=32"},
+        {"rows": ROWS[:-1]},
+        {"rows": ROWS[::-1].copy()},
+        {"data": make_data(seed=1)},
+    ],
+    ids=str,
+)
+def test_other_features_are_extracted_anew(change: dict[str, object], how: Extraction) -> None:
+    first, second = run(how), run(how, **change)  # type: ignore[arg-type]
+    assert not second.was_cached
+    assert first.key != second.key
+
+
+def test_a_changed_weight_or_transform_never_meets_old_features(how: Extraction) -> None:
+    keys = {run(how).key}
+    other = load_backbone(VIT, random_init=True)
+    other.encoder.model.blocks[0].mlp.fc1.bias.data[3] += 1e-3
+    keys.add(run(how, backbone=other).key)
+    for change in ({"crop_pct": 0.5}, {"mean": (0.1, 0.5, 0.5)}, {"interpolation": "bilinear"}):
+        backbone = load_backbone(VIT, random_init=True)
+        preprocess = replace(backbone.info.preprocess, **change)
+        backbone.info = replace(backbone.info, preprocess=preprocess)
+        keys.add(run(how, backbone=backbone).key)
+    assert len(keys) == 5
+
+
+def test_labels_do_not_make_other_features(how: Extraction) -> None:
+    run(how)
+    assert run(how, data=make_data(labels="xy")).was_cached
+
+
+def test_batch_size_and_workers_do_not_make_other_features(how: Extraction) -> None:
+    run(how)
+    assert run(replace(how, batch_size=7, num_workers=1)).was_cached
+
+
+# Resuming
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch, how: Extraction) -> Extraction:
+    """Two images a shard."""
+    monkeypatch.setattr(module, "SHARD_BYTES", 2 * (3 * 4 * 64 + 4 * 64 * 4))
+    return how
+
+
+def test_a_pass_that_was_cut_short_goes_on_with_what_is_missing(small_shards: Extraction) -> None:
+    expected = read(run(small_shards))
+    paths = shards(small_shards)
+    assert len(paths) == 3
+    (paths[0].parent / INDEX).unlink()
+    paths[1].unlink()
+    paths[2].write_bytes(paths[2].read_bytes()[:100])
+    before = paths[0].stat().st_mtime_ns
+    again = run(small_shards)
+    assert not again.was_cached
+    assert_same(read(again), expected, tolerance=1e-5)
+    assert paths[0].stat().st_mtime_ns == before
+    assert paths[1].exists()
+
+
+def test_a_pass_goes_on_with_the_shards_it_began_with(
+    small_shards: Extraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = read(run(small_shards))
+    (shards(small_shards)[0].parent / INDEX).unlink()
+    monkeypatch.setattr(module, "SHARD_BYTES", 1 << 27)
+    assert_same(read(run(small_shards)), expected)
+    assert len(shards(small_shards)) == 3
+
+
+def test_a_complete_store_that_is_damaged_is_named(small_shards: Extraction) -> None:
+    run(small_shards)
+    path = shards(small_shards)[1]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{path} is damaged"):
+        read(run(small_shards))
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("place", ["disk", "auto"])
+def test_ranks_share_one_pass(place: str, small_shards: Extraction) -> None:
+    backbone, data = load_backbone(VIT, random_init=True), make_data()
+    how = replace(small_shards, store=place)  # type: ignore[arg-type]
+
+    def work(accelerator: Accelerator) -> tuple[LayerFeatures, bool, str]:
+        found = extract(backbone, data, ROWS, how=how, accelerator=accelerator)
+        return read(found), found.was_cached, found.place
+
+    found = run_ranks(work)
+    expected = read(run(replace(how, store="memory"), backbone=backbone, data=data))
+    for features, was_cached, where in found:
+        assert_same(features, expected, tolerance=1e-5)
+        assert (was_cached, where) == (False, "disk")
+    assert len(shards(how)) == 3
+
+
+def test_a_store_can_be_read_without_the_encoder(how: Extraction) -> None:
+    found = run(how)
+    store = TokenStore(how.store_dir / found.key)
+    assert store.spec.num_images == len(found.source) == 5
+    assert store.spec.key() == found.key
+
+
+def test_what_it_costs_is_told_first(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
+    run(how)
+    run(how)
+    said = capsys.readouterr().err
+    assert "features: 5 images x 4 tokens = " in said
+    assert "tokens go to disk (asked for" in said
+    assert "features: stored ones serve" in said

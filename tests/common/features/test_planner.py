@@ -1,0 +1,106 @@
+"""Where tokens go, and what is said of it beforehand."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties import few_examples
+from toolkit_common.features.planner import (
+    Place,
+    PlaceChoice,
+    available_memory,
+    describe_plan,
+    duration,
+    plan_extraction,
+    size,
+)
+
+FITS, HALF_FITS, TOO_MUCH = 1000, 2000, 2001  # of 4000 free bytes half may be taken
+
+
+@pytest.mark.parametrize(
+    ("choice", "num_bytes", "disk", "memory", "processes", "place", "in_memory"),
+    [
+        ("auto", FITS, 4000, 4000, 1, "disk", True),
+        ("auto", HALF_FITS, 4000, 4000, 1, "disk", True),
+        ("auto", FITS, 4000, 100, 1, "disk", False),
+        ("auto", FITS, 100, 4000, 1, "memory", True),
+        ("auto", TOO_MUCH, 4000, 4000, 1, "online", False),
+        ("auto", FITS, 100, 100, 1, "online", False),
+        ("auto", FITS, 100, 4000, 2, "online", False),
+        ("auto", FITS, 4000, 4000, 2, "disk", True),
+        ("auto", FITS, 4000, 4000, 3, "disk", False),
+        ("disk", TOO_MUCH, 4000, 100, 1, "disk", False),
+        ("disk", FITS, 0, 4000, 1, "disk", True),
+        ("memory", TOO_MUCH, 0, 0, 1, "memory", True),
+        ("memory", FITS, 4000, 4000, 2, "disk", True),
+        ("online", FITS, 4000, 4000, 1, "online", False),
+    ],
+)
+def test_the_table_of_decisions(
+    choice: PlaceChoice,
+    num_bytes: int,
+    disk: int,
+    memory: int,
+    processes: int,
+    place: Place,
+    in_memory: bool,
+) -> None:
+    plan = plan_extraction(
+        num_bytes,
+        choice=choice,
+        folder=Path(),
+        num_processes=processes,
+        free_memory=memory,
+        free_disk=disk,
+    )
+    assert (plan.place, plan.in_memory) == (place, in_memory)
+    assert plan.num_bytes == (0 if place == "online" else num_bytes)
+    assert (plan.reason == "asked for") == (choice == place)
+
+
+def test_free_space_is_asked_of_the_system(tmp_path: Path) -> None:
+    plan = plan_extraction(1, folder=tmp_path / "not" / "there" / "yet")
+    assert (plan.place, plan.in_memory) == ("disk", True)
+    assert plan_extraction(1 << 70, folder=Path("relative/folder")).place == "online"
+    assert available_memory() > 0
+
+
+def test_a_plan_is_told_in_one_line(tmp_path: Path) -> None:
+    plan = plan_extraction(3 << 20, folder=tmp_path, free_memory=1 << 30, free_disk=1 << 30)
+    told = describe_plan(plan, num_images=12345, tokens_per_image=196, seconds=600)
+    assert "12,345 images x 196 tokens = 3 MiB, about 10 min to extract" in told
+    assert "tokens go to disk (fits 512 MiB, half of the free disk" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "0.977 KiB"), (1023, "0.999 KiB"), (1024, "1 KiB"),
+     (1536, "1.5 KiB"), (1010 * 1024, "0.986 MiB"), (5 << 30, "5 GiB"), (3 << 40, "3 TiB")],
+)  # fmt: skip
+def test_sizes_are_readable(num_bytes: int, text: str) -> None:
+    assert size(num_bytes) == text
+
+
+@given(st.integers(0, 1 << 49))
+@few_examples
+def test_no_size_is_in_powers_of_ten(num_bytes: int) -> None:
+    assert "e" not in size(num_bytes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (5399, "90 min"),
+        (5400, "1.5 h"),
+        (86400, "24.0 h"),
+    ],
+)
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

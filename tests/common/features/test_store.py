@@ -1,0 +1,279 @@
+"""The token store: what is written is read, in any order, and damage is noticed."""
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties import few_examples
+from toolkit_common.errors import InputError
+from toolkit_common.features.base import Features, LayerFeatures
+from toolkit_common.features.codec import StoreDtype, dequantize, quantize
+from toolkit_common.features.store import (
+    INDEX,
+    MemoryStore,
+    StoreSpec,
+    StoreWriter,
+    TokenStore,
+)
+
+ROWS = 11
+SPEC = StoreSpec(
+    encoder="e",
+    layers=(2, 5),
+    preprocess={"image_size": (8, 8), "mean": (0.5,)},
+    images="i",
+    num_images=ROWS,
+    with_patches=True,
+    with_pooled=False,
+    dtype="fp32",
+    precision="no",
+)
+
+
+def make_features(*, scale: float = 1.0) -> LayerFeatures:
+    draws = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=draws) * scale
+
+    return {
+        layer: Features({"mean": draw(ROWS, d), "cls": draw(ROWS, d)}, draw(ROWS, 6, d), (2, 3))
+        for layer, d in ((2, 4), (5, 8))
+    }
+
+
+def rows_of(features: LayerFeatures, rows: Any) -> LayerFeatures:
+    return {
+        layer: Features(
+            {name: vector[rows] for name, vector in kept.vectors.items()},
+            None if kept.patches is None else kept.patches[rows],
+            kept.grid,
+        )
+        for layer, kept in features.items()
+    }
+
+
+def write(
+    folder: Path, features: LayerFeatures, spec: StoreSpec = SPEC, *, shard_rows: int = 4
+) -> StoreWriter:
+    writer = StoreWriter(folder, spec, shard_rows=shard_rows)
+    for shard in range(writer.num_shards):
+        rows = slice(shard * writer.shard_rows, (shard + 1) * writer.shard_rows)
+        writer.write(shard, rows_of(features, rows))
+    writer.finish()
+    return writer
+
+
+def assert_same(found: LayerFeatures, expected: LayerFeatures) -> None:
+    assert found.keys() == expected.keys()
+    for layer, kept in found.items():
+        assert kept.grid == expected[layer].grid
+        assert kept.vectors.keys() == expected[layer].vectors.keys()
+        for name, vector in kept.vectors.items():
+            assert torch.equal(vector, expected[layer].vectors[name])
+        patches, wanted = kept.patches, expected[layer].patches
+        assert (patches is None) == (wanted is None)
+        if patches is not None and wanted is not None:
+            assert torch.equal(patches, wanted)
+
+
+# Reading
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("shard_rows", [1, 4, 11, 100])
+def test_what_is_written_is_read(shard_rows: int, in_memory: bool, tmp_path: Path) -> None:
+    features = make_features()
+    write(tmp_path / "s", features, shard_rows=shard_rows)
+    store = TokenStore(tmp_path / "s", in_memory=in_memory)
+    assert len(store) == ROWS
+    assert store.spec == replace(SPEC, preprocess={"image_size": [8, 8], "mean": [0.5]})
+    assert_same(store.read(np.arange(ROWS)), features)
+
+
+@given(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=30), st.integers(1, 12))
+@few_examples
+def test_rows_come_in_any_order_and_as_often_as_asked(rows: list[int], shard_rows: int) -> None:
+    features, folder = make_features(), Path(f"store-{shard_rows}")
+    if not folder.exists():
+        write(folder, features, shard_rows=shard_rows)
+    positions = np.array(rows)
+    found = TokenStore(folder).read(positions)
+    assert_same(found, MemoryStore(features, ROWS).read(positions))
+    assert_same(found, rows_of(features, torch.tensor(rows)))
+
+
+def test_batches_come_one_by_one(tmp_path: Path) -> None:
+    features = make_features()
+    write(tmp_path / "s", features)
+    batches = [np.array([3, 9]), np.array([10]), np.array([0, 0, 5])]
+    stores = (TokenStore(tmp_path / "s"), MemoryStore(features, ROWS))
+    for from_disk, in_memory in zip(*(store.iterate(batches) for store in stores), strict=True):
+        assert_same(from_disk, in_memory)
+    assert len(stores[1]) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected", "tolerance"),
+    [
+        ("fp32", torch.float32, 0.0),
+        ("fp16", torch.float16, 1e-3),
+        ("bf16", torch.bfloat16, 8e-3),
+        ("int8", torch.float32, 2e-2),
+    ],
+)
+def test_patches_come_back_as_near_as_their_dtype(
+    dtype: StoreDtype, expected: torch.dtype, tolerance: float, tmp_path: Path
+) -> None:
+    features = make_features()
+    write(tmp_path / "s", features, replace(SPEC, dtype=dtype))
+    for layer, kept in TokenStore(tmp_path / "s").read(np.arange(ROWS)).items():
+        original = features[layer]
+        assert kept.patches is not None
+        assert original.patches is not None
+        assert kept.patches.dtype == expected
+        error = (kept.patches.float() - original.patches).abs().max()
+        assert error <= tolerance * original.patches.abs().max()
+        assert torch.equal(kept.vectors["mean"], original.vectors["mean"])
+
+
+def test_int8_is_what_quantizing_gives(tmp_path: Path) -> None:
+    features = make_features(scale=100.0)
+    write(tmp_path / "s", features, replace(SPEC, dtype="int8"))
+    found = TokenStore(tmp_path / "s").read(np.array([7]))[5].patches
+    original = features[5].patches
+    assert found is not None
+    assert original is not None
+    assert torch.equal(found, dequantize(*quantize(original[7:8])))
+
+
+def test_vectors_can_be_kept_alone(tmp_path: Path) -> None:
+    features = {layer: replace(kept, patches=None) for layer, kept in make_features().items()}
+    write(tmp_path / "s", features, replace(SPEC, with_patches=False))
+    assert_same(TokenStore(tmp_path / "s").read(np.arange(ROWS)), features)
+
+
+def test_what_is_read_can_be_trained_on_and_changed(tmp_path: Path) -> None:
+    write(tmp_path / "s", make_features())
+    store = TokenStore(tmp_path / "s")
+    first = store.read(np.arange(ROWS))[5].vectors["mean"]
+    torch.nn.Linear(8, 1)(first).sum().backward()
+    first.zero_()
+    assert store.read(np.arange(ROWS))[5].vectors["mean"].abs().sum() > 0
+
+
+def test_another_process_gets_no_tensors(tmp_path: Path) -> None:
+    """Pickling a view of a mapped shard would write the whole of it."""
+    write(tmp_path / "s", make_features())
+    store = TokenStore(tmp_path / "s")
+    expected = store.read(np.arange(ROWS))
+    pickled = pickle.dumps(store)
+    assert len(pickled) < 4000
+    assert_same(pickle.loads(pickled).read(np.arange(ROWS)), expected)
+    assert_same(store.read(np.arange(ROWS)), expected)
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"encoder": "f"},
+        {"layers": (2,)},
+        {"layers": (2, 6)},
+        {"preprocess": {"image_size": (8, 9), "mean": (0.5,)}},
+        {"preprocess": {"image_size": (8, 8), "mean": (0.4,)}},
+        {"images": "j"},
+        {"num_images": 12},
+        {"with_patches": False},
+        {"with_pooled": True},
+        {"dtype": "int8"},
+        {"precision": "bf16"},
+    ],
+    ids=str,
+)
+def test_the_key_knows_everything_that_makes_features(change: dict[str, Any]) -> None:
+    assert replace(SPEC, **change).key() != SPEC.key()
+
+
+def test_the_key_is_the_same_for_the_same_contents(tmp_path: Path) -> None:
+    assert replace(SPEC).key() == SPEC.key()
+    write(tmp_path / "s", make_features())
+    assert TokenStore(tmp_path / "s").spec.key() == SPEC.key()
+    assert replace(SPEC, with_patches=False).with_all_tokens().key() == SPEC.key()
+
+
+# Writing, damage
+
+
+def test_a_store_without_its_index_is_incomplete(tmp_path: Path) -> None:
+    write(tmp_path / "s", make_features())
+    (tmp_path / "s" / INDEX).unlink()
+    with pytest.raises(InputError, match=f"token store {tmp_path}/s is incomplete"):
+        TokenStore(tmp_path / "s")
+
+
+def test_a_writer_knows_which_shards_are_whole(tmp_path: Path) -> None:
+    writer = write(tmp_path / "s", make_features())
+    assert writer.num_shards == 3
+    shards = sorted((tmp_path / "s").glob("*.safetensors"))
+    shards[0].unlink()
+    shards[1].write_bytes(shards[1].read_bytes()[:-1])
+    assert [writer.has(shard) for shard in range(3)] == [False, False, True]
+    shards[2].with_suffix(".xxh3").unlink()
+    assert not writer.has(2)
+
+
+def test_a_resumed_writer_cuts_the_rows_as_before(tmp_path: Path) -> None:
+    write(tmp_path / "s", make_features(), shard_rows=4)
+    assert StoreWriter(tmp_path / "s", SPEC, shard_rows=7).shard_rows == 4
+
+
+def test_nothing_is_left_of_a_write_that_fails(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "s", replace(SPEC, dtype="fp16"), shard_rows=4)
+    with pytest.raises(InputError, match="do not fit fp16"):
+        writer.write(0, make_features(scale=1e6))
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["layout.json"]
+
+
+@pytest.mark.parametrize("place", [10, 500, -1])
+def test_one_changed_byte_is_noticed(place: int, tmp_path: Path) -> None:
+    write(tmp_path / "s", make_features())
+    shard = tmp_path / "s" / "tokens-00001.safetensors"
+    content = bytearray(shard.read_bytes())
+    content[place] ^= 1
+    shard.write_bytes(content)
+    store = TokenStore(tmp_path / "s")
+    store.read(np.array([0, 10]))
+    with pytest.raises(InputError, match=f"{shard} is damaged .its checksum differs.: delete"):
+        store.read(np.array([0, 5]))
+
+
+def test_a_missing_shard_is_noticed(tmp_path: Path) -> None:
+    write(tmp_path / "s", make_features())
+    (tmp_path / "s" / "tokens-00002.safetensors").unlink()
+    with pytest.raises(InputError, match=r"tokens-00002.safetensors is damaged \(.*No such file"):
+        TokenStore(tmp_path / "s").read(np.array([10]))
+
+
+def test_a_shard_that_is_no_safetensors_file_is_noticed(tmp_path: Path) -> None:
+    """Its checksum may fit: then the file was written so."""
+    import xxhash
+
+    write(tmp_path / "s", make_features())
+    shard, index = tmp_path / "s" / "tokens-00000.safetensors", tmp_path / "s" / INDEX
+    shard.write_bytes(b"short")
+    described = json.loads(index.read_text())
+    described["shards"][shard.name] = xxhash.xxh3_128(b"short").hexdigest()
+    index.write_text(json.dumps(described))
+    with pytest.raises(InputError, match=r"tokens-00000.safetensors is damaged \(.*header"):
+        TokenStore(tmp_path / "s").read(np.array([0]))

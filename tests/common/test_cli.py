@@ -1,0 +1,223 @@
+"""The command line: instant help, commands from entry points, exit codes that mean something."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from conftest import assert_bad_input
+from plugins import module_of, write_plugin
+from toolkit_common import cli
+
+RunCli = Callable[..., Result]
+HEAVY = {"torch", "timm", "open_clip", "datasets", "numpy", "accelerate", "pandas", "sklearn"}
+
+
+def run_toolkit(*args: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `toolkit ARGS` in a process of its own, with one more folder to import from."""
+    places = [str(path or ""), os.environ.get("PYTHONPATH", "")]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    command = [sys.executable, "-m", "toolkit_common", *args]
+    return subprocess.run(command, capture_output=True, text=True, env=variables)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Install a command for one test."""
+    folder = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(folder))
+
+    def install(command: str, source: str) -> Path:
+        cli._plugins.cache_clear()
+        monkeypatch.delitem(sys.modules, module_of(command), raising=False)
+        return write_plugin(folder, command, source)
+
+    yield install
+    cli._plugins.cache_clear()
+
+
+# Help
+
+
+@pytest.mark.parametrize("args", [["--help"], ["probe", "--help"], ["pretrain", "slimp", "--help"]])
+def test_help_imports_nothing_heavy(args: list[str]) -> None:
+    code = f"""
+import atexit, sys
+from toolkit_common.cli import app
+atexit.register(lambda: print("imported:", *sorted({HEAVY} & set(sys.modules))))
+app({args}, prog_name="toolkit")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: toolkit" in done.stdout
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
+def test_the_root_lists_every_command_with_its_line(run_cli: RunCli) -> None:
+    result = run_cli("--help")
+    assert result.exit_code == 0
+    lines = [line.split()[1] for line in result.output.splitlines() if line.startswith("│ ")]
+    commands = [name for name in lines if not name.startswith("-")]
+    assert commands == sorted(commands)
+    assert {"backbones", "data", "doctor", "pretrain", "probe"} <= set(commands)
+    assert "Exit codes: 0 ok, 1 failed, 2 bad input or configuration" in result.output
+
+
+def test_a_dot_in_the_name_makes_a_group(run_cli: RunCli) -> None:
+    result = run_cli("pretrain", "--help")
+    assert result.exit_code == 0
+    assert "Pre-train an image encoder." in result.output
+    assert "slimp" in result.output
+
+
+def test_the_version_is_that_of_the_package(run_cli: RunCli) -> None:
+    result = run_cli("--version")
+    assert (result.exit_code, result.output) == (0, "toolkit 0.1.0\n")
+
+
+def test_the_module_is_the_command() -> None:
+    done = run_toolkit("--version")
+    assert (done.returncode, done.stdout) == (0, "toolkit 0.1.0\n")
+
+
+# Misspelt names
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(run_cli: RunCli) -> None:
+    result = run_cli("prob", "--method", "ep")
+    assert_bad_input(result, "unknown command 'prob'; did you mean 'probe'?", "choose from: ")
+
+
+def test_an_unknown_command_of_a_group_is_answered_with_the_nearest(run_cli: RunCli) -> None:
+    assert_bad_input(run_cli("pretrain", "slim"), "unknown command 'slim'; did you mean 'slimp'?")
+
+
+def test_an_unknown_option_is_answered_with_the_nearest(run_cli: RunCli) -> None:
+    result = run_cli("probe", "--metod", "ep")
+    assert result.exit_code == 2
+    told = [line for line in result.stderr.splitlines() if "--metod" in line]
+    assert len(told) == 1
+    assert "No such option: --metod" in told[0]
+    assert "--method" in told[0]
+
+
+def test_an_unknown_setting_is_answered_with_the_nearest(run_cli: RunCli) -> None:
+    result = run_cli("probe", "--set", "epoch=3")
+    assert_bad_input(result, "--set: unknown setting epoch; did you mean 'epochs' or")
+
+
+def test_an_unknown_method_is_answered_with_the_nearest(run_cli: RunCli) -> None:
+    result = run_cli("probe", "--method", "ep,lineer")
+    assert_bad_input(result, "unknown method 'lineer'; did you mean 'linear'?")
+
+
+def test_a_bad_value_is_named_with_its_option(run_cli: RunCli) -> None:
+    result = run_cli("probe", "--epochs", "many")
+    assert_bad_input(result, "epochs: ", "valid integer", "got 'many' (from --epochs)")
+
+
+# Commands that fail
+
+FAILING = """
+    import typer
+    from toolkit_common.errors import InputError
+
+    app = typer.Typer()
+    ERRORS = {"input": InputError("no file at data.csv"), "stop": KeyboardInterrupt(),
+              "ours": RuntimeError("list index"), "value": ValueError("not for users")}
+
+    @app.command()
+    def fail(how: str) -> None:
+        raise ERRORS[how]
+"""
+
+
+def test_bad_input_is_one_line_without_traceback(run_cli: RunCli, plugin: Callable) -> None:
+    plugin("fail", FAILING)
+    result = run_cli("fail", "input")
+    assert (result.exit_code, result.stderr) == (2, "error: no file at data.csv\n")
+    assert result.stdout == ""
+
+
+def test_bad_input_inside_a_group_is_told_once(run_cli: RunCli, plugin: Callable) -> None:
+    plugin("group.fail", FAILING)
+    result = run_cli("group", "fail", "input")
+    assert (result.exit_code, result.stderr) == (2, "error: no file at data.csv\n")
+
+
+def test_an_interrupted_command_ends_with_130(plugin: Callable) -> None:
+    site = plugin("fail", FAILING)
+    done = run_toolkit("fail", "stop", path=site)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("how", ["ours", "value"])
+def test_a_fault_of_ours_keeps_its_traceback(plugin: Callable, how: str) -> None:
+    site = plugin("fail", FAILING)
+    done = run_toolkit("fail", how, path=site)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last)")
+    assert done.stderr.splitlines()[-1].startswith(("RuntimeError: ", "ValueError: "))
+
+
+def test_other_ranks_wait_for_the_first_and_give_their_number(
+    run_cli: RunCli, plugin: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin("fail", FAILING)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(cli, "RANK_PATIENCE_S", 0.0)
+    result = run_cli("fail", "input")
+    assert (result.exit_code, result.stderr) == (2, "error: [rank 1] no file at data.csv\n")
+
+
+# Broken plug-ins
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import a_package_nobody_has", "ModuleNotFoundError: No module named 'a_package_nobody"),
+        ("app = (", "SyntaxError"),
+        ("raise RuntimeError('at import')", "RuntimeError: at import"),
+        ("application = 3", "AttributeError"),
+        ("app = 3", "AttributeError"),
+    ],
+)
+def test_a_broken_plug_in_takes_no_help_down(
+    run_cli: RunCli, plugin: Callable, source: str, reason: str
+) -> None:
+    plugin("broken", source)
+    result = run_cli("--help")
+    assert result.exit_code == 0
+    line = next(line for line in result.output.splitlines() if "broken" in line)
+    assert "(not available: " in line
+    assert reason in line
+    assert "Judge a frozen encoder" in result.output
+
+
+def test_a_broken_plug_in_says_why_when_it_is_run(run_cli: RunCli, plugin: Callable) -> None:
+    plugin("broken", "import a_package_nobody_has")
+    result = run_cli("broken")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("toolkit broken failed to load: ModuleNotFoundError: No module")
+
+
+def test_a_group_of_one_broken_plug_in_is_still_listed(run_cli: RunCli, plugin: Callable) -> None:
+    plugin("pretrain.broken", "import a_package_nobody_has")
+    result = run_cli("pretrain", "--help")
+    assert result.exit_code == 0
+    assert "slimp" in result.output
+    assert "(not available: ModuleNotFoundError" in result.output
+
+
+# Where output goes
+
+
+def test_lines_of_a_log_file_are_wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("COLUMNS")
+    done = run_toolkit("probe", "--help")
+    assert max(map(len, done.stdout.splitlines())) == 120

@@ -1,0 +1,238 @@
+"""A settings class becomes a command: each field an option, each value with its source."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from conftest import assert_bad_input
+from toolkit_common.cli import PluginGroup
+from toolkit_common.command import Invocation, in_worker, is_main_process, run_command
+from toolkit_common.config import Floats, Settings, option
+from toolkit_probing.settings import ProbeSettings
+from toolkit_slimp.settings import SlimpSettings
+
+
+class Example(Settings):
+    protocol: Literal["honest", "paper"] = option("honest", "Preset.")
+    lr: Floats = option((0.001, 0.01), "Learning rates.", panel="Training")
+    epochs: int = option(90, "Passes.", flag="-e", ge=1)
+    dry: bool = option(False, "Do nothing.")
+    num_workers: int = option(0, "Processes.", affects_result=False)
+
+
+Run = Callable[..., tuple[Result, list[Invocation[Example]]]]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run `toolkit example ARGS`; return the result and the invocations it led to."""
+    calls: list[Invocation[Example]] = []
+    app = typer.Typer(cls=PluginGroup)
+    app.callback()(lambda: None)
+
+    @run_command(app, Example, presets={"honest": {}, "paper": {"epochs": 100}}, name="example")
+    def example(invocation: Invocation[Example]) -> Any:
+        """Say what would be computed."""
+        calls.append(invocation)
+        typer.echo("for humans", err=True)
+        return {"epochs": invocation.settings.epochs}
+
+    def call(*args: object) -> tuple[Result, list[Invocation[Example]]]:
+        return CliRunner().invoke(app, ["example", *map(str, args)]), calls
+
+    return call
+
+
+def given(invocation: Invocation[Example]) -> dict[str, str]:
+    sources = invocation.resolved.sources
+    return {key: source for key, source in sources.items() if source != "default"}
+
+
+def test_without_options_every_setting_is_its_default(run: Run) -> None:
+    result, calls = run()
+    assert result.exit_code == 0
+    assert calls[0].settings == Example()
+    assert given(calls[0]) == {}
+    assert (calls[0].output, calls[0].resume, calls[0].overwrite) == (None, False, False)
+
+
+def test_defaults_then_preset_then_file_then_set_then_options(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("protocol: paper\nlr: 1e-3\ndry: true\nnum_workers: 1\n")
+    _, calls = run("--dry", "--num-workers", 3, "--set", "num_workers=2", "--config", file)
+    assert calls[0].settings == Example(
+        protocol="paper", lr=(0.001,), epochs=100, dry=True, num_workers=3
+    )
+    assert given(calls[0]) == {
+        "protocol": str(file), "lr": str(file), "epochs": "protocol paper",
+        "dry": "--dry", "num_workers": "--num-workers",
+    }  # fmt: skip
+
+
+def test_the_last_of_several_assignments_wins(run: Run) -> None:
+    _, calls = run("--set", "epochs=1", "--set", "epochs=2")
+    assert calls[0].settings.epochs == 2
+    assert given(calls[0]) == {"epochs": "--set"}
+
+
+def test_an_option_at_its_default_still_beats_the_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("epochs: 5\ndry: true")
+    _, calls = run("--config", tmp_path / "a.yaml", "-e", 90, "--no-dry")
+    assert (calls[0].settings.epochs, calls[0].settings.dry) == (90, False)
+
+
+@pytest.mark.parametrize("text", ["1e-3,0.5", "1e-3, 0.5", " 0.001,.5,"])
+def test_lists_are_given_with_commas(run: Run, text: str) -> None:
+    _, calls = run("--lr", text)
+    assert calls[0].settings.lr == (0.001, 0.5)
+
+
+def test_how_to_run_is_no_setting(run: Run) -> None:
+    _, calls = run("-o", "runs/a", "--overwrite", "--json")
+    assert calls[0] == Invocation(calls[0].resolved, Path("runs/a"), False, True, True)
+    assert given(calls[0]) == {}
+
+
+def test_json_alone_is_on_stdout(run: Run) -> None:
+    result, _ = run("--json")
+    assert json.loads(result.stdout) == {"epochs": 90}
+    assert result.stderr == "for humans\n"
+
+
+def test_without_json_stdout_is_left_to_the_command(run: Run) -> None:
+    assert run()[0].stdout == ""
+
+
+def test_only_the_main_process_prints_json(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    result, calls = run("--json")
+    assert (result.stdout, len(calls)) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["--lr", "x"], ["lr: ", "got 'x' (from --lr)"]),
+        (["--lr", ","], ["lr: ", "at least 1 item", "(from --lr)"]),
+        (["--epochs", "0"], ["epochs: ", "greater than or equal to 1, got '0' (from --epochs)"]),
+        (["--protocol", "papr"], ["unknown protocol 'papr'; did you mean 'paper'?"]),
+        (["--set", "epochs"], ["--set wants key=value, got 'epochs'"]),
+        (["--set", "a.b=3"], ["--set: unknown setting a; choose from: dry, epochs"]),
+        (["--config", "none.yaml"], ["no configuration file at none.yaml"]),
+        (["--resume"], ["--resume needs --output: the run folder to continue"]),
+        (["--num-processes", "2", "--epochs", "0"], ["epochs: "]),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_runs(
+    run: Run, args: list[str], parts: list[str]
+) -> None:
+    result, calls = run(*args)
+    assert_bad_input(result, *parts)
+    assert calls == []
+
+
+def test_there_is_at_least_one_process(run: Run) -> None:
+    result, calls = run("--num-processes", 0)
+    assert (result.exit_code, calls) == (2, [])
+    assert "--num-processes" in result.stderr
+
+
+def test_a_resumed_run_starts_from_its_stored_settings(run: Run, tmp_path: Path) -> None:
+    text = "epochs: 7\nlr: [0.5]\nprotocol: paper\nnum_workers: 1\n"
+    (tmp_path / "config.yaml").write_text(text)
+    _, calls = run("--resume", "-o", tmp_path, "--set", "num_workers=4")
+    assert calls[0].resume
+    assert calls[0].settings == Example(protocol="paper", epochs=7, lr=(0.5,), num_workers=4)
+    assert calls[0].resolved.sources["epochs"] == "resumed run"
+
+
+def test_a_run_without_stored_settings_starts_from_the_defaults(run: Run, tmp_path: Path) -> None:
+    _, calls = run("--resume", "-o", tmp_path)
+    assert calls[0].settings == Example()
+
+
+def test_a_launched_process_does_not_launch_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    _, calls = run("--num-processes", 2)
+    assert len(calls) == 1
+
+
+def test_a_process_knows_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_main_process()
+    assert not in_worker()
+    monkeypatch.setenv("RANK", "1")
+    assert not in_worker()  # RANK alone is set by other programs, too
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert in_worker()
+    assert not is_main_process()
+
+
+# Help
+
+
+def entries(help_text: str) -> dict[str, str]:
+    """Return the help of each long option, its lines joined."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in help_text.splitlines():
+        if match := re.match(r"│ (--[a-z-]+)", line):
+            name = match[1]
+        if line.startswith("│") and name:
+            found[name] = " ".join([found.get(name, ""), *line.strip("│ ").split()])
+    return found
+
+
+def written(default: object) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+COMMANDS = {("probe",): ProbeSettings, ("pretrain", "slimp"): SlimpSettings}
+
+
+@pytest.mark.parametrize(("command", "settings"), COMMANDS.items(), ids=["probe", "slimp"])
+def test_every_option_of_a_command_is_documented_with_its_default(
+    run_cli: Callable[..., Result], command: tuple[str, ...], settings: type[Settings]
+) -> None:
+    result = run_cli(*command, "--help")
+    assert result.exit_code == 0
+    shown = entries(result.output)
+    for key, field in settings.model_fields.items():
+        text = shown["--" + key.replace("_", "-")]
+        assert field.description in text
+        if field.default is not None:
+            assert text.endswith(f"(default: {written(field.default)})")
+
+
+@pytest.mark.parametrize("settings", COMMANDS.values())
+def test_every_setting_has_a_sentence_of_help(settings: type[Settings]) -> None:
+    for key, field in settings.model_fields.items():
+        assert field.description, key
+        assert field.description[0].isupper() or field.description.startswith("bf16"), key
+        assert field.description.endswith("."), key
+
+
+def test_help_shows_the_type_the_choices_and_the_panel(run_cli: Callable[..., Result]) -> None:
+    output = run_cli("probe", "--help").output
+    shown = entries(output)
+    assert "auto|patches|all" in shown["--tokens"]
+    assert "FLOAT,..." in shown["--lr"]
+    assert "PATH" in shown["--store-dir"]
+    assert "--no-random-init" in shown["--random-init"]
+    assert "-m" in shown["--method"].split()
+    panels = re.findall(r"─ (\w+) ─", output)
+    assert panels == ["Options", "Probe", "Backbone", "Data", "Training", "Machine", "Run"]
+
+
+def test_the_docstring_is_the_help(run: Run) -> None:
+    assert "Say what would be computed." in run("--help")[0].output

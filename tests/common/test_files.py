@@ -1,0 +1,96 @@
+"""Files are whole or not there."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import pytest
+
+from toolkit_common.files import (
+    BLOCK,
+    atomic_path,
+    read_json,
+    sha256_of,
+    write_json,
+    write_text,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def write_half(path: Path, error: BaseException) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half of the n")
+        raise error
+
+
+def test_a_file_appears_only_when_its_block_succeeds(tmp_path: Path) -> None:
+    path = tmp_path / "deep/er/a.txt"
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["a.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(OSError, match="disk on fire"):
+        write_half(path, OSError("disk on fire"))
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_failed_first_write_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_half(tmp_path / "a.txt", KeyboardInterrupt())
+    assert names(tmp_path) == []
+
+
+def test_the_bytes_reach_the_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    seen: list[bool] = []
+    monkeypatch.setattr("os.fsync", lambda _: seen.append(path.exists()))
+    write_text(path, "text")
+    assert seen == [False]
+
+
+def test_a_block_that_writes_nothing_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(FileNotFoundError, match=r"\.a\.txt"), atomic_path(path):
+        pass
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, [1.0, -math.inf]])
+def test_json_refuses_what_is_no_json_and_keeps_the_old_file(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"auroc": None})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"auroc": value})
+    assert read_json(path) == {"auroc": None}
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_json_comes_back_with_its_letters(tmp_path: Path) -> None:
+    value = {"name": "n\u00e6vus \u4e2d", "list": [1, 2.5, None, True], "nested": {"a": {}}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+
+
+def test_text_is_utf8_wherever_it_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "n\u00e6vus\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"n\xc3\xa6vus\n"
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK, BLOCK + 1])
+def test_the_checksum_covers_every_byte(tmp_path: Path, size: int) -> None:
+    data = bytes(index % 251 for index in range(size))
+    (tmp_path / "a").write_bytes(data)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()

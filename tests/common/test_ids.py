@@ -1,0 +1,51 @@
+"""Ids come apart as they were put together."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties import few_examples
+from toolkit_common.errors import InputError
+from toolkit_common.ids import refuse_options, split_options
+
+words = st.text(st.characters(exclude_characters="?&="), min_size=1, max_size=8)
+
+
+@given(words, st.dictionaries(words, st.text(st.characters(exclude_characters="&"), min_size=1)))
+@few_examples
+def test_any_place_and_options_come_back(place: str, options: dict[str, str]) -> None:
+    text = f"{place}?{'&'.join(f'{key}={value}' for key, value in options.items())}"
+    assert split_options(text) == (place, options)
+
+
+@pytest.mark.parametrize("text", ["csv:a.csv", "csv:a.csv?", "csv:a.csv?&&"])
+def test_options_may_be_absent(text: str) -> None:
+    assert split_options(text) == ("csv:a.csv", {})
+
+
+@pytest.mark.parametrize("value", ["/a+b/c%20d", "x=y", "a?b", " ", "ä"])
+def test_values_are_taken_as_they_stand(value: str) -> None:
+    assert split_options(f"x?path={value}&other=1")[1] == {"path": value, "other": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x?a", "option 'a' in 'x[?]a' has no value: write a=VALUE"),
+        ("x?a=", "option 'a' in 'x[?]a=' has no value"),
+        ("x?=1&=2", "option '' occurs twice"),
+        ("x?a=1&b=2&a=3", "option 'a' occurs twice in 'x[?]a=1&b=2&a=3'"),
+    ],
+)
+def test_an_option_needs_one_value(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        split_options(text)
+
+
+def test_unknown_options_get_the_nearest_known_ones() -> None:
+    refuse_options("x?label=a", {"label": "a"}, ("label", "group"))
+    message = "unknown option 'lable' in 'x'; did you mean 'label'[?] choose from: group, label"
+    with pytest.raises(InputError, match=message):
+        refuse_options("x", {"label": "a", "lable": "b"}, ("label", "group"))
+    with pytest.raises(InputError, match="unknown option 'a' in 'x': it takes none"):
+        refuse_options("x", ["a"], ())

@@ -1,0 +1,251 @@
+"""A run folder is created once, resumed with the same settings, and marked when it is whole."""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit_common.command import Invocation
+from toolkit_common.config import Layer, Settings, option, resolve
+from toolkit_common.errors import InputError
+from toolkit_common.files import read_json, sha256_of
+from toolkit_common.runs import RunFolder, choose_run_folder, cpu_name, environment
+
+
+class Example(Settings):
+    epochs: int = option(3, "Epochs.")
+    lr: float = option(0.1, "Learning rate.")
+    num_workers: int = option(0, "Processes.", affects_result=False)
+
+
+def call(output: Path | None, *, values: dict[str, Any] | None = None, **how: bool) -> Any:
+    return Invocation(resolve(Example, [Layer("--set", values or {})]), output, **how)
+
+
+def started(path: Path, values: dict[str, Any] | None = None) -> RunFolder:
+    invocation = call(path, values=values)
+    run = choose_run_folder(invocation, name="test")
+    run.start(invocation, kind="test", facts={"data": "abc"})
+    return run
+
+
+# Which folder
+
+
+def test_without_output_the_next_free_name_is_taken() -> None:
+    assert choose_run_folder(call(None), name="probe").path == Path("runs/probe-1")
+    for taken in ("probe-1", "probe-2", "slimp-3"):
+        Path("runs", taken).mkdir(parents=True)
+    assert choose_run_folder(call(None), name="probe").path == Path("runs/probe-3")
+
+
+def test_choosing_touches_no_disk(tmp_path: Path) -> None:
+    choose_run_folder(call(tmp_path / "a"), name="test")
+    choose_run_folder(call(None), name="test")
+    started(tmp_path / "b")
+    choose_run_folder(call(tmp_path / "b", overwrite=True), name="test")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b"]
+    assert (tmp_path / "b/run.json").exists()
+
+
+def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
+    assert choose_run_folder(call(tmp_path), name="test").path == tmp_path
+
+
+def test_an_existing_run_is_not_written_over(tmp_path: Path) -> None:
+    started(tmp_path / "a")
+    expected = f"run folder {tmp_path}/a exists: add --resume .* --overwrite .* another --output"
+    with pytest.raises(InputError, match=expected):
+        choose_run_folder(call(tmp_path / "a"), name="test")
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(InputError, match=f"{tmp_path}/a is a file: give --output a folder"):
+        choose_run_folder(call(tmp_path / "a"), name="test")
+
+
+def test_overwrite_refuses_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match=f"{tmp_path} is no run folder, so --overwrite will not"):
+        choose_run_folder(call(tmp_path, overwrite=True), name="test")
+
+
+def test_overwrite_replaces_a_run(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    (run.path / "old").touch()
+    invocation = call(run.path, values={"epochs": 9}, overwrite=True)
+    choose_run_folder(invocation, name="test").start(invocation, kind="test", facts={})
+    assert not (run.path / "old").exists()
+    assert "epochs: 9  # --set" in (run.path / "config.yaml").read_text()
+    assert len(run.read_json("run.json")["starts"]) == 1
+
+
+def test_resume_and_overwrite_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--resume and --overwrite exclude each other"):
+        choose_run_folder(call(tmp_path, resume=True, overwrite=True), name="test")
+
+
+# Resume
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "file"])
+def test_there_must_be_something_to_resume(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"nothing to resume at {tmp_path}/{name}: .*config.yaml"):
+        choose_run_folder(call(tmp_path / name, resume=True), name="test")
+
+
+def test_a_resumed_run_keeps_the_settings_that_affect_the_result(tmp_path: Path) -> None:
+    started(tmp_path / "a", {"epochs": 3, "lr": 0.1})
+    invocation = call(tmp_path / "a", values={"epochs": 4, "lr": 0.5}, resume=True)
+    expected = (
+        f"cannot resume {tmp_path}/a with other settings: "
+        "epochs (was 3, now 4); lr (was 0.1, now 0.5); leave"
+    )
+    with pytest.raises(InputError, match=re.escape(expected)):
+        choose_run_folder(invocation, name="test")
+
+
+def test_a_resumed_run_may_change_the_others(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    invocation = call(tmp_path / "a", values={"num_workers": 8}, resume=True)
+    assert choose_run_folder(invocation, name="test").path == run.path
+
+
+def test_resuming_adds_a_start_and_keeps_the_configuration(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    before = (run.path / "config.yaml").read_text()
+    invocation = call(run.path, values={"num_workers": 8}, resume=True)
+    run.start(invocation, kind="test", facts={"data": "abc"})
+    assert len(run.read_json("run.json")["starts"]) == 2
+    assert (run.path / "config.yaml").read_text() == before
+
+
+def test_a_run_whose_settings_this_version_does_not_know_is_not_resumed(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    (run.path / "config.yaml").write_text("epochs: 3\nmomentum: 0.9\n")
+    with pytest.raises(InputError, match=f"{run.path}/config.yaml: unknown setting momentum"):
+        choose_run_folder(call(run.path, resume=True), name="test")
+
+
+# What is recorded
+
+
+def test_a_run_records_what_was_asked_on_what_machine(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    record = run.read_json("run.json")
+    assert record["kind"] == "test"
+    assert record["data"] == "abc"
+    assert record["command"][0] == "toolkit"
+    assert {"python", "torch", "toolkit-common"} <= set(record["versions"])
+    assert record["machine"]["num_threads"] == 1
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", record["starts"][0])
+
+
+def test_the_log_is_one_json_object_a_line(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.log(step=1, loss=0.5)
+    run.log(step=2, loss=None)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert list(map(json.loads, lines)) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": None}]
+
+
+def test_undefined_values_are_logged_as_null(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.log(step=1, loss=math.nan, top5={"ep": -math.inf, "knn": 0.5})
+    line = (tmp_path / "metrics.jsonl").read_text()
+    assert line == '{"step": 1, "loss": null, "top5": {"ep": null, "knn": 0.5}}\n'
+
+
+def test_rewinding_drops_later_lines_and_the_one_cut_short(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    for step in (1, 2, 3):
+        run.log(step=step)
+    run.log(note="no step: kept")
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')
+    run.rewind_log(2)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert lines == ['{"step": 1}', '{"step": 2}', '{"note": "no step: kept"}']
+
+
+def test_rewinding_without_a_log_does_nothing(tmp_path: Path) -> None:
+    RunFolder(tmp_path).rewind_log(3)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_carry_their_version(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.write_results({"top1": 0.5})
+    assert run.read_json("results.json") == {"version": 1, "top1": 0.5}
+
+
+def test_done_is_the_last_file_and_the_manifest_covers_the_others(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions/a.csv").write_text("1,2\n")
+    assert not run.is_done
+    run.finish()
+    assert run.is_done
+    (tmp_path / "DONE").unlink()  # as if killed between the two: the resumed run ends again
+    run.finish()
+    manifest = read_json(tmp_path / "manifest.json")
+    assert set(manifest) == {"config.yaml", "run.json", "predictions/a.csv"}
+    assert all(sha256_of(tmp_path / name) == digest for name, digest in manifest.items())
+
+
+def test_without_a_manifest_there_is_no_done(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    (tmp_path / "manifest.json").mkdir()  # cannot be replaced by a file
+    with pytest.raises(OSError, match=r"manifest\.json"):
+        run.finish()
+    assert not run.is_done
+
+
+def test_a_missing_json_file_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"{tmp_path} has no results\.json: it is no finished"):
+        RunFolder(tmp_path).read_json("results.json")
+
+
+def test_the_processor_is_named() -> None:
+    assert cpu_name()
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert environment()["commit"] is None
+
+
+def commit_of(site: Path) -> str:
+    """Return what the code in a folder takes for its commit."""
+    code = "from toolkit_common.runs import _git_commit; print(_git_commit())"
+    command = [sys.executable, "-c", code]
+    variables = os.environ | {"PYTHONPATH": str(site)}
+    return subprocess.check_output(command, text=True, env=variables).strip()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_is_that_of_the_code_and_not_of_a_checkout_around_it(tmp_path: Path) -> None:
+    def git(*args: str) -> str:
+        options = ("-c", "user.name=a", "-c", "user.email=a", "-c", "core.hooksPath=/dev/null")
+        return subprocess.check_output(["git", *options, *args], text=True).strip()
+
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "a thesis")
+    package = Path(sys.modules["toolkit_common"].__file__ or "").parent
+    shutil.copytree(package, "site/toolkit_common", ignore=shutil.ignore_patterns("data"))
+    assert commit_of(tmp_path / "site") == "None"
+    git("add", "site")
+    git("commit", "-q", "-m", "the code")
+    assert commit_of(tmp_path / "site") == git("rev-parse", "--short=12", "HEAD")
+    Path("site/toolkit_common/seed.py").write_text("")
+    assert commit_of(tmp_path / "site").endswith("-dirty")

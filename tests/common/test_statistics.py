@@ -1,0 +1,164 @@
+"""The bootstrap draws whole groups and agrees with one written as a loop."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
+
+from properties import few_examples
+from toolkit_common import statistics
+from toolkit_common.metrics import METRICS, RANKING_METRICS, Predictions, compute_metrics
+from toolkit_common.statistics import draw_weights, estimate
+
+
+def draw_predictions(
+    seed: int, *, num_rows: int = 120, num_classes: int = 2, skill: float = 1.0
+) -> Predictions:
+    rng = np.random.default_rng(seed)
+    targets = rng.permutation(np.arange(num_rows) % num_classes)
+    logits = rng.normal(size=(num_rows, num_classes)) + skill * np.eye(num_classes)[targets]
+    scores = np.exp(logits)
+    return Predictions(scores / scores.sum(axis=1, keepdims=True), targets)
+
+
+def patients(num_rows: int, rows_each: int) -> np.ndarray:
+    return np.array([f"patient-{row // rows_each}" for row in range(num_rows)])
+
+
+# Draws
+
+
+@few_examples
+@given(groups=st.lists(st.sampled_from("abcde"), min_size=1, max_size=20))
+def test_groups_are_drawn_whole(groups: list[str]) -> None:
+    names = np.array(groups)
+    weights = draw_weights(names, num_resamples=20, rng=np.random.default_rng(0))
+    assert weights.shape == (20, len(names))
+    for name in set(groups):
+        of_group = weights[:, names == name]
+        assert (of_group == of_group[:, :1]).all()
+
+
+def test_as_many_groups_are_drawn_as_there_are() -> None:
+    groups = np.array([0, 0, 0, 5, 5, 9])
+    weights = draw_weights(groups, num_resamples=500, rng=np.random.default_rng(0))
+    first_of_each = weights[:, [0, 3, 5]]
+    assert (first_of_each.sum(axis=1) == 3).all()
+    assert np.abs(first_of_each.mean(axis=0) - 1.0).max() < 0.15
+
+
+def test_a_group_is_drawn_as_often_as_chance_says() -> None:
+    weights = draw_weights(np.arange(4), num_resamples=20000, rng=np.random.default_rng(0))
+    share_left_out = (weights == 0).mean()
+    assert share_left_out == pytest.approx((3 / 4) ** 4, abs=0.01)
+
+
+# Estimates
+
+
+def test_without_seeds_to_compare_there_is_no_standard_deviation() -> None:
+    run = draw_predictions(0)
+    found = estimate([run], np.arange(120))
+    for name, value in compute_metrics(run).items():
+        assert found[name].mean == (None if value is None else pytest.approx(value))
+        assert found[name].values == (value,)
+        assert found[name].sd is None
+
+
+def test_seeds_are_averaged_and_spread() -> None:
+    runs = [draw_predictions(seed) for seed in range(3)]
+    found = estimate(runs, np.arange(120))["top1"]
+    values = [compute_metrics(run)["top1"] for run in runs]
+    assert found.values == tuple(values)
+    assert found.mean == pytest.approx(np.mean(values))
+    assert found.sd == pytest.approx(np.std(values, ddof=1))
+
+
+def test_the_interval_is_a_function_of_the_seed() -> None:
+    runs, groups = [draw_predictions(0)], patients(120, 4)
+    first = estimate(runs, groups, seed=1)
+    assert estimate(runs, groups, seed=1) == first
+    assert estimate(runs, groups, seed=2)["auroc"].ci != first["auroc"].ci
+
+
+def naive_interval(run: Predictions, groups: np.ndarray, num_resamples: int) -> list[float]:
+    rng = np.random.default_rng(99)
+    names, values = np.unique(groups), []
+    for _ in range(num_resamples):
+        drawn = rng.choice(names, size=len(names))
+        rows = np.concatenate([np.flatnonzero(groups == name) for name in drawn])
+        values.append(balanced_accuracy_score(run.targets[rows], run.predicted[rows]))
+    return [float(value) for value in np.quantile(values, [0.025, 0.975])]
+
+
+@pytest.mark.parametrize("rows_each", [1, 10])
+def test_the_interval_agrees_with_a_bootstrap_written_as_a_loop(rows_each: int) -> None:
+    run, groups = draw_predictions(3), patients(120, rows_each)
+    found = estimate([run], groups)["balanced_accuracy"].ci
+    # 1000 draws each: the bounds themselves have a standard error of about 0.004.
+    assert found == pytest.approx(naive_interval(run, groups, 1000), abs=0.015)
+
+
+def test_rows_that_hang_together_widen_the_interval() -> None:
+    targets = np.repeat(np.arange(24) % 2, 5)
+    rng = np.random.default_rng(0)
+    score = np.repeat(np.clip(rng.normal(0.3 + 0.4 * targets[::5], 0.3), 0, 1), 5)
+    run = Predictions(np.stack([1 - score, score], axis=1), targets)
+    by_row = estimate([run], np.arange(120))["top1"].ci
+    by_patient = estimate([run], patients(120, 5))["top1"].ci
+    assert by_row is not None
+    assert by_patient is not None
+    assert by_patient[1] - by_patient[0] > 1.8 * (by_row[1] - by_row[0])
+
+
+def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
+    accuracy = 0.7
+    covered = 0
+    for trial in range(200):
+        hit = np.random.default_rng(trial).random(100) < accuracy
+        targets = np.arange(100) % 2
+        run = Predictions(np.eye(2)[np.where(hit, targets, 1 - targets)], targets)
+        low, high = statistics._interval(statistics._resample([run], np.arange(100), 0)["top1"])
+        covered += low <= accuracy <= high
+    assert 180 <= covered <= 199
+
+
+def test_an_undefined_metric_has_no_figures() -> None:
+    found = estimate([draw_predictions(0)], np.arange(120))["top5"]
+    assert (found.mean, found.sd, found.ci, found.values) == (None, None, None, (None,))
+
+
+def test_a_class_of_one_patient_keeps_its_interval_from_the_draws_that_have_it() -> None:
+    run = draw_predictions(0, num_rows=40)
+    targets = np.zeros(40, dtype=int)
+    targets[:2] = 1
+    found = estimate([Predictions(run.probabilities, targets)], patients(40, 2))["auroc"]
+    assert found.mean is not None
+    assert found.ci is not None
+    assert found.ci[0] <= found.mean <= found.ci[1]
+
+
+def test_a_metric_that_most_draws_lack_has_no_interval() -> None:
+    assert statistics._interval(np.array([0.5, np.nan, np.nan])) is None
+    assert statistics._interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)
+
+
+def test_the_size_of_the_chunks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, groups = [draw_predictions(0)], patients(120, 4)
+    whole = estimate(runs, groups)
+    monkeypatch.setattr(statistics, "CHUNK_ELEMENTS", 120 * 7)
+    for name, found in estimate(runs, groups).items():
+        if name != "top5":
+            assert found.ci == pytest.approx(whole[name].ci), name
+
+
+def test_sorting_metrics_get_no_interval_when_there_is_too_much_to_sort(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(statistics, "RANKING_LIMIT", 120 * 2 - 1)
+    found = estimate([draw_predictions(0)], np.arange(120))
+    without = {name for name, item in found.items() if item.ci is None}
+    assert without == {*RANKING_METRICS, "top5"}
+    assert found["auroc"].mean is not None
+    assert set(found) == set(METRICS)

@@ -1,0 +1,77 @@
+"""An interrupt becomes a flag between two steps, on all ranks alike."""
+
+import signal
+import threading
+
+import pytest
+from accelerate import Accelerator
+
+from ranks import run_ranks
+from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.interrupt import Interruption, delayed_interrupt
+
+
+def send(number: int) -> None:
+    """As `kill` from outside does, but handled before this returns."""
+    signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_only_sets_the_flag(number: int) -> None:
+    with delayed_interrupt() as interruption:
+        assert not interruption.requested
+        send(number)
+        assert interruption.requested
+        assert interruption.agreed(build_accelerator(device="cpu"))
+
+
+def test_a_second_ctrl_c_interrupts_at_once() -> None:
+    with delayed_interrupt():
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+
+
+def test_the_handlers_are_put_back_even_after_an_error() -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(RuntimeError, match="boom"), delayed_interrupt():
+        raise RuntimeError("boom")
+    assert [signal.getsignal(number) for number in numbers] == before
+    with pytest.raises(KeyboardInterrupt):
+        send(signal.SIGINT)
+
+
+def test_each_block_starts_without_a_request() -> None:
+    with delayed_interrupt():
+        send(signal.SIGINT)
+    with delayed_interrupt() as interruption:
+        assert not interruption.requested
+
+
+def test_it_belongs_to_the_main_thread() -> None:
+    errors: list[ValueError] = []
+
+    def enter() -> None:
+        try:
+            with delayed_interrupt():
+                pass
+        except ValueError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert "main thread" in str(errors[0])
+
+
+@pytest.mark.dist
+def test_all_ranks_stop_when_one_is_asked() -> None:
+    def ask_only_rank_1(accelerator: Accelerator) -> list[bool]:
+        interruption = Interruption()
+        before = interruption.agreed(accelerator)
+        interruption.requested = accelerator.process_index == 1
+        return [before, interruption.agreed(accelerator)]
+
+    assert run_ranks(ask_only_rank_1) == [[False, True], [False, True]]

@@ -1,0 +1,51 @@
+"""Bars and tables for humans stay away from stdout."""
+
+import pytest
+
+from toolkit_common.training.progress import progress, result_console
+
+
+def test_without_a_terminal_one_line_stands_for_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("reading tokens", 3) as advance:
+        advance()
+        advance(2, note="loss 0.500")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    assert len(lines) == 1
+    assert all(part in lines[0] for part in ("reading tokens", "3/3", "loss 0.500"))
+
+
+def test_a_note_stays_until_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("training", 2) as advance:
+        advance(note="loss 0.5")
+        advance()
+    assert "loss 0.5" in capsys.readouterr().err
+
+
+def test_the_bar_is_closed_when_the_block_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # rich refuses a second live display while one is open
+        with pytest.raises(RuntimeError, match="boom"), progress("training", 2):
+            raise RuntimeError("boom")
+    assert "0/2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_table_goes_to_stdout_unless_json_does(
+    as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result_console(as_json=as_json).print("top1 0.5")
+    shown = capsys.readouterr()
+    assert (shown.out == "") is as_json
+    assert "top1 0.5" in (shown.err if as_json else shown.out)
+
+
+def test_only_the_main_process_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    result_console(as_json=False).print("top1 0.5")
+    with progress("training", 2) as advance:
+        advance(2)
+    shown = capsys.readouterr()
+    assert shown.out + shown.err == ""

@@ -1,0 +1,77 @@
+"""Fixtures shared by all tests: an offline world, a folder of its own for each test, the CLI."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from jaxtyping import install_import_hook
+
+# Before the first import of ours: every function then checks its annotations when it is called.
+PACKAGES = ["toolkit_common", "toolkit_probing", "toolkit_slimp"]
+install_import_hook(PACKAGES, "shape_check.check")
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run every test in an empty folder, with its own cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator() -> Iterator[None]:
+    """Forget accelerate's process-wide state, which keeps the first test's precision."""
+    yield
+    from accelerate.state import AcceleratorState, PartialState
+
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+
+
+@pytest.fixture
+def run_cli() -> Callable[..., Result]:
+    """Run `toolkit ARGS` in this process."""
+    from toolkit_common.cli import app
+
+    def run(*args: object) -> Result:
+        return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="toolkit")
+
+    return run
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """A folder of 2 classes x 12 images that a probe can tell apart: dark and bright."""
+    return write_image_folder(tmp_path / "images")
+
+
+def write_image_folder(root: Path, *, per_class: int = 12, size: int = 24) -> Path:
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 40), ("light", 200)):
+        (root / name).mkdir(parents=True)
+        for index in range(per_class):
+            pixels = rng.normal(level, 25, (size, size, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index:03d}.png")
+    return root
+
+
+def assert_bad_input(result: Result, *parts: str) -> None:
+    """The rule for bad input: exit code 2, one line on stderr with these parts, no traceback."""
+    assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    for part in parts:
+        assert part in lines[0], lines[0]

@@ -1,0 +1,84 @@
+"""Heads: pool, batch norm, classifier; built from a spec and nothing else."""
+
+import pytest
+import torch
+
+from toolkit_common.errors import InputError
+from toolkit_common.features.base import Features
+from toolkit_probing.head import HeadSpec, build_head, read_source
+
+
+def features(b: int = 6, n: int = 4, d: int = 8) -> Features:
+    draws = torch.Generator().manual_seed(0)
+    patches = torch.randn(b, n, d, generator=draws)
+    vectors = {"mean": patches.mean(1), "cls": torch.randn(b, d, generator=draws)}
+    return Features(vectors, patches, (2, 2))
+
+
+def spec(**changes) -> HeadSpec:
+    values = {"method": "ep", "layer": 1, "source": "patches", "base_lr": 0.1, "seed": 0}
+    options = {"num_queries": 2} if changes.get("method", "ep") == "ep" else {}
+    return HeadSpec(**{**values, "options": options, **changes})
+
+
+def test_all_puts_the_class_token_before_the_patches():
+    given = features()
+    tokens = read_source(given, "all")
+    assert tokens.shape == (6, 5, 8)
+    assert torch.equal(tokens[:, 0], given.vectors["cls"])
+
+
+def test_half_precision_patches_are_read_in_full_precision():
+    given = features()
+    half = Features(given.vectors, given.patches.half(), given.grid)
+    assert read_source(half, "patches").dtype == torch.float32
+
+
+def test_initial_weights_depend_on_seed_and_method_not_on_learning_rate_or_rng():
+    first = build_head(spec(base_lr=0.1), features(), num_classes=3).state_dict()
+    torch.rand(100)
+    same = build_head(spec(base_lr=9.0), features(), num_classes=3).state_dict()
+    other = build_head(spec(seed=1), features(), num_classes=3).state_dict()
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["pool.queries"], other["pool.queries"])
+
+
+def test_building_a_head_leaves_the_global_random_stream_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    build_head(spec(), features(), num_classes=3)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_linear_head_is_batch_norm_then_classifier():
+    head = build_head(spec(method="linear", source="cls"), features(), num_classes=3)
+    x = features().vectors["cls"]
+    scaled = (x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-6).sqrt()
+    torch.testing.assert_close(head(x), head.classifier(scaled))
+
+
+def test_a_batch_of_one_works_in_eval():
+    head = build_head(spec(), features(), num_classes=3).eval()
+    assert head(features(b=1).patches).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"source": "pooled", "method": "linear"},
+            "unknown vector of this backbone 'pooled'.*cls, mean",
+        ),
+        ({"method": "eq"}, "unknown method 'eq'; did you mean 'ep'"),
+    ],
+)
+def test_unknown_sources_and_methods_are_named(change, message):
+    with pytest.raises(InputError, match=message):
+        build_head(spec(**change), features(), num_classes=3)
+
+
+def test_all_without_a_class_token_says_what_to_do():
+    bare = Features({"mean": torch.zeros(2, 8)}, torch.zeros(2, 4, 8), (2, 2))
+    with pytest.raises(InputError, match=r"--tokens all needs a class token.*use patches"):
+        read_source(bare, "all")

@@ -1,0 +1,303 @@
+"""`toolkit probe` end to end: what it writes, what it refuses, that it repeats and resumes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from conftest import assert_bad_input, write_image_folder
+from toolkit_common.metrics import Predictions, compute_metrics
+from toolkit_probing import run as probe_run
+
+TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "3"]
+
+
+@pytest.fixture
+def probe(run_cli, image_folder, tmp_path):
+    def run(*args, data=f"imagefolder:{image_folder}", output=tmp_path / "run"):
+        return run_cli("probe", *TINY, "--data", data, "--output", output, *args)
+
+    return run
+
+
+def read_csv(path: Path, column: str) -> list[str]:
+    return [row[column] for row in csv.DictReader(path.read_text().splitlines())]
+
+
+def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_path):
+    result = probe("--method", "ep,linear,knn", "--queries", "4,8")
+    assert result.exit_code == 0, result.output
+    run = tmp_path / "run"
+    results = json.loads((run / "results.json").read_text())
+    assert [row["method"] for row in results["rows"]] == ["ep", "ep", "linear", "knn"]
+    assert results["rows"][0]["selected"] == "selected on val"
+    assert results["backbone"]["random_weights"] is True
+    assert "RANDOM WEIGHTS" in result.stdout
+    assert str(run) in result.stdout
+    assert (run / "DONE").exists()
+    assert "method: [ep, linear, knn]  # --method" in (run / "config.yaml").read_text()
+    assert len(list((run / "heads").glob("*.safetensors"))) == 3
+    assert set(read_csv(run / "splits.csv", "split")) == {"train", "val", "test"}
+
+
+def test_metrics_can_be_recomputed_from_the_predictions(probe, tmp_path):
+    assert probe("--method", "linear").exit_code == 0
+    run = tmp_path / "run"
+    row = json.loads((run / "results.json").read_text())["rows"][0]
+    table = pq.read_table(run / row["predictions"])
+    predictions = Predictions(
+        np.array(table["probabilities"].to_pylist()), np.array(table["target"])
+    )
+    for name, value in compute_metrics(predictions).items():
+        assert row["metrics"][name]["mean"] == value
+
+
+def test_json_is_all_there_is_on_stdout(probe):
+    result = probe("--method", "linear", "--json")
+    assert json.loads(result.stdout)["rows"][0]["method"] == "linear"
+    assert "run folder" in result.stderr
+
+
+def test_two_runs_with_one_seed_are_equal_to_the_bit(probe, tmp_path):
+    for name in ("a", "b"):
+        assert probe("--method", "ep", output=tmp_path / name, data="digits").exit_code == 0
+    first, second = (sorted((tmp_path / name / "heads").iterdir()) for name in "ab")
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_second_probe_takes_the_tokens_from_the_store(probe, tmp_path):
+    probe("--method", "ep")
+    result = probe("--method", "linear", "--json", output=tmp_path / "second")
+    assert json.loads(result.stdout)["features"]["was_cached"] is True
+
+
+@pytest.mark.parametrize("store", ["disk", "memory", "online"])
+def test_where_tokens_are_kept_does_not_change_the_figures(probe, tmp_path, store):
+    options = ["--method", "ep,knn", "--store-dtype", "fp32", "--json"]
+    rows = json.loads(probe(*options, "--store", store).stdout)["rows"]
+    expected = json.loads(probe(*options, output=tmp_path / "other").stdout)["rows"]
+    for row, other in zip(rows, expected, strict=True):
+        assert row["metrics"]["top1"] == other["metrics"]["top1"]
+
+
+def test_the_first_command_a_newcomer_types_works_offline(run_cli):
+    result = run_cli("probe", "--epochs", "1", "--method", "linear", "--set", "lr=[0.01]")
+    assert result.exit_code == 0, result.output
+    assert "no --backbone was given" in result.stderr
+    assert "runs/probe-1" in result.stdout
+
+
+def test_layers_are_read_in_one_pass(probe):
+    backbone = ["--backbone", "timm:test_vit?image_size=32&layers=2,-1"]
+    rows = json.loads(probe(*backbone, "--method", "linear", "--json").stdout)["rows"]
+    assert [row["layer"] for row in rows] == [2, 6]
+
+
+def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
+    result = probe("--protocol", "ep-paper", "--method", "linear", "--warmup-epochs", "0")
+    assert result.exit_code == 0, result.output
+    config = (tmp_path / "run/config.yaml").read_text()
+    assert "optimizer: lars  # protocol ep-paper" in config
+    assert "epochs: 3  # --epochs" in config
+    assert (
+        json.loads((tmp_path / "run/results.json").read_text())["rows"][0]["selected"]
+        == "selected on test"
+    )
+
+
+def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
+    probe, tmp_path, monkeypatch
+):
+    assert probe("--method", "ep", output=tmp_path / "whole").exit_code == 0
+    original, count = probe_run.probe_with_heads, iter(range(10**6))
+
+    def interrupt_later(settings, task, source, info, **how):
+        class Interrupting:
+            def __len__(self):
+                return len(source)
+
+            def iterate(self, batches):
+                for item in source.iterate(batches):
+                    if next(count) == 4:
+                        os.kill(os.getpid(), signal.SIGINT)
+                    yield item
+
+        return original(settings, task, Interrupting(), info, **how)
+
+    monkeypatch.setattr(probe_run, "probe_with_heads", interrupt_later)
+    assert probe("--method", "ep").exit_code == 130
+    assert not (tmp_path / "run/DONE").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    result = probe("--method", "ep", "--resume")
+    assert result.exit_code == 0, result.output
+    for head in (tmp_path / "whole/heads").iterdir():
+        expected, found = load_file(head), load_file(tmp_path / "run/heads" / head.name)
+        assert all((expected[name] == found[name]).all() for name in expected)
+
+
+def test_resuming_a_finished_run_shows_its_results(probe):
+    probe("--method", "linear")
+    result = probe("--method", "linear", "--resume")
+    assert result.exit_code == 0
+    assert "training heads" not in result.stderr
+
+
+def test_resume_with_another_setting_names_it(probe):
+    probe("--method", "linear")
+    assert_bad_input(
+        probe("--method", "linear", "--resume", "--lr", "7"), "lr (was [0.001", "now [7.0])"
+    )
+
+
+def test_an_existing_run_folder_is_not_touched(probe, tmp_path):
+    probe("--method", "linear")
+    before = (tmp_path / "run/results.json").read_bytes()
+    assert_bad_input(probe("--method", "knn"), "exists", "--resume", "--overwrite")
+    assert (tmp_path / "run/results.json").read_bytes() == before
+    assert probe("--method", "knn", "--overwrite").exit_code == 0
+
+
+# Bad input: one line, exit code 2, nothing half-written.
+
+
+def refused(result, tmp_path, *parts):
+    assert_bad_input(result, *parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_folder(probe, tmp_path):
+    refused(probe(data="imagefolder:/nowhere"), tmp_path, "no folder at /nowhere")
+
+
+def test_an_empty_folder(probe, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refused(probe(data=f"imagefolder:{tmp_path / 'empty'}"), tmp_path, "no images in class folders")
+
+
+def test_a_class_with_one_image(probe, tmp_path, image_folder):
+    (image_folder / "rare").mkdir()
+    shutil.copy(image_folder / "dark/000.png", image_folder / "rare")
+    refused(probe(), tmp_path, "class 'rare'", "has 1 image")
+
+
+def test_one_class_only(probe, tmp_path, image_folder):
+    shutil.rmtree(image_folder / "light")
+    refused(probe(), tmp_path, "only 'dark'", "at least two classes")
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", None])
+def test_a_broken_file_is_named_or_skipped(probe, tmp_path, image_folder, content):
+    whole = (image_folder / "dark/000.png").read_bytes()
+    bad = image_folder / "dark/broken.png"
+    bad.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    refused(probe("--method", "linear"), tmp_path, "dark/broken.png", "--bad-files skip")
+    assert probe("--method", "linear", "--bad-files", "skip").exit_code == 0
+    assert read_csv(tmp_path / "run/bad_files.csv", "image_id") == ["dark/broken.png"]
+
+
+def write_table(path: Path, header: str, rows: list[str], encoding: str = "utf-8") -> str:
+    write_image_folder(path.parent / "pictures", per_class=10)
+    path.write_text("\n".join([header, *rows]) + "\n", encoding=encoding)
+    return f"csv:{path}"
+
+
+def picture_rows(separator: str = ",", *extra: str) -> list[str]:
+    return [
+        separator.join([f"pictures/{name}/{index:03d}.png", name, *extra])
+        for name in ("dark", "light")
+        for index in range(10)
+    ]
+
+
+def test_a_table_with_bom_and_semicolons_is_read(probe, tmp_path):
+    data = write_table(tmp_path / "t.csv", "image;label", picture_rows(";"), "utf-8-sig")
+    assert probe("--method", "linear", data=data).exit_code == 0
+
+
+def test_a_table_without_its_columns(probe, tmp_path):
+    data = write_table(tmp_path / "t.csv", "file,label", picture_rows())
+    refused(probe(data=data), tmp_path, "no column 'image'", "it has: file, label")
+
+
+def test_a_table_with_an_id_twice(probe, tmp_path):
+    data = write_table(tmp_path / "t.csv", "image,label", [*picture_rows(), picture_rows()[0]])
+    refused(probe(data=data), tmp_path, "pictures/dark/000.png", "occurs 2 times", "rows 1 and 21")
+
+
+def test_a_table_with_a_missing_label(probe, tmp_path):
+    rows = picture_rows()
+    rows[3] = rows[3].replace(",dark", ",NaN")
+    data = write_table(tmp_path / "t.csv", "image,label", rows)
+    refused(probe(data=data), tmp_path, "row 5 has no label")
+
+
+def test_a_patient_on_both_sides_of_a_given_split(probe, tmp_path):
+    rows = [
+        f"{row},{'train' if index % 3 else 'test'},patient{index % 4}"
+        for index, row in enumerate(picture_rows())
+    ]
+    data = write_table(tmp_path / "t.csv", "image,label,split,group", rows)
+    refused(probe(data=data), tmp_path, "is in train and in test", "patient0")
+
+
+def test_a_backbone_without_patch_tokens(probe, tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(
+        "import torch\ndef build():\n    return torch.nn.Sequential(torch.nn.Flatten())\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    result = probe("--backbone", "python:own:build", "--no-random-init")
+    refused(result, tmp_path, "must return patch tokens (b, n, d)", "got shape (1, 150528)")
+
+
+def test_weights_that_do_not_fit(probe, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    save_file(timm.create_model("test_vit3").state_dict(), tmp_path / "w.safetensors")
+    backbone = f"timm:test_vit?weights={tmp_path / 'w.safetensors'}"
+    result = probe("--backbone", backbone, "--no-random-init")
+    refused(result, tmp_path, "of the encoder's weights", "another shape", "--allow-partial")
+
+
+def test_weights_that_cannot_be_had_offline(probe, tmp_path):
+    result = probe("--backbone", "timm:vit_small_patch16_224", "--no-random-init")
+    refused(result, tmp_path, "no weights for timm:vit_small_patch16_224", "?weights=FILE")
+
+
+def test_a_hub_data_set_offline(probe, tmp_path):
+    refused(probe(data="hf:org/unknown-set"), tmp_path, "cannot load hf:org/unknown-set", "FOLDER")
+
+
+def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
+    refused(probe("--method", "epp"), tmp_path, "unknown method 'epp'; did you mean 'ep'")
+    refused(probe(data="lesion"), tmp_path, "unknown data set 'lesion'; did you mean 'lesions'")
+    refused(probe("--set", "epoch=1"), tmp_path, "unknown setting epoch; did you mean 'epochs'")
+    refused(probe("--select-by", "top2"), tmp_path, "unknown metric 'top2'; did you mean")
+    refused(probe("--protocol", "honst"), tmp_path, "'honst'; did you mean 'honest'")
+    refused(probe("--backbone", "timm:vit_bse_patch16_224"), tmp_path, "'vit_base_patch16_224'")
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "I;16"])
+def test_images_of_any_mode_are_probed(probe, tmp_path, image_folder, mode):
+    for path in sorted(image_folder.rglob("*.png"))[::2]:
+        image = Image.open(path)
+        if mode == "I;16":
+            grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
+            Image.fromarray(grey).save(path)
+        elif mode == "CMYK":
+            path.unlink()
+            image.convert("CMYK").save(path.with_suffix(".jpg"))
+        else:
+            image.convert(mode).save(path)
+    assert probe("--method", "linear").exit_code == 0

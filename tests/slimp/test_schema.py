@@ -1,0 +1,153 @@
+"""Schemas: typed, fitted on training rows, 0 is a value, missing is a mask."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolkit_common.data.base import build_image_data
+from toolkit_common.data.load import load_data
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.errors import InputError
+from toolkit_slimp.schema import MISSING, UNKNOWN, ColumnSchema, Schema, infer_schema
+
+SHEET = Sheet(
+    title="toy",
+    labels=("diagnosis",),
+    columns=(
+        Column("age", "patient", "numeric", unit="years", low=0, high=120),
+        Column("angle", "lesion", "angle"),
+        Column("site", "lesion", "categorical"),
+        Column("itch", "lesion", "boolean"),
+    ),
+    leaks={"biopsed": "decided after the diagnosis"},
+)
+
+
+def toy(sheet: Sheet = SHEET, **columns):
+    frame = pd.DataFrame(
+        {
+            "image": [f"{i}.png" for i in range(6)],
+            "image_id": [str(i) for i in range(6)],
+            "diagnosis": list("ababab"),
+            "group": list("ppqqrr"),
+            "age": [30.0, 30.0, 0.0, 0.0, None, None],
+            "angle": [0.0, 90.0, 180.0, None, 45.0, 10.0],
+            "site": ["arm", "leg", None, "arm", "unknown", "back"],
+            "itch": ["true", "false", None, "unknown", "true", "true"],
+            "biopsed": ["true"] * 3 + ["false"] * 3,
+            **columns,
+        }
+    )
+    return build_image_data("toy", frame, sheet)
+
+
+def fit(rows=range(6), **columns):
+    data = toy(**columns)
+    return data, infer_schema(data, np.array(rows))
+
+
+def test_zero_is_a_value_and_missing_is_a_mask():
+    data, schema = fit()
+    encoded = schema.at("patient").encode(data.table)
+    assert encoded.observed[:, 0].tolist() == [True] * 4 + [False] * 2
+    assert encoded.numeric[2, 0] != 0.0 or encoded.numeric[0, 0] != 0.0
+    assert encoded.numeric[4, 0] == 0.0
+
+
+def test_angles_are_axes():
+    data, schema = fit()
+    encoded = schema.at("lesion").encode(data.table)
+    torch.testing.assert_close(encoded.numeric[0], encoded.numeric[2], atol=1e-6, rtol=0)
+    torch.testing.assert_close(encoded.numeric[1], -encoded.numeric[0], atol=1e-6, rtol=0)
+    assert encoded.observed[3, :2].tolist() == [False, False]
+
+
+def test_missing_unknown_and_known_words_have_different_ids():
+    data, schema = fit()
+    site, itch = schema.at("lesion").encode(data.table).categorical.T.tolist()
+    assert site == [2, 4, MISSING, 2, UNKNOWN, 3]
+    assert itch == [3, 2, MISSING, UNKNOWN, 3, 3]
+
+
+def test_a_word_never_seen_in_training_counts_as_missing():
+    data, schema = fit(rows=[0, 1, 2])
+    assert schema.at("lesion").encode(data.table).categorical[5, 0] == MISSING
+
+
+def test_transforms_are_fitted_on_training_rows_alone():
+    _, first = fit(rows=[0, 1, 2, 3])
+    _, second = fit(rows=[0, 1, 2, 3], angle=[0.0, 90.0, 180.0, None, 1.0, 99.0])
+    assert first == second
+
+
+def test_leaks_are_no_columns():
+    _, schema = fit()
+    assert "biopsed" not in [column.name for column in schema.columns]
+
+
+def test_values_out_of_range_are_named():
+    data, schema = fit(rows=range(6))
+    wrong = data.table.assign(age=[130.0, 150.0, 121.0, 1.0, 1.0, 1.0])
+    with pytest.raises(InputError, match=r"column .age.: 3 values above 120 years"):
+        schema.at("patient").encode(wrong)
+
+
+def test_an_absent_column_is_named():
+    data, schema = fit()
+    with pytest.raises(InputError, match="no metadata column 'site'"):
+        schema.encode(data.table.drop(columns="site"))
+
+
+def test_a_table_without_a_sheet_is_typed_by_what_it_shows():
+    bare = Sheet(title="bare")
+    schema = infer_schema(toy(sheet=bare), np.arange(6))
+    kinds = {column.name: (column.level, column.kind) for column in schema.columns}
+    assert kinds["age"] == ("patient", "numeric")
+    assert kinds["site"] == ("lesion", "categorical")
+    assert kinds["itch"] == ("lesion", "boolean")
+    assert "image_id" not in kinds
+    assert "group" not in kinds
+
+
+def test_data_without_metadata_is_refused():
+    with pytest.raises(InputError, match="'digits' has no metadata columns"):
+        infer_schema(load_data("digits"), np.arange(10))
+
+
+def test_json_round_trip_keeps_the_schema_and_its_digest():
+    _, schema = fit()
+    read = Schema.from_json(schema.to_json())
+    assert read == schema
+    assert read.digest() == schema.digest()
+    changed = replace(schema.columns[0], high=99.0)
+    assert Schema((changed, *schema.columns[1:])).digest() != schema.digest()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', '{"version": 1, "columns": [{}]}'])
+def test_what_is_no_schema_is_refused(text):
+    with pytest.raises(InputError, match="not a metadata schema"):
+        Schema.from_json(text)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.floats(-1e9, 1e9))
+def test_numbers_are_mapped_monotonically_to_a_bounded_range(training, other):
+    quantiles = np.unique(np.quantile(training, np.linspace(0, 1, 101)))
+    column = ColumnSchema("x", "lesion", "numeric", quantiles=tuple(map(float, quantiles)))
+    values = sorted([*training, other])
+    encoded = Schema((column,)).encode(pd.DataFrame({"x": values})).numeric[:, 0]
+    if len(quantiles) > 1:
+        assert (encoded.diff() >= 0).all()
+        assert encoded.abs().max() < 3.0
+
+
+def test_the_embedded_lesions_have_both_levels():
+    data = load_data("lesions")
+    schema = infer_schema(data, np.arange(len(data)))
+    assert {column.name for column in schema.at("patient").columns} >= {"age", "gender", "smoke"}
+    assert {column.name for column in schema.at("lesion").columns} >= {"region", "itch"}
