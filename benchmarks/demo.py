@@ -18,6 +18,7 @@ from rich.table import Table
 
 from toolkit_common.cli import app
 from toolkit_common.files import read_json
+from toolkit_probing.results import format_estimate
 
 ROOT = Path("runs/demo")
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=160"
@@ -72,24 +73,23 @@ def print_table(results: dict[str, tuple[Path, dict[str, Any]]]) -> None:
         "seen in pre-training or training; 95 % intervals by bootstrap over patients[/]",
         soft_wrap=True,
     )
-    table = Table("encoder", "method", *METRICS.values(), "run folder")
-    for name, (folder, found) in results.items():
+    table = Table("encoder", "method")
+    for heading in METRICS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, (_, found) in results.items():
         for row in found["rows"]:
-            figures = [figure(row["metrics"][metric]) for metric in METRICS]
-            table.add_row(name, row["method"], *figures, str(folder))
+            figures = [format_estimate(row["metrics"][metric]) for metric in METRICS]
+            table.add_row(name, row["method"], *figures)
         table.add_section()
     out.print(table)
+    for name, (folder, _) in results.items():
+        out.print(f"{name}: {folder}", soft_wrap=True)
+    out.print(f"the pre-training itself: {ROOT / 'slimp'}", soft_wrap=True)
     out.print(
         "A few hundred images: intervals are wide, differences within them mean nothing, and no "
         "figure compares with the literature.",
         soft_wrap=True,
     )
-
-
-def figure(estimate: dict[str, Any]) -> str:
-    """Format a metric with its interval on one line."""
-    low, high = estimate["ci"]
-    return f"{estimate['mean']:.3f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":
