@@ -7,6 +7,7 @@ command line (`toolkit_common.command`) is generated from it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -29,7 +30,8 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def _split_commas(value: Any) -> Any:
+def split_commas(value: Any) -> Any:
+    """Turn `a,b,c`, a list or a single number into a tuple; anything else is left to pydantic."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(value) if isinstance(value, list) else (value,) if _is_scalar(value) else value
@@ -39,9 +41,9 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-Floats = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(_split_commas)]
-Ints = Annotated[tuple[int, ...], Field(min_length=1), BeforeValidator(_split_commas)]
-Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_split_commas)]
+Floats = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(split_commas)]
+Ints = Annotated[tuple[int, ...], Field(min_length=1), BeforeValidator(split_commas)]
+Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(split_commas)]
 
 
 def option(
@@ -228,7 +230,8 @@ def _render(values: Mapping[str, Any], sources: Mapping[str, str], prefix: str =
 
 def _first_problem(error: ValidationError, sources: Mapping[str, str]) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    # What follows a position in a list is no key but a member of a union.
+    key = ".".join(map(str, takewhile(lambda part: isinstance(part, str), first["loc"])))
     message = first["msg"].removeprefix("Value error, ")
     said = f" (from {_source_of(key, sources)})" if key and _source_of(key, sources) else ""
     given = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"

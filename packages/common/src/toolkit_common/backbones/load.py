@@ -3,7 +3,7 @@
 Ids: `timm:NAME`, `timm:hf-hub:ORG/REPO`, `timm:local-dir:PATH`, `open_clip:NAME@TAG`,
 `python:module:factory`, or the `PATH` of an exported encoder or of a run that exported one.
 Any of them takes `?key=value&...`: `weights` (a local file), `layer` or `layers` (1 the first, -1
-the last), `image_size` (pixels).
+the last, `all`), `image_size` (pixels).
 """
 
 import importlib
@@ -38,7 +38,7 @@ OPTIONS = ("weights", "layer", "layers", "image_size")
 
 @dataclass(frozen=True)
 class BackboneId:
-    """A parsed id: `source:name?options`; the source of a folder is `exported`."""
+    """A parsed id: `source:name?options`; the source of a folder is `exported`; no layers: all."""
 
     text: str
     source: str
@@ -72,7 +72,7 @@ def parse_backbone_id(text: str) -> BackboneId:
         source=source,
         name=name,
         weights=Path(weights).expanduser() if weights else None,
-        layers=_integers(options.get("layers", options.get("layer", "-1")), text),
+        layers=_layers(options.get("layers", options.get("layer", "-1")), text),
         image_size=_image_size(options, text),
     )
 
@@ -142,7 +142,9 @@ def load_backbone(
         preprocess=encoder.preprocess,
         card=card,
         receipt=receipt,
-        layers=resolve_layers(parsed.layers, encoder.facts.depth),
+        layers=resolve_layers(
+            parsed.layers or range(1, encoder.facts.depth + 1), encoder.facts.depth
+        ),
         provenance=provenance,
     )
     return Backbone(encoder, info)
@@ -272,6 +274,10 @@ class ModuleEncoder(ImageEncoder):
 def _receipt_of_library(parsed: BackboneId, *, pretrained: bool) -> Receipt:
     """The library loads its own weights strictly, or raises."""
     return Receipt(parsed.text, 1.0) if pretrained else Receipt("random", 0.0)
+
+
+def _layers(text: str, where: str) -> tuple[int, ...]:
+    return () if text == "all" else _integers(text, where)
 
 
 def _integers(text: str, where: str) -> tuple[int, ...]:
