@@ -5,7 +5,8 @@ import torch
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features
-from toolkit_probing.head import HeadSpec, build_head, read_source
+from toolkit_probing.head import Head, HeadSpec, build_head, read_source
+from toolkit_probing.probes import Pool
 
 
 def features(b: int = 6, n: int = 4, d: int = 8) -> Features:
@@ -82,3 +83,40 @@ def test_all_without_a_class_token_says_what_to_do():
     bare = Features({"mean": torch.zeros(2, 8)}, torch.zeros(2, 4, 8), (2, 2))
     with pytest.raises(InputError, match=r"--tokens all needs a class token.*use patches"):
         read_source(bare, "all")
+
+
+def test_a_micro_batch_changes_neither_loss_nor_gradient_nor_running_statistics():
+    tokens = features(b=7).patches.double()
+    goals = torch.tensor([0, 1, 2, 0, 1, 2, 0])
+    found = []
+    for size in (None, 3):
+        head = build_head(spec(), features(), num_classes=3).double()
+        loss = torch.nn.functional.cross_entropy(head(tokens, size), goals)
+        loss.backward()
+        gradients = [parameter.grad for parameter in head.parameters()]
+        found.append([loss.detach(), *gradients, *head.norm.buffers()])
+    for whole, cut in zip(*found, strict=True):
+        torch.testing.assert_close(cut, whole, atol=1e-12, rtol=1e-12)
+
+
+class PoolWithStatistics(Pool):
+    """Normalises over the batch before it pools, as AIM's probe does."""
+
+    title = "mean of normalised tokens"
+    out_dim = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(8)
+
+    def forward(self, tokens):
+        return self.norm(tokens.mean(dim=1))
+
+
+def test_a_pool_with_batch_statistics_is_not_cut():
+    head = Head(PoolWithStatistics(), dim=8, num_classes=3)
+    tokens = features(b=7).patches
+    expected = Head(PoolWithStatistics(), dim=8, num_classes=3)
+    expected.load_state_dict(head.state_dict())
+    assert torch.equal(head(tokens, 3), expected(tokens))
+    assert torch.equal(head.pool.norm.running_mean, expected.pool.norm.running_mean)

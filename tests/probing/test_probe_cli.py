@@ -102,16 +102,59 @@ def test_layers_are_read_in_one_pass(probe):
     assert [row["layer"] for row in rows] == [2, 6]
 
 
+def test_token_sources_and_layers_multiply(probe):
+    options = ["--layers", "1,-1", "--tokens", "patches,all,auto", "--read", "cls,mean", "--json"]
+    result = probe("--method", "ep,linear,knn", *options)
+    rows = json.loads(result.stdout)["rows"]
+    found = [(row["method"], row["layer"], row["source"]) for row in rows]
+    vectors = [(layer, vector) for layer in (1, 6) for vector in ("cls", "mean")]
+    tokens = [(layer, tokens) for layer in (1, 6) for tokens in ("patches", "all")]
+    assert found == [
+        *[("ep", *place) for place in tokens],
+        *[("linear", *place) for place in vectors],
+        *[("knn", *place) for place in vectors],
+    ]
+
+
+def test_all_layers_can_be_named(probe):
+    rows = json.loads(probe("--layers", "all", "--method", "knn", "--json").stdout)["rows"]
+    assert [row["layer"] for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
+    options = ["--method", "ep,linear", "--queries", "4,8", "--num-seeds", "2", "--json"]
+    whole = json.loads(probe(*options).stdout)["rows"]
+    small = probe(*options, "--bank-memory", "1e-6", output=tmp_path / "cut")
+    assert "18 passes" in small.stderr
+    assert json.loads(small.stdout)["rows"] == whole
+
+
+def test_imagenets_input_replaces_the_encoders_own(probe):
+    options = ["--backbone", "timm:vit_tiny_patch16_224.augreg_in21k?image_size=32"]
+    found = json.loads(probe(*options, "--input", "imagenet", "--method", "knn", "--json").stdout)
+    assert found["backbone"]["preprocess"]["mean"] == [0.485, 0.456, 0.406]
+    assert found["backbone"]["preprocess"]["image_size"] == [32, 32]
+    own = probe(*options, "--method", "knn", "--json", "--overwrite")
+    assert json.loads(own.stdout)["backbone"]["preprocess"]["mean"] == [0.5, 0.5, 0.5]
+
+
 def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
     result = probe("--protocol", "ep-paper", "--method", "linear", "--warmup-epochs", "0")
     assert result.exit_code == 0, result.output
     config = (tmp_path / "run/config.yaml").read_text()
     assert "optimizer: lars  # protocol ep-paper" in config
     assert "epochs: 3  # --epochs" in config
-    assert (
-        json.loads((tmp_path / "run/results.json").read_text())["rows"][0]["selected"]
-        == "selected on test"
-    )
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert results["rows"][0]["selected"] == "selected on test"
+    assert results["protocol"]["name"] == "ep-paper"
+    assert results["protocol"]["version"] == 1
+    assert results["protocol"]["overridden"] == {"epochs": 3, "warmup_epochs": 0.0}
+
+
+def test_the_knn_protocol_brings_its_method(probe):
+    found = json.loads(probe("--protocol", "dino-knn", "--json").stdout)
+    assert [row["method"] for row in found["rows"]] == ["knn"]
+    assert found["protocol"]["overridden"] == {"epochs": 3}
 
 
 def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
@@ -285,6 +328,10 @@ def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
     refused(probe("--set", "epoch=1"), tmp_path, "unknown setting epoch; did you mean 'epochs'")
     refused(probe("--select-by", "top2"), tmp_path, "unknown metric 'top2'; did you mean")
     refused(probe("--protocol", "honst"), tmp_path, "'honst'; did you mean 'honest'")
+    refused(probe("--tokens", "patch"), tmp_path, "tokens: input should be", "got 'patch'")
+    refused(probe("--read", "class"), tmp_path, "read: input should be", "got 'class'")
+    refused(probe("--layers", "x"), tmp_path, "layers: input should be", "got 'x' (from --layers)")
+    refused(probe("--layers", "7"), tmp_path, "layer 7 does not exist", "layers 1 to 6")
     refused(probe("--backbone", "timm:vit_bse_patch16_224"), tmp_path, "'vit_base_patch16_224'")
 
 

@@ -1,5 +1,6 @@
 """The probe loop learns, repeats to the bit, and continues after an interrupt at any step."""
 
+import json
 import os
 import signal
 from dataclasses import replace
@@ -9,17 +10,19 @@ import pytest
 import torch
 
 from probe_problem import PLAN, make_problem, specs
+from toolkit_common.errors import InputError
 from toolkit_common.runs import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.bank import HeadBank
-from toolkit_probing.train import epoch_order, infer_batch_size, predict, train_bank
+from toolkit_probing.predict import predict
+from toolkit_probing.train import epoch_order, infer_batch_size, step_size, train_bank
 
 TRAIN, SELECT = np.arange(30), np.arange(30, 40)
 
 
-def start(folder, store=None, **changes):
+def start(folder, store=None, chosen=None, **changes):
     given, targets = make_problem()
-    bank = HeadBank(specs(), next(iter(given.iterate([np.arange(2)]))), num_classes=3)
+    bank = HeadBank(chosen or specs(), next(iter(given.iterate([np.arange(2)]))), num_classes=3)
     best = train_bank(
         bank, store or given, targets, train=TRAIN, select=SELECT, plan=replace(PLAN, **changes),
         accelerator=build_accelerator(device="cpu"), run=RunFolder(folder),
@@ -99,3 +102,31 @@ def test_predictions_come_in_the_order_asked_for(tmp_path):
 )
 def test_batch_size_is_about_a_32nd_of_train(num_train, expected):
     assert infer_batch_size(num_train) == expected
+
+
+def test_a_head_out_of_patience_stops_alone_and_in_a_bank_alike(tmp_path):
+    (tmp_path / "bank").mkdir()
+    plan = {"epochs": 12, "patience": 2, "min_delta": 0.05}
+    bank, best = start(tmp_path / "bank", **plan)
+    log = (tmp_path / "bank/metrics.jsonl").read_text()
+    logged = [json.loads(line) for line in log.splitlines()]
+    lasted = {
+        spec.key: sum(spec.key in at["balanced_accuracy"] for at in logged) for spec in specs()
+    }
+    assert len(set(lasted.values())) > 1
+    for number, spec in enumerate(specs()):
+        (tmp_path / str(number)).mkdir()
+        alone, best_alone = start(tmp_path / str(number), chosen=[spec], **plan)
+        expected, found = alone.heads[spec.key].state_dict(), bank.heads[spec.key].state_dict()
+        assert all(torch.equal(expected[name], found[name]) for name in expected), spec.key
+        assert best_alone[spec.key].epoch == best[spec.key].epoch
+        last = best[spec.key].mark_epoch + 2
+        assert lasted[spec.key] == min(12, max(last, 1 + 2))  # patience begins after warm-up
+
+
+def test_too_few_images_for_the_processes_are_refused():
+    assert step_size(PLAN, 7, 2) == 6
+    with pytest.raises(InputError, match=r"4 processes needs 4 training images, got 3"):
+        step_size(PLAN, 3, 4)
+    with pytest.raises(InputError, match=r"1 processes needs 2 training images, got 1"):
+        step_size(PLAN, 1, 1)

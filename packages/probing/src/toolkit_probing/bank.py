@@ -1,19 +1,19 @@
 """Many heads on one read of the features, each trained exactly as if alone.
 
-Losses are summed over heads and averaged over the batch (specs/traps.md 13), no head's forward,
-gradient or update touches another's, and every head draws its initial weights from a stream of
-its own.
+No head's forward, gradient or update touches another's (specs/traps.md 13: no mean over heads), and
+every head draws its initial weights from a stream of its own. Heads go forward and backward one
+after the other, so that a step holds the activations of one head only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from toolkit_common.features.base import Features, LayerFeatures
 from toolkit_probing.head import Head, HeadSpec, build_head, read_source
+
+Place = tuple[int, str]  # layer and source
 
 
 class HeadBank(nn.Module):
@@ -39,28 +39,24 @@ class HeadBank(nn.Module):
             }
         )
 
-    def forward(self, features: LayerFeatures) -> dict[str, Tensor]:
-        """Return every head's logits `(b, c)` by its key."""
-        inputs: dict[tuple[int, str], Tensor] = {}
-        logits = {}
-        for key, spec in self.specs.items():
-            place = (spec.layer, spec.source)
-            if place not in inputs:
-                inputs[place] = read_source(features[spec.layer], spec.source)
-            logits[key] = self.heads[key](inputs[place])
-        return logits
+    def forward(
+        self, features: LayerFeatures, keys: Iterable[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the logits `(b, c)` of the heads `keys` (all by default), by key."""
+        wanted = self.specs if keys is None else dict.fromkeys(keys)
+        inputs = self.read(features, wanted)
+        return {key: self.heads[key](inputs[self.specs[key].place]) for key in wanted}
+
+    def read(self, features: LayerFeatures, keys: Iterable[str]) -> dict[Place, Tensor]:
+        """Return what the heads `keys` read, each place once."""
+        places = dict.fromkeys(self.specs[key].place for key in keys)
+        return {place: read_source(features[place[0]], place[1]) for place in places}
 
     def head(self, key: str) -> Head:
         """Return one head."""
         head = self.heads[key]
         assert isinstance(head, Head)
         return head
-
-
-def bank_loss(logits: Mapping[str, Tensor], targets: Tensor) -> Tensor:
-    """Return the sum over heads of the mean cross-entropy over the batch, as a scalar."""
-    losses = [F.cross_entropy(values.float(), targets) for values in logits.values()]
-    return torch.stack(losses).sum()
 
 
 def features_to(features: LayerFeatures, device: Any) -> dict[int, Features]:

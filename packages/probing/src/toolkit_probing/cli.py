@@ -5,13 +5,13 @@ from typing import Any
 import typer
 
 from toolkit_common.command import Invocation, run_command
-from toolkit_probing.protocols import PROTOCOLS
+from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ProbeSettings
 
 app = typer.Typer(add_completion=False)
 
 
-@run_command(app, ProbeSettings, presets=PROTOCOLS, name="probe")
+@run_command(app, ProbeSettings, presets=PRESETS, name="probe")
 def probe(invocation: Invocation[ProbeSettings]) -> Any:
     """Judge a frozen encoder: EP and its rivals, linear probing and k-NN under one protocol.
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
@@ -45,6 +47,11 @@ class HeadSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def place(self) -> tuple[int, str]:
+        """Layer and source: heads of one place read the same tensor."""
+        return self.layer, self.source
+
+    @property
     def variant(self) -> str:
         """What a user compares: all but the learning rate and the seed; safe in file names."""
         options = "".join(f"-{name}{value}" for name, value in sorted(self.options.items()))
@@ -75,9 +82,25 @@ class Head(nn.Module):
         self.classifier = nn.Linear(dim, num_classes)
 
     @override
-    def forward(self, inputs: Tensor) -> Tensor:
-        vector = inputs if self.pool is None else self.pool(inputs)
-        return self.classifier(self.norm(vector))
+    def forward(self, inputs: Tensor, micro_batch: int | None = None) -> Tensor:
+        """Return the logits.
+
+        Args:
+            inputs: What the head reads.
+            micro_batch: Rows to pool at once, the activations of the others being computed again
+                in the backward pass. Normalisation, loss and gradient are those of the whole batch.
+                A pool with batch statistics of its own is not cut: they too are of the whole batch.
+        """
+        return self.classifier(self.norm(self._pool_rows(inputs, micro_batch)))
+
+    def _pool_rows(self, inputs: Tensor, size: int | None) -> Tensor:
+        if self.pool is None:
+            return inputs
+        fits = size is None or len(inputs) <= size or not torch.is_grad_enabled()
+        if fits or any(isinstance(item, _BatchNorm) for item in self.pool.modules()):
+            return self.pool(inputs)
+        parts = [checkpoint(self.pool, part, use_reentrant=False) for part in inputs.split(size)]
+        return torch.cat(parts)
 
 
 def read_source(features: Features, source: str) -> Tensor:

@@ -15,7 +15,7 @@ from toolkit_probing.knn import knn_probabilities
 from toolkit_probing.results import Outcome
 from toolkit_probing.select import select_setting
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.trained import read_by
+from toolkit_probing.trained import sources_of
 
 READ_BATCH = 256
 
@@ -23,11 +23,14 @@ READ_BATCH = 256
 def probe_with_knn(
     settings: ProbeSettings, task: Task, source: FeatureSource, info: BackboneInfo
 ) -> list[Outcome]:
-    """Return the outcome of k-NN at every layer, or nothing if it was not asked for."""
+    """Return the outcomes of k-NN at every layer and source, or nothing if it was not asked for."""
     if "knn" not in settings.method:
         return []
-    vector = read_by("knn", settings, info)
-    return [_at_layer(settings, task, source, layer, vector) for layer in info.layers]
+    return [
+        _at_layer(settings, task, source, layer, vector)
+        for layer in info.layers
+        for vector in sources_of("knn", settings, info)
+    ]
 
 
 def _at_layer(

@@ -1,27 +1,79 @@
-"""Protocols: named sets of settings, so that two numbers that claim one protocol compare.
+"""Protocols: named, versioned sets of settings, so that two numbers that claim one compare.
 
 A protocol lies between the defaults and the user's own settings, which override it and are
-recorded.
+recorded. Its version rises when a change of ours can change its figures.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-HONEST: dict[str, Any] = {}
+from toolkit_probing.settings import TRAINING, ProbeSettings
 
-EP_PAPER: dict[str, Any] = {
-    # specs/ep.md 4: MAE's linear-probing recipe.
-    "optimizer": "lars",
-    "lr": (0.1,),
-    "weight_decay": 0.0,
-    "epochs": 90,
-    "warmup_epochs": 10.0,
-    "batch_size": 4096,
-    "select_on": "test",
-    "select_by": "top1",
-}
 
-PROTOCOLS: Mapping[str, Mapping[str, Any]] = {
-    "honest": HONEST,
-    "ep-paper": EP_PAPER,
+@dataclass(frozen=True)
+class Protocol:
+    """A named set of settings.
+
+    Attributes:
+        version: Rises when its figures may change.
+        source: Where it is described.
+        settings: Setting -> value; what is not here keeps its default.
+    """
+
+    version: int
+    source: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "honest": Protocol(
+        1, "own input and normalisation, validation picks, the test split is read once"
+    ),
+    "ep-paper": Protocol(
+        1,
+        "Psomas et al. 2026 (specs/ep.md 4), after MAE's linear probing (He et al. 2022)",
+        {
+            "optimizer": "lars",
+            "lr": (0.1,),
+            "weight_decay": 0.0,
+            "epochs": 90,
+            "warmup_epochs": 10.0,
+            "batch_size": 4096,
+            "input": "imagenet",
+            "select_on": "test",
+            "select_by": "top1",
+        },
+    ),
+    "dino-knn": Protocol(
+        1,
+        "Caron et al. 2021, eval_knn: cosine, votes weighted by exp(sim / 0.07), best k on test",
+        {
+            "method": ("knn",),
+            "k": (10, 20, 100, 200),
+            "temperature": (0.07,),
+            "select_on": "test",
+            "select_by": "top1",
+        },
+    ),
 }
+PRESETS = {name: protocol.settings for name, protocol in PROTOCOLS.items()}
+
+
+def describe_protocol(settings: ProbeSettings) -> dict[str, Any]:
+    """Return what results say: name, version, source, and which of its settings are not its own."""
+    protocol = PROTOCOLS[settings.protocol]
+    fields = ProbeSettings.model_fields
+    own = {
+        key: item.default
+        for key, item in fields.items()
+        if isinstance(item.json_schema_extra, dict) and item.json_schema_extra["panel"] == TRAINING
+    } | dict(protocol.settings)
+    given = settings.model_dump()
+    overridden = {key: given[key] for key, value in own.items() if given[key] != value}
+    return {
+        "name": settings.protocol,
+        "version": protocol.version,
+        "source": protocol.source,
+        "overridden": overridden,
+    }

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task, load_task
+from toolkit_common.data.transforms import Preprocess
 from toolkit_common.features.extract import Extracted, Extraction, extract
 from toolkit_common.files import write_text
 from toolkit_common.metrics import METRICS
@@ -24,11 +25,14 @@ from toolkit_common.training.progress import console, result_console
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.probes import POOLS
+from toolkit_probing.protocols import describe_protocol
 from toolkit_probing.results import Outcome, result_row, results_table, write_predictions
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.trained import probe_with_heads
 
 STAND_IN = "timm:vit_tiny_patch16_224"
+OPEN_CLIP = "open_clip:"
+IMAGENET_INPUT = Preprocess()  # specs/ep.md 4: side to 256/224, bicubic, ImageNet statistics
 METHODS = (*POOLS, *VECTOR_METHODS, "knn")
 MAX_WORKERS = 16
 
@@ -73,11 +77,19 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
 
 def _load_backbone(settings: ProbeSettings) -> Backbone:
     is_stand_in = settings.backbone is None
+    name = settings.backbone or STAND_IN
+    if settings.layers is not None:
+        layers = "all" if "all" in settings.layers else ",".join(map(str, settings.layers))
+        name += f"{'&' if '?' in name else '?'}layers={layers}"
     backbone = load_backbone(
-        settings.backbone or STAND_IN,
+        name,
         random_init=settings.random_init or is_stand_in,
         allow_partial=settings.allow_partial,
     )
+    if settings.input == "imagenet" and not backbone.info.facts.architecture.startswith(OPEN_CLIP):
+        own = backbone.info.preprocess
+        fed = replace(IMAGENET_INPUT, image_size=own.image_size)
+        backbone.info = replace(backbone.info, preprocess=fed)
     for line in backbone.info.describe():
         console.print(line)
     if backbone.info.receipt.is_random:
@@ -106,7 +118,7 @@ def _extraction(settings: ProbeSettings, accelerator: Accelerator) -> Extraction
         store=settings.store,
         dtype=settings.store_dtype,
         with_patches=any(method in POOLS for method in settings.method),
-        with_pooled=settings.read == "pooled",
+        with_pooled="pooled" in settings.read,
         batch_size=settings.extract_batch_size,
         num_workers=workers if settings.num_workers is None else settings.num_workers,
     )
@@ -123,7 +135,7 @@ def _results(
     groups = task.groups_of("test")
     targets = task.targets_of("test")
     return {
-        "protocol": settings.protocol,
+        "protocol": describe_protocol(settings),
         "data": {
             "id": task.data.id,
             "label": task.labels.name,

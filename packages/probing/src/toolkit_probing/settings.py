@@ -1,11 +1,15 @@
 """The settings of `toolkit probe`: each field is an option, its help and its default."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from toolkit_common.config import Floats, Ints, Names, Settings, option
+from pydantic import BeforeValidator, Field
+
+from toolkit_common.config import Floats, Ints, Names, Settings, option, split_commas
 
 DATA, BACKBONE, PROBE, TRAINING, MACHINE = "Data", "Backbone", "Probe", "Training", "Machine"
+REPEATS = "Repeats"
+COMMAS = (Field(min_length=1), BeforeValidator(split_commas))
 
 
 class ProbeSettings(Settings):
@@ -28,6 +32,18 @@ class ProbeSettings(Settings):
     allow_partial: bool = option(
         False, "Accept a weights file that does not fill the encoder.", panel=BACKBONE
     )
+    layers: Annotated[tuple[int | Literal["all"], ...], *COMMAS] | None = option(
+        None,
+        "Layers to judge in one pass: all, or a list (1 the first, -1 the last); the last by "
+        "default.",
+        panel=BACKBONE,
+    )
+    input: Literal["own", "imagenet"] = option(
+        "own",
+        "How images are fed: as the encoder was trained, or with ImageNet's mean, std and crop "
+        "whatever it was trained with (the EP paper; never open_clip's).",
+        panel=BACKBONE,
+    )
     data: str = option(
         "lesions",
         "Data set: digits, lesions, imagefolder:PATH, csv:FILE, hf:ID, torchvision:NAME, "
@@ -43,14 +59,17 @@ class ProbeSettings(Settings):
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )
-    protocol: str = option("honest", "Named settings: honest, ep-paper.", panel=PROBE)
-    tokens: Literal["auto", "patches", "all"] = option(
-        "auto",
-        "What attentive probes read: patches, or class token and patches; by the encoder's card.",
+    protocol: str = option("honest", "Named settings: honest, ep-paper, dino-knn.", panel=PROBE)
+    tokens: Annotated[tuple[Literal["auto", "patches", "all"], ...], *COMMAS] = option(
+        ("auto",),
+        "What attentive probes read, one or several: patches, all (class token and patches); auto: "
+        "by the encoder's card.",
         panel=PROBE,
     )
-    read: Literal["auto", "cls", "mean", "pooled"] = option(
-        "auto", "What linear and knn read; by the encoder's card.", panel=PROBE
+    read: Annotated[tuple[Literal["auto", "cls", "mean", "pooled"], ...], *COMMAS] = option(
+        ("auto",),
+        "What linear and knn read, one or several: cls, mean, pooled; auto: by the encoder's card.",
+        panel=PROBE,
     )
     queries: Ints = option((32,), "Learned queries of EP.", panel=PROBE)
     width_divisor: int = option(
@@ -74,8 +93,22 @@ class ProbeSettings(Settings):
     batch_size: int | None = option(
         None, "Effective batch; about a 32nd of train, 16 to 1024.", panel=TRAINING, ge=2
     )
-    seed: int = option(0, "Seed of heads and batches.", panel=TRAINING)
-    num_seeds: int = option(1, "Seeds, from --seed on.", panel=TRAINING, ge=1)
+    micro_batch: int | None = option(
+        None,
+        "Images a head pools at once; the batch, its normalisation and its gradient stay whole, "
+        "only memory falls.",
+        panel=TRAINING,
+        ge=1,
+    )
+    patience: int = option(
+        0,
+        "Epochs without gain after warm-up that end a head's training; 0 trains all epochs.",
+        panel=TRAINING,
+        ge=0,
+    )
+    min_delta: float = option(
+        0.0, "What counts as gain, in units of --select-by.", panel=TRAINING, ge=0
+    )
     select_on: Literal["val", "test"] = option(
         "val", "Split that picks learning rate, epoch and k; results say so.", panel=TRAINING
     )
@@ -84,6 +117,16 @@ class ProbeSettings(Settings):
         "Metric that picks; knn's votes are no probabilities, for them a loss gives way to "
         "balanced_accuracy.",
         panel=TRAINING,
+    )
+    seed: int = option(0, "Seed of heads and batches.", panel=REPEATS)
+    num_seeds: int = option(1, "Seeds of the heads, from --seed on.", panel=REPEATS, ge=1)
+    bank_memory: float | None = option(
+        None,
+        "GiB for training heads side by side; what does not fit is trained in further passes, to "
+        "the same bits. Half of what is free.",
+        panel=MACHINE,
+        gt=0,
+        affects_result=False,
     )
     store: Literal["auto", "disk", "memory", "online"] = option(
         "auto", "Where tokens are kept.", panel=MACHINE, affects_result=False

@@ -7,7 +7,7 @@ save.
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
-from torch import Tensor, nn
+from torch import nn
+from torch.nn import functional as F
 
 from toolkit_common.checkpoints import load_checkpoint, save_checkpoint
-from toolkit_common.features.base import FeatureSource
-from toolkit_common.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Predictions
+from toolkit_common.errors import InputError
+from toolkit_common.features.base import FeatureSource, LayerFeatures
 from toolkit_common.runs import RunFolder
 from toolkit_common.seed import generator
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.progress import progress
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_probing.bank import HeadBank, bank_loss, features_to
+from toolkit_probing.bank import HeadBank, features_to
+from toolkit_probing.predict import score_heads
 
-EVAL_BATCH = 256
 SAVE_EVERY_S = 30.0
 REFERENCE_BATCH = 256  # base learning rates are given for this batch size
 MIN_BATCH, MAX_BATCH, BATCHES_PER_EPOCH = 16, 1024, 32
@@ -48,21 +48,52 @@ class TrainingPlan:
     weight_decay: float
     seed: int
     select_by: str
+    micro_batch: int | None = None
+    patience: int = 0
+    min_delta: float = 0.0
 
 
 @dataclass
 class Best:
-    """The best epoch of one head so far."""
+    """The best epoch of one head so far, and the score from which its patience is counted."""
 
     value: float
     epoch: int
     state: State
+    mark: float
+    mark_epoch: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a run a bank is: its checkpoints' folder, and its first step in the log."""
+
+    name: str = "heads"
+    first_step: int = 0
+
+
+WHOLE = Part()
 
 
 def infer_batch_size(num_train: int) -> int:
     """Return a batch size that gives about 32 steps an epoch, a power of two from 16 to 1024."""
     wanted = max(1, num_train // BATCHES_PER_EPOCH)
     return int(min(MAX_BATCH, max(MIN_BATCH, 2 ** (wanted.bit_length() - 1))))
+
+
+def step_size(plan: TrainingPlan, num_train: int, num_processes: int) -> int:
+    """Return the images of one step over all processes.
+
+    Raises:
+        InputError: If there are too few for every process to have one, and two in all.
+    """
+    size = min(plan.batch_size, num_train) // num_processes * num_processes
+    if size < 2:
+        raise InputError(
+            f"a step of {num_processes} processes needs {max(2, num_processes)} training images, "
+            f"got {num_train} and batch_size={plan.batch_size}: use fewer processes or more images"
+        )
+    return size
 
 
 def train_bank(
@@ -75,6 +106,7 @@ def train_bank(
     plan: TrainingPlan,
     accelerator: Accelerator,
     run: RunFolder,
+    part: Part = WHOLE,
 ) -> dict[str, Best]:
     """Train every head and return its best epoch on the selection split.
 
@@ -87,54 +119,59 @@ def train_bank(
         plan: How to train.
         accelerator: Where.
         run: Checkpoints and metrics.jsonl go there; its newest checkpoint is continued.
+        part: Which part of the run this is.
 
     Raises:
+        InputError: If there are too few training rows.
         KeyboardInterrupt: After an interrupt, when the state is saved.
     """
     ranks, my_rank = accelerator.num_processes, accelerator.process_index
-    size = min(plan.batch_size, len(train)) // ranks * ranks
+    size = step_size(plan, len(train), ranks)
     per_epoch = len(train) // size
     total, warmup = plan.epochs * per_epoch, int(plan.warmup_epochs * per_epoch)
-    model, optimizer = accelerator.prepare(bank, _build_optimizer(bank, plan, size))
-    best: dict[str, Best] = {}
-    folder = run.path / "checkpoints"
-    step = _resume_(bank, optimizer, best, folder)
-    if accelerator.is_main_process:
-        run.rewind_log(step)
-    saver = _Saver(folder, accelerator, lambda: _state(bank, optimizer, best))
-    with progress("training heads", total) as advance, delayed_interrupt() as interruption:
+    trainer = _Trainer(bank, plan, size, accelerator)
+    folder = run.path / "checkpoints" / part.name
+    step = trainer.resume_(folder)
+    active = trainer.active(step // per_epoch)
+    if accelerator.is_main_process and active and step < total:
+        run.rewind_log(part.first_step + step)
+    saver = _Saver(folder, accelerator, trainer.state)
+    with (
+        progress(f"training {len(bank.specs)} heads", total) as advance,
+        delayed_interrupt() as stop,
+    ):
         advance(step)
-        while step < total:
+        while step < total and active:
             epoch, first = divmod(step, per_epoch)
             order = epoch_order(train, plan.seed, epoch)
             batches = [order[i * size : (i + 1) * size] for i in range(first, per_epoch)]
             mine = [batch[my_rank::ranks] for batch in batches]
             bank.train()
             for positions, features in zip(mine, source.iterate(mine), strict=True):
-                set_lr_(optimizer, warmup_cosine(step, total_steps=total, warmup_steps=warmup))
-                with accelerator.autocast():
-                    logits = model(features_to(features, accelerator.device))
-                goals = torch.from_numpy(targets[positions]).to(accelerator.device)
-                optimizer.zero_grad()
-                accelerator.backward(bank_loss(logits, goals))
-                optimizer.step()
+                factor = warmup_cosine(step, total_steps=total, warmup_steps=warmup)
+                trainer.step_(features, torch.from_numpy(targets[positions]), active, factor)
                 step += 1
                 advance()
-                if interruption.agreed(accelerator):
+                if stop.agreed(accelerator):
                     break
                 if step % per_epoch:
                     saver.save_if_due(step)
             if step % per_epoch == 0:
-                scores = _scores(bank, source, targets, select, plan.select_by, accelerator)
-                _update_best_(best, bank, scores, step // per_epoch)
+                scores = score_heads(
+                    bank, source, targets, positions=select, keys=active, metric=plan.select_by,
+                    accelerator=accelerator,
+                )  # fmt: skip
+                trainer.note_(scores, step // per_epoch)
                 if accelerator.is_main_process:
-                    run.log(step=step, epoch=step // per_epoch, **{plan.select_by: scores})
+                    at = {"step": part.first_step + step, "part": part.name}
+                    run.log(**at, epoch=step // per_epoch, **{plan.select_by: scores})
+                active = trainer.active(step // per_epoch)
                 saver.save_if_due(step)
-            if interruption.agreed(accelerator):
+            if stop.agreed(accelerator):
                 saver.save(step)
                 raise KeyboardInterrupt
     saver.save(step)
-    return best
+    return trainer.best
 
 
 def epoch_order(train: np.ndarray, seed: int, epoch: int) -> np.ndarray:
@@ -143,61 +180,77 @@ def epoch_order(train: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return train[shuffled.numpy()]
 
 
-@torch.no_grad()
-def predict(
-    bank: HeadBank,
-    source: FeatureSource,
-    positions: np.ndarray,
-    accelerator: Accelerator,
-    *,
-    keys: Sequence[str] | None = None,
-    probabilities: bool,
-) -> dict[str, np.ndarray]:
-    """Return every head's probabilities `(n, c)`, or only its predicted classes `(n,)`.
+class _Trainer:
+    """Heads, their optimizer and their best epochs: what a step changes and a checkpoint holds."""
 
-    Ranks share the batches; every rank returns all rows, in the order of `positions`.
-    """
-    bank.eval()
-    batches = [positions[i : i + EVAL_BATCH] for i in range(0, len(positions), EVAL_BATCH)]
-    numbers = range(accelerator.process_index, len(batches), accelerator.num_processes)
-    mine = [batches[number] for number in numbers]
-    found: list[tuple[int, dict[str, np.ndarray]]] = []
-    for number, features in zip(numbers, source.iterate(mine), strict=True):
-        with accelerator.autocast():
-            logits = bank(features_to(features, accelerator.device))
-        wanted = logits if keys is None else {key: logits[key] for key in keys}
-        found.append(
-            (number, {key: _read_out(item, probabilities) for key, item in wanted.items()})
+    def __init__(
+        self, bank: HeadBank, plan: TrainingPlan, batch_size: int, accelerator: Accelerator
+    ) -> None:
+        self.bank = bank.to(accelerator.device)
+        self.plan = plan
+        self.accelerator = accelerator
+        self.best: dict[str, Best] = {}
+        # A model a head: each goes forward and backward by itself, also over several processes.
+        *models, self.optimizer = accelerator.prepare(
+            *bank.heads.values(), _build_optimizer(bank, plan, batch_size)
         )
-    if accelerator.num_processes > 1:
-        found = gather_object(found)
-    parts = [part for _, part in sorted(found, key=lambda item: item[0])]
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        self.models = dict(zip(bank.specs, models, strict=True))
 
+    def step_(
+        self, features: LayerFeatures, goals: torch.Tensor, active: list[str], factor: float
+    ) -> None:
+        """Update the heads `active` on one batch; `factor` scales their learning rates."""
+        set_lr_(self.optimizer, factor)
+        goals = goals.to(self.accelerator.device)
+        inputs = self.bank.read(features_to(features, self.accelerator.device), active)
+        self.optimizer.zero_grad()
+        for key in active:
+            with self.accelerator.autocast():
+                logits = self.models[key](inputs[self.bank.specs[key].place], self.plan.micro_batch)
+            self.accelerator.backward(F.cross_entropy(logits.float(), goals))
+        self.optimizer.step()  # leaves heads without a gradient as they are
 
-def _read_out(logits: Tensor, probabilities: bool) -> np.ndarray:
-    values = logits.float().softmax(dim=1) if probabilities else logits.argmax(dim=1)
-    return values.cpu().numpy()
+    def note_(self, scores: Mapping[str, float], epoch: int) -> None:
+        """Keep the heads that are better than ever."""
+        for key, value in scores.items():
+            if key not in self.best:
+                self.best[key] = Best(value, epoch, _copy(self.bank.heads[key]), value, epoch)
+                continue
+            best = self.best[key]
+            if value > best.mark + self.plan.min_delta:
+                best.mark, best.mark_epoch = value, epoch
+            if value > best.value:
+                best.value, best.epoch, best.state = value, epoch, _copy(self.bank.heads[key])
 
+    def active(self, epoch: int) -> list[str]:
+        """Return the heads that train on after `epoch`: those that have not run out of patience."""
+        warm = math.ceil(self.plan.warmup_epochs)
+        return [
+            key
+            for key in self.bank.specs
+            if not self.plan.patience
+            or key not in self.best
+            or epoch - max(warm, self.best[key].mark_epoch) < self.plan.patience
+        ]
 
-def _scores(
-    bank: HeadBank,
-    source: FeatureSource,
-    targets: np.ndarray,
-    positions: np.ndarray,
-    metric: str,
-    accelerator: Accelerator,
-) -> dict[str, float]:
-    needs_all = metric not in CLASS_METRICS
-    found = predict(bank, source, positions, accelerator, probabilities=needs_all)
-    num_classes = bank.num_classes
-    ones, scores = np.ones((1, len(positions))), {}
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    for key, values in found.items():
-        probabilities = values if needs_all else np.eye(num_classes, dtype=np.float32)[values]
-        value = float(METRICS[metric](Predictions(probabilities, targets[positions]), ones)[0])
-        scores[key] = -math.inf if math.isnan(value) else sign * value
-    return scores
+    def state(self) -> State:
+        """Return what a checkpoint holds."""
+        return {
+            "bank": self.bank.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": {key: vars(item) for key, item in self.best.items()},
+        }
+
+    def resume_(self, folder: Path) -> int:
+        """Take up the newest checkpoint and return its step; 0 without any."""
+        found = load_checkpoint(folder)
+        if found is None:
+            return 0
+        step, state = found
+        self.bank.load_state_dict(state["bank"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best.update({key: Best(**item) for key, item in state["best"].items()})
+        return step
 
 
 def _build_optimizer(bank: HeadBank, plan: TrainingPlan, batch_size: int) -> torch.optim.Optimizer:
@@ -208,14 +261,6 @@ def _build_optimizer(bank: HeadBank, plan: TrainingPlan, batch_size: int) -> tor
         parameters = bank.heads[key].parameters()
         groups += parameter_groups(parameters, lr=lr, weight_decay=plan.weight_decay)
     return build_optimizer(plan.optimizer, groups)
-
-
-def _update_best_(
-    best: dict[str, Best], bank: HeadBank, scores: Mapping[str, float], epoch: int
-) -> None:
-    for key, value in scores.items():
-        if key not in best or value > best[key].value:
-            best[key] = Best(value, epoch, _copy(bank.heads[key]))
 
 
 def _copy(module: nn.Module) -> State:
@@ -239,22 +284,3 @@ class _Saver:
         if self._is_main:
             save_checkpoint(self._folder, step, self._state())
         self._last = time.monotonic()
-
-
-def _state(bank: HeadBank, optimizer: Any, best: Mapping[str, Best]) -> State:
-    return {
-        "bank": bank.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "best": {key: vars(item) for key, item in best.items()},
-    }
-
-
-def _resume_(bank: HeadBank, optimizer: Any, best: dict[str, Best], folder: Path) -> int:
-    found = load_checkpoint(folder)
-    if found is None:
-        return 0
-    step, state = found
-    bank.load_state_dict(state["bank"])
-    optimizer.load_state_dict(state["optimizer"])
-    best.update({key: Best(**item) for key, item in state["best"].items()})
-    return step
