@@ -116,6 +116,39 @@ def test_token_sources_and_layers_multiply(probe):
     ]
 
 
+def test_few_labels_are_drawn_several_times_and_told_apart(probe, tmp_path):
+    options = ["--shots", "1,3", "--label-fraction", "0.5,1", "--draws", "2", "--num-seeds", "2"]
+    result = probe("--method", "linear,knn,logreg", *options, "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    labels = ["1 shot", "3 shots", "50 % of labels", "all labels"]
+    assert [row["labels"] for row in rows] == labels * 3
+    assert [row["num_train"] for row in rows[:2]] == [[2, 2], [6, 6]]
+    few, whole = rows[0], rows[3]
+    assert (few["seeds"], few["draws"]) == ([0, 1, 0, 1], [0, 0, 1, 1])
+    assert (whole["seeds"], whole["draws"]) == ([0, 1], [0, 0])
+    assert few["metrics"]["top1"]["sd"] is not None
+    table = pq.read_table(tmp_path / "run" / few["predictions"])
+    assert set(zip(table["draw"].to_pylist(), table["seed"].to_pylist(), strict=True)) == {
+        (0, 0), (0, 1), (1, 0), (1, 1),
+    }  # fmt: skip
+    names = {path.stem for path in (tmp_path / "run/heads").iterdir()}
+    assert sum("-3shot-draw1" in name for name in names) == 2
+    assert "50 % of labels" in result.stderr
+
+
+def test_several_settings_of_knn_and_logreg_are_tried_and_told(probe):
+    options = ["--k", "1,3", "--temperature", "0.1,plain", "--logreg-c", "0.1,1", "--json"]
+    knn, logreg = json.loads(probe("--method", "knn,logreg", *options).stdout)["rows"]
+    tried = [(item["k"], item["temperature"]) for item in knn["grid"]]
+    assert tried == [(1, 0.1), (1, "plain"), (3, 0.1), (3, "plain")]
+    assert knn["picked"] == "k and temperature by balanced_accuracy"
+    assert knn["settings"] == {name: knn["grid"][0][name] for name in ("k", "temperature")}
+    assert [item["C"] for item in logreg["grid"]] == [0.1, 1.0]
+    assert logreg["picked"] == "C by log_loss"
+    assert logreg["num_parameters"] == 64 + 1
+
+
 def test_all_layers_can_be_named(probe):
     rows = json.loads(probe("--layers", "all", "--method", "knn", "--json").stdout)["rows"]
     assert [row["layer"] for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -331,6 +364,13 @@ def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
     refused(probe("--tokens", "patch"), tmp_path, "tokens: input should be", "got 'patch'")
     refused(probe("--read", "class"), tmp_path, "read: input should be", "got 'class'")
     refused(probe("--layers", "x"), tmp_path, "layers: input should be", "got 'x' (from --layers)")
+    refused(probe("--k", "0"), tmp_path, "k: input should be greater than or equal to 1, got '0'")
+    refused(probe("--temperature", "0"), tmp_path, "temperature: input should be greater than 0")
+    refused(probe("--logreg-c", "-1"), tmp_path, "logreg_c: input should be greater than 0")
+    refused(probe("--shots", "0"), tmp_path, "shots: input should be greater than or equal to 1")
+    refused(probe("--label-fraction", "2"), tmp_path, "label_fraction: input should be less than")
+    refused(probe("--shots", "9"), tmp_path, "--shots 9 wants", "'dark' has 6")
+    refused(probe("--select-by", "top5"), tmp_path, "top5 is undefined on the val split")
     refused(probe("--layers", "7"), tmp_path, "layer 7 does not exist", "layers 1 to 6")
     refused(probe("--backbone", "timm:vit_bse_patch16_224"), tmp_path, "'vit_base_patch16_224'")
 

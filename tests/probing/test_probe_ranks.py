@@ -8,7 +8,8 @@ import pytest
 from safetensors.torch import load_file
 
 ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32", "--random-init",
-        "--method", "ep,linear,knn", "--epochs", "2", "--optimizer", "lars"]  # fmt: skip
+        "--method", "ep,linear,knn,logreg", "--epochs", "2", "--optimizer", "lars",
+        "--label-fraction", "0.3,1", "--logreg-c", "0.1"]  # fmt: skip
 
 
 @pytest.mark.dist

@@ -1,77 +1,120 @@
 """k-NN as a method: k and temperature picked on the selection split, the test split read once."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource
-from toolkit_common.metrics import LOWER_IS_BETTER, METRICS, Predictions
-from toolkit_probing.head import read_source
+from toolkit_common.metrics import LOWER_IS_BETTER
 from toolkit_probing.knn import knn_probabilities
 from toolkit_probing.results import Outcome
-from toolkit_probing.select import select_setting
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.subsets import Subset, label_subsets
 from toolkit_probing.trained import sources_of
+from toolkit_probing.vectors import pick_setting, read_vectors
 
-READ_BATCH = 256
+Votes = dict[tuple[int, float], np.ndarray]
 
 
 def probe_with_knn(
-    settings: ProbeSettings, task: Task, source: FeatureSource, info: BackboneInfo
+    settings: ProbeSettings,
+    task: Task,
+    source: FeatureSource,
+    info: BackboneInfo,
+    *,
+    accelerator: Accelerator,
 ) -> list[Outcome]:
     """Return the outcomes of k-NN at every layer and source, or nothing if it was not asked for."""
     if "knn" not in settings.method:
         return []
-    return [
-        _at_layer(settings, task, source, layer, vector)
-        for layer in info.layers
-        for vector in sources_of("knn", settings, info)
-    ]
+    subsets = label_subsets(settings, task)
+    outcomes = []
+    for layer in info.layers:
+        for vector in sources_of("knn", settings, info):
+            searcher = _Searcher(settings, task, source, accelerator, layer, vector)
+            outcomes += [_judge(searcher, subset) for subset in subsets]
+    return outcomes
 
 
-def _at_layer(
-    settings: ProbeSettings, task: Task, source: FeatureSource, layer: int, vector: str
-) -> Outcome:
-    database = _read(source, task.positions("train"), layer, vector)
-    goals = torch.from_numpy(task.targets_of("train"))
+class _Searcher:
+    """The vectors of one layer and source; ranks share the queries, each searches all rows."""
 
-    def vote(split: str) -> Mapping[tuple[int, float], Tensor]:
-        queries = _read(source, task.positions(split), layer, vector)
-        return knn_probabilities(
-            queries,
-            database,
-            goals,
-            num_classes=len(task.labels.classes),
-            ks=settings.k,
-            temperatures=settings.temperature,
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        task: Task,
+        source: FeatureSource,
+        accelerator: Accelerator,
+        layer: int,
+        vector: str,
+    ) -> None:
+        self.settings, self.task, self.accelerator = settings, task, accelerator
+        self.layer, self.vector = layer, vector
+        self.vectors = read_vectors(source, np.arange(len(source)), layer, vector)
+        self.temperatures = [math.inf if t == "plain" else float(t) for t in settings.temperature]
+
+    def vote(self, split: str, database: np.ndarray) -> Votes:
+        """Return the votes for every row of a split from the rows `database`."""
+        ranks, device = self.accelerator.num_processes, self.accelerator.device
+        positions = self.task.positions(split)
+        mine = positions[self.accelerator.process_index :: ranks]
+        found = knn_probabilities(
+            self._take(mine).to(device),
+            self._take(database).to(device),
+            torch.from_numpy(self.task.targets[database]).to(device),
+            num_classes=len(self.task.labels.classes),
+            ks=self.settings.k,
+            temperatures=self.temperatures,
         )
+        parts = [{setting: votes.cpu().numpy() for setting, votes in found.items()}]
+        if ranks > 1:
+            parts = gather_object(parts)
+        return {setting: _interleave([part[setting] for part in parts]) for setting in found}
 
-    metric = "balanced_accuracy" if settings.select_by in LOWER_IS_BETTER else settings.select_by
-    targets = task.targets_of(settings.select_on)
-    ones = np.ones((1, len(targets)))
-    scores = {
-        setting: float(METRICS[metric](Predictions(votes.numpy(), targets), ones)[0])
-        for setting, votes in vote(settings.select_on).items()
-    }
-    k, temperature = select_setting(scores)
+    def _take(self, positions: np.ndarray) -> Tensor:
+        return self.vectors[torch.from_numpy(positions)]
+
+
+def _judge(searcher: _Searcher, subset: Subset) -> Outcome:
+    settings, task = searcher.settings, searcher.task
+    # Votes are no probabilities: a class without a vote would make any loss meaningless.
+    is_loss = settings.select_by in LOWER_IS_BETTER
+    metric = "balanced_accuracy" if is_loss else settings.select_by
+    found = [searcher.vote(settings.select_on, draw) for draw in subset.draws]
+    best, scores = pick_setting(found, task.targets_of(settings.select_on), metric)
     return Outcome(
-        name=f"knn-layer{layer}-{vector}",
         method="knn",
-        layer=layer,
-        source=vector,
-        settings={"k": k, "temperature": temperature},
-        select_score=scores[k, temperature],
-        seeds=[settings.seed],
-        probabilities=[vote("test")[k, temperature].numpy()],
+        layer=searcher.layer,
+        source=searcher.vector,
+        variant=f"knn-layer{searcher.layer}-{searcher.vector}",
+        subset=subset,
+        settings=_named(*best),
+        picked=f"k and temperature by {metric}",
+        select_score=scores[best],
+        grid=[{**_named(*setting), "select_score": score} for setting, score in scores.items()],
+        seeds=[settings.seed] * len(subset.draws),
+        draws=range(len(subset.draws)),
+        probabilities=[searcher.vote("test", draw)[best] for draw in subset.draws],
         num_parameters=0,
-        flops=2 * database.numel(),
+        flops=2 * max(subset.sizes) * searcher.vectors.shape[1],
     )
 
 
-def _read(source: FeatureSource, positions: np.ndarray, layer: int, vector: str) -> Tensor:
-    batches = [positions[at : at + READ_BATCH] for at in range(0, len(positions), READ_BATCH)]
-    return torch.cat([read_source(item[layer], vector) for item in source.iterate(batches)])
+def _named(k: int, temperature: float) -> dict[str, Any]:
+    return {"k": k, "temperature": "plain" if math.isinf(temperature) else temperature}
+
+
+def _interleave(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Put rows that were dealt out to ranks in turn back in order."""
+    out = np.empty((sum(map(len, parts)), parts[0].shape[1]), parts[0].dtype)
+    for rank, part in enumerate(parts):
+        out[rank :: len(parts)] = part
+    return out

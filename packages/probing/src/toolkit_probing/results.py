@@ -13,6 +13,7 @@ from rich.table import Table
 from toolkit_common.files import atomic_path
 from toolkit_common.metrics import Predictions
 from toolkit_common.statistics import estimate
+from toolkit_probing.subsets import ALL, Subset
 
 SHOWN = {
     "top1": "top-1",
@@ -27,28 +28,41 @@ class Outcome:
     """What one variant did on the test split.
 
     Attributes:
-        name: Of the variant; names its files.
         method: Its method.
         layer: Layer of the backbone.
         source: What it read there.
+        variant: All that tells it from the run's other outcomes but the labels.
+        subset: The labels it learned from.
         settings: What was picked (learning rate and epochs, or k and temperature) and its options.
+        picked: What was picked, and by which metric.
         select_score: Mean score on the selection split.
-        seeds: Seeds, in the order of `probabilities`.
-        probabilities: `(n, c)` a seed.
+        seeds: Seed of each repeat.
+        draws: Draw of the labels of each repeat.
+        probabilities: `(n, c)` a repeat.
         num_parameters: Trained parameters.
         flops: Floating-point operations of one image's forward pass through the head.
+        grid: The score of every setting that was tried; of heads, metrics.jsonl has every epoch's.
     """
 
-    name: str
     method: str
     layer: int
     source: str
+    variant: str
+    subset: Subset
     settings: Mapping[str, Any]
+    picked: str
     select_score: float
     seeds: Sequence[int]
+    draws: Sequence[int]
     probabilities: Sequence[np.ndarray]
     num_parameters: int
     flops: int
+    grid: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def name(self) -> str:
+        """Names its row and its files."""
+        return f"{self.variant}-{self.subset.slug}" if self.subset.slug else self.variant
 
 
 def result_row(
@@ -61,10 +75,15 @@ def result_row(
         "method": outcome.method,
         "layer": outcome.layer,
         "source": outcome.source,
+        "labels": outcome.subset.name,
+        "num_train": outcome.subset.sizes,
         "settings": dict(outcome.settings),
         "selected": f"selected on {selected_on}",
-        "select_score": outcome.select_score,
+        "picked": outcome.picked,
+        "select_score": _finite(outcome.select_score),
+        "grid": [{**item, "select_score": _finite(item["select_score"])} for item in outcome.grid],
         "seeds": list(outcome.seeds),
+        "draws": list(outcome.draws),
         "num_parameters": outcome.num_parameters,
         "flops": outcome.flops,
         "metrics": {name: asdict(value) for name, value in estimate(runs, groups).items()},
@@ -75,7 +94,7 @@ def result_row(
 def write_predictions(
     folder: Path, outcome: Outcome, *, ids: np.ndarray, groups: np.ndarray, targets: np.ndarray
 ) -> None:
-    """Write `image_id, group, target, seed, probabilities`, from which all metrics follow."""
+    """Write `image_id, group, target, seed, draw, probabilities`: all metrics follow from them."""
     count = len(outcome.seeds)
     table = pa.table(
         {
@@ -83,6 +102,7 @@ def write_predictions(
             "group": pa.array(np.tile(groups, count)),
             "target": pa.array(np.tile(targets, count)),
             "seed": pa.array(np.repeat(np.asarray(outcome.seeds), len(ids))),
+            "draw": pa.array(np.repeat(np.asarray(outcome.draws), len(ids))),
             "probabilities": pa.array(
                 [row for values in outcome.probabilities for row in values.astype(np.float32)]
             ),
@@ -95,7 +115,8 @@ def write_predictions(
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the results as a table for humans: figure and 95 % interval."""
     table = Table(show_lines=True)
-    for heading in ("method", "reads", "picked"):
+    limited = len({row["labels"] for row in rows}) > 1 or rows[0]["labels"] != ALL
+    for heading in ("method", "reads", *(("labels",) if limited else ()), "picked"):
         table.add_column(heading)
     for heading in (*SHOWN.values(), "parameters"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -103,16 +124,23 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         figures = [format_estimate(row["metrics"][name]) for name in SHOWN]
         reads = f"{row['source']} @ layer {row['layer']}"
         picked = ", ".join(f"{key} {_short(value)}" for key, value in row["settings"].items())
-        table.add_row(row["method"], reads, picked, *figures, f"{row['num_parameters']:,}")
+        labels = (row["labels"],) if limited else ()
+        table.add_row(row["method"], reads, *labels, picked, *figures, f"{row['num_parameters']:,}")
     return table
 
 
 def format_estimate(found: Mapping[str, Any]) -> str:
-    """Format a metric and its interval, a line each; undefined is said, not shown as 0."""
+    """Format a metric, its sd over repeats and its interval; undefined is said, not shown as 0."""
     if found["mean"] is None:
         return "undefined"
     text = f"{found['mean']:.3f}"
+    if found["sd"] is not None:
+        text += f" \u00b1 {found['sd']:.3f}"
     return f"{text}\n{found['ci'][0]:.2f} to {found['ci'][1]:.2f}" if found["ci"] else text
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _short(value: Any) -> str:

@@ -15,25 +15,28 @@ from toolkit_common.command import Invocation
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import Preprocess
+from toolkit_common.errors import InputError
 from toolkit_common.features.extract import Extracted, Extraction, extract
 from toolkit_common.files import write_text
-from toolkit_common.metrics import METRICS
+from toolkit_common.metrics import METRICS, Predictions
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import console, result_console
 from toolkit_probing.head import VECTOR_METHODS
+from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import describe_protocol
 from toolkit_probing.results import Outcome, result_row, results_table, write_predictions
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.subsets import label_subsets
 from toolkit_probing.trained import probe_with_heads
 
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
 IMAGENET_INPUT = Preprocess()  # specs/ep.md 4: side to 256/224, bicubic, ImageNet statistics
-METHODS = (*POOLS, *VECTOR_METHODS, "knn")
+METHODS = (*POOLS, *VECTOR_METHODS, "knn", "logreg")
 MAX_WORKERS = 16
 
 
@@ -59,6 +62,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         bad_files=settings.bad_files,
         premalignant_as=settings.premalignant_as,
     )
+    _refuse_impossible(settings, task)
     backbone = _load_backbone(settings)
     if accelerator.is_main_process:
         _start(run, invocation, task, backbone)
@@ -67,12 +71,27 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     extracted = extract(backbone, task.data, task.rows, how=how, accelerator=accelerator)
     info, source = backbone.info, extracted.source
     outcomes = probe_with_heads(settings, task, source, info, run=run, accelerator=accelerator)
-    outcomes += probe_with_knn(settings, task, source, info)
+    outcomes += probe_with_knn(settings, task, source, info, accelerator=accelerator)
+    outcomes += probe_with_logreg(settings, task, source, info, accelerator=accelerator)
     results = _results(settings, task, backbone, extracted, outcomes)
     if accelerator.is_main_process:
         _finish(run, task, results, outcomes)
     accelerator.end_training()
     return _show(results, run, invocation)
+
+
+def _refuse_impossible(settings: ProbeSettings, task: Task) -> None:
+    """Refuse what the data cannot give before anything is computed or written."""
+    label_subsets(settings, task)
+    targets = task.targets_of(settings.select_on)
+    even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
+    found = METRICS[settings.select_by](Predictions(even, targets), np.ones((1, len(targets))))
+    if np.isnan(found[0]):
+        raise InputError(
+            f"--select-by {settings.select_by} is undefined on the {settings.select_on} split: it "
+            f"has {len(np.unique(targets))} of {len(task.labels.classes)} classes; choose another "
+            "metric or --split-seed"
+        )
 
 
 def _load_backbone(settings: ProbeSettings) -> Backbone:

@@ -1,4 +1,4 @@
-"""Picks learning rate and k on the selection split, for all seeds of a variant together."""
+"""Picks learning rate, k or C on the selection split, for all repeats of a variant together."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,9 +12,13 @@ Setting = TypeVar("Setting", bound=Hashable)
 
 
 def select_learning_rate(
-    specs: Sequence[HeadSpec], best: Mapping[str, Best]
+    specs: Sequence[HeadSpec], draws: Sequence[Mapping[str, Best]]
 ) -> dict[str, list[HeadSpec]]:
     """Return, for each variant, the heads (one a seed) of the learning rate with the best mean.
+
+    Args:
+        specs: All heads.
+        draws: Best epoch of every head, by its key, for each draw of the labels.
 
     Returns:
         Variant's name -> its heads, in the order of the seeds.
@@ -24,7 +28,7 @@ def select_learning_rate(
         variants[spec.variant][spec.base_lr].append(spec)
 
     def score(heads: Sequence[HeadSpec]) -> float:
-        return fmean(best[head.key].value for head in heads)
+        return fmean(best[head.key].value for best in draws for head in heads)
 
     return {name: max(rates.values(), key=score) for name, rates in variants.items()}
 

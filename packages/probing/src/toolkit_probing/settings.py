@@ -16,7 +16,10 @@ class ProbeSettings(Settings):
     """What to probe, with what, on what."""
 
     method: Names = option(
-        ("ep",), "Methods, comma-separated: ep, linear, knn (see --list).", panel=PROBE, flag="-m"
+        ("ep",),
+        "Methods, comma-separated: ep, linear, knn, logreg (see --list).",
+        panel=PROBE,
+        flag="-m",
     )
     backbone: str | None = option(
         None,
@@ -75,8 +78,22 @@ class ProbeSettings(Settings):
     width_divisor: int = option(
         1, "Divides EP's output width (the paper's d_o).", panel=PROBE, ge=1
     )
-    k: Ints = option((5, 10, 20, 50), "Neighbours of knn, picked on validation.", panel=PROBE)
-    temperature: Floats = option((0.07,), "Temperature of knn's votes.", panel=PROBE)
+    k: Annotated[tuple[Annotated[int, Field(ge=1)], ...], *COMMAS] = option(
+        (5, 10, 20, 50), "Neighbours of knn, picked on validation.", panel=PROBE
+    )
+    temperature: Annotated[
+        tuple[Annotated[float, Field(gt=0)] | Literal["plain"], ...], *COMMAS
+    ] = option(
+        (0.07,),
+        "Temperature of knn's votes exp(similarity / T), picked on validation; plain: one vote "
+        "each.",
+        panel=PROBE,
+    )
+    logreg_c: Annotated[tuple[Annotated[float, Field(gt=0)], ...], *COMMAS] = option(
+        (0.001, 0.01, 0.1, 1.0, 10.0, 100.0),
+        "Inverse regularisation of logreg (scikit-learn's C), picked on validation.",
+        panel=PROBE,
+    )
     optimizer: Literal["adamw", "lars", "sgd"] = option(
         "adamw", "Optimizer of the heads.", panel=TRAINING
     )
@@ -120,6 +137,19 @@ class ProbeSettings(Settings):
     )
     seed: int = option(0, "Seed of heads and batches.", panel=REPEATS)
     num_seeds: int = option(1, "Seeds of the heads, from --seed on.", panel=REPEATS, ge=1)
+    shots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(split_commas)] = (
+        option(
+            (),
+            "Learn from this many images a class, of as many patients as there are: 1,5,10.",
+            panel=REPEATS,
+        )
+    )
+    label_fraction: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1)], ...], BeforeValidator(split_commas)
+    ] = option(
+        (), "Learn from a share of the labels, by whole patients: 0.01,0.1,1.", panel=REPEATS
+    )
+    draws: int = option(1, "Draws of --shots and --label-fraction.", panel=REPEATS, ge=1)
     bank_memory: float | None = option(
         None,
         "GiB for training heads side by side; what does not fit is trained in further passes, to "

@@ -1,6 +1,7 @@
 """Every method that is trained: builds the bank, trains it, picks, and predicts the test split."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from toolkit_probing.probes import POOLS
 from toolkit_probing.results import Outcome
 from toolkit_probing.select import select_learning_rate
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.train import WHOLE, Best, TrainingPlan, infer_batch_size
+from toolkit_probing.subsets import Subset, label_subsets
+from toolkit_probing.train import Best, Part, TrainingPlan, infer_batch_size
 
 
 def head_specs(settings: ProbeSettings, info: BackboneInfo) -> list[HeadSpec]:
@@ -64,35 +66,82 @@ def probe_with_heads(
     specs = head_specs(settings, info)
     if not specs:
         return []
-    train = task.positions("train")
-    num_classes = len(task.labels.classes)
-    best, _ = train_in_passes(
-        specs,
-        source,
-        task.targets,
-        train=train,
-        select=task.positions(settings.select_on),
-        plan=training_plan(settings, len(train)),
-        accelerator=accelerator,
-        run=run,
-        part=WHOLE,
-        num_classes=num_classes,
-        budget=None if settings.bank_memory is None else int(settings.bank_memory * GIB),
-    )
-    chosen = select_learning_rate(specs, best)
-    heads = [spec for group in chosen.values() for spec in group]
-    sample = next(iter(source.iterate([np.arange(SAMPLE)])))
-    bank = HeadBank(heads, sample, num_classes=num_classes).to(accelerator.device)
-    for spec in heads:
-        bank.heads[spec.key].load_state_dict(best[spec.key].state)
-        if accelerator.is_main_process:
-            with atomic_path(run.path / "heads" / f"{spec.key}.safetensors") as temporary:
-                save_file(best[spec.key].state, temporary, metadata={"format": "pt"})
-    found = predict(bank, source, task.positions("test"), accelerator, probabilities=True)
-    return [
-        _outcome(name, group, bank=bank, best=best, found=found, sample=sample)
-        for name, group in chosen.items()
-    ]
+    job = _Job(settings, task, source, run, accelerator)
+    outcomes, first_step = [], 0
+    for subset in label_subsets(settings, task):
+        draws = []
+        for number, train in enumerate(subset.draws):
+            part = Part(f"{subset.slug or 'all'}-draw{number}", first_step)
+            best, part = job.train(specs, train, part)
+            first_step = part.first_step
+            draws.append(best)
+        outcomes += job.judge(subset, select_learning_rate(specs, draws), draws)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What training and judging share in one run."""
+
+    settings: ProbeSettings
+    task: Task
+    source: FeatureSource
+    run: RunFolder
+    accelerator: Accelerator
+
+    def train(
+        self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
+    ) -> tuple[dict[str, Best], Part]:
+        """Train heads on some rows; returns their best epochs and the part that comes after."""
+        memory = self.settings.bank_memory
+        return train_in_passes(
+            specs,
+            self.source,
+            self.task.targets,
+            train=train,
+            select=self.task.positions(self.settings.select_on),
+            plan=training_plan(self.settings, len(train)),
+            accelerator=self.accelerator,
+            run=self.run,
+            part=part,
+            num_classes=len(self.task.labels.classes),
+            budget=None if memory is None else int(memory * GIB),
+        )
+
+    def judge(
+        self,
+        subset: Subset,
+        chosen: Mapping[str, Sequence[HeadSpec]],
+        draws: Sequence[Mapping[str, Best]],
+    ) -> list[Outcome]:
+        """Save the picked heads of every draw and let them predict the test split."""
+        heads = [spec for group in chosen.values() for spec in group]
+        sample = next(iter(self.source.iterate([np.arange(SAMPLE)])))
+        bank = HeadBank(heads, sample, num_classes=len(self.task.labels.classes))
+        bank.to(self.accelerator.device)
+        found = []
+        for number, best in enumerate(draws):
+            for key in bank.specs:
+                bank.heads[key].load_state_dict(best[key].state)
+                if self.accelerator.is_main_process:
+                    suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
+                    path = self.run.path / "heads" / f"{key}{suffix}.safetensors"
+                    with atomic_path(path) as temporary:
+                        save_file(best[key].state, temporary, metadata={"format": "pt"})
+            positions = self.task.positions("test")
+            found.append(
+                predict(bank, self.source, positions, self.accelerator, probabilities=True)
+            )
+        return [
+            Outcome(
+                variant=name,
+                subset=subset,
+                picked=f"learning rate and epoch by {self.settings.select_by}",
+                **_repeats(group, draws, found),
+                **_head_facts(group[0], bank, sample),
+            )
+            for name, group in chosen.items()
+        ]
 
 
 def training_plan(settings: ProbeSettings, num_train: int) -> TrainingPlan:
@@ -118,34 +167,36 @@ def _options(method: str, settings: ProbeSettings) -> list[dict[str, Any]]:
     return [{"num_queries": count, **divisor} for count in settings.queries]
 
 
-def _outcome(
-    name: str,
+def _repeats(
     specs: Sequence[HeadSpec],
-    *,
-    bank: HeadBank,
-    best: Mapping[str, Best],
-    found: Mapping[str, np.ndarray],
-    sample: LayerFeatures,
-) -> Outcome:
-    first = specs[0]
-    head = bank.head(first.key)
-    inputs = read_source(sample[first.layer], first.source)[:1]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        head.eval()(inputs.to(head.classifier.weight.device))
-    picked = [best[spec.key] for spec in specs]
-    return Outcome(
-        name=name,
-        method=first.method,
-        layer=first.layer,
-        source=first.source,
-        settings={
-            **first.options,
-            "lr": first.base_lr,
+    draws: Sequence[Mapping[str, Best]],
+    found: Sequence[Mapping[str, np.ndarray]],
+) -> dict[str, Any]:
+    """Return what an outcome says of its repeats: every draw with every seed."""
+    picked = [best[spec.key] for best in draws for spec in specs]
+    return {
+        "settings": {
+            **specs[0].options,
+            "lr": specs[0].base_lr,
             "epoch": [item.epoch for item in picked],
         },
-        select_score=float(np.mean([item.value for item in picked])),
-        seeds=[spec.seed for spec in specs],
-        probabilities=[found[spec.key] for spec in specs],
-        num_parameters=sum(parameter.numel() for parameter in head.parameters()),
-        flops=counter.get_total_flops(),
-    )
+        "select_score": float(np.mean([item.value for item in picked])),
+        "seeds": [spec.seed for _ in draws for spec in specs],
+        "draws": [draw for draw in range(len(draws)) for _ in specs],
+        "probabilities": [values[spec.key] for values in found for spec in specs],
+    }
+
+
+def _head_facts(spec: HeadSpec, bank: HeadBank, sample: LayerFeatures) -> dict[str, Any]:
+    """Return what an outcome says of its head, its cost counted on one image."""
+    head = bank.head(spec.key)
+    inputs = read_source(sample[spec.layer], spec.source)[:1]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        head.eval()(inputs.to(head.classifier.weight.device))
+    return {
+        "method": spec.method,
+        "layer": spec.layer,
+        "source": spec.source,
+        "num_parameters": sum(parameter.numel() for parameter in head.parameters()),
+        "flops": counter.get_total_flops(),
+    }

@@ -1,0 +1,75 @@
+"""Fewer labels: a few images a class, or a share of the images, drawn by patient.
+
+A draw is a pure function of its generator. Images of one patient say little new, and a patient is
+what a clinic labels: shots of a class come from as many patients as there are, and a share of the
+labels is a share of the patients.
+"""
+
+import numpy as np
+from jaxtyping import Int
+
+Rows = Int[np.ndarray, " m"]
+
+
+def draw_shots(
+    targets: Int[np.ndarray, " n"], groups: np.ndarray, shots: int, *, rng: np.random.Generator
+) -> Rows:
+    """Return the positions of `shots` images of every class, ascending.
+
+    No patient gives a class a second image before all its patients have given it one. With one
+    generator's seed, more shots contain fewer.
+
+    Args:
+        targets: Class of each image.
+        groups: Patient of each image; all different where there are none.
+        shots: Images a class; every class has as many.
+        rng: Source of the draw.
+    """
+    shuffled = rng.permutation(len(targets))
+    chosen = []
+    for index in np.unique(targets):
+        mine = shuffled[targets[shuffled] == index]
+        assert len(mine) >= shots, f"{shots} shots of {len(mine)} images"
+        rounds = _occurrence(groups[mine])
+        chosen.append(mine[np.argsort(rounds, kind="stable")[:shots]])
+    return np.sort(np.concatenate(chosen))
+
+
+def draw_fraction(
+    targets: Int[np.ndarray, " n"], groups: np.ndarray, fraction: float, *, rng: np.random.Generator
+) -> Rows:
+    """Return the positions of whole patients that hold a share of every class, ascending.
+
+    Classes are served from the rarest on; each gets its share rounded up, or a little more, as
+    patients stay whole.
+
+    Args:
+        targets: Class of each image.
+        groups: Patient of each image; all different where there are none.
+        fraction: Share of the labels, in (0, 1].
+        rng: Source of the draw.
+    """
+    _, of_image = np.unique(groups, return_inverse=True)
+    order = rng.permutation(int(of_image.max()) + 1)
+    counts = np.zeros((len(order), int(targets.max()) + 1), np.int64)
+    np.add.at(counts, (of_image, targets), 1)
+    totals = counts.sum(axis=0)
+    chosen = np.zeros(len(order), bool)
+    for index in np.argsort(totals, kind="stable"):
+        wanted = int(np.ceil(fraction * totals[index] - 1e-9))
+        candidates = order[~chosen[order] & (counts[order, index] > 0)]
+        missing = wanted - int(counts[chosen, index].sum())
+        reached = np.cumsum(counts[candidates, index])
+        if missing > 0:
+            chosen[candidates[: int(np.searchsorted(reached, missing)) + 1]] = True
+    return np.flatnonzero(chosen[of_image])
+
+
+def _occurrence(values: np.ndarray) -> Int[np.ndarray, " m"]:
+    """Return, for each value, how often it has stood before."""
+    _, codes = np.unique(values, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    counts = np.empty(len(values), np.int64)
+    counts[order] = np.arange(len(values)) - np.repeat(starts, np.diff([*starts, len(values)]))
+    return counts

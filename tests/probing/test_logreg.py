@@ -1,0 +1,33 @@
+"""Logistic regression is scikit-learn's, on features standardised by the training rows."""
+
+import numpy as np
+from scipy.optimize import minimize
+
+from toolkit_probing.logreg import fit_and_predict
+
+
+def test_probabilities_are_those_of_the_penalised_likelihood():
+    rng = np.random.default_rng(0)
+    features = rng.normal(3.0, 2.0, (60, 3))
+    targets = (features[:, 0] + rng.normal(size=60) > 3.0).astype(int)
+    train, test = np.arange(40), np.arange(40, 60)
+    found = fit_and_predict(features, targets, train=train, where={"test": test}, c=0.5)["test"]
+    scaled = (features - features[train].mean(0)) / features[train].std(0)
+    sign = 2 * targets[train] - 1
+
+    def objective(weights):
+        margin = sign * (scaled[train] @ weights[:3] + weights[3])
+        return 0.5 * weights[:3] @ weights[:3] + 0.5 * np.logaddexp(0, -margin).sum()
+
+    weights = minimize(objective, np.zeros(4)).x
+    expected = 1 / (1 + np.exp(-(scaled[test] @ weights[:3] + weights[3])))
+    np.testing.assert_allclose(found[:, 1], expected, atol=1e-3)
+
+
+def test_a_fit_that_did_not_end_is_told(monkeypatch, capsys):
+    monkeypatch.setattr("toolkit_probing.logreg.MAX_ITERATIONS", 1)
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(30, 4)), np.arange(30) % 3
+    rows = np.arange(30)
+    fit_and_predict(features, targets, train=rows, where={"test": rows}, c=1e3)
+    assert "C=1000 did not converge in 1 iterations" in capsys.readouterr().err
