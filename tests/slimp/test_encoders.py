@@ -9,19 +9,21 @@ from toolkit_slimp.schema import ColumnSchema, Metadata, Schema
 SCHEMA = Schema(
     (
         ColumnSchema("size", "lesion", "numeric", quantiles=(0.0, 1.0)),
-        ColumnSchema("angle", "lesion", "angle", quantiles=(0.0,)),
+        ColumnSchema("angle", "lesion", "angle"),
         ColumnSchema("site", "lesion", "categorical", categories=("arm", "leg")),
         ColumnSchema("itch", "lesion", "boolean", categories=("false", "true")),
+        ColumnSchema("colours", "lesion", "multi", categories=("blue", "red")),
     )
 )
+NUMBERS, WORDS = len(SCHEMA.number_owners), len(SCHEMA.word_owners)
 
 
 def rows(m: int = 5, seed: int = 0) -> Metadata:
     draws = torch.Generator().manual_seed(seed)
     return Metadata(
-        torch.randn(m, 3, generator=draws),
-        torch.randint(1, 4, (m, 2), generator=draws),
-        torch.rand(m, 5, generator=draws) > 0.4,
+        torch.randn(m, NUMBERS, generator=draws),
+        torch.rand(m, WORDS, generator=draws) > 0.5,
+        torch.rand(m, len(SCHEMA.columns), generator=draws) > 0.4,
     )
 
 
@@ -30,33 +32,46 @@ def build(**options) -> MetadataEncoder:
     return MetadataEncoder(SCHEMA, dim=16, depth=2, num_heads=2, **options).eval()
 
 
+def owned(metadata: Metadata) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether the column of each number and word is observed."""
+    observed = metadata.observed
+    return observed[:, list(SCHEMA.number_owners)], observed[:, list(SCHEMA.word_owners)]
+
+
+@pytest.mark.parametrize("missing", ["mask", "token"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_values_behind_the_mask_change_nothing(pooling):
-    encoder, given = build(pooling=pooling), rows()
-    hidden = ~given.observed
+def test_values_behind_the_mask_change_nothing(pooling, missing):
+    encoder, given = build(pooling=pooling, missing=missing), rows()
+    numbers, words = owned(given)
     other = Metadata(
-        torch.where(hidden[:, :3], 99.0, given.numeric),
-        torch.where(hidden[:, 3:], 0, given.categorical),
+        torch.where(numbers, given.numeric, 99.0),
+        torch.where(words, given.words, ~given.words),
         given.observed,
     )
     torch.testing.assert_close(encoder(other), encoder(given))
 
 
+@pytest.mark.parametrize("numbers", ["linear", "periodic"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_every_observed_value_changes_the_output(pooling):
-    encoder, given = build(pooling=pooling), rows()
-    full = Metadata(given.numeric, given.categorical, torch.ones_like(given.observed))
-    for column in range(3):
+def test_every_observed_value_changes_the_output(pooling, numbers):
+    encoder, given = build(pooling=pooling, numbers=numbers), rows()
+    full = Metadata(given.numeric, given.words, torch.ones_like(given.observed))
+    for column in range(NUMBERS):
         moved = full.numeric.clone()
         moved[:, column] += 1.0
-        changed = encoder(Metadata(moved, full.categorical, full.observed))
+        changed = encoder(Metadata(moved, full.words, full.observed))
+        assert (changed - encoder(full)).abs().amax(1).min() > 1e-4
+    for word in range(WORDS):
+        said = full.words.clone()
+        said[:, word] = ~said[:, word]
+        changed = encoder(Metadata(full.numeric, said, full.observed))
         assert (changed - encoder(full)).abs().amax(1).min() > 1e-4
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_a_row_without_any_value_is_encoded_and_finite(pooling):
     given = rows()
-    nothing = Metadata(given.numeric, given.categorical, torch.zeros_like(given.observed))
+    nothing = Metadata(given.numeric, given.words, torch.zeros_like(given.observed))
     encoded = build(pooling=pooling)(nothing)
     assert torch.isfinite(encoded).all()
     torch.testing.assert_close(encoded[0], encoded[1])
@@ -78,7 +93,7 @@ def test_gradient_reaches_every_parameter():
 def test_a_schema_without_columns_gives_one_constant_vector():
     encoder = MetadataEncoder(Schema(()), dim=8, depth=1, num_heads=2).eval()
     empty = Metadata(
-        torch.zeros(3, 0), torch.zeros(3, 0, dtype=torch.int64), torch.zeros(3, 0, dtype=torch.bool)
+        torch.zeros(3, 0), torch.zeros(3, 0, dtype=torch.bool), torch.zeros(3, 0, dtype=torch.bool)
     )
     encoded = encoder(empty)
     assert encoded.shape == (3, 8)

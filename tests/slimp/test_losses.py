@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit_slimp.losses import info_nce, segment_mean
+from toolkit_slimp.losses import info_nce
+from toolkit_slimp.phenotype import segment_mean
 
 
 def unit(m: int, d: int, seed: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
-from toolkit_slimp import pretrain as module
+from toolkit_slimp.step import Stepper
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2",
         "--metadata-dim", "16", "--embed-dim", "16", "--patients-per-batch", "4"]  # fmt: skip
@@ -90,7 +90,7 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
     pretrain, tmp_path, monkeypatch, step
 ):
     assert pretrain(output=tmp_path / "whole").exit_code == 0
-    original, count = module._forward, iter(range(1, 10**6))
+    original, count = Stepper.backward, iter(range(1, 10**6))
 
     def interrupting(*args):
         if next(count) == step:
@@ -98,7 +98,7 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
         return original(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_forward", interrupting)
+        patch.setattr(Stepper, "backward", interrupting)
         assert pretrain().exit_code == 130
     assert not (tmp_path / "run/encoder").exists()
     assert pretrain("--resume").exit_code == 0
@@ -109,13 +109,13 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
 
 
 def test_a_loss_that_is_no_number_stops_the_run(pretrain, tmp_path, monkeypatch):
-    original = module._forward
+    original = Stepper.backward
 
     def spoiled(*args):
         loss = original(*args)
         return type(loss)(**{**vars(loss), "total": loss.total * float("nan")})
 
-    monkeypatch.setattr(module, "_forward", spoiled)
+    monkeypatch.setattr(Stepper, "backward", spoiled)
     assert_bad_input(pretrain(), "the loss is nan at step 0", "lower --lr")
 
 

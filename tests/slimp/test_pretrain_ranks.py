@@ -21,5 +21,6 @@ def test_two_processes_follow_the_losses_of_one(run_cli, tmp_path):
         for name in ("one", "two")
     )
     for line, other in zip(one, two, strict=True):
-        for name in ("loss", "lesion_loss", "patient_loss", "val_loss"):
+        assert {"loss", "lesion_loss", "patient_loss"} <= set(line)
+        for name in {"loss", "lesion_loss", "patient_loss", "val_loss"} & set(line):
             assert other[name] == pytest.approx(line[name], rel=1e-4), (line["step"], name)

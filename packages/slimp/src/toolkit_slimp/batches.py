@@ -1,49 +1,96 @@
 """Augmented images and encoded metadata of each batch, in the sampler's order.
 
-Every random draw of an image is a pure function of seed, epoch and row, so that neither workers,
-ranks nor a resume change what is seen. Colour jitter is weak on purpose: lesion metadata holds the
-lesion's colours and size, and strong jitter would make an image contradict its own metadata.
+Every random draw of an image is a pure function of seed, step, row and view, so that neither
+workers, ranks nor a resume change what is seen. Colour jitter is weak on purpose: lesion metadata
+holds the lesion's colours and size, and strong jitter would make an image contradict its metadata.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.images import open_image
-from toolkit_common.data.transforms import Preprocess
+from toolkit_common.data.transforms import Preprocess, Transform
 from toolkit_common.seed import generator, seed_everything
+from toolkit_slimp.model import Members
 from toolkit_slimp.sampling import PatientBatch, PatientSampler
 from toolkit_slimp.schema import Metadata
+from toolkit_slimp.table import EncodedTable
 
 CROP_SCALE = (0.6, 1.0)
 BRIGHTNESS, CONTRAST, SATURATION = 0.1, 0.1, 0.05  # no hue: see above
 
 
-class LesionImages(Dataset[Tensor]):
-    """Augmented images by `(epoch, row)`: uint8 `(3, h, w)`."""
+@dataclass(frozen=True)
+class Batch:
+    """What one process works on in one step.
 
-    def __init__(
-        self, data: ImageData, transform: Callable[[Image.Image], Tensor], *, seed: int
-    ) -> None:
+    Attributes:
+        rows: Rows in the data set of this process's lesions `(own,)`.
+        images: Their images, as the encoder takes them before normalisation.
+        views: Second views of the images, where the loss compares views.
+        lesions: Their metadata.
+        members: Who belongs to whom in the whole batch, the same in all processes.
+    """
+
+    rows: Int[Tensor, " own"]
+    images: UInt8[Tensor, "own 3 h w"]
+    views: UInt8[Tensor, "own 3 h w"] | None
+    lesions: Metadata
+    members: Members
+
+    def to(self, device: Any) -> "Batch":
+        """Move to a device."""
+        members = self.members
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            views=None if self.views is None else self.views.to(device, non_blocking=True),
+            lesions=self.lesions.to(device),
+            members=Members(
+                segments=members.segments.to(device, non_blocking=True),
+                lesion_codes=members.lesion_codes.to(device, non_blocking=True),
+                patients=members.patients.to(device),
+                patient_codes=members.patient_codes.to(device, non_blocking=True),
+            ),
+        )
+
+    def take(self, rows: slice) -> "Batch":
+        """Return a part of this process's lesions; the members stay those of the whole batch."""
+        return replace(
+            self,
+            rows=self.rows[rows],
+            images=self.images[rows],
+            views=None if self.views is None else self.views[rows],
+            lesions=self.lesions.take(rows),
+        )
+
+
+class LesionImages(Dataset[Tensor]):
+    """Augmented images by `(step, row, view)`: uint8 `(3, h, w)`."""
+
+    def __init__(self, data: ImageData, transform: Transform, *, seed: int) -> None:
         self.images = data.images
         self.transform = transform
         self.seed = seed
 
-    def __getitem__(self, key: tuple[int, int]) -> Tensor:
-        epoch, row = key
+    def __getitem__(self, key: tuple[int, int, int]) -> Tensor:
+        step, row, view = key
         image = open_image(self.images[row]["image"])
         with torch.random.fork_rng(devices=[]):
-            seed_everything(self.seed, "augment", epoch, row)
+            seed_everything(self.seed, "augment", step, row, view)
             return self.transform(image)
 
 
-def build_train_transform(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
+def build_train_transform(preprocess: Preprocess) -> Transform:
     """Return the augmentation: crop, flips, quarter turns, weak colour jitter."""
     from toolkit_common.backbones.torchvision_ops import prepare
 
@@ -66,7 +113,7 @@ def build_train_transform(preprocess: Preprocess) -> Callable[[Image.Image], Ten
 def hide_values(metadata: Metadata, share: float, draws: torch.Generator) -> Metadata:
     """Return the metadata with a random share of its values marked as missing."""
     kept = torch.rand(metadata.observed.shape, generator=draws) >= share
-    return Metadata(metadata.numeric, metadata.categorical, metadata.observed & kept)
+    return Metadata(metadata.numeric, metadata.words, metadata.observed & kept)
 
 
 class BatchStream:
@@ -75,9 +122,9 @@ class BatchStream:
     Args:
         sampler: Deals patients to batches.
         images: Augmented images.
-        lesions: Lesion metadata of every row of the data set.
-        patients: Patient metadata of every row.
+        table: Metadata of every row of the data set.
         dropout: Share of metadata values to hide.
+        num_views: Views of each image, 1 or 2.
         rank: This process.
         num_ranks: All processes.
         num_workers: Processes that decode.
@@ -87,77 +134,90 @@ class BatchStream:
         self,
         sampler: PatientSampler,
         images: LesionImages,
-        lesions: Metadata,
-        patients: Metadata,
+        table: EncodedTable,
         *,
         dropout: float,
+        num_views: int = 1,
         rank: int = 0,
         num_ranks: int = 1,
         num_workers: int = 0,
     ) -> None:
         self.sampler = sampler
         self.images = images
-        self.lesions = lesions
-        self.patients = patients
+        self.table = table
         self.dropout = dropout
+        self.num_views = num_views
         self.rank = rank
         self.num_ranks = num_ranks
         self.num_workers = num_workers
 
-    def batches(self, first_step: int, last_step: int) -> Iterator[dict[str, Any]]:
-        """Yield each step's `images` (uint8, this rank's), `lesions`, `segments`, `patients`."""
+    def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        """Yield this process's part of each step's batch."""
         plan = _Plan(self.sampler, first_step, last_step)
-        keys = _Keys(plan, self.rank, self.num_ranks)
         loader: DataLoader[Tensor] = DataLoader(
             self.images,
-            batch_sampler=keys,
+            batch_sampler=_Keys(plan, self.rank, self.num_ranks, self.num_views),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )
-        for (step, _, batch), images in zip(plan, loader, strict=True):
-            draws = generator(self.images.seed, "hide", step)
-            lesions = hide_values(self.lesions.take(_index(batch.rows)), self.dropout, draws)
-            patients = hide_values(self.patients.take(_index(batch.patients)), self.dropout, draws)
-            yield {
-                "images": images,
-                "lesions": lesions.take(_index(batch.part(self.rank, self.num_ranks))),
-                "segments": torch.from_numpy(batch.segments),
-                "patients": patients,
-            }
+        for (step, batch), images in zip(plan, loader, strict=True):
+            first, *others = images.chunk(self.num_views)
+            yield self._batch(step, batch, first, others[0] if others else None)
+
+    def _batch(self, step: int, batch: PatientBatch, images: Tensor, views: Tensor | None) -> Batch:
+        table = self.table
+        rows, patients = _index(batch.rows), _index(batch.patients)
+        # All ranks draw for the whole batch, so that its patients are the same everywhere.
+        draws = generator(self.images.seed, "hide", step)
+        lesions = hide_values(table.lesions.take(rows), self.dropout, draws)
+        own = _index(batch.part(self.rank, self.num_ranks))
+        return Batch(
+            rows=rows[own],
+            images=images,
+            views=views,
+            lesions=lesions.take(own),
+            members=Members(
+                segments=_index(batch.segments),
+                lesion_codes=table.lesion_codes[rows],
+                patients=hide_values(table.patients.take(patients), self.dropout, draws),
+                patient_codes=table.patient_codes[patients],
+            ),
+        )
 
 
 class _Plan:
-    """Steps, epochs and batches from one step to another, again and again the same."""
+    """Steps and batches from one step to another, again and again the same."""
 
     def __init__(self, sampler: PatientSampler, first_step: int, last_step: int) -> None:
         self.sampler = sampler
         self.steps = range(first_step, last_step)
 
-    def __iter__(self) -> Iterator[tuple[int, int, PatientBatch]]:
+    def __iter__(self) -> Iterator[tuple[int, PatientBatch]]:
         per_epoch = self.sampler.batches_per_epoch
         batches: Sequence[PatientBatch] = ()
         for step in self.steps:
             epoch, number = divmod(step, per_epoch)
             if number == 0 or not batches:
                 batches = self.sampler.epoch(epoch)
-            yield step, epoch, batches[number]
+            yield step, batches[number]
 
 
 class _Keys:
-    """The loader's batch sampler: `(epoch, row)` of this rank's lesions."""
+    """The loader's batch sampler: `(step, row, view)` of this rank's lesions, view after view."""
 
-    def __init__(self, plan: _Plan, rank: int, num_ranks: int) -> None:
+    def __init__(self, plan: _Plan, rank: int, num_ranks: int, num_views: int) -> None:
         self.plan = plan
         self.rank = rank
         self.num_ranks = num_ranks
+        self.num_views = num_views
 
     def __len__(self) -> int:
         return len(self.plan.steps)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for _, epoch, batch in self.plan:
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        for step, batch in self.plan:
             mine = batch.rows[batch.part(self.rank, self.num_ranks)]
-            yield [(epoch, int(row)) for row in mine]
+            yield [(step, int(row), view) for view in range(self.num_views) for row in mine]
 
 
 def _quarter_turn(image: Image.Image) -> Image.Image:

@@ -1,14 +1,14 @@
-"""The nested loss: lesions with their metadata inside, patients with theirs outside.
+"""The contrastive losses: pairs of two modalities, and two views of one image.
 
 Source: Christopoulos et al., "Skin Lesion Phenotyping via Nested Multi-modal Contrastive Learning",
-arXiv 2505.23709: L = lambda L_lesions + (1 - lambda) L_patient, both InfoNCE; the patient's
-phenotype is the mean over the patient's lesions (specs/slimp.md 1.2).
+arXiv 2505.23709: L = lambda L_lesions + (1 - lambda) L_patient, both InfoNCE (specs/slimp.md 1.2).
+The optional image term is SimCLR's NT-Xent (Chen et al., ICML 2020, eq. 1).
 
-Shapes: m lesions, p patients, d width.
+Shapes: m pairs, d width.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -18,6 +18,7 @@ def info_nce(
     scale: Float[Tensor, ""] | float,
     *,
     positives: Bool[Tensor, "m m"] | None = None,
+    ignored: Bool[Tensor, "m m"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return symmetric InfoNCE of paired, L2-normalised embeddings.
 
@@ -27,31 +28,50 @@ def info_nce(
         scale: `1 / temperature`.
         positives: Symmetric; which pairs count as matches, the diagonal by default. A row's target
             is spread evenly over its matches (multi-positive cross-entropy, specs/slimp.md 6.2).
+        ignored: Symmetric; which pairs are no negatives of each other; matches stay matches.
     """
     logits = scale * first @ second.T
     if positives is None:
         positives = torch.eye(len(first), dtype=torch.bool, device=first.device)
-    targets = positives.to(logits.dtype)
-    rows = _cross_entropy(logits, targets)
-    columns = _cross_entropy(logits.T, targets.T)
+    if ignored is not None:
+        logits = logits.masked_fill(ignored & ~positives, -torch.inf)
+    rows = _cross_entropy(logits, positives)
+    columns = _cross_entropy(logits.T, positives.T)
     return 0.5 * (rows + columns)
 
 
-def segment_mean(
-    values: Float[Tensor, "m d"], segments: Int[Tensor, " m"], num_segments: int
-) -> Float[Tensor, "p d"]:
-    """Average the rows of each segment; every segment must have one.
+def nt_xent(
+    first: Float[Tensor, "m d"],
+    second: Float[Tensor, "m d"],
+    scale: Float[Tensor, ""] | float,
+    *,
+    ignored: Bool[Tensor, "m m"] | None = None,
+) -> Float[Tensor, ""]:
+    """Return SimCLR's loss of two views: each of the 2m embeddings looks for its other view.
 
     Args:
-        values: Rows.
-        segments: Which segment each row belongs to, 0 to `num_segments - 1`.
-        num_segments: Number of segments p.
+        first: L2-normalised embeddings of one view.
+        second: Those of the other; row i of both is one image.
+        scale: `1 / temperature`.
+        ignored: Symmetric; which images are no negatives of each other.
     """
-    sums = values.new_zeros(num_segments, values.shape[1]).index_add(0, segments, values)
-    counts = torch.bincount(segments, minlength=num_segments).to(values.dtype)
-    return sums / counts.unsqueeze(1)
+    count = len(first)
+    both = torch.cat([first, second])
+    itself = torch.eye(2 * count, dtype=torch.bool, device=both.device)
+    positives = itself.roll(count, 0)
+    logits = (scale * both @ both.T).masked_fill(itself, -torch.inf)
+    if ignored is not None:
+        logits = logits.masked_fill(ignored.repeat(2, 2) & ~positives, -torch.inf)
+    return _cross_entropy(logits, positives)
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    shares = targets / targets.sum(dim=1, keepdim=True)
-    return -(shares * logits.log_softmax(dim=1)).sum(dim=1).mean()
+def equal_pairs(codes: Tensor) -> Bool[Tensor, "m m"]:
+    """Return which rows have equal codes `(m,)` or equal rows of codes `(m, k)`."""
+    rows = codes.unsqueeze(1) if codes.ndim == 1 else codes
+    return (rows.unsqueeze(0) == rows.unsqueeze(1)).all(dim=2)
+
+
+def _cross_entropy(logits: Tensor, positives: Tensor) -> Tensor:
+    """Mean over rows of the mean over a row's matches; what is at minus infinity is no match."""
+    log_shares = logits.log_softmax(dim=1).masked_fill(~positives, 0.0)
+    return -(log_shares.sum(dim=1) / positives.sum(dim=1)).mean()

@@ -1,23 +1,89 @@
 """SLIMP's model: an image encoder, two metadata encoders, a projection head for each embedding.
 
+Lesion and image features are computed apart from the loss (`encode`, `nested_loss`), so that a
+training step may encode a batch in pieces and still lose against the whole of it.
+
 Shapes: m lesions, p patients, d image width, k metadata width, e embedding width.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from toolkit_common.backbones.base import ImageEncoder
 from toolkit_common.backbones.cards import Card
-from toolkit_common.training.distributed import gather_rows
 from toolkit_slimp.encoders import MetadataEncoder
-from toolkit_slimp.losses import info_nce, segment_mean
+from toolkit_slimp.losses import equal_pairs, info_nce, nt_xent
+from toolkit_slimp.phenotype import PHENOTYPES, Phenotype
 from toolkit_slimp.schema import Metadata, Schema
 
-MAX_LOGIT_SCALE = 100.0
+MIN_LOGIT_SCALE, MAX_LOGIT_SCALE = 1.0, 100.0  # of learned temperatures, as CLIP bounds its own
+
+Negatives = Literal["all", "other_lesions", "other_patients"]
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """How embeddings are compared.
+
+    Attributes:
+        temperature: Of all terms; the start value where it is learned.
+        learn_temperature: Whether the temperatures of both levels are trained.
+        lesion_weight: The paper's lambda, in [0, 1]; 1 leaves the patient loss out.
+        image_weight: Weight of the image-image term; 0 leaves it out.
+        negatives: Whose metadata count as negatives of a lesion's image.
+        same_metadata: Whether patients with identical metadata are all positives of each other.
+    """
+
+    temperature: float = 0.1
+    learn_temperature: bool = False
+    lesion_weight: float = 0.5
+    image_weight: float = 0.0
+    negatives: Negatives = "all"
+    same_metadata: bool = False
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the encoders say of some lesions.
+
+    Attributes:
+        images: Image vectors `(m, d)`.
+        lesions: Vectors of the lesions' metadata `(m, k)`.
+        views: Image vectors of second views `(m, d)`, where the loss compares views.
+    """
+
+    images: Float[Tensor, "m d"]
+    lesions: Float[Tensor, "m k"]
+    views: Float[Tensor, "m d"] | None = None
+
+    def parts(self) -> list[Tensor]:
+        """Return the tensors that there are, in this order."""
+        found = (self.images, self.lesions, self.views)
+        return [part for part in found if part is not None]
+
+
+@dataclass(frozen=True)
+class Members:
+    """Who belongs to whom in a batch.
+
+    Attributes:
+        segments: Number of each lesion's patient in the batch `(m,)`.
+        lesion_codes: Equal for images of one lesion `(m,)`.
+        patients: Metadata of the batch's patients, as far as they are shown.
+        patient_codes: Equal for patients whose metadata are identical, hidden values included.
+    """
+
+    segments: Int[Tensor, " m"]
+    lesion_codes: Int[Tensor, " m"]
+    patients: Metadata
+    patient_codes: Int[Tensor, " p"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +93,7 @@ class NestedLoss:
     total: Float[Tensor, ""]
     lesion: Float[Tensor, ""]
     patient: Float[Tensor, ""] | None
+    image: Float[Tensor, ""] | None
     lesion_pairs: tuple[Tensor, Tensor]
     patient_pairs: tuple[Tensor, Tensor] | None
 
@@ -45,10 +112,8 @@ class SlimpModel(nn.Module):
         schema: Metadata columns of both levels; without patient columns the outer loss is off.
         metadata_encoder: Options of `MetadataEncoder`.
         embed_dim: Width e of the embeddings.
-        temperature: Of both losses; the start value where it is learned.
-        learn_temperature: Whether both temperatures are trained (clamped to 0.01 and more).
-        lesion_weight: The paper's lambda, in [0, 1].
-        same_metadata: Whether patients with identical metadata are all positives of each other.
+        phenotype: How a patient's lesions are pooled.
+        loss: How embeddings are compared.
     """
 
     def __init__(
@@ -57,95 +122,115 @@ class SlimpModel(nn.Module):
         *,
         card: Card,
         schema: Schema,
-        metadata_encoder: dict[str, object] | None = None,
+        metadata_encoder: Mapping[str, Any] | None = None,
         embed_dim: int = 128,
-        temperature: float = 0.1,
-        learn_temperature: bool = False,
-        lesion_weight: float = 0.5,
-        same_metadata: bool = False,
+        phenotype: Phenotype = "mean",
+        loss: LossOptions | None = None,
     ) -> None:
         super().__init__()
-        options = metadata_encoder or {}
+        options, self.loss = metadata_encoder or {}, loss or LossOptions()
         self.image_encoder = image_encoder
         self.reads_class_token = card.linear == "cls"
-        self.lesion_encoder = MetadataEncoder(schema.at("lesion"), **options)  # type: ignore[arg-type]
-        self.patient_encoder = MetadataEncoder(schema.at("patient"), **options)  # type: ignore[arg-type]
+        self.lesion_encoder = MetadataEncoder(schema.at("lesion"), **options)
+        self.patient_encoder = MetadataEncoder(schema.at("patient"), **options)
         image_dim = image_encoder.facts.embed_dim
         meta_dim = self.lesion_encoder.out_dim
+        self.phenotype = PHENOTYPES[phenotype](image_dim + meta_dim)
         self.project_image = projection(image_dim, embed_dim)
         self.project_lesion = projection(meta_dim, embed_dim)
-        self.project_phenotype = projection(image_dim + meta_dim, embed_dim)
+        self.project_phenotype = projection(int(self.phenotype.out_dim), embed_dim)  # type: ignore[arg-type]
         self.project_patient = projection(meta_dim, embed_dim)
-        start = torch.tensor([1.0 / temperature, 1.0 / temperature]).log()
-        self.log_scales = nn.Parameter(start, requires_grad=learn_temperature)
-        self.lesion_weight = lesion_weight if schema.at("patient").columns else 1.0
-        self.same_metadata = same_metadata
+        self.project_view = projection(image_dim, embed_dim) if self.loss.image_weight else None
+        start = torch.full((2,), -math.log(self.loss.temperature))
+        self.log_scales = nn.Parameter(start, requires_grad=self.loss.learn_temperature)
+        self.lesion_weight = self.loss.lesion_weight if schema.at("patient").columns else 1.0
 
-    def forward(
+    def encode(
         self,
-        images: Float[Tensor, "own 3 h w"],
+        images: Float[Tensor, "m 3 h w"],
         lesions: Metadata,
-        segments: Int[Tensor, " m"],
-        patients: Metadata,
-    ) -> NestedLoss:
-        """Return the loss of the whole batch; every rank brings its equal part of the lesions.
+        views: Float[Tensor, "m 3 h w"] | None = None,
+    ) -> Features:
+        """Return the features of some lesions.
 
         Args:
-            images: Normalised images of this rank's lesions.
+            images: Normalised images.
             lesions: Their metadata.
-            segments: Which patient each lesion of the whole batch belongs to, in rank order.
-            patients: Metadata of all patients of the batch, the same on every rank.
+            views: Second views of the images, where the loss compares views.
         """
-        count = len(segments)  # the last rank's part may be filled up
-        image_vectors = gather_rows(self.encode_images(images))[:count]
-        lesion_vectors = gather_rows(self.lesion_encoder(lesions))[:count]
-        return self.nested_loss(image_vectors, lesion_vectors, segments, patients)
+        return Features(
+            images=_wide(self.encode_images(images)),
+            lesions=_wide(self.lesion_encoder(lesions)),
+            views=None if views is None else _wide(self.encode_images(views)),
+        )
 
     def encode_images(self, images: Float[Tensor, "m 3 h w"]) -> Float[Tensor, "m d"]:
         """Return the vector of each image that the losses and the probes read."""
         tokens = self.image_encoder(images)
         return tokens.prefix[:, 0] if self.reads_class_token else tokens.patches.mean(dim=1)
 
-    def scales(self) -> Float[Tensor, "2"]:
-        """Return `1 / temperature` of the lesion and the patient loss."""
-        return self.log_scales.exp().clamp(max=MAX_LOGIT_SCALE)
-
-    def nested_loss(
+    def phenotypes(
         self,
         images: Float[Tensor, "m d"],
         lesions: Float[Tensor, "m k"],
         segments: Int[Tensor, " m"],
-        patients: Metadata,
-    ) -> NestedLoss:
-        """Return the loss of a whole batch from its features.
+        num_patients: int,
+    ) -> Float[Tensor, "p e"]:
+        """Pool the features of each patient's lesions, before any projection."""
+        pooled = self.phenotype(torch.cat([images, lesions], dim=1), segments, num_patients)
+        return _wide(pooled)
 
-        Args:
-            images: Image vectors.
-            lesions: Vectors of the lesions' metadata.
-            segments: Which patient each lesion belongs to.
-            patients: Metadata of the batch's patients.
+    def scales(self) -> Float[Tensor, "2"]:
+        """Return `1 / temperature` of the lesion and the patient loss."""
+        return self.log_scales.exp()
+
+    @torch.no_grad()
+    def clamp_temperatures_(self) -> None:
+        """Bring learned temperatures back into [0.01, 1], to be called after each update.
+
+        A clamp in the forward would have no gradient outside and never let one come back.
         """
+        if self.log_scales.requires_grad:
+            self.log_scales.clamp_(math.log(MIN_LOGIT_SCALE), math.log(MAX_LOGIT_SCALE))
+
+    def nested_loss(self, features: Features, members: Members) -> NestedLoss:
+        """Return the loss of a whole batch from its features."""
+        images, lesions = features.images, features.lesions
         lesion_scale, patient_scale = self.scales()
         lesion_pairs = (_embed(self.project_image, images), _embed(self.project_lesion, lesions))
-        lesion = info_nce(*lesion_pairs, lesion_scale)
+        ignored = self._ignored(members)
+        lesion = info_nce(*lesion_pairs, lesion_scale, ignored=ignored)
+        image, total = None, self.lesion_weight * lesion
+        if self.project_view is not None and features.views is not None:
+            first, second = (_embed(self.project_view, x) for x in (images, features.views))
+            image = nt_xent(first, second, 1.0 / self.loss.temperature, ignored=ignored)
+            total = total + self.loss.image_weight * image
         if self.lesion_weight == 1.0:
-            return NestedLoss(lesion, lesion, None, lesion_pairs, None)
-        phenotypes = segment_mean(torch.cat([images, lesions], dim=1), segments, len(patients))
+            return NestedLoss(total, lesion, None, image, lesion_pairs, None)
+        patients = members.patients
+        phenotypes = self.phenotypes(images, lesions, members.segments, len(patients))
         patient_pairs = (
             _embed(self.project_phenotype, phenotypes),
-            _embed(self.project_patient, self.patient_encoder(patients)),
+            _embed(self.project_patient, _wide(self.patient_encoder(patients))),
         )
-        positives = same_rows(patients) if self.same_metadata else None
+        positives = equal_pairs(members.patient_codes) if self.loss.same_metadata else None
         patient = info_nce(*patient_pairs, patient_scale, positives=positives)
-        total = self.lesion_weight * lesion + (1.0 - self.lesion_weight) * patient
-        return NestedLoss(total, lesion, patient, lesion_pairs, patient_pairs)
+        total = total + (1.0 - self.lesion_weight) * patient
+        return NestedLoss(total, lesion, patient, image, lesion_pairs, patient_pairs)
 
-
-def same_rows(metadata: Metadata) -> Tensor:
-    """Return which rows have identical metadata, as a mask `(p, p)`; every row equals itself."""
-    rows = torch.cat([metadata.numeric, metadata.categorical, metadata.observed], dim=1)
-    return (rows.unsqueeze(0) == rows.unsqueeze(1)).all(dim=2)
+    def _ignored(self, members: Members) -> Bool[Tensor, "m m"] | None:
+        codes = {
+            "all": None,
+            "other_lesions": members.lesion_codes,
+            "other_patients": members.segments,
+        }[self.loss.negatives]
+        return None if codes is None else equal_pairs(codes)
 
 
 def _embed(head: nn.Module, features: Tensor) -> Tensor:
-    return F.normalize(head(features).float(), dim=1)
+    return F.normalize(_wide(head(features)), dim=1)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Features leave autocast's bf16 here: sums over lesions and a loss are too fine for it."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -9,23 +9,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from toolkit_common.checkpoints import load_checkpoint, save_checkpoint
-from toolkit_common.data.transforms import Preprocess
 from toolkit_common.errors import InputError
 from toolkit_common.runs import RunFolder
-from toolkit_common.seed import seed_everything
+from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.progress import progress
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_slimp.batches import BatchStream
+from toolkit_slimp.batches import Batch, BatchStream
+from toolkit_slimp.diverged import save_batch
 from toolkit_slimp.model import NestedLoss, SlimpModel
+from toolkit_slimp.pace import Pace
 from toolkit_slimp.retrieval import recall_at
+from toolkit_slimp.step import Stepper
+from toolkit_slimp.table import EncodedTable
 
 BETAS = (0.9, 0.95)
 SAVE_EVERY_S = 60.0
@@ -42,82 +46,155 @@ class Schedule:
     weight_decay: float
     warmup: float
     clip_grad: float
-    seed: int
+    ema: float | None = None
+
+    def factor(self, step: int) -> float:
+        """Return the share of the peak learning rates at a step."""
+        warmup_steps = int(self.warmup * self.total_steps)
+        return warmup_cosine(step, total_steps=self.total_steps, warmup_steps=warmup_steps)
 
 
 def pretrain(
-    model: SlimpModel,
+    stepper: Stepper,
     stream: BatchStream,
     *,
-    preprocess: Preprocess,
     schedule: Schedule,
-    accelerator: Accelerator,
     run: RunFolder,
     watch: Callable[[SlimpModel], dict[str, float]],
 ) -> None:
-    """Train the model in place.
+    """Train the stepper's model in place; with an EMA, it ends as the average.
 
     Args:
-        model: What is trained.
+        stepper: The model, and how it learns from a batch.
         stream: Its batches.
-        preprocess: How images are normalised.
         schedule: How long and how fast.
-        accelerator: Where.
         run: Checkpoints and metrics.jsonl go there; its newest checkpoint is continued.
         watch: Called once an epoch; its values are logged.
 
     Raises:
         KeyboardInterrupt: After an interrupt, when the state is saved.
-        InputError: If the loss is no finite number; the state before is kept.
+        InputError: If the loss is no finite number, the batch saved and the state before kept; or
+            if the checkpoint was made with another schema.
     """
-    wrapped, optimizer = accelerator.prepare(model, _build_optimizer(model, schedule))
+    trainer = _Trainer(stepper, schedule, table=stream.table, folder=run.path)
+    accelerator, model = stepper.accelerator, stepper.model
     folder, last_saved = run.path / "checkpoints", time.monotonic()
-    step = _resume_(model, optimizer, folder)
+    step = trainer.resume_(folder)
     if accelerator.is_main_process:
         run.rewind_log(step)
-    total, warmup = schedule.total_steps, int(schedule.warmup * schedule.total_steps)
-    per_epoch = stream.sampler.batches_per_epoch
+    total, per_epoch, pace = schedule.total_steps, stream.sampler.batches_per_epoch, Pace()
     with progress("pre-training", total) as advance, delayed_interrupt() as interruption:
         advance(step)
-        for batch in stream.batches(step, total):
-            model.train()
-            set_lr_(optimizer, warmup_cosine(step, total_steps=total, warmup_steps=warmup))
-            seed_everything(schedule.seed, "step", step)
-            loss = _forward(wrapped, batch, preprocess, accelerator)
-            _refuse_nan(loss, step, run)
-            optimizer.zero_grad()
-            accelerator.backward(loss.total)
-            accelerator.clip_grad_norm_(model.parameters(), schedule.clip_grad)
-            optimizer.step()
+        for batch in pace.watch(stream.batches(step, total)):
+            loss, norm = trainer.step_(batch.to(accelerator.device), step)
             step += 1
             advance(note=f"loss {float(loss.total.detach()):.3f}")
             is_epoch_end = step % per_epoch == 0 or step == total
-            seen = watch(model) if is_epoch_end else {}
+            seen = watch(trainer.watched) if is_epoch_end else {}
             if accelerator.is_main_process and (seen or step % LOG_EVERY == 0):
-                run.log(step=step, epoch=step / per_epoch, **_describe(loss, model), **seen)
+                described = {**_describe(loss, model), "grad_norm": norm, **pace.read_()}
+                run.log(step=step, epoch=step / per_epoch, **described, **seen)
             stop = interruption.agreed(accelerator)
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S
             ):
-                save_checkpoint(folder, step, _state(model, optimizer))
+                save_checkpoint(folder, step, trainer.state())
                 last_saved = time.monotonic()
             if stop:
                 raise KeyboardInterrupt
+    trainer.finish_()
 
 
-def _forward(
-    model: Any, batch: dict[str, Any], preprocess: Preprocess, accelerator: Accelerator
-) -> NestedLoss:
-    device = accelerator.device
-    images = preprocess.normalize(batch["images"].to(device, non_blocking=True))
-    with accelerator.autocast():
-        loss: NestedLoss = model(
-            images,
-            batch["lesions"].to(device),
-            batch["segments"].to(device),
-            batch["patients"].to(device),
-        )
-    return loss
+class _Trainer:
+    """Model, optimizer and average: what an update changes and a checkpoint holds."""
+
+    def __init__(
+        self, stepper: Stepper, schedule: Schedule, *, table: EncodedTable, folder: Path
+    ) -> None:
+        self.stepper, self.schedule, self.table, self.folder = stepper, schedule, table, folder
+        self.accelerator, self.model = stepper.accelerator, stepper.model
+        self.model.to(self.accelerator.device)
+        self.optimizer: Any = self.accelerator.prepare(_build_optimizer(self.model, schedule))
+        self.average: AveragedModel | None = None
+        if schedule.ema is not None:
+            average = _averaging(schedule.ema)
+            self.average = AveragedModel(self.model, avg_fn=average, use_buffers=True)
+
+    @property
+    def watched(self) -> SlimpModel:
+        """The model that is judged and exported."""
+        return self.model if self.average is None else cast(SlimpModel, self.average.module)
+
+    def step_(self, batch: Batch, step: int) -> tuple[NestedLoss, float]:
+        """Update the model once; returns the loss before it and the gradient's norm."""
+        self.model.train()
+        set_lr_(self.optimizer, self.schedule.factor(step))
+        self.optimizer.zero_grad()
+        loss = self.stepper.backward(batch, step)
+        self._refuse_nan(float(loss.total.detach()), "loss", batch, step)
+        average_gradients_(self.model.parameters())
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.schedule.clip_grad)
+        if self.accelerator.scaler is None:  # fp16's scaler expects some and skips their steps
+            self._refuse_nan(float(norm), "gradient's norm", batch, step)
+        self.optimizer.step()
+        self.model.clamp_temperatures_()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return loss, float(norm)
+
+    def _refuse_nan(self, value: float, what: str, batch: Batch, step: int) -> None:
+        if not math.isfinite(value):
+            place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step)
+            raise InputError(
+                f"the {what} is {value} at step {step}: lower --lr and --image-lr; the batch is in "
+                f"{place}, checkpoints from before are in {self.folder / 'checkpoints'}"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """Return what `resume_` needs."""
+        scaler = self.accelerator.scaler
+        return {
+            "schema": self.table.schema.digest(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+
+    def resume_(self, folder: Path) -> int:
+        """Take up the newest checkpoint; returns its step, 0 without one."""
+        found = load_checkpoint(folder)
+        if found is None:
+            return 0
+        step, state = found
+        own = self.table.schema.digest()
+        if state["schema"] != own:
+            raise InputError(
+                f"cannot resume {folder.parent} with another metadata schema (its checkpoint has "
+                f"{state['schema'][:12]}, now {own[:12]}): give the one in "
+                f"{folder.parent / 'schema.json'}, or start a new run"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return step
+
+    def finish_(self) -> None:
+        """Put the average in the model's place."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+
+
+def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An exponential moving average that forgets its first steps faster, as TensorFlow's does."""
+
+    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        return mean + (1.0 - min(decay, (1 + int(count)) / (10 + int(count)))) * (new - mean)
+
+    return average
 
 
 def _build_optimizer(model: SlimpModel, schedule: Schedule) -> torch.optim.Optimizer:
@@ -140,27 +217,7 @@ def _describe(loss: NestedLoss, model: SlimpModel) -> dict[str, float]:
     if loss.patient is not None and loss.patient_pairs is not None:
         values["patient_loss"] = float(loss.patient)
         values["patient_recall_at_1"] = recall_at(*loss.patient_pairs, 1)
+    if loss.image is not None:
+        values["image_loss"] = float(loss.image)
     values["lesion_logit_scale"], values["patient_logit_scale"] = model.scales().tolist()
     return values
-
-
-def _refuse_nan(loss: NestedLoss, step: int, run: RunFolder) -> None:
-    if not math.isfinite(float(loss.total.detach())):
-        raise InputError(
-            f"the loss is {float(loss.total.detach())} at step {step}: lower --lr and --image-lr; "
-            f"checkpoints from before are in {run.path / 'checkpoints'}"
-        )
-
-
-def _state(model: SlimpModel, optimizer: Any) -> dict[str, Any]:
-    return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-
-
-def _resume_(model: SlimpModel, optimizer: Any, folder: Path) -> int:
-    found = load_checkpoint(folder)
-    if found is None:
-        return 0
-    step, state = found
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return step

@@ -1,38 +1,35 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
 import hashlib
-import os
 from typing import Any
 
-import numpy as np
-from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from toolkit_common.backbones.base import ImageEncoder, Receipt
 from toolkit_common.backbones.cards import Card, TokenSource, choose_card
 from toolkit_common.backbones.exported import export_encoder
-from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backbone_id
+from toolkit_common.backbones.load import BackboneId
 from toolkit_common.command import Invocation
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.check import check_images
-from toolkit_common.data.load import load_data
-from toolkit_common.data.splits import Splits, make_splits, splits_table
-from toolkit_common.errors import InputError
+from toolkit_common.data.splits import Splits, splits_table
 from toolkit_common.files import atomic_path, write_text
 from toolkit_common.runs import RunFolder, choose_run_folder
-from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import console, result_console
-from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform
+from toolkit_slimp.batches import BatchStream
+from toolkit_slimp.build import (
+    build_model,
+    build_stream,
+    choose_schema,
+    load_image_encoder,
+    load_patients,
+)
 from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.pretrain import Schedule, pretrain
-from toolkit_slimp.sampling import PatientSampler
-from toolkit_slimp.schema import Schema, infer_schema
+from toolkit_slimp.schema import Schema
 from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.step import Stepper
+from toolkit_slimp.table import encode_table
 from toolkit_slimp.watch import HeldOut
-
-STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
-MAX_WORKERS = 16
 
 
 def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
@@ -47,42 +44,36 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     if invocation.resume and run.is_done:
         return _show(run.read_json("results.json"), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
-    data, splits = _load_data(settings)
-    schema = infer_schema(data, splits.train)
-    parsed, encoder, receipt = _load_encoder(settings)
+    data, splits = load_patients(settings)
+    schema = choose_schema(settings, data, splits)
+    table = encode_table(data, schema)
+    parsed, encoder, receipt = load_image_encoder(settings)
     card = choose_card(parsed.text, encoder.facts)
-    model = _build_model(settings, encoder, card, schema)
-    stream, watch = _build_stream(settings, data, splits, schema, model, accelerator)
+    model = build_model(settings, encoder, card, schema)
+    stream = build_stream(settings, data, splits, table, encoder=encoder, accelerator=accelerator)
+    watch = HeldOut(data, splits.val, table, accelerator.device)
     if accelerator.is_main_process:
         run.start(invocation, kind="pretrain-slimp", facts={"data": data.fingerprint()})
-        write_text(run.path / "schema.json", schema.to_json())
+        if not run.has("schema.json"):  # a resumed run is refused another one when it loads
+            write_text(run.path / "schema.json", schema.to_json())
         write_text(run.path / "splits.csv", splits_table(splits, data).to_csv(index=False))
     accelerator.wait_for_everyone()
-    total = settings.epochs * stream.sampler.batches_per_epoch
-    _tell(model, schema, stream, total)
-    pretrain(
+    schedule = _schedule(settings, stream)
+    _tell(model, schema, stream, schedule.total_steps)
+    stepper = Stepper(
         model,
-        stream,
-        preprocess=encoder.preprocess,
-        schedule=Schedule(
-            total_steps=total,
-            lr=settings.lr,
-            image_lr=settings.image_lr,
-            weight_decay=settings.weight_decay,
-            warmup=settings.warmup,
-            clip_grad=settings.clip_grad,
-            seed=settings.seed,
-        ),
-        accelerator=accelerator,
-        run=run,
-        watch=watch,
+        accelerator,
+        encoder.preprocess,
+        seed=settings.seed,
+        lesions_per_pass=settings.lesions_per_pass,
     )
+    pretrain(stepper, stream, schedule=schedule, run=run, watch=watch)
     results = {
         "data": {"id": data.id, "licence": data.sheet.licence, "splits": splits.origin},
         "encoder": "encoder",
         "architecture": _architecture(parsed),
         "start": receipt.source,
-        "steps": total,
+        "steps": schedule.total_steps,
         "held_out": watch(model),
     }
     if accelerator.is_main_process:
@@ -94,95 +85,16 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     return _show(results, run, invocation)
 
 
-def _load_data(settings: SlimpSettings) -> tuple[ImageData, Splits]:
-    data = load_data(settings.data)
-    if data.groups is None:
-        raise InputError(
-            f"data set {data.id!r} has no groups: SLIMP needs to know which lesions are one "
-            "patient's; name the column, as in csv:FILE?group=patient"
-        )
-    splits = make_splits(data, seed=settings.split_seed)
-    bad = check_images(data, splits.all, policy=settings.bad_files)["row"].to_numpy(int)
-    kept = {name: np.setdiff1d(splits[name], bad) for name in ("train", "val", "test")}
-    splits = Splits(**kept, origin=splits.origin)
-    patients = {name: np.unique(data.groups[splits[name]]).size for name in ("train", "val")}
-    console.print(
-        f"data: {data.sheet.title}, train {len(splits.train)} lesions of {patients['train']} "
-        f"patients, held out {len(splits.val)} of {patients['val']} ({splits.origin})"
+def _schedule(settings: SlimpSettings, stream: BatchStream) -> Schedule:
+    return Schedule(
+        total_steps=settings.epochs * stream.sampler.batches_per_epoch,
+        lr=settings.lr,
+        image_lr=settings.image_lr,
+        weight_decay=settings.weight_decay,
+        warmup=settings.warmup,
+        clip_grad=settings.clip_grad,
+        ema=settings.ema,
     )
-    return data, splits
-
-
-def _load_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncoder, Receipt]:
-    is_stand_in = settings.backbone is None
-    parsed = parse_backbone_id(settings.backbone or STAND_IN)
-    if parsed.layers != (-1,):
-        raise InputError(
-            f"pre-training trains the whole encoder: drop the layers in {parsed.text!r}"
-        )
-    encoder, receipt = build_encoder(
-        parsed,
-        random_init=settings.random_init or is_stand_in,
-        allow_partial=settings.allow_partial,
-        seed=settings.seed,
-    )
-    console.print(f"image encoder: {parsed.text}, starts from {receipt.source}")
-    return parsed, encoder, receipt
-
-
-def _build_model(
-    settings: SlimpSettings, encoder: ImageEncoder, card: Card, schema: Schema
-) -> SlimpModel:
-    seed_everything(settings.seed, "model")
-    return SlimpModel(
-        encoder,
-        card=card,
-        schema=schema,
-        metadata_encoder={
-            "dim": settings.metadata_dim,
-            "depth": settings.metadata_depth,
-            "num_heads": settings.metadata_heads,
-        },
-        embed_dim=settings.embed_dim,
-        temperature=settings.temperature,
-        learn_temperature=settings.learn_temperature,
-        lesion_weight=settings.lesion_weight,
-        same_metadata=settings.patient_positives == "same_metadata",
-    )
-
-
-def _build_stream(
-    settings: SlimpSettings,
-    data: ImageData,
-    splits: Splits,
-    schema: Schema,
-    model: SlimpModel,
-    accelerator: Accelerator,
-) -> tuple[BatchStream, HeldOut]:
-    assert data.groups is not None
-    lesions = schema.at("lesion").encode(data.table)
-    patients = schema.at("patient").encode(data.table)
-    transform = build_train_transform(model.image_encoder.preprocess)
-    per_process = (os.cpu_count() or 1) // accelerator.num_processes
-    workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
-    stream = BatchStream(
-        PatientSampler(
-            data.groups,
-            splits.train,
-            patients_per_batch=settings.patients_per_batch,
-            lesions_per_patient=settings.lesions_per_patient,
-            seed=settings.seed,
-        ),
-        LesionImages(data, transform, seed=settings.seed),
-        lesions,
-        patients,
-        dropout=settings.metadata_dropout,
-        rank=accelerator.process_index,
-        num_ranks=accelerator.num_processes,
-        num_workers=workers if settings.num_workers is None else settings.num_workers,
-    )
-    watch = HeldOut(data, splits.val, lesions, patients, data.groups, accelerator.device)
-    return stream, watch
 
 
 def _tell(model: SlimpModel, schema: Schema, stream: BatchStream, total: int) -> None:

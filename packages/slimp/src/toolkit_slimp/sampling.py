@@ -3,6 +3,9 @@
 Every patient comes once an epoch, in an order that is a pure function of seed and epoch, not of
 the number of ranks. Ranks share the *lesions* of one batch, equally many each whatever patients
 they belong to: images are what costs, and a gathered loss needs equal counts (specs/traps.md 3).
+
+Which lesions of a large patient are taken can be steered: up to a quarter of them by preference
+(positives, or "ugly ducklings" that differ from the patient's own mean), the rest at random.
 """
 
 from dataclasses import dataclass
@@ -10,7 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from toolkit_common.data.base import ImageData
+from toolkit_common.errors import InputError
 from toolkit_common.seed import generator
+from toolkit_slimp.table import EncodedTable
+
+PREFERRED_SHARE = 4  # one lesion of so many, rounded up (specs/slimp.md 2)
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,12 @@ class PatientSampler:
     Args:
         groups: Patient of each row.
         rows: Rows to sample from.
-        patients_per_batch: P.
+        patients_per_batch: P, the most patients of a batch.
         lesions_per_patient: L, the most lesions taken of one patient; drawn anew every epoch.
         seed: Of all draws.
+        preference: Weight of each row `(n,)`, 0 or more: up to a quarter of a patient's lesions
+            are drawn with chances in proportion to it.
+        repeats: Times that a patient with a lesion of weight above 0 comes in an epoch.
     """
 
     def __init__(
@@ -57,36 +68,107 @@ class PatientSampler:
         patients_per_batch: int,
         lesions_per_patient: int,
         seed: int,
+        preference: np.ndarray | None = None,
+        repeats: int = 1,
     ) -> None:
         names, index = np.unique(groups[rows], return_inverse=True)
         order = np.argsort(index, kind="stable")
         self.lesions = np.split(rows[order], np.cumsum(np.bincount(index))[:-1])
-        self.patients_per_batch = min(patients_per_batch, len(names))
+        self.preference = preference
         self.lesions_per_patient = lesions_per_patient
         self.seed = seed
+        self._times = np.ones(len(names), int)
+        if preference is not None:
+            is_preferred = np.array([bool((preference[own] > 0).any()) for own in self.lesions])
+            self._times[is_preferred] = repeats
+        # No patient may meet itself in a batch: it would be its own false negative.
+        fewest = -(-int(self._times.sum()) // patients_per_batch)
+        self.batches_per_epoch = max(fewest, int(self._times.max()))
 
     @property
-    def batches_per_epoch(self) -> int:
-        """Number of batches in which every patient comes at most once."""
-        return len(self.lesions) // self.patients_per_batch
+    def patients_per_batch(self) -> int:
+        """The most patients of a batch."""
+        return -(-int(self._times.sum()) // self.batches_per_epoch)
 
     def epoch(self, epoch: int) -> list[PatientBatch]:
-        """Return the batches of an epoch; what does not fill a batch waits for another epoch."""
+        """Return the batches of an epoch, equally large but for one patient."""
         draws = generator(self.seed, "patients", epoch)
         order = torch.randperm(len(self.lesions), generator=draws).numpy()
-        size = self.patients_per_batch
-        starts = range(0, self.batches_per_epoch * size, size)
-        return [self._batch(order[start : start + size], draws) for start in starts]
+        dealt = np.repeat(order, self._times[order])  # as cards: the same patient to many batches
+        count = self.batches_per_epoch
+        return [self._batch(dealt[first::count], draws) for first in range(count)]
 
     def _batch(self, patients: np.ndarray, draws: torch.Generator) -> PatientBatch:
-        chosen = []
-        for patient in patients:
-            lesions = self.lesions[patient]
-            picked = torch.randperm(len(lesions), generator=draws)[: self.lesions_per_patient]
-            chosen.append(lesions[picked.numpy()])
+        chosen = [self._choose(self.lesions[patient], draws) for patient in patients]
         counts = [len(lesions) for lesions in chosen]
         return PatientBatch(
             rows=np.concatenate(chosen),
             segments=np.repeat(np.arange(len(chosen)), counts),
             patients=np.array([lesions[0] for lesions in chosen]),
         )
+
+    def _choose(self, lesions: np.ndarray, draws: torch.Generator) -> np.ndarray:
+        order = torch.randperm(len(lesions), generator=draws).numpy()
+        most = self.lesions_per_patient
+        if self.preference is not None and len(lesions) > most:
+            weights = self.preference[lesions[order]]
+            quarter = min(-(-most // PREFERRED_SHARE), int((weights > 0).sum()))
+            # The smallest of exponentials at these rates: drawn by weight, without replacement.
+            waits = torch.empty(len(order), dtype=torch.float64).exponential_(generator=draws)
+            with np.errstate(divide="ignore"):
+                soonest = np.argsort(waits.numpy() / weights, kind="stable")[:quarter]
+            order = np.concatenate([order[soonest], np.delete(order, soonest)])
+        return lesions[order[:most]]
+
+
+def positive_rows(data: ImageData, positive: str) -> np.ndarray:
+    """Return 1 for the rows that have a label's value, 0 for all others.
+
+    Labels are read here to choose lesions and nowhere else in pre-training.
+
+    Args:
+        data: The data set.
+        positive: `LABEL=VALUE`.
+
+    Raises:
+        InputError: If there is no such label or it has no such value.
+    """
+    name, equals, value = positive.partition("=")
+    if not equals:
+        raise InputError(
+            f"positives are LABEL=VALUE, such as malignant=malignant, got {positive!r}"
+        )
+    labels = data.labels(name)
+    if value not in labels.classes:
+        raise InputError(
+            f"label {name!r} of {data.id!r} has no value {value!r}: choose from "
+            f"{', '.join(labels.classes)}"
+        )
+    return (labels.targets == labels.classes.index(value)).astype(float)
+
+
+def deviations(table: EncodedTable, groups: np.ndarray) -> np.ndarray:
+    """Return how far each lesion's metadata are from the mean of its patient's; reads no label.
+
+    It is the mean squared difference over the inputs of the columns that are observed, so that
+    what is missing neither adds to it nor hides it.
+
+    Args:
+        table: Encoded metadata of every row.
+        groups: Patient of every row.
+
+    Returns:
+        `(n,)`, 0 where a patient has one lesion.
+    """
+    schema, lesions = table.schema.at("lesion"), table.lesions
+    owners = [*schema.number_owners, *schema.word_owners]
+    values = torch.cat([lesions.numeric, lesions.words.float()], dim=1)
+    there = lesions.observed[:, owners].float()
+    names, index = np.unique(groups, return_inverse=True)
+    patient = torch.from_numpy(index)
+    zeros = values.new_zeros(len(names), values.shape[1])
+    counts = zeros.index_add(0, patient, there).clamp(min=1.0)
+    means = zeros.index_add(0, patient, values * there) / counts
+    squares = (values - means[patient]).square() * there
+    found: np.ndarray = (squares.sum(dim=1) / there.sum(dim=1).clamp(min=1.0)).numpy()
+    return found.astype(float)

@@ -1,33 +1,31 @@
-"""The metadata schema: every input column typed, with its level and its fitted transform.
+"""The metadata schema: every input column typed, with its level, its codes, its fitted transform.
 
-The schema is an artefact (`schema.json`): inferred from a data set's sheet or table, fitted on
-training rows only, editable, hashed into checkpoints, and checked against the rows it encodes.
+The schema is an artefact (`schema.json`): inferred from a data set, fitted on training rows only
+(`toolkit_slimp.infer`), editable, hashed into checkpoints, checked against the rows it encodes.
 A missing value is told by a mask, never by a number: 0 is a value (specs/slimp.md 1.3).
 
-Shapes: m rows, r numeric inputs, c categorical columns.
+Shapes: m rows, t columns, r numeric inputs, w words.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from toolkit_common.data.base import SPLITS, ImageData
-from toolkit_common.data.sheet import Column, Kind, Level
+from toolkit_common.data.sheet import Kind, Level
 from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean
 
 VERSION = 1
-NUM_QUANTILES = 101
-MAX_CATEGORIES = 64
-MISSING, UNKNOWN = 0, 1  # category ids; named categories follow
-RESERVED = ("image_id", "patient_id", "lesion_id", "group", "split")
+UNKNOWN = "unknown"  # asked, and not known: told apart from missing in every column
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,16 @@ class ColumnSchema:
     Attributes:
         name: Of the column.
         level: Whether it describes the patient or the lesion.
-        kind: `numeric`, `angle`, `categorical` or `boolean`.
+        kind: `numeric`, `angle` (degrees, an axis: 180 is 0), `categorical`, `boolean`, or `multi`
+            (several answers in a cell, separated by `;`).
         unit: Of a numeric column.
         low: Smallest value that is accepted.
         high: Largest value that is accepted.
-        categories: Known words, in the order of their ids from 2 on; 0 is missing, 1 is unknown.
-        quantiles: Of a numeric column's training values: the transform maps them to a normal.
+        missing: Codes that stand for no value, beside the empty cell.
+        unknown: Codes for "asked, and not known", beside the word `unknown`.
+        categories: Known words.
+        quantiles: Of a numeric column's training values, evenly spaced from 0 to 1: the transform
+            maps them to those of a normal.
     """
 
     name: str
@@ -51,8 +53,29 @@ class ColumnSchema:
     unit: str = ""
     low: float | None = None
     high: float | None = None
+    missing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     quantiles: tuple[float, ...] = ()
+
+    @property
+    def num_numbers(self) -> int:
+        """Numeric inputs: an angle is two (sine and cosine)."""
+        return {"numeric": 1, "angle": 2}.get(self.kind, 0)
+
+    @property
+    def num_words(self) -> int:
+        """Words that can be said of it: `unknown`, then the categories."""
+        return 1 + len(self.categories)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether training rows have given it what it needs to encode."""
+        return bool(self.quantiles) if self.kind == "numeric" else self._needs_no_words
+
+    @property
+    def _needs_no_words(self) -> bool:
+        return self.kind == "angle" or bool(self.categories)
 
 
 @dataclass(frozen=True)
@@ -60,25 +83,26 @@ class Metadata:
     """Encoded metadata of some rows at one level.
 
     Attributes:
-        numeric: Transformed values, 0 where missing (the mask tells).
-        categorical: Category ids.
-        observed: Whether each column has a value; numeric columns first, then categorical ones.
+        numeric: Transformed numbers, 0 where there is none (the mask and the words tell).
+        words: Which words are said of each column, all columns side by side: a category, several
+            answers, or `unknown`.
+        observed: Whether each column has a value; `unknown` is one.
     """
 
     numeric: Float[Tensor, "m r"]
-    categorical: Int[Tensor, "m c"]
-    observed: Bool[Tensor, "m rc"]
+    words: Bool[Tensor, "m w"]
+    observed: Bool[Tensor, "m t"]
 
     def __len__(self) -> int:
         return len(self.observed)
 
     def take(self, rows: Tensor | slice) -> "Metadata":
         """Return some rows."""
-        return Metadata(self.numeric[rows], self.categorical[rows], self.observed[rows])
+        return Metadata(self.numeric[rows], self.words[rows], self.observed[rows])
 
     def to(self, device: Any) -> "Metadata":
         """Move to a device."""
-        parts = (self.numeric, self.categorical, self.observed)
+        parts = (self.numeric, self.words, self.observed)
         return Metadata(*(part.to(device, non_blocking=True) for part in parts))
 
 
@@ -92,186 +116,116 @@ class Schema:
         """Return the columns of one level."""
         return Schema(tuple(column for column in self.columns if column.level == level))
 
-    @property
-    def numeric(self) -> tuple[ColumnSchema, ...]:
-        """Columns that yield numbers."""
-        return tuple(column for column in self.columns if column.kind in ("numeric", "angle"))
+    @cached_property
+    def number_owners(self) -> tuple[int, ...]:
+        """Column of each of the r numeric inputs."""
+        return tuple(i for i, item in enumerate(self.columns) for _ in range(item.num_numbers))
 
-    @property
-    def categorical(self) -> tuple[ColumnSchema, ...]:
-        """Columns that yield category ids."""
-        return tuple(column for column in self.columns if column.kind in ("categorical", "boolean"))
-
-    @property
-    def num_numeric_inputs(self) -> int:
-        """Number r of numeric inputs; an angle is two (sine and cosine)."""
-        return sum(2 if column.kind == "angle" else 1 for column in self.numeric)
+    @cached_property
+    def word_owners(self) -> tuple[int, ...]:
+        """Column of each of the w words."""
+        return tuple(i for i, item in enumerate(self.columns) for _ in range(item.num_words))
 
     def encode(self, table: pd.DataFrame) -> Metadata:
         """Encode rows.
 
         Raises:
-            InputError: If a column is absent or has values out of its range.
+            InputError: If a column is absent, or a value is out of its range or no number.
         """
+        from toolkit_slimp.columns import encode_column
+
         for column in self.columns:
             if column.name not in table:
                 raise InputError(f"the data has no metadata column {column.name!r} of the schema")
-        count = len(table)
-        numbers = [_encode_numeric(table[column.name], column) for column in self.numeric]
-        words = [_encode_words(table[column.name], column) for column in self.categorical]
-        masks = [np.repeat(mask[:, None], value.shape[1], axis=1) for value, mask in numbers]
-        masks += [ids[:, None] != MISSING for ids in words]
+        found = [encode_column(column, table[column.name]) for column in self.columns]
         return Metadata(
-            numeric=torch.from_numpy(_stack([value for value, _ in numbers], count, np.float32)),
-            categorical=torch.from_numpy(_stack([ids[:, None] for ids in words], count, np.int64)),
-            observed=torch.from_numpy(_stack(masks, count, np.bool_)),
+            numeric=_join([item.numbers for item in found], len(table), torch.float32),
+            words=_join([item.words for item in found], len(table), torch.bool),
+            observed=_join([item.observed[:, None] for item in found], len(table), torch.bool),
         )
 
     def to_json(self) -> str:
-        """Serialise; `from_json` reads it back."""
-        columns = [asdict(column) for column in self.columns]
-        return json.dumps({"version": VERSION, "columns": columns}, indent=2) + "\n"
+        """Serialise; `from_json` reads it back. Lists of codes and numbers stand on one line."""
+        items = [
+            ",\n".join(f"      {json.dumps(k)}: {json.dumps(v)}" for k, v in asdict(column).items())
+            for column in self.columns
+        ]
+        columns = ",\n".join(f"    {{\n{item}\n    }}" for item in items)
+        return f'{{\n  "version": {VERSION},\n  "columns": [\n{columns}\n  ]\n}}\n'
 
     @staticmethod
     def from_json(text: str) -> "Schema":
         """Read what `to_json` wrote, or a user's edit of it.
 
         Raises:
-            InputError: If it is no schema of this version.
+            InputError: If it is no schema of this version, or a column of it is not possible.
         """
         try:
             found = json.loads(text)
-            if found["version"] != VERSION:
-                raise InputError(f"schema version {found['version']} is not {VERSION}")
-            return Schema(tuple(_column_from_json(item) for item in found["columns"]))
+            version, items = found["version"], found["columns"]
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise InputError(f"not a metadata schema: {type(error).__name__}: {error}") from None
+        if version != VERSION:
+            raise InputError(f"schema version {version} is not {VERSION}")
+        columns = tuple(_read_column(item, number) for number, item in enumerate(items, start=1))
+        names = [column.name for column in columns]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise InputError(f"column {doubled[0]!r} stands twice in the schema")
+        return Schema(columns)
 
     def digest(self) -> str:
         """Return a hash of the schema."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
-    """Build the schema of a data set: its sheet's columns, else what the table shows.
+def _read_column(item: Any, number: int) -> ColumnSchema:
+    from pydantic import TypeAdapter, ValidationError
 
-    Args:
-        data: The data set.
-        rows: Training rows; transforms and vocabularies are fitted on them alone.
-
-    Raises:
-        InputError: If there is no usable column.
-    """
-    table = data.table.iloc[rows]
-    declared = [column for column in data.sheet.columns if column.name in data.table]
-    columns = declared or _guess_columns(data)
-    fitted = [_fit(column, table[column.name]) for column in columns]
-    used = tuple(column for column in fitted if column.categories or column.quantiles)
-    if not used:
-        raise InputError(
-            f"data set {data.id!r} has no metadata columns: SLIMP aligns images with metadata; "
-            "give a lesion data set, or a csv with more columns than image and label"
-        )
-    return Schema(used)
+    if not isinstance(item, dict) or "name" not in item:
+        raise InputError(f"not a metadata schema: column {number} has no name")
+    where = f"column {item['name']!r} of the schema"
+    known = [field.name for field in fields(ColumnSchema)]
+    for key in item:
+        if key not in known:
+            raise InputError(f"{where} has an unknown key {key!r}{did_you_mean(key, known)}")
+    try:
+        column = TypeAdapter(ColumnSchema).validate_python(item)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: {place}: {first['msg']}, got {first['input']!r}") from None
+    _check_column(column, where)
+    return column
 
 
-def _fit(column: Column, values: pd.Series) -> ColumnSchema:
-    known = values.dropna()
-    schema = ColumnSchema(
-        name=column.name,
-        level=column.level,
-        kind=column.kind,
-        unit=column.unit,
-        low=column.low,
-        high=column.high,
-    )
-    if column.kind == "boolean":
-        return replace(schema, categories=("false", "true"))
-    if column.kind == "categorical":
-        words = sorted(set(known.astype(str)) - {"unknown"})
-        return replace(schema, categories=tuple(words))
-    if known.empty:
-        return schema
-    grid = np.linspace(0.0, 1.0, NUM_QUANTILES)
-    quantiles = np.quantile(known.to_numpy(float), grid)
-    return replace(schema, quantiles=tuple(float(value) for value in np.unique(quantiles)))
+def _check_column(column: ColumnSchema, where: str) -> None:
+    if column.low is not None and column.high is not None and column.low >= column.high:
+        raise InputError(f"{where}: low {column.low:g} is not below high {column.high:g}")
+    if list(column.quantiles) != sorted(column.quantiles):
+        raise InputError(f"{where}: its quantiles do not ascend")
+    words = [UNKNOWN, *column.categories]
+    doubled = sorted({word for word in words if words.count(word) > 1})
+    if doubled:
+        hint = "it has an id of its own" if doubled == [UNKNOWN] else "it stands there twice"
+        raise InputError(f"{where}: category {doubled[0]!r} cannot be listed: {hint}")
+    both = sorted(set(column.missing) & {*column.unknown, UNKNOWN, *column.categories})
+    if both:
+        raise InputError(f"{where}: {both[0]!r} is a code for missing and a value at once")
+    if column.kind in ("numeric", "angle"):
+        if column.categories:
+            raise InputError(f"{where} is {column.kind}: it has no categories")
+        for code in (*column.missing, *column.unknown):
+            _check_number(code, where)
 
 
-def _encode_numeric(values: pd.Series, column: ColumnSchema) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(m, 1 or 2)` inputs and the mask `(m,)` of observed values."""
-    numbers = values.to_numpy(float)
-    observed = ~np.isnan(numbers)
-    for bound, is_out, word in (
-        (column.low, np.less, "below"),
-        (column.high, np.greater, "above"),
-    ):
-        if bound is not None:
-            strange = int(is_out(numbers[observed], bound).sum())
-            if strange:
-                raise InputError(
-                    f"column {column.name!r}: {strange} values {word} {bound:g} {column.unit}"
-                )
-    filled = np.where(observed, numbers, 0.0)
-    if column.kind == "angle":
-        turn = np.deg2rad(2.0 * filled)  # an axis: 180 degrees are 0
-        return np.stack([np.sin(turn), np.cos(turn)], axis=1) * observed[:, None], observed
-    return (_to_normal(filled, column.quantiles) * observed)[:, None], observed
+def _check_number(code: str, where: str) -> None:
+    try:
+        float(code)
+    except ValueError:
+        raise InputError(f"{where} is numeric: its code {code!r} is no number") from None
 
 
-def _to_normal(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
-    """Map training quantiles to those of a normal: no outlier, no skew, no unit is left."""
-    from scipy.special import ndtri
-
-    if len(quantiles) == 1:
-        return values - quantiles[0]
-    levels = np.linspace(0.01, 0.99, len(quantiles))
-    return ndtri(np.interp(values, quantiles, levels))
-
-
-def _encode_words(values: pd.Series, column: ColumnSchema) -> np.ndarray:
-    """Category ids `(m,)`; a word never seen in training counts as missing."""
-    ids = {word: number for number, word in enumerate(column.categories, start=UNKNOWN + 1)}
-    ids["unknown"] = UNKNOWN
-    return np.array([ids.get(str(word), MISSING) for word in values], np.int64)
-
-
-def _guess_columns(data: ImageData) -> list[Column]:
-    """Type a table without a sheet: what is constant in every group is the patient's."""
-    columns = []
-    for name in data.table.columns:
-        if name in (*RESERVED, *data.sheet.labels, *SPLITS) or name in data.sheet.leaks:
-            continue
-        values = data.table[name]
-        distinct = values.nunique()
-        is_number = pd.api.types.is_float_dtype(values)
-        if distinct < 2 or (not is_number and distinct > MAX_CATEGORIES):
-            continue
-        columns.append(Column(name, _guess_level(data, name), _guess_kind(values)))
-    return columns
-
-
-def _guess_kind(values: pd.Series) -> Kind:
-    if pd.api.types.is_float_dtype(values):
-        return "numeric"
-    words = {str(word).lower() for word in values.dropna()}
-    return "boolean" if words <= {"true", "false", "unknown"} else "categorical"
-
-
-def _guess_level(data: ImageData, name: str) -> Level:
-    if data.groups is None:
-        return "lesion"
-    by_group = data.table.groupby("group")[name]
-    has_several = bool((by_group.size() > 1).any())
-    is_constant = bool((by_group.nunique(dropna=False) <= 1).all())
-    return "patient" if has_several and is_constant else "lesion"
-
-
-def _stack(parts: Sequence[np.ndarray], count: int, dtype: Any) -> np.ndarray:
-    if not parts:
-        return np.zeros((count, 0), dtype)
-    return np.concatenate(parts, axis=1).astype(dtype)
-
-
-def _column_from_json(item: dict[str, Any]) -> ColumnSchema:
-    lists = {key: tuple(item.get(key, ())) for key in ("categories", "quantiles")}
-    return ColumnSchema(**cast(dict[str, Any], {**item, **lists}))
+def _join(parts: Sequence[np.ndarray], count: int, dtype: torch.dtype) -> Tensor:
+    joined = np.concatenate([np.zeros((count, 0)), *parts], axis=1)
+    return torch.from_numpy(joined).to(dtype)

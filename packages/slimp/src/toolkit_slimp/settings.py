@@ -1,10 +1,14 @@
 """The settings of `toolkit pretrain slimp`: each field is an option, its help and its default."""
 
+from pathlib import Path
 from typing import Literal
+
+from pydantic import model_validator
 
 from toolkit_common.config import Settings, option
 
-DATA, MODEL, LOSS, TRAINING, MACHINE = "Data", "Model", "Loss", "Training", "Machine"
+DATA, MODEL, METADATA, LOSS = "Data", "Model", "Metadata encoders", "Loss"
+BATCHES, TRAINING, MACHINE = "Batches", "Training", "Machine"
 
 
 class SlimpSettings(Settings):
@@ -24,6 +28,12 @@ class SlimpSettings(Settings):
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )
+    metadata_schema: Path | None = option(
+        None,
+        "Metadata schema, as toolkit data schema writes it; inferred where none is given.",
+        panel=DATA,
+        flag="--schema",
+    )
     backbone: str | None = option(
         None,
         "Image encoder: timm:NAME, open_clip:NAME@TAG, or an exported folder; ?weights=FILE, "
@@ -37,10 +47,34 @@ class SlimpSettings(Settings):
     allow_partial: bool = option(
         False, "Accept a weights file that does not fill the encoder.", panel=MODEL
     )
-    metadata_dim: int = option(128, "Width of the metadata encoders.", panel=MODEL, ge=4)
-    metadata_depth: int = option(2, "Blocks of the metadata encoders.", panel=MODEL, ge=1)
-    metadata_heads: int = option(4, "Attention heads of the metadata encoders.", panel=MODEL, ge=1)
     embed_dim: int = option(128, "Width of the contrastive embeddings.", panel=MODEL, ge=2)
+    phenotype: Literal["mean", "attention", "mean_max"] = option(
+        "mean", "How a patient's lesions are pooled.", panel=MODEL
+    )
+    metadata_dim: int = option(128, "Width.", panel=METADATA, ge=4)
+    metadata_depth: int = option(2, "Blocks.", panel=METADATA, ge=1)
+    metadata_heads: int = option(4, "Attention heads.", panel=METADATA, ge=1)
+    metadata_mlp_ratio: float = option(
+        4.0, "Hidden width of a block's MLP over its width.", panel=METADATA, gt=0
+    )
+    metadata_blocks: Literal["plain", "ft"] = option(
+        "plain",
+        "GELU blocks with a final norm, or those of FT-Transformer (ReGLU; its own MLP ratio is "
+        "4/3, its pooling cls).",
+        panel=METADATA,
+    )
+    metadata_block_dropout: float = option(
+        0.0, "Dropout inside the blocks.", panel=METADATA, ge=0, lt=1
+    )
+    metadata_numbers: Literal["linear", "periodic"] = option(
+        "linear", "How a number becomes a vector.", panel=METADATA
+    )
+    metadata_missing: Literal["mask", "token"] = option(
+        "mask", "Leave missing columns out, or put a learned token of the column.", panel=METADATA
+    )
+    metadata_pooling: Literal["mean", "cls"] = option(
+        "mean", "Read the mean of the columns that are there, or the class token.", panel=METADATA
+    )
     lesion_weight: float = option(
         0.5, "Weight of the lesion loss against the patient loss (lambda).", panel=LOSS, ge=0, le=1
     )
@@ -53,11 +87,32 @@ class SlimpSettings(Settings):
         "Whether patients with identical metadata count as matches of each other.",
         panel=LOSS,
     )
-    epochs: int = option(30, "Times that every training patient is seen.", panel=TRAINING, ge=1)
-    patients_per_batch: int = option(32, "Patients a batch (P).", panel=TRAINING, ge=2)
-    lesions_per_patient: int = option(
-        16, "Most lesions of one patient in a batch (L).", panel=TRAINING, ge=1
+    lesion_negatives: Literal["all", "other_lesions", "other_patients"] = option(
+        "all",
+        "Whose metadata an image is told apart from: all others', those of other lesions (two "
+        "photographs of one are no negatives), or those of other patients.",
+        panel=LOSS,
     )
+    image_weight: float = option(
+        0.0, "Weight of an image-image term (SimCLR, two views); 0 is off.", panel=LOSS, ge=0
+    )
+    patients_per_batch: int = option(32, "Patients a batch (P).", panel=BATCHES, ge=2)
+    lesions_per_patient: int = option(
+        16, "Most lesions of one patient in a batch (L).", panel=BATCHES, ge=1
+    )
+    lesion_sampling: Literal["random", "positives", "deviation"] = option(
+        "random",
+        "Whom a quarter of a large patient's lesions is drawn from: all; those with --positives "
+        "(labels, for this alone); or those whose metadata differ from the patient's mean.",
+        panel=BATCHES,
+    )
+    positives: str = option(
+        "malignant=malignant", "LABEL=VALUE of what counts as positive.", panel=BATCHES
+    )
+    positive_repeats: int = option(
+        1, "Times an epoch that a patient with a positive lesion comes.", panel=BATCHES, ge=1
+    )
+    epochs: int = option(30, "Times that every training patient is seen.", panel=TRAINING, ge=1)
     lr: float = option(3e-4, "Peak learning rate of metadata encoders and heads.", panel=TRAINING)
     image_lr: float = option(1e-4, "Peak learning rate of the image encoder.", panel=TRAINING)
     weight_decay: float = option(0.05, "Weight decay of matrices.", panel=TRAINING, ge=0)
@@ -68,12 +123,36 @@ class SlimpSettings(Settings):
     metadata_dropout: float = option(
         0.15, "Share of metadata values hidden in training.", panel=TRAINING, ge=0, lt=1
     )
+    ema: float | None = option(
+        None,
+        "Decay of a moving average of the weights, such as 0.999; watched and exported.",
+        panel=TRAINING,
+        gt=0,
+        lt=1,
+    )
     seed: int = option(0, "Seed of weights, batches and augmentation.", panel=TRAINING)
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "CUDA where there is one.", panel=MACHINE
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
         "auto", "bf16 on CUDA, fp32 on CPU.", panel=MACHINE
+    )
+    lesions_per_pass: int | None = option(
+        None,
+        "Lesions that a process encodes at once, to fit its memory: the gradient stays that of "
+        "the whole batch, for one more forward pass. All of them where none is given.",
+        panel=MACHINE,
+        ge=1,
+        affects_result=False,
+    )
+    grad_checkpointing: bool = option(
+        False,
+        "Keep fewer activations of the image encoder and compute them again.",
+        panel=MACHINE,
+        affects_result=False,
+    )
+    compile: bool = option(
+        False, "Compile the image encoder (torch.compile).", panel=MACHINE, affects_result=False
     )
     num_workers: int | None = option(
         None,
@@ -82,3 +161,12 @@ class SlimpSettings(Settings):
         ge=0,
         affects_result=False,
     )
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "SlimpSettings":
+        if self.positive_repeats > 1 and self.lesion_sampling != "positives":
+            raise ValueError(
+                f"positive_repeats {self.positive_repeats} needs lesion_sampling positives, got "
+                f"{self.lesion_sampling}"
+            )
+        return self

@@ -10,9 +10,10 @@ from torch import Tensor
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.transforms import build_eval_transform
-from toolkit_slimp.model import SlimpModel, same_rows
+from toolkit_slimp.losses import equal_pairs
+from toolkit_slimp.model import Features, Members, SlimpModel
 from toolkit_slimp.retrieval import recall_at
-from toolkit_slimp.schema import Metadata
+from toolkit_slimp.table import EncodedTable
 
 BATCH = 64
 POOL = 512  # lesions that are searched at once: recall depends on it, so it is fixed
@@ -24,18 +25,14 @@ class HeldOut:
 
     Attributes:
         data: The data set.
-        rows: Held-out rows, at most `POOL`.
-        lesions: Lesion metadata of every row of the data set.
-        patients: Patient metadata of every row.
-        groups: Patient of every row.
+        rows: Held-out rows, of which at most `POOL` are looked at.
+        table: Metadata of every row of the data set.
         device: Where the model is.
     """
 
     data: ImageData
     rows: np.ndarray
-    lesions: Metadata
-    patients: Metadata
-    groups: np.ndarray
+    table: EncodedTable
     device: torch.device
 
     @torch.no_grad()
@@ -43,20 +40,32 @@ class HeldOut:
         """Return recall at 1 and 5 of image -> metadata and phenotype -> patient."""
         model.eval()
         rows = self.rows[:POOL]
+        lesions = self.table.lesions.take(torch.from_numpy(rows)).to(self.device)
         images = torch.cat(list(self._encode(model, rows)))
-        lesions = model.lesion_encoder(self.lesions.take(torch.from_numpy(rows)).to(self.device))
-        _, first, segments = np.unique(self.groups[rows], return_index=True, return_inverse=True)
-        patients = self.patients.take(torch.from_numpy(rows[first])).to(self.device)
-        indices = torch.from_numpy(segments).to(self.device)
-        loss = model.nested_loss(images, lesions, indices, patients)
+        features = Features(images, model.lesion_encoder(lesions))
+        members = self._members(rows)
+        loss = model.nested_loss(features, members)
         found = {"val_loss": float(loss.total)}
         for k in (1, 5):
             found[f"val_lesion_recall_at_{k}"] = recall_at(*loss.lesion_pairs, k)
             if loss.patient_pairs is not None:
                 found[f"val_patient_recall_at_{k}"] = recall_at(
-                    *loss.patient_pairs, k, positives=same_rows(patients)
+                    *loss.patient_pairs, k, positives=equal_pairs(members.patient_codes)
                 )
         return found
+
+    def _members(self, rows: np.ndarray) -> Members:
+        assert self.data.groups is not None
+        _, first, segments = np.unique(
+            self.data.groups[rows], return_index=True, return_inverse=True
+        )
+        table, patients = self.table, torch.from_numpy(rows[first])
+        return Members(
+            segments=torch.from_numpy(segments).to(self.device),
+            lesion_codes=table.lesion_codes[torch.from_numpy(rows)].to(self.device),
+            patients=table.patients.take(patients).to(self.device),
+            patient_codes=table.patient_codes[patients].to(self.device),
+        )
 
     def _encode(self, model: SlimpModel, rows: np.ndarray) -> Iterator[Tensor]:
         preprocess = model.image_encoder.preprocess

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Level = Literal["patient", "lesion"]
-Kind = Literal["numeric", "angle", "categorical", "boolean"]
+Kind = Literal["numeric", "angle", "categorical", "boolean", "multi"]
+
+ANSWER_SEPARATOR = ";"  # between the answers in a cell of a `multi` column
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Column:
     Attributes:
         name: As in the file.
         level: Whether it describes the patient or the lesion.
-        kind: `numeric`, `angle` (degrees, an axis: 180 is 0), `categorical` or `boolean`.
+        kind: `numeric`, `angle` (degrees, an axis: 180 is 0), `categorical`, `boolean`, or
+            `multi` (several answers in a cell, separated by `;`).
         unit: Of a numeric column.
         low: Smallest plausible value.
         high: Largest plausible value.

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -84,6 +84,20 @@ def gather_rows(rows: Tensor) -> Tensor:
         rows `(m, ...)` -> `(ranks * m, ...)`, rank r's rows from `r * m`.
     """
     return _apply(_GatherRows, rows) if world_size() > 1 else rows
+
+
+def average_gradients_(parameters: Iterable[nn.Parameter]) -> None:
+    """Average gradients over ranks, for losses whose backward takes more than one pass.
+
+    (`DistributedDataParallel` does so during its one backward.) Every rank must have gradients for
+    the same parameters.
+    """
+    if world_size() == 1:
+        return
+    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    for work in [dist.all_reduce(gradient, async_op=True) for gradient in found]:
+        work.wait()
+    torch._foreach_div_(found, float(world_size()))
 
 
 class _SumOverRanks(torch.autograd.Function):

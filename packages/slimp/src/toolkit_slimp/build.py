@@ -1,0 +1,190 @@
+"""From the settings of a pre-training run to its data, model and batches."""
+
+import os
+
+import numpy as np
+from accelerate import Accelerator
+
+from toolkit_common.backbones.base import ImageEncoder, Receipt
+from toolkit_common.backbones.cards import Card
+from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backbone_id
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.check import check_images
+from toolkit_common.data.load import load_data
+from toolkit_common.data.splits import Splits, make_splits
+from toolkit_common.errors import InputError
+from toolkit_common.seed import seed_everything
+from toolkit_common.training.progress import console
+from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform
+from toolkit_slimp.infer import infer_schema, load_schema
+from toolkit_slimp.model import LossOptions, SlimpModel
+from toolkit_slimp.sampling import PatientSampler, deviations, positive_rows
+from toolkit_slimp.schema import Schema
+from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.step import refuse_batch_statistics
+from toolkit_slimp.table import EncodedTable
+
+STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
+MAX_WORKERS = 16
+
+
+def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
+    """Load a data set with groups, check its images, split it by patient; tells what was found.
+
+    Raises:
+        InputError: If the data, their images or their splits are at fault, or there are no groups.
+    """
+    data = load_data(settings.data)
+    if data.groups is None:
+        raise InputError(
+            f"data set {data.id!r} has no groups: SLIMP needs to know which lesions are one "
+            "patient's; name the column, as in csv:FILE?group=patient"
+        )
+    splits = make_splits(data, seed=settings.split_seed)
+    bad = check_images(data, splits.all, policy=settings.bad_files)["row"].to_numpy(int)
+    kept = {name: np.setdiff1d(splits[name], bad) for name in ("train", "val", "test")}
+    splits = Splits(**kept, origin=splits.origin)
+    patients = {name: np.unique(data.groups[splits[name]]).size for name in ("train", "val")}
+    console.print(
+        f"data: {data.sheet.title}, train {len(splits.train)} lesions of {patients['train']} "
+        f"patients, held out {len(splits.val)} of {patients['val']} ({splits.origin})"
+    )
+    return data, splits
+
+
+def choose_schema(settings: SlimpSettings, data: ImageData, splits: Splits) -> Schema:
+    """Read the user's schema, or infer one; transforms are fitted on training patients alone.
+
+    Raises:
+        InputError: If the schema does not fit the data, or there are no metadata.
+    """
+    if settings.metadata_schema is None:
+        return infer_schema(data, splits.train)
+    return load_schema(settings.metadata_schema, data, splits.train)
+
+
+def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncoder, Receipt]:
+    """Build the image encoder, pretrained or random, as the settings want it trained.
+
+    Raises:
+        InputError: If it is unknown, its weights cannot be had, or it cannot be trained so.
+    """
+    is_stand_in = settings.backbone is None
+    parsed = parse_backbone_id(settings.backbone or STAND_IN)
+    if parsed.layers != (-1,):
+        raise InputError(
+            f"pre-training trains the whole encoder: drop the layers in {parsed.text!r}"
+        )
+    encoder, receipt = build_encoder(
+        parsed,
+        random_init=settings.random_init or is_stand_in,
+        allow_partial=settings.allow_partial,
+        seed=settings.seed,
+    )
+    if settings.lesions_per_pass is not None:
+        refuse_batch_statistics(encoder)
+    if settings.grad_checkpointing:
+        checkpoint_gradients_(encoder)
+    if settings.compile:
+        encoder.compile(dynamic=True)  # patients bring different numbers of lesions
+    console.print(f"image encoder: {parsed.text}, starts from {receipt.source}")
+    return parsed, encoder, receipt
+
+
+def checkpoint_gradients_(encoder: ImageEncoder) -> None:
+    """Let an encoder compute its activations again in the backward pass.
+
+    Raises:
+        InputError: If its library has no such switch for it.
+    """
+    try:
+        encoder.model.set_grad_checkpointing(True)  # type: ignore[operator]
+    except (AssertionError, AttributeError, NotImplementedError):  # timm asserts
+        raise InputError(
+            f"{encoder.facts.architecture!r} has no gradient checkpointing: drop "
+            "--grad-checkpointing; --lesions-per-pass saves memory with any encoder"
+        ) from None
+
+
+def build_model(
+    settings: SlimpSettings, encoder: ImageEncoder, card: Card, schema: Schema
+) -> SlimpModel:
+    """Build the model around an image encoder; its other weights depend on the seed alone."""
+    seed_everything(settings.seed, "model")
+    return SlimpModel(
+        encoder,
+        card=card,
+        schema=schema,
+        metadata_encoder={
+            "dim": settings.metadata_dim,
+            "depth": settings.metadata_depth,
+            "num_heads": settings.metadata_heads,
+            "mlp_ratio": settings.metadata_mlp_ratio,
+            "dropout": settings.metadata_block_dropout,
+            "numbers": settings.metadata_numbers,
+            "missing": settings.metadata_missing,
+            "pooling": settings.metadata_pooling,
+            "style": settings.metadata_blocks,
+        },
+        embed_dim=settings.embed_dim,
+        phenotype=settings.phenotype,
+        loss=LossOptions(
+            temperature=settings.temperature,
+            learn_temperature=settings.learn_temperature,
+            lesion_weight=settings.lesion_weight,
+            image_weight=settings.image_weight,
+            negatives=settings.lesion_negatives,
+            same_metadata=settings.patient_positives == "same_metadata",
+        ),
+    )
+
+
+def build_stream(
+    settings: SlimpSettings,
+    data: ImageData,
+    splits: Splits,
+    table: EncodedTable,
+    *,
+    encoder: ImageEncoder,
+    accelerator: Accelerator,
+) -> BatchStream:
+    """Build the batches of a run.
+
+    Raises:
+        InputError: If the settings ask for lesions or labels that the data do not have.
+    """
+    assert data.groups is not None
+    if settings.lesion_negatives == "other_lesions" and "lesion_id" not in data.table:
+        raise InputError(
+            f"data set {data.id!r} has no lesion_id to tell other lesions by: use "
+            "--lesion-negatives all or other_patients"
+        )
+    per_process = (os.cpu_count() or 1) // accelerator.num_processes
+    workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
+    return BatchStream(
+        PatientSampler(
+            data.groups,
+            splits.train,
+            patients_per_batch=settings.patients_per_batch,
+            lesions_per_patient=settings.lesions_per_patient,
+            seed=settings.seed,
+            preference=_preference(settings, data, table),
+            repeats=settings.positive_repeats,
+        ),
+        LesionImages(data, build_train_transform(encoder.preprocess), seed=settings.seed),
+        table,
+        dropout=settings.metadata_dropout,
+        num_views=2 if settings.image_weight else 1,
+        rank=accelerator.process_index,
+        num_ranks=accelerator.num_processes,
+        num_workers=workers if settings.num_workers is None else settings.num_workers,
+    )
+
+
+def _preference(settings: SlimpSettings, data: ImageData, table: EncodedTable) -> np.ndarray | None:
+    assert data.groups is not None
+    if settings.lesion_sampling == "positives":
+        return positive_rows(data, settings.positives)
+    if settings.lesion_sampling == "deviation":
+        return deviations(table, data.groups)
+    return None

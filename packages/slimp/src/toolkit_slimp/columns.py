@@ -1,0 +1,140 @@
+"""One metadata column: its transform fitted on training values, its values encoded.
+
+Numbers are mapped by their training quantiles to a normal, so that no outlier, skew or unit is
+left; words become yes or no for each known word; what is missing is told apart.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from toolkit_common.data.sheet import ANSWER_SEPARATOR
+from toolkit_common.errors import InputError
+from toolkit_slimp.schema import UNKNOWN, ColumnSchema
+
+NUM_QUANTILES = 101
+SPELLED = {"1": "true", "1.0": "true", "0": "false", "0.0": "false"}
+LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 0.99  # what the smallest and the largest training value become
+
+
+@dataclass(frozen=True)
+class EncodedColumn:
+    """Some rows of one column: `numbers (m, r)`, `words (m, w)`, `observed (m,)`."""
+
+    numbers: np.ndarray
+    words: np.ndarray
+    observed: np.ndarray
+
+
+def fit_column(column: ColumnSchema, values: pd.Series) -> ColumnSchema:
+    """Return the column with the quantiles or the categories of its training values.
+
+    A column that needs neither, or has no value, comes back as it is.
+
+    Raises:
+        InputError: If it is numeric and a value is no number.
+    """
+    if column.kind == "boolean":
+        return replace(column, categories=("false", "true"))
+    if column.kind in ("categorical", "multi"):
+        apart = {UNKNOWN, *column.unknown, *column.missing}
+        answers = {answer for cell in values.dropna() for answer in _answers(cell, column)}
+        return replace(column, categories=tuple(sorted(answers - apart)))
+    numbers, is_unknown = _numbers(column, values)
+    known = numbers[~np.isnan(numbers) & ~is_unknown]
+    if column.kind == "angle" or not known.size:
+        return column
+    quantiles = np.quantile(known, np.linspace(0.0, 1.0, NUM_QUANTILES))
+    return replace(column, quantiles=tuple(float(value) for value in quantiles))
+
+
+def encode_column(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
+    """Encode values.
+
+    Raises:
+        InputError: If a value is out of its range, or no number where one must be.
+    """
+    if column.num_numbers:
+        return _encode_numbers(column, values)
+    return _encode_words(column, values)
+
+
+def _encode_numbers(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
+    numbers, is_unknown = _numbers(column, values)
+    has_number = np.logical_not(np.isnan(numbers) | is_unknown)
+    _check_range(column, numbers[has_number])
+    filled = np.where(has_number, numbers, 0.0)
+    if column.kind == "angle":
+        turn = np.deg2rad(2.0 * filled)  # an axis: 180 degrees are 0
+        encoded = np.stack([np.sin(turn), np.cos(turn)], axis=1)
+    else:
+        encoded = _to_normal(filled, np.asarray(column.quantiles))[:, None]
+    return EncodedColumn(
+        numbers=encoded * has_number[:, None],
+        words=is_unknown[:, None],
+        observed=has_number | is_unknown,
+    )
+
+
+def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
+    """Words never seen in training count as missing (specs/slimp.md 6.4)."""
+    places = {word: place for place, word in enumerate(column.categories, start=1)}
+    places |= dict.fromkeys((UNKNOWN, *column.unknown), 0)
+    words = np.zeros((len(values), column.num_words), bool)
+    cells, index = np.unique(values.map(str, na_action="ignore").fillna(""), return_inverse=True)
+    for number, cell in enumerate(cells):
+        said = [places[answer] for answer in _answers(cell, column) if answer in places]
+        words[np.ix_(index == number, said)] = True
+    return EncodedColumn(np.zeros((len(values), 0)), words, np.asarray(words.any(axis=1)))
+
+
+def _numbers(column: ColumnSchema, values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers, NaN where missing, and which of them are codes for unknown."""
+    is_word = values.isin([UNKNOWN])
+    numbers = pd.to_numeric(values.mask(is_word, np.nan), errors="coerce")
+    strange = values[numbers.isna() & values.notna() & ~is_word]
+    if len(strange):
+        raise InputError(
+            f"column {column.name!r} is {column.kind} in the schema: {strange.iloc[0]!r} is no "
+            "number"
+        )
+    found = numbers.to_numpy(float)
+    found = np.where(np.isin(found, _floats(column.missing)), np.nan, found)
+    is_code = np.isin(found, _floats(column.unknown))
+    return found, np.logical_or(is_word.to_numpy(bool), is_code)
+
+
+def _check_range(column: ColumnSchema, numbers: np.ndarray) -> None:
+    for bound, is_out, word in (
+        (column.low, np.less, "below"),
+        (column.high, np.greater, "above"),
+    ):
+        strange = 0 if bound is None else int(is_out(numbers, bound).sum())
+        if strange:
+            unit = f" {column.unit}" if column.unit else ""
+            raise InputError(f"column {column.name!r}: {strange} values {word} {bound:g}{unit}")
+
+
+def _to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Map training quantiles to a normal's; a value that fills several takes their middle."""
+    from scipy.special import ndtri
+
+    levels = np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, len(quantiles))
+    from_below = np.interp(values, quantiles, levels)
+    from_above = -np.interp(-values, -quantiles[::-1], -levels[::-1])
+    return ndtri(0.5 * (from_below + from_above))
+
+
+def _answers(cell: object, column: ColumnSchema) -> list[str]:
+    if column.kind == "boolean":
+        word = str(cell).lower()
+        return [SPELLED.get(word, word)]
+    if column.kind != "multi":
+        return [str(cell)]
+    return [answer.strip() for answer in str(cell).split(ANSWER_SEPARATOR) if answer.strip()]
+
+
+def _floats(codes: Iterable[str]) -> list[float]:
+    return [float(code) for code in codes]

@@ -1,0 +1,152 @@
+"""From a data set to its metadata schema: inferred, or read from a user's file, then fitted.
+
+Only training rows are looked at for transforms and vocabularies. Columns on the deny-list of the
+data set's sheet are refused by name, whoever writes them into a schema.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from toolkit_common.data.base import SPLITS, ImageData
+from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Kind, Level
+from toolkit_common.errors import InputError
+from toolkit_slimp.columns import fit_column
+from toolkit_slimp.schema import ColumnSchema, Schema
+
+MAX_CATEGORIES = 64
+RESERVED = ("image_id", "patient_id", "lesion_id", "group", "split")
+
+
+def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
+    """Build the schema of a data set: its sheet's columns, else what the table shows.
+
+    Args:
+        data: The data set.
+        rows: Training rows; transforms and vocabularies are fitted on them alone.
+
+    Raises:
+        InputError: If there is no usable column.
+    """
+    declared = [column for column in data.sheet.columns if column.name in data.table]
+    columns = [_from_sheet(column) for column in declared or _guess_columns(data)]
+    table = data.table.iloc[rows]
+    fitted = [fit_column(column, table[column.name]) for column in columns]
+    used = tuple(column for column in fitted if _is_usable(column, table))
+    if not used:
+        raise InputError(
+            f"data set {data.id!r} has no metadata columns: SLIMP aligns images with metadata; "
+            "give a lesion data set, or a csv with more columns than image and label"
+        )
+    return Schema(used)
+
+
+def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
+    """Read a user's schema and check it against a data set.
+
+    Columns whose quantiles or categories were deleted are fitted anew.
+
+    Args:
+        path: The JSON file.
+        data: The data set that it is to describe.
+        rows: Training rows, to fit what is not fitted.
+
+    Raises:
+        InputError: If the file is missing or no schema, or a column is denied, a label, absent,
+            without a value, or said to be the patient's and not constant within patients.
+    """
+    try:
+        schema = Schema.from_json(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(
+            f"no schema at {path}: write one with toolkit data schema {data.id}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the schema {path}: {error}") from None
+    table = data.table.iloc[rows]
+    columns = []
+    for column in schema.columns:
+        _check_place(column, data)
+        fitted = column if column.is_fitted else fit_column(column, table[column.name])
+        if not _is_usable(fitted, table):
+            raise InputError(f"column {column.name!r} has no value in the training rows")
+        columns.append(fitted)
+    if not columns:
+        raise InputError(f"the schema {path} has no columns")
+    return Schema(tuple(columns))
+
+
+def _check_place(column: ColumnSchema, data: ImageData) -> None:
+    name = column.name
+    if name in data.sheet.leaks:
+        raise InputError(
+            f"column {name!r} of {data.id!r} must never be an input: {data.sheet.leaks[name]}; "
+            "take it out of the schema"
+        )
+    if name in data.sheet.labels or name in RESERVED:
+        what = "a label" if name in data.sheet.labels else "a key"
+        raise InputError(f"column {name!r} is {what}, never an input: take it out of the schema")
+    if name not in data.table:
+        raise InputError(f"the data has no metadata column {name!r} of the schema")
+    if column.level == "patient" and data.groups is not None:
+        differing = int((data.table.groupby("group")[name].nunique() > 1).sum())
+        if differing:
+            raise InputError(
+                f"column {name!r} is the patient's in the schema, and differs between lesions of "
+                f"{differing} patients: set its level to lesion"
+            )
+
+
+def _from_sheet(column: Column) -> ColumnSchema:
+    # The reader of a data set has turned its spellings of unknown into one word already.
+    return ColumnSchema(
+        name=column.name,
+        level=column.level,
+        kind=column.kind,
+        unit=column.unit,
+        low=None if column.low is None else float(column.low),
+        high=None if column.high is None else float(column.high),
+    )
+
+
+def _is_usable(column: ColumnSchema, table: pd.DataFrame) -> bool:
+    return column.is_fitted and bool(table[column.name].notna().any())
+
+
+def _guess_columns(data: ImageData) -> list[Column]:
+    """Type a table without a sheet: what is constant in every group is the patient's."""
+    sheet = data.sheet
+    excluded = {*RESERVED, *sheet.labels, *SPLITS, *sheet.leaks, *sheet.acquisition}
+    columns = []
+    for name in data.table.columns:
+        if name in excluded:
+            continue
+        values = data.table[name]
+        column = Column(name, _guess_level(data, name), _guess_kind(values))
+        distinct = values.nunique()
+        if column.kind == "multi":
+            words = fit_column(_from_sheet(column), values).categories
+            distinct = max(2, len(words))
+        if distinct < 2 or (column.kind != "numeric" and distinct > MAX_CATEGORIES):
+            continue
+        columns.append(column)
+    return columns
+
+
+def _guess_kind(values: pd.Series) -> Kind:
+    if pd.api.types.is_float_dtype(values):
+        return "numeric"
+    words = {str(word).lower() for word in values.dropna()}
+    if words <= {"true", "false", "unknown"}:
+        return "boolean"
+    return "multi" if any(ANSWER_SEPARATOR in word for word in words) else "categorical"
+
+
+def _guess_level(data: ImageData, name: str) -> Level:
+    if data.groups is None:
+        return "lesion"
+    by_group = data.table.groupby("group")[name]
+    has_several = bool((by_group.size() > 1).any())
+    is_constant = bool((by_group.nunique(dropna=False) <= 1).all())
+    return "patient" if has_several and is_constant else "lesion"
