@@ -6,6 +6,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 EDITABLE := -e packages/common -e packages/probing -e packages/slimp
+SCRIPTS := $(filter-out benchmarks/harness.py benchmarks/demo.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%))
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 
 # Nothing is fetched at run time unless asked for; threads of busy cores fight (specs/stack.md 0).
@@ -17,7 +19,7 @@ export TOKENIZERS_PARALLELISM ?= false
 .PHONY: help install demo test lint type format check bench wheels clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make the virtual environment and install the three packages and the tools
 
@@ -31,6 +33,11 @@ demo: $(STAMP) ## pre-train SLIMP on real lesions and judge it with EP, linear a
 
 test: $(STAMP) ## run all tests (what CI runs)
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+bench: $(BENCHMARKS) ## run all benchmarks and write benchmarks/results
+
+bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py
+	$(BIN)/python benchmarks/$(subst -,_,$*).py
 
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check .
