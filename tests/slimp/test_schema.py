@@ -1,18 +1,21 @@
 """Schemas: typed, fitted on training rows, 0 is a value, missing is a mask."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from properties import few_examples
 from toolkit_common.data.base import build_image_data
 from toolkit_common.data.load import load_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
+from toolkit_slimp.columns import fit_column
 from toolkit_slimp.infer import infer_schema
 from toolkit_slimp.schema import ColumnSchema, Schema
 
@@ -142,7 +145,107 @@ def test_what_is_no_schema_is_refused(text):
         Schema.from_json(text)
 
 
-@settings(max_examples=30, deadline=None)
+SIZE = {"name": "size", "level": "lesion", "kind": "numeric"}
+SITE = {"name": "site", "level": "lesion", "kind": "categorical"}
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({**SIZE, "unitt": "mm"}, r"'size' of the schema has an unknown key 'unitt'.*'unit'"),
+        ({**SIZE, "kind": "number"}, r"'size' of the schema: kind: .*got 'number'"),
+        ({**SIZE, "level": "body"}, r"'size' of the schema: level: .*got 'body'"),
+        ({**SIZE, "low": "few"}, r"'size' of the schema: low: .*got 'few'"),
+        ({**SIZE, "low": 5, "high": 2}, r"'size' of the schema: low 5 is not below high 2"),
+        ({**SIZE, "quantiles": [2, 1]}, r"'size' of the schema: its quantiles do not ascend"),
+        ({**SIZE, "categories": ["x"]}, r"'size' of the schema is numeric: it has no categories"),
+        ({**SIZE, "missing": ["none"]}, r"'size' .*numeric: its code 'none' is no number"),
+        ({**SITE, "categories": ["a", "a"]}, r"'site' .*category 'a'.*stands there twice"),
+        ({**SITE, "categories": ["unknown"]}, r"'site' .*'unknown'.*an id of its own"),
+        (
+            {**SITE, "categories": ["a"], "missing": ["a"]},
+            r"'site' .*'a' is a code for missing and a value at once",
+        ),
+    ],
+)
+def test_a_column_that_cannot_be_is_refused_by_name(column, message):
+    with pytest.raises(InputError, match=message):
+        Schema.from_json(json.dumps({"version": 1, "columns": [column]}))
+
+
+def test_another_version_and_a_doubled_column_are_refused():
+    with pytest.raises(InputError, match="schema version 7 is not 1"):
+        Schema.from_json('{"version": 7, "columns": []}')
+    with pytest.raises(InputError, match="column 'size' stands twice"):
+        Schema.from_json(json.dumps({"version": 1, "columns": [SIZE, SIZE]}))
+
+
+def column(**options):
+    return ColumnSchema("x", "lesion", **options)
+
+
+def encode(schema, values):
+    return Schema((schema,)).encode(pd.DataFrame({"x": pd.Series(values)}))
+
+
+def test_codes_of_a_numeric_column_tell_missing_from_unknown():
+    given = column(kind="numeric", missing=("-1",), unknown=("999",), low=0.0, high=10.0)
+    fitted = fit_column(given, pd.Series([0.0, 5.0, -1.0, 999.0]))
+    assert (fitted.quantiles[0], fitted.quantiles[-1]) == (0.0, 5.0)
+    found = encode(fitted, [0.0, -1.0, 999.0, None, "unknown"])
+    assert found.observed[:, 0].tolist() == [True, False, True, False, True]
+    assert found.words[:, 0].tolist() == [False, False, True, False, True]
+    assert found.numeric[0, 0] < 0.0
+    assert found.numeric[1:, 0].tolist() == [0.0] * 4
+
+
+def test_codes_of_words_tell_missing_from_unknown():
+    given = column(kind="categorical", missing=("NA",), unknown=("?",))
+    fitted = fit_column(given, pd.Series(["arm", "NA", "?", "leg", None]))
+    assert fitted.categories == ("arm", "leg")
+    found = encode(fitted, ["arm", "NA", "?", "unknown", None])
+    assert found.observed[:, 0].tolist() == [True, False, True, True, False]
+    assert found.words.int().tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_a_cell_may_hold_several_answers():
+    fitted = fit_column(column(kind="multi"), pd.Series(["red; blue", "red", None, "unknown"]))
+    assert fitted.categories == ("blue", "red")
+    found = encode(fitted, ["red;blue", "blue", "green", "green; red", None, "unknown"])
+    assert found.words.int().tolist() == [
+        [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0],
+    ]  # fmt: skip
+    assert found.observed[:, 0].tolist() == [True, True, False, True, False, True]
+
+
+@pytest.mark.parametrize("values", [["True", "False", "unknown"], ["1.0", "0", "unknown"]])
+def test_booleans_are_read_as_they_are_spelled(values):
+    fitted = fit_column(column(kind="boolean"), pd.Series(values))
+    assert encode(fitted, values).words.int().tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+
+
+def test_a_word_in_a_numeric_column_is_named():
+    with pytest.raises(InputError, match=r"'x' is numeric in the schema: 'arm' is no number"):
+        encode(column(kind="numeric", quantiles=(0.0, 1.0)), [1.0, "arm"])
+
+
+def test_a_value_that_most_rows_have_is_mapped_to_the_middle_of_its_share():
+    values = pd.Series([0.0] * 50 + list(range(1, 51)))
+    fitted = fit_column(column(kind="numeric"), values)
+    found = encode(fitted, [0.0, 25.0, 50.0]).numeric[:, 0].double()
+    levels = torch.special.ndtr(found)
+    torch.testing.assert_close(levels[0], torch.tensor(0.255).double(), atol=0.01, rtol=0)
+    torch.testing.assert_close(levels[1], torch.tensor(0.745).double(), atol=0.01, rtol=0)
+
+
+@few_examples
+@given(st.floats(-1e9, 1e9))
+def test_a_column_of_one_value_is_encoded(value):
+    fitted = fit_column(column(kind="numeric"), pd.Series([value, value]))
+    assert float(encode(fitted, [value]).numeric) == pytest.approx(0.0, abs=1e-6)
+
+
+@few_examples
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30), st.floats(-1e9, 1e9))
 def test_numbers_are_mapped_monotonically_to_a_bounded_range(training, other):
     quantiles = np.quantile(training, np.linspace(0, 1, 101))

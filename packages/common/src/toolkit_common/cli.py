@@ -92,12 +92,21 @@ class PluginGroup(TyperGroup):
         return command
 
 
-def _build_group(name: str) -> Any:
+def plugin_group(name: str) -> type[PluginGroup]:
+    """Return the class of a group whose commands may come from any package, as `name.COMMAND`."""
+
     class SubGroup(PluginGroup):
         prefix = f"{name}."
 
+    return SubGroup
+
+
+def _build_group(name: str) -> Any:
     group = typer.Typer(
-        cls=SubGroup, add_completion=False, no_args_is_help=True, help=GROUP_HELP.get(name)
+        cls=plugin_group(name),
+        add_completion=False,
+        no_args_is_help=True,
+        help=GROUP_HELP.get(name),
     )
     group.callback()(lambda: None)
     return build_click_command(group)

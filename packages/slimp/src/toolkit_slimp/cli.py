@@ -1,6 +1,7 @@
 """Commands of the SLIMP package."""
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -8,6 +9,7 @@ from toolkit_common.command import Invocation, run_command
 from toolkit_slimp.settings import SlimpSettings
 
 pretrain = typer.Typer(add_completion=False)
+schema = typer.Typer(add_completion=False)
 
 
 @run_command(pretrain, SlimpSettings, name="slimp")
@@ -19,3 +21,35 @@ def pretrain_slimp(invocation: Invocation[SlimpSettings]) -> Any:
     from toolkit_slimp.run import run_pretrain
 
     return run_pretrain(invocation)
+
+
+@schema.command("schema")
+def write_schema(
+    identifier: Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
+        "schema.json"
+    ),
+    split_seed: Annotated[
+        int, typer.Option(help="Seed of the splits; transforms are fitted on training patients.")
+    ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it, and write nothing.")] = False,
+) -> None:
+    """Infer a data set's metadata schema and write it, to be edited and given to pretrain slimp.
+
+    Every column has a kind (numeric, angle, categorical, boolean, multi), a level (lesion,
+    patient), a range, codes for missing and unknown, and a transform fitted on training patients;
+    delete a column's quantiles or categories to have them fitted anew.
+    """
+    from toolkit_slimp.infer import export_schema, print_schema
+
+    found = export_schema(
+        identifier, None if as_json else output, split_seed=split_seed, overwrite=overwrite
+    )
+    if as_json:
+        typer.echo(found.to_json(), nl=False)
+    else:
+        print_schema(found)
+        typer.echo(
+            f"edit {output}, then: toolkit pretrain slimp --data {identifier} --schema {output}"
+        )

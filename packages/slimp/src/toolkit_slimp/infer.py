@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
+from rich.table import Table
 
 from toolkit_common.data.base import SPLITS, ImageData
+from toolkit_common.data.load import load_data
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Kind, Level
+from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.files import write_text
 from toolkit_slimp.columns import fit_column
 from toolkit_slimp.schema import ColumnSchema, Schema
 
@@ -75,6 +80,43 @@ def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
     if not columns:
         raise InputError(f"the schema {path} has no columns")
     return Schema(tuple(columns))
+
+
+def export_schema(
+    identifier: str, path: Path | None, *, split_seed: int = 0, overwrite: bool = False
+) -> Schema:
+    """Infer the schema of a data set, as pre-training with the same split seed would, and write it.
+
+    Args:
+        identifier: The data set's id.
+        path: File to write; None writes nothing.
+        split_seed: Of the splits.
+        overwrite: Whether an existing file is replaced.
+
+    Raises:
+        InputError: If the data are at fault, or the file exists.
+    """
+    if path is not None and path.exists() and not overwrite:
+        raise InputError(f"{path} exists: add --overwrite to replace it, or give another --output")
+    data = load_data(identifier)
+    schema = infer_schema(data, make_splits(data, seed=split_seed).train)
+    if path is not None:
+        write_text(path, schema.to_json())
+    return schema
+
+
+def print_schema(schema: Schema) -> None:
+    """Print a table of the columns."""
+    table = Table("column", "level", "kind", "range", "values")
+    for column in schema.columns:
+        bounds = [f"{bound:g}" if bound is not None else "" for bound in (column.low, column.high)]
+        span = f"{bounds[0]}..{bounds[1]} {column.unit}".strip()
+        values = ", ".join(column.categories)
+        if column.quantiles:
+            values = f"{column.quantiles[0]:g} to {column.quantiles[-1]:g} in training"
+        shown = "" if span == ".." else span
+        table.add_row(column.name, column.level, column.kind, shown, values)
+    Console(highlight=False).print(table)
 
 
 def _check_place(column: ColumnSchema, data: ImageData) -> None:

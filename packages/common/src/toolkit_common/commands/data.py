@@ -5,8 +5,13 @@ from typing import Annotated
 
 import typer
 
+from toolkit_common.cli import plugin_group
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Describe data sets before computing on them."
+    cls=plugin_group("data"),  # other packages may add commands: `data.schema`
+    add_completion=False,
+    no_args_is_help=True,
+    help="Describe data sets before computing on them.",
 )
 
 Identifier = Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")]

@@ -1,0 +1,148 @@
+"""A user's schema: written, edited, read back, checked against the data."""
+
+import json
+
+import numpy as np
+import pytest
+
+from conftest import assert_bad_input
+from small_data import build_data
+from toolkit_common.data.load import load_data
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.splits import make_splits
+from toolkit_common.errors import InputError
+from toolkit_slimp.infer import infer_schema, load_schema
+
+SHEET = Sheet(
+    "toy",
+    labels=("label",),
+    columns=(Column("age", "patient", "numeric", low=0, high=120), Column("size", "lesion",
+             "numeric")),
+    leaks={"biopsed": "decided after the diagnosis"},
+)  # fmt: skip
+ROWS = np.arange(4)
+
+
+def patients(**columns):
+    values = {"age": [30.0, 30.0, 0.0, 0.0], "size": [1.0, 2.0, 3.0, 4.0], **columns}
+    return build_data(list("abab"), groups=list("ppqq"), sheet=SHEET, **values)
+
+
+def write(path, data, edit=None, **column):
+    """Write the data's schema, edited: one column changed, or the list of columns."""
+    found = json.loads(infer_schema(data, ROWS).to_json())
+    if column:
+        next(item for item in found["columns"] if item["name"] == column["name"]).update(column)
+    if edit:
+        edit(found["columns"])
+    path.write_text(json.dumps(found))
+    return path
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    data = patients()
+    schema = infer_schema(data, ROWS)
+    path = tmp_path / "schema.json"
+    path.write_text(schema.to_json())
+    read = load_schema(path, data, ROWS)
+    assert read == schema
+    assert read.digest() == schema.digest()
+
+
+def test_a_denied_column_is_refused_by_name_with_the_reason(tmp_path):
+    leak = {"name": "biopsed", "level": "lesion", "kind": "boolean"}
+    path = write(tmp_path / "schema.json", patients(), edit=lambda columns: columns.append(leak))
+    reason = r"'biopsed' of 'small' must never be an input: decided after the diagnosis; take it"
+    with pytest.raises(InputError, match=reason):
+        load_schema(path, patients(), ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("label", "column 'label' is a label, never an input"),
+        ("group", "column 'group' is a key, never an input"),
+        ("weight", "the data has no metadata column 'weight' of the schema"),
+    ],
+)
+def test_columns_that_are_no_inputs_are_refused(tmp_path, name, message):
+    other = {"name": name, "level": "lesion", "kind": "categorical"}
+    path = write(tmp_path / "schema.json", patients(), edit=lambda columns: columns.append(other))
+    with pytest.raises(InputError, match=message):
+        load_schema(path, patients(), ROWS)
+
+
+def test_a_column_that_differs_within_patients_is_no_patient_column(tmp_path):
+    path = write(tmp_path / "schema.json", patients(), name="size", level="patient")
+    with pytest.raises(InputError, match=r"'size' is the patient's.*differs.*of 2 patients"):
+        load_schema(path, patients(), ROWS)
+
+
+def test_values_out_of_an_edited_range_are_counted(tmp_path):
+    path = write(tmp_path / "schema.json", patients(), name="size", high=1.5)
+    schema = load_schema(path, patients(), ROWS)
+    with pytest.raises(InputError, match=r"column 'size': 3 values above 1.5$"):
+        schema.encode(patients().table)
+
+
+def test_deleted_quantiles_are_fitted_anew_on_training_rows(tmp_path):
+    codes = {"missing": ["4"], "quantiles": []}
+    path = write(tmp_path / "schema.json", patients(), name="size", **codes)
+    column = load_schema(path, patients(), np.arange(1, 4)).at("lesion").columns[0]
+    assert (column.quantiles[0], column.quantiles[-1]) == (2.0, 3.0)
+
+
+def test_a_kept_transform_is_not_touched(tmp_path):
+    path = write(tmp_path / "schema.json", patients(), name="size", quantiles=[0.0, 100.0])
+    column = load_schema(path, patients(), ROWS).at("lesion").columns[0]
+    assert column.quantiles == (0.0, 100.0)
+
+
+def test_files_that_are_no_schema_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"no schema at .*none.json: .*toolkit data schema small"):
+        load_schema(tmp_path / "none.json", patients(), ROWS)
+    with pytest.raises(InputError, match=f"cannot read the schema {tmp_path}"):
+        load_schema(tmp_path, patients(), ROWS)
+    path = write(tmp_path / "schema.json", patients(), edit=lambda columns: columns.clear())
+    with pytest.raises(InputError, match=r"schema.json has no columns"):
+        load_schema(path, patients(), ROWS)
+
+
+def test_a_column_without_a_training_value_is_named(tmp_path):
+    path = write(tmp_path / "schema.json", patients())
+    empty = patients(size=[None, None, None, 4.0])
+    with pytest.raises(InputError, match="'size' has no value in the training rows"):
+        load_schema(path, empty, np.arange(3))
+
+
+# The command
+
+
+def test_the_command_writes_the_schema_that_pretraining_infers(run_cli, tmp_path):
+    result = run_cli("data", "schema", "lesions")
+    assert result.exit_code == 0, result.output
+    data = load_data("lesions")
+    expected = infer_schema(data, make_splits(data).train)
+    assert (tmp_path / "schema.json").read_text() == expected.to_json()
+    assert "age" in result.stdout
+    assert "toolkit pretrain slimp --data lesions --schema schema.json" in result.stdout
+
+
+def test_the_command_keeps_an_edited_schema_unless_told_otherwise(run_cli, tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text("edited")
+    arguments = ["data", "schema", "lesions", "--output", path]
+    assert_bad_input(run_cli(*arguments), f"{path} exists", "--overwrite")
+    assert path.read_text() == "edited"
+    assert run_cli(*arguments, "--overwrite").exit_code == 0
+    assert json.loads(path.read_text())["version"] == 1
+
+
+def test_the_command_prints_json_and_writes_nothing(run_cli, tmp_path):
+    result = run_cli("data", "schema", "lesions", "--json")
+    assert json.loads(result.stdout)["columns"]
+    assert not (tmp_path / "schema.json").exists()
+
+
+def test_data_without_metadata_have_no_schema(run_cli):
+    assert_bad_input(run_cli("data", "schema", "digits"), "'digits' has no metadata columns")
