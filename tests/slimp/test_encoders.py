@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from toolkit_common.errors import InputError
 from toolkit_slimp.encoders import MetadataEncoder
 from toolkit_slimp.schema import ColumnSchema, Metadata, Schema
 
@@ -82,8 +83,11 @@ def test_rows_do_not_see_each_other():
     torch.testing.assert_close(encoder(given)[2:3], encoder(given.take(slice(2, 3))))
 
 
-def test_gradient_reaches_every_parameter():
-    encoder, given = build().train(), rows(64)
+@pytest.mark.parametrize("style", ["plain", "ft"])
+@pytest.mark.parametrize("missing", ["mask", "token"])
+@pytest.mark.parametrize("numbers", ["linear", "periodic"])
+def test_gradient_reaches_every_parameter(numbers, missing, style):
+    encoder, given = build(numbers=numbers, missing=missing, style=style).train(), rows(64)
     encoder(given).square().sum().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
@@ -98,3 +102,31 @@ def test_a_schema_without_columns_gives_one_constant_vector():
     encoded = encoder(empty)
     assert encoded.shape == (3, 8)
     torch.testing.assert_close(encoded[0], encoded[2])
+
+
+def test_the_missing_token_of_a_column_stands_for_it_and_is_read():
+    encoder, given = build(missing="token"), rows(6)
+    before = encoder(given)
+    with torch.no_grad():
+        encoder.missing_tokens[3, 0] += 1.0
+    changed = (encoder(given) - before).abs().amax(1) > 1e-6
+    assert changed.tolist() == (~given.observed[:, 3]).tolist()
+
+
+def test_zero_unknown_and_missing_are_three_things():
+    encoder = build()
+    full = Metadata(
+        torch.zeros(3, NUMBERS),
+        torch.zeros(3, WORDS, dtype=torch.bool),
+        torch.ones(3, len(SCHEMA.columns), dtype=torch.bool),
+    )
+    full.words[1, 0] = True  # the size is unknown
+    full.observed[2, 0] = False  # the size is missing
+    zero, unknown, missing = encoder(full)
+    for first, second in ((zero, unknown), (zero, missing), (unknown, missing)):
+        assert (first - second).abs().max() > 1e-3
+
+
+def test_a_width_that_heads_do_not_divide_is_refused():
+    with pytest.raises(InputError, match="multiple of its heads, got 10 and 4"):
+        MetadataEncoder(SCHEMA, dim=10, num_heads=4)

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit_slimp.losses import info_nce
-from toolkit_slimp.phenotype import segment_mean
+from properties import few_examples
+from toolkit_slimp.losses import equal_pairs, info_nce, nt_xent
 
 
 def unit(m: int, d: int, seed: int) -> torch.Tensor:
@@ -28,7 +28,7 @@ def naive_info_nce(first, second, scale, positives):
     return 0.5 * total
 
 
-@settings(max_examples=20, deadline=None)
+@few_examples
 @given(m=st.integers(1, 8), d=st.integers(1, 5), seed=st.integers(0, 99), scale=st.floats(0.1, 50))
 def test_info_nce_equals_a_naive_loop(m, d, seed, scale):
     first, second = unit(m, d, seed), unit(m, d, seed + 1)
@@ -36,7 +36,7 @@ def test_info_nce_equals_a_naive_loop(m, d, seed, scale):
     assert float(info_nce(first, second, scale)) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@few_examples
 @given(m=st.integers(1, 8), kinds=st.integers(1, 4), seed=st.integers(0, 99))
 def test_multi_positive_info_nce_equals_a_naive_loop(m, kinds, seed):
     first, second = unit(m, 4, seed), unit(m, 4, seed + 1)
@@ -55,7 +55,7 @@ def test_a_single_pair_has_loss_zero():
     assert float(info_nce(unit(1, 3, 0), unit(1, 3, 1), 10.0)) == 0.0
 
 
-@settings(max_examples=20, deadline=None)
+@few_examples
 @given(seed=st.integers(0, 999), m=st.integers(1, 9))
 def test_order_of_pairs_does_not_matter(seed, m):
     first, second = unit(m, 4, seed), unit(m, 4, seed + 1)
@@ -64,19 +64,79 @@ def test_order_of_pairs_does_not_matter(seed, m):
     assert float(info_nce(first[order], second[order], 10.0)) == pytest.approx(expected)
 
 
-@settings(max_examples=20, deadline=None)
-@given(sizes=st.lists(st.integers(1, 5), min_size=1, max_size=5), seed=st.integers(0, 99))
-def test_segment_mean_equals_a_loop_in_any_order_of_lesions(sizes, seed):
-    draws = torch.Generator().manual_seed(seed)
-    segments = torch.cat([torch.full((n,), i) for i, n in enumerate(sizes)])
-    values = torch.randn(len(segments), 3, dtype=torch.float64, generator=draws)
-    order = torch.randperm(len(segments), generator=draws)
-    found = segment_mean(values[order], segments[order], len(sizes))
-    for number in range(len(sizes)):
-        torch.testing.assert_close(found[number], values[segments == number].mean(0))
+def naive_nt_xent(first, second, scale, ignored):
+    both, m = torch.cat([first, second]), len(first)
+    total = 0.0
+    for i in range(2 * m):
+        match = (i + m) % (2 * m)
+        others = [j for j in range(2 * m) if j != i and (j == match or not ignored[i % m, j % m])]
+        logits = {j: scale * float(both[i] @ both[j]) for j in others}
+        largest = max(logits.values())
+        total += largest - logits[match]
+        total += math.log(sum(math.exp(value - largest) for value in logits.values()))
+    return total / (2 * m)
 
 
-def test_a_patient_with_9000_lesions_and_one_with_a_single_one_work_together():
-    segments = torch.cat([torch.zeros(9000, dtype=torch.int64), torch.ones(1, dtype=torch.int64)])
-    found = segment_mean(torch.ones(9001, 2), segments, 2)
-    torch.testing.assert_close(found, torch.ones(2, 2))
+def pairs(m, kinds, seed):
+    kind = torch.randint(kinds, (m,), generator=torch.Generator().manual_seed(seed))
+    return equal_pairs(kind)
+
+
+@few_examples
+@given(m=st.integers(1, 8), kinds=st.integers(1, 5), seed=st.integers(0, 99))
+def test_ignored_pairs_are_no_negatives(m, kinds, seed):
+    first, second, ignored = unit(m, 4, seed), unit(m, 4, seed + 1), pairs(m, kinds, seed)
+    positives = pairs(m, kinds, seed + 7)
+    total = 0.0
+    for a, b in ((first, second), (second, first)):
+        for i in range(m):
+            kept = [j for j in range(m) if positives[i, j] or not ignored[i, j]]
+            logits = {j: 10.0 * float(a[i] @ b[j]) for j in kept}
+            log_sum = math.log(sum(math.exp(value) for value in logits.values()))
+            matches = [j for j in kept if positives[i, j]]
+            total += sum(log_sum - logits[j] for j in matches) / len(matches) / m
+    found = info_nce(first, second, 10.0, positives=positives, ignored=ignored)
+    assert float(found) == pytest.approx(0.5 * total, abs=1e-9)
+
+
+@few_examples
+@given(m=st.integers(1, 7), kinds=st.integers(1, 5), seed=st.integers(0, 99))
+def test_nt_xent_equals_a_naive_loop(m, kinds, seed):
+    first, second, ignored = unit(m, 4, seed), unit(m, 4, seed + 1), pairs(m, kinds, seed)
+    nothing = torch.zeros(m, m, dtype=torch.bool)
+    for mask, given_mask in ((nothing, None), (ignored, ignored)):
+        expected = naive_nt_xent(first, second, 5.0, mask)
+        found = nt_xent(first, second, 5.0, ignored=given_mask)
+        assert float(found) == pytest.approx(expected, abs=1e-9)
+
+
+def test_gradients_with_ignored_pairs_are_right_and_finite():
+    ignored, positives = pairs(5, 2, 0), pairs(5, 3, 1)
+    inputs = [unit(5, 3, seed).requires_grad_() for seed in (0, 1)]
+
+    def lesion(a, b):
+        return info_nce(a, b, 5.0, positives=positives, ignored=ignored)
+
+    assert torch.autograd.gradcheck(lesion, inputs)
+    assert torch.autograd.gradcheck(lambda a, b: nt_xent(a, b, 5.0, ignored=ignored), inputs)
+
+
+def test_where_all_are_one_lesion_nothing_is_left_to_tell_apart():
+    first, second = unit(4, 3, 0), unit(4, 3, 1)
+    everything = torch.ones(4, 4, dtype=torch.bool)
+    assert float(info_nce(first, second, 10.0, ignored=everything)) == 0.0
+    assert float(nt_xent(first, second, 10.0, ignored=everything)) == 0.0
+
+
+def test_identical_pairs_cost_the_logarithm_of_their_number():
+    same = unit(1, 3, 0).repeat(6, 1)
+    assert float(info_nce(same, same, 10.0)) == pytest.approx(math.log(6))
+    positives = torch.ones(6, 6, dtype=torch.bool)
+    spread = info_nce(same, same, 10.0, positives=positives)
+    assert float(spread) == pytest.approx(math.log(6))
+
+
+def test_rows_of_codes_are_equal_where_all_codes_are():
+    codes = torch.tensor([[1, 2], [1, 3], [1, 2]])
+    assert equal_pairs(codes).int().tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
+    assert equal_pairs(torch.tensor([4, 4, 5])).int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]

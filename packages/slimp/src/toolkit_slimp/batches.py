@@ -63,7 +63,7 @@ class Batch:
             ),
         )
 
-    def take(self, rows: slice) -> "Batch":
+    def take(self, rows: Tensor | slice) -> "Batch":
         """Return a part of this process's lesions; the members stay those of the whole batch."""
         return replace(
             self,

@@ -1,0 +1,141 @@
+"""A batch in pieces, or on two processes, has the loss and the gradient of the whole."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ranks import run_ranks
+from slimp_problem import Float64Preprocess, build_batch, build_model
+from toolkit_common.errors import InputError
+from toolkit_common.training.distributed import average_gradients_, build_accelerator
+from toolkit_slimp.model import LossOptions, SlimpModel
+from toolkit_slimp.step import Stepper, refuse_batch_statistics
+
+EXACT = {"rtol": 1e-9, "atol": 1e-12}
+
+
+def run(model, batch, accelerator=None, *, step: int = 0, **options):
+    """The loss and the gradient of every parameter that has one."""
+    accelerator = accelerator or build_accelerator(device="cpu")
+    stepper = Stepper(model, accelerator, Float64Preprocess(), **options)
+    loss = stepper.backward(batch, step)
+    average_gradients_(model.parameters())
+    return loss, {
+        name: parameter.grad
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def assert_equal_gradients(found, expected):
+    assert found.keys() == expected.keys()
+    assert sum(float(gradient.abs().sum()) for gradient in expected.values()) > 0
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, msg=name, **EXACT)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9])
+@pytest.mark.parametrize("weights", [(0.5, 0.0), (1.0, 0.0), (0.0, 0.0), (0.3, 0.5)])
+def test_pieces_have_the_gradient_of_the_whole_batch(size, weights):
+    lesion_weight, image_weight = weights
+    options = LossOptions(lesion_weight=lesion_weight, image_weight=image_weight)
+    batch = build_batch(views=image_weight > 0)
+    expected, gradients = run(build_model(loss=options), batch)
+    found, others = run(build_model(loss=options), batch, lesions_per_pass=size)
+    torch.testing.assert_close(found.total, expected.total, **EXACT)
+    assert_equal_gradients(others, gradients)
+
+
+@pytest.mark.parametrize(
+    "text", ["timm:test_convnext?image_size=32", "timm:test_vit4?image_size=32"]
+)
+def test_pieces_are_exact_for_other_encoders_without_batch_statistics(text):
+    batch = build_batch(sizes=(2, 1))
+    _, expected = run(build_model(text), batch)
+    assert_equal_gradients(run(build_model(text), batch, lesions_per_pass=2)[1], expected)
+
+
+def test_a_piece_sees_the_same_dropout_both_times():
+    """Without a graph first, with one later: as if the pieces had been encoded once, with it."""
+    batch, size = build_batch(), 4
+    options = {"metadata_encoder": {"dim": 16, "num_heads": 2, "dropout": 0.5}}
+    _, found = run(build_model(**options), batch, lesions_per_pass=size, seed=3, step=7)
+
+    model = build_model(**options)
+    stepper = Stepper(model, build_accelerator(device="cpu"), Float64Preprocess(), seed=3)
+    starts = range(0, len(batch.rows), size)
+    pieces = [batch.take(slice(start, start + size)) for start in starts]
+    encoded = [stepper._encode(piece, 7, number) for number, piece in enumerate(pieces)]
+    joined = [torch.cat(part) for part in zip(*(item.parts() for item in encoded), strict=True)]
+    stepper._loss(type(encoded[0])(*joined), batch, 7).total.backward()
+    expected = {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
+    assert_equal_gradients(found, expected)
+    other = run(build_model(**options), batch, lesions_per_pass=size, seed=3, step=8)[1]
+    assert any(not torch.equal(other[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("text", ["timm:test_resnet", "timm:test_efficientnet"])
+def test_batch_statistics_are_refused_in_pieces(text):
+    model: SlimpModel = build_model(text)
+    with pytest.raises(InputError, match=r"has \d+ batch normalisations.*--lesions-per-pass"):
+        refuse_batch_statistics(model.image_encoder)
+    refuse_batch_statistics(build_model().image_encoder)
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize("size", [None, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        LossOptions(),
+        LossOptions(negatives="other_patients", same_metadata=True, image_weight=0.5),
+    ],
+)
+def test_two_processes_have_the_loss_and_gradient_of_one(options, size):
+    sizes = (3, 1, 4, 3)  # 11 lesions: the second part is filled up
+    batch = build_batch(sizes=sizes, views=options.image_weight > 0)
+    build = {"loss": options, "phenotype": "attention"}
+
+    def work(accelerator):
+        own = torch.tensor([[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 10]])[accelerator.process_index]
+        views = None if batch.views is None else batch.views[own]
+        part = replace(
+            batch,
+            rows=own, images=batch.images[own], views=views, lesions=batch.lesions.take(own),
+        )  # fmt: skip
+        loss, found = run(build_model(**build), part, accelerator, lesions_per_pass=size)
+        return loss.total.detach(), found
+
+    several = run_ranks(work)  # first: forks inherit accelerate's state
+    expected, gradients = run(build_model(**build), batch)
+    for total, found in several:
+        torch.testing.assert_close(total, expected.total.detach(), **EXACT)
+        assert_equal_gradients(found, gradients)
+
+
+def test_a_patient_of_one_lesion_and_one_of_many_fit_in_bounded_memory():
+    """What is kept for the backward pass is that of one piece, however many lesions there are."""
+    from torch.autograd.graph import saved_tensors_hooks
+
+    def kept(sizes, lesions_per_pass):
+        peak, alive = 0, 0
+
+        def pack(tensor):
+            nonlocal peak, alive
+            alive += tensor.numel()
+            peak = max(peak, alive)
+            return tensor
+
+        def unpack(tensor):
+            nonlocal alive
+            alive -= tensor.numel()
+            return tensor
+
+        with saved_tensors_hooks(pack, unpack):
+            run(build_model(), build_batch(sizes=sizes), lesions_per_pass=lesions_per_pass)
+        return peak
+
+    few, many = kept((1, 7), 8), kept((1, 95), 8)
+    assert many < 3 * few
+    assert kept((1, 95), None) > 6 * few

@@ -1,0 +1,73 @@
+"""A small SLIMP model and a batch for it, without files: what tests of a step begin with."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from toolkit_common.backbones.cards import choose_card
+from toolkit_common.backbones.load import build_encoder, parse_backbone_id
+from toolkit_common.data.transforms import Preprocess
+from toolkit_slimp.batches import Batch
+from toolkit_slimp.model import Members, SlimpModel
+from toolkit_slimp.schema import ColumnSchema, Metadata, Schema
+
+SCHEMA = Schema(
+    (
+        ColumnSchema("size", "lesion", "numeric", quantiles=(0.0, 1.0)),
+        ColumnSchema("site", "lesion", "categorical", categories=("arm", "leg")),
+        ColumnSchema("age", "patient", "numeric", quantiles=(0.0, 1.0)),
+        ColumnSchema("sex", "patient", "categorical", categories=("female", "male")),
+    )
+)
+SIZES = (3, 1, 4, 2)  # lesions of each patient
+
+
+def build_metadata(schema: Schema, m: int, draws: torch.Generator) -> Metadata:
+    return Metadata(
+        torch.randn(m, len(schema.number_owners), generator=draws),
+        torch.rand(m, len(schema.word_owners), generator=draws) > 0.5,
+        torch.rand(m, len(schema.columns), generator=draws) > 0.2,
+    )
+
+
+def build_batch(*, sizes: tuple[int, ...] = SIZES, views: bool = False, seed: int = 0) -> Batch:
+    draws = torch.Generator().manual_seed(seed)
+    m = sum(sizes)
+
+    def images() -> Tensor:
+        return torch.randint(256, (m, 3, 32, 32), generator=draws, dtype=torch.uint8)
+
+    members = Members(
+        segments=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
+        lesion_codes=torch.arange(m) // 2,
+        patients=build_metadata(SCHEMA.at("patient"), len(sizes), draws),
+        patient_codes=torch.arange(len(sizes)) // 2,
+    )
+    return Batch(
+        rows=torch.arange(m),
+        images=images(),
+        views=images() if views else None,
+        lesions=build_metadata(SCHEMA.at("lesion"), m, draws),
+        members=members,
+    )
+
+
+def build_model(
+    text: str = "timm:test_vit?image_size=32", *, seed: int = 0, **options: Any
+) -> SlimpModel:
+    """A model in float64."""
+    encoder, _ = build_encoder(parse_backbone_id(text), random_init=True, seed=seed)
+    torch.manual_seed(seed)
+    options = {"metadata_encoder": {"dim": 16, "num_heads": 2}, "embed_dim": 8, **options}
+    card = choose_card(text, encoder.facts)
+    return SlimpModel(encoder, card=card, schema=SCHEMA, **options).double()
+
+
+class Float64Preprocess(Preprocess):
+    """Normalises in float64, where an encoder's own works in fp32."""
+
+    @override
+    def normalize(self, images: Tensor) -> Tensor:
+        return images.double() / 255.0 - 0.5
