@@ -19,6 +19,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 from properties import few_examples
+from toolkit_common.errors import InputError
 from toolkit_common.metrics import (
     LOWER_IS_BETTER,
     METRICS,
@@ -26,6 +27,7 @@ from toolkit_common.metrics import (
     Predictions,
     compute_metrics,
     confusion_matrix,
+    find_metric,
 )
 
 
@@ -239,3 +241,24 @@ def test_the_confusion_matrix_equals_scikit_learns(seed: int, num_classes: int) 
 def test_a_true_class_of_probability_0_costs_much_but_not_everything() -> None:
     found = compute_metrics(Predictions(np.array([[1.0, 0.0]]), np.array([1])))["log_loss"]
     assert found == pytest.approx(-np.log(1e-7))
+
+
+@pytest.mark.parametrize("percent", [80, 95, 97.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_sensitivity_at_any_specificity_equals_scikit_learns_curve(
+    percent: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    targets = rng.permutation(np.arange(80) % 2)
+    scores = np.round(rng.random(80) + 0.3 * targets, 2) / 2
+    predictions = Predictions(np.stack([1 - scores, scores], axis=1), targets)
+    false, true, _ = roc_curve(targets, scores)
+    expected = true[false <= 1 - percent / 100 + 1e-12].max()
+    found = find_metric(f"sensitivity_at_{percent:g}_specificity")(predictions, np.ones((1, 80)))
+    assert found[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["sensitivity_at_0_specificity", "sensitivity_at_x", "auc"])
+def test_unknown_metrics_are_answered_with_the_nearest(name: str) -> None:
+    with pytest.raises(InputError, match=f"unknown metric '{name}'"):
+        find_metric(name)

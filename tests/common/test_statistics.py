@@ -9,7 +9,12 @@ from sklearn.metrics import balanced_accuracy_score
 from properties import few_examples
 from toolkit_common import statistics
 from toolkit_common.metrics import METRICS, RANKING_METRICS, Predictions, compute_metrics
-from toolkit_common.statistics import draw_weights, estimate
+from toolkit_common.statistics import (
+    adjust_holm,
+    draw_weights,
+    estimate,
+    estimate_difference,
+)
 
 
 def draw_predictions(
@@ -119,7 +124,7 @@ def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
         hit = np.random.default_rng(trial).random(100) < accuracy
         targets = np.arange(100) % 2
         run = Predictions(np.eye(2)[np.where(hit, targets, 1 - targets)], targets)
-        low, high = statistics._interval(statistics._resample([run], np.arange(100), 0)["top1"])
+        low, high = estimate([run], np.arange(100), names=["top1"])["top1"].ci or (0.0, 0.0)
         covered += low <= accuracy <= high
     assert 180 <= covered <= 199
 
@@ -162,3 +167,57 @@ def test_sorting_metrics_get_no_interval_when_there_is_too_much_to_sort(
     assert without == {*RANKING_METRICS, "top5"}
     assert found["auroc"].mean is not None
     assert set(found) == set(METRICS)
+
+
+# Differences
+
+
+def test_a_difference_equals_a_bootstrap_written_as_a_loop() -> None:
+    first, second = draw_predictions(1, num_rows=60), draw_predictions(1, num_rows=60, skill=2.0)
+    groups = patients(60, 3)
+    found = estimate_difference([first], [second], groups, names=["top1"])["top1"]
+    rng = np.random.default_rng(5)
+    members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
+    drawn = []
+    for _ in range(4000):
+        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        hits = [(side.predicted == side.targets)[rows].mean() for side in (first, second)]
+        drawn.append(hits[1] - hits[0])
+    assert found.first == compute_metrics(first)["top1"]
+    assert found.second == compute_metrics(second)["top1"]
+    assert found.difference == pytest.approx(found.second - found.first)
+    assert found.ci == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+    share = min((np.array(drawn) <= 0).mean(), (np.array(drawn) >= 0).mean())
+    assert found.p == pytest.approx(2 * share, abs=0.02)
+
+
+def test_a_side_does_not_differ_from_itself() -> None:
+    runs = [draw_predictions(1), draw_predictions(1, skill=2.0)]
+    found = estimate_difference(runs, runs, patients(120, 4), names=list(METRICS))
+    for name in METRICS:
+        if name != "top5":
+            assert (found[name].difference, found[name].ci) == (0.0, (0.0, 0.0)), name
+            assert found[name].p == 1.0
+    assert found["top5"].difference is found["top5"].p is None
+
+
+def test_pairing_narrows_the_interval_of_a_difference() -> None:
+    first = draw_predictions(1, num_rows=200)
+    moved = Predictions(first.probabilities.copy(), first.targets)
+    moved.probabilities[:5] = np.eye(2)[first.targets[:5]]
+    found = estimate_difference([first], [moved], np.arange(200), names=["top1"])["top1"]
+    alone = estimate([first], np.arange(200), names=["top1"])["top1"]
+    assert found.ci is not None
+    assert alone.ci is not None
+    assert found.ci[1] - found.ci[0] < (alone.ci[1] - alone.ci[0]) / 3
+
+
+def test_only_the_metrics_asked_for_are_estimated() -> None:
+    names = ["top1", "sensitivity_at_95_specificity"]
+    assert list(estimate([draw_predictions(1)], patients(120, 4), names=names)) == names
+
+
+def test_holms_adjustment_is_that_of_the_paper() -> None:
+    assert adjust_holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
+    assert adjust_holm([0.9, 0.8]) == [1.0, 1.0]
+    assert adjust_holm([None]) == [None]

@@ -7,12 +7,15 @@ how often a row was drawn). A metric that is undefined (a class without rows) is
 Shapes: n rows, c classes, r weightings.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from toolkit_common.registry import lookup
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Predictions:
 
 
 CALIBRATION_BINS = 15
-MIN_TRUE_POSITIVE_RATE, MAX_FALSE_POSITIVE_RATE = 0.8, 0.1
+MIN_TRUE_POSITIVE_RATE = 0.8
 
 Weights = Float[np.ndarray, "r n"]
 Values = Float[np.ndarray, " r"]
@@ -101,9 +104,23 @@ def partial_auroc(predictions: Predictions, weights: Weights) -> Values:
     return _per_class(_binary_partial_auroc, predictions, weights)
 
 
-def sensitivity_at_90_specificity(predictions: Predictions, weights: Weights) -> Values:
-    """Largest true-positive rate with at most 10 % false positives, classes as in `auroc`."""
-    return _per_class(_binary_sensitivity, predictions, weights)
+def sensitivity_at(specificity: float) -> Metric:
+    """Return the metric: largest true-positive rate at this specificity, classes as in `auroc`.
+
+    Args:
+        specificity: Share of the negatives that must be told as such, in (0, 1).
+    """
+    most_false = 1.0 - specificity + 1e-12
+
+    def binary(scores: np.ndarray, positive: np.ndarray, weights: Weights) -> Values:
+        false, true = _roc(scores, positive, weights)
+        best = np.where(false <= most_false, true, 0.0).max(axis=1)
+        return np.where(np.isnan(true[:, -1] + false[:, -1]), np.nan, best)
+
+    def metric(predictions: Predictions, weights: Weights) -> Values:
+        return _per_class(binary, predictions, weights)
+
+    return metric
 
 
 def expected_calibration_error(predictions: Predictions, weights: Weights) -> Values:
@@ -129,7 +146,7 @@ METRICS: Mapping[str, Metric] = {
     "auroc": auroc,
     "average_precision": average_precision,
     "partial_auroc": partial_auroc,
-    "sensitivity_at_90_specificity": sensitivity_at_90_specificity,
+    "sensitivity_at_90_specificity": sensitivity_at(0.9),
     "expected_calibration_error": expected_calibration_error,
     "log_loss": log_loss,
 }
@@ -138,6 +155,18 @@ CLASS_METRICS = ("top1", "balanced_accuracy", "macro_f1")  # need the predicted 
 RANKING_METRICS = (  # sort all rows, once a class
     "auroc", "average_precision", "partial_auroc", "sensitivity_at_90_specificity",
 )  # fmt: skip
+
+
+def find_metric(name: str) -> Metric:
+    """Return a metric by name; besides METRICS any `sensitivity_at_NN_specificity` (NN in %).
+
+    Raises:
+        InputError: If there is no such metric.
+    """
+    fixed = re.fullmatch(r"sensitivity_at_(\d\d?(?:\.\d+)?)_specificity", name)
+    if fixed and name not in METRICS and float(fixed[1]) > 0:
+        return sensitivity_at(float(fixed[1]) / 100.0)
+    return lookup(METRICS, name, kind="metric")
 
 
 def confusion_matrix(predictions: Predictions) -> Int[np.ndarray, "c c"]:
@@ -209,12 +238,6 @@ def _binary_partial_auroc(scores: np.ndarray, positive: np.ndarray, weights: Wei
     crossing = np.maximum(high, 0.0) ** 2 / (2.0 * rise)
     heights = np.where(low >= 0.0, (low + high) / 2.0, crossing)
     return (np.diff(false, axis=1) * heights).sum(axis=1)
-
-
-def _binary_sensitivity(scores: np.ndarray, positive: np.ndarray, weights: Weights) -> Values:
-    false, true = _roc(scores, positive, weights)
-    best = np.where(false <= MAX_FALSE_POSITIVE_RATE, true, 0.0).max(axis=1)
-    return np.where(np.isnan(true[:, -1] + false[:, -1]), np.nan, best)
 
 
 def _binary_average_precision(scores: np.ndarray, positive: np.ndarray, weights: Weights) -> Values:

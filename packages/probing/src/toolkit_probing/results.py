@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from toolkit_common.files import atomic_path
+from toolkit_common.data.base import ImageData
+from toolkit_common.files import atomic_path, write_text
 from toolkit_common.metrics import Predictions
 from toolkit_common.statistics import estimate
 from toolkit_probing.subsets import ALL, Subset
@@ -112,12 +113,38 @@ def write_predictions(
         pq.write_table(table, temporary)
 
 
+def write_test_rows(path: Path, data: ImageData, rows: np.ndarray) -> None:
+    """Write all columns of the test images, so that a report can look at subgroups of them."""
+    table = pa.Table.from_pandas(data.table.iloc[rows], preserve_index=False)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def write_curves(folder: Path, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
+    """Write curves over layers and over labels, where there are any, as PNG and CSV."""
+    from toolkit_probing.pictures import curves_of, draw_curves, to_png
+
+    for axis in ("layer", "num_train"):
+        curves = curves_of(rows, axis, metric)
+        if not curves:
+            continue
+        with atomic_path(folder / f"{metric}-by-{axis}.png") as temporary:
+            temporary.write_bytes(to_png(draw_curves(curves, axis, metric)))
+        lines = [f"curve,{axis},mean,low,high"]
+        for name, points in curves.items():
+            for at, found in points:
+                low, high = found["ci"] or ("", "")
+                mean = "" if found["mean"] is None else found["mean"]
+                lines.append(f"{name},{at:g},{mean},{low},{high}")
+        write_text(folder / f"{metric}-by-{axis}.csv", "\n".join(lines) + "\n")
+
+
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the results as a table for humans: figure and 95 % interval."""
     table = Table(show_lines=True)
     limited = len({row["labels"] for row in rows}) > 1 or rows[0]["labels"] != ALL
     for heading in ("method", "reads", *(("labels",) if limited else ()), "picked"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in (*SHOWN.values(), "parameters"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:

@@ -28,7 +28,15 @@ from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import describe_protocol
-from toolkit_probing.results import Outcome, result_row, results_table, write_predictions
+from toolkit_probing.results import (
+    Outcome,
+    result_row,
+    results_table,
+    write_curves,
+    write_predictions,
+    write_test_rows,
+)
+from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.subsets import label_subsets
 from toolkit_probing.trained import probe_with_heads
@@ -36,6 +44,7 @@ from toolkit_probing.trained import probe_with_heads
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
 IMAGENET_INPUT = Preprocess()  # specs/ep.md 4: side to 256/224, bicubic, ImageNet statistics
+CURVE_METRIC = "balanced_accuracy"
 METHODS = (*POOLS, *VECTOR_METHODS, "knn", "logreg")
 MAX_WORKERS = 16
 
@@ -197,6 +206,8 @@ def _finish(
             groups=task.groups_of("test"),
             targets=task.targets_of("test"),
         )
+    write_curves(run.path / "curves", results["rows"], CURVE_METRIC)
+    write_test_rows(run.path / TEST_ROWS, task.data, task.splits.test)
     run.write_results(results)
     run.finish()
 

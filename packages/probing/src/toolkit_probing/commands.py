@@ -1,0 +1,87 @@
+"""`toolkit compare` and `toolkit report`: what finished runs say, from their predictions alone."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+compare_app = typer.Typer(add_completion=False)
+report_app = typer.Typer(add_completion=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        "--metric",
+        help="Metrics, comma-separated: top1, top5, balanced_accuracy, macro_f1, auroc, "
+        "average_precision, partial_auroc (above 80 % TPR), sensitivity_at_NN_specificity (NN in "
+        "%), expected_calibration_error, log_loss.",
+    ),
+]
+
+
+@compare_app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN [RUN]", help="Finished probe runs.")],
+    rows: Annotated[
+        str,
+        typer.Option(
+            "--rows",
+            metavar="FIRST,SECOND",
+            help="Names of two rows: one of the first run, one of the last. Without it: all rows "
+            "of one run against its first, or the rows of one name of two runs.",
+        ),
+    ] = "",
+    metric: Metrics = "top1,balanced_accuracy,auroc",
+    as_json: AsJson = False,
+) -> None:
+    """Compare probes on the same test images: paired bootstrap over groups (patients).
+
+    Refuses runs whose test images, classes, targets or groups differ, and names what does.
+    """
+    from toolkit_probing.compare import compare_runs, show_comparison
+
+    found = compare_runs(runs, rows=_names(rows), metrics=_names(metric))
+    show_comparison(found, as_json=as_json)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+
+
+@report_app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Probe runs, or folders of them.")
+    ],
+    metric: Metrics = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error",
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Columns of the data set to look at subgroups of the test images; numbers with "
+            "many values are cut into quarters.",
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write one HTML file with tables and pictures."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute metrics from saved predictions, for all test images and by subgroup."""
+    from toolkit_probing.report import build_report, show_report
+
+    found = build_report(runs, metrics=_names(metric), by=_names(by))
+    show_report(found, as_json=as_json)
+    if output is not None:
+        from toolkit_probing.html_report import write_html
+
+        write_html(output, found, runs)
+        typer.echo(f"report: {output}", err=True)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,146 @@
+"""`toolkit report`: metrics of finished runs from their predictions, also by subgroup, no model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from toolkit_common.metrics import Predictions, find_metric
+from toolkit_common.statistics import estimate
+from toolkit_common.training.progress import result_console
+from toolkit_probing.results import format_estimate
+from toolkit_probing.saved import SavedRow, SavedRun, find_runs
+
+MAX_VALUES = 10  # distinct numbers up to which each is a subgroup of its own; else quarters
+MISSING = "missing"
+
+
+def build_report(
+    paths: Sequence[Path], *, metrics: Sequence[str], by: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return metrics of every row of some runs, of all test images and of subgroups.
+
+    Args:
+        paths: Run folders, or folders that hold some.
+        metrics: Which metrics.
+        by: Columns of the data set; numbers with many values are cut into quarters.
+
+    Raises:
+        InputError: If a run is not finished, or a metric or column is unknown.
+    """
+    for metric in metrics:
+        find_metric(metric)
+    runs = find_runs(paths)
+    return {
+        "metrics": list(metrics),
+        "by": list(by),
+        "runs": [_run_facts(run) for run in runs],
+        "rows": [
+            entry
+            for run in runs
+            for row in run.rows.values()
+            for entry in _entries(run, row, metrics, by)
+        ],
+    }
+
+
+def show_report(report: dict[str, Any], *, as_json: bool) -> None:
+    """Print a report for humans."""
+    out = result_console(as_json=as_json)
+    several = len(report["runs"]) > 1
+    headings = [*(["run"] if several else []), "row", *(["images of"] if report["by"] else [])]
+    table = Table(show_lines=True)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for heading in ("images", "groups", *report["metrics"]):
+        table.add_column(heading.replace("_", " "), justify="right")
+    for entry in report["rows"]:
+        figures = [format_estimate(entry["metrics"][name]) for name in report["metrics"]]
+        label = [*([entry["run"]] if several else []), entry["name"]]
+        label += [subgroup_name(entry)] if report["by"] else []
+        table.add_row(*label, str(entry["num_images"]), str(entry["num_groups"]), *figures)
+    for run in report["runs"]:
+        out.print(run_line(run), soft_wrap=True)
+    out.print(table)
+    out.print("95 % intervals by bootstrap over groups", soft_wrap=True)
+
+
+def run_line(run: dict[str, Any]) -> str:
+    """Return a run in one line: what was probed, on what, under which protocol."""
+    protocol = run["protocol"]
+    changed = ", ".join(f"{key}={value}" for key, value in protocol["overridden"].items())
+    random = "; RANDOM WEIGHTS" if run["random_weights"] else ""
+    return (
+        f"{run['run']}: {run['backbone']} on {run['data']} ({run['label']}), protocol "
+        f"{protocol['name']} v{protocol['version']}{' with ' + changed if changed else ''}, "
+        f"{', '.join(run['selected'])}{random}"
+    )
+
+
+def subgroup_name(entry: dict[str, Any]) -> str:
+    """Return which images an entry is about."""
+    return "all" if entry["column"] is None else f"{entry['column']}: {entry['value']}"
+
+
+def subgroups(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name and the mask of each subgroup; rows without a value are one of them."""
+    known = values.notna().to_numpy()
+    as_numbers = pd.to_numeric(values, errors="coerce")  # a table's columns are text
+    if as_numbers.notna().to_numpy().sum() == known.sum():
+        values = as_numbers
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MAX_VALUES:
+        edges = np.unique(np.quantile(values[known], [0.0, 0.25, 0.5, 0.75, 1.0]))
+        numbers = values.to_numpy(float)
+        for low, high in pairwise(edges):
+            is_last = high == edges[-1]
+            inside = (numbers >= low) & ((numbers <= high) if is_last else (numbers < high))
+            yield f"{low:g} to {'' if is_last else 'below '}{high:g}", inside
+    else:
+        for value in sorted(values[known].unique()):
+            name = f"{value:g}" if isinstance(value, float) else str(value)
+            yield name, (values == value).to_numpy(bool)
+    if not known.all():
+        yield MISSING, ~known
+
+
+def _run_facts(run: SavedRun) -> dict[str, Any]:
+    results = run.results
+    return {
+        "run": str(run.path),
+        "backbone": results["backbone"]["id"],
+        "random_weights": results["backbone"]["random_weights"],
+        "data": results["data"]["id"],
+        "label": results["data"]["label"],
+        "classes": results["data"]["classes"],
+        "protocol": results["protocol"],
+        "selected": sorted({row["selected"] for row in results["rows"]}),
+        "notes": results["notes"],
+    }
+
+
+def _entries(
+    run: SavedRun, row: SavedRow, metrics: Sequence[str], by: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    told = {"run": str(run.path), "name": row.name}
+    told |= {key: row.row[key] for key in ("labels", "selected", "picked", "settings")}
+    everything = np.ones(len(row.image_ids), bool)
+    yield {**told, "column": None, "value": None, **_figures(row, everything, metrics)}
+    for column in by:
+        for value, mask in subgroups(run.column(column, row.image_ids)):
+            yield {**told, "column": column, "value": value, **_figures(row, mask, metrics)}
+
+
+def _figures(row: SavedRow, mask: np.ndarray, metrics: Sequence[str]) -> dict[str, Any]:
+    parts = [Predictions(run.probabilities[mask], run.targets[mask]) for run in row.predictions]
+    groups = row.groups[mask]
+    found = estimate(parts, groups, names=metrics)
+    return {
+        "num_images": int(mask.sum()),
+        "num_groups": int(np.unique(groups).size),
+        "metrics": {name: asdict(value) for name, value in found.items()},
+    }
