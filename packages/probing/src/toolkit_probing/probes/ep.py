@@ -3,7 +3,8 @@
 Source: Psomas et al., "Attention, Please! Revisiting Attentive Probing Through the Lens of
 Efficiency" (ICLR 2026), arXiv 2506.10178; equations in specs/ep.md 2. Each query pools its own
 block of one value projection, `y_j = a_j (X W_j)`. That is linear, so we pool first and project
-after, `y_j = (a_j X) W_j`: the same function, and the values (b, n, o) are never built.
+after, `y_j = (a_j X) W_j`: the same function, and the values (b, n, o) are never built (see
+`ep_kernel`, which also has its own backward pass).
 
 Shapes: b batch, n tokens, d token width, q queries, o output width.
 """
@@ -17,6 +18,7 @@ from typing_extensions import override
 
 from toolkit_common.errors import InputError
 from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.ep_kernel import attend, ep_pool
 
 QUERY_STD = 0.02
 
@@ -59,11 +61,8 @@ class EfficientProbing(AttentivePool):
 
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        scores = torch.einsum("qd,bnd->bqn", self.queries * self.scale, tokens)
-        return scores.softmax(dim=-1)
+        return attend(tokens, self.queries * self.scale)
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        pooled = self.attention(tokens) @ tokens  # (b, q, d)
-        blocks = self.value.weight.unflatten(0, (len(self.queries), -1))  # (q, o/q, d)
-        return torch.einsum("bqd,qmd->bqm", pooled, blocks).flatten(1)
+        return ep_pool(tokens, self.queries * self.scale, self.value.weight)

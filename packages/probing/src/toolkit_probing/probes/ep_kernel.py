@@ -1,0 +1,119 @@
+"""The kernel of EP: attention, pooling and projection with a backward pass of its own.
+
+`y_j = W_j (a_j X)`, `a_j = softmax(q_j X^T)`. What autograd would keep or build and this does not:
+scores beside attention, gradients of pooled values for the whole batch, gradients of tokens that
+nobody asked for. Kept for the backward pass: attention (b, q, n) and pooled values (q, b, d). On a
+CPU the backward pass goes through the batch in chunks, and where it fits the gradient of the value
+map takes the place of the pooled values, which are done with by then.
+
+Shapes: b batch, n tokens, d token width, q queries, o output width, m = o/q.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+CHUNK = 1 << 17  # numbers of a chunk's gradient of pooled values: half a MiB in fp32
+MAX_SLACK = 2  # the most that a gradient's storage may exceed it
+
+
+def attend(tokens: Tensor, queries: Tensor) -> Tensor:
+    """Return the attention `(b, q, n)` of scaled queries `(q, d)` over tokens `(b, n, d)`."""
+    scores = torch.bmm(queries.expand(len(tokens), -1, -1), tokens.transpose(1, 2))
+    if scores.dtype in (torch.float16, torch.bfloat16):
+        return scores.softmax(-1, dtype=torch.float32).to(tokens.dtype)
+    if torch.is_grad_enabled():
+        return scores.softmax(-1)
+    scores.sub_(scores.amax(-1, keepdim=True)).exp_()
+    return scores.div_(scores.sum(-1, keepdim=True))
+
+
+def ep_pool(tokens: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
+    """Pool tokens `(b, n, d)` by scaled queries `(q, d)` and project by `weight` `(o, d)`.
+
+    Under autocast the products run in its dtype and the softmax in fp32. The backward pass cannot
+    be differentiated again: torch says so.
+
+    Returns:
+        Pooled values `(b, o)`.
+    """
+    device = tokens.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        tokens, queries, weight = (
+            item if item.dtype == torch.float64 else item.to(dtype)
+            for item in (tokens, queries, weight)
+        )
+    with torch.autocast(device, enabled=False):
+        pooled: Tensor = _EfficientPool.apply(tokens, queries, weight)  # type: ignore[no-untyped-call]
+    return pooled
+
+
+class _EfficientPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
+        b, _, d = tokens.shape
+        attention = attend(tokens, queries)
+        pooled = tokens.new_empty(len(queries), b, d)
+        torch.bmm(attention, tokens, out=pooled.transpose(0, 1))
+        ctx.save_for_backward(tokens, queries, weight, attention, pooled)
+        ctx.is_overwritten = False
+        return _project(pooled, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        tokens, queries, weight, attention, pooled = ctx.saved_tensors
+        q, m = len(queries), len(weight) // len(queries)
+        grads = grad.unflatten(1, (q, m)).transpose(0, 1)  # (q, b, m)
+        needs_tokens, needs_queries, needs_weight = ctx.needs_input_grad
+        if ctx.is_overwritten:  # a second pass through a retained graph
+            pooled = torch.bmm(attention, tokens).transpose(0, 1)
+        ctx.is_overwritten = needs_weight and m <= len(tokens) <= MAX_SLACK * m
+        grad_weight = None
+        if needs_weight:
+            grad_weight = _grad_weight(grads, pooled, in_place=ctx.is_overwritten)
+        del pooled
+        grad_tokens = torch.empty_like(tokens) if needs_tokens else None
+        grad_queries = torch.zeros_like(queries) if needs_queries else None
+        if not (needs_tokens or needs_queries):
+            return None, None, grad_weight
+        blocks = weight.unflatten(0, (q, m))
+        for rows in _chunks(tokens, q):
+            x, a = tokens[rows], attention[rows]
+            grad_pooled = torch.bmm(grads[:, rows], blocks).transpose(0, 1)  # (c, q, d)
+            grad_scores = torch.bmm(grad_pooled, x.transpose(1, 2))
+            mean = torch.linalg.vecdot(grad_scores, a).unsqueeze(-1)
+            grad_scores.sub_(mean).mul_(a)
+            if grad_queries is not None:
+                grad_queries += torch.einsum("bqn,bnd->qd", grad_scores, x)
+            if grad_tokens is not None:
+                torch.bmm(a.transpose(1, 2), grad_pooled, out=grad_tokens[rows])
+                grad_tokens[rows] += grad_scores.transpose(1, 2) @ queries
+        return grad_tokens, grad_queries, grad_weight
+
+
+def _project(pooled: Tensor, weight: Tensor) -> Tensor:
+    blocks = weight.unflatten(0, (len(pooled), -1))  # (q, m, d)
+    return torch.bmm(pooled, blocks.transpose(1, 2)).transpose(0, 1).flatten(1)
+
+
+def _grad_weight(grads: Tensor, pooled: Tensor, *, in_place: bool) -> Tensor:
+    """Return the gradient `(o, d)` of the value map; `in_place` in the memory of `pooled`."""
+    (q, _, m), d = grads.shape, pooled.shape[-1]
+    if not in_place:
+        return torch.bmm(grads.transpose(1, 2), pooled).flatten(0, 1)
+    # Block j of the gradient ends before block j+1 of the pooled values starts: m <= b.
+    flat = pooled.data.reshape(-1)  # `.data`: torch need not watch over what is not read again
+    for j in range(q):
+        flat[j * m * d : (j + 1) * m * d] = (grads[j].T @ pooled[j]).flatten()
+    return flat[: q * m * d].view(q * m, d)
+
+
+def _chunks(tokens: Tensor, num_queries: int) -> list[slice]:
+    """Cut the batch; whole on accelerators, where launches cost more than memory traffic."""
+    b, _, d = tokens.shape
+    size = max(1, CHUNK // (num_queries * d)) if tokens.device.type == "cpu" else max(1, b)
+    return [slice(start, start + size) for start in range(0, b, size)]
