@@ -3,14 +3,18 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
+from toolkit_common.checkpoints import load_checkpoint
+from toolkit_slimp import pretrain as loop
 from toolkit_slimp.step import Stepper
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2",
@@ -108,15 +112,157 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
         assert all(torch.equal(expected[key], found[key]) for key in expected)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(pretrain, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(
+    pretrain, tmp_path, monkeypatch
+):
     original = Stepper.backward
 
-    def spoiled(*args):
-        loss = original(*args)
-        return type(loss)(**{**vars(loss), "total": loss.total * float("nan")})
+    def spoiled(self, batch, step):
+        loss = original(self, batch, step)
+        return replace(loss, total=loss.total * float("nan")) if step == 2 else loss
 
     monkeypatch.setattr(Stepper, "backward", spoiled)
-    assert_bad_input(pretrain(), "the loss is nan at step 0", "lower --lr")
+    place = tmp_path / "run/diverged/step-000000002-rank-0.safetensors"
+    assert_bad_input(pretrain(), "the loss is nan at step 2", "lower --lr", str(place))
+    saved, listed = load_file(place), pd.read_csv(place.with_suffix(".csv"))
+    assert saved["images"].shape[1:] == (3, 32, 32)
+    assert saved["rows"].tolist() == listed["row"].tolist()
+    assert listed["image_id"].str.contains("pictures/").all()
+    assert {"lesions.numeric", "lesions.observed", "patients.words", "segments"} <= set(saved)
+    assert not (tmp_path / "run/encoder").exists()
+
+
+def test_a_gradient_that_is_no_number_stops_the_run(pretrain, monkeypatch):
+    original = Stepper.backward
+
+    def spoiled(self, batch, step):
+        loss = original(self, batch, step)
+        self.model.project_image[0].weight.grad[0, 0] = float("inf")
+        return loss
+
+    monkeypatch.setattr(Stepper, "backward", spoiled)
+    assert_bad_input(pretrain(), "the gradient's norm is", "at step 0", "lower --lr")
+
+
+OPTIONS = {
+    "losses": ["--phenotype", "attention", "--image-weight", "0.3", "--learn-temperature",
+               "--lesion-negatives", "other_patients", "--patient-positives", "same_metadata"],
+    "encoders": ["--metadata-blocks", "ft", "--metadata-numbers", "periodic", "--metadata-missing",
+                 "token", "--metadata-pooling", "cls", "--metadata-mlp-ratio", "1.5",
+                 "--metadata-block-dropout", "0.1", "--phenotype", "mean_max"],
+    "batches": ["--lesion-sampling", "positives", "--positives", "label=dark",
+                "--positive-repeats", "2", "--lesions-per-patient", "2"],
+    "deviation": ["--lesion-sampling", "deviation", "--lesions-per-patient", "2", "--ema", "0.9"],
+    "machine": ["--lesions-per-pass", "3", "--grad-checkpointing"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_options_run_to_the_end(pretrain, tmp_path, name):
+    result = pretrain("--epochs", "1", *OPTIONS[name])
+    assert result.exit_code == 0, result.output
+    run = tmp_path / "run"
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert ("image_loss" in last) == ("--image-weight" in OPTIONS[name])
+    assert last["lesions_per_s"] > 0
+    assert 0 <= last["data_wait"] < 1
+    assert last["grad_norm"] > 0
+
+
+def test_pieces_and_checkpointing_change_no_loss(pretrain, tmp_path):
+    for name, options in {"whole": [], "pieces": OPTIONS["machine"]}.items():
+        assert pretrain(*options, output=tmp_path / name).exit_code == 0
+    whole, pieces = (
+        json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[-1])
+        for name in ("whole", "pieces")
+    )
+    assert pieces["loss"] == pytest.approx(whole["loss"], rel=1e-4)
+
+
+def test_the_average_of_the_weights_is_what_is_judged_and_exported(pretrain, tmp_path):
+    for name, options in {"plain": [], "average": ["--ema", "0.9"]}.items():
+        assert pretrain(*options, output=tmp_path / name).exit_code == 0
+    plain, average = (load_file(tmp_path / name / FILES[0]) for name in ("plain", "average"))
+    assert any(not torch.equal(plain[key], average[key]) for key in plain)
+    state = load_checkpoint(tmp_path / "average/checkpoints")[1]
+    for key, value in average.items():
+        assert torch.equal(state["average"][f"module.image_encoder.model.{key}"], value)
+        assert torch.equal(state["model"][f"image_encoder.model.{key}"], plain[key])
+
+
+FILES = ("encoder/encoder.safetensors", "encoder/slimp.safetensors")
+
+
+@pytest.mark.parametrize("options", [[], ["--ema", "0.9", "--lesions-per-pass", "3"]])
+def test_a_killed_run_resumes_to_the_same_bits(pretrain, tmp_path, monkeypatch, options):
+    """SIGKILL in the middle of a step, in a fork: no handler runs, nothing is tidied up."""
+    assert pretrain(*options, output=tmp_path / "whole").exit_code == 0
+    original = Stepper.backward
+
+    def killed(self, batch, step):
+        loss = original(self, batch, step)
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Stepper, "backward", killed)
+        monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+        pretrain(*options)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert [path.stem for path in sorted((tmp_path / "run/checkpoints").glob("*.pt"))] == [
+        "step-000000003", "step-000000004",
+    ]  # fmt: skip
+    assert not (tmp_path / "run/encoder").exists()
+    assert pretrain(*options, "--resume").exit_code == 0
+    for name in FILES:
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("run", "whole")
+    ]
+    assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]]
+    assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
+
+
+def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
+    pretrain, run_cli, patients, tmp_path
+):
+    path = tmp_path / "schema.json"
+    assert run_cli("data", "schema", patients, "--output", path).exit_code == 0
+    schema = json.loads(path.read_text())
+    schema["columns"] = [item for item in schema["columns"] if item["name"] != "age"]
+    path.write_text(json.dumps(schema))
+    result = pretrain("--schema", path, "--epochs", "1")
+    assert result.exit_code == 0, result.output
+    assert "patient loss: off" in result.stderr
+    used = tmp_path / "run/schema.json"
+    before = used.read_text()
+    assert "age" not in before
+    (tmp_path / "run/DONE").unlink()
+    schema["columns"][0]["high"] = 1000.0
+    path.write_text(json.dumps(schema))
+    message = ("cannot resume", "another metadata schema", str(used))
+    assert_bad_input(pretrain("--schema", path, "--epochs", "1", "--resume"), *message)
+    assert used.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--positive-repeats", "2"], ["positive_repeats 2", "needs lesion_sampling positives"]),
+        (["--lesion-sampling", "positives"], ["no label 'malignant'"]),
+        (["--lesion-negatives", "other_lesions"], ["no lesion_id", "all or other_patients"]),
+        (["--schema", "none.json"], ["no schema at none.json"]),
+        (["--backbone", "timm:test_resnet", "--lesions-per-pass", "2"], ["batch normalisations"]),
+        (["--metadata-heads", "3"], ["multiple of its heads, got 16 and 3"]),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(pretrain, tmp_path, options, parts):
+    assert_bad_input(pretrain(*options), *parts)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_first_command_a_newcomer_types_works_offline(run_cli):

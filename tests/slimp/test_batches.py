@@ -1,0 +1,92 @@
+"""What a step sees is a function of seed and step, whoever decodes it."""
+
+import numpy as np
+import pytest
+import torch
+
+from small_data import build_data, image_bytes
+from toolkit_common.data.transforms import Preprocess
+from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform, hide_values
+from toolkit_slimp.infer import infer_schema
+from toolkit_slimp.sampling import PatientSampler
+from toolkit_slimp.schema import Metadata
+from toolkit_slimp.table import encode_table
+
+SIZES = (3, 1, 5, 2)
+
+
+def stream(**options):
+    count = sum(SIZES)
+    data = build_data(
+        ["a"] * count,
+        groups=np.repeat(list("pqrs"), SIZES),
+        images=[image_bytes(seed) for seed in range(count)],
+        size=[float(row) for row in range(count)],
+        age=[float(value) for value in np.repeat([30, 30, 40, 50], SIZES)],
+        lesion_id=[str(row // 2) for row in range(count)],
+    )
+    table = encode_table(data, infer_schema(data, np.arange(count)))
+    sampler = PatientSampler(
+        data.groups, np.arange(count), patients_per_batch=2, lesions_per_patient=3, seed=0
+    )
+    images = LesionImages(data, build_train_transform(Preprocess((16, 16))), seed=0)
+    return BatchStream(sampler, images, table, **{"dropout": 0.3, **options})
+
+
+def assert_same(first, second):
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.lesions.observed, second.lesions.observed)
+    assert torch.equal(first.members.patients.observed, second.members.patients.observed)
+
+
+def test_a_later_start_sees_what_the_whole_run_sees_there():
+    whole = list(stream().batches(0, 6))
+    for number, batch in enumerate(stream().batches(3, 6), start=3):
+        assert_same(batch, whole[number])
+    assert not torch.equal(whole[0].rows, whole[2].rows)
+
+
+def test_workers_change_nothing():
+    for first, second in zip(
+        stream().batches(0, 2), stream(num_workers=2).batches(0, 2), strict=True
+    ):
+        assert_same(first, second)
+
+
+def test_ranks_share_the_batch_of_one_process():
+    [whole] = stream().batches(1, 2)
+    parts = [next(stream(rank=rank, num_ranks=2).batches(1, 2)) for rank in (0, 1)]
+    count = len(whole.rows)
+    for name in ("rows", "images"):
+        joined = torch.cat([getattr(part, name) for part in parts])[:count]
+        assert torch.equal(joined, getattr(whole, name))
+    for part in parts:
+        assert torch.equal(part.members.segments, whole.members.segments)
+        assert torch.equal(part.members.patients.observed, whole.members.patients.observed)
+
+
+def test_two_views_differ_and_the_first_is_that_of_one():
+    [one], [two] = stream().batches(0, 1), stream(num_views=2).batches(0, 1)
+    assert one.views is None
+    assert torch.equal(two.images, one.images)
+    assert not torch.equal(two.views, two.images)
+
+
+def test_members_tell_lesions_and_identical_patients_apart():
+    for batch in stream().batches(0, 2):
+        same_lesion = batch.rows.unsqueeze(0) // 2 == batch.rows.unsqueeze(1) // 2
+        codes = batch.members.lesion_codes
+        assert torch.equal(codes.unsqueeze(0) == codes.unsqueeze(1), same_lesion)
+        assert batch.take(slice(0, 1)).members is batch.members
+    kinds = stream().table.patient_codes
+    assert len(kinds[:4].unique()) == 1  # two patients of 30 years
+    assert len(kinds.unique()) == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_share_of_whole_columns_is_hidden(share):
+    observed = torch.ones(2000, 3, dtype=torch.bool)
+    given = Metadata(torch.zeros(2000, 4), torch.zeros(2000, 5, dtype=torch.bool), observed)
+    hidden = hide_values(given, share, torch.Generator().manual_seed(0))
+    assert float(hidden.observed.float().mean()) == pytest.approx(1 - share, abs=0.03)
+    assert torch.equal(hidden.numeric, given.numeric)
