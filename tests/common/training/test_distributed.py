@@ -20,6 +20,7 @@ from ranks import run_ranks
 from toolkit_common.errors import InputError
 from toolkit_common.training.distributed import (
     BatchNorm,
+    average_gradients_,
     build_accelerator,
     gather_rows,
     rank,
@@ -80,6 +81,28 @@ def encode(inputs: Tensor) -> tuple[nn.Linear, Tensor]:
     torch.manual_seed(0)
     encoder = nn.Linear(5, 4, dtype=torch.float64)
     return encoder, F.normalize(encoder(inputs), dim=-1)
+
+
+@pytest.mark.dist
+def test_gradients_are_averaged_and_parameters_without_one_are_left_alone() -> None:
+    def my_share(accelerator: Accelerator) -> tuple[Tensor | None, Tensor | None]:
+        used, unused = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2))
+        (used.sum() * (1.0 + 2.0 * accelerator.process_index)).backward()
+        average_gradients_([used, unused])
+        return used.grad, unused.grad
+
+    for used, unused in run_ranks(my_share):
+        assert used is not None
+        assert used.tolist() == [2.0, 2.0, 2.0]
+        assert unused is None
+
+
+def test_one_process_keeps_its_gradients() -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    parameter.sum().backward()
+    average_gradients_([parameter])
+    assert parameter.grad is not None
+    assert parameter.grad.tolist() == [1.0, 1.0]
 
 
 @pytest.mark.dist
