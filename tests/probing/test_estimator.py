@@ -1,0 +1,108 @@
+"""`ProbeClassifier` is a scikit-learn classifier over tokens."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from toolkit_common.errors import InputError
+from toolkit_probing import EfficientProbing, ProbeClassifier
+
+README = Path(__file__).parents[2] / "packages/probing/README.md"
+SMALL = {"options": {"num_queries": 2}, "epochs": 20, "lr": 0.5}
+
+
+def make_tokens(rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """One token of each row says its class, at a random place: attention finds it."""
+    rng = np.random.default_rng(0)
+    tokens = rng.normal(size=(rows, 5, 8)).astype(np.float32)
+    targets = np.arange(rows) % 3
+    tokens[np.arange(rows), rng.integers(5, size=rows)] += 6 * np.eye(8)[targets]
+    return tokens, np.array(["ash", "birch", "cedar"])[targets]
+
+
+@pytest.mark.parametrize("method", ["ep", "linear"])
+def test_it_learns_and_gives_probabilities_of_named_classes(method: str):
+    tokens, labels = make_tokens()
+    options = SMALL if method == "ep" else SMALL | {"options": None}
+    probe = ProbeClassifier(method, **options).fit(tokens[:45], labels[:45])
+    assert list(probe.classes_) == ["ash", "birch", "cedar"]
+    assert probe.score(tokens[45:], labels[45:]) > 0.8
+    found = probe.predict_proba(tokens[45:])
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    assert (probe.predict(tokens[45:]) == probe.classes_[found.argmax(1)]).all()
+
+
+def test_torch_and_numpy_tokens_give_the_same_fit():
+    tokens, labels = make_tokens()
+    one = ProbeClassifier(**SMALL).fit(tokens, labels)
+    other = ProbeClassifier(**SMALL).fit(torch.from_numpy(tokens), labels)
+    np.testing.assert_array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
+
+
+@pytest.mark.parametrize("as_torch", [True, False])
+def test_it_works_in_cross_validation_and_grid_search(as_torch: bool):
+    tokens, labels = make_tokens()
+    inputs = torch.from_numpy(tokens) if as_torch else tokens
+    scores = cross_val_score(ProbeClassifier(**SMALL), inputs, labels, cv=3)
+    assert scores.mean() > 0.8
+    search = GridSearchCV(ProbeClassifier(**SMALL), {"lr": [1e-6, 0.5]}, cv=2).fit(inputs, labels)
+    assert search.best_params_ == {"lr": 0.5}
+
+
+def test_a_clone_has_the_same_parameters_and_no_fit():
+    probe = ProbeClassifier(**SMALL)
+    copied = clone(probe.fit(*make_tokens()))
+    assert copied.get_params() == probe.get_params()
+    with pytest.raises(NotFittedError):
+        copied.predict(make_tokens()[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": np.zeros((4, 8))}, r"tokens\.shape=\(4, 8\)"),
+        ({"tokens": np.full((4, 5, 8), np.nan)}, "NaN or infinity, first in row 0"),
+        ({"labels": np.zeros(3)}, r"shape \(4,\), got \(3,\)"),
+        ({"labels": np.zeros(4)}, "at least two classes, got only .*0.0"),
+        ({"method": "eq"}, "unknown method 'eq'; did you mean 'ep'"),
+        ({"options": {"num_queries": 3}}, "num_queries=3; choose num_queries from: 1, 2, 4, 8"),
+        ({"grid": (2, 2)}, r"grid of 5 tokens, got grid=\(2, 2\)"),
+    ],
+)
+def test_bad_input_is_named(change: dict, message: str):
+    tokens = change.pop("tokens", np.zeros((4, 5, 8)))
+    labels = change.pop("labels", np.array([0, 1, 0, 1]))
+    with pytest.raises(InputError, match=message):
+        ProbeClassifier(**change).fit(tokens, labels)
+
+
+def test_tokens_of_another_width_are_refused_after_the_fit():
+    probe = ProbeClassifier(**SMALL).fit(*make_tokens())
+    with pytest.raises(InputError, match=r"width 8, got tokens\.shape=\(4, 5, 6\)"):
+        probe.predict(np.zeros((4, 5, 6)))
+
+
+def test_the_package_gives_its_two_names_and_no_others():
+    import toolkit_probing
+
+    assert EfficientProbing(8, num_queries=2).out_dim == 8
+    with pytest.raises(AttributeError, match="no attribute 'EfficientProber'"):
+        _ = toolkit_probing.EfficientProber
+
+
+def test_the_package_alone_imports_no_torch():
+    code = "import sys, toolkit_probing; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL))
+def test_the_code_of_the_readme_runs(code: str):
+    exec(code, {})
