@@ -149,6 +149,27 @@ def test_several_settings_of_knn_and_logreg_are_tried_and_told(probe):
     assert logreg["num_parameters"] == 64 + 1
 
 
+def test_features_before_the_final_norm_are_read_beside_those_after(probe):
+    options = ["--method", "knn,linear", "--read", "auto,raw,mean_raw", "--json"]
+    rows = json.loads(probe(*options).stdout)["rows"]
+    sources = [(row["method"], row["source"]) for row in rows]
+    assert sources == [
+        (method, source)
+        for method in ("linear", "knn")
+        for source in ("cls", "cls_raw", "mean_raw")
+    ]
+
+
+def test_what_a_backbone_does_not_have_is_refused_before_it_runs(probe, tmp_path):
+    bare = ["--backbone", "timm:test_resnet?image_size=64"]
+    refused(
+        probe(*bare, "--method", "knn", "--read", "raw"), tmp_path, "knn cannot read 'mean_raw'"
+    )
+    refused(probe(*bare, "--tokens", "all"), tmp_path, "ep cannot read 'all'", "patches, mean")
+    result = probe("--layers", "1,-1", "--method", "linear", "--read", "pooled")
+    refused(result, tmp_path, "linear cannot read 'pooled': layer 1, 6 of timm:test_vit")
+
+
 def test_all_layers_can_be_named(probe):
     rows = json.loads(probe("--layers", "all", "--method", "knn", "--json").stdout)["rows"]
     assert [row["layer"] for row in rows] == [1, 2, 3, 4, 5, 6]

@@ -200,3 +200,33 @@ def test_a_model_that_wants_borders_is_refused() -> None:
     model = timm.create_model("test_vit", pretrained_cfg_overlay={"crop_mode": "border"})
     with pytest.raises(InputError, match="padded to a border"):
         preprocess_of(model)
+
+
+# Before the final norm
+
+
+@pytest.mark.parametrize("name", ["test_vit?layers=2,6", "deit3_small_patch16_224?image_size=32"])
+def test_the_final_norm_turns_raw_tokens_into_the_others(name: str) -> None:
+    backbone = load_backbone(f"timm:{name}", random_init=True)
+    model = backbone.encoder.model
+    torch.nn.init.normal_(model.norm.weight)
+    assert backbone.info.facts.has_final_norm
+    size = backbone.info.preprocess.image_size
+    for tokens in backbone.forward_layers(torch.randn(2, 3, *size)):
+        assert tokens.raw is not None
+        expected = torch.cat([tokens.prefix, tokens.patches], dim=1)
+        torch.testing.assert_close(model.norm(tokens.raw), expected)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit4", "hiera_tiny_224"])
+def test_an_encoder_without_a_final_norm_on_its_tokens_has_no_raw_ones(name: str) -> None:
+    backbone = load_backbone(f"timm:{name}", random_init=True)
+    assert not backbone.info.facts.has_final_norm
+    size = backbone.info.preprocess.image_size
+    assert backbone(torch.zeros(1, 3, *size)).raw is None
+
+
+def test_reading_raw_tokens_leaves_no_hook_behind() -> None:
+    backbone = load_backbone("timm:test_vit?image_size=32", random_init=True)
+    backbone(torch.zeros(1, 3, 32, 32))
+    assert not backbone.encoder.model.norm._forward_pre_hooks

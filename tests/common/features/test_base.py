@@ -1,5 +1,7 @@
 """What is kept of an encoder's tokens."""
 
+from dataclasses import replace
+
 import torch
 
 from toolkit_common.backbones.base import EncoderFacts, Tokens
@@ -34,6 +36,13 @@ def test_vectors_are_the_mean_the_class_token_and_the_pooled_output() -> None:
     assert torch.equal(kept.vectors["pooled"], given.pooled)
     assert kept.patches is given.patches
     assert kept.grid == (2, 3)
+
+
+def test_raw_vectors_come_from_before_the_final_norm() -> None:
+    raw = torch.rand(2, 2 + 6, 4)
+    kept = features_of(replace(tokens(), raw=raw), facts(has_class_token=True), with_patches=False)
+    assert torch.equal(kept.vectors["cls_raw"], raw[:, 0])
+    torch.testing.assert_close(kept.vectors["mean_raw"], raw[:, 2:].sum(1) / 6)
 
 
 def test_registers_are_no_class_token() -> None:

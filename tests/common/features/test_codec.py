@@ -81,7 +81,7 @@ def test_the_bytes_of_an_image_are_those_of_its_patches_and_vectors(
     dtype: str, expected: int
 ) -> None:
     shapes = {12: (196, 384)}
-    vectors = 3 * 4 * 384
+    vectors = 5 * 4 * 384
     with_patches = bytes_per_image(shapes, dtype=dtype, with_patches=True)  # type: ignore[arg-type]
     assert with_patches == expected + vectors
     assert bytes_per_image(shapes, dtype=dtype, with_patches=False) == vectors  # type: ignore[arg-type]

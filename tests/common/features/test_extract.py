@@ -224,7 +224,7 @@ def test_batch_size_and_workers_do_not_make_other_features(how: Extraction) -> N
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch, how: Extraction) -> Extraction:
     """Two images a shard."""
-    monkeypatch.setattr(module, "SHARD_BYTES", 2 * (3 * 4 * 64 + 4 * 64 * 4))
+    monkeypatch.setattr(module, "SHARD_BYTES", 2 * (5 * 4 * 64 + 4 * 64 * 4))
     return how
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.base import Backbone, BackboneInfo
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
 from toolkit_common.data.splits import splits_table
@@ -39,7 +39,7 @@ from toolkit_probing.results import (
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.subsets import label_subsets
-from toolkit_probing.trained import probe_with_heads
+from toolkit_probing.trained import probe_with_heads, sources_of
 
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
@@ -73,6 +73,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     )
     _refuse_impossible(settings, task)
     backbone = _load_backbone(settings)
+    _refuse_unreadable(settings, backbone.info)
     if accelerator.is_main_process:
         _start(run, invocation, task, backbone)
     accelerator.wait_for_everyone()
@@ -101,6 +102,28 @@ def _refuse_impossible(settings: ProbeSettings, task: Task) -> None:
             f"has {len(np.unique(targets))} of {len(task.labels.classes)} classes; choose another "
             "metric or --split-seed"
         )
+
+
+def _refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
+    """Refuse what the backbone does not have before any image is encoded."""
+    facts = info.facts
+    has = {
+        "patches": True,
+        "all": facts.has_class_token,
+        "mean": True,
+        "cls": facts.has_class_token,
+        "mean_raw": facts.has_final_norm,
+        "cls_raw": facts.has_final_norm and facts.has_class_token,
+        "pooled": facts.pooled_dim is not None and info.layers == (facts.depth,),
+    }
+    for method in settings.method:
+        for source in sources_of(method, settings, info):
+            if not has.get(source):
+                names = ", ".join(name for name, there in has.items() if there)
+                layers = ", ".join(map(str, info.layers))
+                raise InputError(
+                    f"{method} cannot read {source!r}: layer {layers} of {info.id} has {names}"
+                )
 
 
 def _load_backbone(settings: ProbeSettings) -> Backbone:

@@ -69,9 +69,13 @@ class ProbeSettings(Settings):
         "by the encoder's card.",
         panel=PROBE,
     )
-    read: Annotated[tuple[Literal["auto", "cls", "mean", "pooled"], ...], *COMMAS] = option(
+    read: Annotated[
+        tuple[Literal["auto", "raw", "cls", "mean", "pooled", "cls_raw", "mean_raw"], ...],
+        *COMMAS,
+    ] = option(
         ("auto",),
-        "What linear and knn read, one or several: cls, mean, pooled; auto: by the encoder's card.",
+        "What linear, knn and logreg read, one or several: cls, mean, pooled, cls_raw, mean_raw "
+        "(before the encoder's final norm); auto: by the encoder's card; raw: the same, raw.",
         panel=PROBE,
     )
     queries: Ints = option((32,), "Learned queries of EP.", panel=PROBE)

@@ -47,10 +47,10 @@ def sources_of(method: str, settings: ProbeSettings, info: BackboneInfo) -> list
     """Return what a method reads, each once: as the user says, or (`auto`) as the card says."""
     if method in ("cls", "mean"):
         return [method]
-    asked, card = (
-        (settings.tokens, info.card.ep) if method in POOLS else (settings.read, info.card.linear)
-    )
-    return list(dict.fromkeys(card if source == "auto" else source for source in asked))
+    pools, linear = method in POOLS, info.card.linear
+    asked: Sequence[str] = settings.tokens if pools else settings.read
+    named = {"auto": info.card.ep} if pools else {"auto": linear, "raw": f"{linear}_raw"}
+    return list(dict.fromkeys(named.get(source, source) for source in asked))
 
 
 def probe_with_heads(

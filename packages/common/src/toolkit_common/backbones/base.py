@@ -21,12 +21,16 @@ from toolkit_common.errors import InputError
 
 @dataclass(frozen=True)
 class Tokens:
-    """What an encoder says about a batch of images at one layer."""
+    """What an encoder says about a batch of images at one layer.
+
+    `raw` holds prefix and patches before the encoder's final norm, where it has one.
+    """
 
     patches: Float[Tensor, "b n d"]
     prefix: Float[Tensor, "b p d"]
     grid: tuple[int, int]
     pooled: Float[Tensor, "b e"] | None = None
+    raw: Float[Tensor, "b pn d"] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class EncoderFacts:
     `is_convolutional` says that it works on feature maps, which run faster channels-last; `depth`
     counts what can be read layer-wise (blocks, or stages of a hierarchical encoder);
     `embed_dim` and `grid` are those of the last layer; `pooled_dim` is None where the encoder has
-    no pooled output of its own.
+    no pooled output of its own; `has_final_norm` says that tokens can be read before it.
     """
 
     architecture: str
@@ -49,6 +53,7 @@ class EncoderFacts:
     pooled_dim: int | None
     depth: int
     is_convolutional: bool = False
+    has_final_norm: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ when the encoder is built (specs/stack.md 4).
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -56,10 +57,15 @@ class TimmEncoder(ImageEncoder):
     def forward_layers(
         self, images: Tensor, layers: Sequence[int], *, pooled: bool = False
     ) -> list[Tokens]:
-        final, tokens = self._run(images, [layer - 1 for layer in layers])
+        norm = self.model.norm if self.facts.has_final_norm and not self.training else None
+        with _inputs_of(norm) as before:
+            final, tokens = self._run(images, [layer - 1 for layer in layers])
+        if norm is not None:
+            tokens = [replace(item, raw=raw) for item, raw in zip(tokens, before, strict=False)]
         if layers[-1] == self.facts.depth:
             vector = self._pool(final) if pooled else None
-            tokens[-1] = self._read_final(final, tokens[-1].grid, vector)
+            last = self._read_final(final, tokens[-1].grid, vector)
+            tokens[-1] = replace(last, raw=tokens[-1].raw)
         return tokens
 
     def _run(self, images: Tensor, indices: list[int] | None) -> tuple[Any, list[Tokens]]:
@@ -83,7 +89,8 @@ class TimmEncoder(ImageEncoder):
         was_training = self.model.training
         self.model.eval()
         is_nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
-        with torch.no_grad():
+        norm = getattr(self.model, "norm", None)
+        with torch.no_grad(), _inputs_of(norm) as before:
             try:
                 final, layers = self._run(images, None)
             except AssertionError:  # Hiera refuses to normalise intermediate features
@@ -117,6 +124,9 @@ class TimmEncoder(ImageEncoder):
             pooled_dim=tokens.pooled.shape[1],
             depth=len(layers),
             is_convolutional=final.ndim == 4 and not is_nhwc,
+            # Called for every layer read and once more for the last one.
+            has_final_norm=not isinstance(norm, nn.Identity)
+            and [item.shape for item in before] == [final.shape] * (len(layers) + 1),
         )
 
     def _read_final(self, final: Tensor, grid: tuple[int, int], pooled: Tensor | None) -> Tokens:
@@ -129,6 +139,20 @@ class TimmEncoder(ImageEncoder):
 
     def _pool(self, final: Tensor) -> Tensor:
         return self.model.forward_head(final, pre_logits=True)  # type: ignore[operator]
+
+
+@contextmanager
+def _inputs_of(module: Any) -> Iterator[list[Tensor]]:
+    """Collect what a module (or None, or something else) is fed while the block runs."""
+    fed: list[Tensor] = []
+    if not isinstance(module, nn.Module):
+        yield fed
+        return
+    handle = module.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0]))
+    try:
+        yield fed
+    finally:
+        handle.remove()
 
 
 def build_timm_model(name: str, *, pretrained: bool, image_size: int | None = None) -> nn.Module:

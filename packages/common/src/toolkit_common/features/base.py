@@ -20,8 +20,9 @@ class Features:
     """Features of some images at one layer.
 
     Attributes:
-        vectors: `mean` of the patches, `cls` token, `pooled` output where the encoder has them, and
-            whatever an exported encoder adds (metadata embeddings); `(b, e)` fp32 each.
+        vectors: `mean` of the patches, `cls` token, both also before the final norm (`mean_raw`,
+            `cls_raw`), `pooled` output where the encoder has them, and whatever an exported encoder
+            adds (metadata embeddings); `(b, e)` fp32 each.
         patches: `(b, n, d)`, or None where only vectors were asked for.
         grid: Patch grid (gh, gw).
     """
@@ -60,6 +61,10 @@ def features_of(tokens: Tokens, facts: EncoderFacts, *, with_patches: bool) -> F
     vectors = {"mean": tokens.patches.float().mean(dim=1)}
     if facts.has_class_token:
         vectors["cls"] = tokens.prefix[:, 0].float()
+    if tokens.raw is not None:
+        vectors["mean_raw"] = tokens.raw[:, tokens.prefix.shape[1] :].float().mean(dim=1)
+        if facts.has_class_token:
+            vectors["cls_raw"] = tokens.raw[:, 0].float()
     if tokens.pooled is not None:
         vectors["pooled"] = tokens.pooled.float()
     return Features(vectors, tokens.patches if with_patches else None, tokens.grid)

@@ -34,7 +34,7 @@ def bytes_per_image(
     """
     total = 0
     for patches, width in layer_shapes.values():
-        total += 3 * 4 * width  # mean, class token, pooled output
+        total += 5 * 4 * width  # mean and class token, both also raw; pooled output
         if with_patches:
             scale = 2 if dtype == "int8" else 0
             total += patches * (width * DTYPES[dtype].itemsize + scale)
