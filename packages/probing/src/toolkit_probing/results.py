@@ -42,6 +42,7 @@ class Outcome:
         probabilities: `(n, c)` a repeat.
         num_parameters: Trained parameters.
         flops: Floating-point operations of one image's forward pass through the head.
+        selected: How it was selected, where no split did that.
         grid: The score of every setting that was tried; of heads, metrics.jsonl has every epoch's.
     """
 
@@ -58,6 +59,7 @@ class Outcome:
     probabilities: Sequence[np.ndarray]
     num_parameters: int
     flops: int
+    selected: str = ""
     grid: Sequence[Mapping[str, Any]] = ()
 
     @property
@@ -79,7 +81,7 @@ def result_row(
         "labels": outcome.subset.name,
         "num_train": outcome.subset.sizes,
         "settings": dict(outcome.settings),
-        "selected": f"selected on {selected_on}",
+        "selected": outcome.selected or f"selected on {selected_on}",
         "picked": outcome.picked,
         "select_score": _finite(outcome.select_score),
         "grid": [{**item, "select_score": _finite(item["select_score"])} for item in outcome.grid],

@@ -39,7 +39,12 @@ from toolkit_probing.results import (
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.subsets import label_subsets
-from toolkit_probing.trained import probe_with_heads, sources_of
+from toolkit_probing.trained import (
+    probe_with_heads,
+    probe_with_published_head,
+    published_head,
+    sources_of,
+)
 
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
@@ -72,17 +77,16 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         premalignant_as=settings.premalignant_as,
     )
     _refuse_impossible(settings, task)
-    backbone = _load_backbone(settings)
+    backbone = load_probed_backbone(settings)
     _refuse_unreadable(settings, backbone.info)
+    if settings.head is not None:
+        published_head(settings, task, backbone.info)  # refused before anything is written
     if accelerator.is_main_process:
         _start(run, invocation, task, backbone)
     accelerator.wait_for_everyone()
     how = _extraction(settings, accelerator)
     extracted = extract(backbone, task.data, task.rows, how=how, accelerator=accelerator)
-    info, source = backbone.info, extracted.source
-    outcomes = probe_with_heads(settings, task, source, info, run=run, accelerator=accelerator)
-    outcomes += probe_with_knn(settings, task, source, info, accelerator=accelerator)
-    outcomes += probe_with_logreg(settings, task, source, info, accelerator=accelerator)
+    outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
     results = _results(settings, task, backbone, extracted, outcomes)
     if accelerator.is_main_process:
         _finish(run, task, results, outcomes)
@@ -90,8 +94,31 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     return _show(results, run, invocation)
 
 
+def _judge(
+    settings: ProbeSettings,
+    task: Task,
+    extracted: Extracted,
+    backbone: Backbone,
+    *,
+    run: RunFolder,
+    accelerator: Accelerator,
+) -> list[Outcome]:
+    info, source = backbone.info, extracted.source
+    heads = probe_with_heads if settings.head is None else probe_with_published_head
+    outcomes = heads(settings, task, source, info, run=run, accelerator=accelerator)
+    outcomes += probe_with_knn(settings, task, source, info, accelerator=accelerator)
+    outcomes += probe_with_logreg(settings, task, source, info, accelerator=accelerator)
+    return outcomes
+
+
 def _refuse_impossible(settings: ProbeSettings, task: Task) -> None:
     """Refuse what the data cannot give before anything is computed or written."""
+    if settings.head is not None:
+        if settings.method != ("ep",):
+            raise InputError(
+                f"--head is judged alone, as --method ep: got --method {','.join(settings.method)}"
+            )
+        return
     label_subsets(settings, task)
     targets = task.targets_of(settings.select_on)
     even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
@@ -126,7 +153,8 @@ def _refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
                 )
 
 
-def _load_backbone(settings: ProbeSettings) -> Backbone:
+def load_probed_backbone(settings: ProbeSettings) -> Backbone:
+    """Load the backbone of a probe's settings and say what was loaded."""
     is_stand_in = settings.backbone is None
     name = settings.backbone or STAND_IN
     if settings.layers is not None:

@@ -78,6 +78,11 @@ class ProbeSettings(Settings):
         "(before the encoder's final norm); auto: by the encoder's card; raw: the same, raw.",
         panel=PROBE,
     )
+    head: Path | None = option(
+        None,
+        "File of a published EP head (state dict): judged on the test split, nothing is trained.",
+        panel=PROBE,
+    )
     queries: Ints = option((32,), "Learned queries of EP.", panel=PROBE)
     width_divisor: int = option(
         1, "Divides EP's output width (the paper's d_o).", panel=PROBE, ge=1

@@ -1,5 +1,6 @@
 """Every method that is trained: builds the bank, trains it, picks, and predicts the test split."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,17 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save_file
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB
-from toolkit_common.files import atomic_path
 from toolkit_common.runs import RunFolder
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import VECTOR_METHODS, HeadSpec, read_source
+from toolkit_probing.head_files import fill_head_, read_published_head, save_head
 from toolkit_probing.passes import SAMPLE, train_in_passes
 from toolkit_probing.predict import predict
 from toolkit_probing.probes import POOLS
@@ -79,6 +80,64 @@ def probe_with_heads(
     return outcomes
 
 
+def published_head(
+    settings: ProbeSettings, task: Task, info: BackboneInfo
+) -> tuple[HeadSpec, dict[str, Tensor]]:
+    """Read the head of `--head` for the backbone's last layer that is read.
+
+    Raises:
+        InputError: If it is no EP head, or does not fit the backbone or the data.
+    """
+    assert settings.head is not None
+    return read_published_head(
+        settings.head,
+        width=info.facts.embed_dim,
+        layer=info.layers[-1],
+        source=sources_of("ep", settings, info)[0],
+        num_classes=len(task.labels.classes),
+    )
+
+
+def probe_with_published_head(
+    settings: ProbeSettings,
+    task: Task,
+    source: FeatureSource,
+    info: BackboneInfo,
+    *,
+    run: RunFolder,
+    accelerator: Accelerator,
+) -> list[Outcome]:
+    """Let the head of `--head` predict the test split; nothing is trained.
+
+    Raises:
+        InputError: If the head does not fit the backbone or the data.
+    """
+    assert settings.head is not None
+    sample = next(iter(source.iterate([np.arange(SAMPLE)])))
+    spec, state = published_head(settings, task, info)
+    bank = HeadBank([spec], sample, num_classes=len(task.labels.classes))
+    head = bank.head(spec.key)
+    fill_head_(head, state, settings.head)
+    bank.to(accelerator.device)
+    if accelerator.is_main_process:
+        save_head(run.path / "heads" / f"{spec.key}.safetensors", spec, head.state_dict())
+    found = predict(bank, source, task.positions("test"), accelerator, probabilities=True)
+    return [
+        Outcome(
+            variant=f"{spec.variant}-published",
+            subset=Subset("published head", "", [np.zeros(0, int)]),
+            picked="nothing",
+            selected=f"published head {settings.head.name}",
+            settings=dict(spec.options),
+            select_score=math.nan,
+            seeds=[0],
+            draws=[0],
+            probabilities=[found[spec.key]],
+            **_head_facts(spec, bank, sample),
+        )
+    ]
+
+
 @dataclass(frozen=True)
 class _Job:
     """What training and judging share in one run."""
@@ -126,8 +185,7 @@ class _Job:
                 if self.accelerator.is_main_process:
                     suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
                     path = self.run.path / "heads" / f"{key}{suffix}.safetensors"
-                    with atomic_path(path) as temporary:
-                        save_file(best[key].state, temporary, metadata={"format": "pt"})
+                    save_head(path, bank.specs[key], best[key].state)
             positions = self.task.positions("test")
             found.append(
                 predict(bank, self.source, positions, self.accelerator, probabilities=True)

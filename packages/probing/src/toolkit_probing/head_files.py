@@ -1,0 +1,160 @@
+"""Heads on disk: our own, with what they are in the file's metadata, and published ones of EP.
+
+A published head is the state dict of `Sequential(pool, BatchNorm1d, Linear)` as the EP authors
+export it (specs/ep.md 2, 5): `0.cls_token (1, q, d)`, `0.v.weight (o, d)`, `1.running_mean`,
+`1.running_var`, `2.weight (c, o)`, `2.bias`, possibly behind `head.` or `module.`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from toolkit_common.backbones.weights import read_state_dict
+from toolkit_common.errors import InputError
+from toolkit_common.features.base import Features
+from toolkit_common.files import atomic_path
+from toolkit_probing.head import Head, HeadSpec, build_head
+from toolkit_probing.probes import EfficientProbing
+
+State = Mapping[str, Tensor]
+
+WRAPPERS = re.compile(r"^(?:(?:module|model|head)\.)+")
+PUBLISHED = {  # published name -> ours
+    "cls_token": "pool.queries",
+    "v.weight": "pool.value.weight",
+    "running_mean": "norm.running_mean",
+    "running_var": "norm.running_var",
+    "weight": "classifier.weight",
+    "bias": "classifier.bias",
+}
+COUNTER = "num_batches_tracked"
+
+
+def save_head(path: Path, spec: HeadSpec, state: State) -> None:
+    """Write a head with its spec, so that the file alone says what it is."""
+    described = json.dumps({**asdict(spec), "options": dict(spec.options)})
+    with atomic_path(path) as temporary:
+        # One entry: safetensors writes several in any order, and equal heads are equal files.
+        save_file(dict(state), temporary, metadata={"spec": described})
+
+
+def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
+    """Read a head that `save_head` wrote.
+
+    Args:
+        path: Its file.
+        features: Features of some images at `spec.layer`, for the shapes.
+
+    Raises:
+        InputError: If the file is damaged or no such head, or does not fit the features.
+    """
+    spec = read_spec(path)
+    state = load_file(path)
+    head = build_head(spec, features, num_classes=len(state["classifier.bias"]))
+    fill_head_(head, state, path)
+    return spec, head.eval()
+
+
+def read_spec(path: Path) -> HeadSpec:
+    """Return what a head file says that it is.
+
+    Raises:
+        InputError: If it does not say.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {}).get("spec")
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read the head {path}: {error}") from None
+    if told is None:
+        raise InputError(f"{path} does not say what head it is: train the probe again")
+    return HeadSpec(**json.loads(told))
+
+
+def read_published_head(
+    path: Path, *, width: int, layer: int, source: str, num_classes: int
+) -> tuple[HeadSpec, dict[str, Tensor]]:
+    """Read a published EP head; queries and width are inferred from its shapes.
+
+    Args:
+        path: A safetensors or torch file.
+        width: Token width of the backbone.
+        layer: Layer that it will read.
+        source: `patches`, or `all` for the class token too.
+        num_classes: Classes of the data.
+
+    Returns:
+        What head it is, and its state by our names.
+
+    Raises:
+        InputError: If names or shapes are not those of an EP head, or do not fit the backbone or
+            the data.
+    """
+    state = _renamed(read_state_dict(path), path)
+    (num_queries, dim), out = state["pool.queries"].shape, len(state["pool.value.weight"])
+    if dim != width:
+        raise InputError(f"{path} reads tokens of width {dim}, the backbone gives {width}")
+    if dim % out:
+        raise InputError(f"{path} pools to width {out}, which does not divide {dim}")
+    if len(state["classifier.bias"]) != num_classes:
+        raise InputError(
+            f"{path} has {len(state['classifier.bias'])} classes, the data has {num_classes}"
+        )
+    options = {"num_queries": num_queries}
+    if dim != out:
+        options["width_divisor"] = dim // out
+    spec = HeadSpec("ep", layer, source, 0.0, 0, options)
+    try:
+        pool = EfficientProbing(dim, **options)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    fill_head_(Head(pool, dim=out, num_classes=num_classes), state, path)
+    return spec, state
+
+
+def _renamed(found: State, path: Path) -> dict[str, Tensor]:
+    """Return the tensors by our names; strict, so that no tensor is silently left out."""
+    heads = {name: value for name, value in found.items() if re.match(r"(module\.)*head\.", name)}
+    bare = {WRAPPERS.sub("", name): value for name, value in (heads or found).items()}
+    named = {re.sub(r"^\d+\.", "", name): value for name, value in bare.items()}
+    named.pop(COUNTER, None)
+    unexpected, missing = set(named) - set(PUBLISHED), set(PUBLISHED) - set(named)
+    if unexpected or missing:
+        parts = [f"no {', '.join(sorted(missing))}"] if missing else []
+        parts += [f"unexpected {', '.join(sorted(unexpected)[:3])}"] if unexpected else []
+        raise InputError(
+            f"{path} is no published EP head: {'; '.join(parts)} (wanted are 0.cls_token, "
+            "0.v.weight, 1.running_mean, 1.running_var, 2.weight, 2.bias)"
+        )
+    tokens = named["cls_token"]
+    if tokens.ndim != 3 or len(tokens) != 1 or named["v.weight"].ndim != 2:
+        raise InputError(
+            f"{path}: cls_token must have the shape (1, queries, width), got {tuple(tokens.shape)}"
+        )
+    named["cls_token"] = tokens[0]
+    return {PUBLISHED[name]: value.float() for name, value in named.items()}
+
+
+def fill_head_(head: Head, state: State, path: Path) -> None:
+    """Load all of a head's tensors, which `path` gave.
+
+    Raises:
+        InputError: If names or shapes differ.
+    """
+    wanted = head.state_dict()
+    for name, value in state.items():
+        if name not in wanted or value.shape != wanted[name].shape:
+            shape = tuple(wanted[name].shape) if name in wanted else "no such tensor"
+            raise InputError(f"{path}: {name} has shape {tuple(value.shape)}, wanted is {shape}")
+    left = [name for name in wanted if name not in state and not name.endswith(COUNTER)]
+    if left:
+        raise InputError(f"{path} has no {left[0]}")
+    with torch.no_grad():
+        head.load_state_dict(dict(state), strict=False)
