@@ -66,9 +66,10 @@ def test_a_run_writes_an_encoder_that_a_probe_reads(pretrain, run_cli, patients,
 
 
 def test_plain_timm_loads_the_image_weights_alone(pretrain, tmp_path):
-    import timm
-
     pretrain("--epochs", "1")
+
+    import timm  # the run has prepared torchvision
+
     model = timm.create_model("test_vit", num_classes=0, img_size=32)
     model.load_state_dict(load_file(tmp_path / "run/encoder/encoder.safetensors"))
 
@@ -153,6 +154,8 @@ OPTIONS = {
     "batches": ["--lesion-sampling", "positives", "--positives", "label=dark",
                 "--positive-repeats", "2", "--lesions-per-patient", "2"],
     "deviation": ["--lesion-sampling", "deviation", "--lesions-per-patient", "2", "--ema", "0.9"],
+    "cache": ["--cache-images", "20", "--num-workers", "1",
+              "--backbone", "timm:test_vit?image_size=16"],
     "machine": ["--lesions-per-pass", "3", "--grad-checkpointing"],
 }  # fmt: skip
 
@@ -257,6 +260,7 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
         (["--lesion-negatives", "other_lesions"], ["no lesion_id", "all or other_patients"]),
         (["--schema", "none.json"], ["no schema at none.json"]),
         (["--backbone", "timm:test_resnet", "--lesions-per-pass", "2"], ["batch normalisations"]),
+        (["--cache-images", "31"], ["--cache-images 31", "below the encoder's input of 32"]),
         (["--metadata-heads", "3"], ["multiple of its heads, got 16 and 3"]),
     ],
 )

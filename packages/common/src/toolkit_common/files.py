@@ -11,6 +11,11 @@ from typing import Any
 BLOCK = 1 << 20
 
 
+def cache_folder() -> Path:
+    """Return where what can be made again is kept: `$TOOLKIT_CACHE` or `~/.cache/toolkit`."""
+    return Path(os.environ.get("TOOLKIT_CACHE", Path.home() / ".cache/toolkit"))
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to write; it takes the place of `path` when the block succeeds."""

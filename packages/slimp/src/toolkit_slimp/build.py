@@ -11,6 +11,7 @@ from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backb
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
 from toolkit_common.data.load import load_data
+from toolkit_common.data.resized import resize_images
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.seed import seed_everything
@@ -171,7 +172,11 @@ def build_stream(
             preference=_preference(settings, data, table),
             repeats=settings.positive_repeats,
         ),
-        LesionImages(data, build_train_transform(encoder.preprocess), seed=settings.seed),
+        LesionImages(
+            _shrink(settings, data, splits, encoder, accelerator),
+            build_train_transform(encoder.preprocess),
+            seed=settings.seed,
+        ),
         table,
         dropout=settings.metadata_dropout,
         num_views=2 if settings.image_weight else 1,
@@ -188,3 +193,22 @@ def _preference(settings: SlimpSettings, data: ImageData, table: EncodedTable) -
     if settings.lesion_sampling == "deviation":
         return deviations(table, data.groups)
     return None
+
+
+def _shrink(
+    settings: SlimpSettings,
+    data: ImageData,
+    splits: Splits,
+    encoder: ImageEncoder,
+    accelerator: Accelerator,
+) -> ImageData:
+    size, needed = settings.cache_images, max(encoder.preprocess.image_size)
+    if size is None:
+        return data
+    if size < needed:
+        raise InputError(
+            f"--cache-images {size} is below the encoder's input of {needed} pixels: images would "
+            "be enlarged again"
+        )
+    with accelerator.main_process_first():
+        return resize_images(data, splits.train, size=size)

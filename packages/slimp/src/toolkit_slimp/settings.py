@@ -34,6 +34,13 @@ class SlimpSettings(Settings):
         panel=DATA,
         flag="--schema",
     )
+    cache_images: int | None = option(
+        None,
+        "Shrink training images once, to this many pixels on the shorter side, and read those: "
+        "for images much larger than the encoder's input. Not below its size.",
+        panel=DATA,
+        ge=1,
+    )
     backbone: str | None = option(
         None,
         "Image encoder: timm:NAME, open_clip:NAME@TAG, or an exported folder; ?weights=FILE, "

@@ -6,6 +6,7 @@ of a split: the patient, else the lesion), `patient_id`, `lesion_id`, and metada
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import isnan, nan
@@ -159,6 +160,24 @@ def build_image_data(
     table = pa.Table.from_arrays(arrays, schema=Features(features).arrow_schema)
     rows = Dataset(InMemoryTable(table), info=DatasetInfo(features=Features(features)))
     return ImageData(identifier, rows, sheet)
+
+
+def replace_images(rows: "Dataset", places: Iterable[tuple[int, str]]) -> "Dataset":
+    """Return the rows with other images.
+
+    Args:
+        rows: Rows of a data set.
+        places: Row and path of each image that is replaced.
+    """
+    found = rows[:]["image"]
+    paths = [place["path"] for place in found]
+    contents = [place["bytes"] for place in found]
+    for row, path in places:
+        paths[row], contents[row] = path, None
+    arrays = [pa.array(contents, pa.binary()), pa.array(paths, pa.string())]
+    images = pa.StructArray.from_arrays(arrays, names=["bytes", "path"])
+    others = rows.remove_columns("image")
+    return others.add_column("image", images, feature=rows.features["image"])
 
 
 def _places(column: pd.Series) -> pa.StructArray:

@@ -5,6 +5,7 @@ a path can name an entry of an HDF5 file (`FILE.hdf5#KEY`) or of a torchvision d
 (`torchvision://NAME?root=PATH&split=SPLIT#INDEX`, the split empty where there is none).
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,7 +106,7 @@ def _reason(error: Exception, place: Place) -> str:
 
 def _open_hdf5(path: str) -> Image.Image:
     file, _, key = path.partition("#")
-    return decode(np.asarray(_hdf5_file(file)[key]).tobytes())
+    return decode(np.asarray(_hdf5_file(file, os.getpid())[key]).tobytes())
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,10 @@ OPENERS: dict[str, Callable[[str], Image.Image]] = {
 
 
 @lru_cache(maxsize=4)  # once a process: h5py handles do not survive a fork or a pickle
-def _hdf5_file(path: str) -> Any:
+def _hdf5_file(path: str, process: int) -> Any:
     import h5py
+
+    del process  # it is there for the cache
 
     return h5py.File(path, "r")
 

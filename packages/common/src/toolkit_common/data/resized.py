@@ -1,0 +1,94 @@
+"""Large images made smaller once, so that training does not decode and shrink them every epoch.
+
+Images whose shorter side is above a size are written to one HDF5 file as JPEGs of that size
+(quality 95, so pixels change a little); smaller ones are read from where they are. The file's name
+holds a hash of what it was made from, and it appears only when it is whole.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from io import BytesIO
+from os import cpu_count
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from toolkit_common.data.base import ImageData, replace_images
+from toolkit_common.data.images import Place, open_image
+from toolkit_common.data.loaders import chunks
+from toolkit_common.files import atomic_path, cache_folder
+from toolkit_common.training.progress import progress
+
+VERSION = 1
+QUALITY = 95
+CHUNK = 512  # images in memory at once
+
+
+def resize_images(
+    data: ImageData, rows: np.ndarray, *, size: int, folder: Path | None = None
+) -> ImageData:
+    """Return the data set with the images of some rows at most `size` pixels on the shorter side.
+
+    Args:
+        data: The data set.
+        rows: Rows whose images will be read; all must decode.
+        size: Pixels.
+        folder: Where the file is kept; `images` in the toolkit's cache by default.
+    """
+    folder = folder or cache_folder() / "images"
+    file = folder / f"{_key(data, rows, size)}-{size}.hdf5"
+    if not file.exists():
+        _write(data, rows, size, file)
+    return replace(data, rows=replace_images(data.rows, _places(file)))
+
+
+def _key(data: ImageData, rows: np.ndarray, size: int) -> str:
+    keys = data.image_keys
+    digest = hashlib.sha256(f"{VERSION}/{size}/{QUALITY}\n".encode())
+    for row in rows:
+        digest.update(f"{row}:{keys[int(row)]}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def _write(data: ImageData, rows: np.ndarray, size: int, file: Path) -> None:
+    import h5py
+
+    def shrink(row: int) -> tuple[int, bytes | None]:
+        return row, _shrunk(data.images[row]["image"], size)
+
+    written = []
+    with (
+        atomic_path(file) as temporary,
+        progress("caching images", len(rows)) as advance,
+        ThreadPoolExecutor(cpu_count()) as pool,
+        h5py.File(temporary, "w") as store,
+    ):
+        for chunk in chunks(rows, CHUNK):
+            for row, content in pool.map(shrink, chunk.tolist()):
+                if content is not None:
+                    store[f"images/{row}"] = np.frombuffer(content, np.uint8)
+                    written.append(row)
+                advance()
+        store["rows"] = np.array(written, np.int64)
+
+
+def _shrunk(place: Place, size: int) -> bytes | None:
+    image = open_image(place)
+    shorter = min(image.size)
+    if shorter <= size:
+        return None
+    width, height = (max(1, round(side * size / shorter)) for side in image.size)
+    content = BytesIO()
+    image.resize((width, height), Image.Resampling.BICUBIC).save(content, "JPEG", quality=QUALITY)
+    return content.getvalue()
+
+
+def _places(file: Path) -> Iterator[tuple[int, str]]:
+    import h5py
+
+    with h5py.File(file, "r") as store:
+        for row in store["rows"][:]:
+            yield int(row), f"{file}#images/{row}"
