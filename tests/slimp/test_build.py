@@ -61,7 +61,7 @@ original = nn.Module.compile
 nn.Module.compile = lambda self, **options: original(self, backend="eager", **options)
 settings = {"backbone": "timm:test_vit?image_size=32", "random_init": True}
 plain, compiled = (
-    load_image_encoder(SlimpSettings(**settings, compile=on))[1].eval() for on in (False, True)
+    load_image_encoder(SlimpSettings(**settings, compile=on))[1].train() for on in (False, True)
 )
 assert compiled._compiled_call_impl is not None
 assert plain.state_dict().keys() == compiled.state_dict().keys()

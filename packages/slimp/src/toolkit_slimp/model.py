@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from toolkit_common.backbones.base import ImageEncoder
+from toolkit_common.backbones.base import ImageEncoder, Tokens
 from toolkit_common.backbones.cards import Card
 from toolkit_slimp.encoders import MetadataEncoder
 from toolkit_slimp.losses import equal_pairs, info_nce, nt_xent
@@ -166,7 +166,9 @@ class SlimpModel(nn.Module):
 
     def encode_images(self, images: Float[Tensor, "m 3 h w"]) -> Float[Tensor, "m d"]:
         """Return the vector of each image that the losses and the probes read."""
-        tokens = self.image_encoder(images)
+        # Evaluation is not compiled: encoders then read more, by hooks that a graph leaves out.
+        encoder = self.image_encoder if self.training else self.image_encoder.forward
+        tokens: Tokens = encoder(images)
         return tokens.prefix[:, 0] if self.reads_class_token else tokens.patches.mean(dim=1)
 
     def phenotypes(
