@@ -197,6 +197,7 @@ def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
     assert result.exit_code == 0, result.output
     config = (tmp_path / "run/config.yaml").read_text()
     assert "optimizer: lars  # protocol ep-paper" in config
+    assert "augment: crops  # protocol ep-paper" in config
     assert "epochs: 3  # --epochs" in config
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert results["rows"][0]["selected"] == "selected on test"
@@ -209,6 +210,25 @@ def test_the_knn_protocol_brings_its_method(probe):
     found = json.loads(probe("--protocol", "dino-knn", "--json").stdout)
     assert [row["method"] for row in found["rows"]] == ["knn"]
     assert found["protocol"]["overridden"] == {"epochs": 3}
+
+
+def test_heads_can_train_on_new_crops_every_epoch(probe, tmp_path):
+    options = ["--method", "ep,linear,knn", "--json"]
+    crops = probe(*options, "--augment", "crops")
+    assert crops.exit_code == 0, crops.output
+    assert "new crops of its images every epoch" in crops.stderr
+    first, again, plain = (
+        json.loads(result.stdout)["rows"]
+        for result in (
+            crops,
+            probe(*options, "--augment", "crops", output=tmp_path / "again"),
+            probe(*options, output=tmp_path / "plain"),
+        )
+    )
+    assert again == first
+    scores = [[row["select_score"] for row in rows] for rows in (first, plain)]
+    assert scores[0][:2] != scores[1][:2]
+    assert scores[0][2] == scores[1][2]  # k-NN reads the images as they are
 
 
 def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(

@@ -10,7 +10,12 @@ from PIL import Image
 from properties import few_examples
 from small_data import noise
 from toolkit_common.backbones.torchvision_ops import prepare
-from toolkit_common.data.transforms import IMAGENET_MEAN, Preprocess, build_eval_transform
+from toolkit_common.data.transforms import (
+    IMAGENET_MEAN,
+    Preprocess,
+    RandomCrop,
+    build_eval_transform,
+)
 
 prepare()
 from torchvision import transforms  # noqa: E402
@@ -75,3 +80,45 @@ def test_a_description_tells_sizes_and_values(
 ) -> None:
     assert all(part in preprocess.describe() for part in parts)
     assert preprocess.mean == IMAGENET_MEAN
+
+
+# Random crops
+
+
+@given(width=st.integers(1, 60), height=st.integers(1, 60), seed=st.integers(0, 99))
+@few_examples
+def test_any_image_can_be_cropped_to_the_size(width: int, height: int, seed: int) -> None:
+    crop = RandomCrop((8, 6))
+    draws = torch.Generator().manual_seed(seed)
+    out = crop(noise((width, height)), draws)
+    assert out.shape == (3, 8, 6)
+    assert torch.equal(out, crop(noise((width, height)), torch.Generator().manual_seed(seed)))
+
+
+def test_crops_have_the_area_aspect_and_place_they_are_drawn_with() -> None:
+    """A picture whose red tells the column and green the row shows what was cut out of it."""
+    columns, rows = np.meshgrid(np.arange(200), np.arange(200))
+    image = Image.fromarray(np.stack([columns, rows, 0 * rows], axis=2).astype(np.uint8))
+    crop = RandomCrop((50, 50), "bilinear", area=0.2)
+    areas, aspects, lefts, flips = [], [], [], []
+    for seed in range(400):
+        out = crop(image, torch.Generator().manual_seed(seed)).double()
+        across, down = out[0, 25, -1] - out[0, 25, 0], out[1, -1, 25] - out[1, 0, 25]
+        flips.append(bool(across < 0))
+        width, height = (float(abs(value)) * 50 / 49 for value in (across, down))
+        areas.append(width * height / 200**2)
+        aspects.append(width / height)
+        if width < 150:
+            lefts.append(float(out[0, 25].min()) / (200 - width))
+    assert 0.19 < min(areas) < 0.22
+    assert max(areas) < 1.02
+    assert min(aspects) > 0.72
+    assert max(aspects) < 1.38
+    assert abs(np.mean(np.log(aspects))) < 0.02
+    assert abs(np.mean(lefts) - 0.5) < 0.06
+    assert 0.4 < np.mean(flips) < 0.6
+
+
+def test_a_crop_that_is_too_wide_is_cut_to_the_image() -> None:
+    out = RandomCrop((4, 4), area=1.0)(Image.new("RGB", (100, 3), (9, 9, 9)), torch.Generator())
+    assert (out == 9).all()

@@ -18,7 +18,8 @@ from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
 from toolkit_common.features import extract as module
 from toolkit_common.features.base import LayerFeatures
-from toolkit_common.features.extract import Extracted, Extraction, extract
+from toolkit_common.features.extract import Extracted, extract
+from toolkit_common.features.online import Extraction
 from toolkit_common.features.store import INDEX, TokenStore
 
 VIT = "timm:test_vit?image_size=32"

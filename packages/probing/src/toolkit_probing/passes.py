@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from toolkit_common.features.base import FeatureSource, LayerFeatures
+from toolkit_common.features.online import CropSource
 from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
 from toolkit_common.files import read_json, write_json
 from toolkit_common.runs import RunFolder
@@ -94,6 +95,7 @@ def train_in_passes(
     accelerator: Accelerator,
     run: RunFolder,
     part: Part,
+    crops: CropSource | None = None,
     num_classes: int,
     budget: int | None = None,
 ) -> tuple[dict[str, Best], Part]:
@@ -109,6 +111,7 @@ def train_in_passes(
         accelerator: Where.
         run: Checkpoints and metrics.jsonl go there.
         part: Which part of the run this is.
+        crops: Features of random crops to train on instead.
         num_classes: Number of classes.
         budget: Bytes for training; half of what is free when not given.
 
@@ -141,7 +144,7 @@ def train_in_passes(
         at = Part(f"{part.name}/pass-{number + 1}", part.first_step + number * steps)
         best |= train_bank(
             bank, source, targets, train=train, select=select, plan=plan, accelerator=accelerator,
-            run=run, part=at,
+            run=run, part=at, crops=crops,
         )  # fmt: skip
         accelerator.free_memory()
     return best, replace(part, first_step=part.first_step + len(passes) * steps)

@@ -41,6 +41,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "warmup_epochs": 10.0,
             "batch_size": 4096,
             "input": "imagenet",
+            "augment": "crops",
             "select_on": "test",
             "select_by": "top1",
         },

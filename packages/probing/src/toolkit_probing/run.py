@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import Backbone, BackboneInfo
+from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import Preprocess
-from toolkit_common.errors import InputError
-from toolkit_common.features.extract import Extracted, Extraction, extract
+from toolkit_common.features.extract import Extracted, extract
+from toolkit_common.features.online import Extraction
 from toolkit_common.files import write_text
-from toolkit_common.metrics import METRICS, Predictions
+from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import console, result_console
+from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.neighbours import probe_with_knn
@@ -38,12 +39,10 @@ from toolkit_probing.results import (
 )
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.subsets import label_subsets
 from toolkit_probing.trained import (
     probe_with_heads,
     probe_with_published_head,
     published_head,
-    sources_of,
 )
 
 STAND_IN = "timm:vit_tiny_patch16_224"
@@ -76,9 +75,9 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         bad_files=settings.bad_files,
         premalignant_as=settings.premalignant_as,
     )
-    _refuse_impossible(settings, task)
+    refuse_impossible(settings, task)
     backbone = load_probed_backbone(settings)
-    _refuse_unreadable(settings, backbone.info)
+    refuse_unreadable(settings, backbone.info)
     if settings.head is not None:
         published_head(settings, task, backbone.info)  # refused before anything is written
     if accelerator.is_main_process:
@@ -104,53 +103,14 @@ def _judge(
     accelerator: Accelerator,
 ) -> list[Outcome]:
     info, source = backbone.info, extracted.source
-    heads = probe_with_heads if settings.head is None else probe_with_published_head
-    outcomes = heads(settings, task, source, info, run=run, accelerator=accelerator)
+    how: dict[str, Any] = {"run": run, "accelerator": accelerator}
+    if settings.head is None:
+        outcomes = probe_with_heads(settings, task, source, info, crops=extracted.crops, **how)
+    else:
+        outcomes = probe_with_published_head(settings, task, source, info, **how)
     outcomes += probe_with_knn(settings, task, source, info, accelerator=accelerator)
     outcomes += probe_with_logreg(settings, task, source, info, accelerator=accelerator)
     return outcomes
-
-
-def _refuse_impossible(settings: ProbeSettings, task: Task) -> None:
-    """Refuse what the data cannot give before anything is computed or written."""
-    if settings.head is not None:
-        if settings.method != ("ep",):
-            raise InputError(
-                f"--head is judged alone, as --method ep: got --method {','.join(settings.method)}"
-            )
-        return
-    label_subsets(settings, task)
-    targets = task.targets_of(settings.select_on)
-    even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
-    found = METRICS[settings.select_by](Predictions(even, targets), np.ones((1, len(targets))))
-    if np.isnan(found[0]):
-        raise InputError(
-            f"--select-by {settings.select_by} is undefined on the {settings.select_on} split: it "
-            f"has {len(np.unique(targets))} of {len(task.labels.classes)} classes; choose another "
-            "metric or --split-seed"
-        )
-
-
-def _refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
-    """Refuse what the backbone does not have before any image is encoded."""
-    facts = info.facts
-    has = {
-        "patches": True,
-        "all": facts.has_class_token,
-        "mean": True,
-        "cls": facts.has_class_token,
-        "mean_raw": facts.has_final_norm,
-        "cls_raw": facts.has_final_norm and facts.has_class_token,
-        "pooled": facts.pooled_dim is not None and info.layers == (facts.depth,),
-    }
-    for method in settings.method:
-        for source in sources_of(method, settings, info):
-            if not has.get(source):
-                names = ", ".join(name for name, there in has.items() if there)
-                layers = ", ".join(map(str, info.layers))
-                raise InputError(
-                    f"{method} cannot read {source!r}: layer {layers} of {info.id} has {names}"
-                )
 
 
 def load_probed_backbone(settings: ProbeSettings) -> Backbone:
@@ -199,6 +159,8 @@ def _extraction(settings: ProbeSettings, accelerator: Accelerator) -> Extraction
         with_patches=any(method in POOLS for method in settings.method),
         with_pooled="pooled" in settings.read,
         batch_size=settings.extract_batch_size,
+        random_crops=settings.augment == "crops",
+        seed=settings.seed,
         num_workers=workers if settings.num_workers is None else settings.num_workers,
     )
 

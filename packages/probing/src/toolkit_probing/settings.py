@@ -144,6 +144,12 @@ class ProbeSettings(Settings):
         "balanced_accuracy.",
         panel=TRAINING,
     )
+    augment: Literal["none", "crops"] = option(
+        "none",
+        "What heads train on: stored features, or those of a new random crop of every image each "
+        "epoch, for which the encoder runs every epoch (the EP paper).",
+        panel=TRAINING,
+    )
     seed: int = option(0, "Seed of heads and batches.", panel=REPEATS)
     num_seeds: int = option(1, "Seeds of the heads, from --seed on.", panel=REPEATS, ge=1)
     shots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(split_commas)] = (

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from toolkit_common.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import FeatureSource, LayerFeatures
+from toolkit_common.features.online import CropSource
 from toolkit_common.runs import RunFolder
 from toolkit_common.seed import generator
 from toolkit_common.training.interrupt import delayed_interrupt
@@ -107,6 +108,7 @@ def train_bank(
     accelerator: Accelerator,
     run: RunFolder,
     part: Part = WHOLE,
+    crops: CropSource | None = None,
 ) -> dict[str, Best]:
     """Train every head and return its best epoch on the selection split.
 
@@ -120,6 +122,7 @@ def train_bank(
         accelerator: Where.
         run: Checkpoints and metrics.jsonl go there; its newest checkpoint is continued.
         part: Which part of the run this is.
+        crops: Features of random crops to train on instead of `source`, new ones each epoch.
 
     Raises:
         InputError: If there are too few training rows.
@@ -147,7 +150,8 @@ def train_bank(
             batches = [order[i * size : (i + 1) * size] for i in range(first, per_epoch)]
             mine = [batch[my_rank::ranks] for batch in batches]
             bank.train()
-            for positions, features in zip(mine, source.iterate(mine), strict=True):
+            read = crops.iterate(mine, epoch=epoch) if crops else source.iterate(mine)
+            for positions, features in zip(mine, read, strict=True):
                 factor = warmup_cosine(step, total_steps=total, warmup_steps=warmup)
                 trainer.step_(features, torch.from_numpy(targets[positions]), active, factor)
                 step += 1

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource, LayerFeatures
+from toolkit_common.features.online import CropSource
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs import RunFolder
 from toolkit_probing.bank import HeadBank
@@ -62,12 +63,23 @@ def probe_with_heads(
     *,
     run: RunFolder,
     accelerator: Accelerator,
+    crops: CropSource | None = None,
 ) -> list[Outcome]:
-    """Train all heads side by side and return what the picked ones do on the test split."""
+    """Train all heads side by side and return what the picked ones do on the test split.
+
+    Args:
+        settings: What to train.
+        task: On which images.
+        source: Features of all images.
+        info: Of the backbone.
+        run: Heads, checkpoints and metrics.jsonl go there.
+        accelerator: Where.
+        crops: Features of random crops to train on instead, new ones each epoch.
+    """
     specs = head_specs(settings, info)
     if not specs:
         return []
-    job = _Job(settings, task, source, run, accelerator)
+    job = _Job(settings, task, source, run, accelerator, crops)
     outcomes, first_step = [], 0
     for subset in label_subsets(settings, task):
         draws = []
@@ -147,6 +159,7 @@ class _Job:
     source: FeatureSource
     run: RunFolder
     accelerator: Accelerator
+    crops: CropSource | None
 
     def train(
         self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
@@ -163,6 +176,7 @@ class _Job:
             accelerator=self.accelerator,
             run=self.run,
             part=part,
+            crops=self.crops,
             num_classes=len(self.task.labels.classes),
             budget=None if memory is None else int(memory * GIB),
         )

@@ -61,6 +61,51 @@ class Preprocess:
         )
 
 
+@dataclass(frozen=True)
+class RandomCrop:
+    """A random part of an image, resized: the crop of MAE's linear probing (specs/ep.md 4).
+
+    One draw of area and aspect ratio, cut to what the image holds, where torchvision's
+    `RandomResizedCrop` would draw again. A crop is a function of its generator alone.
+
+    Attributes:
+        size: Height and width in pixels.
+        interpolation: As PIL names it.
+        area: Smallest share of the image's area; the largest is 1.
+        flips: Whether half of the crops are mirrored.
+    """
+
+    size: tuple[int, int]
+    interpolation: str = "bicubic"
+    area: float = 0.08
+    flips: bool = True
+
+    def __call__(self, image: Image.Image, draws: torch.Generator) -> UInt8[Tensor, "3 h w"]:
+        """Return a crop as a tensor.
+
+        Args:
+            image: An RGB image.
+            draws: Where the random numbers come from.
+        """
+        from toolkit_common.backbones.torchvision_ops import prepare
+
+        prepare()
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms import functional as F
+
+        share, ratio, down, right, mirror = torch.rand(5, generator=draws).tolist()
+        area = (self.area + (1.0 - self.area) * share) * image.width * image.height
+        aspect = (3.0 / 4.0) ** (1.0 - 2.0 * ratio)  # log-uniform from 3/4 to 4/3
+        width = max(1, min(image.width, round((area * aspect) ** 0.5)))
+        height = max(1, min(image.height, round((area / aspect) ** 0.5)))
+        top = int(down * (image.height - height + 1))
+        left = int(right * (image.width - width + 1))
+        mode = InterpolationMode(self.interpolation)
+        crop = F.resized_crop(image, top, left, height, width, list(self.size), mode)
+        pixels: Tensor = F.pil_to_tensor(F.hflip(crop) if self.flips and mirror < 0.5 else crop)
+        return pixels
+
+
 def build_eval_transform(preprocess: Preprocess) -> Transform:
     """Return the deterministic transform: RGB image -> uint8 `(3, h, w)`."""
     from toolkit_common.backbones.torchvision_ops import prepare

@@ -5,26 +5,27 @@ Ranks share the pass shard by shard; a killed pass continues with the shards tha
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.loaders import ImageRows, build_loader, chunks
-from toolkit_common.data.transforms import build_eval_transform
-from toolkit_common.features.base import Features, FeatureSource, LayerFeatures, features_of
+from toolkit_common.data.loaders import chunks
+from toolkit_common.features.base import Features, FeatureSource, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, bytes_per_image, narrow
+from toolkit_common.features.online import (
+    CropSource,
+    Extraction,
+    OnlineSource,
+    RowEncoder,
+    concatenate,
+)
 from toolkit_common.features.planner import (
     Place,
-    PlaceChoice,
     describe_plan,
     plan_extraction,
     size,
@@ -42,29 +43,6 @@ SHARD_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
-class Extraction:
-    """How to extract; see `toolkit probe --help` for the options behind it.
-
-    Attributes:
-        store_dir: Where stores lie.
-        store: Where tokens go.
-        dtype: How patch tokens are kept.
-        with_patches: Whether patch tokens are wanted, or vectors suffice.
-        with_pooled: Whether the encoder's own pooled output is wanted.
-        batch_size: Images a forward pass.
-        num_workers: Processes that decode images.
-    """
-
-    store_dir: Path
-    store: PlaceChoice = "auto"
-    dtype: StoreDtype = "fp16"
-    with_patches: bool = True
-    with_pooled: bool = False
-    batch_size: int = 64
-    num_workers: int = 0
-
-
-@dataclass(frozen=True)
 class Extracted:
     """Where the features are and what getting them took.
 
@@ -74,6 +52,7 @@ class Extracted:
         was_cached: Whether a store from before served.
         seconds: Wall time of the extraction.
         key: The store's key.
+        crops: Features of random crops of the same images, where they were asked for.
     """
 
     source: FeatureSource
@@ -81,6 +60,7 @@ class Extracted:
     was_cached: bool
     seconds: float
     key: str
+    crops: CropSource | None = None
 
 
 def extract(
@@ -98,14 +78,16 @@ def extract(
     """
     start = time.perf_counter()
     spec = _spec(backbone, data, rows, how=how, accelerator=accelerator)
+    encoder = RowEncoder(backbone, data, how, accelerator)
+    crops = CropSource(encoder, rows) if how.random_crops else None
+    if crops:
+        console.print("features: training runs the encoder on new crops of its images every epoch")
     hit = _find_store(spec, how.store_dir) if how.store in ("auto", "disk") else None
     if hit is not None:
         in_memory = _fits_memory(hit, accelerator)
         console.print(f"features: stored ones serve, {hit}")
         stored = TokenStore(hit, in_memory=in_memory)
-        return Extracted(stored, "disk", True, time.perf_counter() - start, hit.name)
-    backbone.to(accelerator.device)
-    encoder = _Encoder(backbone, data, how, accelerator)
+        return Extracted(stored, "disk", True, time.perf_counter() - start, hit.name, crops)
     sample, per_image = encoder.time_one_batch(rows)
     shapes = {
         layer: (kept.grid[0] * kept.grid[1], kept.vectors["mean"].shape[1])
@@ -129,92 +111,26 @@ def extract(
     if plan.place == "online":
         source = OnlineSource(encoder, rows)
     elif plan.place == "memory":
-        source = _extract_to_memory(encoder, rows)
+        source = _extract_to_memory(encoder, rows, how.dtype)
     else:
         folder = how.store_dir / spec.key()
         shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
         _extract_to_disk(encoder, rows, StoreWriter(folder, spec, shard_rows=shard_rows))
         source = TokenStore(folder, in_memory=plan.in_memory)
         console.print(f"features: kept in {folder} ({size(plan.num_bytes)})")
-    return Extracted(source, plan.place, False, time.perf_counter() - start, spec.key())
+    return Extracted(source, plan.place, False, time.perf_counter() - start, spec.key(), crops)
 
 
-class _Encoder:
-    """Rows of a data set -> features, with the loader and precision of one extraction."""
-
-    def __init__(
-        self, backbone: Backbone, data: ImageData, how: Extraction, accelerator: Accelerator
-    ) -> None:
-        self.backbone = backbone
-        self.data = data
-        self.how = how
-        self.accelerator = accelerator
-        self.transform = build_eval_transform(backbone.info.preprocess)
-
-    def encode(self, images: Tensor) -> LayerFeatures:
-        """Uint8 images -> features on the CPU."""
-        batch = images.to(self.accelerator.device, non_blocking=True)
-        with torch.inference_mode(), self.accelerator.autocast():
-            normalised = self.backbone.info.preprocess.normalize(batch)
-            layers = self.backbone.forward_layers(normalised, pooled=self.how.with_pooled)
-            facts = self.backbone.info.facts
-            kept = [features_of(item, facts, with_patches=self.how.with_patches) for item in layers]
-        return dict(zip(self.backbone.info.layers, kept, strict=True))
-
-    def batches(self, rows: np.ndarray) -> Iterator[LayerFeatures]:
-        loader = build_loader(
-            self.data,
-            rows,
-            transform=self.transform,
-            batch_size=self.how.batch_size,
-            num_workers=self.how.num_workers,
-        )
-        for batch in loader:
-            yield self.encode(batch["image"])
-
-    def time_one_batch(self, rows: np.ndarray) -> tuple[LayerFeatures, float]:
-        """Return the features of a first small batch and the seconds an image takes."""
-        few = rows[: min(len(rows), self.how.batch_size, 16)]
-        next(self.batches(few[:1]))  # builds caches, picks kernels
-        start = time.perf_counter()
-        sample = next(self.batches(few))
-        return sample, (time.perf_counter() - start) / len(few)
-
-
-class OnlineSource:
-    """Runs the encoder for every batch anew; keeps nothing."""
-
-    def __init__(self, encoder: _Encoder, rows: np.ndarray) -> None:
-        self._encoder = encoder
-        self._rows = rows
-        self._images = ImageRows(encoder.data, rows, encoder.transform)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
-        """Yield the features of each batch of positions."""
-        loader: DataLoader[dict[str, Tensor]] = DataLoader(
-            self._images,
-            batch_sampler=[batch.tolist() for batch in batches],
-            num_workers=self._encoder.how.num_workers,
-        )
-        for batch in loader:
-            found = self._encoder.encode(batch["image"])
-            # Tensors made in inference mode cannot be saved for a head's backward: copy them.
-            yield {layer: _clone(kept) for layer, kept in found.items()}
-
-
-def _extract_to_memory(encoder: _Encoder, rows: np.ndarray) -> MemoryStore:
+def _extract_to_memory(encoder: RowEncoder, rows: np.ndarray, dtype: StoreDtype) -> MemoryStore:
     parts = []
     with progress("extracting features", len(rows)) as advance:
         for batch in encoder.batches(rows):
-            parts.append(_to_kept(batch, encoder.how.dtype))
+            parts.append(_to_kept(batch, dtype))
             advance(len(next(iter(batch.values())).vectors["mean"]))
-    return MemoryStore(_concatenate(parts), len(rows))
+    return MemoryStore(concatenate(parts), len(rows))
 
 
-def _extract_to_disk(encoder: _Encoder, rows: np.ndarray, writer: StoreWriter) -> None:
+def _extract_to_disk(encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter) -> None:
     accelerator = encoder.accelerator
     mine = range(accelerator.process_index, writer.num_shards, accelerator.num_processes)
     pieces = chunks(rows, writer.shard_rows)
@@ -227,7 +143,7 @@ def _extract_to_disk(encoder: _Encoder, rows: np.ndarray, writer: StoreWriter) -
             for batch in encoder.batches(pieces[shard]):
                 parts.append({layer: _to_cpu(kept) for layer, kept in batch.items()})
                 advance(len(next(iter(batch.values())).vectors["mean"]))
-            writer.write(shard, _concatenate(parts))
+            writer.write(shard, concatenate(parts))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         writer.finish()
@@ -289,24 +205,3 @@ def _to_kept(batch: LayerFeatures, dtype: StoreDtype) -> LayerFeatures:
 
 def _to_cpu(kept: Features) -> Features:
     return kept.to("cpu")
-
-
-def _clone(kept: Features) -> Features:
-    vectors = {name: vector.clone() for name, vector in kept.vectors.items()}
-    return Features(vectors, None if kept.patches is None else kept.patches.clone(), kept.grid)
-
-
-def _concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:
-    joined = {}
-    for layer, first in parts[0].items():
-        vectors = {
-            name: torch.cat([part[layer].vectors[name] for part in parts]) for name in first.vectors
-        }
-        patches = [part[layer].patches for part in parts]
-        together = (
-            torch.cat([item for item in patches if item is not None])
-            if patches[0] is not None
-            else None
-        )
-        joined[layer] = Features(vectors, together, first.grid)
-    return joined

@@ -1,0 +1,187 @@
+"""From rows of a data set to features by running the encoder: once, every epoch, on new crops."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from typing_extensions import override
+
+from toolkit_common.backbones.base import Backbone
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.images import open_image
+from toolkit_common.data.loaders import ImageRows, build_loader, chunks
+from toolkit_common.data.transforms import RandomCrop, build_eval_transform
+from toolkit_common.features.base import Features, LayerFeatures, features_of
+from toolkit_common.features.codec import StoreDtype
+from toolkit_common.features.planner import PlaceChoice
+from toolkit_common.seed import generator
+
+OPEN_CLIP = "open_clip:"
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How to extract; see `toolkit probe --help` for the options behind it.
+
+    Attributes:
+        store_dir: Where stores lie.
+        store: Where tokens go.
+        dtype: How patch tokens are kept.
+        with_patches: Whether patch tokens are wanted, or vectors suffice.
+        with_pooled: Whether the encoder's own pooled output is wanted.
+        batch_size: Images a forward pass.
+        num_workers: Processes that decode images.
+        random_crops: Whether training is to see new crops of every image each epoch.
+        seed: Of these crops.
+    """
+
+    store_dir: Path
+    store: PlaceChoice = "auto"
+    dtype: StoreDtype = "fp16"
+    with_patches: bool = True
+    with_pooled: bool = False
+    batch_size: int = 64
+    num_workers: int = 0
+    random_crops: bool = False
+    seed: int = 0
+
+
+class RowEncoder:
+    """Rows of a data set -> features, with the loader and precision of one extraction."""
+
+    def __init__(
+        self, backbone: Backbone, data: ImageData, how: Extraction, accelerator: Accelerator
+    ) -> None:
+        self.backbone = backbone
+        self.data = data
+        self.how = how
+        self.accelerator = accelerator
+        self.transform = build_eval_transform(backbone.info.preprocess)
+
+    def encode(self, images: Tensor) -> LayerFeatures:
+        """Uint8 images -> features, on the encoder's device."""
+        self.backbone.to(self.accelerator.device)
+        batch = images.to(self.accelerator.device, non_blocking=True)
+        with torch.inference_mode(), self.accelerator.autocast():
+            normalised = self.backbone.info.preprocess.normalize(batch)
+            layers = self.backbone.forward_layers(normalised, pooled=self.how.with_pooled)
+            facts = self.backbone.info.facts
+            kept = [features_of(item, facts, with_patches=self.how.with_patches) for item in layers]
+        return dict(zip(self.backbone.info.layers, kept, strict=True))
+
+    def batches(self, rows: np.ndarray) -> Iterator[LayerFeatures]:
+        """Yield the features of rows in their order, a batch at a time."""
+        loader = build_loader(
+            self.data,
+            rows,
+            transform=self.transform,
+            batch_size=self.how.batch_size,
+            num_workers=self.how.num_workers,
+        )
+        for batch in loader:
+            yield self.encode(batch["image"])
+
+    def time_one_batch(self, rows: np.ndarray) -> tuple[LayerFeatures, float]:
+        """Return the features of a first small batch and the seconds an image takes."""
+        few = rows[: min(len(rows), self.how.batch_size, 16)]
+        next(self.batches(few[:1]))  # builds caches, picks kernels
+        start = time.perf_counter()
+        sample = next(self.batches(few))
+        return sample, (time.perf_counter() - start) / len(few)
+
+    def in_batches(
+        self, images: "Dataset[dict[str, Any]]", batches: Sequence[np.ndarray]
+    ) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions in `images`.
+
+        A training batch may be larger than what the encoder takes at once: it is cut.
+        """
+        pieces = [chunks(batch, self.how.batch_size) for batch in batches]
+        loader: DataLoader[dict[str, Tensor]] = DataLoader(
+            images,
+            batch_sampler=[piece.tolist() for batch in pieces for piece in batch],
+            num_workers=self.how.num_workers,
+        )
+        found = iter(loader)
+        for batch in pieces:
+            # A copy, as tensors made in inference mode cannot be saved for a head's backward.
+            yield concatenate([self.encode(next(found)["image"]) for _ in batch])
+
+
+class OnlineSource:
+    """Runs the encoder for every batch anew; keeps nothing."""
+
+    def __init__(self, encoder: RowEncoder, rows: np.ndarray) -> None:
+        self._encoder = encoder
+        self._images = ImageRows(encoder.data, rows, encoder.transform)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions."""
+        return self._encoder.in_batches(self._images, batches)
+
+
+class CropSource:
+    """Features of a random crop of every image, another one each epoch; keeps nothing.
+
+    An open_clip encoder sees crops of 0.9 to 1 of the area without mirroring, as its own training
+    transform has them and the EP reference trains on them (specs/ep.md 4).
+    """
+
+    def __init__(self, encoder: RowEncoder, rows: np.ndarray) -> None:
+        self._encoder = encoder
+        self._rows = rows
+        info = encoder.backbone.info
+        size, mode = info.preprocess.image_size, info.preprocess.interpolation
+        is_open_clip = info.facts.architecture.startswith(OPEN_CLIP)
+        self._crop = RandomCrop(size, mode, 0.9, False) if is_open_clip else RandomCrop(size, mode)
+
+    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions, cropped as in `epoch`."""
+        encoder = self._encoder
+        images = _CroppedRows(encoder.data, self._rows, self._crop, (encoder.how.seed, epoch))
+        return encoder.in_batches(images, batches)
+
+
+class _CroppedRows(Dataset[dict[str, Any]]):
+    """Some rows of a data set, each image cropped as seed, epoch and row say."""
+
+    def __init__(
+        self, data: ImageData, rows: np.ndarray, crop: RandomCrop, when: tuple[int, int]
+    ) -> None:
+        self.images = data.images
+        self.rows = rows
+        self.crop = crop
+        self.when = when
+
+    @override
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        row, (seed, epoch) = int(self.rows[position]), self.when
+        draws = generator(seed, "crop", epoch, row)
+        return {"image": self.crop(open_image(self.images[row]["image"]), draws), "row": row}
+
+
+def concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:
+    """Return the features of several batches as those of one."""
+    joined = {}
+    for layer, first in parts[0].items():
+        vectors = {
+            name: torch.cat([part[layer].vectors[name] for part in parts]) for name in first.vectors
+        }
+        patches = [part[layer].patches for part in parts]
+        together = (
+            torch.cat([item for item in patches if item is not None])
+            if patches[0] is not None
+            else None
+        )
+        joined[layer] = Features(vectors, together, first.grid)
+    return joined

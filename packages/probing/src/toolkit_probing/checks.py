@@ -1,0 +1,61 @@
+"""What a run cannot do, found before anything is computed or written."""
+
+import numpy as np
+
+from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.data.task import Task
+from toolkit_common.errors import InputError
+from toolkit_common.metrics import METRICS, Predictions
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.subsets import label_subsets
+from toolkit_probing.trained import sources_of
+
+
+def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
+    """Refuse what the data cannot give.
+
+    Raises:
+        InputError: If there are too few labels, or the metric that picks is undefined.
+    """
+    if settings.head is not None:
+        if settings.method != ("ep",):
+            raise InputError(
+                f"--head is judged alone, as --method ep: got --method {','.join(settings.method)}"
+            )
+        return
+    label_subsets(settings, task)
+    targets = task.targets_of(settings.select_on)
+    even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
+    found = METRICS[settings.select_by](Predictions(even, targets), np.ones((1, len(targets))))
+    if np.isnan(found[0]):
+        raise InputError(
+            f"--select-by {settings.select_by} is undefined on the {settings.select_on} split: it "
+            f"has {len(np.unique(targets))} of {len(task.labels.classes)} classes; choose another "
+            "metric or --split-seed"
+        )
+
+
+def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
+    """Refuse what the backbone does not have.
+
+    Raises:
+        InputError: If a method is to read what it has not.
+    """
+    facts = info.facts
+    has = {
+        "patches": True,
+        "all": facts.has_class_token,
+        "mean": True,
+        "cls": facts.has_class_token,
+        "mean_raw": facts.has_final_norm,
+        "cls_raw": facts.has_final_norm and facts.has_class_token,
+        "pooled": facts.pooled_dim is not None and info.layers == (facts.depth,),
+    }
+    for method in settings.method:
+        for source in sources_of(method, settings, info):
+            if not has.get(source):
+                names = ", ".join(name for name, there in has.items() if there)
+                layers = ", ".join(map(str, info.layers))
+                raise InputError(
+                    f"{method} cannot read {source!r}: layer {layers} of {info.id} has {names}"
+                )

@@ -1,0 +1,77 @@
+"""Crops: new ones each epoch, the same for one seed and epoch, whatever the batches."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from small_data import build_data, image_bytes
+from tiny_encoders import write_open_clip
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.data.images import open_image
+from toolkit_common.data.transforms import RandomCrop
+from toolkit_common.features.base import LayerFeatures
+from toolkit_common.features.extract import extract
+from toolkit_common.features.online import CropSource, Extraction
+from toolkit_common.seed import generator
+
+ROWS = np.array([5, 0, 3])
+
+
+def crops(folder: Path, text: str = "timm:test_vit?image_size=32", **changes) -> CropSource:
+    how = Extraction(folder, store="memory", batch_size=2, random_crops=True)
+    data = build_data("ababab", images=[image_bytes(row) for row in range(6)])
+    backbone = load_backbone(text, random_init=True)
+    extracted = extract(
+        backbone, data, ROWS, how=replace(how, **changes), accelerator=Accelerator(cpu=True)
+    )
+    assert extracted.crops is not None
+    return extracted.crops
+
+
+def read(source: CropSource, epoch: int, *batches: list[int]) -> list[LayerFeatures]:
+    return list(source.iterate([np.array(batch) for batch in batches], epoch=epoch))
+
+
+def test_features_are_those_of_the_cropped_images(tmp_path: Path) -> None:
+    source = crops(tmp_path, seed=3)
+    (found,) = read(source, 7, [0, 1, 2])
+    encoder = source._encoder
+    crop = RandomCrop((32, 32), encoder.backbone.info.preprocess.interpolation)
+    images = [
+        crop(open_image(encoder.data.images[int(row)]["image"]), generator(3, "crop", 7, int(row)))
+        for row in ROWS
+    ]
+    expected = encoder.encode(torch.stack(images))
+    torch.testing.assert_close(found[6].patches, expected[6].patches)
+    torch.testing.assert_close(found[6].vectors["cls"], expected[6].vectors["cls"])
+
+
+def test_an_epoch_is_a_function_of_seed_and_number_not_of_the_batches(tmp_path: Path) -> None:
+    source = crops(tmp_path)
+    (whole,) = read(source, 1, [0, 1, 2])
+    parts = read(crops(tmp_path), 1, [2], [0, 1])
+    torch.testing.assert_close(parts[0][6].patches, whole[6].patches[2:])
+    torch.testing.assert_close(parts[1][6].patches, whole[6].patches[:2])
+    for other in (read(source, 2, [0, 1, 2]), read(crops(tmp_path, seed=1), 1, [0, 1, 2])):
+        assert not torch.allclose(other[0][6].patches, whole[6].patches)
+
+
+def test_features_of_crops_can_be_trained_on(tmp_path: Path) -> None:
+    (found,) = read(crops(tmp_path), 0, [0, 1])
+    weight = torch.zeros(64, requires_grad=True)
+    (found[6].patches @ weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_open_clips_own_crops_are_nearly_the_whole_image(tmp_path: Path) -> None:
+    source = crops(tmp_path / "a", write_open_clip(tmp_path / "clip", "vit"))
+    assert (source._crop.area, source._crop.flips) == (0.9, False)
+
+
+def test_without_being_asked_there_are_no_crops(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        crops(tmp_path, random_crops=False)
