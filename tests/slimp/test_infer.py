@@ -19,6 +19,7 @@ SHEET = Sheet(
     columns=(Column("age", "patient", "numeric", low=0, high=120), Column("size", "lesion",
              "numeric")),
     leaks={"biopsed": "decided after the diagnosis"},
+    acquisition={"site": "tells the hospital"},
 )  # fmt: skip
 ROWS = np.arange(4)
 
@@ -55,6 +56,15 @@ def test_a_denied_column_is_refused_by_name_with_the_reason(tmp_path):
     reason = r"'biopsed' of 'small' must never be an input: decided after the diagnosis; take it"
     with pytest.raises(InputError, match=reason):
         load_schema(path, patients(), ROWS)
+
+
+def test_a_column_of_the_acquisition_is_read_only_if_asked_for_and_said_to_be(tmp_path, capsys):
+    data = patients(site=["north", "south", "north", "south"])
+    assert "site" not in [column.name for column in infer_schema(data, ROWS).columns]
+    site = {"name": "site", "level": "lesion", "kind": "categorical"}
+    path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(site))
+    assert load_schema(path, data, ROWS).columns[-1].categories == ("north", "south")
+    assert "column 'site' is read as asked: tells the hospital" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,24 @@ def test_batch_statistics_are_refused_in_pieces(text):
     refuse_batch_statistics(build_model().image_encoder)
 
 
+def test_pieces_work_under_mixed_precision():
+    """Autocast must not hand weights that were cast without a graph to the pass with one."""
+    accelerator = build_accelerator(device="cpu", precision="bf16")
+
+    def gradients(size):
+        model, batch = build_model().float(), build_batch()
+        preprocess = model.image_encoder.preprocess
+        stepper = Stepper(model, accelerator, preprocess, lesions_per_pass=size)
+        assert stepper.backward(batch, 0).total.dtype == torch.float32
+        return {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
+
+    expected, found = gradients(None), gradients(4)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        error = (found[name] - gradient).norm()
+        assert error <= 0.1 * gradient.norm() + 1e-3, name
+
+
 @pytest.mark.dist
 @pytest.mark.parametrize("size", [None, 2])
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Kind, Level
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.files import write_text
+from toolkit_common.training.progress import console
 from toolkit_slimp.columns import fit_column
 from toolkit_slimp.schema import ColumnSchema, Schema
 
@@ -131,6 +132,8 @@ def _check_place(column: ColumnSchema, data: ImageData) -> None:
         raise InputError(f"column {name!r} is {what}, never an input: take it out of the schema")
     if name not in data.table:
         raise InputError(f"the data has no metadata column {name!r} of the schema")
+    if name in data.sheet.acquisition:
+        console.print(f"column {name!r} is read as asked: {data.sheet.acquisition[name]}")
     if column.level == "patient" and data.groups is not None:
         differing = int((data.table.groupby("group")[name].nunique() > 1).sum())
         if differing:

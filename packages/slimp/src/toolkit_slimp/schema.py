@@ -227,5 +227,5 @@ def _check_number(code: str, where: str) -> None:
 
 
 def _join(parts: Sequence[np.ndarray], count: int, dtype: torch.dtype) -> Tensor:
-    joined = np.concatenate([np.zeros((count, 0)), *parts], axis=1)
-    return torch.from_numpy(joined).to(dtype)
+    found = [torch.from_numpy(np.ascontiguousarray(part)).to(dtype) for part in parts]
+    return torch.cat([torch.zeros(count, 0, dtype=dtype), *found], dim=1)

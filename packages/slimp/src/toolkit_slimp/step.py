@@ -87,8 +87,8 @@ class Stepper:
         seed_everything(self.seed, "loss", step)
         count = len(batch.members.segments)  # the last rank's part may be filled up
         gathered = Features(*(gather_rows(part)[:count] for part in features.parts()))
-        with self.accelerator.autocast():
-            return self.model.nested_loss(gathered, batch.members)
+        # Heads and loss are small, and autocast would round the logits to 8 bits: fp32 for them.
+        return self.model.nested_loss(gathered, batch.members)
 
 
 def refuse_batch_statistics(encoder: nn.Module) -> None:
