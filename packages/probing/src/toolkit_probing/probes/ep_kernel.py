@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from toolkit_probing.probes import gemm
+
 CHUNK = 1 << 17  # numbers of a chunk's gradient of pooled values: half a MiB in fp32
 MAX_SLACK = 2  # the most that a gradient's storage may exceed it
 
 
 def attend(tokens: Tensor, queries: Tensor) -> Tensor:
     """Return the attention `(b, q, n)` of scaled queries `(q, d)` over tokens `(b, n, d)`."""
-    scores = torch.bmm(queries.expand(len(tokens), -1, -1), tokens.transpose(1, 2))
+    scores = gemm.scores(queries, tokens)
     if scores.dtype in (torch.float16, torch.bfloat16):
         return scores.softmax(-1, dtype=torch.float32).to(tokens.dtype)
     if torch.is_grad_enabled():
@@ -57,7 +59,7 @@ class _EfficientPool(torch.autograd.Function):
         b, _, d = tokens.shape
         attention = attend(tokens, queries)
         pooled = tokens.new_empty(len(queries), b, d)
-        torch.bmm(attention, tokens, out=pooled.transpose(0, 1))
+        gemm.each_transposed(attention, tokens.transpose(1, 2), out=pooled.transpose(0, 1))
         ctx.save_for_backward(tokens, queries, weight, attention, pooled)
         ctx.is_overwritten = False
         return _project(pooled, weight)
@@ -84,11 +86,11 @@ class _EfficientPool(torch.autograd.Function):
         for rows in _chunks(tokens, q):
             x, a = tokens[rows], attention[rows]
             grad_pooled = torch.bmm(grads[:, rows], blocks).transpose(0, 1)  # (c, q, d)
-            grad_scores = torch.bmm(grad_pooled, x.transpose(1, 2))
+            grad_scores = gemm.each_transposed(grad_pooled, x)
             mean = torch.linalg.vecdot(grad_scores, a).unsqueeze(-1)
             grad_scores.sub_(mean).mul_(a)
             if grad_queries is not None:
-                grad_queries += torch.einsum("bqn,bnd->qd", grad_scores, x)
+                grad_queries += gemm.sum_over_tokens(grad_scores, x)
             if grad_tokens is not None:
                 torch.bmm(a.transpose(1, 2), grad_pooled, out=grad_tokens[rows])
                 grad_tokens[rows] += grad_scores.transpose(1, 2) @ queries
