@@ -210,10 +210,12 @@ def test_a_killed_run_resumes_to_the_same_bits(pretrain, tmp_path, monkeypatch, 
 
     child = os.fork()
     if child == 0:
-        monkeypatch.setattr(Stepper, "backward", killed)
-        monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
-        pretrain(*options)
-        os._exit(0)
+        try:
+            monkeypatch.setattr(Stepper, "backward", killed)
+            monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+            pretrain(*options)
+        finally:
+            os._exit(0)  # never back into pytest
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert [path.stem for path in sorted((tmp_path / "run/checkpoints").glob("*.pt"))] == [
         "step-000000003", "step-000000004",
