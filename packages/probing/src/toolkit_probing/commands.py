@@ -1,4 +1,4 @@
-"""`toolkit compare` and `toolkit report`: what finished runs say, from their predictions alone."""
+"""`toolkit compare`, `report` and `attention`: what finished runs say."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 compare_app = typer.Typer(add_completion=False)
 report_app = typer.Typer(add_completion=False)
+attention_app = typer.Typer(add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Metrics = Annotated[
@@ -81,6 +82,42 @@ def report(
         typer.echo(f"report: {output}", err=True)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
+
+
+@attention_app.command()
+def attention(
+    run: Annotated[Path, typer.Option("--from", metavar="RUN", help="Finished probe run.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            help="An image, or a folder of them.",
+            show_default="the run's own test images",
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head", help="Name of a head in RUN/heads.", show_default="the first with maps"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="PNG to write.", show_default="RUN/attention.png"),
+    ] = None,
+    num_images: Annotated[
+        int, typer.Option("--num-images", min=1, max=200, help="At most so many, evenly chosen.")
+    ] = 12,
+    as_json: AsJson = False,
+) -> None:
+    """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped)."""
+    from toolkit_probing.attention import draw_attention
+
+    found = draw_attention(run, images=images, head=head, output=output, num_images=num_images)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        typer.echo(f"attention of {found['head']}: {found['picture']}")
 
 
 def _names(text: str) -> list[str]:

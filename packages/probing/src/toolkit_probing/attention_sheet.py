@@ -1,0 +1,148 @@
+"""A contact sheet of attention maps: photo, all queries in colour, then each query by itself.
+
+More queries than colours are grouped, once for all images (specs/ep.md 5): maps of all images side
+by side, unit length, eight clusters on the sphere; the first centre is the query of the most even
+map, the next ones are the farthest from those before; a group's map is the mean of its queries'.
+
+Shapes: i images, q queries, g groups, (gh, gw) patch grid.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+COLOURS = np.array(
+    [
+        (230, 25, 75), (60, 180, 75), (0, 130, 255), (255, 200, 0),
+        (200, 60, 230), (0, 210, 210), (255, 130, 30), (170, 255, 120),
+    ]
+)  # fmt: skip
+MAX_GROUPS = len(COLOURS)
+LLOYD_STEPS = 25
+QUANTILES = (0.65, 0.99)  # of strength: fully transparent below, opaque above
+POWER = 0.55
+LEAST_SPREAD = 0.25  # a map whose shares differ by less is drawn faint: it is almost even
+CELL, MARGIN, LINE = 144, 4, 16  # pixels
+
+
+def group_queries(maps: np.ndarray, num_groups: int = MAX_GROUPS) -> np.ndarray:
+    """Return the group of each query `(q,)`; each its own where there are no more than groups.
+
+    Args:
+        maps: Attention of all images `(i, q, gh, gw)`, or of another shape `(i, q, ...)`.
+        num_groups: At most so many.
+    """
+    num_queries = maps.shape[1]
+    if num_queries <= num_groups:
+        return np.arange(num_queries)
+    rows = np.moveaxis(maps, 1, 0).reshape(num_queries, -1).astype(np.float64)
+    shares = rows / rows.sum(1, keepdims=True)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(1)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    chosen = [int(entropy.argmax())]
+    while len(chosen) < num_groups:
+        chosen.append(int((rows @ rows[chosen].T).max(1).argmin()))
+    centres = rows[chosen]
+    for _ in range(LLOYD_STEPS):
+        groups = (rows @ centres.T).argmax(1)
+        for group in np.unique(groups):
+            centre = rows[groups == group].sum(0)
+            centres[group] = centre / np.linalg.norm(centre)
+    return np.unique((rows @ centres.T).argmax(1), return_inverse=True)[1]
+
+
+def group_maps(maps: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the mean map of each group `(i, g, gh, gw)`."""
+    return np.stack([maps[:, groups == group].mean(1) for group in range(groups.max() + 1)], axis=1)
+
+
+def draw_sheet(
+    photos: Sequence[Image.Image],
+    maps: np.ndarray,
+    *,
+    groups: np.ndarray,
+    captions: Sequence[str],
+    title: str,
+) -> Image.Image:
+    """Draw a row an image: the photo, all groups in colour, each group by itself.
+
+    Args:
+        photos: What the encoder saw, all of one size.
+        maps: Attention of the groups `(i, g, gh, gw)`.
+        groups: Group of each query, for the headings.
+        captions: A line below each photo.
+        title: Line on top.
+    """
+    width, height = _cell_size(photos[0])
+    columns = maps.shape[1] + 2
+    row_height = height + LINE + MARGIN
+    size = (columns * (width + MARGIN) + MARGIN, 3 * LINE + MARGIN + len(photos) * row_height)
+    sheet = Image.new("RGB", size, (255, 255, 255))
+    pen = ImageDraw.Draw(sheet)
+    pen.text((MARGIN, MARGIN), title, fill=(0, 0, 0), font=_font())
+    for column, (heading, colour) in enumerate(_headings(groups)):
+        left, top = MARGIN + column * (width + MARGIN), 2 * LINE
+        if colour is not None:
+            pen.rectangle((left, top + 2, left + 11, top + 12), fill=colour)
+        pen.text((left + (16 if colour else 0), top), heading, fill=(0, 0, 0), font=_font())
+    for row, (photo, found, caption) in enumerate(zip(photos, maps, captions, strict=True)):
+        small = photo.resize((width, height), Image.Resampling.BICUBIC)
+        top = 3 * LINE + MARGIN + row * row_height
+        cells = [small, draw_overlay(small, found)]
+        cells += [draw_overlay(small, found[[group]], [group]) for group in range(len(found))]
+        for column, cell in enumerate(cells):
+            sheet.paste(cell, (MARGIN + column * (width + MARGIN), top))
+        pen.text((MARGIN, top + height + 1), caption, fill=(90, 90, 90), font=_font())
+    return sheet
+
+
+def draw_overlay(
+    photo: Image.Image, maps: np.ndarray, colours: Sequence[int] | None = None
+) -> Image.Image:
+    """Lay maps `(g, gh, gw)` over a photo: the strongest map gives the hue, its share the opacity.
+
+    Each map counts against its own largest share, so that a narrow map does not hide a wide one;
+    an almost even map, which prefers no place, is faint.
+    """
+    height, width = photo.height, photo.width
+    large = np.stack([_upsample(found, width, height) for found in maps])
+    peaks = large.max(axis=(1, 2), keepdims=True)
+    strength = large / np.maximum(peaks, 1e-30)
+    winner, strongest = strength.argmax(0), strength.max(0)
+    low, high = np.quantile(strongest, QUANTILES)
+    spread = max(high - low, LEAST_SPREAD)
+    opacity = (((strongest - low) / spread).clip(0, 1) ** POWER)[..., None]
+    palette = COLOURS[np.arange(len(maps)) if colours is None else list(colours)]
+    grey = np.asarray(photo.convert("L"), dtype=np.float64)[..., None]
+    base = 0.55 * grey + 0.10 * 255
+    mixed = (1 - 0.75 * opacity) * base + 0.75 * opacity * palette[winner]
+    return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
+
+
+def peak_to_even(maps: np.ndarray) -> float:
+    """Return how many times an even share the strongest patch gets, at most over the maps."""
+    return float((maps / maps.mean(axis=(-2, -1), keepdims=True)).max())
+
+
+def _cell_size(photo: Image.Image) -> tuple[int, int]:
+    scale = CELL / max(photo.size)
+    return max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
+
+
+def _upsample(found: np.ndarray, width: int, height: int) -> np.ndarray:
+    image = Image.fromarray(found.astype(np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64)
+
+
+def _headings(groups: np.ndarray) -> list[tuple[str, tuple[int, ...] | None]]:
+    headings: list[tuple[str, tuple[int, ...] | None]] = [("photo", None), ("all queries", None)]
+    for group in range(groups.max() + 1):
+        mine = np.flatnonzero(groups == group)
+        text = f"query {mine[0]}" if len(mine) == 1 else f"{len(mine)} queries"
+        headings.append((text, tuple(int(value) for value in COLOURS[group])))
+    return headings
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(11)
