@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
@@ -18,6 +16,7 @@ from toolkit_common.features.online import CropSource
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs import RunFolder
 from toolkit_probing.bank import HeadBank
+from toolkit_probing.cost import forward_flops
 from toolkit_probing.head import VECTOR_METHODS, HeadSpec, read_source
 from toolkit_probing.head_files import fill_head_, read_published_head, save_head
 from toolkit_probing.passes import SAMPLE, train_in_passes
@@ -263,12 +262,10 @@ def _head_facts(spec: HeadSpec, bank: HeadBank, sample: LayerFeatures) -> dict[s
     """Return what an outcome says of its head, its cost counted on one image."""
     head = bank.head(spec.key)
     inputs = read_source(sample[spec.layer], spec.source)[:1]
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        head.eval()(inputs.to(head.classifier.weight.device))
     return {
         "method": spec.method,
         "layer": spec.layer,
         "source": spec.source,
         "num_parameters": sum(parameter.numel() for parameter in head.parameters()),
-        "flops": counter.get_total_flops(),
+        "flops": forward_flops(head, inputs),
     }

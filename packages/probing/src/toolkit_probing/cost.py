@@ -1,0 +1,33 @@
+"""What a module costs: the floating-point operations of its forward pass."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def forward_flops(module: nn.Module, inputs: Tensor) -> int:
+    """Return the operations of one forward pass: two a multiply-add of its matrix products.
+
+    Args:
+        module: What is counted, in evaluation mode.
+        inputs: What it reads; moved to where its parameters are.
+    """
+    device = next(module.parameters()).device
+    was_training = module.training
+    with FlopCounterMode(display=False, custom_mapping=_onednn()) as counter, torch.no_grad():
+        module.eval()(inputs.to(device))
+    module.train(was_training)
+    return counter.get_total_flops()
+
+
+def _onednn() -> dict[Any, Any]:
+    """Torch's counter does not know the operator that `probes.gemm` calls."""
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return {}
+    return {torch.ops.mkldnn._linear_pointwise: _linear_flops}
+
+
+def _linear_flops(left: Any, right: Any, *_: Any, **__: Any) -> int:
+    return 2 * int(left[0]) * int(left[1]) * int(right[0])
