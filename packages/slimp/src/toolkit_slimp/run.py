@@ -1,6 +1,5 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
-import hashlib
 from typing import Any
 
 from safetensors.torch import save_file
@@ -10,6 +9,7 @@ from toolkit_common.backbones.exported import export_encoder
 from toolkit_common.backbones.load import BackboneId
 from toolkit_common.command import Invocation
 from toolkit_common.data.base import ImageData
+from toolkit_common.data.overlaps import hash_group
 from toolkit_common.data.splits import Splits, splits_table
 from toolkit_common.files import atomic_path, write_text
 from toolkit_common.runs import RunFolder, choose_run_folder
@@ -136,11 +136,6 @@ def _provenance(
         "schema": schema.digest(),
         "groups_seen": sorted({hash_group(group) for group in data.groups[splits.train]}),
     }
-
-
-def hash_group(group: str) -> str:
-    """Return a short hash of a patient's id: enough to tell that a test patient was seen."""
-    return hashlib.sha256(str(group).encode()).hexdigest()[:12]
 
 
 def _export(

@@ -53,6 +53,8 @@ def test_a_lesion_is_known_only_together_with_its_patient(tmp_path: Path) -> Non
 def test_what_tells_the_label_is_no_column(tmp_path: Path) -> None:
     data = load_data(write(tmp_path, {}))
     assert not set(SHEET.leaks) & set(data.table)
+    assert set(data.withheld) == {"diagnostic", "biopsed"}
+    assert len(data.withheld) == len(data)
     assert "biopsed" not in data.table
 
 

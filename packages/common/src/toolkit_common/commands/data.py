@@ -1,17 +1,21 @@
 """`toolkit data`: look at a data set before computing on it."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from toolkit_common.cli import plugin_group
+from toolkit_common.errors import InputError
+
+LEAK_FOUND = 3  # exit code
 
 app = typer.Typer(
     cls=plugin_group("data"),  # other packages may add commands: `data.schema`
     add_completion=False,
     no_args_is_help=True,
-    help="Describe data sets before computing on them.",
+    help="Describe and audit data sets before computing on them.",
 )
 
 Identifier = Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")]
@@ -35,3 +39,45 @@ def describe(
         typer.echo(json.dumps(described, indent=2))
     else:
         print_description(described)
+
+
+@app.command()
+def audit(
+    identifier: Identifier,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Another data set's id, or the folder of an exported encoder."),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Label that columns are scored against.")
+    ] = None,
+    split_seed: Annotated[int, typer.Option(help="Seed of made splits.")] = 0,
+    images: Annotated[
+        bool, typer.Option(help="Decode all images: broken files, duplicates.")
+    ] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="New folder for audit.html, audit.md, audit.json."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Look for what would inflate results; exits with code 3 when it finds a leak.
+
+    Looks for groups on two sides, doubled images, columns that tell the label by their values or
+    by being empty, columns that post-date the diagnosis, broken files and rare classes.
+    """
+    if output is not None and output.exists():
+        raise InputError(f"{output} exists: name a new folder for the audit")
+    from toolkit_common.data.audit import audit_data
+    from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
+    from toolkit_common.data.load import load_data
+    from toolkit_common.data.overlaps import find_overlaps
+
+    data = load_data(identifier)
+    overlaps = find_overlaps(data, against, images=images) if against else []
+    found = audit_data(data, label=label, split_seed=split_seed, images=images, overlaps=overlaps)
+    if output is not None:
+        write_audit(output, found)
+    typer.echo(json.dumps(audit_json(found), indent=2) if as_json else audit_markdown(found))
+    if found.has_leak:
+        raise typer.Exit(LEAK_FOUND)

@@ -7,7 +7,7 @@ of a split: the patient, else the lesion), `patient_id`, `lesion_id`, and metada
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import isnan, nan
 from pathlib import Path
@@ -46,11 +46,20 @@ class Labels:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set: its id, its rows and its sheet."""
+    """A data set: its id, its rows and its sheet.
+
+    Attributes:
+        id: As the user wrote it.
+        rows: See the module's docstring.
+        sheet: What is known beyond the rows.
+        withheld: Columns of the file that must never be an input (the sheet's leaks), row by row;
+            the audit alone reads them.
+    """
 
     id: str
     rows: "Dataset"
     sheet: Sheet
+    withheld: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -4,6 +4,7 @@ Readers bring a table with the file's columns plus `image`, `image_id`, `lesion_
 and, where the data set has it, `patient_id`; everything that all data sets share happens here.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import pandas as pd
@@ -26,7 +27,7 @@ def build_lesion_data(
     path: "object",
     premalignant_as: Premalignant = "benign",
 ) -> ImageData:
-    """Type the columns, add `malignant` and `group`, and drop what must never be an input.
+    """Type the columns, add `malignant` and `group`, withhold what must never be an input.
 
     Args:
         identifier: The data set's id.
@@ -50,7 +51,8 @@ def build_lesion_data(
     for column in sheet.columns:
         if column.level == "patient" and column.name in typed and "patient_id" in typed:
             typed[column.name] = _one_per_patient(typed, column)
-    return build_image_data(identifier, typed, sheet)
+    withheld = frame[[name for name in sheet.leaks if name in frame]].reset_index(drop=True)
+    return replace(build_image_data(identifier, typed, sheet), withheld=withheld)
 
 
 def _malignant(

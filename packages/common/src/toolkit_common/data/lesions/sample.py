@@ -25,4 +25,4 @@ def load_lesions(identifier: str, name: str, options: Mapping[str, str]) -> Imag
         counts={},
         notes=(note, *data.sheet.notes),
     )
-    return ImageData(identifier, data.rows, sheet)
+    return replace(data, sheet=sheet)

@@ -1,0 +1,136 @@
+"""The audit finds planted leaks and keeps quiet about clean data."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import Result
+
+from conftest import assert_bad_input
+from small_data import build_data, image_bytes
+from tiny_encoders import export
+from toolkit_common.data.audit import Audit, audit_data
+from toolkit_common.data.audit_report import audit_json, write_audit
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.baselines import metadata_baselines
+from toolkit_common.data.overlaps import find_overlaps, hash_group, overlaps_with_data
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.splits import keep_labelled, make_splits
+from toolkit_common.errors import InputError
+
+ROWS = 60
+SHEET = Sheet(
+    "small",
+    columns=(Column("age", "patient", "numeric"), Column("smoke", "patient", "boolean")),
+    leaks={"biopsed": "decided later"},
+)
+IMAGES = [image_bytes(row) for row in range(ROWS)]
+
+
+def data(**changes: Any) -> ImageData:
+    rng = np.random.default_rng(0)
+    given = {
+        "groups": [f"p{row // 2}" for row in range(ROWS)],
+        "images": IMAGES,
+        "sheet": SHEET,
+        "age": rng.integers(20, 80, ROWS).astype(float).tolist(),
+        "smoke": rng.choice(["true", "false"], ROWS).tolist(),
+    }
+    return build_data(["a", "a", "b", "b"] * (ROWS // 4), **(given | changes))
+
+
+def kinds(audit: Audit) -> dict[str, str]:
+    return {finding.kind: finding.severity for finding in audit.findings}
+
+
+def test_clean_data_has_no_leak() -> None:
+    audit = audit_data(data())
+    assert kinds(audit) == {"class balance": "note"}
+    assert not audit.has_leak
+
+
+def test_a_listed_column_and_telling_empty_cells_are_leaks() -> None:
+    smoke = [None, None, "true", "false"] * (ROWS // 4)
+    audit = audit_data(data(smoke=smoke, biopsed=["no", "no", "yes", "yes"] * 15), images=False)
+    leaks = {item.kind: item.text for item in audit.findings if item.severity == "leak"}
+    assert "'biopsed'" in leaks["post-dates the diagnosis"]
+    assert "AUROC 1.000 from 'smoke'" in leaks["missingness"]
+
+
+def test_a_patient_in_two_given_splits_is_a_leak() -> None:
+    splits = ["train"] * 41 + ["test"] * 19
+    audit = audit_data(data(splits=splits), images=False)
+    assert kinds(audit)["group overlap"] == "leak"
+    assert "first: p20" in audit.findings[0].text
+
+
+def test_a_doubled_image_across_splits_is_a_leak_and_a_broken_one_is_named() -> None:
+    images = [IMAGES[59], b"no image", *IMAGES[2:]]
+    splits = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    found = kinds(audit_data(data(images=images, splits=splits)))
+    assert (found["exact duplicates"], found["broken files"]) == ("leak", "warning")
+
+
+def test_proxies_constants_and_ids_are_told() -> None:
+    columns = {
+        "size": [0.0, 0.1, 1.0, 1.1] * 15,
+        "site": ["x"] * ROWS,
+        "code": [f"c{row}" for row in range(ROWS)],
+    }
+    found = kinds(audit_data(data(**columns), images=False))
+    told = {name: found[name] for name in ("label proxy", "constant", "id-like")}
+    assert told == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
+
+
+def test_baselines_read_no_image_and_see_what_is_planted() -> None:
+    smoke = [None, None, "true", "false"] * (ROWS // 4)
+    telling, labels = data(smoke=smoke), data().labels()
+    splits = keep_labelled(make_splits(telling), telling, labels)
+    found = {item.name: item.auroc for item in metadata_baselines(telling, labels, splits)}
+    assert found == {"missingness": 1.0, "metadata": pytest.approx(1.0)}
+    assert metadata_baselines(data(sheet=Sheet("bare")), labels, splits) == []
+
+
+def test_shared_patients_ids_and_images_are_found() -> None:
+    patients = [f"p{row // 2}" for row in range(ROWS)]
+    first, second = data(patient_id=patients), data(patient_id=["p3"] * ROWS)
+    told = [item.text for item in overlaps_with_data(first, second, images=True) if item.leak]
+    assert told[0] == "1 patient_id values are in both (first: p3)"
+    assert "60 image_id values" in told[1]
+    assert told[2] == "60 images are pixel by pixel in both"
+
+
+def test_patients_that_an_encoder_has_seen_are_found(tmp_path: Path) -> None:
+    folder = export(tmp_path / "e")
+    with pytest.raises(InputError, match="e does not say which patients"):
+        find_overlaps(data(), str(folder), images=False)
+    described = json.loads((folder / "encoder.json").read_text())
+    described["provenance"] = {"groups_seen": [hash_group("p4"), hash_group("somebody")]}
+    (folder / "encoder.json").write_text(json.dumps(described))
+    (overlap,) = find_overlaps(data(), str(folder), images=False)
+    assert overlap.leak
+    assert "pre-trained on 1 groups of this set (first: p4)" in overlap.text
+    with pytest.raises(InputError, match="'small' has no groups"):
+        find_overlaps(data(groups=None), str(folder), images=False)
+
+
+def test_a_report_is_whole_and_its_json_strict(tmp_path: Path) -> None:
+    audit = audit_data(data(images=[IMAGES[1], *IMAGES[1:]], smoke=[None] * ROWS))
+    write_audit(tmp_path / "out", audit)
+    stored = json.loads((tmp_path / "out/audit.json").read_text())
+    assert stored == json.loads(json.dumps(audit_json(audit), allow_nan=False))
+    page = (tmp_path / "out/audit.html").read_text()
+    assert page.count("data:image/png;base64") == 1 + len(audit.pairs)
+    assert "i0 | i1" in (tmp_path / "out/audit.md").read_text()
+
+
+def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_path: Path) -> None:
+    result = run_cli("data", "audit", "lesions", "--no-images", "--label", "malignant",
+                     "-o", tmp_path / "out", "--json")  # fmt: skip
+    assert result.exit_code == 3
+    leaks = [item for item in json.loads(result.stdout)["findings"] if item["severity"] == "leak"]
+    assert any("'biopsed'" in item["text"] for item in leaks)
+    assert_bad_input(run_cli("data", "audit", "lesions", "-o", tmp_path / "out"), "exists")

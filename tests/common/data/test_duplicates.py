@@ -1,0 +1,59 @@
+"""Images that occur twice are found, exactly and nearly, without comparing all with all."""
+
+from itertools import combinations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+
+from small_data import build_data, encode
+from toolkit_common.data.duplicates import find_duplicates, find_near, hash_images
+
+
+def smooth(seed: int) -> Image.Image:
+    """A picture of a few random blobs: unlike noise it survives shrinking."""
+    cells = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(cells).resize((96, 96), Image.Resampling.BICUBIC)
+
+
+@given(
+    st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=12, unique=True),
+    st.lists(st.integers(0, 63), max_size=5, unique=True),
+    st.integers(1, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_near_hashes_are_those_of_comparing_all_with_all(
+    values: list[int], flips: list[int], distance: int
+) -> None:
+    flipped = values[0] ^ sum(1 << bit for bit in flips)
+    hashes = np.array(list(dict.fromkeys([*values, flipped])), np.uint64)
+    expected = {
+        (a, b)
+        for a, b in combinations(range(len(hashes)), 2)
+        if 0 < (int(hashes[a]) ^ int(hashes[b])).bit_count() <= distance
+    }
+    left, right = find_near(hashes, max_distance=distance)
+    assert set(zip(left.tolist(), right.tolist(), strict=True)) == expected
+
+
+def test_equal_pixels_are_exact_in_any_container_and_changed_ones_near() -> None:
+    bright = ImageEnhance.Brightness(smooth(0)).enhance(1.05)
+    images = [smooth(0), smooth(1), bright]
+    contents = [encode(image) for image in images] + [encode(smooth(0), "BMP")]
+    found = find_duplicates(hash_images(build_data(["a", "b"] * 2, images=contents)))
+    kinds = {(pair.first, pair.second): pair.exact for pair in found}
+    assert kinds == {(0, 3): True, (0, 2): False}
+
+
+def test_many_equal_images_give_a_pair_each() -> None:
+    contents = [encode(smooth(0))] * 5
+    found = find_duplicates(hash_images(build_data(["a"] * 5, images=contents)))
+    assert [(pair.first, pair.second) for pair in found] == [(0, row) for row in range(1, 5)]
+
+
+def test_a_broken_image_is_named_and_has_no_duplicate() -> None:
+    hashes = hash_images(build_data(["a", "b"], images=[b"no image", b"no image"]))
+    assert set(hashes.problems) == {0, 1}
+    assert "not an image" in hashes.problems[0]
+    assert find_duplicates(hashes) == []
