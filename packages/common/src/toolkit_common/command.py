@@ -103,6 +103,7 @@ RUN_OPTIONS: dict[str, Any] = {
         ),
     ],
 }
+FOLDER_OPTIONS = ("output", "resume", "overwrite")
 RUN_DEFAULTS: dict[str, Any] = {"resume": False, "overwrite": False, "num_processes": 1}
 
 
@@ -112,15 +113,20 @@ def run_command(
     *,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     name: str | None = None,
+    has_folder: bool = True,
 ) -> Callable[[Callable[[Invocation[S]], Any]], Callable[[Invocation[S]], Any]]:
     """Register a function of an `Invocation` as a command of `app`.
 
     The function prints for humans on stderr and returns a JSON-able result.
+    Without a run folder (`has_folder`) there are no `--output`, `--resume` and `--overwrite`.
     """
+    run_options = {
+        key: item for key, item in RUN_OPTIONS.items() if has_folder or key not in FOLDER_OPTIONS
+    }
 
     def decorate(function: Callable[[Invocation[S]], Any]) -> Callable[[Invocation[S]], Any]:
         def command(**given: Any) -> None:
-            how = {key: given.pop(key) for key in RUN_OPTIONS}
+            how = {"output": None} | {key: given.pop(key) for key in run_options}
             options = [
                 Layer(f"--{key.replace('_', '-')}", {key: value})
                 for key, value in given.items()
@@ -128,7 +134,7 @@ def run_command(
             ]
             layers = [read_yaml(how["config"])] if how["config"] else []
             layers += [parse_assignment(text) for text in how["assignments"] or ()]
-            if how["resume"]:
+            if how.get("resume"):
                 layers = [*_stored_layer(how["output"]), *layers]
             resolved = resolve(settings_class, [*layers, *options], presets=presets)
             if how["num_processes"] > 1 and not in_worker():
@@ -144,7 +150,7 @@ def run_command(
         parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
         parameters += [
             _parameter(key, annotation, RUN_DEFAULTS.get(key, False if key == "as_json" else None))
-            for key, annotation in RUN_OPTIONS.items()
+            for key, annotation in run_options.items()
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {item.name: item.annotation for item in parameters}

@@ -6,9 +6,10 @@ import typer
 
 from toolkit_common.command import Invocation, run_command
 from toolkit_probing.protocols import PRESETS
-from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.settings import ExtractSettings, ProbeSettings
 
 app = typer.Typer(add_completion=False)
+features_app = typer.Typer(add_completion=False)
 
 
 @run_command(app, ProbeSettings, presets=PRESETS, name="probe")
@@ -20,3 +21,15 @@ def probe(invocation: Invocation[ProbeSettings]) -> Any:
     from toolkit_probing.run import run_probe
 
     return run_probe(invocation)
+
+
+@run_command(features_app, ExtractSettings, name="features", has_folder=False)
+def features(invocation: Invocation[ExtractSettings]) -> Any:
+    """Run a frozen encoder over a data set once and keep its tokens for every probe after.
+
+    Prints what it will cost first. Killed, it goes on with the shards that are missing; done, it
+    says where the store is. `toolkit probe` with the same backbone and data reads it.
+    """
+    from toolkit_probing.features import run_features
+
+    return run_features(invocation)

@@ -1,20 +1,16 @@
 """`toolkit probe`: backbone and data in, features once, every method, figures out."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 
 from toolkit_common.backbones.base import Backbone
-from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
 from toolkit_common.data.splits import splits_table
-from toolkit_common.data.task import Task, load_task
-from toolkit_common.data.transforms import Preprocess
+from toolkit_common.data.task import Task
 from toolkit_common.features.extract import Extracted, extract
 from toolkit_common.features.online import Extraction
 from toolkit_common.files import write_text
@@ -22,8 +18,9 @@ from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_common.training.progress import console, result_console
+from toolkit_common.training.progress import result_console
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
+from toolkit_probing.features import build_extraction, load_probed_backbone, load_probed_task
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.neighbours import probe_with_knn
@@ -45,12 +42,8 @@ from toolkit_probing.trained import (
     published_head,
 )
 
-STAND_IN = "timm:vit_tiny_patch16_224"
-OPEN_CLIP = "open_clip:"
-IMAGENET_INPUT = Preprocess()  # specs/ep.md 4: side to 256/224, bicubic, ImageNet statistics
 CURVE_METRIC = "balanced_accuracy"
 METHODS = (*POOLS, *VECTOR_METHODS, "knn", "logreg")
-MAX_WORKERS = 16
 
 
 def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
@@ -68,13 +61,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         lookup(dict.fromkeys(METHODS), method, kind="method")
     lookup(METRICS, settings.select_by, kind="metric")
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
-    task = load_task(
-        settings.data,
-        label=settings.label,
-        split_seed=settings.split_seed,
-        bad_files=settings.bad_files,
-        premalignant_as=settings.premalignant_as,
-    )
+    task = load_probed_task(settings)
     refuse_impossible(settings, task)
     backbone = load_probed_backbone(settings)
     refuse_unreadable(settings, backbone.info)
@@ -113,30 +100,6 @@ def _judge(
     return outcomes
 
 
-def load_probed_backbone(settings: ProbeSettings) -> Backbone:
-    """Load the backbone of a probe's settings and say what was loaded."""
-    is_stand_in = settings.backbone is None
-    name = settings.backbone or STAND_IN
-    if settings.layers is not None:
-        layers = "all" if "all" in settings.layers else ",".join(map(str, settings.layers))
-        name += f"{'&' if '?' in name else '?'}layers={layers}"
-    backbone = load_backbone(
-        name,
-        random_init=settings.random_init or is_stand_in,
-        allow_partial=settings.allow_partial,
-    )
-    if settings.input == "imagenet" and not backbone.info.facts.architecture.startswith(OPEN_CLIP):
-        own = backbone.info.preprocess
-        fed = replace(IMAGENET_INPUT, image_size=own.image_size)
-        backbone.info = replace(backbone.info, preprocess=fed)
-    for line in backbone.info.describe():
-        console.print(line)
-    if backbone.info.receipt.is_random:
-        why = "no --backbone was given" if is_stand_in else "--random-init"
-        console.print(f"[bold red]RANDOM WEIGHTS[/] ({why}): the figures judge no trained encoder")
-    return backbone
-
-
 def _start(
     run: RunFolder, invocation: Invocation[ProbeSettings], task: Task, backbone: Backbone
 ) -> None:
@@ -148,20 +111,14 @@ def _start(
 
 
 def _extraction(settings: ProbeSettings, accelerator: Accelerator) -> Extraction:
-    per_process = (os.cpu_count() or 1) // accelerator.num_processes
-    # A CPU encoder is slower than decoding: workers would only take its cores.
-    workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
-    cache = Path(os.environ.get("TOOLKIT_CACHE", Path.home() / ".cache/toolkit"))
-    return Extraction(
-        store_dir=settings.store_dir or cache / "features",
+    return build_extraction(
+        settings,
+        accelerator,
         store=settings.store,
-        dtype=settings.store_dtype,
         with_patches=any(method in POOLS for method in settings.method),
         with_pooled="pooled" in settings.read,
-        batch_size=settings.extract_batch_size,
         random_crops=settings.augment == "crops",
         seed=settings.seed,
-        num_workers=workers if settings.num_workers is None else settings.num_workers,
     )
 
 
@@ -198,6 +155,7 @@ def _results(
             "place": extracted.place,
             "was_cached": extracted.was_cached,
             "seconds": extracted.seconds,
+            "relative_error": extracted.relative_error,
             "store": extracted.key,
         },
         "notes": list(task.data.sheet.notes),

@@ -1,4 +1,4 @@
-"""The settings of `toolkit probe`: each field is an option, its help and its default."""
+"""The settings of `toolkit probe` and `toolkit features`: each field is an option."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,15 +12,9 @@ REPEATS = "Repeats"
 COMMAS = (Field(min_length=1), BeforeValidator(split_commas))
 
 
-class ProbeSettings(Settings):
-    """What to probe, with what, on what."""
+class FeatureSettings(Settings):
+    """Whose features of which images: what decides the contents of a token store."""
 
-    method: Names = option(
-        ("ep",),
-        "Methods, comma-separated: ep, linear, knn, logreg (see --list).",
-        panel=PROBE,
-        flag="-m",
-    )
     backbone: str | None = option(
         None,
         "Encoder: timm:NAME, open_clip:NAME@TAG, python:MODULE:FACTORY, or an exported folder; "
@@ -61,6 +55,49 @@ class ProbeSettings(Settings):
     split_seed: int = option(0, "Seed of splits that the data set does not give.", panel=DATA)
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
+    )
+    store_dtype: Literal["fp32", "fp16", "bf16", "int8"] = option(
+        "fp16", "How patch tokens are kept.", panel=MACHINE
+    )
+    store_dir: Path | None = option(
+        None,
+        "Folder of token stores; $TOOLKIT_CACHE or ~/.cache/toolkit.",
+        panel=MACHINE,
+        affects_result=False,
+    )
+    device: Literal["auto", "cpu", "cuda"] = option(
+        "auto", "CUDA where there is one.", panel=MACHINE
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "bf16 on CUDA, fp32 on CPU.", panel=MACHINE
+    )
+    extract_batch_size: int = option(
+        64, "Images a forward pass of the encoder.", panel=MACHINE, ge=1
+    )
+    num_workers: int | None = option(
+        None,
+        "Processes that decode images; 0 beside a CPU encoder, else up to 16.",
+        panel=MACHINE,
+        ge=0,
+        affects_result=False,
+    )
+
+
+class ExtractSettings(FeatureSettings):
+    """What to extract beside the images and the backbone."""
+
+    patches: bool = option(True, "Keep patch tokens, not the vectors alone.", panel=BACKBONE)
+    pooled: bool = option(False, "Keep the encoder's own pooled output.", panel=BACKBONE)
+
+
+class ProbeSettings(FeatureSettings):
+    """What to probe, with what, on what."""
+
+    method: Names = option(
+        ("ep",),
+        "Methods, comma-separated: ep, linear, knn, logreg (see --list).",
+        panel=PROBE,
+        flag="-m",
     )
     protocol: str = option("honest", "Named settings: honest, ep-paper, dino-knn.", panel=PROBE)
     tokens: Annotated[tuple[Literal["auto", "patches", "all"], ...], *COMMAS] = option(
@@ -175,29 +212,4 @@ class ProbeSettings(Settings):
     )
     store: Literal["auto", "disk", "memory", "online"] = option(
         "auto", "Where tokens are kept.", panel=MACHINE, affects_result=False
-    )
-    store_dtype: Literal["fp32", "fp16", "bf16", "int8"] = option(
-        "fp16", "How patch tokens are kept.", panel=MACHINE
-    )
-    store_dir: Path | None = option(
-        None,
-        "Folder of token stores; $TOOLKIT_CACHE or ~/.cache/toolkit.",
-        panel=MACHINE,
-        affects_result=False,
-    )
-    device: Literal["auto", "cpu", "cuda"] = option(
-        "auto", "CUDA where there is one.", panel=MACHINE
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "bf16 on CUDA, fp32 on CPU.", panel=MACHINE
-    )
-    extract_batch_size: int = option(
-        64, "Images a forward pass of the encoder.", panel=MACHINE, ge=1
-    )
-    num_workers: int | None = option(
-        None,
-        "Processes that decode images; 0 beside a CPU encoder, else up to 16.",
-        panel=MACHINE,
-        ge=0,
-        affects_result=False,
     )

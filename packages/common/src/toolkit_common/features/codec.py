@@ -3,7 +3,7 @@
 Shapes: b rows, n patch tokens, d token width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Literal, NoReturn
 
@@ -74,6 +74,17 @@ def dequantize(
 ) -> Float[Tensor, "b n d"]:
     """Undo `quantize` up to rounding, as fp32."""
     return values.float() * scale.float().unsqueeze(-1)
+
+
+def relative_error(layers: Iterable[Tensor | None], dtype: StoreDtype) -> float | None:
+    """Return the norm of what a dtype loses of some tokens over their norm, in the worst layer."""
+    found = []
+    for patches in layers:
+        if patches is None:
+            return None
+        kept = dequantize(*quantize(patches)) if dtype == "int8" else narrow(patches, dtype).float()
+        found.append(float((kept - patches).norm() / patches.float().norm().clamp(min=1e-30)))
+    return max(found)
 
 
 def _refuse_overflow(patches: Tensor, dtype: StoreDtype) -> NoReturn:

@@ -16,7 +16,7 @@ from toolkit_common.backbones.base import Backbone
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.features.base import Features, FeatureSource, LayerFeatures
-from toolkit_common.features.codec import StoreDtype, bytes_per_image, narrow
+from toolkit_common.features.codec import StoreDtype, bytes_per_image, narrow, relative_error
 from toolkit_common.features.online import (
     CropSource,
     Extraction,
@@ -53,6 +53,8 @@ class Extracted:
         seconds: Wall time of the extraction.
         key: The store's key.
         crops: Features of random crops of the same images, where they were asked for.
+        relative_error: What keeping patch tokens in the store's dtype changes them by, measured on
+            the first batch; None where nothing was extracted.
     """
 
     source: FeatureSource
@@ -61,6 +63,7 @@ class Extracted:
     seconds: float
     key: str
     crops: CropSource | None = None
+    relative_error: float | None = None
 
 
 def extract(
@@ -107,6 +110,9 @@ def extract(
         plan, num_images=len(rows), tokens_per_image=tokens_per_image, seconds=seconds
     )
     console.print(f"features: {described}")
+    error = relative_error([kept.patches for kept in sample.values()], how.dtype)
+    if error:
+        console.print(f"features: {how.dtype} changes patch tokens by {error:.2g} of their norm")
     source: FeatureSource
     if plan.place == "online":
         source = OnlineSource(encoder, rows)
@@ -118,7 +124,9 @@ def extract(
         _extract_to_disk(encoder, rows, StoreWriter(folder, spec, shard_rows=shard_rows))
         source = TokenStore(folder, in_memory=plan.in_memory)
         console.print(f"features: kept in {folder} ({size(plan.num_bytes)})")
-    return Extracted(source, plan.place, False, time.perf_counter() - start, spec.key(), crops)
+    return Extracted(
+        source, plan.place, False, time.perf_counter() - start, spec.key(), crops, error
+    )
 
 
 def _extract_to_memory(encoder: RowEncoder, rows: np.ndarray, dtype: StoreDtype) -> MemoryStore:

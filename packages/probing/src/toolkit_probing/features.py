@@ -1,0 +1,108 @@
+"""`toolkit features`: a backbone's tokens of a data set, computed once and kept for every probe."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.command import Invocation
+from toolkit_common.data.task import Task, load_task
+from toolkit_common.data.transforms import Preprocess
+from toolkit_common.features.extract import extract
+from toolkit_common.features.online import Extraction
+from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.progress import console, result_console
+from toolkit_probing.settings import ExtractSettings, FeatureSettings
+
+STAND_IN = "timm:vit_tiny_patch16_224"
+OPEN_CLIP = "open_clip:"
+IMAGENET_INPUT = Preprocess()  # specs/ep.md 4: side to 256/224, bicubic, ImageNet statistics
+MAX_WORKERS = 16
+
+
+def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
+    """Extract the features of every split into a store; a probe of the same settings finds it.
+
+    Raises:
+        InputError: If the settings, the data or the backbone are at fault.
+    """
+    settings = invocation.settings
+    accelerator = build_accelerator(device=settings.device, precision=settings.precision)
+    task = load_probed_task(settings)
+    backbone = load_probed_backbone(settings)
+    how = build_extraction(
+        settings,
+        accelerator,
+        store="disk",
+        with_patches=settings.patches,
+        with_pooled=settings.pooled,
+    )
+    found = extract(backbone, task.data, task.rows, how=how, accelerator=accelerator)
+    accelerator.end_training()
+    folder = how.store_dir / found.key
+    num_bytes = sum(path.stat().st_size for path in folder.iterdir())
+    result_console(as_json=invocation.as_json).print(f"token store: {folder}", soft_wrap=True)
+    return {
+        "store": str(folder),
+        "num_images": len(task.rows),
+        "num_bytes": num_bytes,
+        "layers": list(backbone.info.layers),
+        "dtype": settings.store_dtype,
+        "relative_error": found.relative_error,
+        "was_cached": found.was_cached,
+        "seconds": found.seconds,
+    }
+
+
+def load_probed_task(settings: FeatureSettings) -> Task:
+    """Load, check and split the data of some settings."""
+    return load_task(
+        settings.data,
+        label=settings.label,
+        split_seed=settings.split_seed,
+        bad_files=settings.bad_files,
+        premalignant_as=settings.premalignant_as,
+    )
+
+
+def load_probed_backbone(settings: FeatureSettings) -> Backbone:
+    """Load the backbone of some settings and say what was loaded."""
+    is_stand_in = settings.backbone is None
+    name = settings.backbone or STAND_IN
+    if settings.layers is not None:
+        layers = "all" if "all" in settings.layers else ",".join(map(str, settings.layers))
+        name += f"{'&' if '?' in name else '?'}layers={layers}"
+    backbone = load_backbone(
+        name,
+        random_init=settings.random_init or is_stand_in,
+        allow_partial=settings.allow_partial,
+    )
+    if settings.input == "imagenet" and not backbone.info.facts.architecture.startswith(OPEN_CLIP):
+        own = backbone.info.preprocess
+        fed = replace(IMAGENET_INPUT, image_size=own.image_size)
+        backbone.info = replace(backbone.info, preprocess=fed)
+    for line in backbone.info.describe():
+        console.print(line)
+    if backbone.info.receipt.is_random:
+        why = "no --backbone was given" if is_stand_in else "--random-init"
+        console.print(f"[bold red]RANDOM WEIGHTS[/] ({why}): the figures judge no trained encoder")
+    return backbone
+
+
+def build_extraction(settings: FeatureSettings, accelerator: Accelerator, **how: Any) -> Extraction:
+    """Return how features are extracted; `how` is forwarded to `Extraction`."""
+    per_process = (os.cpu_count() or 1) // accelerator.num_processes
+    # A CPU encoder is slower than decoding: workers would only take its cores.
+    workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
+    cache = Path(os.environ.get("TOOLKIT_CACHE", Path.home() / ".cache/toolkit"))
+    return Extraction(
+        store_dir=settings.store_dir or cache / "features",
+        dtype=settings.store_dtype,
+        batch_size=settings.extract_batch_size,
+        num_workers=workers if settings.num_workers is None else settings.num_workers,
+        **how,
+    )

@@ -1,0 +1,55 @@
+"""`toolkit features`: tokens are kept once, and a probe of the same settings reads them."""
+
+import json
+
+import pytest
+
+from conftest import assert_bad_input
+
+VIT = "timm:test_vit?image_size=32"
+
+
+@pytest.fixture
+def features(run_cli, image_folder):
+    def run(*options, data=f"imagefolder:{image_folder}"):
+        where = ["--data", data, "--backbone", VIT, "--random-init"]
+        return run_cli("features", *where, *options, "--json")
+
+    return run
+
+
+def test_a_probe_reads_what_was_extracted(features, run_cli, image_folder, tmp_path):
+    result = features()
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["num_images"], found["was_cached"]) == (24, False)
+    assert "24 images x 4 tokens" in result.stderr
+    run_cli("probe", "--data", f"imagefolder:{image_folder}", "--backbone", VIT, "--random-init",
+            "--epochs", "1", "--output", tmp_path / "run")  # fmt: skip
+    read = json.loads((tmp_path / "run/results.json").read_text())["features"]
+    assert read["was_cached"] is True
+    assert found["store"].endswith(read["store"])
+    assert json.loads(features().stdout)["was_cached"] is True
+
+
+def test_the_cost_of_a_coarser_dtype_is_measured(features):
+    errors = [
+        json.loads(features("--store-dtype", dtype).stdout)["relative_error"]
+        for dtype in ("fp32", "fp16", "bf16", "int8")
+    ]
+    assert errors[0] == 0.0
+    assert 0 < errors[1] < 1e-3 < errors[2] < errors[3] < 2e-2
+
+
+def test_vectors_alone_take_less_and_a_store_with_tokens_serves_for_them(features):
+    vectors, whole = (json.loads(features(*given).stdout) for given in (["--no-patches"], []))
+    assert vectors["num_bytes"] < whole["num_bytes"]
+    assert json.loads(features("--no-patches", "--pooled").stdout)["was_cached"] is False
+
+
+def test_there_is_no_run_folder_to_name(features):
+    assert features("--output", "there").exit_code == 2
+
+
+def test_missing_data_is_one_line(features):
+    assert_bad_input(features(data="imagefolder:/nowhere"), "no folder at /nowhere")
