@@ -1,0 +1,39 @@
+"""Runs a function in a fork of this process and kills it, as a power cut or a full queue would."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+STILL_RUNNING = 0.002  # seconds between looks
+
+
+def run_forked(function: Callable[[], object], *, kill_after_s: float | None = None) -> bool:
+    """Run `function` in a fork; SIGKILL it after some seconds. Returns whether it came to its end.
+
+    Everything is imported already, so that a start costs milliseconds; safe with one thread only
+    (specs/stack.md 3), which conftest.py sees to.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    if kill_after_s is not None:
+        end = time.monotonic() + kill_after_s
+        while time.monotonic() < end:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return _ended(status)
+            time.sleep(STILL_RUNNING)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return _ended(status)
+
+
+def _ended(status: int) -> bool:
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, -signal.SIGKILL), f"the forked function failed (exit code {code})"
+    return code == 0
