@@ -225,13 +225,14 @@ def test_every_setting_has_a_sentence_of_help(settings: type[Settings]) -> None:
 def test_help_shows_the_type_the_choices_and_the_panel(run_cli: Callable[..., Result]) -> None:
     output = run_cli("probe", "--help").output
     shown = entries(output)
-    assert "auto|patches|all" in shown["--tokens"]
+    assert "val|test" in shown["--select-on"]
     assert "FLOAT,..." in shown["--lr"]
     assert "PATH" in shown["--store-dir"]
     assert "--no-random-init" in shown["--random-init"]
     assert "-m" in shown["--method"].split()
     panels = re.findall(r"─ (\w+) ─", output)
-    assert panels == ["Options", "Probe", "Backbone", "Data", "Training", "Machine", "Run"]
+    assert panels[:3] == ["Options", "Backbone", "Data"]
+    assert {"Probe", "Training", "Repeats", "Machine", "Run"} == set(panels[3:])
 
 
 def test_the_docstring_is_the_help(run: Run) -> None:

@@ -26,11 +26,11 @@ from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder
 from toolkit_common.training.progress import console
 from toolkit_probing.attention_sheet import draw_sheet, group_maps, group_queries, peak_to_even
+from toolkit_probing.features import load_probed_backbone
 from toolkit_probing.head import Head, read_source
 from toolkit_probing.head_files import load_head, read_spec
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
-from toolkit_probing.run import load_probed_backbone
 from toolkit_probing.settings import ProbeSettings
 
 BATCH = 16
