@@ -116,6 +116,11 @@ class _SumOverRanks(torch.autograd.Function):
         return total
 
 
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """Return the sum of all ranks' values, differentiably."""
+    return _apply(_SumOverRanks, value) if world_size() > 1 else value
+
+
 def _apply(function: type[torch.autograd.Function], value: Tensor) -> Tensor:
     result: Tensor = function.apply(value)
     return result

@@ -17,13 +17,17 @@ class Pool(nn.Module, ABC):
     takes `grid=(gh, gw)` and says so with `needs_grid`; without it, token order does not matter.
 
     Attributes:
-        title: Name and source for tables: paper, year.
-        needs_grid: Whether the constructor wants `grid`.
+        title: Name and source for tables, as `NAME (AUTHORS, YEAR)`.
+        needs_grid: Whether the constructor wants `grid`; it then reads patches alone.
+        has_batch_statistics: Whether in training an image's output depends on the others.
+        dead_parameters: Parameters whose gradient is zero (by the softmax, or as published).
         out_dim: Output width o.
     """
 
     title: ClassVar[str]
     needs_grid: ClassVar[bool] = False
+    has_batch_statistics: ClassVar[bool] = False
+    dead_parameters: ClassVar[frozenset[str]] = frozenset()
     out_dim: int
 
     @abstractmethod

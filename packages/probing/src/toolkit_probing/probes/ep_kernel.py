@@ -42,6 +42,8 @@ def ep_pool(tokens: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
         Pooled values `(b, o)`.
     """
     device = tokens.device.type
+    if not torch.amp.is_autocast_available(device):  # shapes alone: the meta device
+        return _EfficientPool.apply(tokens, queries, weight)  # type: ignore[no-untyped-call]
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         tokens, queries, weight = (

@@ -1,0 +1,93 @@
+"""AIM's attentive probe: batch-normalised tokens, one learned query.
+
+Source: El-Nouby et al., "Scalable Pre-training of Large Autoregressive Image Models" (2024), arXiv
+2401.08541; equations in specs/ep.md 1.2: batch norm over images and tokens per channel, keys and
+values without biases, no output projection; 16 heads (the paper's has 12). The norm is affine per
+channel, so that it folds into queries and pooled values; neither normalised tokens, keys nor values
+are built (see `attention`).
+
+Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.training.distributed import BatchNorm, sum_over_ranks
+from toolkit_probing.probes.attention import (
+    absorb_keys,
+    check_heads,
+    project_values,
+    score_tokens,
+)
+from toolkit_probing.probes.base import AttentivePool
+
+EPS = 1e-6
+QUERY_STD = 0.02
+
+
+class Aim(AttentivePool):
+    """Pool batch-normalised tokens with a learned query.
+
+    Args:
+        dim: Token width d.
+        num_heads: Heads, one attention map each.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `num_heads`.
+    """
+
+    title: ClassVar[str] = "AIM attentive probe (El-Nouby et al., 2024)"
+    has_batch_statistics: ClassVar[bool] = True
+
+    def __init__(self, dim: int, *, num_heads: int = 16) -> None:
+        super().__init__()
+        self.out_dim = dim
+        self.num_heads = check_heads(dim, num_heads)
+        self.norm = FoldedBatchNorm(dim, eps=EPS, affine=False)
+        self.query = nn.Parameter(torch.randn(dim) * QUERY_STD)
+        self.to_key = nn.Linear(dim, dim, bias=False)
+        self.to_value = nn.Linear(dim, dim, bias=False)
+
+    def _attend(self, tokens: Tensor, scale: Tensor) -> Tensor:
+        queries = absorb_keys(self.query, self.to_key.weight, self.num_heads)
+        return score_tokens(tokens, queries * scale).softmax(-1)
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        return self._attend(tokens, self.norm.statistics(tokens)[1])
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        mean, scale = self.norm.statistics(tokens, track=True)
+        pooled = (self._attend(tokens, scale) @ tokens - mean) * scale
+        return project_values(pooled, self.to_value.weight)
+
+
+class FoldedBatchNorm(BatchNorm):
+    """Batch norm of tokens `(b, n, d)` that gives its statistics instead of normalised tokens."""
+
+    def statistics(self, tokens: Tensor, *, track: bool = False) -> tuple[Tensor, Tensor]:
+        """Return mean and scale `(d,)`, so that the norm is `(tokens - mean) * scale`.
+
+        In evaluation they are the running ones; in training those of the batch (of all ranks),
+        which the running ones follow if `track`.
+        """
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        if not self.training:
+            return self.running_mean, (self.running_var + self.eps).rsqrt()
+        rows = tokens.flatten(0, 1).to(self.running_mean.dtype)
+        count = sum_over_ranks(rows.new_tensor(float(len(rows))))
+        mean = sum_over_ranks(rows.sum(0)) / count
+        # Sums of squares are taken about the first row, near the mean: nothing cancels.
+        first = sum_over_ranks(rows[0].detach()) / sum_over_ranks(rows.new_ones(()))
+        squares = sum_over_ranks((rows - first).square().sum(0)) / count
+        variance = squares - (mean - first).square()
+        if track:
+            unbiased = variance.detach() * count / (count - 1).clamp_min(1)
+            self._update_running_(mean.detach(), unbiased)
+        return mean, (variance + self.eps).rsqrt()

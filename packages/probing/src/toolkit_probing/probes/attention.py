@@ -1,0 +1,125 @@
+"""What makes attentive probes cheap: pool raw tokens first, project after.
+
+Where a query does not depend on the other tokens' keys, both projections move off the token axis:
+
+    scores_h = (W_k,h^T q_h) . x / sqrt(m)    a key bias adds a constant over n: softmax drops it
+    y_h      = W_v,h (a_h X) + b_v,h          a_h sums to 1
+
+so that no keys or values (b, n, d) are built. A layer norm of the tokens moves too: with
+`rstd_n = 1 / std_n`, `w . norm(x_n) = rstd_n (centred w) . x_n` and
+`sum_n a_n norm(x_n) = centred sum_n (a_n rstd_n) x_n`. Where tokens need no gradient, as in
+probing, none is computed or stored; autograd keeps nothing of size (b, n, d) but the tokens.
+
+Shapes: b batch, n tokens, d token width, h heads, m = o/h head width, o output width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import override
+
+from toolkit_common.errors import InputError
+
+
+def check_heads(dim: int, num_heads: int) -> int:
+    """Return `num_heads` if it divides `dim`.
+
+    Raises:
+        InputError: If it does not.
+    """
+    if num_heads < 1 or dim % num_heads:
+        valid = ", ".join(str(count) for count in range(1, 65) if dim % count == 0)
+        raise InputError(
+            f"dim must be a multiple of num_heads, got {dim=}, {num_heads=}; choose num_heads "
+            f"from: {valid}"
+        )
+    return num_heads
+
+
+def absorb_keys(queries: Tensor, weight: Tensor, num_heads: int) -> Tensor:
+    """Turn queries `(..., o)` of all heads and the key map `(o, d)` into queries of raw tokens.
+
+    Returns:
+        `(..., h, d)`, scaled by `m ** -0.5`.
+    """
+    heads = queries.unflatten(-1, (num_heads, -1))
+    heads = heads * heads.shape[-1] ** -0.5
+    return torch.einsum("...hm,hmd->...hd", heads, weight.unflatten(0, (num_heads, -1)))
+
+
+def project_values(pooled: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Apply each head's block of the value map `(o, d)` to its pooled tokens `(b, h, d)`.
+
+    Returns:
+        `(b, o)`, heads concatenated.
+    """
+    blocks = weight.unflatten(0, (pooled.shape[1], -1))
+    values = torch.einsum("bhd,hmd->bhm", pooled, blocks).flatten(1)
+    return values if bias is None else values + bias
+
+
+def score_tokens(tokens: Tensor, queries: Tensor) -> Tensor:
+    """Return the products `(b, q, n)` of tokens with shared `(q, d)` or own queries `(b, q, d)`."""
+    if queries.ndim == 2:  # one product for the whole batch
+        return (tokens @ queries.T).transpose(1, 2)
+    return queries @ tokens.transpose(1, 2)
+
+
+def pool_tokens(tokens: Tensor, queries: Tensor) -> Tensor:
+    """Return the tokens pooled `(b, q, d)` by the softmax of their products with the queries."""
+    return score_tokens(tokens, queries).softmax(-1) @ tokens
+
+
+@dataclass(frozen=True)
+class NormedTokens:
+    """Tokens under a layer norm without affine that is never written out.
+
+    Attributes:
+        tokens: Raw tokens `(b, n, d)`.
+        rstd: One over their standard deviation, `(b, 1, n)`.
+    """
+
+    tokens: Tensor
+    rstd: Tensor
+
+    def scores(self, queries: Tensor) -> Tensor:
+        """Return the products `(b, q, n)` of normalised tokens with queries."""
+        return score_tokens(self.tokens, centre(queries)) * self.rstd
+
+    def sum(self, weights: Tensor) -> Tensor:
+        """Return the sums `(b, q, d)` of normalised tokens by weights `(b, q, n)`."""
+        return centre((weights * self.rstd) @ self.tokens)
+
+
+def norm_tokens(tokens: Tensor, eps: float) -> NormedTokens:
+    """Normalise tokens over their width; statistics in fp32 at least."""
+    dtype = torch.promote_types(tokens.dtype, torch.float32)
+    mean = tokens.mean(-1, dtype=dtype)
+    square = torch.linalg.vector_norm(tokens, dim=-1, dtype=dtype).square() / tokens.shape[-1]
+    variance = (square - mean.square()).clamp_min(0)
+    return NormedTokens(tokens, (variance + eps).rsqrt().unsqueeze(1))
+
+
+def centre(vectors: Tensor) -> Tensor:
+    """Subtract from each vector its mean over the width."""
+    return vectors - vectors.mean(-1, keepdim=True)
+
+
+class Mlp(nn.Module):
+    """The two layers of a transformer block: `d -> 4 d -> d` with GELU."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(dim, 4 * dim)
+        self.second = nn.Linear(4 * dim, dim)
+
+    @override
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.second(F.gelu(self.first(vectors)))
+
+
+def norm_vector(vector: Tensor, eps: float) -> Tensor:
+    """Layer norm without affine of a single vector or of one a row."""
+    return F.layer_norm(vector, vector.shape[-1:], eps=eps)

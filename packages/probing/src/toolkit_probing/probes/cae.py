@@ -1,0 +1,77 @@
+"""CAE's attentive probe.
+
+Source: Chen et al., "Context Autoencoder for Self-Supervised Representation Learning" (2022), arXiv
+2202.03026; equations in specs/ep.md 1.2: a learned query, a norm each for query, keys and values,
+no qkv bias, no residual, no MLP. The authors build a fourth norm that nothing reads (2 d parameters
+in published counts); ours leaves it out, since parameters without a gradient stop distributed
+training. Neither keys, values nor normalised tokens are built (see `attention`).
+
+The query starts at zero, so that attention starts uniform and, besides value and output maps, only
+the query and its norm's bias learn at first.
+
+Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_probing.probes.attention import (
+    NormedTokens,
+    absorb_keys,
+    check_heads,
+    norm_tokens,
+    project_values,
+)
+from toolkit_probing.probes.base import AttentivePool
+
+EPS = 1e-5
+
+
+class Cae(AttentivePool):
+    """Pool tokens with a learned query and three norms.
+
+    Args:
+        dim: Token width d.
+        num_heads: Heads, one attention map each.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `num_heads`.
+    """
+
+    title: ClassVar[str] = "CAE attentive probe (Chen et al., 2022)"
+    dead_parameters: ClassVar[frozenset[str]] = frozenset({"key_norm.bias"})
+
+    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+        super().__init__()
+        self.out_dim = dim
+        self.num_heads = check_heads(dim, num_heads)
+        self.query = nn.Parameter(torch.zeros(dim))
+        self.query_norm = nn.LayerNorm(dim, eps=EPS)
+        self.key_norm = nn.LayerNorm(dim, eps=EPS)
+        self.value_norm = nn.LayerNorm(dim, eps=EPS)
+        self.to_query = nn.Linear(dim, dim, bias=False)
+        self.to_key = nn.Linear(dim, dim, bias=False)
+        self.to_value = nn.Linear(dim, dim, bias=False)
+        self.out = nn.Linear(dim, dim)
+
+    def _attend(self, normed: NormedTokens) -> Tensor:
+        query = self.to_query(self.query_norm(self.query))
+        # The norm's bias adds a constant over tokens, which the softmax drops; it stays in the
+        # graph, so that its gradient is the zero it is and not missing.
+        queries = absorb_keys(query, self.to_key.weight, self.num_heads)
+        constant = queries @ self.key_norm.bias
+        return (normed.scores(queries * self.key_norm.weight) + constant.unsqueeze(-1)).softmax(-1)
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        return self._attend(norm_tokens(tokens, EPS))
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        normed = norm_tokens(tokens, EPS)
+        pooled = normed.sum(self._attend(normed)) * self.value_norm.weight + self.value_norm.bias
+        return self.out(project_values(pooled, self.to_value.weight))

@@ -1,0 +1,98 @@
+"""CLIP's attention pooling as a probe.
+
+Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision"
+(2021), arXiv 2103.00020; equations in specs/ep.md 1.2: normalised tokens, their mean in front, a
+learned position each; 4 heads; only the mean's row of the self-attention is read, so only that row
+is computed. The table has a row for each patch of the grid it was built for.
+
+Neither keys, values nor normalised tokens are built: with the mean's own weight `a_0`, its part of
+the sum is `a_0 / n` of each token (see `attention`).
+
+Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.errors import InputError
+from toolkit_probing.probes.attention import (
+    NormedTokens,
+    absorb_keys,
+    check_heads,
+    norm_tokens,
+    project_values,
+)
+from toolkit_probing.probes.base import AttentivePool
+
+EPS = 1e-6
+
+
+class Clip(AttentivePool):
+    """Pool tokens with their mean as the query and learned positions.
+
+    Args:
+        dim: Token width d.
+        grid: Patch grid (gh, gw) with n = gh * gw.
+        num_heads: Heads, one attention map each.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `num_heads`, or (when called) the tokens are not
+            those of the grid.
+    """
+
+    title: ClassVar[str] = "CLIP attention pooling (Radford et al., 2021)"
+    needs_grid: ClassVar[bool] = True
+
+    def __init__(self, dim: int, *, grid: tuple[int, int], num_heads: int = 4) -> None:
+        super().__init__()
+        self.out_dim = dim
+        self.grid = grid
+        self.num_heads = check_heads(dim, num_heads)
+        self.norm = nn.LayerNorm(dim, eps=EPS)
+        self.positions = nn.Parameter(torch.empty(grid[0] * grid[1] + 1, dim))
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        for matrix in (self.positions, self.qkv.weight):
+            nn.init.trunc_normal_(matrix, std=dim**-0.5)
+        nn.init.zeros_(self.qkv.bias)
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        """The weight of the mean is shared out over the tokens that it is the mean of."""
+        weights = self._attend(self._norm(tokens))
+        return weights[..., 1:] + weights[..., :1] / tokens.shape[1]
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        normed = self._norm(tokens)
+        weights = self._attend(normed)  # (b, q, 1 + n)
+        pooled = normed.sum(weights[..., 1:] + weights[..., :1] / tokens.shape[1])
+        pooled = pooled * self.norm.weight + self.norm.bias + weights @ self.positions
+        _, _, weight = self.qkv.weight.chunk(3)
+        _, _, bias = self.qkv.bias.chunk(3)
+        return self.out(project_values(pooled, weight, bias))
+
+    def _norm(self, tokens: Tensor) -> NormedTokens:
+        if tokens.shape[1] != len(self.positions) - 1:
+            raise InputError(
+                f"method clip has a position for each patch of its {self.grid[0]} x "
+                f"{self.grid[1]} grid, got {tokens.shape[1]} tokens: give it the patches alone, of "
+                "that grid"
+            )
+        return norm_tokens(tokens, EPS)
+
+    def _attend(self, normed: NormedTokens) -> Tensor:
+        query_weight, key_weight, _ = self.qkv.weight.chunk(3)
+        query_bias, _, _ = self.qkv.bias.chunk(3)
+        count = normed.tokens.shape[1]
+        even = torch.full_like(normed.rstd, 1.0 / count)
+        mean = normed.sum(even)[:, 0] * self.norm.weight + self.norm.bias + self.positions[0]
+        query = nn.functional.linear(mean, query_weight, query_bias)
+        queries = absorb_keys(query, key_weight, self.num_heads)  # (b, q, d)
+        scores = normed.scores(queries * self.norm.weight)
+        scores = torch.cat([scores.mean(-1, keepdim=True), scores], dim=-1)
+        return (scores + queries @ self.positions.T).softmax(-1)

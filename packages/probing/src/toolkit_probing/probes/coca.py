@@ -1,0 +1,64 @@
+"""CoCa's attentional pooler as a probe.
+
+Source: Yu et al., "CoCa: Contrastive Captioners are Image-Text Foundation Models" (2022), arXiv
+2205.01917; equations in specs/ep.md 1.2: 8 heads of 64, whatever the token width, that share one
+key and one value map; of 196 learned queries only the first is read. The other 195 are kept so that
+parameters count as published; their gradient is zero. We pool raw tokens and project after.
+
+Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_common.errors import InputError
+from toolkit_probing.probes.attention import pool_tokens, score_tokens
+from toolkit_probing.probes.base import AttentivePool
+
+HEAD_DIM = 64
+NUM_QUERIES = 196
+
+
+class CoCa(AttentivePool):
+    """Pool tokens with multi-query attention of a learned query.
+
+    Args:
+        dim: Token width d.
+        num_heads: Heads of 64, one attention map each.
+
+    Raises:
+        InputError: If `num_heads` is below 1.
+    """
+
+    title: ClassVar[str] = "CoCa attentional pooler (Yu et al., 2022)"
+
+    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+        super().__init__()
+        if num_heads < 1:
+            raise InputError(f"coca needs one head or more, got {num_heads=}")
+        self.out_dim = dim
+        self.num_heads = num_heads
+        self.queries = nn.Parameter(torch.randn(NUM_QUERIES, dim))
+        self.norm = nn.LayerNorm(dim, bias=False)
+        self.to_query = nn.Linear(dim, num_heads * HEAD_DIM, bias=False)
+        self.to_key_value = nn.Linear(dim, 2 * HEAD_DIM, bias=False)
+        self.out = nn.Linear(num_heads * HEAD_DIM, dim, bias=False)
+
+    def _queries(self) -> Tensor:
+        key_weight, _ = self.to_key_value.weight.chunk(2)
+        query = self.to_query(self.norm(self.queries[0])).unflatten(0, (self.num_heads, HEAD_DIM))
+        return query * HEAD_DIM**-0.5 @ key_weight
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        return score_tokens(tokens, self._queries()).softmax(-1)
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        _, value_weight = self.to_key_value.weight.chunk(2)
+        values = pool_tokens(tokens, self._queries()) @ value_weight.T  # (b, q, 64)
+        return self.out(values.flatten(1))

@@ -1,0 +1,81 @@
+"""V-JEPA's attentive pooler as a probe.
+
+Source: Bardes et al., "Revisiting Feature Prediction for Learning Visual Representations from
+Video" (V-JEPA, 2024), arXiv 2404.08471; equations in specs/ep.md 1.2: a learned query cross-attends
+to normalised tokens, residual, then an MLP with its norm, residual. 16 heads (upstream 12).
+Neither keys, values nor normalised tokens are built (see `attention`).
+
+Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_probing.probes.attention import (
+    Mlp,
+    NormedTokens,
+    absorb_keys,
+    check_heads,
+    norm_tokens,
+    project_values,
+)
+from toolkit_probing.probes.base import AttentivePool
+
+EPS = 1e-5
+INIT_STD = 0.02
+
+
+class Jepa(AttentivePool):
+    """Pool tokens with a learned query in a cross-attention block.
+
+    Args:
+        dim: Token width d.
+        num_heads: Heads, one attention map each.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `num_heads`.
+    """
+
+    title: ClassVar[str] = "V-JEPA attentive pooler (Bardes et al., 2024)"
+
+    def __init__(self, dim: int, *, num_heads: int = 16) -> None:
+        super().__init__()
+        self.out_dim = dim
+        self.num_heads = check_heads(dim, num_heads)
+        self.query = nn.Parameter(torch.empty(dim))
+        nn.init.trunc_normal_(self.query, std=INIT_STD)
+        self.norm = nn.LayerNorm(dim, eps=EPS)
+        self.to_query = nn.Linear(dim, dim)
+        self.to_key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.mlp_norm = nn.LayerNorm(dim, eps=EPS)
+        self.mlp = Mlp(dim)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=INIT_STD)
+                nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            for matrix in (self.out.weight, self.mlp.second.weight):
+                matrix.div_(2**0.5)
+
+    def _attend(self, normed: NormedTokens) -> Tensor:
+        key_weight, _ = self.to_key_value.weight.chunk(2)
+        queries = absorb_keys(self.to_query(self.query), key_weight, self.num_heads)
+        return normed.scores(queries * self.norm.weight).softmax(-1)
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        return self._attend(norm_tokens(tokens, EPS))
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        normed = norm_tokens(tokens, EPS)
+        pooled = normed.sum(self._attend(normed)) * self.norm.weight + self.norm.bias
+        _, weight = self.to_key_value.weight.chunk(2)
+        _, bias = self.to_key_value.bias.chunk(2)
+        z = self.query + self.out(project_values(pooled, weight, bias))
+        return z + self.mlp(self.mlp_norm(z))

@@ -1,0 +1,64 @@
+"""Multi-head cross-attention (MHCA): the plain attentive probe with one learned query.
+
+Source: Vaswani et al., "Attention Is All You Need" (2017), as EP's paper compares against. The form
+is that of `nn.MultiheadAttention`, which has a bias in each map, with a learned query that is
+projected like the tokens: `y = W_o MHA(W_q c + b_q, W_k X + b_k, W_v X + b_v) + b_o`. No residual,
+norm or MLP. We pool raw tokens and project after (see `attention`).
+
+Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_probing.probes.attention import (
+    absorb_keys,
+    check_heads,
+    pool_tokens,
+    project_values,
+    score_tokens,
+)
+from toolkit_probing.probes.base import AttentivePool
+
+QUERY_STD = 0.02
+
+
+class MultiHeadCrossAttention(AttentivePool):
+    """Pool tokens with one learned query and full projections.
+
+    Args:
+        dim: Token width d.
+        num_heads: Heads, one attention map each.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `num_heads`.
+    """
+
+    title: ClassVar[str] = "Multi-head cross-attention (Vaswani et al., 2017)"
+
+    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+        super().__init__()
+        self.out_dim = dim
+        self.num_heads = check_heads(dim, num_heads)
+        self.query = nn.Parameter(torch.randn(dim) * QUERY_STD)
+        self.to_query = nn.Linear(dim, dim)
+        self.to_key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def _queries(self) -> Tensor:
+        key_weight, _ = self.to_key_value.weight.chunk(2)
+        return absorb_keys(self.to_query(self.query), key_weight, self.num_heads)
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        return score_tokens(tokens, self._queries()).softmax(-1)
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        _, weight = self.to_key_value.weight.chunk(2)
+        _, bias = self.to_key_value.bias.chunk(2)
+        return self.out(project_values(pool_tokens(tokens, self._queries()), weight, bias))

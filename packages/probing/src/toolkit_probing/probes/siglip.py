@@ -1,0 +1,67 @@
+"""SigLIP's attention pooling head (MAP) as a probe.
+
+Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training" (2023), arXiv 2303.15343;
+equations in specs/ep.md 1.2: a latent query attends to the tokens with full projections, then
+`y = z + MLP(z)` without a norm. We pool raw tokens and project after (see `attention`).
+
+Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from toolkit_probing.probes.attention import (
+    Mlp,
+    absorb_keys,
+    check_heads,
+    pool_tokens,
+    project_values,
+    score_tokens,
+)
+from toolkit_probing.probes.base import AttentivePool
+
+
+class SigLip(AttentivePool):
+    """Pool tokens with a latent query and an MLP.
+
+    Args:
+        dim: Token width d.
+        num_heads: Heads, one attention map each.
+
+    Raises:
+        InputError: If `dim` is not a multiple of `num_heads`.
+    """
+
+    title: ClassVar[str] = "SigLIP attention pooling (Zhai et al., 2023)"
+
+    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+        super().__init__()
+        self.out_dim = dim
+        self.num_heads = check_heads(dim, num_heads)
+        self.latent = nn.Parameter(torch.empty(1, dim))
+        # As timm: a standard normal truncated at 2, scaled; the truncation narrows it a little.
+        nn.init.trunc_normal_(self.latent, std=1.0, a=-2.0, b=2.0)
+        self.latent.data.mul_(dim**-0.5)
+        self.to_query = nn.Linear(dim, dim)
+        self.to_key_value = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.mlp = Mlp(dim)
+
+    def _queries(self) -> Tensor:
+        key_weight, _ = self.to_key_value.weight.chunk(2)
+        return absorb_keys(self.to_query(self.latent[0]), key_weight, self.num_heads)
+
+    @override
+    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        return score_tokens(tokens, self._queries()).softmax(-1)
+
+    @override
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        _, weight = self.to_key_value.weight.chunk(2)
+        _, bias = self.to_key_value.bias.chunk(2)
+        z = self.out(project_values(pool_tokens(tokens, self._queries()), weight, bias))
+        return z + self.mlp(z)

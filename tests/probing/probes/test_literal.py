@@ -1,0 +1,70 @@
+"""Every pooling computes what its equations say: against the literal form, in float64."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from literal_probes import LITERAL
+from probing_pools import WITHOUT_GRID, build_pool, draw_tokens
+from properties import few_examples
+from toolkit_probing.probes import POOLS, Pool
+
+VARIANTS = [
+    *((name, {}) for name in POOLS),
+    ("ep", {"width_divisor": 2}),
+    ("abmilp", {"mode": "map"}),
+    ("abmilp", {"mode": "none", "depth": 1}),
+    ("abmilp", {"depth": 3, "activation": "relu"}),
+    ("coca", {"num_heads": 3}),
+    ("mhca", {"num_heads": 2}),
+]
+
+
+def test_every_pooling_has_a_literal_form():
+    assert list(LITERAL) == list(POOLS)
+
+
+def gradients(pool: Pool, pooled: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+    seen = draw_tokens(len(pooled), 1, pooled.shape[1], seed=7)[:, 0]
+    names = {"tokens": tokens, **dict(pool.named_parameters())}
+    found = torch.autograd.grad((pooled * seen).sum(), names.values(), allow_unused=True)
+    return {
+        key: torch.zeros_like(names[key]) if grad is None else grad
+        for key, grad in zip(names, found, strict=True)
+    }
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_output_and_all_gradients_equal_the_literal_form(name, options, training: bool):
+    pool = build_pool(name, **options).train(training)
+    tokens = draw_tokens(3).requires_grad_()
+    expected = LITERAL[name](pool, tokens)
+    wanted = gradients(pool, expected, tokens)
+    found = pool(tokens)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
+    for key, gradient in gradients(pool, found, tokens).items():
+        torch.testing.assert_close(gradient, wanted[key], atol=1e-10, rtol=1e-10, msg=key)
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_gradients_of_parameters_do_not_need_those_of_tokens(name: str):
+    pool, tokens = build_pool(name), draw_tokens(3)
+    pool(tokens).square().sum().backward()
+    found = {key: value.grad.clone() for key, value in pool.named_parameters()}
+    pool.zero_grad()
+    pool(tokens.requires_grad_()).square().sum().backward()
+    for key, value in pool.named_parameters():
+        torch.testing.assert_close(value.grad, found[key], atol=1e-10, rtol=1e-10)
+
+
+@few_examples
+@given(
+    name=st.sampled_from(WITHOUT_GRID), b=st.integers(1, 3), n=st.integers(1, 9),
+    dim=st.sampled_from([16, 48, 64]), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_any_shape_equals_the_literal_form(name: str, b: int, n: int, dim: int, seed: int):
+    pool, tokens = build_pool(name, dim=dim).eval(), draw_tokens(b, n, dim, seed=seed)
+    torch.testing.assert_close(pool(tokens), LITERAL[name](pool, tokens), atol=1e-10, rtol=1e-10)
