@@ -8,6 +8,10 @@ pools the raw ones, `none` has no self-attention. The score's last bias is dropp
 The reference's position table and its dropping of the class token are left out: what is read is
 said by `--tokens`.
 
+The self-attention is n x n and stays so. But it has one head, so that queries and keys need one map
+of the tokens between them, `W_q^T W_k`, and the value and output maps go into the score's first map
+and behind the pooling: two maps of all tokens instead of five.
+
 Shapes: b batch, n tokens, d token width, q = 1, o output width (= d).
 """
 
@@ -15,11 +19,11 @@ from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
+from toolkit_probing.probes import gemm
 from toolkit_probing.probes.base import AttentivePool
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -67,19 +71,35 @@ class AbMilp(AttentivePool):
 
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return self._weights(self._attend(tokens))
+        return self._weights(self._mix(tokens))
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        scored = self._attend(tokens)
-        values = scored if self.mode == "both" else tokens
-        return (self._weights(scored) @ values)[:, 0]
+        mixed = self._mix(tokens)
+        weights = self._weights(mixed)
+        if self.mode != "both" or self.qkv is None or self.out is None:
+            return gemm.pool(weights, tokens)[:, 0]
+        return self.out((weights @ mixed)[:, 0] @ self.qkv.weight.chunk(3)[2].T)
 
-    def _weights(self, scored: Tensor) -> Tensor:
-        return self.score(scored).transpose(1, 2).softmax(-1)
-
-    def _attend(self, tokens: Tensor) -> Tensor:
-        if self.qkv is None or self.out is None:
+    def _mix(self, tokens: Tensor) -> Tensor:
+        """Return for each token the sum of all by its self-attention: values yet to be mapped."""
+        if self.qkv is None:
             return tokens
-        queries, keys, values = self.qkv(tokens).chunk(3, dim=-1)
-        return self.out(F.scaled_dot_product_attention(queries, keys, values))
+        query_weight, key_weight, _ = self.qkv.weight.chunk(3)
+        product = key_weight.T @ query_weight * tokens.shape[-1] ** -0.5  # (d, d)
+        scores = gemm.scores(gemm.linear(tokens, product), tokens)  # (b, n, n)
+        return gemm.pool(scores.softmax(-1), tokens)
+
+    def _weights(self, mixed: Tensor) -> Tensor:
+        """Return the weights `(b, 1, n)`; the score's first map takes in those before it."""
+        first, *rest = self.score.children()
+        assert isinstance(first, nn.Linear)
+        weight: Tensor = first.weight
+        bias: Tensor = first.bias
+        if self.qkv is not None and self.out is not None:
+            weight = first.weight @ self.out.weight @ self.qkv.weight.chunk(3)[2]
+            bias = first.weight @ self.out.bias + first.bias
+        scores = gemm.linear(mixed, weight, bias)
+        for layer in rest:
+            scores = layer(scores)
+        return scores.transpose(1, 2).softmax(-1)

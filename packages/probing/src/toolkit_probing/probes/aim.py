@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.training.distributed import BatchNorm, sum_over_ranks
+from toolkit_probing.probes import gemm
 from toolkit_probing.probes.attention import (
     absorb_keys,
     check_heads,
     project_values,
-    score_tokens,
 )
 from toolkit_probing.probes.base import AttentivePool
 
@@ -54,7 +54,7 @@ class Aim(AttentivePool):
 
     def _attend(self, tokens: Tensor, scale: Tensor) -> Tensor:
         queries = absorb_keys(self.query, self.to_key.weight, self.num_heads)
-        return score_tokens(tokens, queries * scale).softmax(-1)
+        return gemm.scores(queries * scale, tokens).softmax(-1)
 
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
@@ -63,7 +63,7 @@ class Aim(AttentivePool):
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
         mean, scale = self.norm.statistics(tokens, track=True)
-        pooled = (self._attend(tokens, scale) @ tokens - mean) * scale
+        pooled = (gemm.pool(self._attend(tokens, scale), tokens) - mean) * scale
         return project_values(pooled, self.to_value.weight)
 
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
+from toolkit_probing.probes import gemm
 
 
 def check_heads(dim: int, num_heads: int) -> int:
@@ -60,16 +61,9 @@ def project_values(pooled: Tensor, weight: Tensor, bias: Tensor | None = None) -
     return values if bias is None else values + bias
 
 
-def score_tokens(tokens: Tensor, queries: Tensor) -> Tensor:
-    """Return the products `(b, q, n)` of tokens with shared `(q, d)` or own queries `(b, q, d)`."""
-    if queries.ndim == 2:  # one product for the whole batch
-        return (tokens @ queries.T).transpose(1, 2)
-    return queries @ tokens.transpose(1, 2)
-
-
 def pool_tokens(tokens: Tensor, queries: Tensor) -> Tensor:
     """Return the tokens pooled `(b, q, d)` by the softmax of their products with the queries."""
-    return score_tokens(tokens, queries).softmax(-1) @ tokens
+    return gemm.pool(gemm.scores(queries, tokens).softmax(-1), tokens)
 
 
 @dataclass(frozen=True)
@@ -86,11 +80,11 @@ class NormedTokens:
 
     def scores(self, queries: Tensor) -> Tensor:
         """Return the products `(b, q, n)` of normalised tokens with queries."""
-        return score_tokens(self.tokens, centre(queries)) * self.rstd
+        return gemm.scores(centre(queries), self.tokens) * self.rstd
 
     def sum(self, weights: Tensor) -> Tensor:
         """Return the sums `(b, q, d)` of normalised tokens by weights `(b, q, n)`."""
-        return centre((weights * self.rstd) @ self.tokens)
+        return centre(gemm.pool(weights * self.rstd, self.tokens))
 
 
 def norm_tokens(tokens: Tensor, eps: float) -> NormedTokens:

@@ -3,7 +3,8 @@
 Source: Woo et al., "CBAM: Convolutional Block Attention Module" (ECCV 2018), arXiv 1807.06521;
 equations in specs/ep.md 1.2: channel gate `sigma(M(avg X) + M(max X))`, M of two layers without
 biases, a 16th wide; on its output, spatial gate `sigma(BN(conv7x7([mean_c; max_c])))`;
-`y = mean_n relu(X gates + X)`.
+`y = mean_n relu(X gates + X)`. Gates are positive, so that this is `relu(X) (1 + gates)`: two sums
+over rectified tokens, and nothing of their size is kept for the backward pass.
 
 Shapes: b batch, n tokens, d token width, o output width (= d), (gh, gw) grid.
 """
@@ -17,6 +18,7 @@ from typing_extensions import override
 
 from toolkit_common.errors import InputError
 from toolkit_common.training.distributed import BatchNorm
+from toolkit_probing.probes import gemm
 from toolkit_probing.probes.base import Pool
 
 REDUCTION = 16
@@ -61,8 +63,17 @@ class Cbam(Pool):
             )
         extremes = torch.stack([tokens.mean(1), tokens.amax(1)])  # (2, b, d)
         channels = self.channel_gate(extremes).sum(0).sigmoid().unsqueeze(1)  # (b, 1, d)
-        gated = tokens * channels
-        planes = torch.stack([gated.mean(-1), gated.amax(-1)], dim=1)  # (b, 2, n)
-        planes = self.conv(planes.unflatten(-1, self.grid)).flatten(2)
-        places = self.norm(planes).sigmoid().transpose(1, 2)  # (b, n, 1)
-        return (gated * places + tokens).relu().mean(1)
+        planes = self.conv(self._planes(tokens, channels).unflatten(-1, self.grid)).flatten(2)
+        places = self.norm(planes).sigmoid()  # (b, 1, n)
+        positive = tokens.relu()
+        gated = channels * gemm.pool(places / tokens.shape[1], positive)  # (b, 1, d)
+        return positive.mean(1) + gated[:, 0]
+
+    @staticmethod
+    def _planes(tokens: Tensor, channels: Tensor) -> Tensor:
+        """Return each place's mean and maximum over gated channels, `(b, 2, n)`."""
+        mean = gemm.scores(channels / tokens.shape[-1], tokens)[:, 0]
+        with torch.no_grad():
+            best = (tokens * channels).argmax(-1)  # (b, n)
+        largest = tokens.gather(2, best.unsqueeze(-1))[..., 0] * channels[:, 0].gather(1, best)
+        return torch.stack([mean, largest], dim=1)

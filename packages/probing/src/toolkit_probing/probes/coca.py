@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_probing.probes.attention import pool_tokens, score_tokens
+from toolkit_probing.probes import gemm
+from toolkit_probing.probes.attention import pool_tokens
 from toolkit_probing.probes.base import AttentivePool
 
 HEAD_DIM = 64
@@ -55,7 +56,7 @@ class CoCa(AttentivePool):
 
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return score_tokens(tokens, self._queries()).softmax(-1)
+        return gemm.scores(self._queries(), tokens).softmax(-1)
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from toolkit_probing.probes import gemm
 from toolkit_probing.probes.attention import Mlp, check_heads
 from toolkit_probing.probes.base import Pool
 
@@ -45,9 +46,11 @@ class DinoViT(Pool):
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        qkv = self.qkv(self.norm(tokens)).unflatten(-1, (3, self.num_heads, -1))
+        qkv = gemm.linear(self.norm(tokens), self.qkv.weight).unflatten(-1, (3, self.num_heads, -1))
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (b, h, n, m) each
         attended = F.scaled_dot_product_attention(queries, keys, values)
-        z = tokens + self.out(attended.transpose(1, 2).flatten(2))
-        hidden = F.gelu(self.mlp.first(self.mlp_norm(z)))
+        mixed = attended.transpose(1, 2).flatten(2)
+        z = tokens + gemm.linear(mixed, self.out.weight, self.out.bias)
+        first = self.mlp.first
+        hidden = F.gelu(gemm.linear(self.mlp_norm(z), first.weight, first.bias))
         return z.mean(1) + self.mlp.second(hidden.mean(1))

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from toolkit_common.training.distributed import BatchNorm
+from toolkit_probing.probes import gemm
 from toolkit_probing.probes.base import Pool
 
 TINY = 1e-12  # of the norm, as F.normalize
@@ -43,7 +44,8 @@ class Dolg(Pool):
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        u = self.norm(self.map(tokens).flatten(0, 1)).unflatten(0, tokens.shape[:2])
+        mapped = gemm.linear(tokens, self.map.weight, self.map.bias)
+        u = self.norm(mapped.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         score = F.softplus(self.score(u.relu()))[..., 0]  # (b, n)
         length = torch.linalg.vector_norm(u, dim=-1).clamp_min(TINY)
         weights = (score / length).unsqueeze(1).to(u.dtype)

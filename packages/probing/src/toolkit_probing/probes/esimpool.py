@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from toolkit_probing.probes import gemm
 from toolkit_probing.probes.attention import check_heads, norm_tokens
 from toolkit_probing.probes.base import AttentivePool
 
@@ -54,5 +55,5 @@ class EfficientSimPool(AttentivePool):
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        pooled = (self.attention(tokens) @ tokens).unflatten(-1, (self.num_heads, -1))
+        pooled = gemm.pool(self.attention(tokens), tokens).unflatten(-1, (self.num_heads, -1))
         return pooled.diagonal(dim1=1, dim2=2).transpose(1, 2).flatten(1)

@@ -14,13 +14,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from toolkit_probing.probes import gemm
 from toolkit_probing.probes.attention import (
     Mlp,
     absorb_keys,
     check_heads,
     pool_tokens,
     project_values,
-    score_tokens,
 )
 from toolkit_probing.probes.base import AttentivePool
 
@@ -57,7 +57,7 @@ class SigLip(AttentivePool):
 
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return score_tokens(tokens, self._queries()).softmax(-1)
+        return gemm.scores(self._queries(), tokens).softmax(-1)
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
