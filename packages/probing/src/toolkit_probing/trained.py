@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
+from toolkit_common.errors import InputError
 from toolkit_common.features.base import FeatureSource, LayerFeatures
 from toolkit_common.features.online import CropSource
 from toolkit_common.features.planner import GIB
@@ -45,12 +46,23 @@ def head_specs(settings: ProbeSettings, info: BackboneInfo) -> list[HeadSpec]:
 
 
 def sources_of(method: str, settings: ProbeSettings, info: BackboneInfo) -> list[str]:
-    """Return what a method reads, each once: as the user says, or (`auto`) as the card says."""
+    """Return what a method reads, each once: as the user says, or (`auto`) as the card says.
+
+    Raises:
+        InputError: If a method that reads the patch grid is to read the class token too.
+    """
     if method in ("cls", "mean"):
         return [method]
     pools, linear = method in POOLS, info.card.linear
     asked: Sequence[str] = settings.tokens if pools else settings.read
     named = {"auto": info.card.ep} if pools else {"auto": linear, "raw": f"{linear}_raw"}
+    if pools and POOLS[method].needs_grid:
+        named = {"auto": "patches"}
+        if "all" in asked:
+            raise InputError(
+                f"method {method} reads the patch grid, of which the class token is no part: use "
+                f"--tokens patches, or leave {method} out"
+            )
     return list(dict.fromkeys(named.get(source, source) for source in asked))
 
 
