@@ -1,0 +1,39 @@
+"""Two launchers that meet at a port, as on two machines, give the figures of one process."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32", "--random-init",
+        "--method", "ep,knn", "--epochs", "1"]  # fmt: skip
+
+
+@pytest.mark.dist
+@pytest.mark.slow
+def test_two_nodes_give_the_figures_of_one_process(run_cli, tmp_path):
+    assert run_cli(*ARGS, "--output", tmp_path / "one").exit_code == 0
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1",
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--rdzv-id", "two",
+        "-m", "toolkit_common", *ARGS, "--output", str(tmp_path / "two"),
+    ]  # fmt: skip
+    shared = os.environ | {"TOOLKIT_CACHE": str(tmp_path / "shared")}
+    nodes = [
+        subprocess.Popen(command, env=shared, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    said = [node.communicate(timeout=200)[0].decode() for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], said
+    one, two = (
+        json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")
+    )
+    for row, other in zip(one["rows"], two["rows"], strict=True):
+        for metric in ("top1", "balanced_accuracy", "macro_f1"):
+            assert row["metrics"][metric] == other["metrics"][metric]
