@@ -40,6 +40,8 @@ def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_p
     assert [row["method"] for row in results["rows"]] == ["ep", "ep", "linear", "knn"]
     assert results["rows"][0]["selected"] == "selected on val"
     assert results["backbone"]["random_weights"] is True
+    assert results["cost"]["seconds"] > 0
+    assert results["cost"]["peak_memory_bytes"] > 1 << 20
     assert "RANDOM WEIGHTS" in result.stdout
     assert str(run) in result.stdout
     assert (run / "DONE").exists()
@@ -204,6 +206,9 @@ def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
     assert results["protocol"]["name"] == "ep-paper"
     assert results["protocol"]["version"] == 1
     assert results["protocol"]["overridden"] == {"epochs": 3, "warmup_epochs": 0.0}
+    assert (
+        "protocol ep-paper v1 with epochs=3, warmup_epochs=0.0, selected on test" in result.stdout
+    )
 
 
 def test_the_knn_protocol_brings_its_method(probe):

@@ -78,3 +78,10 @@ def describe_protocol(settings: ProbeSettings) -> dict[str, Any]:
         "source": protocol.source,
         "overridden": overridden,
     }
+
+
+def protocol_line(described: Mapping[str, Any]) -> str:
+    """Return what `describe_protocol` found as one phrase for humans."""
+    changed = ", ".join(f"{key}={value}" for key, value in described["overridden"].items())
+    name = f"protocol {described['name']} v{described['version']}"
+    return f"{name} with {changed}" if changed else name

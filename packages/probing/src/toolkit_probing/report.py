@@ -13,6 +13,7 @@ from rich.table import Table
 from toolkit_common.metrics import Predictions, find_metric
 from toolkit_common.statistics import estimate
 from toolkit_common.training.progress import result_console
+from toolkit_probing.protocols import protocol_line
 from toolkit_probing.results import format_estimate
 from toolkit_probing.saved import SavedRow, SavedRun, find_runs
 
@@ -72,13 +73,10 @@ def show_report(report: dict[str, Any], *, as_json: bool) -> None:
 
 def run_line(run: dict[str, Any]) -> str:
     """Return a run in one line: what was probed, on what, under which protocol."""
-    protocol = run["protocol"]
-    changed = ", ".join(f"{key}={value}" for key, value in protocol["overridden"].items())
     random = "; RANDOM WEIGHTS" if run["random_weights"] else ""
     return (
-        f"{run['run']}: {run['backbone']} on {run['data']} ({run['label']}), protocol "
-        f"{protocol['name']} v{protocol['version']}{' with ' + changed if changed else ''}, "
-        f"{', '.join(run['selected'])}{random}"
+        f"{run['run']}: {run['backbone']} on {run['data']} ({run['label']}), "
+        f"{protocol_line(run['protocol'])}, {', '.join(run['selected'])}{random}"
     )
 
 

@@ -1,10 +1,13 @@
 """`toolkit probe`: backbone and data in, features once, every method, figures out."""
 
+import resource
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.base import Backbone
@@ -25,7 +28,7 @@ from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.probes import POOLS
-from toolkit_probing.protocols import describe_protocol
+from toolkit_probing.protocols import describe_protocol, protocol_line
 from toolkit_probing.results import (
     Outcome,
     result_row,
@@ -72,8 +75,11 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     accelerator.wait_for_everyone()
     how = _extraction(settings, accelerator)
     extracted = extract(backbone, task.data, task.rows, how=how, accelerator=accelerator)
+    start = time.perf_counter()
     outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
+    seconds = time.perf_counter() - start
     results = _results(settings, task, backbone, extracted, outcomes)
+    results["cost"] = {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)}
     if accelerator.is_main_process:
         _finish(run, task, results, outcomes)
     accelerator.end_training()
@@ -98,6 +104,13 @@ def _judge(
     outcomes += probe_with_knn(settings, task, source, info, accelerator=accelerator)
     outcomes += probe_with_logreg(settings, task, source, info, accelerator=accelerator)
     return outcomes
+
+
+def _peak_bytes(accelerator: Accelerator) -> int:
+    """Return the most memory held at once so far: of the GPU, or of this process on a CPU."""
+    if accelerator.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(accelerator.device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _start(
@@ -190,7 +203,8 @@ def _show(
     out.print(
         f"{results['backbone']['id']} on {data['id']} ({data['label']}): "
         f"{data['sizes']['test']} test images of {data['num_test_groups']} groups, "
-        f"{results['rows'][0]['selected']}, 95 % intervals by bootstrap over groups",
+        f"{protocol_line(results['protocol'])}, {results['rows'][0]['selected']}, 95 % intervals "
+        "by bootstrap over groups",
         soft_wrap=True,
     )
     out.print(results_table(results["rows"]))
