@@ -35,3 +35,11 @@ def test_an_unknown_data_set_is_answered_with_its_neighbours(run_cli: RunCli) ->
 
 def test_a_missing_file_is_named(run_cli: RunCli) -> None:
     assert_bad_input(run_cli("data", "describe", "csv:none.csv"), "none.csv")
+
+
+def test_example_pictures_are_written_once(run_cli: RunCli, image_folder: Path) -> None:
+    text = f"imagefolder:{image_folder}"
+    assert run_cli("data", "describe", text, "-o", "sheet.png").exit_code == 0
+    assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert_bad_input(run_cli("data", "describe", text, "-o", "sheet.png"), "sheet.png")
+    assert_bad_input(run_cli("data", "describe", text, "-o", "sheet.jpg"), "sheet.jpg")

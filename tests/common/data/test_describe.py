@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from small_data import build_data, write_images
+from small_data import build_data, encode, write_images
+from toolkit_common.data.contact_sheet import HEADING, TILE, draw_contact_sheet
 from toolkit_common.data.describe import describe_data, print_description
 from toolkit_common.data.load import load_data
 from toolkit_common.data.sheet import Column, Sheet
@@ -61,3 +63,26 @@ def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str])
     assert "label label: a 1,000, b 1,000" in out
     assert "50.0%" in out
     assert "note: mind the gap" in out
+
+
+def test_lesions_of_each_patient_are_counted() -> None:
+    patients, lesions = ["p1", "p1", "p1", "p2", "p3"], ["l1", "l1", "l2", "l3", None]
+    data = build_data(["a", "b", "a", "b", "a"], patient_id=patients, lesion_id=lesions)
+    assert describe_data(data)["patients"] == {
+        "count": 3,
+        "lesions": 3,
+        "images_without_lesion_id": 1,
+        "patients_by_lesions": {"1": 1, "2": 1},
+    }
+
+
+def test_a_contact_sheet_has_a_row_for_each_class_and_a_group_once() -> None:
+    red, blue = (encode(Image.new("RGB", (8, 4), color)) for color in ("red", "blue"))
+    groups = ["p1", "p1", "p2", "p3"]
+    data = build_data(["a", "a", "a", "b"], groups=groups, images=[red, red, blue, b"broken"])
+    sheet = draw_contact_sheet(data, data.labels(), per_class=2)
+    assert sheet.size == (236, 268)
+    centre = HEADING + 4 + TILE // 2
+    shown = {sheet.getpixel((x, centre)) for x in (60, 176)}
+    assert shown == {(255, 0, 0), (0, 0, 255)}
+    assert sheet.getpixel((60, centre + HEADING + TILE + 4)) == (128, 128, 128)

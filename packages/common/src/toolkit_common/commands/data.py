@@ -28,13 +28,27 @@ def _data() -> None: ...
 @app.command()
 def describe(
     identifier: Identifier,
+    label: Annotated[str | None, typer.Option(help="Label whose classes are pictured.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Show rows, groups, splits, labels, missing values and the sheet's notes."""
+    """Show rows, patients, splits, labels, missing values, notes and example pictures."""
+    if output is not None and (output.exists() or output.suffix != ".png"):
+        raise InputError(f"pictures go to a new file that ends in .png, got {output}")
+    from toolkit_common.data.contact_sheet import draw_contact_sheet
     from toolkit_common.data.describe import describe_data, print_description
     from toolkit_common.data.load import load_data
+    from toolkit_common.files import atomic_path
 
-    described = describe_data(load_data(identifier))
+    data = load_data(identifier)
+    described = describe_data(data)
+    if output is not None:
+        sheet = draw_contact_sheet(data, data.labels(label))
+        with atomic_path(output) as temporary:
+            sheet.save(temporary, "PNG")
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:

@@ -39,6 +39,8 @@ def describe_data(data: ImageData) -> dict[str, Any]:
             "count": len(sizes),
             "images_per_group": {"median": float(np.median(sizes)), "max": int(sizes.max())},
         }
+    if {"patient_id", "lesion_id"} <= set(table):
+        described["patients"] = _patients(data)
     try:
         splits = make_splits(data)
         described["splits"] = {name: len(splits[name]) for name in SPLITS}
@@ -46,6 +48,19 @@ def describe_data(data: ImageData) -> dict[str, Any]:
     except InputError as error:
         described["splits"] = {"problem": str(error)}
     return described
+
+
+def _patients(data: ImageData) -> dict[str, Any]:
+    """Patients, lesions, and how many patients have how many lesions; lesions without id apart."""
+    known = data.table.dropna(subset=["patient_id", "lesion_id"])
+    lesions = known.groupby("patient_id")["lesion_id"].nunique()
+    spread = lesions.value_counts().sort_index()
+    return {
+        "count": int(data.table["patient_id"].nunique()),
+        "lesions": int(known[["patient_id", "lesion_id"]].drop_duplicates().shape[0]),
+        "images_without_lesion_id": int(data.table["lesion_id"].isna().sum()),
+        "patients_by_lesions": {str(lesion): int(count) for lesion, count in spread.items()},
+    }
 
 
 def _counts(data: ImageData, name: str) -> dict[str, int]:
@@ -65,6 +80,16 @@ def print_description(described: dict[str, Any]) -> None:
     groups = described.get("groups")
     grouped = f" in {groups['count']:,} groups" if groups else ""
     out.print(f"{described['images']:,} images{grouped}")
+    patients = described.get("patients")
+    if patients:
+        spread = ", ".join(
+            f"{count:,} with {lesions}"
+            for lesions, count in patients["patients_by_lesions"].items()
+        )
+        out.print(
+            f"{patients['count']:,} patients, {patients['lesions']:,} lesions (patients: {spread})",
+            soft_wrap=True,
+        )
     out.print(f"splits: {described['splits']}", soft_wrap=True)
     for name, counts in described["labels"].items():
         shown = ", ".join(f"{value} {count:,}" for value, count in counts.items())
