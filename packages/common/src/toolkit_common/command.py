@@ -104,7 +104,13 @@ RUN_OPTIONS: dict[str, Any] = {
     ],
 }
 FOLDER_OPTIONS = ("output", "resume", "overwrite")
-RUN_DEFAULTS: dict[str, Any] = {"resume": False, "overwrite": False, "num_processes": 1}
+RUN_DEFAULTS: dict[str, Any] = {
+    "resume": False,
+    "overwrite": False,
+    "num_processes": 1,
+    "as_json": False,
+    "wants_list": False,
+}
 
 
 def run_command(
@@ -114,19 +120,26 @@ def run_command(
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     name: str | None = None,
     has_folder: bool = True,
+    listing: Callable[[Invocation[S]], Any] | None = None,
 ) -> Callable[[Callable[[Invocation[S]], Any]], Callable[[Invocation[S]], Any]]:
     """Register a function of an `Invocation` as a command of `app`.
 
     The function prints for humans on stderr and returns a JSON-able result.
     Without a run folder (`has_folder`) there are no `--output`, `--resume` and `--overwrite`.
+    With a `listing`, `--list` calls it in the function's place; its docstring is the help.
     """
     run_options = {
         key: item for key, item in RUN_OPTIONS.items() if has_folder or key not in FOLDER_OPTIONS
     }
 
+    if listing is not None:
+        info = typer.Option("--list", help=inspect.getdoc(listing), rich_help_panel=RUN_PANEL)
+        run_options["wants_list"] = Annotated[bool, info]
+
     def decorate(function: Callable[[Invocation[S]], Any]) -> Callable[[Invocation[S]], Any]:
         def command(**given: Any) -> None:
             how = {"output": None} | {key: given.pop(key) for key in run_options}
+            act = listing if listing is not None and how.pop("wants_list") else function
             options = [
                 Layer(f"--{key.replace('_', '-')}", {key: value})
                 for key, value in given.items()
@@ -142,14 +155,14 @@ def run_command(
 
                 raise typer.Exit(relaunch(how["num_processes"], sys.argv[1:]))
             del how["num_processes"], how["config"], how["assignments"]
-            result = function(Invocation(resolved, **how))
+            result = act(Invocation(resolved, **how))
             if how["as_json"] and is_main_process():
                 typer.echo(json.dumps(result, indent=2, allow_nan=False))
 
         fields = settings_class.model_fields.items()
         parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
         parameters += [
-            _parameter(key, annotation, RUN_DEFAULTS.get(key, False if key == "as_json" else None))
+            _parameter(key, annotation, RUN_DEFAULTS.get(key))
             for key, annotation in run_options.items()
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

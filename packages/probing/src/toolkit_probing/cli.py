@@ -12,7 +12,14 @@ app = typer.Typer(add_completion=False)
 features_app = typer.Typer(add_completion=False)
 
 
-@run_command(app, ProbeSettings, presets=PRESETS, name="probe")
+def list_methods(invocation: Invocation[ProbeSettings]) -> Any:
+    """List every method with its source, and its size and cost at --backbone; no data is read."""
+    from toolkit_probing.listing import list_methods
+
+    return list_methods(invocation)
+
+
+@run_command(app, ProbeSettings, presets=PRESETS, name="probe", listing=list_methods)
 def probe(invocation: Invocation[ProbeSettings]) -> Any:
     """Judge a frozen encoder: EP and its rivals, linear probing and k-NN under one protocol.
 

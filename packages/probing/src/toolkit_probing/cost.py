@@ -1,5 +1,6 @@
 """What a module costs: the floating-point operations of its forward pass."""
 
+import copy
 from typing import Any
 
 import torch
@@ -11,14 +12,14 @@ def forward_flops(module: nn.Module, inputs: Tensor) -> int:
     """Return the operations of one forward pass: two a multiply-add of its matrix products.
 
     Args:
-        module: What is counted, in evaluation mode.
+        module: What is counted, as it is in evaluation mode.
         inputs: What it reads; moved to where its parameters are.
     """
-    device = next(module.parameters()).device
-    was_training = module.training
-    with FlopCounterMode(display=False, custom_mapping=_onednn()) as counter, torch.no_grad():
-        module.eval()(inputs.to(device))
-    module.train(was_training)
+    # A frozen copy: the counter's hooks stumble over parameters that want gradients.
+    frozen = copy.deepcopy(module).eval().requires_grad_(False)
+    device = next(frozen.parameters()).device
+    with FlopCounterMode(display=False, custom_mapping=_onednn()) as counter:
+        frozen(inputs.to(device))
     return counter.get_total_flops()
 
 

@@ -56,12 +56,10 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         InputError: If the settings, the data or the backbone are at fault.
         KeyboardInterrupt: After Ctrl-C, when the state is saved.
     """
-    settings = invocation.settings
+    settings = _with_all_methods(invocation.settings)
     run = choose_run_folder(invocation, name="probe")
     if invocation.resume and run.is_done:
         return _show(run.read_json("results.json"), run, invocation)
-    for method in settings.method:
-        lookup(dict.fromkeys(METHODS), method, kind="method")
     lookup(METRICS, settings.select_by, kind="metric")
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     task = load_probed_task(settings)
@@ -111,6 +109,17 @@ def _peak_bytes(accelerator: Accelerator) -> int:
     if accelerator.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(accelerator.device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _with_all_methods(settings: ProbeSettings) -> ProbeSettings:
+    """Replace `all` by every method; refuse unknown ones."""
+    for method in settings.method:
+        lookup(dict.fromkeys((*METHODS, "all")), method, kind="method")
+    if "all" not in settings.method:
+        return settings
+    # What linear reads is one of the two vectors: cls and mean would train it twice.
+    methods = [method for method in METHODS if method not in ("cls", "mean")]
+    return settings.model_copy(update={"method": tuple(methods)})
 
 
 def _start(

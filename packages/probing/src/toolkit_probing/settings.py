@@ -95,7 +95,7 @@ class ProbeSettings(FeatureSettings):
 
     method: Names = option(
         ("ep",),
-        "Methods, comma-separated: ep, linear, knn, logreg (see --list).",
+        "Methods, comma-separated: ep, linear, knn, ... (see --list), or all.",
         panel=PROBE,
         flag="-m",
     )
