@@ -1,6 +1,8 @@
 """Train, validation and test: nobody on two sides, every class everywhere, the same every time."""
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -233,3 +235,63 @@ def test_the_table_of_splits_names_every_image() -> None:
     table = splits_table(make_splits(data), data)
     assert dict(table.to_numpy().tolist()) == {"i0": "test", "i1": "train", "i2": "val",
                                                "i3": "train"}  # fmt: skip
+
+
+# Folds and files
+
+
+@given(grouped(), st.integers(3, 5))
+@few_examples
+def test_the_test_splits_of_all_folds_are_a_partition(
+    columns: tuple[list[str], list[str]], folds: int
+) -> None:
+    labels, groups = columns
+    data = build_data(labels, groups=groups)
+    made = [make_splits(data, folds=folds, fold=fold) for fold in range(folds)]
+    assert sorted(np.concatenate([splits.test for splits in made])) == list(range(len(labels)))
+    for splits in made:
+        train, val, test = sides(splits, np.array(groups)).values()
+        assert len(train) + len(val) + len(test) == len(set(groups))
+        assert np.array_equal(splits.all, np.arange(len(labels)))
+
+
+def test_saved_splits_are_read_back(tmp_path: Path) -> None:
+    groups = [f"p{row // 2}" for row in range(40)]
+    data = build_data(["a", "b"] * 20, groups=groups)
+    made = make_splits(data, seed=3)
+    table = splits_table(made, data)
+    table[table["image_id"] != "i0"].to_csv(tmp_path / "splits.csv", index=False)
+    read = make_splits(data, file=tmp_path / "splits.csv")
+    assert read.origin == "given by splits.csv, 1 left out"
+    for name in SPLITS:
+        assert read[name].tolist() == [row for row in made[name] if row != 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("i0,train\ni1,exam", "split 'exam' is none of train, val, test"),
+        ("i0,train\ni0,test", "image id 'i0' occurs more than once"),
+        ("i0,train\nx9,test", r"1 image ids are not in 'small' \(first: x9\)"),
+        ("i0,train\ni1,test", "group 'p0' of 'small' is in train and in test"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "s.csv").write_text(f"image_id,split\n{text}\n")
+    data = build_data(["a", "b"] * 10, groups=[f"p{row // 2}" for row in range(20)])
+    with pytest.raises(InputError, match=message):
+        make_splits(data, file=tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"folds": 2}, "folds must be 3 or more .* got 2"),
+        ({"folds": 4, "fold": 4}, "fold must be 0 to 3 with folds=4, got 4"),
+        ({"fold": 1}, "fold=1 needs folds"),
+        ({"folds": 4, "file": Path("s.csv")}, "from s.csv or from folds=4, not from both"),
+    ],
+)
+def test_folds_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_splits(build_data(["a", "b"] * 10), **options)

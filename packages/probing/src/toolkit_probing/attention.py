@@ -196,6 +196,9 @@ def _test_images(settings: ProbeSettings) -> list[Picture]:
         settings.data,
         label=settings.label,
         split_seed=settings.split_seed,
+        folds=settings.folds,
+        fold=settings.fold,
+        splits_file=settings.splits,
         bad_files=settings.bad_files,
         premalignant_as=settings.premalignant_as,
     )

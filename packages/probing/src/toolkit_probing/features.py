@@ -64,6 +64,9 @@ def load_probed_task(settings: FeatureSettings) -> Task:
         settings.data,
         label=settings.label,
         split_seed=settings.split_seed,
+        folds=settings.folds,
+        fold=settings.fold,
+        splits_file=settings.splits,
         bad_files=settings.bad_files,
         premalignant_as=settings.premalignant_as,
     )

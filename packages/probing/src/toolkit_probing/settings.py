@@ -53,6 +53,16 @@ class FeatureSettings(Settings):
         "benign", "How label `malignant` counts premalignant lesions.", panel=DATA
     )
     split_seed: int = option(0, "Seed of splits that the data set does not give.", panel=DATA)
+    splits: Path | None = option(
+        None, "CSV file image_id,split to use, such as a run's splits.csv.", panel=DATA
+    )
+    folds: int | None = option(
+        None,
+        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
+        panel=DATA,
+        ge=3,
+    )
+    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )

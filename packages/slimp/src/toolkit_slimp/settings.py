@@ -25,6 +25,16 @@ class SlimpSettings(Settings):
         "Seed of the patient-disjoint splits; probes with the same seed keep test patients unseen.",
         panel=DATA,
     )
+    splits: Path | None = option(
+        None, "CSV file image_id,split to use, such as a run's splits.csv.", panel=DATA
+    )
+    folds: int | None = option(
+        None,
+        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
+        panel=DATA,
+        ge=3,
+    )
+    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )

@@ -6,15 +6,18 @@ the labels, the groups and the split seed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from toolkit_common.data.base import SPLITS, ImageData, Labels
+from toolkit_common.data.tables import read_table, require_columns
 from toolkit_common.errors import InputError
 from toolkit_common.seed import derive_seed
 
 NUM_FOLDS = 5  # one fold is the test split, one the validation split: 60 / 20 / 20
+MIN_FOLDS = 3
 ATTEMPTS = 20  # seeds tried to get every class into every split
 
 
@@ -37,7 +40,14 @@ class Splits:
         return np.sort(np.concatenate([self.train, self.val, self.test]))
 
 
-def make_splits(data: ImageData, *, seed: int = 0) -> Splits:
+def make_splits(
+    data: ImageData,
+    *,
+    seed: int = 0,
+    folds: int | None = None,
+    fold: int = 0,
+    file: Path | None = None,
+) -> Splits:
     """Return the data set's splits: the given ones where there are any, else made ones.
 
     Made ones are stratified by the data set's default label, whatever label is predicted later:
@@ -45,11 +55,34 @@ def make_splits(data: ImageData, *, seed: int = 0) -> Splits:
     a given test split the given validation split takes its place, and validation rows come out of
     the training split.
 
+    Args:
+        data: The data set.
+        seed: Of made splits.
+        folds: Cross-validation: the number of parts. The test splits of all folds are a partition
+            of all rows; the next part is the validation split. Given splits are not used.
+        fold: Which part is the test split, from 0.
+        file: CSV file `image_id,split` that says where each row belongs; others are left out.
+
     Raises:
-        InputError: If a group is on two sides, a row has none, or there are too few groups.
+        InputError: If a group is on two sides, a row has none, there are too few groups, or the
+            file or the fold does not fit.
     """
+    _refuse_strange_folds(folds, fold, file)
     rows, groups, strata = np.arange(len(data)), _groups(data), _strata(data)
-    if "split" in data.table:
+    kind = "grouped, stratified" if data.groups is not None else "stratified"
+    if file is not None:
+        splits = _read_splits(file, data)
+        _check_groups(splits, data)
+        splits = _complete(splits, strata, groups, seed)
+    elif folds is not None:
+        made = derive_seed(seed, "split", 0)
+        parts = _stratified_folds(rows, strata, groups, made, num_folds=folds)
+        test, val = parts[fold], parts[(fold + 1) % folds]
+        train = np.setdiff1d(rows, np.concatenate([test, val]))
+        splits = Splits(
+            train, val, test, f"made: {kind}, fold {fold} of {folds}, split seed {seed}"
+        )
+    elif "split" in data.table:
         given = data.table["split"].to_numpy()
         train, val, test = (np.flatnonzero(given == name) for name in SPLITS)
         splits = Splits(train, val, test, "given")
@@ -57,7 +90,6 @@ def make_splits(data: ImageData, *, seed: int = 0) -> Splits:
         splits = _complete(splits, strata, groups, seed)
     else:
         train, val, test = _grouped_parts(rows, strata, groups, seed)
-        kind = "grouped, stratified" if data.groups is not None else "stratified"
         splits = Splits(train, val, test, f"made: {kind}, 60/20/20, split seed {seed}")
     _check_groups(splits, data)
     return splits
@@ -88,6 +120,43 @@ def splits_table(splits: Splits, data: ImageData) -> pd.DataFrame:
     ids = data.table["image_id"].to_numpy()
     parts = [pd.DataFrame({"image_id": ids[splits[name]], "split": name}) for name in SPLITS]
     return pd.concat(parts, ignore_index=True)
+
+
+def _refuse_strange_folds(folds: int | None, fold: int, file: Path | None) -> None:
+    if file is not None and folds is not None:
+        raise InputError(f"splits come from {file} or from folds={folds}, not from both")
+    if folds is not None and folds < MIN_FOLDS:
+        raise InputError(
+            f"folds must be {MIN_FOLDS} or more (train, validation and test), got {folds}"
+        )
+    if folds is None and fold != 0:
+        raise InputError(f"fold={fold} needs folds: the number of parts")
+    if folds is not None and not 0 <= fold < folds:
+        raise InputError(f"fold must be 0 to {folds - 1} with folds={folds}, got {fold}")
+
+
+def _read_splits(file: Path, data: ImageData) -> Splits:
+    """Read what `splits_table` wrote, or a user did."""
+    table = read_table(file)
+    require_columns(table, ("image_id", "split"), path=file)
+    strange = ~table["split"].isin(SPLITS)
+    if strange.any():
+        found = table["split"][strange].iloc[0]
+        raise InputError(f"{file}: split {found!r} is none of {', '.join(SPLITS)}")
+    if table["image_id"].duplicated().any():
+        found = table["image_id"][table["image_id"].duplicated()].iloc[0]
+        raise InputError(f"{file}: image id {found!r} occurs more than once")
+    at = dict(zip(data.table["image_id"].astype(str), range(len(data)), strict=True))
+    absent = ~table["image_id"].isin(list(at))
+    if absent.any():
+        raise InputError(
+            f"{file}: {int(absent.sum())} image ids are not in {data.id!r} "
+            f"(first: {table['image_id'][absent].iloc[0]})"
+        )
+    rows = table["image_id"].map(at).to_numpy(np.int64)
+    train, val, test = (np.sort(rows[(table["split"] == name).to_numpy()]) for name in SPLITS)
+    out = len(data) - len(rows)
+    return Splits(train, val, test, f"given by {file.name}" + (f", {out} left out" if out else ""))
 
 
 def _check_groups(splits: Splits, data: ImageData) -> None:
@@ -127,7 +196,7 @@ def _complete(given: Splits, strata: np.ndarray, groups: np.ndarray | None, seed
     train, val, test, origin = given.train, given.val, given.test, given.origin
     if test.size == 0:
         test, val = val, test
-        origin = "given; its validation split is the test split"
+        origin += "; its validation split is the test split"
     if val.size == 0 and train.size:
         *_, held_out = _stratified_folds(train, strata, groups, seed)
         train, val = np.setdiff1d(train, held_out), held_out
@@ -154,24 +223,29 @@ def _grouped_parts(
 
 
 def _stratified_folds(
-    rows: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, seed: int
+    rows: np.ndarray,
+    strata: np.ndarray,
+    groups: np.ndarray | None,
+    seed: int,
+    *,
+    num_folds: int = NUM_FOLDS,
 ) -> list[np.ndarray]:
     import warnings
 
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     num_groups = rows.size if groups is None else np.unique(groups[rows]).size
-    if num_groups < NUM_FOLDS:
+    if num_groups < num_folds:
         what = "images" if groups is None else "groups"
         raise InputError(
             f"cannot split {num_groups} {what} into train, validation and test: at least "
-            f"{NUM_FOLDS} are needed"
+            f"{num_folds} are needed"
         )
     # Without groups the plain kind does the same in seconds, not in minutes for a million rows.
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    folds = kind(NUM_FOLDS, shuffle=True, random_state=seed % 2**32)
+    folds = kind(num_folds, shuffle=True, random_state=seed % 2**32)
     of_rows = np.unique(strata[rows], return_inverse=True)[1]
-    if np.bincount(of_rows).max() < NUM_FOLDS:
+    if np.bincount(of_rows).max() < num_folds:
         of_rows = np.zeros_like(of_rows)  # no class reaches every fold: scikit-learn refuses
     with warnings.catch_warnings():
         # Rare classes are looked after by the caller, which tries several seeds.

@@ -1,6 +1,7 @@
 """A labelled data set, checked and split: what any judged run begins with."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -58,6 +59,9 @@ def load_task(
     *,
     label: str | None = None,
     split_seed: int = 0,
+    folds: int | None = None,
+    fold: int = 0,
+    splits_file: Path | None = None,
     bad_files: BadFilePolicy = "error",
     premalignant_as: Literal["benign", "malignant", "drop"] = "benign",
 ) -> Task:
@@ -73,7 +77,8 @@ def load_task(
     targets = labels.targets.copy()
     targets[bad["row"].to_numpy(int)] = -1
     labels = Labels(labels.name, labels.classes, targets)
-    splits = keep_labelled(make_splits(data, seed=split_seed), data, labels)
+    made = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
+    splits = keep_labelled(made, data, labels)
     sizes = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
     console.print(
         f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
