@@ -20,7 +20,7 @@ def test_a_sound_installation_has_no_bad_finding() -> None:
     [
         ("packages", "torch 2"),
         ("packages", "timm "),
-        ("commands", "backbones, data, doctor"),
+        ("commands", "backbones, "),
         ("torchvision", " imports"),
         ("encoders", "timm:test_vit builds, grid 10 x 10"),
         ("devices", "1 threads"),

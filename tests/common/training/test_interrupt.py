@@ -33,8 +33,13 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
             send(signal.SIGINT)
 
 
-def test_the_handlers_are_put_back_even_after_an_error() -> None:
+def test_the_handlers_are_put_back_even_after_an_error(
+    request: pytest.FixtureRequest,
+) -> None:
     numbers = (signal.SIGINT, signal.SIGTERM)
+    # Tests that a shell started in the background inherit an ignored SIGINT.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, inherited))
     before = [signal.getsignal(number) for number in numbers]
     with pytest.raises(RuntimeError, match="boom"), delayed_interrupt():
         raise RuntimeError("boom")
