@@ -25,7 +25,7 @@ def test_the_output_has_the_width_that_is_announced(name: str):
 
 @every_pool
 def test_a_gradient_reaches_every_parameter_that_is_not_declared_dead(name: str):
-    pool = build_pool(name).eval()
+    pool = build_pool(name)
     (pool(draw_tokens(3)) * draw_tokens(3, 1)[:, 0, : pool.out_dim]).sum().backward()
     names = dict(pool.named_parameters())
     assert [key for key, parameter in names.items() if parameter.grad is None] == []

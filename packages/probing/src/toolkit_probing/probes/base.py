@@ -20,7 +20,8 @@ class Pool(nn.Module, ABC):
         title: Name and source for tables, as `NAME (AUTHORS, YEAR)`.
         needs_grid: Whether the constructor wants `grid`; it then reads patches alone.
         has_batch_statistics: Whether in training an image's output depends on the others.
-        dead_parameters: Parameters whose gradient is zero (by the softmax, or as published).
+        dead_parameters: Parameters whose gradient is zero in training: a softmax over tokens or a
+            batch norm takes away what they add.
         out_dim: Output width o.
     """
 
