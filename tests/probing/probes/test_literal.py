@@ -60,6 +60,18 @@ def test_gradients_of_parameters_do_not_need_those_of_tokens(name: str):
         torch.testing.assert_close(value.grad, found[key], atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("name", POOLS)
+def test_in_single_precision_the_faster_products_give_the_literal_gradients(name: str):
+    pool, tokens = build_pool(name).float(), draw_tokens(3).float()
+    parameters = [item for key, item in pool.named_parameters() if key not in pool.dead_parameters]
+    seen = draw_tokens(3, 1, pool.out_dim, seed=7)[:, 0].float()
+    exact = torch.autograd.grad((LITERAL[name](pool, tokens) * seen).sum(), parameters)
+    found = torch.autograd.grad((pool(tokens) * seen).sum(), parameters)
+    for mine, theirs in zip(found, exact, strict=True):
+        scale = theirs.abs().max()
+        torch.testing.assert_close(mine / scale, theirs / scale, atol=2e-4, rtol=1e-3)
+
+
 @few_examples
 @given(
     name=st.sampled_from(WITHOUT_GRID), b=st.integers(1, 3), n=st.integers(1, 9),
