@@ -15,7 +15,7 @@ app = typer.Typer(
     cls=plugin_group("data"),  # other packages may add commands: `data.schema`
     add_completion=False,
     no_args_is_help=True,
-    help="Describe and audit data sets before computing on them.",
+    help="Describe, audit and make data sets before computing on them.",
 )
 
 Identifier = Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")]
@@ -95,3 +95,26 @@ def audit(
     typer.echo(json.dumps(audit_json(found), indent=2) if as_json else audit_markdown(found))
     if found.has_leak:
         raise typer.Exit(LEAK_FOUND)
+
+
+@app.command()
+def make(
+    name: Annotated[str, typer.Argument(help="A lesion data set: slice-3d.")],
+    out: Annotated[Path, typer.Argument(help="New folder.")],
+    rows: Annotated[int, typer.Option(help="Images to write.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same data.")] = 0,
+    layout: Annotated[
+        str | None, typer.Option(help="kaggle, kaggle-folder, isic or permissive.")
+    ] = None,
+    pool: Annotated[
+        int | None, typer.Option(help="Distinct pictures, shared by more rows than that.")
+    ] = None,
+) -> None:
+    """Write a synthetic data set in exactly the files of a real one, to test and to teach.
+
+    The pictures carry what the table says (size, colour, asymmetry); SYNTHETIC.md labels them.
+    """
+    from toolkit_common.data.making.make import make_data
+
+    order = make_data(name, out, rows=rows, seed=seed, layout=layout, pool=pool)
+    typer.echo(f"{out}: {order.rows} synthetic rows of {name}, layout {order.layout}")

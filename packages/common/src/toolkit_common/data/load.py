@@ -10,6 +10,7 @@ from toolkit_common.data.base import ImageData
 from toolkit_common.data.digits import load_digits
 from toolkit_common.data.lesions.pad_ufes_20 import load_pad_ufes_20
 from toolkit_common.data.lesions.sample import load_lesions
+from toolkit_common.data.lesions.slice_3d import load_slice_3d
 from toolkit_common.data.sources import load_csv, load_hf, load_imagefolder
 from toolkit_common.data.torchvision import load_torchvision
 from toolkit_common.errors import InputError
@@ -25,6 +26,7 @@ SOURCES: dict[str, Loader] = {
     "imagefolder": load_imagefolder,
     "lesions": load_lesions,
     "pad-ufes-20": load_pad_ufes_20,
+    "slice-3d": load_slice_3d,
     "torchvision": load_torchvision,
 }
 EMBEDDED = ("digits", "lesions")

@@ -1,7 +1,8 @@
 """From a lesion data set's own table to typed rows: labels, groups, patient-level columns.
 
 Readers bring a table with the file's columns plus `image`, `image_id`, `lesion_id`, `diagnosis`
-and, where the data set has it, `patient_id`; everything that all data sets share happens here.
+and, where the data set has them, `patient_id` and `malignant`; everything that all data sets share
+happens here.
 """
 
 from dataclasses import replace
@@ -42,8 +43,8 @@ def build_lesion_data(
     keys = [name for name in ("image", "image_id", "patient_id", "lesion_id", "diagnosis", "split")
             if name in frame]  # fmt: skip
     typed = frame[keys].copy()
-    if sheet.malignant:
-        typed["malignant"] = _malignant(frame["diagnosis"], sheet, premalignant_as)
+    if sheet.malignant or "malignant" in frame:
+        typed["malignant"] = _malignant(frame, sheet, premalignant_as)
     typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
     for column in sheet.columns:
         if column.name in frame:
@@ -55,13 +56,13 @@ def build_lesion_data(
     return replace(build_image_data(identifier, typed, sheet), withheld=withheld)
 
 
-def _malignant(
-    diagnosis: "pd.Series[str]", sheet: Sheet, premalignant_as: Premalignant
-) -> "pd.Series[str]":
+def _malignant(frame: pd.DataFrame, sheet: Sheet, premalignant_as: Premalignant) -> pd.Series:
+    """The file's own answer, else the sheet's; the user's for premalignant diagnoses."""
     answers = {code: "malignant" if code in sheet.malignant else "benign" for code in sheet.classes}
-    for code in sheet.premalignant:
-        answers[code] = "" if premalignant_as == "drop" else premalignant_as
-    return diagnosis.map(answers).replace("", None)
+    diagnosis = frame["diagnosis"]
+    answer = frame["malignant"] if "malignant" in frame else diagnosis.map(answers)
+    chosen = None if premalignant_as == "drop" else premalignant_as
+    return answer.astype(object).mask(diagnosis.isin(sheet.premalignant), chosen)
 
 
 def _typed(values: "pd.Series[str]", column: Column, path: object) -> pd.Series:

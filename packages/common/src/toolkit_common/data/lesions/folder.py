@@ -1,0 +1,124 @@
+"""What the readers of lesion data sets share: options, images found by id, counts, their sheets.
+
+Every reader takes `?premalignant_as=benign|malignant|drop` and `?allow_partial=1`, which leaves out
+rows whose image is absent. Counts that differ from the sheet are reported in the notes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast, get_args
+
+import pandas as pd
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions.build import Premalignant, build_lesion_data
+from toolkit_common.data.sheet import Sheet
+from toolkit_common.errors import InputError
+from toolkit_common.ids import refuse_options
+
+SYNTHETIC = "SYNTHETIC.md"  # lies in the folder of a data set that `toolkit data make` wrote
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of a reader.
+
+    Attributes:
+        identifier: The data set's id, as written.
+        root: The folder.
+        premalignant_as: How `malignant` counts premalignant diagnoses.
+        allow_partial: Leave out rows whose image is absent.
+        options: Those of the reader's own.
+    """
+
+    identifier: str
+    root: Path
+    premalignant_as: Premalignant
+    allow_partial: bool
+    options: Mapping[str, str]
+
+
+def read_request(
+    identifier: str, name: str, options: Mapping[str, str], *, own: Mapping[str, tuple[str, ...]]
+) -> Request:
+    """Check the folder and the options.
+
+    Args:
+        identifier: The data set's id.
+        name: The folder.
+        options: As the user gave them.
+        own: The reader's own options with their choices, the default first.
+
+    Raises:
+        InputError: If there is no folder, or an option or its value is unknown.
+    """
+    choices = {"premalignant_as": get_args(Premalignant), "allow_partial": ("0", "1"), **own}
+    refuse_options(identifier, options, tuple(choices))
+    chosen = {key: options.get(key, values[0]) for key, values in choices.items()}
+    for key, value in chosen.items():
+        if value not in choices[key]:
+            known = ", ".join(choices[key])
+            raise InputError(f"{key} must be one of {known}, got {value!r} in {identifier!r}")
+    root = Path(name).expanduser()
+    premalignant = cast(Premalignant, chosen["premalignant_as"])
+    return Request(identifier, root, premalignant, chosen["allow_partial"] == "1", chosen)
+
+
+def find_images(root: Path) -> dict[str, Path]:
+    """Return the images anywhere under a folder by their name without suffix."""
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return {path.stem: path for path in paths}
+
+
+def add_images(
+    frame: pd.DataFrame, places: Mapping[str, object], request: Request, *, hint: str
+) -> pd.DataFrame:
+    """Add the column `image` by `image_id`.
+
+    Args:
+        frame: Rows with `image_id`.
+        places: Image id -> where the image is.
+        request: What the user asked; decides on rows whose image is absent.
+        hint: What to download and where to put it.
+
+    Raises:
+        InputError: If images are absent and the request does not allow it, or none is there.
+    """
+    absent = ~frame["image_id"].isin(places.keys())
+    if absent.any() and not (request.allow_partial and not absent.all()):
+        first = frame["image_id"][absent].iloc[0]
+        raise InputError(
+            f"{int(absent.sum())} of {len(frame)} images are not under {request.root} (first: "
+            f"{first}): {hint}, or add ?allow_partial=1 to leave those rows out"
+        )
+    frame = frame[~absent].reset_index(drop=True)
+    return frame.assign(image=frame["image_id"].map(lambda key: str(places[key])))
+
+
+def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -> ImageData:
+    """Build the data set; tell in its sheet what differs from the published one."""
+    keys = {"images": "image_id", "lesions": "lesion_id", "patients": "patient_id"}
+    found = {name: frame[key].nunique() for name, key in keys.items() if key in frame}
+    notes = [
+        f"found {found[name]:,} {name}, expected {count:,}: a part or another release"
+        for name, count in sheet.counts.items()
+        if name in found and found[name] != count
+    ]
+    if (request.root / SYNTHETIC).is_file():
+        notes = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
+        sheet = replace(sheet, title=f"{sheet.title} (SYNTHETIC)", licence="synthetic", counts={})
+    sheet = replace(sheet, notes=(*notes, *sheet.notes))
+    return build_lesion_data(
+        request.identifier, frame, sheet, path=path, premalignant_as=request.premalignant_as
+    )
+
+
+def missing_table(request: Request, expected: str, sheet: Sheet) -> InputError:
+    """Return the error that names what to download and where to put it."""
+    place = f"doi {sheet.doi}" if sheet.doi else sheet.source
+    return InputError(
+        f"no {expected} in {request.root}: download {sheet.title} ({place}) and give the folder "
+        "that holds it"
+    )

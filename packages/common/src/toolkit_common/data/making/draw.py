@@ -1,0 +1,92 @@
+"""Draws lesions whose pictures carry their numbers: size, colour, asymmetry, border, axis.
+
+A lesion is an ellipse on skin: darker, bluer, larger and less even when malignant, with overlap
+between the classes. Colours are given in CIE L*a*b* (D65), as SLICE-3D measures them.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+FIELD_MM = 15.0  # side of a SLICE-3D crop
+EDGE = 12.0  # steepness of a lesion's border
+# sRGB to XYZ, IEC 61966-2-1, and the D65 white point.
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+D65 = np.array([0.9505, 1.0, 1.089])
+
+
+def draw_looks(is_malignant: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw what lesions look like.
+
+    Args:
+        is_malignant: One flag a lesion `(n,)`.
+        rng: Source of the draw.
+
+    Returns:
+        A row a lesion: `long_mm, short_mm, angle` (degrees), `asymmetry, border` (0 to 1), skin
+        `L0, a0, b0` and lesion `L1, a1, b1`.
+    """
+    n, bad = len(is_malignant), is_malignant.astype(float)
+    long_mm = np.clip(rng.gamma(8, 0.45, n) + 1.5 * bad, 1.0, 10.0)
+    skin = np.stack([rng.normal(68, 7, n), rng.normal(13, 2, n), rng.normal(23, 3, n)])
+    contrast = np.clip(rng.normal(11, 4, n) + 6 * bad, 2, 35)
+    return pd.DataFrame(
+        {
+            "malignant": is_malignant.astype(bool),
+            "long_mm": long_mm,
+            "short_mm": long_mm * rng.uniform(0.55, 0.98, n),
+            "angle": rng.integers(0, 180, n),
+            "asymmetry": np.clip(rng.beta(2, 5, n) + 0.15 * bad, 0, 1),
+            "border": np.clip(rng.beta(2, 6, n) + 0.15 * bad, 0, 1),
+            **dict(zip(("L0", "a0", "b0"), skin, strict=True)),
+            "L1": np.clip(skin[0] - contrast, 15, 95),
+            "a1": skin[1] + rng.normal(3, 1, n),
+            "b1": skin[2] - rng.normal(2, 2, n) - 2.5 * bad,
+        }
+    )
+
+
+def draw_image(look: pd.Series, size: int, rng: np.random.Generator) -> Image.Image:
+    """Draw one lesion, `size` pixels high and wide, in a field of 15 x 15 mm."""
+    axis = ((np.arange(size) + 0.5) / size - 0.5) * FIELD_MM
+    x, y = np.meshgrid(axis, axis)
+    angle = np.deg2rad(look["angle"])
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    turn = np.arctan2(across, along)
+    radius = 1 + 0.3 * look["asymmetry"] * np.cos(turn) + 0.2 * look["border"] * np.sin(7 * turn)
+    distance = np.hypot(2 * along / look["long_mm"], 2 * across / look["short_mm"]) / radius
+    inside = 1 / (1 + np.exp(np.clip((distance - 1) * EDGE, -50, 50)))
+    skin, lesion = (look[[f"{name}{at}" for name in "Lab"]].to_numpy(float) for at in "01")
+    colour = skin + inside[..., None] * (lesion - skin)
+    colour[..., 0] += rng.normal(0, 1.2, (size, size))
+    return Image.fromarray(lab_to_rgb(colour))
+
+
+def encode_jpeg(image: Image.Image) -> bytes:
+    """Return a picture as the bytes of a JPEG file."""
+    with BytesIO() as file:
+        image.save(file, "JPEG", quality=90)
+        return file.getvalue()
+
+
+def lab_to_rgb(colour: np.ndarray) -> np.ndarray:
+    """Turn CIE L*a*b* (D65) `(h, w, 3)` into 8-bit sRGB."""
+    light = (colour[..., 0] + 16) / 116
+    scaled = np.stack([light + colour[..., 1] / 500, light, light - colour[..., 2] / 200], axis=-1)
+    xyz = np.where(scaled > 6 / 29, scaled**3, 3 * (6 / 29) ** 2 * (scaled - 4 / 29)) * D65
+    linear = np.clip(xyz @ np.linalg.inv(TO_XYZ).T, 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return (encoded * 255).round().astype(np.uint8)
+
+
+def write_pictures(
+    looks: pd.DataFrame, paths: Sequence[Path], *, size: int, rng: np.random.Generator
+) -> None:
+    """Draw one lesion a path; the suffix says the format."""
+    for (_, look), path in zip(looks.iterrows(), paths, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_image(look, size, rng).save(path)

@@ -1,0 +1,67 @@
+"""From a data set's id to its maker; the folder appears whole or not at all."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from toolkit_common.data.lesions.folder import SYNTHETIC
+from toolkit_common.data.making import slice_3d
+from toolkit_common.data.making.order import Order
+from toolkit_common.errors import InputError
+from toolkit_common.registry import lookup
+
+Maker = Callable[[Path, Order], None]
+
+MAKERS: dict[str, tuple[Maker, tuple[str, ...]]] = {  # the default layout first
+    "slice-3d": (slice_3d.make_slice_3d, slice_3d.LAYOUTS),
+}
+FEWEST_ROWS = 10
+POOL = 2000  # distinct pictures: up to so many rows share none
+TEXT = """# Synthetic data
+
+Written by `toolkit data make {name} --rows {rows} --seed {seed} --layout {layout}`.
+No person, lesion or photograph is behind it: pictures are drawn from the numbers beside them, and
+shares of classes are not those of the real data set. Figures on it say nothing about medicine.
+"""
+
+
+def make_data(
+    name: str, out: Path, *, rows: int, seed: int, layout: str | None, pool: int | None
+) -> Order:
+    """Write a synthetic data set in the layout of a real one.
+
+    Args:
+        name: The data set's id, without a place.
+        out: The new folder.
+        rows: Images.
+        seed: The same seed writes the same data.
+        layout: One of the data set's layouts, its first when none is named.
+        pool: Distinct pictures where rows share them.
+
+    Raises:
+        InputError: If the folder exists, or id, layout or numbers are out of range.
+    """
+    make, layouts = lookup(MAKERS, name, kind="synthetic data set")
+    chosen = layout or layouts[0]
+    if chosen not in layouts:
+        raise InputError(f"layout of {name!r} must be one of {', '.join(layouts)}, got {chosen!r}")
+    if rows < FEWEST_ROWS:
+        raise InputError(f"rows must be at least {FEWEST_ROWS}, got {rows}")
+    if pool is not None and pool < FEWEST_ROWS:
+        raise InputError(f"pool must be at least {FEWEST_ROWS}, got {pool}")
+    if seed < 0:
+        raise InputError(f"seed must not be negative, got {seed}")
+    if out.exists():
+        raise InputError(f"{out} exists: name a new folder")
+    order = Order(rows, seed, chosen, pool or POOL)
+    text = TEXT.format(name=name, rows=rows, seed=seed, layout=chosen)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        make(partial, order)
+        (partial / SYNTHETIC).write_text(text, encoding="utf-8")
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return order
