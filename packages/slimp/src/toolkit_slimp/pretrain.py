@@ -25,9 +25,11 @@ from toolkit_common.training.progress import progress
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_slimp.batches import Batch, BatchStream
 from toolkit_slimp.diverged import save_batch
-from toolkit_slimp.model import NestedLoss, SlimpModel
+from toolkit_slimp.losses import equal_pairs
+from toolkit_slimp.model import Members, NestedLoss, SlimpModel
 from toolkit_slimp.pace import Pace
 from toolkit_slimp.retrieval import recall_at
+from toolkit_slimp.spread import describe_spread
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.table import EncodedTable
 
@@ -88,12 +90,12 @@ def pretrain(
         for batch in pace.watch(stream.batches(step, total)):
             loss, norm = trainer.step_(batch.to(accelerator.device), step)
             step += 1
-            advance(note=f"loss {float(loss.total.detach()):.3f}")
+            advance(note=_note(loss))
             is_epoch_end = step % per_epoch == 0 or step == total
             seen = watch(trainer.watched) if is_epoch_end else {}
             if accelerator.is_main_process and (seen or step % LOG_EVERY == 0):
-                described = {**_describe(loss, model), "grad_norm": norm, **pace.read_()}
-                run.log(step=step, epoch=step / per_epoch, **described, **seen)
+                described = {**_describe(loss, model, batch.members), **pace.read_()}
+                run.log(step=step, epoch=step / per_epoch, **described, grad_norm=norm, **seen)
             stop = interruption.agreed(accelerator)
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S
@@ -210,14 +212,20 @@ def _build_optimizer(model: SlimpModel, schedule: Schedule) -> torch.optim.Optim
     return build_optimizer("adamw", [{**group, "betas": BETAS} for group in groups])
 
 
+def _note(loss: NestedLoss) -> str:
+    terms = {"loss": loss.total, "lesion": loss.lesion, "patient": loss.patient}
+    return " ".join(f"{k} {float(v.detach()):.3f}" for k, v in terms.items() if v is not None)
+
+
 @torch.no_grad()
-def _describe(loss: NestedLoss, model: SlimpModel) -> dict[str, float]:
+def _describe(loss: NestedLoss, model: SlimpModel, members: Members) -> dict[str, float]:
     values = {"loss": float(loss.total), "lesion_loss": float(loss.lesion)}
     values["lesion_recall_at_1"] = recall_at(*loss.lesion_pairs, 1)
     if loss.patient is not None and loss.patient_pairs is not None:
         values["patient_loss"] = float(loss.patient)
-        values["patient_recall_at_1"] = recall_at(*loss.patient_pairs, 1)
+        same = equal_pairs(members.patient_codes.to(loss.patient.device))
+        values["patient_recall_at_1"] = recall_at(*loss.patient_pairs, 1, positives=same)
     if loss.image is not None:
         values["image_loss"] = float(loss.image)
     values["lesion_logit_scale"], values["patient_logit_scale"] = model.scales().tolist()
-    return values
+    return values | describe_spread(*loss.lesion_pairs)

@@ -10,9 +10,11 @@ from torch import Tensor
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.transforms import build_eval_transform
+from toolkit_common.training.progress import console
 from toolkit_slimp.losses import equal_pairs
 from toolkit_slimp.model import Features, Members, SlimpModel
 from toolkit_slimp.retrieval import recall_at
+from toolkit_slimp.spread import collapse_warning, describe_spread
 from toolkit_slimp.table import EncodedTable
 
 BATCH = 64
@@ -37,7 +39,10 @@ class HeldOut:
 
     @torch.no_grad()
     def __call__(self, model: SlimpModel) -> dict[str, float]:
-        """Return recall at 1 and 5 of image -> metadata and phenotype -> patient."""
+        """Return recall at 1 and 5 of image -> metadata and phenotype -> patient, and the spread.
+
+        Tells when the images' embeddings have collapsed.
+        """
         model.eval()
         rows = self.rows[:POOL]
         lesions = self.table.lesions.take(torch.from_numpy(rows)).to(self.device)
@@ -52,7 +57,10 @@ class HeldOut:
                 found[f"val_patient_recall_at_{k}"] = recall_at(
                     *loss.patient_pairs, k, positives=equal_pairs(members.patient_codes)
                 )
-        return found
+        warning = collapse_warning(loss.lesion_pairs[0])
+        if warning is not None:
+            console.print(f"[bold red]WARNING[/] {warning}")
+        return found | describe_spread(*loss.lesion_pairs, prefix="val_")
 
     def _members(self, rows: np.ndarray) -> Members:
         assert self.data.groups is not None
