@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,10 @@ from safetensors.torch import load_file
 
 from conftest import assert_bad_input
 from toolkit_common.checkpoints import load_checkpoint
+from toolkit_common.config import Layer, resolve
 from toolkit_slimp import pretrain as loop
+from toolkit_slimp.ablations import ABLATIONS
+from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2",
@@ -291,3 +295,54 @@ def test_an_existing_run_folder_is_not_touched(pretrain):
 def test_layers_make_no_sense_in_pretraining(pretrain):
     result = pretrain("--backbone", "timm:test_vit?image_size=32&layer=-2")
     assert_bad_input(result, "drop the layers")
+
+
+def test_it_logs_the_spread_and_warns_of_a_collapse(pretrain, tmp_path, monkeypatch):
+    result = pretrain()
+    assert result.exit_code == 0, result.output
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    for prefix in ("", "val_"):
+        assert 1 <= last[f"{prefix}effective_rank"] <= 16
+        assert -4 <= last[f"{prefix}uniformity"] <= 1e-6
+        assert 0 <= last[f"{prefix}alignment"] <= 4
+    monkeypatch.setattr("toolkit_slimp.spread.MIN_ROWS", 2)
+    monkeypatch.setattr("toolkit_slimp.spread.MIN_EFFECTIVE_RANK", 17.0)
+    result = pretrain(output=tmp_path / "collapsed")
+    assert "this run has collapsed: image embeddings have effective rank" in result.stderr
+    assert "healthy from 17.0" in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(set(ABLATIONS) - {"none"}))
+def test_every_ablation_sets_what_it_says_and_is_recorded(name):
+    resolved = resolve(
+        SlimpSettings,
+        [Layer("--ablation", {"ablation": name})],
+        presets=ABLATIONS,
+        preset_field="ablation",
+    )
+    assert resolved.settings.ablation == name
+    for key, value in ABLATIONS[name].items():
+        assert getattr(resolved.settings, key) == value
+        assert value != SlimpSettings.model_fields[key].default
+        assert resolved.sources[key] == f"ablation {name}"
+
+
+def test_the_names_of_ablations_are_those_of_the_setting():
+    assert get_args(SlimpSettings.model_fields["ablation"].annotation) == tuple(ABLATIONS)
+
+
+def test_the_flat_ablation_has_one_level(pretrain, tmp_path):
+    result = pretrain("--ablation", "flat")
+    assert result.exit_code == 0, result.output
+    assert "lesion metadata: 2 columns (brightness, age)" in result.stderr
+    assert "patient metadata: 0 columns (none)" in result.stderr
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert "patient_loss" not in last
+    config = (tmp_path / "run/config.yaml").read_text()
+    assert "ablation: flat" in config
+
+
+def test_an_unknown_ablation_is_refused_with_the_nearest_name(pretrain, tmp_path):
+    result = pretrain("--ablation", "flatt")
+    assert_bad_input(result, "'flatt'", "'flat'")
+    assert not (tmp_path / "run").exists()

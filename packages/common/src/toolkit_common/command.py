@@ -118,6 +118,7 @@ def run_command(
     settings_class: type[S],
     *,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    preset_field: str = "protocol",
     name: str | None = None,
     has_folder: bool = True,
     listing: Callable[[Invocation[S]], Any] | None = None,
@@ -149,7 +150,9 @@ def run_command(
             layers += [parse_assignment(text) for text in how["assignments"] or ()]
             if how.get("resume"):
                 layers = [*_stored_layer(how["output"]), *layers]
-            resolved = resolve(settings_class, [*layers, *options], presets=presets)
+            resolved = resolve(
+                settings_class, [*layers, *options], presets=presets, preset_field=preset_field
+            )
             if how["num_processes"] > 1 and not in_worker():
                 from toolkit_common.training.distributed import relaunch
 

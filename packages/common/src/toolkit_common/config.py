@@ -110,25 +110,28 @@ def resolve(
     layers: Sequence[Layer] = (),
     *,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    preset_field: str = "protocol",
 ) -> Resolved[S]:
     """Merge the layers, later ones winning, and validate.
 
     Args:
         settings_class: What to fill.
         layers: From weakest to strongest; defaults are below all of them.
-        presets: Named sets of values, chosen by the field `protocol`, between defaults and layers.
+        presets: Named sets of values, chosen by `preset_field`, between defaults and layers.
+        preset_field: The setting that names the preset.
 
     Raises:
         InputError: If a key is unknown or a value does not fit; the message names both.
     """
     stack = list(layers)
     if presets is not None:
+        key = preset_field
         name = next(
-            (layer.values["protocol"] for layer in reversed(stack) if "protocol" in layer.values),
-            settings_class.model_fields["protocol"].default,
+            (layer.values[key] for layer in reversed(stack) if key in layer.values),
+            settings_class.model_fields[key].default,
         )
-        preset = lookup(presets, str(name), kind="protocol")
-        stack.insert(0, Layer(f"protocol {name}", preset))
+        preset = lookup(presets, str(name), kind=key)
+        stack.insert(0, Layer(f"{key} {name}", preset))
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in stack:

@@ -1,6 +1,7 @@
 """From the settings of a pre-training run to its data, model and batches."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 from accelerate import Accelerator
@@ -66,8 +67,12 @@ def choose_schema(settings: SlimpSettings, data: ImageData, splits: Splits) -> S
         InputError: If the schema does not fit the data, or there are no metadata.
     """
     if settings.metadata_schema is None:
-        return infer_schema(data, splits.train)
-    return load_schema(settings.metadata_schema, data, splits.train)
+        schema = infer_schema(data, splits.train)
+    else:
+        schema = load_schema(settings.metadata_schema, data, splits.train)
+    if settings.patient_columns == "lesion":
+        return Schema(tuple(replace(column, level="lesion") for column in schema.columns))
+    return schema
 
 
 def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncoder, Receipt]:

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from toolkit_common.command import Invocation, run_command
+from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings
 
 pretrain = typer.Typer(add_completion=False)
 schema = typer.Typer(add_completion=False)
 
 
-@run_command(pretrain, SlimpSettings, name="slimp")
+@run_command(pretrain, SlimpSettings, presets=ABLATIONS, preset_field="ablation", name="slimp")
 def pretrain_slimp(invocation: Invocation[SlimpSettings]) -> Any:
     """Pre-train an image encoder with SLIMP: images with lesion and patient metadata, nested.
 

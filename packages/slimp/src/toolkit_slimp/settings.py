@@ -64,6 +64,25 @@ class SlimpSettings(Settings):
     allow_partial: bool = option(
         False, "Accept a weights file that does not fill the encoder.", panel=MODEL
     )
+    ablation: Literal[
+        "none",
+        "flat",
+        "lesion-only",
+        "patient-only",
+        "no-dropout",
+        "same-metadata",
+        "attention",
+        "mean-max",
+        "learned-temperature",
+        "image-term",
+    ] = option(
+        "none",
+        "Named settings, recorded and overridden by your own: flat (one level: patient columns go "
+        "to the lesions), lesion-only (lambda 1), patient-only (lambda 0), no-dropout (of "
+        "metadata), same-metadata (positives), attention or mean-max (phenotype), "
+        "learned-temperature, image-term (SimCLR beside the nested loss).",
+        panel=MODEL,
+    )
     embed_dim: int = option(128, "Width of the contrastive embeddings.", panel=MODEL, ge=2)
     phenotype: Literal["mean", "attention", "mean_max"] = option(
         "mean", "How a patient's lesions are pooled.", panel=MODEL
@@ -91,6 +110,11 @@ class SlimpSettings(Settings):
     )
     metadata_pooling: Literal["mean", "cls"] = option(
         "mean", "Read the mean of the columns that are there, or the class token.", panel=METADATA
+    )
+    patient_columns: Literal["patient", "lesion"] = option(
+        "patient",
+        "Where patient metadata go: to the patient loss, or beside the lesions' own (flat).",
+        panel=LOSS,
     )
     lesion_weight: float = option(
         0.5, "Weight of the lesion loss against the patient loss (lambda).", panel=LOSS, ge=0, le=1

@@ -1,0 +1,21 @@
+"""Ablations and controls: named sets of settings that each take one idea of SLIMP away or swap it.
+
+An ablation lies between the defaults and the user's own settings, and its name is recorded with
+them. Their meaning is ours; the paper's own ablations are not known (specs/slimp.md 6).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+ABLATIONS: Mapping[str, Mapping[str, Any]] = {
+    "none": {},
+    "flat": {"patient_columns": "lesion", "lesion_weight": 1.0},
+    "lesion-only": {"lesion_weight": 1.0},
+    "patient-only": {"lesion_weight": 0.0},
+    "no-dropout": {"metadata_dropout": 0.0},
+    "same-metadata": {"patient_positives": "same_metadata"},
+    "attention": {"phenotype": "attention"},
+    "mean-max": {"phenotype": "mean_max"},
+    "learned-temperature": {"learn_temperature": True},
+    "image-term": {"image_weight": 1.0},
+}
