@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from safetensors.torch import save_file
-
-from toolkit_common.backbones.cards import Card, TokenSource, choose_card
-from toolkit_common.backbones.exported import export_encoder
+from toolkit_common.backbones.cards import choose_card
 from toolkit_common.backbones.load import BackboneId
 from toolkit_common.command import Invocation
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.overlaps import hash_group
 from toolkit_common.data.splits import Splits, splits_table
-from toolkit_common.files import atomic_path, write_text
+from toolkit_common.files import write_text
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import console, result_console
+from toolkit_slimp.bank import choose_bank_rows, write_bank
 from toolkit_slimp.batches import BatchStream
 from toolkit_slimp.build import (
     build_model,
@@ -23,6 +21,7 @@ from toolkit_slimp.build import (
     load_image_encoder,
     load_patients,
 )
+from toolkit_slimp.export import export_slimp
 from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.pretrain import Schedule, pretrain
 from toolkit_slimp.schema import Schema
@@ -78,7 +77,18 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     }
     if accelerator.is_main_process:
         provenance = _provenance(settings, data, splits, schema, results)
-        _export(run, model, parsed, card, schema, provenance)
+        folder = run.path / "encoder"
+        if settings.bank_size:
+            rows = choose_bank_rows(splits.train, settings.bank_size, seed=settings.seed)
+            write_bank(folder, model, data, rows, table=table, device=accelerator.device)
+        export_slimp(
+            folder,
+            model,
+            architecture=_architecture(parsed),
+            card=card,
+            schema=schema,
+            provenance=provenance,
+        )
         run.write_results(results)
         run.finish()
     accelerator.end_training()
@@ -136,36 +146,6 @@ def _provenance(
         "schema": schema.digest(),
         "groups_seen": sorted({hash_group(group) for group in data.groups[splits.train]}),
     }
-
-
-def _export(
-    run: RunFolder,
-    model: SlimpModel,
-    parsed: BackboneId,
-    card: Card,
-    schema: Schema,
-    provenance: dict[str, Any],
-) -> None:
-    folder = run.path / "encoder"
-    reads: TokenSource = "all" if card.linear == "cls" else "patches"
-    trained = Card(
-        card.linear, reads, "nested contrastive (SLIMP)", f"trained on the {card.linear}"
-    )
-    rest = {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
-        if not name.startswith("image_encoder.")
-    }
-    with atomic_path(folder / "slimp.safetensors") as temporary:
-        save_file(rest, temporary, metadata={"format": "pt"})
-    write_text(folder / "schema.json", schema.to_json())
-    export_encoder(
-        folder,
-        model.image_encoder,
-        architecture=_architecture(parsed),
-        card=trained,
-        provenance=provenance,
-    )
 
 
 def _show(

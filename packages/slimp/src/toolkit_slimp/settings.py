@@ -171,6 +171,12 @@ class SlimpSettings(Settings):
         gt=0,
         lt=1,
     )
+    bank_size: int = option(
+        50_000,
+        "Most training lesions whose features go into the exported reference bank; 0 for none.",
+        panel=TRAINING,
+        ge=0,
+    )
     seed: int = option(0, "Seed of weights, batches and augmentation.", panel=TRAINING)
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "CUDA where there is one.", panel=MACHINE

@@ -46,7 +46,7 @@ class HeldOut:
         model.eval()
         rows = self.rows[:POOL]
         lesions = self.table.lesions.take(torch.from_numpy(rows)).to(self.device)
-        images = torch.cat(list(self._encode(model, rows)))
+        images = torch.cat(list(encode_images(model, self.data, rows, self.device)))
         features = Features(images, model.lesion_encoder(lesions))
         members = self._members(rows)
         loss = model.nested_loss(features, members)
@@ -75,8 +75,12 @@ class HeldOut:
             patient_codes=table.patient_codes[patients].to(self.device),
         )
 
-    def _encode(self, model: SlimpModel, rows: np.ndarray) -> Iterator[Tensor]:
-        preprocess = model.image_encoder.preprocess
-        transform = build_eval_transform(preprocess)
-        for batch in build_loader(self.data, rows, transform=transform, batch_size=BATCH):
-            yield model.encode_images(preprocess.normalize(batch["image"].to(self.device)))
+
+def encode_images(
+    model: SlimpModel, data: ImageData, rows: np.ndarray, device: torch.device
+) -> Iterator[Tensor]:
+    """Yield the image features `(b, d)` of some rows, batch after batch, without augmentation."""
+    preprocess = model.image_encoder.preprocess
+    transform = build_eval_transform(preprocess)
+    for batch in build_loader(data, rows, transform=transform, batch_size=BATCH):
+        yield model.encode_images(preprocess.normalize(batch["image"].to(device)))

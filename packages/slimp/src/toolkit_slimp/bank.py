@@ -1,0 +1,92 @@
+"""The reference bank: features of the training lesions, for a search of neighbours later on.
+
+```
+bank.safetensors   images (m, d) features, embeddings (m, e) projected and normalised,
+                   lesions (m, k) and patients (m, k) features of the metadata; fp32, row by row
+bank.parquet       hashed image id and patient of each row, raw values of the schema's columns
+```
+Ids are hashed as in `encoder.json`: rows of one patient can be told, and left out, and no more.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.overlaps import hash_group
+from toolkit_common.files import atomic_path
+from toolkit_common.seed import derive_seed
+from toolkit_slimp.model import SlimpModel
+from toolkit_slimp.table import EncodedTable
+from toolkit_slimp.watch import encode_images
+
+TENSORS, ROWS = "bank.safetensors", "bank.parquet"
+METADATA_BATCH = 4096
+
+
+@torch.no_grad()
+def write_bank(
+    folder: Path,
+    model: SlimpModel,
+    data: ImageData,
+    rows: np.ndarray,
+    *,
+    table: EncodedTable,
+    device: torch.device,
+) -> None:
+    """Write features and metadata of some lesions.
+
+    Args:
+        folder: Where to.
+        model: The trained model; it is in eval mode afterwards.
+        data: The data set.
+        rows: Which of its rows.
+        table: Metadata of every row of the data set.
+        device: Where the model is.
+    """
+    assert data.groups is not None
+    model.eval()
+    images = torch.cat([part.float() for part in encode_images(model, data, rows, device)])
+    lesions, patients = [], []
+    for index in torch.from_numpy(rows).split(METADATA_BATCH):
+        lesions.append(model.lesion_encoder(table.lesions.take(index).to(device)))
+        patients.append(model.patient_encoder(table.patients.take(index).to(device)))
+    tensors = {
+        "images": images,
+        "embeddings": F.normalize(model.project_image(images), dim=1),
+        "lesions": torch.cat(lesions),
+        "patients": torch.cat(patients),
+    }
+    with atomic_path(folder / TENSORS) as temporary:
+        kept = {name: value.float().cpu().contiguous() for name, value in tensors.items()}
+        save_file(kept, temporary, metadata={"format": "pt"})
+    frame = data.table.iloc[rows][[column.name for column in table.schema.columns]]
+    frame = frame.reset_index(drop=True)
+    frame.insert(0, "group_hash", [hash_group(group) for group in data.groups[rows]])
+    ids = data.table["image_id"].to_numpy()[rows]
+    frame.insert(0, "image_hash", [hash_group(name) for name in ids])
+    with atomic_path(folder / ROWS) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def choose_bank_rows(rows: np.ndarray, size: int, *, seed: int) -> np.ndarray:
+    """Return at most `size` of the rows, in their order."""
+    if len(rows) <= size:
+        return rows
+    draws = np.random.default_rng(derive_seed(seed, "bank"))
+    chosen = draws.choice(len(rows), size, replace=False)
+    return rows[np.sort(chosen)]
+
+
+def read_bank(folder: Path) -> tuple[dict[str, Tensor], pd.DataFrame]:
+    """Return a bank's tensors and its rows.
+
+    Raises:
+        FileNotFoundError: If the export has none (`--bank-size 0`).
+    """
+    return load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)
