@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -327,8 +326,10 @@ def test_every_ablation_sets_what_it_says_and_is_recorded(name):
         assert resolved.sources[key] == f"ablation {name}"
 
 
-def test_the_names_of_ablations_are_those_of_the_setting():
-    assert get_args(SlimpSettings.model_fields["ablation"].annotation) == tuple(ABLATIONS)
+def test_the_help_names_every_ablation():
+    text = SlimpSettings.model_fields["ablation"].description
+    assert text is not None
+    assert all(name in text for name in ABLATIONS)
 
 
 def test_the_flat_ablation_has_one_level(pretrain, tmp_path):

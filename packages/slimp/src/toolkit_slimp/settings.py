@@ -64,20 +64,9 @@ class SlimpSettings(Settings):
     allow_partial: bool = option(
         False, "Accept a weights file that does not fill the encoder.", panel=MODEL
     )
-    ablation: Literal[
+    ablation: str = option(
         "none",
-        "flat",
-        "lesion-only",
-        "patient-only",
-        "no-dropout",
-        "same-metadata",
-        "attention",
-        "mean-max",
-        "learned-temperature",
-        "image-term",
-    ] = option(
-        "none",
-        "Named settings, recorded and overridden by your own: flat (one level: patient columns go "
+        "Named settings, recorded and overridden by your own: none; flat (one level: patient columns go "
         "to the lesions), lesion-only (lambda 1), patient-only (lambda 0), no-dropout (of "
         "metadata), same-metadata (positives), attention or mean-max (phenotype), "
         "learned-temperature, image-term (SimCLR beside the nested loss).",
