@@ -66,7 +66,7 @@ class SlimpSettings(Settings):
     )
     ablation: str = option(
         "none",
-        "Named settings, recorded and overridden by your own: none; flat (one level: patient columns go "
+        "Named settings, recorded and overridden by your own: none; flat (patient columns go "
         "to the lesions), lesion-only (lambda 1), patient-only (lambda 0), no-dropout (of "
         "metadata), same-metadata (positives), attention or mean-max (phenotype), "
         "learned-temperature, image-term (SimCLR beside the nested loss).",
