@@ -90,7 +90,8 @@ def print_description(described: dict[str, Any]) -> None:
             f"{patients['count']:,} patients, {patients['lesions']:,} lesions (patients: {spread})",
             soft_wrap=True,
         )
-    out.print(f"splits: {described['splits']}", soft_wrap=True)
+    splits = ", ".join(f"{name} {value}" for name, value in described["splits"].items())
+    out.print(f"splits: {splits}", soft_wrap=True)
     for name, counts in described["labels"].items():
         shown = ", ".join(f"{value} {count:,}" for value, count in counts.items())
         out.print(f"label {name}: {shown}", soft_wrap=True)
