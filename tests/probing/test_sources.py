@@ -26,6 +26,14 @@ def test_a_grid_and_the_class_token_exclude_each_other(run_cli, image_folder):
     assert_bad_input(result, "method cbam reads the patch grid", "--tokens patches")
 
 
+def test_queries_that_do_not_fit_the_width_leave_nothing_behind(run_cli, image_folder, tmp_path):
+    data = f"imagefolder:{image_folder}"
+    result = run_cli("probe", "-d", data, "--queries", 7, *SMALL, "-o", tmp_path / "run")
+    assert_bad_input(result, "got dim=64, width_divisor=1, num_queries=7")
+    assert not (tmp_path / "run").exists()
+    assert "extracting" not in result.stderr
+
+
 def test_all_names_every_method_once(run_cli, image_folder):
     data = f"imagefolder:{image_folder}"
     result = run_cli("probe", "-d", data, "-m", "all", "--lr", 0.01, *SMALL, "--json")

@@ -17,7 +17,6 @@ from toolkit_common.backbones.base import Backbone
 from toolkit_common.config import read_yaml, resolve
 from toolkit_common.data.images import BadImageError, Place, open_image
 from toolkit_common.data.sources import IMAGE_SUFFIXES
-from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features, features_of
@@ -26,7 +25,7 @@ from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder
 from toolkit_common.training.progress import console
 from toolkit_probing.attention_sheet import draw_sheet, group_maps, group_queries, peak_to_even
-from toolkit_probing.features import load_probed_backbone
+from toolkit_probing.features import load_probed_backbone, load_probed_task
 from toolkit_probing.head import Head, read_source
 from toolkit_probing.head_files import load_head, read_spec
 from toolkit_probing.probes import POOLS, AttentivePool
@@ -192,16 +191,7 @@ def attention_maps(head: Head, tokens: Tensor, grid: tuple[int, int]) -> np.ndar
 
 
 def _test_images(settings: ProbeSettings) -> list[Picture]:
-    task: Task = load_task(
-        settings.data,
-        label=settings.label,
-        split_seed=settings.split_seed,
-        folds=settings.folds,
-        fold=settings.fold,
-        splits_file=settings.splits,
-        bad_files=settings.bad_files,
-        premalignant_as=settings.premalignant_as,
-    )
+    task = load_probed_task(settings)
     rows = task.splits.test[np.argsort(task.targets_of("test"), kind="stable")]
     classes, targets = task.labels.classes, task.labels.targets
     return [

@@ -1,14 +1,17 @@
 """What a run cannot do, found before anything is computed or written."""
 
 import numpy as np
+import torch
 
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
 from toolkit_common.metrics import METRICS, Predictions
+from toolkit_probing.head import build_pool
+from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.subsets import label_subsets
-from toolkit_probing.trained import sources_of
+from toolkit_probing.trained import pool_options, sources_of
 
 
 def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
@@ -39,7 +42,7 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
     """Refuse what the backbone does not have.
 
     Raises:
-        InputError: If a method is to read what it has not.
+        InputError: If a method is to read what it has not, or an option does not fit its width.
     """
     facts = info.facts
     has = {
@@ -59,3 +62,16 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
                 raise InputError(
                     f"{method} cannot read {source!r}: layer {layers} of {info.id} has {names}"
                 )
+    _refuse_misfits(settings, info)
+
+
+def _refuse_misfits(settings: ProbeSettings, info: BackboneInfo) -> None:
+    """Refuse options that do not fit the encoder's width, before it runs over the data."""
+    facts = info.facts
+    if settings.head is not None or facts.depth not in info.layers:
+        return  # other layers of a pyramid have widths that only their tokens tell
+    for method in settings.method:
+        if method in POOLS:
+            for options in pool_options(method, settings):
+                with torch.device("meta"):
+                    build_pool(method, facts.embed_dim, grid=facts.grid, options=options)

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -14,6 +13,7 @@ from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import Preprocess
 from toolkit_common.features.extract import extract
 from toolkit_common.features.online import Extraction
+from toolkit_common.files import cache_folder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import console, result_console
 from toolkit_probing.settings import ExtractSettings, FeatureSettings
@@ -101,9 +101,8 @@ def build_extraction(settings: FeatureSettings, accelerator: Accelerator, **how:
     per_process = (os.cpu_count() or 1) // accelerator.num_processes
     # A CPU encoder is slower than decoding: workers would only take its cores.
     workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
-    cache = Path(os.environ.get("TOOLKIT_CACHE", Path.home() / ".cache/toolkit"))
     return Extraction(
-        store_dir=settings.store_dir or cache / "features",
+        store_dir=settings.store_dir or cache_folder() / "features",
         dtype=settings.store_dtype,
         batch_size=settings.extract_batch_size,
         num_workers=workers if settings.num_workers is None else settings.num_workers,

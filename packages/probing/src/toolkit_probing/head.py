@@ -138,9 +138,16 @@ def build_head(spec: HeadSpec, features: Features, *, num_classes: int) -> Head:
         seed_everything(spec.seed, "head", spec.method, str(sorted(spec.options.items())))
         if spec.method in VECTOR_METHODS:
             return Head(None, dim=sample.shape[-1], num_classes=num_classes)
-        pool_class = lookup(POOLS, spec.method, kind="method")
-        options = dict(spec.options)
-        if pool_class.needs_grid:
-            options["grid"] = features.grid
-        pool = pool_class(sample.shape[-1], **options)
+        pool = build_pool(spec.method, sample.shape[-1], grid=features.grid, options=spec.options)
         return Head(pool, dim=pool.out_dim, num_classes=num_classes)
+
+
+def build_pool(method: str, dim: int, *, grid: tuple[int, int], options: Mapping[str, Any]) -> Pool:
+    """Build the pooling of a method for tokens of width `dim` on a patch grid (gh, gw).
+
+    Raises:
+        InputError: If there is no such method, or the width or an option does not fit it.
+    """
+    pool_class = lookup(POOLS, method, kind="method")
+    where: dict[str, Any] = {"grid": grid} if pool_class.needs_grid else {}
+    return pool_class(dim, **where, **options)

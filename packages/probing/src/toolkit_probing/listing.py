@@ -12,10 +12,10 @@ from toolkit_common.errors import InputError
 from toolkit_common.training.progress import result_console
 from toolkit_probing.cost import forward_flops
 from toolkit_probing.features import STAND_IN
-from toolkit_probing.head import Head
+from toolkit_probing.head import Head, build_pool
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.trained import sources_of
+from toolkit_probing.trained import pool_options, sources_of
 
 NUM_CLASSES = 1000  # as the papers count
 
@@ -63,12 +63,10 @@ def _row(method: str, settings: ProbeSettings, info: BackboneInfo) -> dict[str, 
     dim, (height, width) = info.facts.embed_dim, info.facts.grid
     if method in UNPOOLED:
         return row | _cost(Head(None, dim=dim, num_classes=NUM_CLASSES), torch.zeros(1, dim))
-    kind = POOLS[method]
-    options: dict[str, Any] = {"grid": info.facts.grid} if kind.needs_grid else {}
-    if method == "ep":
-        options = {"num_queries": settings.queries[0], "width_divisor": settings.width_divisor}
     try:
-        pool = kind(dim, **options)
+        pool = build_pool(
+            method, dim, grid=info.facts.grid, options=pool_options(method, settings)[0]
+        )
     except InputError as error:
         return row | {"source": f"{row['source']}: not at this width ({error})"}
     count = height * width + ("all" in row["reads"])

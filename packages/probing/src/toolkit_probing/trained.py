@@ -38,11 +38,19 @@ def head_specs(settings: ProbeSettings, info: BackboneInfo) -> list[HeadSpec]:
         if method in POOLS or method in VECTOR_METHODS
         for layer in info.layers
         for source in sources_of(method, settings, info)
-        for options in _options(method, settings)
+        for options in pool_options(method, settings)
         for lr in settings.lr
         for seed in range(settings.num_seeds)
     ]
     return list({spec.key: spec for spec in specs}.values())
+
+
+def pool_options(method: str, settings: ProbeSettings) -> list[dict[str, Any]]:
+    """Return the options of a method's pooling, one set for each variant that is asked for."""
+    if method != "ep":
+        return [{}]
+    divisor = {} if settings.width_divisor == 1 else {"width_divisor": settings.width_divisor}
+    return [{"num_queries": count, **divisor} for count in settings.queries]
 
 
 def sources_of(method: str, settings: ProbeSettings, info: BackboneInfo) -> list[str]:
@@ -241,13 +249,6 @@ def training_plan(settings: ProbeSettings, num_train: int) -> TrainingPlan:
         patience=settings.patience,
         min_delta=settings.min_delta,
     )
-
-
-def _options(method: str, settings: ProbeSettings) -> list[dict[str, Any]]:
-    if method != "ep":
-        return [{}]
-    divisor = {} if settings.width_divisor == 1 else {"width_divisor": settings.width_divisor}
-    return [{"num_queries": count, **divisor} for count in settings.queries]
 
 
 def _repeats(
