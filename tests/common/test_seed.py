@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit_common.seed import derive_seed, generator, seed_everything
+from toolkit_common.seed import derive_seed, generator, seed_everything, untouched_streams
 
 
 def test_a_derived_seed_is_the_same_on_every_machine_and_version() -> None:
@@ -52,3 +52,13 @@ def test_seed_everything_sets_python_numpy_and_torch() -> None:
     assert draw() == first
     seed_everything(4, "model")
     assert all(new != old for new, old in zip(draw(), first, strict=True))
+
+
+def test_untouched_streams_go_on_as_if_nothing_had_been_drawn() -> None:
+    seed_everything(3, "model")
+    expected = draw()
+    seed_everything(3, "model")
+    with untouched_streams():
+        seed_everything(4, "model")
+        draw()
+    assert draw() == expected

@@ -47,6 +47,15 @@ def export(run_cli, data_id, tmp_path):
     return run
 
 
+def test_loading_leaves_the_global_random_streams_alone(export):
+    folder = export()
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    load_slimp(folder)
+    assert torch.equal(torch.rand(2), expected)
+
+
 def test_the_model_built_again_says_what_the_bank_says(export, data_id):
     folder = export("--phenotype", "attention", "--learn-temperature")
     model, schema = load_slimp(folder.parent)

@@ -6,6 +6,8 @@ one random draw somewhere moves no other.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,3 +38,23 @@ def seed_everything(seed: int, *purpose: str | int) -> None:
     random.seed(value)
     np.random.seed(value % 2**32)  # noqa: NPY002 (libraries below still read the global stream)
     torch.manual_seed(value)
+
+
+@contextmanager
+def untouched_streams() -> Iterator[None]:
+    """Leave the global streams of Python, NumPy and torch (all devices) as they were found.
+
+    For what seeds them on the way (building a model) and is called by others.
+    """
+    import random
+
+    import numpy as np
+    import torch
+
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (as above)
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002

@@ -25,6 +25,7 @@ from toolkit_common.backbones.exported import (
 )
 from toolkit_common.errors import InputError
 from toolkit_common.files import atomic_path, sha256_of, write_text
+from toolkit_common.seed import untouched_streams
 from toolkit_slimp.build import build_model
 from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.schema import Schema
@@ -78,6 +79,8 @@ def export_slimp(
 def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
     """Build an exported model again, in eval mode, with all its weights and its schema.
 
+    The global random streams stay as they are.
+
     Args:
         path: The exported folder, or the run's.
 
@@ -93,9 +96,10 @@ def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
         if not (folder / name).is_file() or sha256_of(folder / name) != files[name]:
             raise InputError(f"{folder / name} is missing or damaged: its sha256 differs")
     schema = Schema.from_json((folder / SCHEMA).read_text(encoding="utf-8"))
-    encoder, _ = build_exported_encoder(folder, pretrained=True)
     settings = SlimpSettings(**description.provenance["settings"])
-    model = build_model(settings, encoder, description.card, schema)
+    with untouched_streams():  # every weight is overwritten
+        encoder, _ = build_exported_encoder(folder, pretrained=True)
+        model = build_model(settings, encoder, description.card, schema)
     image = {name: value for name, value in model.state_dict().items() if name.startswith(IMAGE)}
     model.load_state_dict({**load_file(folder / WEIGHTS), **image})
     return model.eval(), schema
