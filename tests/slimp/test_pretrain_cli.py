@@ -114,6 +114,10 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
         expected = load_file(tmp_path / "whole/encoder" / name)
         found = load_file(tmp_path / "run/encoder" / name)
         assert all(torch.equal(expected[key], found[key]) for key in expected)
+    expected, found = (
+        json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "run")
+    )
+    assert found["held_out"] == expected["held_out"]
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(
@@ -307,7 +311,8 @@ def test_it_logs_the_spread_and_warns_of_a_collapse(pretrain, tmp_path, monkeypa
     monkeypatch.setattr("toolkit_slimp.spread.MIN_ROWS", 2)
     monkeypatch.setattr("toolkit_slimp.spread.MIN_EFFECTIVE_RANK", 17.0)
     result = pretrain(output=tmp_path / "collapsed")
-    assert "this run has collapsed: image embeddings have effective rank" in result.stderr
+    message = "this run has collapsed: image embeddings have effective rank"
+    assert result.stderr.count(message) == 2  # once an epoch, and no more
     assert "healthy from 17.0" in result.stderr
 
 

@@ -63,7 +63,7 @@ def pretrain(
     schedule: Schedule,
     run: RunFolder,
     watch: Callable[[SlimpModel], dict[str, float]],
-) -> None:
+) -> dict[str, float]:
     """Train the stepper's model in place; with an EMA, it ends as the average.
 
     Args:
@@ -72,6 +72,9 @@ def pretrain(
         schedule: How long and how fast.
         run: Checkpoints and metrics.jsonl go there; its newest checkpoint is continued.
         watch: Called once an epoch; its values are logged.
+
+    Returns:
+        What `watch` said of the model that it ends as.
 
     Raises:
         KeyboardInterrupt: After an interrupt, when the state is saved.
@@ -85,6 +88,7 @@ def pretrain(
     if accelerator.is_main_process:
         run.rewind_log(step)
     total, per_epoch, pace = schedule.total_steps, stream.sampler.batches_per_epoch, Pace()
+    seen: dict[str, float] = {}
     with progress("pre-training", total) as advance, delayed_interrupt() as interruption:
         advance(step)
         for batch in pace.watch(stream.batches(step, total)):
@@ -105,6 +109,7 @@ def pretrain(
             if stop:
                 raise KeyboardInterrupt
     trainer.finish_()
+    return seen or watch(trainer.model)  # a run that died after its last step looks again
 
 
 class _Trainer:

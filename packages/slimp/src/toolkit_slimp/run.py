@@ -1,8 +1,12 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from toolkit_common.backbones.cards import choose_card
+from accelerate import Accelerator
+
+from toolkit_common.backbones.cards import Card, choose_card
 from toolkit_common.backbones.load import BackboneId
 from toolkit_common.command import Invocation
 from toolkit_common.data.base import ImageData
@@ -22,9 +26,7 @@ from toolkit_slimp.build import (
     load_patients,
 )
 from toolkit_slimp.export import export_slimp
-from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.pretrain import Schedule, pretrain
-from toolkit_slimp.schema import Schema
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.table import encode_table
@@ -43,56 +45,107 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     if invocation.resume and run.is_done:
         return _show(run.read_json("results.json"), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
+    setup = _set_up(settings, accelerator)
+    if accelerator.is_main_process:
+        _start(run, invocation, setup)
+    accelerator.wait_for_everyone()
+    schedule = _schedule(settings, setup.stream)
+    _tell(setup, schedule.total_steps)
+    held_out = pretrain(setup.stepper, setup.stream, schedule=schedule, run=run, watch=setup.watch)
+    results = {
+        "data": {
+            "id": setup.data.id,
+            "licence": setup.data.sheet.licence,
+            "splits": setup.splits.origin,
+        },
+        "encoder": "encoder",
+        "architecture": setup.architecture,
+        "start": setup.start,
+        "steps": schedule.total_steps,
+        "held_out": held_out,
+    }
+    if accelerator.is_main_process:
+        _export(run.path / "encoder", settings, setup, results)
+        run.write_results(results)
+        run.finish()
+    accelerator.end_training()
+    return _show(results, run, invocation)
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """All that a run is made of, before anything is written.
+
+    Attributes:
+        data: The data set.
+        splits: Its patient-disjoint splits.
+        stepper: The model, and how it learns from a batch.
+        stream: Its batches.
+        watch: How it is looked at.
+        card: How its image encoder is read.
+        architecture: Backbone id that builds its image encoder untrained.
+        start: Where the image encoder's first weights came from.
+    """
+
+    data: ImageData
+    splits: Splits
+    stepper: Stepper
+    stream: BatchStream
+    watch: HeldOut
+    card: Card
+    architecture: str
+    start: str
+
+
+def _set_up(settings: SlimpSettings, accelerator: Accelerator) -> _Setup:
     data, splits = load_patients(settings)
     schema = choose_schema(settings, data, splits)
     table = encode_table(data, schema)
     parsed, encoder, receipt = load_image_encoder(settings)
     card = choose_card(parsed.text, encoder.facts)
-    model = build_model(settings, encoder, card, schema)
-    stream = build_stream(settings, data, splits, table, encoder=encoder, accelerator=accelerator)
-    watch = HeldOut(data, splits.val, table, accelerator.device)
-    if accelerator.is_main_process:
-        run.start(invocation, kind="pretrain-slimp", facts={"data": data.fingerprint()})
-        if not run.has("schema.json"):  # a resumed run is refused another one when it loads
-            write_text(run.path / "schema.json", schema.to_json())
-        write_text(run.path / "splits.csv", splits_table(splits, data).to_csv(index=False))
-    accelerator.wait_for_everyone()
-    schedule = _schedule(settings, stream)
-    _tell(model, schema, stream, schedule.total_steps)
     stepper = Stepper(
-        model,
+        build_model(settings, encoder, card, schema),
         accelerator,
         encoder.preprocess,
         seed=settings.seed,
         lesions_per_pass=settings.lesions_per_pass,
     )
-    pretrain(stepper, stream, schedule=schedule, run=run, watch=watch)
-    results = {
-        "data": {"id": data.id, "licence": data.sheet.licence, "splits": splits.origin},
-        "encoder": "encoder",
-        "architecture": _architecture(parsed),
-        "start": receipt.source,
-        "steps": schedule.total_steps,
-        "held_out": watch(model),
-    }
-    if accelerator.is_main_process:
-        provenance = _provenance(settings, data, splits, schema, results)
-        folder = run.path / "encoder"
-        if settings.bank_size:
-            rows = choose_bank_rows(splits.train, settings.bank_size, seed=settings.seed)
-            write_bank(folder, model, data, rows, table=table, device=accelerator.device)
-        export_slimp(
-            folder,
-            model,
-            architecture=_architecture(parsed),
-            card=card,
-            schema=schema,
-            provenance=provenance,
-        )
-        run.write_results(results)
-        run.finish()
-    accelerator.end_training()
-    return _show(results, run, invocation)
+    return _Setup(
+        data=data,
+        splits=splits,
+        stepper=stepper,
+        stream=build_stream(
+            settings, data, splits, table, encoder=encoder, accelerator=accelerator
+        ),
+        watch=HeldOut(data, splits.val, table, accelerator.device),
+        card=card,
+        architecture=_architecture(parsed),
+        start=receipt.source,
+    )
+
+
+def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: _Setup) -> None:
+    data = setup.data
+    run.start(invocation, kind="pretrain-slimp", facts={"data": data.fingerprint()})
+    if not run.has("schema.json"):  # a resumed run is refused another one when it loads
+        write_text(run.path / "schema.json", setup.stream.table.schema.to_json())
+    write_text(run.path / "splits.csv", splits_table(setup.splits, data).to_csv(index=False))
+
+
+def _export(folder: Path, settings: SlimpSettings, setup: _Setup, results: dict[str, Any]) -> None:
+    model, table = setup.stepper.model, setup.stream.table
+    if settings.bank_size:
+        rows = choose_bank_rows(setup.splits.train, settings.bank_size, seed=settings.seed)
+        device = setup.stepper.accelerator.device
+        write_bank(folder, model, setup.data, rows, table=table, device=device)
+    export_slimp(
+        folder,
+        model,
+        architecture=setup.architecture,
+        card=setup.card,
+        schema=table.schema,
+        provenance=_provenance(settings, setup, results),
+    )
 
 
 def _schedule(settings: SlimpSettings, stream: BatchStream) -> Schedule:
@@ -107,9 +160,10 @@ def _schedule(settings: SlimpSettings, stream: BatchStream) -> Schedule:
     )
 
 
-def _tell(model: SlimpModel, schema: Schema, stream: BatchStream, total: int) -> None:
+def _tell(setup: _Setup, total: int) -> None:
+    model, stream = setup.stepper.model, setup.stream
     for level in ("lesion", "patient"):
-        columns = schema.at(level).columns
+        columns = stream.table.schema.at(level).columns
         names = ", ".join(column.name for column in columns) or "none"
         console.print(f"{level} metadata: {len(columns)} columns ({names})")
     if model.lesion_weight == 1.0:
@@ -126,13 +180,8 @@ def _architecture(parsed: BackboneId) -> str:
     return f"{parsed.source}:{parsed.name.partition('@')[0]}{size}"
 
 
-def _provenance(
-    settings: SlimpSettings,
-    data: ImageData,
-    splits: Splits,
-    schema: Schema,
-    results: dict[str, Any],
-) -> dict[str, Any]:
+def _provenance(settings: SlimpSettings, setup: _Setup, results: dict[str, Any]) -> dict[str, Any]:
+    data = setup.data
     assert data.groups is not None
     return {
         "method": "SLIMP",
@@ -143,8 +192,8 @@ def _provenance(
         "start": results["start"],
         "steps": results["steps"],
         "settings": settings.model_dump(mode="json"),
-        "schema": schema.digest(),
-        "groups_seen": sorted({hash_group(group) for group in data.groups[splits.train]}),
+        "schema": setup.stream.table.schema.digest(),
+        "groups_seen": sorted({hash_group(group) for group in data.groups[setup.splits.train]}),
     }
 
 
