@@ -68,6 +68,21 @@ def test_a_run_writes_an_encoder_that_a_probe_reads(pretrain, run_cli, patients,
     assert results["backbone"]["card"]["objective"] == "nested contrastive (SLIMP)"
 
 
+def test_pretraining_schema_and_probe_agree_on_a_fold(pretrain, run_cli, patients, tmp_path):
+    fold = ["--folds", "4", "--fold", "2"]
+    assert pretrain("--epochs", "1", *fold).exit_code == 0
+    run = tmp_path / "run"
+    probed = run_cli("probe", "--backbone", run, "--data", patients, "--method", "knn", *fold,
+                     "--output", tmp_path / "probe")  # fmt: skip
+    assert probed.exit_code == 0, probed.output
+    splits = (run / "splits.csv").read_text()
+    assert (tmp_path / "probe/splits.csv").read_text() == splits
+    for options in (fold, ["--splits", run / "splits.csv"]):
+        result = run_cli("data", "schema", patients, *options, "--json")
+        assert result.stdout == (run / "schema.json").read_text()
+    assert run_cli("data", "schema", patients, "--json").stdout != result.stdout
+
+
 def test_plain_timm_loads_the_image_weights_alone(pretrain, tmp_path):
     pretrain("--epochs", "1")
 

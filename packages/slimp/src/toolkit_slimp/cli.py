@@ -33,6 +33,14 @@ def write_schema(
     split_seed: Annotated[
         int, typer.Option(help="Seed of the splits; transforms are fitted on training patients.")
     ] = 0,
+    splits: Annotated[
+        Path | None,
+        typer.Option(help="CSV file image_id,split to use, such as a run's splits.csv."),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validation: number of parts, as in pretrain slimp.")
+    ] = None,
+    fold: Annotated[int, typer.Option(help="Which of the --folds parts is the test split.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it, and write nothing.")] = False,
 ) -> None:
@@ -45,7 +53,13 @@ def write_schema(
     from toolkit_slimp.infer import export_schema, print_schema
 
     found = export_schema(
-        identifier, None if as_json else output, split_seed=split_seed, overwrite=overwrite
+        identifier,
+        None if as_json else output,
+        split_seed=split_seed,
+        splits_file=splits,
+        folds=folds,
+        fold=fold,
+        overwrite=overwrite,
     )
     if as_json:
         typer.echo(found.to_json(), nl=False)

@@ -84,23 +84,34 @@ def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
 
 
 def export_schema(
-    identifier: str, path: Path | None, *, split_seed: int = 0, overwrite: bool = False
+    identifier: str,
+    path: Path | None,
+    *,
+    split_seed: int = 0,
+    splits_file: Path | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+    overwrite: bool = False,
 ) -> Schema:
-    """Infer the schema of a data set, as pre-training with the same split seed would, and write it.
+    """Infer the schema of a data set, as pre-training with the same splits would, and write it.
 
     Args:
         identifier: The data set's id.
         path: File to write; None writes nothing.
         split_seed: Of the splits.
+        splits_file: Of the splits, see `make_splits`.
+        folds: Of the splits.
+        fold: Of the splits.
         overwrite: Whether an existing file is replaced.
 
     Raises:
-        InputError: If the data are at fault, or the file exists.
+        InputError: If the data or their splits are at fault, or the file exists.
     """
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists: add --overwrite to replace it, or give another --output")
     data = load_data(identifier)
-    schema = infer_schema(data, make_splits(data, seed=split_seed).train)
+    splits = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
+    schema = infer_schema(data, splits.train)
     if path is not None:
         write_text(path, schema.to_json())
     return schema
