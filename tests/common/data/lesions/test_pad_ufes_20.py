@@ -82,11 +82,30 @@ def test_a_strange_cell_is_named(change: dict[str, Any], message: str, tmp_path:
         load_data(write(tmp_path, change))
 
 
-def test_missing_images_are_counted_and_the_first_named(tmp_path: Path) -> None:
+def test_missing_images_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
     text = write(tmp_path, {}, {}, {})
     (tmp_path / "images" / "1.png").unlink()
-    with pytest.raises(InputError, match=r"1 of 3 images of .* are not under .* \(first: 1.png\)"):
+    with pytest.raises(InputError, match=r"1 of 3 images are not under .* \(first: 1.png\): unpack"):
         load_data(text)
+    assert column(load_data(f"{text}?allow_partial=1"), "image_id") == ["0.png", "2.png"]
+
+
+def test_images_saved_in_another_format_are_found(tmp_path: Path) -> None:
+    text = write(tmp_path, {})
+    (tmp_path / "images" / "0.png").rename(tmp_path / "images" / "0.jpg")
+    data = load_data(text)
+    assert column(data, "image_id") == ["0.png"]
+    assert data.images[0]["image"]["path"].endswith("images/0.jpg")
+
+
+def test_counts_that_differ_from_the_sheet_are_reported(tmp_path: Path) -> None:
+    notes = load_data(write(tmp_path, {}, {"patient_id": "PAT_2"})).sheet.notes
+    assert notes[:3] == (
+        "found 2 images, expected 2,298: a part or another release",
+        "found 2 lesions, expected 1,891: a part or another release",
+        "found 2 patients, expected 1,373: a part or another release",
+    )
+    assert notes[3:] == SHEET.notes
 
 
 def test_a_missing_table_or_column_is_named(tmp_path: Path) -> None:

@@ -8,16 +8,18 @@ gives an AUROC of 0.90; BRASIL and BRAZIL are one country.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast, get_args
-
-import pandas as pd
 
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.lesions.build import Premalignant, build_lesion_data
+from toolkit_common.data.lesions.folder import (
+    add_images,
+    find_images,
+    finish,
+    missing_table,
+    read_request,
+)
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns
 from toolkit_common.errors import InputError
-from toolkit_common.ids import refuse_options
 
 UNKNOWN = ("UNK",)
 SHEET = Sheet(
@@ -72,26 +74,27 @@ SHEET = Sheet(
 )
 
 
-def load_pad_ufes_20(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
-    """Read `metadata.csv` and the images beside it, in any of the circulating folder layouts.
+def load_pad_ufes_20(
+    identifier: str, name: str, options: Mapping[str, str], *, sheet: Sheet = SHEET
+) -> ImageData:
+    """Read `metadata.csv` and the images in any of the circulating folder layouts.
+
+    Images lie in `images/imgs_part_N/`, doubly nested, in `images/`, or beside the table; a copy
+    that holds them in another format than `img_id` says is read too.
+
+    Args:
+        identifier: The data set's id.
+        name: The folder.
+        options: Those of every lesion data set.
+        sheet: That of a part which is a data set of its own.
 
     Raises:
         InputError: If the table or images are missing, a diagnosis is unknown, or an option is.
     """
-    refuse_options(identifier, options, ("premalignant_as",))
-    premalignant = options.get("premalignant_as", "benign")
-    if premalignant not in get_args(Premalignant):
-        raise InputError(
-            f"premalignant_as must be one of {', '.join(get_args(Premalignant))}, got "
-            f"{premalignant!r} in {identifier!r}"
-        )
-    root = Path(name).expanduser()
-    path = root / "metadata.csv"
+    request = read_request(identifier, name, options, own={})
+    path = request.root / "metadata.csv"
     if not path.is_file():
-        raise InputError(
-            f"no metadata.csv in {root}: download PAD-UFES-20 (doi {SHEET.doi}) and give the "
-            "folder that holds metadata.csv and images/"
-        )
+        raise missing_table(request, "metadata.csv", sheet)
     frame = read_table(path)
     required = ("patient_id", "lesion_id", "diagnostic", "img_id")
     require_columns(frame, (*required, *(column.name for column in SHEET.columns)), path=path)
@@ -100,23 +103,12 @@ def load_pad_ufes_20(identifier: str, name: str, options: Mapping[str, str]) -> 
         found = frame["diagnostic"][strange].iloc[0]
         raise InputError(f"{path}: diagnosis {found!r} is none of {', '.join(SHEET.classes)}")
     frame["image_id"] = frame["img_id"]
-    frame["image"] = _find_images(frame["img_id"], root)
     frame["diagnosis"] = frame["diagnostic"]
     frame["lesion_id"] = frame["patient_id"] + "/" + frame["lesion_id"]
     for column in ("background_father", "background_mother"):
         frame[column] = frame[column].replace("BRASIL", "BRAZIL")
-    return build_lesion_data(
-        identifier, frame, SHEET, path=path, premalignant_as=cast(Premalignant, premalignant)
-    )
-
-
-def _find_images(names: "pd.Series[str]", root: Path) -> list[str]:
-    """Images lie in `images/`, in `images/imgs_part_N/`, doubly nested, or beside the table."""
-    found = {path.name: path for path in sorted(root.rglob("*.*")) if path.suffix != ".csv"}
-    absent = [name for name in names if name not in found]
-    if absent:
-        raise InputError(
-            f"{len(absent)} of {len(names)} images of {root / 'metadata.csv'} are not under "
-            f"{root} (first: {absent[0]}): unpack images/imgs_part_1 to 3 there"
-        )
-    return [str(found[name]) for name in names]
+    files = find_images(request.root)
+    stems = {image: Path(str(image)).stem for image in frame["img_id"]}
+    places = {image: files[stem] for image, stem in stems.items() if stem in files}
+    frame = add_images(frame, places, request, hint="unpack images/imgs_part_1 to 3 there")
+    return finish(frame, sheet, request, path=path)

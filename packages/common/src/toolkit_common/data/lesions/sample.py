@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.lesions import pad_ufes_20
+from toolkit_common.data.lesions.pad_ufes_20 import SHEET, load_pad_ufes_20
 
 FOLDER = Path(__file__).parent / "pad_ufes_20_sample"
 
@@ -17,12 +17,8 @@ FOLDER = Path(__file__).parent / "pad_ufes_20_sample"
 def load_lesions(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
     """Read the embedded sample with the reader of PAD-UFES-20."""
     del name
-    data = pad_ufes_20.load_pad_ufes_20(identifier, str(FOLDER), options)
     note = "a small sample, chosen by hand: figures on it do not compare with the literature"
     sheet = replace(
-        data.sheet,
-        title="PAD-UFES-20 embedded sample",
-        counts={},
-        notes=(note, *data.sheet.notes),
+        SHEET, title="PAD-UFES-20 embedded sample", counts={}, notes=(note, *SHEET.notes)
     )
-    return replace(data, sheet=sheet)
+    return load_pad_ufes_20(identifier, str(FOLDER), options, sheet=sheet)
