@@ -21,6 +21,7 @@ def build(
     *,
     level: Level = "lesion",
     patients: list[str] | None = None,
+    cameras: list[str | None] | None = None,
     diagnoses: list[str] | None = None,
     premalignant_as: Premalignant = "benign",
 ) -> ImageData:
@@ -34,6 +35,8 @@ def build(
     })  # fmt: skip
     if patients:
         frame["patient_id"] = patients
+    if cameras:
+        frame["camera"] = cameras
     sheet = Sheet(
         "lesions",
         labels=("diagnosis", "malignant"),
@@ -41,6 +44,7 @@ def build(
         malignant=frozenset({"MEL"}),
         premalignant=frozenset({"ACK"}),
         columns=(Column("column", level, kind, unknown=("UNK", "unsure")),),
+        acquisition={"camera": "tells the site"},
     )
     return build_lesion_data(
         "small", frame, sheet, path=Path("t.csv"), premalignant_as=premalignant_as
@@ -133,3 +137,9 @@ def test_columns_that_the_sheet_does_not_name_are_dropped() -> None:
     data = build(["1", "2"], "numeric")
     assert set(data.table) == {"image_id", "lesion_id", "diagnosis", "malignant", "group", "column"}
     assert not math.isnan(data.table["column"][0])
+
+
+def test_columns_of_the_acquisition_stay_and_are_no_input() -> None:
+    data = build(["1", "2"], "numeric", cameras=["phone", None])
+    assert data.table["camera"].fillna("none").tolist() == ["phone", "none"]
+    assert "camera" not in [column.name for column in data.sheet.columns]

@@ -85,7 +85,9 @@ def test_a_strange_cell_is_named(change: dict[str, Any], message: str, tmp_path:
 def test_missing_images_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
     text = write(tmp_path, {}, {}, {})
     (tmp_path / "images" / "1.png").unlink()
-    with pytest.raises(InputError, match=r"1 of 3 images are not under .* \(first: 1.png\): unpack"):
+    with pytest.raises(
+        InputError, match=r"1 of 3 images are not under .* \(first: 1.png\): unpack"
+    ):
         load_data(text)
     assert column(load_data(f"{text}?allow_partial=1"), "image_id") == ["0.png", "2.png"]
 

@@ -52,6 +52,9 @@ def build_lesion_data(
     for column in sheet.columns:
         if column.level == "patient" and column.name in typed and "patient_id" in typed:
             typed[column.name] = _one_per_patient(typed, column)
+    for name in sheet.acquisition:  # no input unless asked for, but results can be told apart by it
+        if name in frame:
+            typed[name] = frame[name]
     withheld = frame[[name for name in sheet.leaks if name in frame]].reset_index(drop=True)
     return replace(build_image_data(identifier, typed, sheet), withheld=withheld)
 

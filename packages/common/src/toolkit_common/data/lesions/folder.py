@@ -18,6 +18,10 @@ from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 
 SYNTHETIC = "SYNTHETIC.md"  # lies in the folder of a data set that `toolkit data make` wrote
+NO_PATIENTS = (
+    "no patient ids: splits keep lesions on one side, a person may be on two; age and sex count as "
+    "the lesion's, and SLIMP has its lesion loss alone"
+)
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 
 
@@ -89,16 +93,20 @@ def add_images(
     absent = ~frame["image_id"].isin(places.keys())
     if absent.any() and not (request.allow_partial and not absent.all()):
         first = frame["image_id"][absent].iloc[0]
+        way_out = "" if absent.all() else ", or add ?allow_partial=1 to leave those rows out"
         raise InputError(
             f"{int(absent.sum())} of {len(frame)} images are not under {request.root} (first: "
-            f"{first}): {hint}, or add ?allow_partial=1 to leave those rows out"
+            f"{first}): {hint}{way_out}"
         )
     frame = frame[~absent].reset_index(drop=True)
     return frame.assign(image=frame["image_id"].map(lambda key: str(places[key])))
 
 
 def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -> ImageData:
-    """Build the data set; tell in its sheet what differs from the published one."""
+    """Build the data set; tell in its sheet what differs from the published one.
+
+    Without patient ids there is no patient level: its columns become the lesion's.
+    """
     keys = {"images": "image_id", "lesions": "lesion_id", "patients": "patient_id"}
     found = {name: frame[key].nunique() for name, key in keys.items() if key in frame}
     notes = [
@@ -109,6 +117,10 @@ def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -
     if (request.root / SYNTHETIC).is_file():
         notes = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
         sheet = replace(sheet, title=f"{sheet.title} (SYNTHETIC)", licence="synthetic", counts={})
+    if "patient_id" not in frame:
+        notes.append(NO_PATIENTS)
+        columns = tuple(replace(column, level="lesion") for column in sheet.columns)
+        sheet = replace(sheet, columns=columns)
     sheet = replace(sheet, notes=(*notes, *sheet.notes))
     return build_lesion_data(
         request.identifier, frame, sheet, path=path, premalignant_as=request.premalignant_as
