@@ -99,12 +99,12 @@ def audit(
 
 @app.command()
 def make(
-    name: Annotated[str, typer.Argument(help="A lesion data set: slice-3d.")],
+    name: Annotated[str, typer.Argument(help="A lesion data set, such as slice-3d.")],
     out: Annotated[Path, typer.Argument(help="New folder.")],
     rows: Annotated[int, typer.Option(help="Images to write.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed writes the same data.")] = 0,
     layout: Annotated[
-        str | None, typer.Option(help="kaggle, kaggle-folder, isic or permissive.")
+        str | None, typer.Option(help="Which of the data set's layouts; a wrong one lists them.")
     ] = None,
     pool: Annotated[
         int | None, typer.Option(help="Distinct pictures, shared by more rows than that.")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.digits import load_digits
+from toolkit_common.data.lesions.ham10000 import load_ham10000
 from toolkit_common.data.lesions.pad_ufes_20 import load_pad_ufes_20
 from toolkit_common.data.lesions.sample import load_lesions
 from toolkit_common.data.lesions.slice_3d import load_slice_3d
@@ -22,6 +23,7 @@ Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 SOURCES: dict[str, Loader] = {
     "csv": load_csv,
     "digits": load_digits,
+    "ham10000": load_ham10000,
     "hf": load_hf,
     "imagefolder": load_imagefolder,
     "lesions": load_lesions,

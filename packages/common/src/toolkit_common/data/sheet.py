@@ -48,7 +48,8 @@ class Sheet:
         doi: Digital object identifier of the data.
         licence: Licence with its restrictions.
         labels: Columns that can be the label, the default first.
-        counts: Expected numbers of images, lesions, patients and the like.
+        counts: Expected numbers of `images`, `lesions`, `patients`, and of images of a split
+            (`train`) or a class (its code).
         classes: Code of a diagnosis -> its name.
         malignant: Codes that count as malignant.
         premalignant: Codes that a user may count either way.

@@ -102,18 +102,25 @@ def add_images(
     return frame.assign(image=frame["image_id"].map(lambda key: str(places[key])))
 
 
+def refuse_strange_diagnoses(frame: pd.DataFrame, sheet: Sheet, *, path: Path) -> None:
+    """Check that every diagnosis there is, is one of the sheet's classes.
+
+    Raises:
+        InputError: If one is not; the message names it.
+    """
+    diagnoses = frame["diagnosis"].dropna()
+    strange = diagnoses[~diagnoses.isin(list(sheet.classes))]
+    if not strange.empty:
+        known = ", ".join(sheet.classes)
+        raise InputError(f"{path}: diagnosis {strange.iloc[0]!r} is none of {known}")
+
+
 def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -> ImageData:
     """Build the data set; tell in its sheet what differs from the published one.
 
     Without patient ids there is no patient level: its columns become the lesion's.
     """
-    keys = {"images": "image_id", "lesions": "lesion_id", "patients": "patient_id"}
-    found = {name: frame[key].nunique() for name, key in keys.items() if key in frame}
-    notes = [
-        f"found {found[name]:,} {name}, expected {count:,}: a part or another release"
-        for name, count in sheet.counts.items()
-        if name in found and found[name] != count
-    ]
+    notes = _differences(frame, sheet)
     if (request.root / SYNTHETIC).is_file():
         notes = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
         sheet = replace(sheet, title=f"{sheet.title} (SYNTHETIC)", licence="synthetic", counts={})
@@ -125,6 +132,29 @@ def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -
     return build_lesion_data(
         request.identifier, frame, sheet, path=path, premalignant_as=request.premalignant_as
     )
+
+
+def _differences(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
+    """Tell which counts differ; those of classes only where no image does: labels were changed."""
+    keys = {"images": "image_id", "lesions": "lesion_id", "patients": "patient_id"}
+    found = {name: frame[key].nunique() for name, key in keys.items() if key in frame}
+    if "split" in frame:
+        found |= {str(name): count for name, count in frame["split"].value_counts().items()}
+    notes = []
+    for name, count in sheet.counts.items():
+        if found.get(name, count) != count:
+            fewer = found[name] < count
+            why = "a part or another release" if fewer else "another release, or rows were added"
+            notes.append(f"found {found[name]:,} {name}, expected {count:,}: {why}")
+    classes = frame["diagnosis"].value_counts() if "diagnosis" in frame else pd.Series(dtype=int)
+    changed = [
+        f"{code} {classes.get(code, 0):,} (expected {sheet.counts[code]:,})"
+        for code in sheet.classes
+        if classes.get(code, 0) != sheet.counts.get(code, classes.get(code, 0))
+    ]
+    if changed and not notes:
+        notes.append(f"labels differ from the published ones: found {', '.join(changed)}")
+    return notes
 
 
 def missing_table(request: Request, expected: str, sheet: Sheet) -> InputError:

@@ -16,10 +16,10 @@ from toolkit_common.data.lesions.folder import (
     finish,
     missing_table,
     read_request,
+    refuse_strange_diagnoses,
 )
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns
-from toolkit_common.errors import InputError
 
 UNKNOWN = ("UNK",)
 SHEET = Sheet(
@@ -98,12 +98,9 @@ def load_pad_ufes_20(
     frame = read_table(path)
     required = ("patient_id", "lesion_id", "diagnostic", "img_id")
     require_columns(frame, (*required, *(column.name for column in SHEET.columns)), path=path)
-    strange = ~frame["diagnostic"].isin(list(SHEET.classes))
-    if strange.any():
-        found = frame["diagnostic"][strange].iloc[0]
-        raise InputError(f"{path}: diagnosis {found!r} is none of {', '.join(SHEET.classes)}")
     frame["image_id"] = frame["img_id"]
     frame["diagnosis"] = frame["diagnostic"]
+    refuse_strange_diagnoses(frame, SHEET, path=path)
     frame["lesion_id"] = frame["patient_id"] + "/" + frame["lesion_id"]
     for column in ("background_father", "background_mother"):
         frame[column] = frame[column].replace("BRASIL", "BRAZIL")

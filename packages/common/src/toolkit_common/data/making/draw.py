@@ -52,6 +52,15 @@ def draw_looks(is_malignant: np.ndarray, rng: np.random.Generator) -> pd.DataFra
 
 def draw_image(look: pd.Series, size: int, rng: np.random.Generator) -> Image.Image:
     """Draw one lesion, `size` pixels high and wide, in a field of 15 x 15 mm."""
+    inside = draw_mask(look, size)
+    skin, lesion = (look[[f"{name}{at}" for name in "Lab"]].to_numpy(float) for at in "01")
+    colour = skin + inside[..., None] * (lesion - skin)
+    colour[..., 0] += rng.normal(0, 1.2, (size, size))
+    return Image.fromarray(lab_to_rgb(colour))
+
+
+def draw_mask(look: pd.Series, size: int) -> np.ndarray:
+    """Return how much of each pixel is lesion, 0 to 1 `(size, size)`, soft at the border."""
     axis = ((np.arange(size) + 0.5) / size - 0.5) * FIELD_MM
     x, y = np.meshgrid(axis, axis)
     angle = np.deg2rad(look["angle"])
@@ -59,11 +68,8 @@ def draw_image(look: pd.Series, size: int, rng: np.random.Generator) -> Image.Im
     turn = np.arctan2(across, along)
     radius = 1 + 0.3 * look["asymmetry"] * np.cos(turn) + 0.2 * look["border"] * np.sin(7 * turn)
     distance = np.hypot(2 * along / look["long_mm"], 2 * across / look["short_mm"]) / radius
-    inside = 1 / (1 + np.exp(np.clip((distance - 1) * EDGE, -50, 50)))
-    skin, lesion = (look[[f"{name}{at}" for name in "Lab"]].to_numpy(float) for at in "01")
-    colour = skin + inside[..., None] * (lesion - skin)
-    colour[..., 0] += rng.normal(0, 1.2, (size, size))
-    return Image.fromarray(lab_to_rgb(colour))
+    inside: np.ndarray = 1 / (1 + np.exp(np.clip((distance - 1) * EDGE, -50, 50)))
+    return inside
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
