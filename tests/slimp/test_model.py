@@ -108,6 +108,41 @@ def test_without_patient_columns_the_patient_loss_is_off(monkeypatch):
     torch.testing.assert_close(loss.total, loss.lesion)
 
 
+def test_simclr_alone_reads_no_metadata():
+    options = LossOptions(nested_weight=0.0, image_weight=0.5)
+    model, batch = build_model(loss=options), build_batch(views=True)
+    features = features_of(model, batch)
+    loss = model.nested_loss(features, batch.members)
+    first, second = (
+        [row / row.norm() for row in model.project_view(rows).detach()]
+        for rows in (features.images, features.views)
+    )
+    both, m = first + second, len(first)
+    expected = 0.0
+    for i in range(2 * m):
+        logits = {j: 10.0 * float(both[i] @ both[j]) for j in range(2 * m) if j != i}
+        log_sum = math.log(sum(math.exp(value) for value in logits.values()))
+        expected += (log_sum - logits[(i + m) % (2 * m)]) / (2 * m)
+    assert loss.total.item() == pytest.approx(0.5 * expected, abs=1e-9)
+    assert (loss.lesion, loss.patient, loss.lesion_pairs, loss.patient_pairs) == (None,) * 4
+    torch.testing.assert_close(loss.embeddings, torch.stack(first))
+    torch.testing.assert_close(loss.partners, torch.stack(second))
+    loss.total.backward()
+    for encoder in (model.lesion_encoder, model.patient_encoder, model.project_image):
+        assert all(parameter.grad is None for parameter in encoder.parameters())
+
+
+def test_the_nested_weight_scales_both_levels():
+    batch = build_batch(views=True)
+    totals = {}
+    for weight in (1.0, 0.25):
+        options = LossOptions(nested_weight=weight, image_weight=0.5)
+        model = build_model(loss=options)
+        loss = model.nested_loss(features_of(model, batch), batch.members)
+        totals[weight] = loss.total.item() - 0.5 * loss.image.item()
+    assert totals[0.25] == pytest.approx(0.25 * totals[1.0], abs=1e-9)
+
+
 @pytest.mark.parametrize("start", [5.0, 1e-9])
 def test_learned_temperatures_stay_in_their_bounds_and_can_come_back(start):
     model = build_model(loss=LossOptions(learn_temperature=True))

@@ -280,6 +280,7 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
     ("options", "parts"),
     [
         (["--positive-repeats", "2"], ["positive_repeats 2", "needs lesion_sampling positives"]),
+        (["--nested-weight", "0"], ["nested_weight 0 needs image_weight above 0"]),
         (["--lesion-sampling", "positives"], ["no label 'malignant'"]),
         (["--lesion-negatives", "other_lesions"], ["no lesion_id", "all or other_patients"]),
         (["--schema", "none.json"], ["no schema at none.json"]),
@@ -361,6 +362,18 @@ def test_the_flat_ablation_has_one_level(pretrain, tmp_path):
     assert "patient_loss" not in last
     config = (tmp_path / "run/config.yaml").read_text()
     assert "ablation: flat" in config
+
+
+def test_simclr_alone_trains_logs_and_says_what_it_is(pretrain, run_cli, patients, tmp_path):
+    result = pretrain("--ablation", "simclr", "--lesions-per-pass", "3")
+    assert result.exit_code == 0, result.output
+    assert "nested loss: off" in result.stderr
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert last["loss"] == last["image_loss"]
+    assert {"alignment", "val_effective_rank", "val_uniformity"} <= set(last)
+    assert not {"lesion_loss", "val_loss", "lesion_recall_at_1", "val_alignment"} & set(last)
+    described = json.loads((tmp_path / "run/encoder/encoder.json").read_text())
+    assert described["card"]["objective"] == "image contrastive (SimCLR)"
 
 
 def test_an_unknown_ablation_is_refused_with_the_nearest_name(pretrain, tmp_path):

@@ -18,4 +18,5 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "mean-max": {"phenotype": "mean_max"},
     "learned-temperature": {"learn_temperature": True},
     "image-term": {"image_weight": 1.0},
+    "simclr": {"nested_weight": 0.0, "image_weight": 1.0},
 }

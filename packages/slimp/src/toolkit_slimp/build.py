@@ -144,6 +144,7 @@ def build_model(
             temperature=settings.temperature,
             learn_temperature=settings.learn_temperature,
             lesion_weight=settings.lesion_weight,
+            nested_weight=settings.nested_weight,
             image_weight=settings.image_weight,
             negatives=settings.lesion_negatives,
             same_metadata=settings.patient_positives == "same_metadata",

@@ -55,9 +55,9 @@ def export_slimp(
         provenance: JSON-able facts about its training, `settings` among them.
     """
     reads: TokenSource = "all" if card.linear == "cls" else "patches"
-    trained = Card(
-        card.linear, reads, "nested contrastive (SLIMP)", f"trained on the {card.linear}"
-    )
+    is_nested = model.loss.nested_weight > 0
+    objective = "nested contrastive (SLIMP)" if is_nested else "image contrastive (SimCLR)"
+    trained = Card(card.linear, reads, objective, f"trained on the {card.linear}")
     rest = {
         name: value.detach().cpu().contiguous()
         for name, value in model.state_dict().items()

@@ -36,6 +36,8 @@ class LossOptions:
         temperature: Of all terms; the start value where it is learned.
         learn_temperature: Whether the temperatures of both levels are trained.
         lesion_weight: The paper's lambda, in [0, 1]; 1 leaves the patient loss out.
+        nested_weight: Weight of lesion and patient loss together; 0 leaves both out, and with them
+            all metadata: what is left is SimCLR.
         image_weight: Weight of the image-image term; 0 leaves it out.
         negatives: Whose metadata count as negatives of a lesion's image.
         same_metadata: Whether patients with identical metadata are all positives of each other.
@@ -44,6 +46,7 @@ class LossOptions:
     temperature: float = 0.1
     learn_temperature: bool = False
     lesion_weight: float = 0.5
+    nested_weight: float = 1.0
     image_weight: float = 0.0
     negatives: Negatives = "all"
     same_metadata: bool = False
@@ -88,14 +91,27 @@ class Members:
 
 @dataclass(frozen=True)
 class NestedLoss:
-    """The loss and its parts, with the embeddings they were computed from (for watching)."""
+    """The loss and its parts, with the embeddings they were computed from (for watching).
+
+    Attributes:
+        total: What is minimised.
+        lesion: The inner loss, None where the nested loss is off.
+        patient: The outer loss, None where it is off.
+        image: The image-image term, None where it is off or there are no second views.
+        lesion_pairs: Embeddings of images and of their metadata, where there is a `lesion` loss.
+        patient_pairs: Embeddings of phenotypes and of patients, where there is a `patient` loss.
+        embeddings: Embeddings of the images by the head that is trained, whose spread is watched.
+        partners: What each of them is drawn to: its metadata, or its second view, if there is one.
+    """
 
     total: Float[Tensor, ""]
-    lesion: Float[Tensor, ""]
+    lesion: Float[Tensor, ""] | None
     patient: Float[Tensor, ""] | None
     image: Float[Tensor, ""] | None
-    lesion_pairs: tuple[Tensor, Tensor]
+    lesion_pairs: tuple[Tensor, Tensor] | None
     patient_pairs: tuple[Tensor, Tensor] | None
+    embeddings: Tensor
+    partners: Tensor | None
 
 
 def projection(dim: int, embed_dim: int) -> nn.Sequential:
@@ -197,28 +213,47 @@ class SlimpModel(nn.Module):
 
     def nested_loss(self, features: Features, members: Members) -> NestedLoss:
         """Return the loss of a whole batch from its features."""
-        images, lesions = features.images, features.lesions
-        lesion_scale, patient_scale = self.scales()
-        lesion_pairs = (_embed(self.project_image, images), _embed(self.project_lesion, lesions))
-        ignored = self._ignored(members)
-        lesion = info_nce(*lesion_pairs, lesion_scale, ignored=ignored)
-        image, total = None, self.lesion_weight * lesion
-        if self.project_view is not None and features.views is not None:
-            first, second = (_embed(self.project_view, x) for x in (images, features.views))
-            image = nt_xent(first, second, 1.0 / self.loss.temperature, ignored=ignored)
+        ignored, views = self._ignored(members), self._view_pairs(features)
+        image, total = None, features.images.new_zeros(())
+        if views is not None and (second := views[1]) is not None:
+            image = nt_xent(views[0], second, 1.0 / self.loss.temperature, ignored=ignored)
             total = total + self.loss.image_weight * image
+        if self.loss.nested_weight == 0.0:
+            assert views is not None, "settings refuse a run without any loss"
+            return NestedLoss(total, None, None, image, None, None, *views)
+        lesion_scale, patient_scale = self.scales()
+        pairs = (
+            _embed(self.project_image, features.images),
+            _embed(self.project_lesion, features.lesions),
+        )
+        lesion = info_nce(*pairs, lesion_scale, ignored=ignored)
+        total = total + self.loss.nested_weight * self.lesion_weight * lesion
         if self.lesion_weight == 1.0:
-            return NestedLoss(total, lesion, None, image, lesion_pairs, None)
+            return NestedLoss(total, lesion, None, image, pairs, None, *pairs)
+        patient_pairs = self._patient_pairs(features, members)
+        positives = equal_pairs(members.patient_codes) if self.loss.same_metadata else None
+        patient = info_nce(*patient_pairs, patient_scale, positives=positives)
+        total = total + self.loss.nested_weight * (1.0 - self.lesion_weight) * patient
+        return NestedLoss(total, lesion, patient, image, pairs, patient_pairs, *pairs)
+
+    def _view_pairs(self, features: Features) -> tuple[Tensor, Tensor | None] | None:
+        if self.project_view is None:
+            return None
+        second = features.views
+        return (
+            _embed(self.project_view, features.images),
+            None if second is None else _embed(self.project_view, second),
+        )
+
+    def _patient_pairs(self, features: Features, members: Members) -> tuple[Tensor, Tensor]:
         patients = members.patients
-        phenotypes = self.phenotypes(images, lesions, members.segments, len(patients))
-        patient_pairs = (
+        phenotypes = self.phenotypes(
+            features.images, features.lesions, members.segments, len(patients)
+        )
+        return (
             _embed(self.project_phenotype, phenotypes),
             _embed(self.project_patient, _wide(self.patient_encoder(patients))),
         )
-        positives = equal_pairs(members.patient_codes) if self.loss.same_metadata else None
-        patient = info_nce(*patient_pairs, patient_scale, positives=positives)
-        total = total + (1.0 - self.lesion_weight) * patient
-        return NestedLoss(total, lesion, patient, image, lesion_pairs, patient_pairs)
 
     def _ignored(self, members: Members) -> Bool[Tensor, "m m"] | None:
         codes = {

@@ -218,14 +218,21 @@ def _build_optimizer(model: SlimpModel, schedule: Schedule) -> torch.optim.Optim
 
 
 def _note(loss: NestedLoss) -> str:
-    terms = {"loss": loss.total, "lesion": loss.lesion, "patient": loss.patient}
+    terms = {
+        "loss": loss.total,
+        "lesion": loss.lesion,
+        "patient": loss.patient,
+        "image": loss.image,
+    }
     return " ".join(f"{k} {float(v.detach()):.3f}" for k, v in terms.items() if v is not None)
 
 
 @torch.no_grad()
 def _describe(loss: NestedLoss, model: SlimpModel, members: Members) -> dict[str, float]:
-    values = {"loss": float(loss.total), "lesion_loss": float(loss.lesion)}
-    values["lesion_recall_at_1"] = recall_at(*loss.lesion_pairs, 1)
+    values = {"loss": float(loss.total)}
+    if loss.lesion is not None and loss.lesion_pairs is not None:
+        values["lesion_loss"] = float(loss.lesion)
+        values["lesion_recall_at_1"] = recall_at(*loss.lesion_pairs, 1)
     if loss.patient is not None and loss.patient_pairs is not None:
         values["patient_loss"] = float(loss.patient)
         same = equal_pairs(members.patient_codes.to(loss.patient.device))
@@ -233,4 +240,4 @@ def _describe(loss: NestedLoss, model: SlimpModel, members: Members) -> dict[str
     if loss.image is not None:
         values["image_loss"] = float(loss.image)
     values["lesion_logit_scale"], values["patient_logit_scale"] = model.scales().tolist()
-    return values | describe_spread(*loss.lesion_pairs)
+    return values | describe_spread(loss.embeddings, loss.partners)

@@ -166,7 +166,9 @@ def _tell(setup: _Setup, total: int) -> None:
         columns = stream.table.schema.at(level).columns
         names = ", ".join(column.name for column in columns) or "none"
         console.print(f"{level} metadata: {len(columns)} columns ({names})")
-    if model.lesion_weight == 1.0:
+    if model.loss.nested_weight == 0.0:
+        console.print("nested loss: off (SimCLR alone; metadata encoders stay untrained)")
+    elif model.lesion_weight == 1.0:
         console.print("patient loss: off")
     trained = sum(item.numel() for item in model.parameters() if item.requires_grad)
     console.print(

@@ -69,7 +69,7 @@ class SlimpSettings(Settings):
         "Named settings, recorded and overridden by your own: none; flat (patient columns go "
         "to the lesions), lesion-only (lambda 1), patient-only (lambda 0), no-dropout (of "
         "metadata), same-metadata (positives), attention or mean-max (phenotype), "
-        "learned-temperature, image-term (SimCLR beside the nested loss).",
+        "learned-temperature, image-term (SimCLR beside the nested loss), simclr (alone).",
         panel=MODEL,
     )
     embed_dim: int = option(128, "Width of the contrastive embeddings.", panel=MODEL, ge=2)
@@ -122,6 +122,13 @@ class SlimpSettings(Settings):
         "Whose metadata an image is told apart from: all others', those of other lesions (two "
         "photographs of one are no negatives), or those of other patients.",
         panel=LOSS,
+    )
+    nested_weight: float = option(
+        1.0,
+        "Weight of lesion and patient loss together; 0 trains without metadata, on the image term "
+        "alone.",
+        panel=LOSS,
+        ge=0,
     )
     image_weight: float = option(
         0.0, "Weight of an image-image term (SimCLR, two views); 0 is off.", panel=LOSS, ge=0
@@ -205,4 +212,6 @@ class SlimpSettings(Settings):
                 f"positive_repeats {self.positive_repeats} needs lesion_sampling positives, got "
                 f"{self.lesion_sampling}"
             )
+        if self.nested_weight == 0 and self.image_weight == 0:
+            raise ValueError("nested_weight 0 needs image_weight above 0: nothing would be trained")
         return self

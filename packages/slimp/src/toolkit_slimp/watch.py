@@ -50,17 +50,18 @@ class HeldOut:
         features = Features(images, model.lesion_encoder(lesions))
         members = self._members(rows)
         loss = model.nested_loss(features, members)
-        found = {"val_loss": float(loss.total)}
+        found = {} if loss.lesion is None else {"val_loss": float(loss.total)}
         for k in (1, 5):
-            found[f"val_lesion_recall_at_{k}"] = recall_at(*loss.lesion_pairs, k)
+            if loss.lesion_pairs is not None:
+                found[f"val_lesion_recall_at_{k}"] = recall_at(*loss.lesion_pairs, k)
             if loss.patient_pairs is not None:
                 found[f"val_patient_recall_at_{k}"] = recall_at(
                     *loss.patient_pairs, k, positives=equal_pairs(members.patient_codes)
                 )
-        warning = collapse_warning(loss.lesion_pairs[0])
+        warning = collapse_warning(loss.embeddings)
         if warning is not None:
             console.print(f"[bold red]WARNING[/] {warning}")
-        return found | describe_spread(*loss.lesion_pairs, prefix="val_")
+        return found | describe_spread(loss.embeddings, loss.partners, prefix="val_")
 
     def _members(self, rows: np.ndarray) -> Members:
         assert self.data.groups is not None
