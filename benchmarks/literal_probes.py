@@ -47,6 +47,13 @@ def ep(pool: Any, tokens: Tensor) -> Tensor:
     return (attention.unsqueeze(-1) * values).sum(1).flatten(1)
 
 
+def batched_ep(pool: Any, tokens: Tensor) -> Tensor:
+    """EP's literal form with one batched product, the fastest way to write it."""
+    attention = (tokens @ pool.queries.T * pool.scale).softmax(1)
+    values = pool.value(tokens).unflatten(-1, (len(pool.queries), -1))
+    return torch.einsum("bnq,bnqm->bqm", attention, values).flatten(1)
+
+
 def abmilp(pool: Any, tokens: Tensor) -> Tensor:
     """ABMILP: self-attention with one head, then a score a token."""
     scored = tokens

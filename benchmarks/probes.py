@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness import MIB, Step, cpu_seconds, peak_memory, write_report
-from literal_probes import LITERAL
+from literal_probes import LITERAL, batched_ep
 from toolkit_probing.probes import POOLS, Pool, gemm
 
 BATCH, NUM_TOKENS, DIM, GRID = 32, 196, 768, (14, 14)
@@ -69,14 +69,7 @@ def build_pools() -> dict[str, Pool]:
 
 def literal_form(name: str) -> Form:
     """Return the literal form of a row's pooling."""
-    return literal_ep if name.startswith("ep ") else LITERAL[name]
-
-
-def literal_ep(pool: Any, tokens: Tensor) -> Tensor:
-    """EP's literal form with one batched product, the fastest way to write it."""
-    attention = (tokens @ pool.queries.T * pool.scale).softmax(1)
-    values = pool.value(tokens).unflatten(-1, (len(pool.queries), -1))
-    return torch.einsum("bnq,bnqm->bqm", attention, values).flatten(1)
+    return batched_ep if name.startswith("ep ") else LITERAL[name]
 
 
 def ep_on_onednn(pool: Any, tokens: Tensor) -> Tensor:

@@ -1,0 +1,134 @@
+"""EP on a frozen encoder as most people run it: the encoder runs again in every epoch.
+
+    python benchmarks/plain_loop.py --backbone timm:NAME --data digits --epochs 2 --output FILE
+
+The counterpart of `toolkit probe --method ep` in `benchmarks/engine.py`, with the same images,
+splits, initial weights, order, optimizer and schedule, so that both must reach the same accuracy:
+what differs is that nothing is kept of the frozen encoder's work, and that EP projects the values
+of all tokens before it pools them. Writes `{"cpu_seconds": [...], "wall_seconds": [...],
+"top1": ...}`, both times by epoch.
+"""
+
+import argparse
+import copy
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from literal_probes import batched_ep
+from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.data.loaders import build_loader
+from toolkit_common.data.task import Task, load_task
+from toolkit_common.data.transforms import build_eval_transform
+from toolkit_common.features.base import Features, features_of
+from toolkit_common.files import write_json
+from toolkit_common.training.optimizers import build_optimizer, parameter_groups
+from toolkit_common.training.schedules import set_lr_, warmup_cosine
+from toolkit_probing.head import Head, HeadSpec, build_head, read_source
+from toolkit_probing.train import REFERENCE_BATCH, epoch_order, infer_batch_size
+
+QUERIES = 32
+
+
+def main() -> None:
+    """Train, keep the best epoch by validation loss, judge it on the test split."""
+    asked = read_arguments()
+    torch.set_num_threads(1)
+    task = load_task(asked.data)
+    backbone = load_backbone(asked.backbone, random_init=True)
+    loop = PlainLoop(backbone, task, lr=asked.lr)
+    cpu, wall = [], []
+    best, kept = float("inf"), copy.deepcopy(loop.head.state_dict())
+    for epoch in range(asked.epochs):
+        start = time.process_time(), time.perf_counter()
+        loop.train_epoch_(epoch, asked.epochs, asked.warmup_epochs)
+        loss, _ = loop.judge("val")
+        cpu.append(time.process_time() - start[0])
+        wall.append(time.perf_counter() - start[1])
+        if loss < best:
+            best, kept = loss, copy.deepcopy(loop.head.state_dict())
+    loop.head.load_state_dict(kept)
+    top1 = loop.judge("test")[1]
+    write_json(asked.output, {"cpu_seconds": cpu, "wall_seconds": wall, "top1": top1})
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--warmup-epochs", type=float, required=True)
+    parser.add_argument("--lr", type=float, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    return parser.parse_args()
+
+
+class PlainLoop:
+    """A frozen encoder and one EP head over the images of a task."""
+
+    def __init__(self, backbone: Backbone, task: Task, *, lr: float) -> None:
+        self.backbone, self.task = backbone, task
+        self.size = infer_batch_size(len(task.splits.train))
+        self.head = self._build_head(lr)
+        scaled = lr * self.size / REFERENCE_BATCH
+        groups = parameter_groups(self.head.parameters(), lr=scaled, weight_decay=0.0)
+        self.optimizer = build_optimizer("adamw", groups)
+
+    def train_epoch_(self, epoch: int, epochs: int, warmup_epochs: float) -> None:
+        """One pass over the training images: encoder forward, head forward and backward."""
+        order = epoch_order(self.task.splits.train, 0, epoch)
+        per_epoch = len(order) // self.size
+        self.head.train()
+        rows = order[: per_epoch * self.size]
+        for step, (images, goals) in enumerate(self._batches(rows)):
+            at = epoch * per_epoch + step
+            warmup = int(warmup_epochs * per_epoch)
+            factor = warmup_cosine(at, total_steps=epochs * per_epoch, warmup_steps=warmup)
+            set_lr_(self.optimizer, factor)
+            self.optimizer.zero_grad()
+            F.cross_entropy(self._logits(images), goals).backward()
+            self.optimizer.step()
+
+    @torch.no_grad()
+    def judge(self, split: str) -> tuple[float, float]:
+        """Return mean cross-entropy and top-1 on a split."""
+        self.head.eval()
+        losses, hits = [], []
+        for images, goals in self._batches(self.task.splits[split]):
+            logits = self._logits(images)
+            losses.append(F.cross_entropy(logits, goals, reduction="none"))
+            hits.append((logits.argmax(dim=1) == goals).float())
+        return float(torch.cat(losses).mean()), float(torch.cat(hits).mean())
+
+    def _logits(self, images: Tensor) -> Tensor:
+        tokens = read_source(self._features(images), self.backbone.info.card.ep)
+        return self.head.classifier(self.head.norm(batched_ep(self.head.pool, tokens)))
+
+    def _features(self, images: Tensor) -> Features:
+        info = self.backbone.info
+        with torch.no_grad():
+            tokens = self.backbone(info.preprocess.normalize(images))
+            return features_of(tokens, info.facts, with_patches=True)
+
+    def _batches(self, rows: np.ndarray) -> Any:
+        transform = build_eval_transform(self.backbone.info.preprocess)
+        for batch in build_loader(self.task.data, rows, transform=transform, batch_size=self.size):
+            yield batch["image"], torch.from_numpy(self.task.labels.targets)[batch["row"]]
+
+    def _build_head(self, lr: float) -> Head:
+        images, _ = next(iter(self._batches(self.task.splits.train[:2])))
+        info = self.backbone.info
+        spec = HeadSpec("ep", info.layers[-1], info.card.ep, lr, 0, {"num_queries": QUERIES})
+        num_classes = len(self.task.labels.classes)
+        return build_head(spec, self._features(images), num_classes=num_classes)
+
+
+if __name__ == "__main__":
+    main()
