@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,13 +39,21 @@ def test_votes_equal_a_brute_force_loop(b, m, c, k, temperature, seed):
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
 
 
-def test_chunking_changes_nothing(monkeypatch):
-    queries, database = torch.randn(7, 5), torch.randn(9, 5)
-    targets = torch.randint(3, (9,))
-    whole = knn_probabilities(queries, database, targets, num_classes=3, ks=[4], temperatures=[0.1])
-    monkeypatch.setattr(knn, "CHUNK_ELEMENTS", 18)
-    cut = knn_probabilities(queries, database, targets, num_classes=3, ks=[4], temperatures=[0.1])
-    torch.testing.assert_close(cut[4, 0.1], whole[4, 0.1])
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(1, 10), elements=st.integers(1, 60), seed=st.integers(0, 999))
+def test_cutting_queries_and_database_changes_nothing(rows, elements, seed):
+    draws = torch.Generator().manual_seed(seed)
+    queries = torch.randn(7, 5, dtype=torch.float64, generator=draws)
+    database = torch.randn(9, 5, dtype=torch.float64, generator=draws)
+    targets = torch.randint(3, (9,), generator=draws)
+    asked = {"num_classes": 3, "ks": [1, 4, 20], "temperatures": [0.1, math.inf]}
+    whole = knn_probabilities(queries, database, targets, **asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(knn, "CHUNK_ROWS", rows)
+        patch.setattr(knn, "CHUNK_ELEMENTS", elements)
+        cut = knn_probabilities(queries, database, targets, **asked)
+    for setting, votes in whole.items():
+        torch.testing.assert_close(cut[setting], votes)
 
 
 def test_an_infinite_temperature_gives_every_neighbour_one_vote():

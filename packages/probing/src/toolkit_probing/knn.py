@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CHUNK_ELEMENTS = 1 << 25  # similarities held at once: bounds memory at 128 MiB in fp32
+CHUNK_ROWS = 1 << 13  # database rows on the device at once
 
 
 def knn_probabilities(
@@ -25,8 +26,11 @@ def knn_probabilities(
     num_classes: int,
     ks: Sequence[int],
     temperatures: Sequence[float],
+    device: torch.device | str = "cpu",
 ) -> dict[tuple[int, float], Float[Tensor, "b c"]]:
     """Return each query's share of votes per class, for every k and temperature.
+
+    Queries and database may be larger than the device's memory: both are taken to it in pieces.
 
     Args:
         queries: Features to classify.
@@ -35,19 +39,34 @@ def knn_probabilities(
         num_classes: Number of classes c.
         ks: Numbers of neighbours.
         temperatures: Softmax temperatures T; `inf` gives every neighbour one vote.
+        device: Where to compute; the votes are returned on the queries' own.
     """
-    database = F.normalize(database, dim=1)
-    queries = F.normalize(queries, dim=1)
     most = min(max(ks), len(database))
-    size = max(1, CHUNK_ELEMENTS // len(database))
+    size = max(1, CHUNK_ELEMENTS // min(CHUNK_ROWS, len(database)))
     votes: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in temperatures}
     for chunk in queries.split(size):
-        similarity, index = (chunk @ database.T).topk(most, dim=1)
-        classes = targets[index]  # (b, k)
+        similarity, classes = _nearest(chunk.to(device), database, targets, most=most)
         for k, temperature in votes:
             # Subtracting the largest leaves the shares as they are and keeps exp finite.
             weights = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
             total = weights.new_zeros(len(chunk), num_classes)
             total.scatter_add_(1, classes[:, :k], weights)
-            votes[k, temperature].append(total / total.sum(dim=1, keepdim=True))
+            share = total / total.sum(dim=1, keepdim=True)
+            votes[k, temperature].append(share.to(queries.device))
     return {setting: torch.cat(parts) for setting, parts in votes.items()}
+
+
+def _nearest(
+    queries: Tensor, database: Tensor, targets: Tensor, *, most: int
+) -> tuple[Tensor, Tensor]:
+    """Return similarity and class of each query's nearest rows, the nearest first `(b, most)`."""
+    queries = F.normalize(queries, dim=1)
+    best = queries.new_empty(len(queries), 0)
+    classes = targets.new_empty(len(queries), 0, device=queries.device)
+    for rows, known in zip(database.split(CHUNK_ROWS), targets.split(CHUNK_ROWS), strict=True):
+        similarity = queries @ F.normalize(rows.to(queries.device), dim=1).T
+        near, index = similarity.topk(min(most, len(rows)), dim=1)
+        seen = torch.cat([classes, known.to(queries.device)[index]], dim=1)
+        best, index = torch.cat([best, near], dim=1).topk(min(most, seen.shape[1]), dim=1)
+        classes = seen.gather(1, index)
+    return best, classes

@@ -63,18 +63,19 @@ class _Searcher:
 
     def vote(self, split: str, database: np.ndarray) -> Votes:
         """Return the votes for every row of a split from the rows `database`."""
-        ranks, device = self.accelerator.num_processes, self.accelerator.device
+        ranks = self.accelerator.num_processes
         positions = self.task.positions(split)
         mine = positions[self.accelerator.process_index :: ranks]
         found = knn_probabilities(
-            self._take(mine).to(device),
-            self._take(database).to(device),
-            torch.from_numpy(self.task.targets[database]).to(device),
+            self._take(mine),
+            self._take(database),
+            torch.from_numpy(self.task.targets[database]),
             num_classes=len(self.task.labels.classes),
             ks=self.settings.k,
             temperatures=self.temperatures,
+            device=self.accelerator.device,
         )
-        parts = [{setting: votes.cpu().numpy() for setting, votes in found.items()}]
+        parts = [{setting: votes.numpy() for setting, votes in found.items()}]
         if ranks > 1:
             parts = gather_object(parts)
         return {setting: _interleave([part[setting] for part in parts]) for setting in found}
