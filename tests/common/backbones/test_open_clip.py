@@ -57,6 +57,27 @@ def test_patches_and_class_token_are_those_after_the_final_norm(tmp_path: Path) 
     torch.testing.assert_close(tokens.prefix[:, 0] @ clip.visual.proj.data, pooled)
 
 
+@pytest.mark.parametrize("layers", ["?layers=1,2", "?layer=1", ""])
+def test_the_final_norm_turns_raw_tokens_into_the_others(layers: str, tmp_path: Path) -> None:
+    backbone = load_backbone(write_open_clip(tmp_path / "vit", "vit") + layers)
+    norm = backbone.encoder.model.ln_post
+    torch.nn.init.normal_(norm.weight)
+    for tokens in backbone.forward_layers(images_for(backbone), pooled=not layers):
+        assert tokens.raw is not None
+        expected = torch.cat([tokens.prefix, tokens.patches], dim=1)
+        torch.testing.assert_close(norm(tokens.raw), expected)
+    assert not norm._forward_pre_hooks
+
+
+@pytest.mark.parametrize("tower", ["pooler", "resnet"])
+def test_a_tower_without_a_norm_behind_its_tokens_has_no_raw_ones(
+    tower: str, tmp_path: Path
+) -> None:
+    backbone = load_backbone(write_open_clip(tmp_path / tower, tower))
+    assert not backbone.info.facts.has_final_norm
+    assert backbone(images_for(backbone)).raw is None
+
+
 def test_the_tokens_of_coca_are_those_its_pooler_reads(tmp_path: Path) -> None:
     backbone, clip = with_clip(tmp_path, "pooler")
     images, seen = images_for(backbone), []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.backbones.base import EncoderFacts, ImageEncoder, Tokens
-from toolkit_common.backbones.timm import TimmEncoder
+from toolkit_common.backbones.timm import TimmEncoder, inputs_of
 from toolkit_common.backbones.torchvision_ops import prepare
 from toolkit_common.data.transforms import Preprocess
 from toolkit_common.errors import InputError
@@ -46,6 +46,7 @@ class OpenClipEncoder(ImageEncoder):
             "normalize_intermediates": not pools_first,
             "output_extra_tokens": True,
         }
+        self._norm = visual.ln_post if self._is_vit and not pools_first else None
         self.facts = self._find_facts(architecture)
 
     @override
@@ -53,7 +54,10 @@ class OpenClipEncoder(ImageEncoder):
         self, images: Tensor, layers: Sequence[int], *, pooled: bool = False
     ) -> list[Tokens]:
         wants_pooled = pooled and layers[-1] == self.facts.depth
-        tokens, vector = self._run(images, [layer - 1 for layer in layers], pooled=wants_pooled)
+        with inputs_of(self._norm) as before:
+            tokens, vector = self._run(images, [layer - 1 for layer in layers], pooled=wants_pooled)
+        if self._norm is not None:  # its first calls are those for the layers
+            tokens = [replace(item, raw=raw) for item, raw in zip(tokens, before, strict=False)]
         tokens[-1] = replace(tokens[-1], pooled=vector)
         return tokens
 
@@ -92,6 +96,7 @@ class OpenClipEncoder(ImageEncoder):
             pooled_dim=pooled.shape[1],
             depth=len(layers),
             is_convolutional=not self._is_vit,
+            has_final_norm=self._norm is not None,
         )
 
 

@@ -58,7 +58,7 @@ class TimmEncoder(ImageEncoder):
         self, images: Tensor, layers: Sequence[int], *, pooled: bool = False
     ) -> list[Tokens]:
         norm = self.model.norm if self.facts.has_final_norm and not self.training else None
-        with _inputs_of(norm) as before:
+        with inputs_of(norm) as before:
             final, tokens = self._run(images, [layer - 1 for layer in layers])
         if norm is not None:
             tokens = [replace(item, raw=raw) for item, raw in zip(tokens, before, strict=False)]
@@ -90,7 +90,7 @@ class TimmEncoder(ImageEncoder):
         self.model.eval()
         is_nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
         norm = getattr(self.model, "norm", None)
-        with torch.no_grad(), _inputs_of(norm) as before:
+        with torch.no_grad(), inputs_of(norm) as before:
             try:
                 final, layers = self._run(images, None)
             except AssertionError:  # Hiera refuses to normalise intermediate features
@@ -142,8 +142,8 @@ class TimmEncoder(ImageEncoder):
 
 
 @contextmanager
-def _inputs_of(module: Any) -> Iterator[list[Tensor]]:
-    """Collect what a module (or None, or something else) is fed while the block runs."""
+def inputs_of(module: Any) -> Iterator[list[Tensor]]:
+    """Collect what a module is fed while the block runs; nothing for what is no module."""
     fed: list[Tensor] = []
     if not isinstance(module, nn.Module):
         yield fed

@@ -26,7 +26,7 @@ from toolkit_common.features.base import Features, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, dequantize, narrow, quantize
 from toolkit_common.files import BLOCK, atomic_path, read_json, write_json, write_text
 
-VERSION = 2
+VERSION = 3
 INDEX = "index.json"
 
 
