@@ -88,6 +88,48 @@ def test_overwrite_replaces_a_run(tmp_path: Path) -> None:
     assert len(run.read_json("run.json")["starts"]) == 1
 
 
+@pytest.mark.parametrize("left", [[], [".config.yaml.7.tmp"], ["config.yaml", ".run.json.7.tmp"]])
+def test_a_start_that_was_killed_leaves_a_folder_to_begin_again(
+    tmp_path: Path, left: list[str]
+) -> None:
+    run = started(tmp_path / "a")
+    config = (run.path / "config.yaml").read_text()
+    shutil.rmtree(run.path)
+    run.path.mkdir()
+    for name in left:
+        (run.path / name).write_text(config)
+    invocation = call(run.path, overwrite=True)
+    choose_run_folder(invocation, name="test").start(invocation, kind="test", facts={})
+    assert run.has("config.yaml")
+    assert run.has("run.json")
+
+
+@pytest.mark.parametrize("survives", ["heads", "predictions.csv", "run.json", "config.yaml"])
+def test_an_overwriting_that_was_killed_can_be_repeated(
+    tmp_path: Path, survives: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(tmp_path / "a")
+    (run.path / "heads").mkdir()
+    for name in ("predictions.csv", "DONE"):
+        (run.path / name).touch()
+    unlink, rmtree = Path.unlink, shutil.rmtree
+
+    def killed(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == survives:
+            raise KeyboardInterrupt
+        rmtree(path) if path.is_dir() else unlink(path, missing_ok=missing_ok)
+
+    invocation = call(run.path, overwrite=True)
+    monkeypatch.setattr(Path, "unlink", killed)
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        choose_run_folder(invocation, name="test").start(invocation, kind="test", facts={})
+    monkeypatch.undo()
+    assert not run.is_done
+    choose_run_folder(invocation, name="test").start(invocation, kind="test", facts={})
+    assert len(run.read_json("run.json")["starts"]) == 1
+
+
 def test_resume_and_overwrite_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--resume and --overwrite exclude each other"):
         choose_run_folder(call(tmp_path, resume=True, overwrite=True), name="test")

@@ -57,7 +57,7 @@ class RunFolder:
             facts: More entries for run.json (fingerprints, receipts).
         """
         if invocation.overwrite and self.path.exists():
-            shutil.rmtree(self.path)
+            _clear(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
@@ -129,13 +129,13 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
         _check_resumable(run, invocation.resolved)
     elif run.path.is_file():
         raise InputError(f"{run.path} is a file: give --output a folder")
-    elif run.path.exists() and any(run.path.iterdir()):
+    elif run.path.exists() and _names_in(run.path):
         if not invocation.overwrite:
             raise InputError(
                 f"run folder {run.path} exists: add --resume to continue it, --overwrite to "
                 "replace it, or choose another --output"
             )
-        if not run.has("run.json"):
+        if not run.has("run.json") and _names_in(run.path) != {"config.yaml"}:
             raise InputError(f"{run.path} is no run folder, so --overwrite will not delete it")
     return run
 
@@ -170,7 +170,9 @@ def cpu_name() -> str:
 
 def _check_resumable(run: RunFolder, resolved: Resolved[Any]) -> None:
     if not run.has("config.yaml"):
-        raise InputError(f"nothing to resume at {run.path}: it has no config.yaml")
+        raise InputError(
+            f"nothing to resume at {run.path}: it has no config.yaml; start it without --resume"
+        )
     stored = resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")])
     old, new = stored.result_settings(), resolved.result_settings()
     changed = [
@@ -183,6 +185,25 @@ def _check_resumable(run: RunFolder, resolved: Resolved[Any]) -> None:
             f"cannot resume {run.path} with other settings: {'; '.join(changed)}; "
             "leave them as they were, or start a new run"
         )
+
+
+def _names_in(folder: Path) -> set[str]:
+    """What a folder holds, but for what killed writes left behind."""
+    names = {item.name for item in folder.iterdir()}
+    return {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))}
+
+
+def _clear(folder: Path) -> None:
+    """Empty a run folder; killed on the way, it is still a run folder and not done."""
+    (folder / "DONE").unlink(missing_ok=True)
+    last = ("run.json", "config.yaml")
+    for item in folder.iterdir():
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        elif item.name not in last:
+            item.unlink()
+    for name in last:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _next_free(root: Path, name: str) -> Path:
