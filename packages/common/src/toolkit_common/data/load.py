@@ -10,6 +10,7 @@ from toolkit_common.data.base import ImageData
 from toolkit_common.data.digits import load_digits
 from toolkit_common.data.lesions.ham10000 import load_ham10000
 from toolkit_common.data.lesions.pad_ufes_20 import load_pad_ufes_20
+from toolkit_common.data.lesions.ph2 import load_ph2
 from toolkit_common.data.lesions.sample import load_lesions
 from toolkit_common.data.lesions.slice_3d import load_slice_3d
 from toolkit_common.data.sources import load_csv, load_hf, load_imagefolder
@@ -28,6 +29,7 @@ SOURCES: dict[str, Loader] = {
     "imagefolder": load_imagefolder,
     "lesions": load_lesions,
     "pad-ufes-20": load_pad_ufes_20,
+    "ph2": load_ph2,
     "slice-3d": load_slice_3d,
     "torchvision": load_torchvision,
 }

@@ -70,9 +70,19 @@ def read_request(
     return Request(identifier, root, premalignant, chosen["allow_partial"] == "1", chosen)
 
 
-def find_images(root: Path) -> dict[str, Path]:
-    """Return the images anywhere under a folder by their name without suffix."""
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+def find_images(root: Path, *, without: tuple[str, ...] = ()) -> dict[str, Path]:
+    """Return the images anywhere under a folder by their name without suffix.
+
+    Args:
+        root: The folder.
+        without: Ends of the names of folders that hold something else, such as masks.
+    """
+    paths = sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.lower().endswith(without) for part in path.relative_to(root).parts[:-1])
+    )
     return {path.stem: path for path in paths}
 
 

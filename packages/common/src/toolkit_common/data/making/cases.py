@@ -78,6 +78,12 @@ def leave_traces(
     found = looks.copy()
     for name, change in shift.items():
         found[[f"{name}0", f"{name}1"]] = found[[f"{name}0", f"{name}1"]].add(change, axis=0)
+    return mark_kinds(found, kinds, traits)
+
+
+def mark_kinds(looks: pd.DataFrame, kinds: np.ndarray, traits: Mapping[str, Trait]) -> pd.DataFrame:
+    """Return looks that carry the kind alone."""
+    found = looks.copy()
     own = [traits[kind] for kind in kinds]
     found["L1"] += [trait.light for trait in own]
     found["a1"] += [trait.red for trait in own]
