@@ -85,6 +85,14 @@ def test_premalignant_diagnoses_can_be_dropped() -> None:
     assert diagnoses == {"BCC", "MEL", "NEV", "SCC", "SEK"}
 
 
+def test_the_map_to_two_classes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    load_task("lesions", label="malignant", premalignant_as="drop")
+    told = capsys.readouterr().err
+    assert "benign: NEV | SEK; left out: ACK; malignant: BCC | MEL | SCC" in told
+    load_task("lesions", label="diagnosis")
+    assert "malignant:" not in capsys.readouterr().err
+
+
 def test_premalignant_is_an_option_of_lesion_data_only(image_folder: Path) -> None:
     with pytest.raises(InputError, match="unknown option 'premalignant_as'"):
         load_task(f"imagefolder:{image_folder}", premalignant_as="drop")

@@ -49,8 +49,11 @@ class FeatureSettings(Settings):
         flag="-d",
     )
     label: str | None = option(None, "Column to predict; the data set's default.", panel=DATA)
-    premalignant_as: Literal["benign", "malignant", "drop"] = option(
-        "benign", "How label `malignant` counts premalignant lesions.", panel=DATA
+    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
+        None,
+        "How label `malignant` counts premalignant lesions; the data set's default (benign, or "
+        "drop where its file calls them indeterminate).",
+        panel=DATA,
     )
     split_seed: int = option(0, "Seed of splits that the data set does not give.", panel=DATA)
     splits: Path | None = option(

@@ -63,14 +63,14 @@ def load_task(
     fold: int = 0,
     splits_file: Path | None = None,
     bad_files: BadFilePolicy = "error",
-    premalignant_as: Literal["benign", "malignant", "drop"] = "benign",
+    premalignant_as: Literal["benign", "malignant", "drop"] | None = None,
 ) -> Task:
     """Load, check and split a data set; tells the user what was found.
 
     Raises:
         InputError: If the data, its label, its images or its splits are at fault.
     """
-    options = {} if premalignant_as == "benign" else {"premalignant_as": premalignant_as}
+    options = {} if premalignant_as is None else {"premalignant_as": premalignant_as}
     data = load_data(identifier, **options)
     labels = data.labels(label)
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=bad_files)
@@ -84,4 +84,14 @@ def load_task(
         f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
         f"{sizes} ({splits.origin})"
     )
+    if labels.name == "malignant" and "diagnosis" in data.table:
+        console.print(_binary_map(data))
     return Task(data, labels, splits, bad)
+
+
+def _binary_map(data: ImageData) -> str:
+    """Say which diagnoses the rows of each answer have."""
+    table = data.table[["diagnosis", "malignant"]].dropna(subset="diagnosis")
+    answers = table["malignant"].fillna("left out")
+    groups = table.groupby(answers)["diagnosis"].unique()
+    return "; ".join(f"{answer}: {' | '.join(sorted(found))}" for answer, found in groups.items())
