@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.digits import load_digits
+from toolkit_common.data.lesions.bcn20000 import load_bcn20000
 from toolkit_common.data.lesions.ham10000 import load_ham10000
+from toolkit_common.data.lesions.hiba import load_hiba
+from toolkit_common.data.lesions.isic import load_isic
 from toolkit_common.data.lesions.pad_ufes_20 import load_pad_ufes_20
 from toolkit_common.data.lesions.ph2 import load_ph2
 from toolkit_common.data.lesions.sample import load_lesions
@@ -22,11 +25,14 @@ from toolkit_common.registry import lookup
 Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 
 SOURCES: dict[str, Loader] = {
+    "bcn20000": load_bcn20000,
     "csv": load_csv,
     "digits": load_digits,
     "ham10000": load_ham10000,
     "hf": load_hf,
+    "hiba": load_hiba,
     "imagefolder": load_imagefolder,
+    "isic": load_isic,
     "lesions": load_lesions,
     "pad-ufes-20": load_pad_ufes_20,
     "ph2": load_ph2,

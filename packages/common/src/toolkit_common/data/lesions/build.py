@@ -44,7 +44,7 @@ def build_lesion_data(
             if name in frame]  # fmt: skip
     typed = frame[keys].copy()
     if sheet.malignant or "malignant" in frame:
-        typed["malignant"] = _malignant(frame, sheet, premalignant_as)
+        typed["malignant"] = answer_malignant(frame, sheet, premalignant_as)
     typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
     for column in sheet.columns:
         if column.name in frame:
@@ -59,8 +59,16 @@ def build_lesion_data(
     return replace(build_image_data(identifier, typed, sheet), withheld=withheld)
 
 
-def _malignant(frame: pd.DataFrame, sheet: Sheet, premalignant_as: Premalignant) -> pd.Series:
-    """The file's own answer, else the sheet's; the user's for premalignant diagnoses."""
+def answer_malignant(
+    frame: pd.DataFrame, sheet: Sheet, premalignant_as: Premalignant
+) -> "pd.Series[str]":
+    """Return benign or malignant: the file's own answer, else the sheet's, and None for neither.
+
+    Args:
+        frame: Rows with `diagnosis`, and `malignant` where the file has an answer.
+        sheet: Says which diagnoses are malignant, and which are premalignant.
+        premalignant_as: The user's answer for the premalignant ones.
+    """
     answers = {code: "malignant" if code in sheet.malignant else "benign" for code in sheet.classes}
     diagnosis = frame["diagnosis"]
     answer = frame["malignant"] if "malignant" in frame else diagnosis.map(answers)

@@ -112,8 +112,16 @@ def add_images(
     return frame.assign(image=frame["image_id"].map(lambda key: str(places[key])))
 
 
-def refuse_strange_diagnoses(frame: pd.DataFrame, sheet: Sheet, *, path: Path) -> None:
+def refuse_strange_diagnoses(
+    frame: pd.DataFrame, sheet: Sheet, *, path: Path, hint: str = ""
+) -> None:
     """Check that every diagnosis there is, is one of the sheet's classes.
+
+    Args:
+        frame: Rows with `diagnosis`.
+        sheet: The data set's sheet.
+        path: The table's file, for messages.
+        hint: What to do, appended to the message.
 
     Raises:
         InputError: If one is not; the message names it.
@@ -122,7 +130,7 @@ def refuse_strange_diagnoses(frame: pd.DataFrame, sheet: Sheet, *, path: Path) -
     strange = diagnoses[~diagnoses.isin(list(sheet.classes))]
     if not strange.empty:
         known = ", ".join(sheet.classes)
-        raise InputError(f"{path}: diagnosis {strange.iloc[0]!r} is none of {known}")
+        raise InputError(f"{path}: diagnosis {strange.iloc[0]!r} is none of {known}{hint}")
 
 
 def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -> ImageData:

@@ -1,0 +1,236 @@
+"""What exports of the ISIC archive share: the table, ids, two generations of diagnoses.
+
+An export is `metadata.csv` (or `NAME_metadata_DATE.csv`) with one row an image, beside the images
+or in `images/` with them. Older ones have `diagnosis` and `benign_malignant`, newer ones
+`diagnosis_1` (Benign, Malignant or Indeterminate) to `diagnosis_5`, from coarse to fine.
+Source of names: the archive's dictionary, github.com/ImageMarkup/isic-metadata.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions.build import answer_malignant
+from toolkit_common.data.lesions.folder import (
+    Request,
+    add_images,
+    find_images,
+    finish,
+    missing_table,
+)
+from toolkit_common.data.sheet import Sheet
+from toolkit_common.data.splits import NUM_FOLDS
+from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.errors import InputError
+
+NAMES = ("diagnosis_3", "diagnosis_2", "diagnosis_1", "diagnosis")  # the first that is filled
+CALL_COLUMNS = ("diagnosis_1", "benign_malignant")
+CALLS: Mapping[str, str | None] = {
+    "benign": "benign",
+    "malignant": "malignant",
+    "indeterminate": None,
+    "indeterminate/benign": None,
+    "indeterminate/malignant": None,
+}
+MALIGNANT_NAMES = (
+    "malignant", "melanoma", "basal cell carcinoma", "squamous cell carcinoma",
+    "merkel cell carcinoma",
+)  # fmt: skip
+BENIGN_NAMES = (
+    "benign", "nevus", "seborrheic keratosis", "pigmented benign keratosis", "lichenoid keratosis",
+    "lichen planus like keratosis", "solar lentigo", "lentigo", "dermatofibroma", "vascular lesion",
+    "angioma", "hemangioma", "angiokeratoma", "angiofibroma", "pyogenic granuloma", "scar",
+    "verruca", "acrochordon", "cafe-au-lait macule", "ephelis", "neurofibroma", "epidermal nevus",
+    "sebaceous hyperplasia", "sebaceous adenoma", "clear cell acanthoma", "mucosal melanosis",
+)  # fmt: skip
+KEYS = frozenset(("isic_id", "image_id", "lesion_id", "patient_id", "diagnosis", "malignant"))
+OWN: Mapping[str, tuple[str, ...]] = {
+    "rare": ("drop", "keep")
+}  # the option that these readers share
+# Newer exports call actinic keratosis indeterminate: the default then is to leave it out.
+PREMALIGNANT_DROPPED: Mapping[str, tuple[str, ...]] = {
+    "premalignant_as": ("drop", "benign", "malignant")
+}
+LEAKS = {
+    **{f"diagnosis_{level}": "it is the diagnosis" for level in range(1, 6)},
+    "benign_malignant": "it is the label",
+    "diagnosis_confirm_type": "malignant lesions are confirmed by histopathology",
+    "concomitant_biopsy": "decided after the diagnosis was suspected",
+    "melanocytic": "part of the diagnosis",
+    "nevus_type": "part of the diagnosis",
+    **{f"mel_{name}": "known of melanomas alone"
+       for name in ("class", "mitotic_index", "thick_mm", "type", "ulcer")},
+    "pixels_x": "tells the camera, hence the site",
+    "pixels_y": "tells the camera, hence the site",
+}  # fmt: skip
+ACQUISITION = {
+    "attribution": "tells the site",
+    "copyright_license": "tells the site",
+    "image_type": "how the picture was taken",
+    "dermoscopic_type": "how the picture was taken",
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """The rows of an export, its file, and what to tell about it.
+
+    Attributes:
+        frame: The file's columns, `image_id`, `lesion_id`, and `patient_id` where any is known.
+        path: The table.
+        notes: What is missing.
+    """
+
+    frame: pd.DataFrame
+    path: Path
+    notes: tuple[str, ...]
+
+
+def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = ()) -> Export:
+    """Read the table of an export and give its rows their ids.
+
+    Without a lesion id an image is a lesion of its own. Where some rows have no patient id, the
+    patient is that of the same lesion, else the lesion.
+
+    Args:
+        request: What the user asked.
+        sheet: The data set's sheet, for messages.
+        required: Columns that must be there, besides `isic_id`.
+
+    Raises:
+        InputError: If there is no table or more than one, it has no rows, or lacks a column.
+    """
+    path = _find_table(request, sheet)
+    frame = read_table(path)
+    require_columns(frame, ("isic_id", *required), path=path)
+    if frame.empty:
+        raise InputError(f"{path} has a header and no rows")
+    frame["image_id"] = frame["isic_id"]
+    lesion, patient = _column(frame, "lesion_id"), _column(frame, "patient_id")
+    notes = []
+    if lesion.isna().any():
+        notes.append(f"{lesion.isna().sum():,} of {len(frame):,} images have no lesion id: each "
+                     "counts as a lesion of its own")  # fmt: skip
+    frame["lesion_id"] = lesion.where(lesion.notna(), frame["isic_id"])
+    if patient.isna().all():
+        return Export(frame.drop(columns="patient_id", errors="ignore"), path, tuple(notes))
+    if patient.isna().any():
+        notes.append(f"{patient.isna().sum():,} of {len(frame):,} images have no patient id: they "
+                     "have that of their lesion, or are grouped by lesion")  # fmt: skip
+    of_lesion = dict(zip(lesion[patient.notna()], patient[patient.notna()], strict=True))
+    patient = patient.where(patient.notna(), lesion.map(of_lesion, na_action="ignore"))
+    frame["patient_id"] = patient.where(patient.notna(), frame["lesion_id"])
+    return Export(frame, path, tuple(notes))
+
+
+def _find_table(request: Request, sheet: Sheet) -> Path:
+    folders = (request.root, request.root / "images")
+    plain = [path for folder in folders if (path := folder / "metadata.csv").is_file()]
+    named = [
+        path
+        for folder in folders
+        for path in sorted(folder.glob("*.csv"))
+        if "metadata" in path.name.lower() and not path.name.startswith(".")
+    ]
+    found = plain[:1] or named
+    if not found:
+        raise missing_table(request, "metadata.csv, nor images/metadata.csv,", sheet)
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(f"{request.root} holds {names}: put each export into a folder of its own")
+    return found[0]
+
+
+def read_diagnoses(frame: pd.DataFrame, names: tuple[str, ...] = NAMES) -> "pd.Series[str]":
+    """Return the diagnosis of each row: of the columns the first that is filled, else None."""
+    diagnosis = _column(frame, names[0])
+    for name in names[1:]:
+        diagnosis = diagnosis.where(diagnosis.notna(), _column(frame, name))
+    return diagnosis
+
+
+def read_calls(frame: pd.DataFrame, diagnosis: "pd.Series[str]", *, path: Path) -> "pd.Series[str]":
+    """Return benign or malignant as the file says, else as the diagnosis is called.
+
+    Args:
+        frame: Rows of an export.
+        diagnosis: Of each row; asked where `diagnosis_1` and `benign_malignant` are empty.
+        path: The file, for messages.
+
+    Returns:
+        None where the file says indeterminate, or says nothing and the name may be either.
+
+    Raises:
+        InputError: If a cell of `diagnosis_1` or `benign_malignant` is another word.
+    """
+    calls = pd.Series(None, index=frame.index, dtype=object)
+    for name in CALL_COLUMNS:
+        words = _column(frame, name).map(str.lower, na_action="ignore")
+        strange = words.notna() & ~words.isin(list(CALLS))
+        if strange.any():
+            found = frame[name][strange].iloc[0]
+            raise InputError(f"{path}: {name} {found!r} is none of {', '.join(CALLS)}")
+        calls = calls.where(calls.notna(), words)  # an indeterminate diagnosis_1 decides, too
+    calls = calls.where(calls.notna(), diagnosis.map(_call_of, na_action="ignore"))
+    return calls.map(CALLS, na_action="ignore")
+
+
+def finish_export(export: Export, sheet: Sheet, request: Request) -> ImageData:
+    """Find the images and build the data set.
+
+    Diagnoses of too few patients (or lesions) to be in every split are no classes: their rows stay
+    and count for `malignant`; `?rare=keep` keeps them.
+
+    Args:
+        export: Rows with ids, and where there are labels `diagnosis` and perhaps `malignant`.
+        sheet: The data set's sheet.
+        request: What the user asked.
+
+    Raises:
+        InputError: If images are absent.
+    """
+    found, hint = find_images(request.root), f"put them beside {export.path.name}"
+    frame = add_images(export.frame, found, request, hint=hint)
+    notes = list(export.notes)
+    if "diagnosis" in frame:
+        frame["malignant"] = answer_malignant(frame, sheet, request.premalignant_as)
+        if frame["malignant"].isna().any():
+            notes.append(f"{frame['malignant'].isna().sum():,} images have no label malignant: "
+                         "indeterminate, or without diagnosis")  # fmt: skip
+        rare = _rare_diagnoses(frame) if request.options["rare"] == "drop" else []
+        if rare:
+            frame["diagnosis"] = frame["diagnosis"].mask(frame["diagnosis"].isin(rare), None)
+            notes.append(f"too rare for the label diagnosis (fewer than {NUM_FOLDS} patients or "
+                         f"lesions; ?rare=keep keeps them): {', '.join(rare)}")  # fmt: skip
+    known = KEYS | sheet.leaks.keys() | sheet.acquisition.keys()
+    known |= {column.name for column in sheet.columns}
+    strange = sorted(str(name) for name in export.frame if name not in known)
+    if strange:
+        notes.append(f"columns that the sheet does not know are not read: {', '.join(strange)}")
+    sheet = replace(sheet, notes=(*notes, *sheet.notes))
+    return finish(frame, sheet, request, path=export.path)
+
+
+def _rare_diagnoses(frame: pd.DataFrame) -> list[str]:
+    """Name the diagnoses of fewer groups than the splits have parts."""
+    group = "patient_id" if "patient_id" in frame else "lesion_id"
+    groups = frame.groupby("diagnosis")[group].nunique()
+    return sorted(groups[groups < NUM_FOLDS].index)
+
+
+def _call_of(diagnosis: str) -> str | None:
+    """What the name of a diagnosis says; None for names that may be either."""
+    lower = diagnosis.lower()
+    if lower.startswith(MALIGNANT_NAMES):
+        return "malignant"
+    return "benign" if lower.startswith(BENIGN_NAMES) else None
+
+
+def _column(frame: pd.DataFrame, name: str) -> "pd.Series[str]":
+    """A column of words; empty where the export has none."""
+    if name in frame:
+        return frame[name].astype(object)
+    return pd.Series(None, index=frame.index, dtype=object)

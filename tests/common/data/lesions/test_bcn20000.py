@@ -1,0 +1,73 @@
+"""BCN20000: labels, groups without patients, quoted names."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exports import write_export
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions.bcn20000 import SHEET, VASCULAR
+from toolkit_common.data.load import load_data
+from toolkit_common.errors import InputError
+
+ROW = {"attribution": "Hospital Cl\u00ednic de Barcelona", "copyright_license": "CC-BY-NC",
+       "age_approx": "55", "anatom_site_general": "anterior torso", "anatom_site_special": None,
+       "concomitant_biopsy": "True", "diagnosis_1": "Malignant", "diagnosis_3": "Melanoma, NOS",
+       "diagnosis_2": "Malignant melanocytic proliferations (Melanoma)",
+       "diagnosis_confirm_type": "histopathology", "image_type": "dermoscopic",
+       "lesion_id": "IL_8314504", "melanocytic": "True", "sex": "male"}  # fmt: skip
+KERATOSIS = ROW | {"diagnosis_1": "Indeterminate", "diagnosis_3": "Solar or actinic keratosis"}
+NOTHING = ROW | dict.fromkeys(("diagnosis_1", "diagnosis_2", "diagnosis_3"))
+VESSEL = ROW | {"diagnosis_1": "Benign", "diagnosis_2": VASCULAR, "diagnosis_3": None}
+
+
+def column(data: ImageData, name: str) -> list[Any]:
+    found = data.table[name].astype(object)
+    return found.where(found.notna(), None).tolist()
+
+
+def test_the_row_of_the_archive_is_read(tmp_path: Path) -> None:
+    root = write_export(tmp_path, ROW)
+    assert '"Melanoma, NOS"' in (root / "metadata.csv").read_text(encoding="utf-8")
+    data = load_data(f"bcn20000:{root}?rare=keep")
+    row = data.table.iloc[0]
+    assert (row["diagnosis"], row["malignant"], row["group"], row["age_approx"]) == (
+        "Melanoma, NOS", "malignant", "IL_8314504", 55)  # fmt: skip
+    assert row["attribution"] == ROW["attribution"]
+    assert not set(SHEET.leaks) & set(data.table)
+
+
+def test_indeterminate_and_undiagnosed_rows_have_no_malignant(tmp_path: Path) -> None:
+    text = f"bcn20000:{write_export(tmp_path, ROW, KERATOSIS, NOTHING, VESSEL)}?rare=keep"
+    data = load_data(text)
+    assert column(data, "malignant") == ["malignant", None, None, "benign"]
+    assert column(data, "diagnosis") == [
+        "Melanoma, NOS", "Solar or actinic keratosis", None, VASCULAR]  # fmt: skip
+    assert any(note.startswith("2 images have no label malignant") for note in data.sheet.notes)
+    data = load_data(f"{text}&premalignant_as=malignant")
+    assert column(data, "malignant") == ["malignant", "malignant", None, "benign"]
+
+
+def test_lesions_are_groups_and_there_is_no_patient_level(tmp_path: Path) -> None:
+    root = write_export(tmp_path, ROW, ROW, ROW | {"lesion_id": "IL_2"})
+    data = load_data(f"bcn20000:{root}")
+    assert column(data, "group") == ["IL_8314504", "IL_8314504", "IL_2"]
+    assert {item.level for item in data.sheet.columns} == {"lesion"}
+    assert "found 3 images, expected 18,946: a part or another release" in data.sheet.notes
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (ROW | {"diagnosis_3": "Wart"}, "diagnosis 'Wart' is none of Nevus, Melanoma, NOS, .*isic"),
+        (ROW | {"diagnosis_1": "Odd"}, "diagnosis_1 'Odd' is none of benign, malignant, indet"),
+        (
+            {"diagnosis": "nevus"},
+            "has no column 'lesion_id', 'diagnosis_1', .*; it has: isic_id, diag",
+        ),
+    ],
+)
+def test_what_is_not_bcn20000_is_told_so(row: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_data(f"bcn20000:{write_export(tmp_path, row)}")

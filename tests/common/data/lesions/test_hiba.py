@@ -1,0 +1,127 @@
+"""HIBA: both generations of exports say the same; releases, skin types, unknown names."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from exports import write_export
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions.hiba import OLDER_COUNTS, SHEET
+from toolkit_common.data.load import load_data
+from toolkit_common.errors import InputError
+
+COMMON = {"attribution": "Hospital Italiano de Buenos Aires", "copyright_license": "CC-BY",
+          "age_approx": "25.0", "anatom_site_general": "anterior torso", "family_hx_mm": None,
+          "dermoscopic_type": "contact polarized", "diagnosis_confirm_type": "histopathology",
+          "image_type": "dermoscopic", "lesion_id": "IL_8124990", "patient_id": "IP_8542863",
+          "personal_hx_mm": "True", "sex": "male"}  # fmt: skip
+OLD = COMMON | {"benign_malignant": "malignant", "diagnosis": "melanoma", "pixels_x": "640"}
+NEW = COMMON | {"diagnosis_1": "Malignant", "diagnosis_3": "Melanoma, NOS",
+                "diagnosis_2": "Malignant melanocytic proliferations (Melanoma)",
+                "fitzpatrick_skin_type": "II", "concomitant_biopsy": "True"}  # fmt: skip
+
+
+def column(data: ImageData, name: str) -> list[Any]:
+    found = data.table[name].astype(object)
+    return found.where(found.notna(), None).tolist()
+
+
+def test_both_generations_give_the_same_rows(tmp_path: Path) -> None:
+    old, new = (write_export(tmp_path / name, row, table="images/metadata.csv")
+                for name, row in (("old", OLD), ("new", NEW)))  # fmt: skip
+    (old / "SupplementaryData.csv").write_text("isic_id,skin_type\nISIC_0000000,II\n")
+    first, second = (load_data(f"hiba:{root}?rare=keep").table for root in (old, new))
+    columns = sorted(first)
+    pd.testing.assert_frame_equal(first[columns], second[columns])
+    row = first.iloc[0]
+    assert (row["diagnosis"], row["malignant"], row["group"]) == (
+        "melanoma", "malignant", "IP_8542863")  # fmt: skip
+    assert (row["fitzpatrick_skin_type"], row["personal_hx_mm"]) == ("II", "true")
+    assert not set(SHEET.leaks) & set(first)
+
+
+@pytest.mark.parametrize(
+    ("names", "diagnosis", "malignant"),
+    [
+        (("Benign", "Benign melanocytic proliferations", "Nevus"), "nevus", "benign"),
+        (("Indeterminate", "Indeterminate epidermal proliferations", "Solar or actinic keratosis"),
+         "actinic keratosis", "benign"),
+        (("Malignant", "Malignant epidermal proliferations", "Squamous cell carcinoma in situ"),
+         "squamous cell carcinoma", "malignant"),
+        (("Benign", "Benign soft tissue proliferations - Vascular", None), "vascular lesion",
+         "benign"),
+        (("Benign", "Benign epidermal proliferations", "Lichen planus like keratosis"),
+         "lichenoid keratosis", "benign"),
+        ((None, None, None), None, None),
+    ],
+)  # fmt: skip
+def test_new_names_become_the_old_ones(
+    names: tuple[str | None, ...], diagnosis: str | None, malignant: str | None, tmp_path: Path
+) -> None:
+    row = NEW | {f"diagnosis_{level}": name for level, name in enumerate(names, 1)}
+    data = load_data(f"hiba:{write_export(tmp_path, row)}?rare=keep")
+    assert (column(data, "diagnosis"), column(data, "malignant")) == ([diagnosis], [malignant])
+
+
+def test_actinic_keratosis_counts_as_asked(tmp_path: Path) -> None:
+    text = f"hiba:{write_export(tmp_path, OLD | {'diagnosis': 'actinic keratosis'}, OLD)}"
+    for option, expected in (("benign", "benign"), ("malignant", "malignant"), ("drop", None)):
+        data = load_data(f"{text}?premalignant_as={option}")
+        assert column(data, "malignant") == [expected, "malignant"]
+
+
+def test_skin_types_that_lie_elsewhere_are_asked_for(tmp_path: Path) -> None:
+    root = write_export(tmp_path, OLD)
+    data = load_data(f"hiba:{root}")
+    assert "fitzpatrick_skin_type" not in data.table
+    assert f"no skin types: SupplementaryData.csv is not in {root}" in data.sheet.notes
+    (root / "SupplementaryData.csv").write_text("isic_id,type\nISIC_0000000,II\n")
+    with pytest.raises(InputError, match=r"SupplementaryData.csv has no column 'skin_type'"):
+        load_data(f"hiba:{root}")
+
+
+def test_counts_are_those_of_the_release(tmp_path: Path) -> None:
+    rows = [OLD | {"lesion_id": f"IL_{row % 1257}", "patient_id": f"IP_{row % 1257 % 628}"}
+            for row in range(OLDER_COUNTS["images"])]  # fmt: skip
+    pd.DataFrame([{"isic_id": f"ISIC_{place}"} | row for place, row in enumerate(rows)]).to_csv(
+        tmp_path / "metadata.csv", index=False
+    )
+    for place in range(len(rows)):
+        (tmp_path / f"ISIC_{place}.jpg").touch()
+    sheet = load_data(f"hiba:{tmp_path}").sheet
+    assert (sheet.title, sheet.doi) == ("HIBA (older release)", "10.34970/432362")
+    assert not any("expected" in note for note in sheet.notes)
+    (tmp_path / "ISIC_7.jpg").unlink()
+    sheet = load_data(f"hiba:{tmp_path}?allow_partial=1").sheet
+    assert "found 1,634 images, expected 1,635: a part or another release" in sheet.notes
+
+
+def test_columns_of_the_acquisition_are_kept_apart(tmp_path: Path) -> None:
+    data = load_data(f"hiba:{write_export(tmp_path, OLD)}")
+    assert column(data, "image_type") == ["dermoscopic"]
+    assert "image_type" not in [item.name for item in data.sheet.columns]
+    assert set(data.withheld) == {"benign_malignant", "diagnosis_confirm_type", "pixels_x"}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (OLD | {"diagnosis": "psoriasis"}, "diagnosis 'psoriasis' is none of actinic keratosis, "),
+        (NEW | {"diagnosis_2": None, "diagnosis_3": None}, "'Malignant' is none of .* isic:PATH"),
+        (
+            {"diagnosis": "nevus"},
+            "has no column 'patient_id', 'lesion_id', .*; it has: isic_id, diagnosis$",
+        ),
+        (COMMON, "has no column 'diagnosis_1', 'diagnosis_2', 'diagnosis_3'"),
+    ],
+)
+def test_what_is_not_hiba_is_told_so(row: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_data(f"hiba:{write_export(tmp_path, row)}")
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"no metadata.csv, nor .* in {tmp_path}: .*{SHEET.doi}"):
+        load_data(f"hiba:{tmp_path}")
