@@ -236,6 +236,26 @@ def test_heads_can_train_on_new_crops_every_epoch(probe, tmp_path):
     assert scores[0][2] == scores[1][2]  # k-NN reads the images as they are
 
 
+def test_heads_can_train_on_a_few_stored_crops_in_turn(probe, tmp_path):
+    logs = []
+    for views in ("0", "2", "3"):
+        run = tmp_path / views
+        assert (
+            probe("-m", "linear", "--augment", "crops", "--views", views, output=run).exit_code == 0
+        )
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        logs.append([json.loads(line) for line in lines])
+    anew, two, three = ([list(line["log_loss"].values()) for line in log] for log in logs)
+    assert len(anew) == 3
+    assert three == pytest.approx(np.array(anew))  # three epochs: every crop once
+    assert two[:2] == pytest.approx(np.array(anew[:2]))
+    assert two[2] != pytest.approx(np.array(anew[2]))
+
+
+def test_views_without_crops_are_refused(probe):
+    assert_bad_input(probe("--views", "2"), "--views 2 are crops: add --augment crops")
+
+
 def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
     probe, tmp_path, monkeypatch
 ):

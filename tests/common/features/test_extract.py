@@ -38,10 +38,12 @@ def run(
     data: ImageData | None = None,
     rows: np.ndarray = ROWS,
     backbone: Backbone | None = None,
+    train: np.ndarray | None = None,
 ) -> Extracted:
     backbone = backbone or load_backbone(text, random_init=True)
     accelerator = Accelerator(cpu=True)
-    return extract(backbone, data or make_data(), rows, how=how, accelerator=accelerator)
+    data = data or make_data()
+    return extract(backbone, data, rows, how=how, accelerator=accelerator, train=train)
 
 
 def read(extracted: Extracted, *positions: int) -> LayerFeatures:
@@ -100,6 +102,43 @@ def test_all_places_give_the_same_features(how: Extraction) -> None:
         expected = read(found["disk"], *positions)
         assert_same(read(found["memory"], *positions), expected)
         assert_same(read(found["online"], *positions), expected, tolerance=1e-5)
+
+
+def crops_of(extracted: Extracted, epoch: int, *positions: int) -> LayerFeatures:
+    assert extracted.crops is not None
+    (found,) = extracted.crops.iterate([np.array(positions)], epoch=epoch)
+    return found
+
+
+def test_views_are_the_crops_of_the_first_epochs_in_turn(how: Extraction) -> None:
+    asked = replace(how, random_crops=True, seed=3)
+    train = np.array([4, 0, 2])
+    anew = run(asked)
+    for place in ("disk", "memory", "online"):
+        kept = run(replace(asked, views=2, store=place), train=train)  # type: ignore[arg-type]
+        for epoch in range(4):
+            expected = crops_of(anew, epoch % 2, 2, 4)
+            assert_same(crops_of(kept, epoch, 2, 4), expected, tolerance=1e-5)
+        assert_same(read(kept), read(anew), tolerance=1e-5)
+
+
+def test_views_are_kept_for_the_next_run_each_under_its_key(how: Extraction) -> None:
+    asked = replace(how, random_crops=True, views=2)
+    run(asked)
+    assert len(shards(asked)) == 3
+    before = {path: path.stat().st_mtime_ns for path in shards(asked)}
+    run(replace(asked, views=1))
+    assert {path: path.stat().st_mtime_ns for path in shards(asked)} == before
+    run(replace(asked, seed=1))
+    run(asked, rows=ROWS[::-1].copy())
+    assert len(shards(asked)) == 3 + 2 + 3
+
+
+def test_a_view_of_fewer_images_keeps_those_alone(how: Extraction) -> None:
+    kept = run(replace(how, random_crops=True, views=1), train=np.array([1]))
+    sizes = sorted(TokenStore(path.parent).spec.num_images for path in shards(how))
+    assert sizes == [1, len(ROWS)]
+    assert crops_of(kept, 5, 1)[6].patches.shape[0] == 1
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
@@ -291,8 +330,28 @@ def test_a_store_can_be_read_without_the_encoder(how: Extraction) -> None:
 
 def test_what_it_costs_is_told_first(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
     run(how)
-    run(how)
     said = capsys.readouterr().err
     assert "features: 5 images x 4 tokens = " in said
-    assert "tokens go to disk (asked for" in said
-    assert "features: stored ones serve" in said
+    assert "change with --store-dtype" in said
+    assert "online" not in said  # what only extracts has no choice of place
+    run(how)
+    assert "features: stored ones serve" in capsys.readouterr().err
+
+
+def test_a_run_is_told_the_price_of_every_place(
+    how: Extraction, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(replace(how, train_reads=1_000_000, other_reads=5))
+    said = capsys.readouterr().err
+    assert "tokens go to disk: asked for" in said
+    assert "-> disk" in said
+    online = next(line for line in said.splitlines() if line.startswith("     online"))
+    assert online.endswith((" min", " h"))
+    assert "(change with --store, --store-dtype)" in said
+
+
+def test_crops_are_told_what_they_cost(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
+    run(replace(how, random_crops=True, train_reads=1_000_000))
+    said = capsys.readouterr().err
+    assert "runs the encoder on new crops of its images every epoch, about " in said
+    assert "--views K keeps K crops of each" in said

@@ -69,7 +69,8 @@ def test_features_of_crops_can_be_trained_on(tmp_path: Path) -> None:
 
 def test_open_clips_own_crops_are_nearly_the_whole_image(tmp_path: Path) -> None:
     source = crops(tmp_path / "a", write_open_clip(tmp_path / "clip", "vit"))
-    assert (source._crop.area, source._crop.flips) == (0.9, False)
+    crop = source._encoder.crop
+    assert (crop.area, crop.flips) == (0.9, False)
 
 
 def test_without_being_asked_there_are_no_crops(tmp_path: Path) -> None:

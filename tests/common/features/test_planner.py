@@ -11,9 +11,9 @@ from toolkit_common.features.planner import (
     Place,
     PlaceChoice,
     available_memory,
-    describe_plan,
     duration,
     plan_extraction,
+    price_places,
     size,
 )
 
@@ -68,12 +68,20 @@ def test_free_space_is_asked_of_the_system(tmp_path: Path) -> None:
     assert available_memory() > 0
 
 
-def test_a_plan_is_told_in_one_line(tmp_path: Path) -> None:
-    plan = plan_extraction(3 << 20, folder=tmp_path, free_memory=1 << 30, free_disk=1 << 30)
-    told = describe_plan(plan, num_images=12345, tokens_per_image=196, seconds=600)
-    assert "12,345 images x 196 tokens = 3 MiB, about 10 min to extract" in told
-    assert "tokens go to disk (fits 512 MiB, half of the free disk" in told
-    assert "\n" not in told
+@pytest.mark.parametrize("choice", ["disk", "memory", "online"])
+def test_every_place_is_priced_beside_the_chosen_one(choice: Place, tmp_path: Path) -> None:
+    plan = plan_extraction(3 << 20, choice=choice, folder=tmp_path)
+    told = price_places(plan, 3 << 20, seconds=600, online_seconds=36000, folder=tmp_path)
+    assert [line.split()[0] for line in told if "->" not in line] == [
+        place for place in ("disk", "memory", "online") if place != choice
+    ]
+    (chosen,) = [line for line in told if "->" in line]
+    assert chosen.split()[1] == choice
+    disk, memory, online = told
+    assert "3 MiB of " in disk
+    assert "encoder runs 10 min, serves later probes" in disk
+    assert "3 MiB of " in memory
+    assert "keeps nothing, encoder runs 10.0 h" in online
 
 
 @pytest.mark.parametrize(

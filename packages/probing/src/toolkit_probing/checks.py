@@ -18,8 +18,11 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
     """Refuse what the data cannot give.
 
     Raises:
-        InputError: If there are too few labels, or the metric that picks is undefined.
+        InputError: If there are too few labels, the metric that picks is undefined, or options do
+            not go together.
     """
+    if settings.views and settings.augment == "none":
+        raise InputError(f"--views {settings.views} are crops: add --augment crops")
     if settings.head is not None:
         if settings.method != ("ep",):
             raise InputError(

@@ -14,8 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from toolkit_common.features.base import FeatureSource, LayerFeatures
-from toolkit_common.features.online import CropSource
+from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
 from toolkit_common.files import read_json, write_json
 from toolkit_common.runs import RunFolder
@@ -95,7 +94,7 @@ def train_in_passes(
     accelerator: Accelerator,
     run: RunFolder,
     part: Part,
-    crops: CropSource | None = None,
+    crops: EpochSource | None = None,
     num_classes: int,
     budget: int | None = None,
 ) -> tuple[dict[str, Best], Part]:

@@ -46,7 +46,8 @@ from toolkit_probing.trained import (
 )
 
 CURVE_METRIC = "balanced_accuracy"
-METHODS = (*POOLS, *VECTOR_METHODS, "knn", "logreg")
+TRAINED = (*POOLS, *VECTOR_METHODS)
+METHODS = (*TRAINED, "knn", "logreg")
 
 
 def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
@@ -71,8 +72,11 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     if accelerator.is_main_process:
         _start(run, invocation, task, backbone)
     accelerator.wait_for_everyone()
-    how = _extraction(settings, accelerator)
-    extracted = extract(backbone, task.data, task.rows, how=how, accelerator=accelerator)
+    how = _extraction(settings, task, accelerator)
+    extracted = extract(
+        backbone, task.data, task.rows, how=how, accelerator=accelerator,
+        train=task.positions("train"),
+    )  # fmt: skip
     start = time.perf_counter()
     outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
     seconds = time.perf_counter() - start
@@ -132,7 +136,10 @@ def _start(
         write_text(run.path / "bad_files.csv", task.bad_files.to_csv(index=False))
 
 
-def _extraction(settings: ProbeSettings, accelerator: Accelerator) -> Extraction:
+def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -> Extraction:
+    epochs = settings.epochs if any(method in TRAINED for method in settings.method) else 0
+    at_once = sum(method in ("knn", "logreg") for method in settings.method)
+    judged = epochs * len(task.splits[settings.select_on]) + len(task.splits.test)
     return build_extraction(
         settings,
         accelerator,
@@ -140,7 +147,10 @@ def _extraction(settings: ProbeSettings, accelerator: Accelerator) -> Extraction
         with_patches=any(method in POOLS for method in settings.method),
         with_pooled="pooled" in settings.read,
         random_crops=settings.augment == "crops",
+        views=settings.views,
         seed=settings.seed,
+        train_reads=epochs * len(task.splits.train),
+        other_reads=judged + at_once * len(task.rows),
     )
 
 

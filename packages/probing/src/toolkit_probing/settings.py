@@ -200,6 +200,13 @@ class ProbeSettings(FeatureSettings):
         "epoch, for which the encoder runs every epoch (the EP paper).",
         panel=TRAINING,
     )
+    views: int = option(
+        0,
+        "With --augment crops: extract this many crops of every training image once and train on "
+        "them in turn; 0 makes new ones every epoch.",
+        panel=TRAINING,
+        ge=0,
+    )
     seed: int = option(0, "Seed of heads and batches.", panel=REPEATS)
     num_seeds: int = option(1, "Seeds of the heads, from --seed on.", panel=REPEATS, ge=1)
     shots: Annotated[tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(split_commas)] = (

@@ -20,8 +20,7 @@ from torch.nn import functional as F
 
 from toolkit_common.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import FeatureSource, LayerFeatures
-from toolkit_common.features.online import CropSource
+from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.runs import RunFolder
 from toolkit_common.seed import generator
 from toolkit_common.training.interrupt import delayed_interrupt
@@ -108,7 +107,7 @@ def train_bank(
     accelerator: Accelerator,
     run: RunFolder,
     part: Part = WHOLE,
-    crops: CropSource | None = None,
+    crops: EpochSource | None = None,
 ) -> dict[str, Best]:
     """Train every head and return its best epoch on the selection split.
 

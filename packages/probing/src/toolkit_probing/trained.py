@@ -12,8 +12,7 @@ from torch import Tensor
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import FeatureSource, LayerFeatures
-from toolkit_common.features.online import CropSource
+from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs import RunFolder
 from toolkit_probing.bank import HeadBank
@@ -82,7 +81,7 @@ def probe_with_heads(
     *,
     run: RunFolder,
     accelerator: Accelerator,
-    crops: CropSource | None = None,
+    crops: EpochSource | None = None,
 ) -> list[Outcome]:
     """Train all heads side by side and return what the picked ones do on the test split.
 
@@ -178,7 +177,7 @@ class _Job:
     source: FeatureSource
     run: RunFolder
     accelerator: Accelerator
-    crops: CropSource | None
+    crops: EpochSource | None
 
     def train(
         self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part

@@ -56,6 +56,15 @@ class FeatureSource(Protocol):
         ...
 
 
+@runtime_checkable
+class EpochSource(Protocol):
+    """Features of the same images that differ by epoch: of random crops of them."""
+
+    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions of the list, as `epoch` has them."""
+        ...
+
+
 def features_of(tokens: Tokens, facts: EncoderFacts, *, with_patches: bool) -> Features:
     """Turn an encoder's tokens into what is kept of them."""
     vectors = {"mean": tokens.patches.float().mean(dim=1)}

@@ -15,19 +15,22 @@ from accelerate.utils import broadcast_object_list
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import chunks
-from toolkit_common.features.base import Features, FeatureSource, LayerFeatures
+from toolkit_common.features.base import EpochSource, Features, FeatureSource, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, bytes_per_image, narrow, relative_error
 from toolkit_common.features.online import (
     CropSource,
     Extraction,
     OnlineSource,
     RowEncoder,
+    ViewSource,
     concatenate,
 )
 from toolkit_common.features.planner import (
     Place,
-    describe_plan,
+    Plan,
+    duration,
     plan_extraction,
+    price_places,
     size,
 )
 from toolkit_common.features.store import (
@@ -62,7 +65,18 @@ class Extracted:
     was_cached: bool
     seconds: float
     key: str
-    crops: CropSource | None = None
+    crops: EpochSource | None = None
+    relative_error: float | None = None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What `Extracted` says of one list of images."""
+
+    source: FeatureSource
+    place: Place
+    was_cached: bool
+    key: str
     relative_error: float | None = None
 
 
@@ -73,72 +87,125 @@ def extract(
     *,
     how: Extraction,
     accelerator: Accelerator,
+    train: np.ndarray | None = None,
 ) -> Extracted:
     """Return the features of `rows`, in their order; takes them from a store if there is one.
+
+    Args:
+        backbone: The encoder.
+        data: The data set.
+        rows: Which of its rows.
+        how: How to extract, and what will read the features.
+        accelerator: Where.
+        train: Positions in `rows` of the training images, for `how.views`; all when not given.
 
     Raises:
         InputError: If tokens do not fit the store's dtype, or a stored shard is damaged.
     """
     start = time.perf_counter()
-    spec = _spec(backbone, data, rows, how=how, accelerator=accelerator)
     encoder = RowEncoder(backbone, data, how, accelerator)
-    crops = CropSource(encoder, rows) if how.random_crops else None
-    if crops:
-        console.print("features: training runs the encoder on new crops of its images every epoch")
+    kept = _keep(encoder, rows)
+    crops: EpochSource | None = None
+    if how.random_crops and how.views:
+        of = np.arange(len(rows)) if train is None else train
+        views = [_keep(encoder, rows[of], view).source for view in range(how.views)]
+        crops = ViewSource(views, of)
+    elif how.random_crops:
+        _, per_image = encoder.time_one_batch(rows)
+        took = duration(per_image * how.train_reads / accelerator.num_processes)
+        console.print(
+            f"features: training runs the encoder on new crops of its images every epoch, about "
+            f"{took} in all (--views K keeps K crops of each)"
+        )
+        crops = CropSource(encoder, rows)
+    seconds = time.perf_counter() - start
+    return Extracted(
+        kept.source, kept.place, kept.was_cached, seconds, kept.key, crops, kept.relative_error
+    )
+
+
+def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> _Kept:
+    """Find the features of rows, or one random crop of each, in a store, or extract them."""
+    how = encoder.how
+    spec = _spec(encoder, rows, view)
     hit = _find_store(spec, how.store_dir) if how.store in ("auto", "disk") else None
     if hit is not None:
-        in_memory = _fits_memory(hit, accelerator)
-        console.print(f"features: stored ones serve, {hit}")
-        stored = TokenStore(hit, in_memory=in_memory)
-        return Extracted(stored, "disk", True, time.perf_counter() - start, hit.name, crops)
+        # Several views are read in turn: each would think that memory is its own.
+        in_memory = view is None and _fits_memory(hit, encoder.accelerator)
+        console.print(f"{_name(how, view)}: stored ones serve, {hit}")
+        return _Kept(TokenStore(hit, in_memory=in_memory), "disk", True, hit.name)
+    plan, row_bytes, error = _plan(encoder, rows, view)
+    source: FeatureSource
+    if plan.place == "online":
+        source = OnlineSource(encoder, rows, view)
+    elif plan.place == "memory":
+        source = _extract_to_memory(encoder, rows, view)
+    else:
+        folder = how.store_dir / spec.key()
+        shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
+        writer = StoreWriter(folder, spec, shard_rows=shard_rows)
+        _extract_to_disk(encoder, rows, writer, view)
+        source = TokenStore(folder, in_memory=plan.in_memory and view is None)
+        console.print(f"{_name(how, view)}: kept in {folder} ({size(plan.num_bytes)})")
+    return _Kept(source, plan.place, False, spec.key(), error)
+
+
+def _plan(
+    encoder: RowEncoder, rows: np.ndarray, view: int | None
+) -> tuple[Plan, int, float | None]:
+    """Choose a place after one batch, tell it, and return it, an image's bytes and the error."""
+    how, accelerator = encoder.how, encoder.accelerator
     sample, per_image = encoder.time_one_batch(rows)
     shapes = {
         layer: (kept.grid[0] * kept.grid[1], kept.vectors["mean"].shape[1])
         for layer, kept in sample.items()
     }
     row_bytes = bytes_per_image(shapes, dtype=how.dtype, with_patches=how.with_patches)
+    num_bytes = row_bytes * len(rows)
     plan = plan_extraction(
-        row_bytes * len(rows),
+        num_bytes,
         choice=how.store,
         folder=how.store_dir,
         num_processes=accelerator.num_processes,
     )
     plan = broadcast_object_list([plan])[0]  # free space differs by the moment: one rank decides
-    tokens_per_image = sum(patches for patches, _ in shapes.values()) if how.with_patches else 1
-    seconds = per_image * len(rows) / accelerator.num_processes
-    described = describe_plan(
-        plan, num_images=len(rows), tokens_per_image=tokens_per_image, seconds=seconds
+    tokens = sum(patches for patches, _ in shapes.values()) if how.with_patches else 1
+    seconds = per_image / accelerator.num_processes
+    reads = how.other_reads + (0 if how.random_crops else how.train_reads)
+    console.print(
+        f"{_name(how, view)}: {len(rows):,} images x {tokens} tokens = {size(num_bytes)}, about "
+        f"{duration(seconds * len(rows))} to extract; "
+        + (f"tokens go to {plan.place}: {plan.reason}" if reads else "change with --store-dtype")
     )
-    console.print(f"features: {described}")
+    if reads and view is None:
+        for line in price_places(
+            plan, num_bytes, seconds=seconds * len(rows), online_seconds=seconds * reads,
+            folder=how.store_dir,
+        ):  # fmt: skip
+            console.print(line)
+        console.print("  (change with --store, --store-dtype)")
     error = relative_error([kept.patches for kept in sample.values()], how.dtype)
-    if error:
+    if error and view is None:
         console.print(f"features: {how.dtype} changes patch tokens by {error:.2g} of their norm")
-    source: FeatureSource
-    if plan.place == "online":
-        source = OnlineSource(encoder, rows)
-    elif plan.place == "memory":
-        source = _extract_to_memory(encoder, rows, how.dtype)
-    else:
-        folder = how.store_dir / spec.key()
-        shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
-        _extract_to_disk(encoder, rows, StoreWriter(folder, spec, shard_rows=shard_rows))
-        source = TokenStore(folder, in_memory=plan.in_memory)
-        console.print(f"features: kept in {folder} ({size(plan.num_bytes)})")
-    return Extracted(
-        source, plan.place, False, time.perf_counter() - start, spec.key(), crops, error
-    )
+    return plan, row_bytes, error
 
 
-def _extract_to_memory(encoder: RowEncoder, rows: np.ndarray, dtype: StoreDtype) -> MemoryStore:
+def _name(how: Extraction, view: int | None) -> str:
+    return "features" if view is None else f"features of crop {view + 1} of {how.views}"
+
+
+def _extract_to_memory(encoder: RowEncoder, rows: np.ndarray, view: int | None) -> MemoryStore:
     parts = []
     with progress("extracting features", len(rows)) as advance:
-        for batch in encoder.batches(rows):
-            parts.append(_to_kept(batch, dtype))
+        for batch in encoder.batches(rows, view):
+            parts.append(_to_kept(batch, encoder.how.dtype))
             advance(len(next(iter(batch.values())).vectors["mean"]))
     return MemoryStore(concatenate(parts), len(rows))
 
 
-def _extract_to_disk(encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter) -> None:
+def _extract_to_disk(
+    encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter, view: int | None
+) -> None:
     accelerator = encoder.accelerator
     mine = range(accelerator.process_index, writer.num_shards, accelerator.num_processes)
     pieces = chunks(rows, writer.shard_rows)
@@ -148,7 +215,7 @@ def _extract_to_disk(encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter)
                 advance(len(pieces[shard]))
                 continue
             parts = []
-            for batch in encoder.batches(pieces[shard]):
+            for batch in encoder.batches(pieces[shard], view):
                 parts.append({layer: _to_cpu(kept) for layer, kept in batch.items()})
                 advance(len(next(iter(batch.values())).vectors["mean"]))
             writer.write(shard, concatenate(parts))
@@ -158,16 +225,16 @@ def _extract_to_disk(encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter)
     accelerator.wait_for_everyone()
 
 
-def _spec(
-    backbone: Backbone,
-    data: ImageData,
-    rows: np.ndarray,
-    *,
-    how: Extraction,
-    accelerator: Accelerator,
-) -> StoreSpec:
-    keys = data.image_keys
-    images = hashlib.sha256("\n".join(keys[int(row)] for row in rows).encode())
+def _spec(encoder: RowEncoder, rows: np.ndarray, view: int | None) -> StoreSpec:
+    backbone, how = encoder.backbone, encoder.how
+    keys = encoder.data.image_keys
+    names = [keys[int(row)] for row in rows]
+    crop = None
+    if view is not None:
+        crop = {"seed": how.seed, "view": view, **asdict(encoder.crop)}
+        # What a crop shows depends on its row's number too.
+        names = [f"{row}:{name}" for row, name in zip(rows, names, strict=True)]
+    images = hashlib.sha256("\n".join(names).encode())
     return StoreSpec(
         encoder=backbone.fingerprint(),
         layers=backbone.info.layers,
@@ -177,7 +244,8 @@ def _spec(
         with_patches=how.with_patches,
         with_pooled=how.with_pooled,
         dtype=how.dtype,
-        precision=str(accelerator.mixed_precision),
+        precision=str(encoder.accelerator.mixed_precision),
+        crop=crop,
     )
 
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.base import Backbone, BackboneInfo
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.images import open_image
-from toolkit_common.data.loaders import ImageRows, build_loader, chunks
+from toolkit_common.data.loaders import ImageRows, chunks
 from toolkit_common.data.transforms import RandomCrop, build_eval_transform
-from toolkit_common.features.base import Features, LayerFeatures, features_of
+from toolkit_common.features.base import Features, FeatureSource, LayerFeatures, features_of
 from toolkit_common.features.codec import StoreDtype
 from toolkit_common.features.planner import PlaceChoice
 from toolkit_common.seed import generator
@@ -38,8 +38,11 @@ class Extraction:
         with_pooled: Whether the encoder's own pooled output is wanted.
         batch_size: Images a forward pass.
         num_workers: Processes that decode images.
-        random_crops: Whether training is to see new crops of every image each epoch.
+        random_crops: Whether training is to see random crops of its images.
+        views: How many crops of an image there are; 0 makes a new one every epoch.
         seed: Of these crops.
+        train_reads: Images that training will read, each as often as it does.
+        other_reads: Images that all else will read.
     """
 
     store_dir: Path
@@ -50,7 +53,10 @@ class Extraction:
     batch_size: int = 64
     num_workers: int = 0
     random_crops: bool = False
+    views: int = 0
     seed: int = 0
+    train_reads: int = 0
+    other_reads: int = 0
 
 
 class RowEncoder:
@@ -63,7 +69,15 @@ class RowEncoder:
         self.data = data
         self.how = how
         self.accelerator = accelerator
-        self.transform = build_eval_transform(backbone.info.preprocess)
+        info = backbone.info
+        self.transform = build_eval_transform(info.preprocess)
+        self.crop = _crop_for(info)
+
+    def images(self, rows: np.ndarray, view: int | None = None) -> "Dataset[dict[str, Any]]":
+        """Return the images of rows as the encoder takes them, or one random crop of each."""
+        if view is None:
+            return ImageRows(self.data, rows, self.transform)
+        return _CroppedRows(self.data, rows, self.crop, (self.how.seed, view))
 
     def encode(self, images: Tensor) -> LayerFeatures:
         """Uint8 images -> features, on the encoder's device."""
@@ -76,17 +90,10 @@ class RowEncoder:
             kept = [features_of(item, facts, with_patches=self.how.with_patches) for item in layers]
         return dict(zip(self.backbone.info.layers, kept, strict=True))
 
-    def batches(self, rows: np.ndarray) -> Iterator[LayerFeatures]:
+    def batches(self, rows: np.ndarray, view: int | None = None) -> Iterator[LayerFeatures]:
         """Yield the features of rows in their order, a batch at a time."""
-        loader = build_loader(
-            self.data,
-            rows,
-            transform=self.transform,
-            batch_size=self.how.batch_size,
-            num_workers=self.how.num_workers,
-        )
-        for batch in loader:
-            yield self.encode(batch["image"])
+        positions = chunks(np.arange(len(rows)), self.how.batch_size)
+        return self.in_batches(self.images(rows, view), positions)
 
     def time_one_batch(self, rows: np.ndarray) -> tuple[LayerFeatures, float]:
         """Return the features of a first small batch and the seconds an image takes."""
@@ -108,6 +115,7 @@ class RowEncoder:
             images,
             batch_sampler=[piece.tolist() for batch in pieces for piece in batch],
             num_workers=self.how.num_workers,
+            pin_memory=torch.cuda.is_available(),
         )
         found = iter(loader)
         for batch in pieces:
@@ -116,14 +124,21 @@ class RowEncoder:
 
 
 class OnlineSource:
-    """Runs the encoder for every batch anew; keeps nothing."""
+    """Runs the encoder for every batch anew; keeps nothing.
 
-    def __init__(self, encoder: RowEncoder, rows: np.ndarray) -> None:
+    Args:
+        encoder: What runs.
+        rows: The list of images.
+        view: Which random crop of each, or None for the images as they are.
+    """
+
+    def __init__(self, encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> None:
         self._encoder = encoder
-        self._images = ImageRows(encoder.data, rows, encoder.transform)
+        self._images = encoder.images(rows, view)
+        self._num_images = len(rows)
 
     def __len__(self) -> int:
-        return len(self._images)
+        return self._num_images
 
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
@@ -131,25 +146,44 @@ class OnlineSource:
 
 
 class CropSource:
-    """Features of a random crop of every image, another one each epoch; keeps nothing.
-
-    An open_clip encoder sees crops of 0.9 to 1 of the area without mirroring, as its own training
-    transform has them and the EP reference trains on them (specs/ep.md 4).
-    """
+    """Features of a random crop of every image, another one each epoch; keeps nothing."""
 
     def __init__(self, encoder: RowEncoder, rows: np.ndarray) -> None:
         self._encoder = encoder
         self._rows = rows
-        info = encoder.backbone.info
-        size, mode = info.preprocess.image_size, info.preprocess.interpolation
-        is_open_clip = info.facts.architecture.startswith(OPEN_CLIP)
-        self._crop = RandomCrop(size, mode, 0.9, False) if is_open_clip else RandomCrop(size, mode)
 
     def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, cropped as in `epoch`."""
-        encoder = self._encoder
-        images = _CroppedRows(encoder.data, self._rows, self._crop, (encoder.how.seed, epoch))
-        return encoder.in_batches(images, batches)
+        return self._encoder.in_batches(self._encoder.images(self._rows, epoch), batches)
+
+
+class ViewSource:
+    """Features of a few random crops of every training image, one of them each epoch in turn.
+
+    Args:
+        views: Features of each crop of the training images.
+        train: Positions of the training images in the list.
+    """
+
+    def __init__(self, views: Sequence[FeatureSource], train: np.ndarray) -> None:
+        self._views = views
+        self._places = {int(position): place for place, position in enumerate(train)}
+
+    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions, cropped as in `epoch`."""
+        places = [np.array([self._places[int(at)] for at in batch]) for batch in batches]
+        return self._views[epoch % len(self._views)].iterate(places)
+
+
+def _crop_for(info: BackboneInfo) -> RandomCrop:
+    """Return the crop for an encoder.
+
+    An open_clip encoder sees crops of 0.9 to 1 of the area without mirroring, as its own training
+    transform has them and the EP reference trains on them (specs/ep.md 4).
+    """
+    size, mode = info.preprocess.image_size, info.preprocess.interpolation
+    is_open_clip = info.facts.architecture.startswith(OPEN_CLIP)
+    return RandomCrop(size, mode, 0.9, False) if is_open_clip else RandomCrop(size, mode)
 
 
 class _CroppedRows(Dataset[dict[str, Any]]):

@@ -71,13 +71,28 @@ def plan_extraction(
     return Plan("online", False, 0, reason)
 
 
-def describe_plan(plan: Plan, *, num_images: int, tokens_per_image: int, seconds: float) -> str:
-    """Return the plan as one line for humans, with what changes it."""
-    return (
-        f"{num_images:,} images x {tokens_per_image} tokens = {size(plan.num_bytes)}, about "
-        f"{duration(seconds)} to extract; tokens go to {plan.place} ({plan.reason}; "
-        "change with --store, --store-dtype)"
-    )
+def price_places(
+    plan: Plan, num_bytes: int, *, seconds: float, online_seconds: float, folder: Path
+) -> list[str]:
+    """Return what each place would cost, a line each, the chosen one marked.
+
+    Args:
+        plan: What was chosen.
+        num_bytes: Size of all tokens.
+        seconds: Of the extraction.
+        online_seconds: Of the encoder over a whole run that keeps nothing.
+        folder: Where stores lie.
+    """
+    kept, once = size(num_bytes), f"encoder runs {duration(seconds)}"
+    prices = {
+        "disk": f"{kept} of {size(_available_disk(folder))} free, {once}, serves later probes",
+        "memory": f"{kept} of {size(available_memory())} free, {once}, serves this run",
+        "online": f"keeps nothing, encoder runs {duration(online_seconds)}",
+    }
+    return [
+        f"  {'->' if place == plan.place else '  '} {place:<6}  {price}"
+        for place, price in prices.items()
+    ]
 
 
 def available_memory() -> int:

@@ -44,6 +44,7 @@ class StoreSpec:
         with_pooled: Whether the encoder's own pooled output is among the vectors.
         dtype: How patch tokens are kept; `int8` has one fp16 scale a token.
         precision: Arithmetic of the encoder's forward pass.
+        crop: Which random crop of each image it is, or None for the images as they are.
     """
 
     encoder: str
@@ -55,6 +56,7 @@ class StoreSpec:
     with_pooled: bool
     dtype: StoreDtype
     precision: str
+    crop: Mapping[str, Any] | None = None
 
     def key(self) -> str:
         """Return the store's name."""
