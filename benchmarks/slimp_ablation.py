@@ -1,0 +1,218 @@
+"""Which idea of SLIMP carries? Every ablation and control at equal budget, on patients unseen.
+
+    make bench-slimp-ablation
+    python benchmarks/slimp_ablation.py --data pad-ufes-20:PATH --label malignant \
+        --backbone timm:vit_small_patch16_224 --epochs 100 --runs runs/ablation --resume
+
+For every fold of a patient-disjoint cross-validation `toolkit pretrain slimp` sees the training
+patients alone, and `toolkit probe` judges the frozen encoder on the fold's test patients with
+logistic regression and k-NN, both picked on validation patients. What is compared:
+
+- slimp and its ablations (`toolkit_slimp.ablations`; simclr reads no metadata);
+- image-only: the encoder that all of them start from, as it is;
+- random-init: its untrained twin;
+- metadata-only and missingness: logistic regression on lesion and patient metadata, no image
+  (`toolkit_common.data.baselines`).
+
+By default it starts from an ImageNet encoder (tf_efficientnet_lite0 at 64 pixels) on the embedded
+lesions. One process a core, each with one thread.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from ablation_report import (
+    CONDITIONS,
+    ENCODERS,
+    METADATA,
+    PRETRAINED,
+    Plan,
+    Scores,
+    draw,
+    jsonable,
+    notes,
+    public,
+    row_of,
+)
+from demo import find_weights
+from harness import RESULTS, write_report
+from toolkit_common.files import read_json
+
+ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=64"
+
+
+def main() -> None:
+    """Run what the command line asks for and write the report."""
+    options = parse_options()
+    plan = Plan(
+        data=options.data,
+        label=options.label,
+        backbone=options.backbone or f"{ARCHITECTURE}&weights={find_weights()}",
+        epochs=options.epochs,
+        folds=options.folds,
+        settings=tuple(options.set),
+        runs=options.runs,
+        resume=options.resume,
+    )
+    start = time.perf_counter()
+    try:
+        scores = run_all(plan, options.only, num_processes=options.processes)
+    except RuntimeError as error:
+        raise SystemExit(f"error: {error}") from None
+    rows = [row_of(name, scores, plan.folds) for name in options.only]
+    write_report(
+        "slimp-ablation",
+        title="What carries SLIMP: ablations and controls",
+        rows=rows,
+        notes=notes(plan, scores, minutes=(time.perf_counter() - start) / 60),
+        figure=draw(scores, plan),
+        data={"scores": jsonable(scores), "plan": public(plan)},
+    )
+
+
+def parse_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", default="lesions", help="data set with patients and metadata")
+    parser.add_argument("--label", default="malignant", help="column that the probes predict")
+    parser.add_argument("--backbone", help="encoder to start from (default: ImageNet, small)")
+    parser.add_argument("--epochs", type=int, default=6, help="passes over the training patients")
+    parser.add_argument("--folds", type=int, default=5, help="parts of the cross-validation")
+    parser.add_argument("--only", type=names, default=CONDITIONS, help="conditions, by comma")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of pretrain slimp")
+    parser.add_argument("--runs", type=Path, default=Path("runs/slimp-ablation"))
+    parser.add_argument("--resume", action="store_true", help="take up runs that are there")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of results")
+    return parser.parse_args()
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read `--only`."""
+    found = tuple(text.split(","))
+    for name in found:
+        if name not in CONDITIONS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CONDITIONS)}")
+    return found
+
+
+def run_all(plan: Plan, conditions: Sequence[str], *, num_processes: int) -> dict[str, Scores]:
+    """Return every condition's figures, a value for each fold; tells as they come."""
+    tasks = [(name, fold) for fold in range(plan.folds) for name in conditions]
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for (name, fold), scores in judged(plan, tasks, num_processes):
+        found[name, fold] = scores
+        told = f"[{len(found)}/{len(tasks)}] fold {fold}, {name}: AUROC {scores['auroc']:.3f}"
+        print(told, file=sys.stderr, flush=True)
+    folds = range(plan.folds)
+    return {
+        name: {key: [found[name, fold][key] for fold in folds] for key in found[name, 0]}
+        for name in conditions
+    }
+
+
+def judged(
+    plan: Plan, tasks: Sequence[tuple[str, int]], num_processes: int
+) -> Iterator[tuple[tuple[str, int], dict[str, float]]]:
+    """Yield tasks with what `judge` says of them, as they end."""
+    if num_processes == 1:
+        yield from ((task, judge(plan, *task)) for task in tasks)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork after torch has run may hang
+    with ProcessPoolExecutor(num_processes, mp_context=context) as pool:
+        waiting = {pool.submit(judge, plan, *task): task for task in tasks}
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def judge(plan: Plan, name: str, fold: int) -> dict[str, float]:
+    """Carry out one condition on one fold; its output goes to a file in the run's folder."""
+    import torch
+
+    torch.set_num_threads(1)
+    folder = plan.runs / name / f"fold-{fold}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        (folder / "log.txt").open("w", encoding="utf-8") as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        if name in METADATA:
+            return judge_metadata(plan, METADATA[name], fold)
+        return judge_encoder(plan, name, fold, folder)
+
+
+def judge_metadata(plan: Plan, name: str, fold: int) -> dict[str, float]:
+    """Return what a baseline without images reaches; NaN where a data set names no columns."""
+    from toolkit_common.data.baselines import metadata_baselines
+    from toolkit_common.data.task import load_task
+
+    task = load_task(plan.data, label=plan.label, folds=plan.folds, fold=fold)
+    found = metadata_baselines(task.data, task.labels, task.splits)
+    figures = {item.name: (item.auroc, item.balanced_accuracy) for item in found}
+    auroc, balanced_accuracy = figures.get(name, (float("nan"), float("nan")))
+    return {"auroc": auroc, "balanced_accuracy": balanced_accuracy}
+
+
+def judge_encoder(plan: Plan, name: str, fold: int, folder: Path) -> dict[str, float]:
+    """Pre-train where the condition does, then probe."""
+    split = ["--data", plan.data, "--folds", plan.folds, "--fold", fold]
+    encoder: list[Any] = ["--backbone", plan.backbone]
+    scores: dict[str, float] = {}
+    if name in PRETRAINED:
+        start = time.process_time()
+        more = [word for setting in plan.settings for word in ("--set", setting)]
+        options = ["--ablation", PRETRAINED[name], "--epochs", plan.epochs, "--seed", fold]
+        toolkit(plan, folder / "pretrain", "pretrain slimp", *split, *encoder, *options, *more)
+        held_out = read_json(folder / "pretrain/results.json")["held_out"]
+        scores["recall"] = held_out.get("val_lesion_recall_at_5", float("nan"))
+        scores["cpu_minutes"] = (time.process_time() - start) / 60
+        encoder = ["--backbone", folder / "pretrain"]
+    elif ENCODERS[name]:
+        encoder = ["--backbone", without_weights(plan.backbone), "--random-init", "--seed", fold]
+    probe = ["--method", "logreg,knn", "--label", plan.label, "--store", "memory"]
+    toolkit(plan, folder / "probe", "probe", *split, *encoder, *probe)
+    rows = read_json(folder / "probe/results.json")["rows"]
+    metrics = {row["method"]: row["metrics"] for row in rows}
+    for key, method, metric in (
+        ("auroc", "logreg", "auroc"),
+        ("balanced_accuracy", "logreg", "balanced_accuracy"),
+        ("knn_auroc", "knn", "auroc"),
+    ):
+        mean = metrics[method][metric]["mean"]
+        scores[key] = float("nan") if mean is None else mean
+    return scores
+
+
+def toolkit(plan: Plan, output: Path, command: str, *options: object) -> None:
+    """Run one `toolkit` command in this process."""
+    from toolkit_common.cli import app
+
+    how = "--resume" if plan.resume and (output / "config.yaml").exists() else "--overwrite"
+    words = [*command.split(), *map(str, options), "--output", str(output), how]
+    print(f"$ toolkit {shlex.join(words)}", file=sys.stderr)
+    if code := app(words, prog_name="toolkit", standalone_mode=False):
+        raise RuntimeError(f"exit code {code}: see {output.parent / 'log.txt'}")
+
+
+def without_weights(backbone: str) -> str:
+    """Return a backbone id without its weights file."""
+    return re.sub(r"[?&]weights=[^&]*$|(?<=[?&])weights=[^&]*&", "", backbone)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The ablation benchmark: folds, intervals, and a whole small comparison with its report."""
+
+import argparse
+import math
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import ablation_report
+import slimp_ablation
+from properties import few_examples
+from toolkit_common.files import read_json
+
+
+@few_examples
+@given(values=st.lists(st.floats(-1, 1), min_size=3, max_size=8), share=st.floats(0, 1))
+def test_the_interval_over_folds_equals_the_written_formula(values, share):
+    mean, half = ablation_report.fold_interval(values, test_to_train=share)
+    count = len(values)
+    average = sum(values) / count
+    variance = sum((value - average) ** 2 for value in values) / (count - 1)
+    quantile = {3: 4.302653, 4: 3.182446, 5: 2.776445, 6: 2.570582, 7: 2.446912, 8: 2.364624}
+    assert mean == pytest.approx(average, abs=1e-12)
+    expected = quantile[count] * math.sqrt(variance * (1 / count + share))
+    assert half == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_a_figure_that_a_fold_lacks_is_not_made_up():
+    assert ablation_report.shown([0.5, float("nan"), 0.7], 3) is None
+    assert ablation_report.shown([0.5, 0.5, 0.5], 3, sign="+") == "+0.500 \u00b1 0.000"
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("timm:a?image_size=64&weights=b/c.pth", "timm:a?image_size=64"),
+        ("timm:a?weights=b/c.pth&image_size=64", "timm:a?image_size=64"),
+        ("timm:a?weights=b/c.pth", "timm:a"),
+        ("timm:a", "timm:a"),
+    ],
+)
+def test_the_untrained_twin_has_no_weights(given, left):
+    assert slimp_ablation.without_weights(given) == left
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("csv:/home/me/table.csv?group=patient", "csv:table.csv?group=patient"),
+        ("timm:a?image_size=64&weights=/opt/b/c.pth", "timm:a?image_size=64&weights=c.pth"),
+        ("../runs/derm", "derm"),
+        ("timm:hf-hub:org/name", "timm:hf-hub:org/name"),
+        ("lesions", "lesions"),
+    ],
+)
+def test_reports_name_no_folder_of_the_machine(given, left):
+    assert ablation_report.bare(given) == left
+
+
+def test_an_unknown_condition_is_refused():
+    with pytest.raises(argparse.ArgumentTypeError, match="'flatt' is none of slimp, flat"):
+        slimp_ablation.names("slimp,flatt")
+
+
+@pytest.fixture
+def data_id(tmp_path) -> str:
+    """24 patients with two lesions; the label is in the brightness, noisily in the metadata."""
+    rng = np.random.default_rng(0)
+    lines = ["image,label,group,size_mm,age"]
+    for number in range(48):
+        is_dark = number // 2 % 2
+        level = 60 + 120 * is_dark
+        pixels = rng.normal(level, 40, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        size = rng.normal(3 + is_dark, 1)
+        lines.append(f"{number}.png,{'ab'[is_dark]},p{number // 2},{size:.2f},{30 + number // 2}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    return f"csv:{tmp_path / 'table.csv'}"
+
+
+def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
+    conditions = ["slimp", "random-init", "metadata-only"]
+    words = ["--data", data_id, "--label", "label", "--folds", "3", "--epochs", "1", "--only",
+             ",".join(conditions), "--backbone", "timm:test_vit?image_size=32", "--processes", "1",
+             "--set", "random_init=true", "--set", "metadata_dim=8", "--set", "embed_dim=8",
+             "--output", "out", "--runs", "runs"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
+    slimp_ablation.main()
+    found = read_json(tmp_path / "out/slimp-ablation.json")
+    rows = {row["condition"]: row for row in found["rows"]}
+    assert list(rows) == conditions
+    assert rows["slimp"]["AUROC"].startswith("1.000")
+    assert rows["metadata-only"]["AUROC"] is None  # a CSV file's sheet names no columns
+    assert rows["random-init"]["CPU min a fold"] is None
+    assert (tmp_path / "out/slimp-ablation.png").exists()
+    text = (tmp_path / "out/slimp-ablation.md").read_text()
+    assert "48 images of 24 patients" in text
+    assert str(tmp_path) not in text
+    for fold in range(3):
+        splits = [
+            tmp_path / f"runs/slimp/fold-{fold}" / name / "splits.csv"
+            for name in ("pretrain", "probe")
+        ]
+        assert splits[0].read_text() == splits[1].read_text()
+
+
+def test_a_run_that_fails_ends_the_comparison_with_its_log(data_id, tmp_path, monkeypatch):
+    words = ["--data", data_id, "--label", "none", "--backbone", "timm:test_vit?image_size=32",
+             "--processes", "1", "--only", "random-init"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
+    with pytest.raises(SystemExit, match=r"exit code 2: see runs.*fold-0/log.txt"):
+        slimp_ablation.main()
+    assert "'none'" in (tmp_path / "runs/slimp-ablation/random-init/fold-0/log.txt").read_text()
