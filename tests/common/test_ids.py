@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from toolkit_common.errors import InputError
-from toolkit_common.ids import refuse_options, split_options
+from toolkit_common.ids import add_option, refuse_options, split_options
 
 words = st.text(st.characters(exclude_characters="?&="), min_size=1, max_size=8)
 
@@ -49,3 +49,17 @@ def test_unknown_options_get_the_nearest_known_ones() -> None:
         refuse_options("x", {"label": "a", "lable": "b"}, ("label", "group"))
     with pytest.raises(InputError, match="unknown option 'a' in 'x': it takes none"):
         refuse_options("x", ["a"], ())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("x:y", "x:y?a=1"), ("x:y?b=2", "x:y?b=2&a=1"), ("x:y?a=1&b=2", "x:y?a=1&b=2")],
+)
+def test_an_option_is_added_as_if_written(text: str, expected: str) -> None:
+    assert add_option(text, "a", "1") == expected
+
+
+def test_an_option_is_not_given_two_values() -> None:
+    message = "a is '2' in 'x[?]a=2' and '1' beside it: give it once"
+    with pytest.raises(InputError, match=message):
+        add_option("x?a=2", "a", "1")

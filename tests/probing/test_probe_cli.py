@@ -98,6 +98,14 @@ def test_the_first_command_a_newcomer_types_works_offline(run_cli):
     assert "runs/probe-1" in result.stdout
 
 
+def test_a_result_records_which_diagnosis_counts_as_what(probe):
+    options = ["--method", "knn", "--label", "malignant", "--premalignant-as", "drop", "--json"]
+    data = json.loads(probe(*options, data="lesions").stdout)["data"]
+    assert data["id"] == "lesions?premalignant_as=drop"
+    assert data["label_map"]["left out"] == {"ACK": 88}
+    assert sum(data["sizes"].values()) == 458 - 88
+
+
 def test_layers_are_read_in_one_pass(probe):
     backbone = ["--backbone", "timm:test_vit?image_size=32&layers=2,-1"]
     rows = json.loads(probe(*backbone, "--method", "linear", "--json").stdout)["rows"]

@@ -12,7 +12,8 @@ from slimp_problem import build_batch, build_model
 from tiny_encoders import write_open_clip
 from toolkit_common.backbones.load import build_encoder, parse_backbone_id
 from toolkit_common.errors import InputError
-from toolkit_slimp.build import checkpoint_gradients_
+from toolkit_slimp.build import checkpoint_gradients_, load_patients
+from toolkit_slimp.settings import SlimpSettings
 
 
 def kept_and_gradient(model):
@@ -31,6 +32,12 @@ def kept_and_gradient(model):
         features = model.encode(images, batch.lesions)
     model.nested_loss(features, batch.members).total.backward()
     return kept, next(model.image_encoder.parameters()).grad
+
+
+def test_how_premalignant_lesions_count_is_part_of_the_data_sets_id():
+    data, _ = load_patients(SlimpSettings(premalignant_as="drop"))
+    assert data.id == "lesions?premalignant_as=drop"
+    assert data.table["malignant"].isna().sum() == 88
 
 
 @pytest.mark.parametrize("text", ["timm:test_vit?image_size=32", "timm:test_convnext", "open_clip"])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import Result
 
 from conftest import assert_bad_input
@@ -23,6 +24,22 @@ def test_describe_prints_json(run_cli: RunCli, image_folder: Path) -> None:
     described = json.loads(result.stdout)
     assert described["images"] == 24
     assert list(described["labels"]["label"].values()) == [12, 12]
+
+
+@pytest.mark.parametrize("command", ["describe", "audit", "schema"])
+def test_premalignant_as_is_an_option_of_every_command(run_cli: RunCli, command: str) -> None:
+    result = run_cli("data", command, "digits", "--premalignant-as", "drop")
+    assert_bad_input(result, "'digits?premalignant_as=drop' knows no premalignant diagnoses")
+
+
+def test_describe_tells_which_diagnosis_counts_as_what(run_cli: RunCli) -> None:
+    options = ["data", "describe", "lesions", "--premalignant-as", "malignant"]
+    described = json.loads(run_cli(*options, "--json").stdout)
+    assert described["id"] == "lesions?premalignant_as=malignant"
+    assert described["label_map"]["malignant"] == {"ACK": 88, "BCC": 133, "MEL": 33, "SCC": 17}
+    assert described["premalignant"] == ["ACK"]
+    line = "label map: malignant is ACK 88 (premalignant), BCC 133"
+    assert line in run_cli(*options).stdout
 
 
 def test_without_an_action_the_actions_are_listed(run_cli: RunCli) -> None:

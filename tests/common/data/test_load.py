@@ -1,8 +1,11 @@
 """Ids of data sets: what they may look like and what is said of wrong ones."""
 
+from pathlib import Path
+
 import pytest
 
 from toolkit_common.data.load import EMBEDDED, SOURCES, load_data
+from toolkit_common.data.making.make import make_data
 from toolkit_common.errors import InputError
 
 
@@ -37,7 +40,22 @@ def test_a_wrong_id_is_refused_with_what_is_wrong(text: str, message: str) -> No
         load_data(text)
 
 
-def test_options_can_be_given_apart() -> None:
-    written = load_data("lesions?premalignant_as=malignant").labels("malignant").targets
-    given = load_data("lesions", premalignant_as="malignant").labels("malignant").targets
-    assert (written == given).all()
+def test_premalignant_as_beside_the_id_is_carried_into_it() -> None:
+    written = load_data("lesions?premalignant_as=malignant")
+    given = load_data("lesions", premalignant_as="malignant")
+    assert given.id == written.id
+    both = load_data(written.id, premalignant_as="malignant")
+    assert (written.labels("malignant").targets == both.labels("malignant").targets).all()
+
+
+@pytest.mark.parametrize("text", ["digits", "imagefolder:x", "csv:x?label=a"])
+def test_data_without_premalignant_diagnoses_refuse_to_count_them(text: str) -> None:
+    message = f"{text.replace('?', '[?]')}[?&]premalignant_as=drop' knows no premalignant"
+    with pytest.raises(InputError, match=message):
+        load_data(text, premalignant_as="drop")
+
+
+def test_a_sheet_without_premalignant_diagnoses_refuses_to_count_them(tmp_path: Path) -> None:
+    make_data("slice-3d", tmp_path / "set", rows=10, seed=0, layout=None, pool=None)
+    with pytest.raises(InputError, match=r"set[?]premalignant_as=benign' knows no premalignant"):
+        load_data(f"slice-3d:{tmp_path / 'set'}?premalignant_as=benign")

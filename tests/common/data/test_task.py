@@ -85,14 +85,14 @@ def test_premalignant_diagnoses_can_be_dropped() -> None:
     assert diagnoses == {"BCC", "MEL", "NEV", "SCC", "SEK"}
 
 
-def test_the_map_to_two_classes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    load_task("lesions", label="malignant", premalignant_as="drop")
-    told = capsys.readouterr().err
-    assert "benign: NEV | SEK; left out: ACK; malignant: BCC | MEL | SCC" in told
-    load_task("lesions", label="diagnosis")
-    assert "malignant:" not in capsys.readouterr().err
+def test_the_map_of_the_label_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    load_task("lesions", label="malignant")
+    said = capsys.readouterr().err
+    assert "label map: malignant is BCC 133, MEL 33, SCC 17; benign is ACK 88 (premalig" in said
+    load_task("lesions")
+    assert "label map" not in capsys.readouterr().err
 
 
-def test_premalignant_is_an_option_of_lesion_data_only(image_folder: Path) -> None:
-    with pytest.raises(InputError, match="unknown option 'premalignant_as'"):
-        load_task(f"imagefolder:{image_folder}", premalignant_as="drop")
+def test_counting_premalignant_diagnoses_is_refused_where_it_changes_nothing() -> None:
+    with pytest.raises(InputError, match=r"premalignant_as=drop is .* and 'diagnosis' is to be"):
+        load_task("lesions", premalignant_as="drop")

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic
+from types import UnionType
+from typing import Annotated, Any, Generic, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -229,7 +230,8 @@ def _shown(default: Any) -> str:
 
 def _metavar(field: FieldInfo) -> str:
     kind = field.annotation
-    choices = [item for item in getattr(kind, "__args__", ()) if isinstance(item, str)]
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    choices = [item for part in parts for item in get_args(part) if isinstance(item, str)]
     if choices:
         return "|".join(choices)
     text = str(kind)

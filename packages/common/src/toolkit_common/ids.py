@@ -27,6 +27,18 @@ def split_options(text: str) -> tuple[str, dict[str, str]]:
     return place, options
 
 
+def add_option(text: str, key: str, value: str) -> str:
+    """Return an id with one more option, as the user could have written it.
+
+    Raises:
+        InputError: If the id has another value for it already.
+    """
+    own = split_options(text)[1].get(key, "")
+    if own not in ("", value):
+        raise InputError(f"{key} is {own!r} in {text!r} and {value!r} beside it: give it once")
+    return text if own else f"{text}{'&' if '?' in text else '?'}{key}={value}"
+
+
 def refuse_options(text: str, given: Iterable[str], known: tuple[str, ...]) -> None:
     """Check that every option is a known one.
 

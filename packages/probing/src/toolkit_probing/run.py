@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.command import Invocation
+from toolkit_common.data.label_map import LABEL, label_map
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
 from toolkit_common.features.extract import Extracted, extract
@@ -170,6 +171,7 @@ def _results(
             "id": task.data.id,
             "label": task.labels.name,
             "classes": list(task.labels.classes),
+            "label_map": label_map(task.data) if task.labels.name == LABEL else {},
             "splits": task.splits.origin,
             "sizes": {name: len(task.splits[name]) for name in ("train", "val", "test")},
             "num_test_groups": int(np.unique(groups).size),

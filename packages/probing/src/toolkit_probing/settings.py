@@ -51,7 +51,7 @@ class FeatureSettings(Settings):
     label: str | None = option(None, "Column to predict; the data set's default.", panel=DATA)
     premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
         None,
-        "How label `malignant` counts premalignant lesions; the data set's default (benign, or "
+        "How label `malignant` counts premalignant diagnoses; the data set's default (benign, or "
         "drop where its file calls them indeterminate).",
         panel=DATA,
     )

@@ -36,7 +36,7 @@ def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
     Raises:
         InputError: If the data, their images or their splits are at fault, or there are no groups.
     """
-    data = load_data(settings.data)
+    data = load_data(settings.data, premalignant_as=settings.premalignant_as)
     if data.groups is None:
         raise InputError(
             f"data set {data.id!r} has no groups: SLIMP needs to know which lesions are one "

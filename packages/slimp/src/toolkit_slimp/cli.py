@@ -30,6 +30,14 @@ def write_schema(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
         "schema.json"
     ),
+    premalignant_as: Annotated[
+        str | None,
+        typer.Option(
+            metavar="benign|malignant|drop",
+            help="How label `malignant` counts premalignant diagnoses; splits are stratified by "
+            "it in some data sets.",
+        ),
+    ] = None,
     split_seed: Annotated[
         int, typer.Option(help="Seed of the splits; transforms are fitted on training patients.")
     ] = 0,
@@ -55,6 +63,7 @@ def write_schema(
     found = export_schema(
         identifier,
         None if as_json else output,
+        premalignant_as=premalignant_as,
         split_seed=split_seed,
         splits_file=splits,
         folds=folds,

@@ -87,6 +87,7 @@ def export_schema(
     identifier: str,
     path: Path | None,
     *,
+    premalignant_as: str | None = None,
     split_seed: int = 0,
     splits_file: Path | None = None,
     folds: int | None = None,
@@ -98,6 +99,7 @@ def export_schema(
     Args:
         identifier: The data set's id.
         path: File to write; None writes nothing.
+        premalignant_as: See `load_data`.
         split_seed: Of the splits.
         splits_file: Of the splits, see `make_splits`.
         folds: Of the splits.
@@ -109,7 +111,7 @@ def export_schema(
     """
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists: add --overwrite to replace it, or give another --output")
-    data = load_data(identifier)
+    data = load_data(identifier, premalignant_as=premalignant_as)
     splits = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
     schema = infer_schema(data, splits.train)
     if path is not None:

@@ -20,6 +20,12 @@ class SlimpSettings(Settings):
         panel=DATA,
         flag="-d",
     )
+    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
+        None,
+        "How label `malignant` counts premalignant diagnoses; the data set's default (benign, or "
+        "drop where its file calls them indeterminate).",
+        panel=DATA,
+    )
     split_seed: int = option(
         0,
         "Seed of the patient-disjoint splits; probes with the same seed keep test patients unseen.",

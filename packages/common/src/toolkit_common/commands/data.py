@@ -19,6 +19,14 @@ app = typer.Typer(
 )
 
 Identifier = Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")]
+PremalignantAs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="benign|malignant|drop",
+        help="How label `malignant` counts premalignant diagnoses, the data set's default: benign, "
+        "or drop where its file calls them indeterminate.",
+    ),
+]
 
 
 @app.callback()
@@ -29,6 +37,7 @@ def _data() -> None: ...
 def describe(
     identifier: Identifier,
     label: Annotated[str | None, typer.Option(help="Label whose classes are pictured.")] = None,
+    premalignant_as: PremalignantAs = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
@@ -43,7 +52,7 @@ def describe(
     from toolkit_common.data.load import load_data
     from toolkit_common.files import atomic_path
 
-    data = load_data(identifier)
+    data = load_data(identifier, premalignant_as=premalignant_as)
     described = describe_data(data)
     if output is not None:
         sheet = draw_contact_sheet(data, data.labels(label))
@@ -65,6 +74,7 @@ def audit(
     label: Annotated[
         str | None, typer.Option(help="Label that columns are scored against.")
     ] = None,
+    premalignant_as: PremalignantAs = None,
     split_seed: Annotated[int, typer.Option(help="Seed of made splits.")] = 0,
     images: Annotated[
         bool, typer.Option(help="Decode all images: broken files, duplicates.")
@@ -87,7 +97,7 @@ def audit(
     from toolkit_common.data.load import load_data
     from toolkit_common.data.overlaps import find_overlaps
 
-    data = load_data(identifier)
+    data = load_data(identifier, premalignant_as=premalignant_as)
     overlaps = find_overlaps(data, against, images=images) if against else []
     found = audit_data(data, label=label, split_seed=split_seed, images=images, overlaps=overlaps)
     if output is not None:

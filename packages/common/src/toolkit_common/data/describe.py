@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toolkit_common.data.base import SPLITS, ImageData
+from toolkit_common.data.label_map import describe_label_map, label_map
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 
@@ -22,6 +23,8 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         "images": len(data),
         "notes": list(sheet.notes),
         "labels": {name: _counts(data, name) for name in sheet.labels if name in table},
+        "label_map": label_map(data),
+        "premalignant": sorted(sheet.premalignant),
         "columns": {
             column.name: {
                 "level": column.level,
@@ -95,6 +98,9 @@ def print_description(described: dict[str, Any]) -> None:
     for name, counts in described["labels"].items():
         shown = ", ".join(f"{value} {count:,}" for value, count in counts.items())
         out.print(f"label {name}: {shown}", soft_wrap=True)
+    if described["label_map"]:
+        line = describe_label_map(described["label_map"], described["premalignant"])
+        out.print(line, soft_wrap=True)
     if described["columns"]:
         table = Table("column", "level", "kind", "missing", "distinct")
         for name, facts in described["columns"].items():

@@ -19,7 +19,7 @@ from toolkit_common.data.lesions.slice_3d import load_slice_3d
 from toolkit_common.data.sources import load_csv, load_hf, load_imagefolder
 from toolkit_common.data.torchvision import load_torchvision
 from toolkit_common.errors import InputError
-from toolkit_common.ids import split_options
+from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import lookup
 
 Loader = Callable[[str, str, Mapping[str, str]], ImageData]
@@ -40,23 +40,40 @@ SOURCES: dict[str, Loader] = {
     "torchvision": load_torchvision,
 }
 EMBEDDED = ("digits", "lesions")
+WITHOUT_SHEET = ("csv", "digits", "hf", "imagefolder", "torchvision")  # no diagnoses are known
+PREMALIGNANT = "premalignant_as"
 
 
-def load_data(identifier: str, **options: str) -> ImageData:
+def load_data(identifier: str, *, premalignant_as: str | None = None) -> ImageData:
     """Load a data set by id.
 
     Args:
         identifier: See the module's docstring.
-        **options: More options, as if written after `?`.
+        premalignant_as: How `malignant` counts premalignant diagnoses: `benign`, `malignant` or
+            `drop`, as if written after `?`; the data set's id then holds it.
 
     Raises:
-        InputError: If the source is unknown, or the data cannot be read.
+        InputError: If the source is unknown, the data cannot be read, or they have no premalignant
+            diagnoses to count.
     """
-    place, given = split_options(identifier)
+    if premalignant_as is not None:
+        identifier = add_option(identifier, PREMALIGNANT, premalignant_as)
+    place, options = split_options(identifier)
     source, _, name = place.partition(":")
     loader = lookup(SOURCES, source, kind="data set")
     if name and source in EMBEDDED:
         raise InputError(f"data set {source!r} is embedded and takes no place, got {identifier!r}")
     if not name and source not in EMBEDDED:
         raise InputError(f"data set {identifier!r} needs a place: {source}:PATH")
-    return loader(identifier, name, given | options)
+    if PREMALIGNANT in options and source in WITHOUT_SHEET:
+        raise _nothing_premalignant(identifier)
+    data = loader(identifier, name, options)
+    if PREMALIGNANT in options and not data.sheet.premalignant:
+        raise _nothing_premalignant(identifier)
+    return data
+
+
+def _nothing_premalignant(identifier: str) -> InputError:
+    return InputError(
+        f"data set {identifier!r} knows no premalignant diagnoses: leave {PREMALIGNANT} out"
+    )

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from toolkit_common.data.base import SPLITS, ImageData, Labels
 from toolkit_common.data.check import BadFilePolicy, check_images
+from toolkit_common.data.label_map import LABEL, describe_label_map, label_map
 from toolkit_common.data.load import load_data
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits
+from toolkit_common.errors import InputError
 from toolkit_common.training.progress import console
 
 
@@ -63,16 +64,21 @@ def load_task(
     fold: int = 0,
     splits_file: Path | None = None,
     bad_files: BadFilePolicy = "error",
-    premalignant_as: Literal["benign", "malignant", "drop"] | None = None,
+    premalignant_as: str | None = None,
 ) -> Task:
     """Load, check and split a data set; tells the user what was found.
 
     Raises:
-        InputError: If the data, its label, its images or its splits are at fault.
+        InputError: If the data, its label, its images or its splits are at fault, or premalignant
+            diagnoses are to be counted under another label than `malignant`.
     """
-    options = {} if premalignant_as is None else {"premalignant_as": premalignant_as}
-    data = load_data(identifier, **options)
+    data = load_data(identifier, premalignant_as=premalignant_as)
     labels = data.labels(label)
+    if premalignant_as is not None and labels.name != LABEL:
+        raise InputError(
+            f"premalignant_as={premalignant_as} is about label 'malignant', and {labels.name!r} is "
+            "to be predicted: add --label malignant, or leave it out"
+        )
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=bad_files)
     targets = labels.targets.copy()
     targets[bad["row"].to_numpy(int)] = -1
@@ -84,14 +90,6 @@ def load_task(
         f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
         f"{sizes} ({splits.origin})"
     )
-    if labels.name == "malignant" and "diagnosis" in data.table:
-        console.print(_binary_map(data))
+    if labels.name == LABEL and (answers := label_map(data)):
+        console.print(describe_label_map(answers, data.sheet.premalignant), soft_wrap=True)
     return Task(data, labels, splits, bad)
-
-
-def _binary_map(data: ImageData) -> str:
-    """Say which diagnoses the rows of each answer have."""
-    table = data.table[["diagnosis", "malignant"]].dropna(subset="diagnosis")
-    answers = table["malignant"].fillna("left out")
-    groups = table.groupby(answers)["diagnosis"].unique()
-    return "; ".join(f"{answer}: {' | '.join(sorted(found))}" for answer, found in groups.items())

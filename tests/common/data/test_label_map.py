@@ -1,0 +1,38 @@
+"""Which diagnosis counts as what: read from the rows, told in one line."""
+
+import pytest
+
+from small_data import build_data
+from toolkit_common.data.label_map import describe_label_map, label_map
+from toolkit_common.data.load import load_data
+
+
+def test_the_map_is_what_the_rows_say() -> None:
+    diagnoses = ["nevus", "melanoma", "unsure", "unsure", None, "nevus"]
+    answers = ["benign", "malignant", "malignant", None, None, "benign"]
+    data = build_data(["x"] * 6, diagnosis=diagnoses, malignant=answers)
+    expected = {
+        "malignant": {"melanoma": 1, "unsure": 1},
+        "benign": {"nevus": 2},
+        "left out": {"no diagnosis": 1, "unsure": 1},
+    }
+    assert label_map(data) == expected
+    assert list(label_map(data)) == list(expected)
+    line = describe_label_map(expected, ["unsure"])
+    assert line == (
+        "label map: malignant is melanoma 1, unsure 1 (premalignant); benign is nevus 2; left out "
+        "is no diagnosis 1, unsure 1 (premalignant); --premalignant-as counts premalignant ones "
+        "otherwise"
+    )
+
+
+def test_data_without_diagnoses_have_no_map() -> None:
+    assert label_map(build_data(["a", "b"])) == {}
+
+
+@pytest.mark.parametrize(
+    ("choice", "answer"), [("benign", "benign"), ("malignant", "malignant"), ("drop", "left out")]
+)
+def test_premalignant_diagnoses_stand_where_the_user_puts_them(choice: str, answer: str) -> None:
+    found = label_map(load_data("lesions", premalignant_as=choice))
+    assert [name for name, diagnoses in found.items() if "ACK" in diagnoses] == [answer]
