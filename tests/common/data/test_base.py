@@ -1,8 +1,5 @@
 """Rows, labels and fingerprints of a data set."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,50 +143,6 @@ def test_an_id_that_occurs_twice_is_named_with_its_rows() -> None:
     frame = pd.DataFrame({"image": list("abcd"), "image_id": ["x", "y", "z", "y"]})
     with pytest.raises(InputError, match=r"image id 'y' occurs 2 times \(first in rows 2 and 4\)"):
         build_image_data("small", frame, Sheet("x"))
-
-
-# Keys and fingerprints
-
-
-def on_disk(folder: Path, *contents: bytes) -> ImageData:
-    folder.mkdir(exist_ok=True)
-    paths = []
-    for place, content in enumerate(contents):
-        paths.append(str(folder / f"{place}.png"))
-        Path(paths[-1]).write_bytes(content)
-        os.utime(paths[-1], ns=(10**9, 10**9))
-    return build_data(["a"] * len(contents), images=paths)
-
-
-def test_the_key_of_bytes_is_their_content() -> None:
-    one, same, other = image_bytes(0), image_bytes(0), image_bytes(1)
-    keys = build_data(["a"] * 3, images=[one, same, other]).image_keys
-    assert keys[0] == keys[1] != keys[2]
-
-
-def test_the_key_of_a_file_knows_name_size_and_time(tmp_path: Path) -> None:
-    original = on_disk(tmp_path / "a", b"1234").image_keys
-    assert on_disk(tmp_path / "a", b"5678").image_keys == original  # same size and time
-    assert on_disk(tmp_path / "a", b"12345").image_keys != original
-    data = on_disk(tmp_path / "a", b"1234")
-    os.utime(tmp_path / "a" / "0.png", ns=(10**9, 10**9 + 1))
-    assert data.image_keys != original
-
-
-def test_the_key_of_a_file_does_not_know_where_the_data_lie(tmp_path: Path) -> None:
-    (tmp_path / "here").mkdir()
-    (tmp_path / "there").mkdir()
-    here = on_disk(tmp_path / "here" / "a", b"1234")
-    there = on_disk(tmp_path / "there" / "a", b"1234")
-    assert here.image_keys == there.image_keys
-
-
-def test_entries_of_one_file_and_missing_files_have_keys_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "x.hdf5").write_bytes(b"1")
-    places = [f"{tmp_path}/x.hdf5#{key}" for key in "ab"] + [f"{tmp_path}/absent.png"]
-    keys = build_data(["a"] * 3, images=places).image_keys
-    assert len(set(keys)) == 3
-    assert keys[2].endswith(":absent")
 
 
 def test_a_fingerprint_knows_images_labels_and_metadata() -> None:

@@ -8,16 +8,15 @@ of a split: the patient, else the lesion), `patient_id`, `lesion_id`, and metada
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import isnan, nan
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from toolkit_common.data.images import TORCHVISION, parse_torchvision
+from toolkit_common.data.image_keys import image_keys
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
@@ -111,17 +110,14 @@ class ImageData:
 
     @cached_property
     def image_keys(self) -> list[str]:
-        """A content key for each row's image.
-
-        Bytes in memory are hashed; for files it is name, size and modification time, so that a
-        million files take seconds. An image of a torchvision data set has that of all its files.
-        """
-        return [_image_key(row["image"]) for row in self.images]
+        """A content key for each row's image, see `toolkit_common.data.image_keys`."""
+        return image_keys(self.images)
 
     def fingerprint(self) -> str:
         """Return a hash that changes when images, labels or metadata change."""
         digest = hashlib.sha256("\n".join(self.image_keys).encode())
-        digest.update(self.table.to_csv(index=False).encode())
+        digest.update("\n".join(map(str, self.table.columns)).encode())
+        digest.update(pd.util.hash_pandas_object(self.table, index=False).to_numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -140,6 +136,7 @@ def build_image_data(
         InputError: If there is no row, or an `image_id` occurs twice.
     """
     from datasets import ClassLabel, Dataset, DatasetInfo, Features, Image, Value
+    from datasets.fingerprint import generate_random_fingerprint
     from datasets.table import InMemoryTable
 
     if frame.empty:
@@ -164,10 +161,11 @@ def build_image_data(
             arrays.append(pa.array(column, pa.float64(), from_pandas=True))
         else:
             features[name] = Value("string")
-            words = column.map(str, na_action="ignore").astype(object)
-            arrays.append(pa.array(words, pa.string(), from_pandas=True))
+            arrays.append(_words(column))
     table = pa.Table.from_arrays(arrays, schema=Features(features).arrow_schema)
-    rows = Dataset(InMemoryTable(table), info=DatasetInfo(features=Features(features)))
+    info = DatasetInfo(features=Features(features))
+    # Without a fingerprint of ours the whole table would be pickled to make one.
+    rows = Dataset(InMemoryTable(table), info=info, fingerprint=generate_random_fingerprint())
     return ImageData(identifier, rows, sheet)
 
 
@@ -189,11 +187,18 @@ def replace_images(rows: "Dataset", places: Iterable[tuple[int, str]]) -> "Datas
     return others.add_column("image", images, feature=rows.features["image"])
 
 
+def _words(column: pd.Series) -> pa.Array:
+    if not isinstance(column.dtype, pd.StringDtype):
+        column = column.map(str, na_action="ignore").astype(object)
+    words = pa.array(column, pa.string(), from_pandas=True)
+    return words.combine_chunks() if isinstance(words, pa.ChunkedArray) else words
+
+
 def _places(column: pd.Series) -> pa.StructArray:
-    in_memory = [item if isinstance(item, bytes) else None for item in column]
-    paths = [None if isinstance(item, bytes) else str(item) for item in column]
-    arrays = [pa.array(in_memory, pa.binary()), pa.array(paths, pa.string())]
-    return pa.StructArray.from_arrays(arrays, names=["bytes", "path"])
+    is_bytes = column.map(lambda item: isinstance(item, bytes))
+    in_memory = pa.array(column.where(is_bytes, None).astype(object), pa.binary())
+    paths = _words(column.mask(is_bytes, None))
+    return pa.StructArray.from_arrays([in_memory, paths], names=["bytes", "path"])
 
 
 def _natural(name: str) -> tuple[int, float, str]:
@@ -203,30 +208,3 @@ def _natural(name: str) -> tuple[int, float, str]:
     except ValueError:
         number = nan
     return (1, 0.0, name) if isnan(number) else (0, number, name)  # NaN has no place in an order
-
-
-def _image_key(place: dict[str, Any]) -> str:
-    if place["bytes"] is not None:
-        return hashlib.sha256(place["bytes"]).hexdigest()
-    if place["path"].startswith(TORCHVISION):
-        at = parse_torchvision(place["path"])
-        return f"{at.name}/{at.split}#{at.index}:{_folder_key(at.root)}"
-    path = Path(place["path"].partition("#")[0])
-    entry = place["path"].partition("#")[2]
-    try:
-        status = path.stat()
-    except OSError:
-        return f"{place['path']}:absent"
-    name = "/".join(path.parts[-2:])
-    return f"{name}#{entry}:{status.st_size}:{status.st_mtime_ns}"
-
-
-@lru_cache(maxsize=4)
-def _folder_key(root: str) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(root).rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            name = path.relative_to(root)
-            digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()

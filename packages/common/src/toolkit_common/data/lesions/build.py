@@ -6,6 +6,7 @@ happens here.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -25,7 +26,7 @@ def build_lesion_data(
     frame: pd.DataFrame,
     sheet: Sheet,
     *,
-    path: "object",
+    path: Path,
     premalignant_as: Premalignant = "benign",
 ) -> ImageData:
     """Type the columns, add `malignant` and `group`, withhold what must never be an input.
@@ -76,10 +77,10 @@ def answer_malignant(
     return answer.astype(object).mask(diagnosis.isin(sheet.premalignant), chosen)
 
 
-def _typed(values: "pd.Series[str]", column: Column, path: object) -> pd.Series:
+def _typed(values: "pd.Series[str]", column: Column, path: Path) -> pd.Series:
     if column.kind in ("numeric", "angle"):
-        known = values.where(~values.isin(column.unknown), None)
-        return to_number(known, path=path)  # type: ignore[arg-type]
+        known = values.where(~values.isin(column.unknown), None) if column.unknown else values
+        return to_number(known, path=path)
     if column.kind == "boolean":
         lower = values.str.lower()
         spelled = {**dict.fromkeys(TRUE, "true"), **dict.fromkeys(FALSE, "false")}

@@ -108,7 +108,8 @@ def add_images(
             f"{int(absent.sum())} of {len(frame)} images are not under {request.root} (first: "
             f"{first}): {hint}{way_out}"
         )
-    frame = frame[~absent].reset_index(drop=True)
+    if absent.any():  # a large table is not copied for nothing
+        frame = frame[~absent].reset_index(drop=True)
     return frame.assign(image=frame["image_id"].map(lambda key: str(places[key])))
 
 

@@ -7,13 +7,14 @@ the same without labels) and ISIC archive (`ISIC_2024_*_Input/`, `_GroundTruth.c
 `_Supplement.csv`). Traps: specs/slimp.md 5.1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
+from typing_extensions import override
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.lesions.folder import (
@@ -112,7 +113,11 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
         sheet = replace(sheet, notes=("no labels: those of the test set are not public",
                                       *sheet.notes))  # fmt: skip
     frame = add_images(frame, _places(folder), request, hint=f"unpack the images into {folder}")
-    return finish(frame, sheet, request, path=path)
+    pa.default_memory_pool().release_unused()
+    data = finish(frame, sheet, request, path=path)
+    del frame
+    pa.default_memory_pool().release_unused()
+    return data
 
 
 def _read_layout(request: Request) -> tuple[pd.DataFrame, Path, Path]:
@@ -162,9 +167,14 @@ def read_large_table(path: Path) -> pd.DataFrame:
     try:
         header = csv.open_csv(path).schema.names
         convert.include_columns = [name for name in header if name in types]
-        return csv.read_csv(path, convert_options=convert).to_pandas()
+        # Columns are freed one by one as they are taken over.
+        frame = csv.read_csv(path, convert_options=convert).to_pandas(
+            split_blocks=True, self_destruct=True
+        )
     except pa.ArrowInvalid:  # the slow reader takes other separators, and names what is wrong
         return read_table(path).drop(columns="lesion_id", errors="ignore")
+    pa.default_memory_pool().release_unused()
+    return frame
 
 
 def _label(frame: pd.DataFrame) -> pd.DataFrame:
@@ -190,4 +200,26 @@ def _places(place: Path) -> Mapping[str, object]:
     import h5py
 
     with h5py.File(place, "r") as file:
-        return {key: f"{place}#{key}" for key in file}
+        return _Entries(place, frozenset(file))
+
+
+class _Entries(Mapping[str, str]):
+    """Places of the entries of an HDF5 file, each made when it is asked for."""
+
+    def __init__(self, file: Path, keys: frozenset[str]) -> None:
+        self.file = file
+        self.entries = keys
+
+    @override
+    def __getitem__(self, key: str) -> str:
+        if key not in self.entries:
+            raise KeyError(key)
+        return f"{self.file}#{key}"
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    @override
+    def __len__(self) -> int:
+        return len(self.entries)

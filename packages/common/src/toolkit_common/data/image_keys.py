@@ -1,0 +1,66 @@
+"""A content key for each image: what token stores and fingerprints are made of.
+
+Bytes in memory are hashed; for files it is name, size and modification time, so that a million
+files take seconds. A file that holds many images is looked at once. An image of a torchvision data
+set has the key of all its files.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toolkit_common.data.images import TORCHVISION, parse_torchvision
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+ABSENT = ":absent"  # ends the key of an image whose file is not there
+CHUNK = 4096  # rows taken at once: their bytes may be in memory
+
+
+def image_keys(images: "Dataset") -> list[str]:
+    """Return the key of every row's image.
+
+    Args:
+        images: Rows with the column `image`, undecoded.
+    """
+    file_key = lru_cache(maxsize=16)(_file_key)
+    rows = images.with_format("arrow")
+    return [
+        _image_key(place, file_key)
+        for start in range(0, len(rows), CHUNK)
+        for place in rows[start : start + CHUNK]["image"].to_pylist()
+    ]
+
+
+def _image_key(place: dict[str, Any], file_key: Callable[[str], tuple[str, str] | None]) -> str:
+    if place["bytes"] is not None:
+        return hashlib.sha256(place["bytes"]).hexdigest()
+    if place["path"].startswith(TORCHVISION):
+        at = parse_torchvision(place["path"])
+        return f"{at.name}/{at.split}#{at.index}:{_folder_key(at.root)}"
+    path, _, entry = place["path"].partition("#")
+    found = file_key(path)
+    return f"{place['path']}{ABSENT}" if found is None else f"{found[0]}#{entry}:{found[1]}"
+
+
+def _file_key(path: str) -> tuple[str, str] | None:
+    """Return a file's name, and its size and time; None if it is absent."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return "/".join(Path(path).parts[-2:]), f"{status.st_size}:{status.st_mtime_ns}"
+
+
+@lru_cache(maxsize=4)
+def _folder_key(root: str) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(root).rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            name = path.relative_to(root)
+            digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
