@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from small_data import build_data, encode, image_bytes, noise
+from toolkit_common.data import check
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.loaders import build_loader
+from toolkit_common.data.transforms import Preprocess, build_eval_transform
 from toolkit_common.errors import InputError
 
 TRUNCATED = encode(noise((200, 200)), "JPEG")[:-2000]
@@ -89,3 +92,39 @@ def test_images_in_memory_are_checked_too() -> None:
     data = build_data(["a", "b"], images=[image_bytes(0), TRUNCATED])
     with pytest.raises(InputError, match=r"bad image an image in memory: .*truncated"):
         check_images(data, np.arange(2))
+
+
+def test_of_very_many_images_a_part_is_decoded_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check, "MAX_LOOKED_AT", 5)
+    monkeypatch.setattr(check, "SPREAD", 3)
+    good, rows = image_bytes(0), np.arange(7)
+    data = on_disk(tmp_path, good, b"text", good, good, b"text", good, good)  # 0, 3, 6 are seen
+    assert check_images(data, rows).empty
+    assert "decoding 3 of 7 images to find bad files; --bad-files skip" in capsys.readouterr().err
+    assert check_images(data, rows, policy="skip")["row"].tolist() == [1, 4]
+    assert "decoding" not in capsys.readouterr().err
+
+
+def test_an_absent_file_is_found_among_very_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "MAX_LOOKED_AT", 2)
+    monkeypatch.setattr(check, "SPREAD", 1)
+    data = on_disk(tmp_path, *[image_bytes(0)] * 3)
+    (tmp_path / "1.jpg").unlink()
+    with pytest.raises(InputError, match=r"bad image .*1.jpg: no such file"):
+        check_images(data, np.arange(3))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_bad_image_that_is_met_late_is_told_in_one_line(tmp_path: Path, num_workers: int) -> None:
+    data = on_disk(tmp_path, image_bytes(0), b"text")
+    transform = build_eval_transform(Preprocess(image_size=(8, 8)))
+    loader = build_loader(
+        data, np.arange(2), transform=transform, batch_size=2, num_workers=num_workers
+    )
+    with pytest.raises(InputError) as caught:
+        next(iter(loader))
+    assert str(caught.value) == f"{tmp_path}/1.jpg: not an image"

@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import numpy as np
 from PIL import ExifTags, Image
 
+from toolkit_common.errors import InputError
+
 Place = Mapping[str, Any]
 
 WHITE = (255, 255, 255)
@@ -32,8 +34,12 @@ TURNS: dict[object, Image.Transpose] = {  # EXIF orientation -> what turns the i
 }
 
 
-class BadImageError(OSError):
+class BadImageError(OSError, InputError):
     """An image that cannot be decoded; says which and why."""
+
+    def __init__(self, text: str) -> None:
+        # A loader's worker wraps the message into its traceback: the user reads one line.
+        super().__init__(text.rpartition("BadImageError: ")[2].strip())
 
 
 def open_image(place: Place) -> Image.Image:
