@@ -4,56 +4,26 @@ What a step sees and draws is a pure function of seed and step, so that weights,
 and the step are all there is to save.
 """
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
 
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 
-from toolkit_common.checkpoints import load_checkpoint, save_checkpoint
-from toolkit_common.errors import InputError
+from toolkit_common.checkpoints import save_checkpoint
 from toolkit_common.runs import RunFolder
-from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.interrupt import delayed_interrupt
-from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.progress import progress
-from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_slimp.batches import Batch, BatchStream
-from toolkit_slimp.diverged import save_batch
+from toolkit_slimp.batches import BatchStream
+from toolkit_slimp.learner import Learner, Schedule
 from toolkit_slimp.losses import equal_pairs
 from toolkit_slimp.model import Members, NestedLoss, SlimpModel
 from toolkit_slimp.pace import Pace
 from toolkit_slimp.retrieval import recall_at
 from toolkit_slimp.spread import describe_spread
 from toolkit_slimp.step import Stepper
-from toolkit_slimp.table import EncodedTable
 
-BETAS = (0.9, 0.95)
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 10
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast; see `SlimpSettings` for what the fields mean."""
-
-    total_steps: int
-    lr: float
-    image_lr: float
-    weight_decay: float
-    warmup: float
-    clip_grad: float
-    ema: float | None = None
-
-    def factor(self, step: int) -> float:
-        """Return the share of the peak learning rates at a step."""
-        warmup_steps = int(self.warmup * self.total_steps)
-        return warmup_cosine(step, total_steps=self.total_steps, warmup_steps=warmup_steps)
 
 
 def pretrain(
@@ -81,10 +51,10 @@ def pretrain(
         InputError: If the loss is no finite number, the batch saved and the state before kept; or
             if the checkpoint was made with another schema.
     """
-    trainer = _Trainer(stepper, schedule, table=stream.table, folder=run.path)
+    learner = Learner(stepper, schedule, table=stream.table, folder=run.path)
     accelerator, model = stepper.accelerator, stepper.model
     folder, last_saved = run.path / "checkpoints", time.monotonic()
-    step = trainer.resume_(folder)
+    step = learner.resume_(folder)
     if accelerator.is_main_process:
         run.rewind_log(step)
     total, per_epoch, pace = schedule.total_steps, stream.sampler.batches_per_epoch, Pace()
@@ -92,11 +62,11 @@ def pretrain(
     with progress("pre-training", total) as advance, delayed_interrupt() as interruption:
         advance(step)
         for batch in pace.watch(stream.batches(step, total)):
-            loss, norm = trainer.step_(batch.to(accelerator.device), step)
+            loss, norm = learner.step_(batch.to(accelerator.device), step)
             step += 1
             advance(note=_note(loss))
             is_epoch_end = step % per_epoch == 0 or step == total
-            seen = watch(trainer.watched) if is_epoch_end else {}
+            seen = watch(learner.watched) if is_epoch_end else {}
             if accelerator.is_main_process and (seen or step % LOG_EVERY == 0):
                 described = {**_describe(loss, model, batch.members), **pace.read_()}
                 run.log(step=step, epoch=step / per_epoch, **described, grad_norm=norm, **seen)
@@ -104,117 +74,12 @@ def pretrain(
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S
             ):
-                save_checkpoint(folder, step, trainer.state())
+                save_checkpoint(folder, step, learner.state())
                 last_saved = time.monotonic()
             if stop:
                 raise KeyboardInterrupt
-    trainer.finish_()
-    return seen or watch(trainer.model)  # a run that died after its last step looks again
-
-
-class _Trainer:
-    """Model, optimizer and average: what an update changes and a checkpoint holds."""
-
-    def __init__(
-        self, stepper: Stepper, schedule: Schedule, *, table: EncodedTable, folder: Path
-    ) -> None:
-        self.stepper, self.schedule, self.table, self.folder = stepper, schedule, table, folder
-        self.accelerator, self.model = stepper.accelerator, stepper.model
-        self.model.to(self.accelerator.device)
-        self.optimizer: Any = self.accelerator.prepare(_build_optimizer(self.model, schedule))
-        self.average: AveragedModel | None = None
-        if schedule.ema is not None:
-            average = _averaging(schedule.ema)
-            self.average = AveragedModel(self.model, avg_fn=average, use_buffers=True)
-
-    @property
-    def watched(self) -> SlimpModel:
-        """The model that is judged and exported."""
-        return self.model if self.average is None else cast(SlimpModel, self.average.module)
-
-    def step_(self, batch: Batch, step: int) -> tuple[NestedLoss, float]:
-        """Update the model once; returns the loss before it and the gradient's norm."""
-        self.model.train()
-        set_lr_(self.optimizer, self.schedule.factor(step))
-        self.optimizer.zero_grad()
-        loss = self.stepper.backward(batch, step)
-        self._refuse_nan(float(loss.total.detach()), "loss", batch, step)
-        average_gradients_(self.model.parameters())
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.schedule.clip_grad)
-        if self.accelerator.scaler is None:  # fp16's scaler expects some and skips their steps
-            self._refuse_nan(float(norm), "gradient's norm", batch, step)
-        self.optimizer.step()
-        self.model.clamp_temperatures_()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
-        return loss, float(norm)
-
-    def _refuse_nan(self, value: float, what: str, batch: Batch, step: int) -> None:
-        if not math.isfinite(value):
-            place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step)
-            raise InputError(
-                f"the {what} is {value} at step {step}: lower --lr and --image-lr; the batch is in "
-                f"{place}, checkpoints from before are in {self.folder / 'checkpoints'}"
-            )
-
-    def state(self) -> dict[str, Any]:
-        """Return what `resume_` needs."""
-        scaler = self.accelerator.scaler
-        return {
-            "schema": self.table.schema.digest(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
-        }
-
-    def resume_(self, folder: Path) -> int:
-        """Take up the newest checkpoint; returns its step, 0 without one."""
-        found = load_checkpoint(folder)
-        if found is None:
-            return 0
-        step, state = found
-        own = self.table.schema.digest()
-        if state["schema"] != own:
-            raise InputError(
-                f"cannot resume {folder.parent} with another metadata schema (its checkpoint has "
-                f"{state['schema'][:12]}, now {own[:12]}): give the one in "
-                f"{folder.parent / 'schema.json'}, or start a new run"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        return step
-
-    def finish_(self) -> None:
-        """Put the average in the model's place."""
-        if self.average is not None:
-            self.model.load_state_dict(self.average.module.state_dict())
-
-
-def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """An exponential moving average that forgets its first steps faster, as TensorFlow's does."""
-
-    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return mean + (1.0 - min(decay, (1 + int(count)) / (10 + int(count)))) * (new - mean)
-
-    return average
-
-
-def _build_optimizer(model: SlimpModel, schedule: Schedule) -> torch.optim.Optimizer:
-    image = {id(parameter) for parameter in model.image_encoder.parameters()}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in image]
-    decay = schedule.weight_decay
-    groups: Groups = [
-        *parameter_groups(
-            model.image_encoder.parameters(), lr=schedule.image_lr, weight_decay=decay
-        ),
-        *parameter_groups(rest, lr=schedule.lr, weight_decay=decay),
-    ]
-    return build_optimizer("adamw", [{**group, "betas": BETAS} for group in groups])
+    learner.finish_()
+    return seen or watch(learner.model)  # a run that died after its last step looks again
 
 
 def _note(loss: NestedLoss) -> str:

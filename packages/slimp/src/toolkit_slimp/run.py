@@ -26,7 +26,8 @@ from toolkit_slimp.build import (
     load_patients,
 )
 from toolkit_slimp.export import export_slimp
-from toolkit_slimp.pretrain import Schedule, pretrain
+from toolkit_slimp.learner import Schedule
+from toolkit_slimp.pretrain import pretrain
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.table import encode_table
