@@ -124,6 +124,7 @@ def write_report(
     notes: Sequence[str] = (),
     figure: "Figure | None" = None,
     data: Mapping[str, Any] | None = None,
+    more: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> Path:
     """Write results/NAME.json, NAME.md and, given a figure, NAME.png; print the Markdown.
 
@@ -134,6 +135,7 @@ def write_report(
         notes: Sentences below the table: what was measured, how, what it does not say.
         figure: A matplotlib figure.
         data: More for the JSON file.
+        more: Further tables, by their headings.
 
     Returns:
         The Markdown file.
@@ -141,13 +143,17 @@ def write_report(
     machine = hardware()
     folder = results_folder()
     found = {"title": title, "hardware": machine, "notes": list(notes), "rows": list(rows)}
-    write_json(folder / f"{name}.json", found | dict(data or {}))
+    tables = {heading: list(others) for heading, others in (more or {}).items()}
+    write_json(folder / f"{name}.json", found | tables | dict(data or {}))
     lines = [f"# {title}", ""]
     if figure is not None:
         with atomic_path(folder / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
         lines += [f"![{title}]({name}.png)", ""]
-    lines += [*markdown_table(rows), "", *(f"- {note}" for note in notes)]
+    lines += [*markdown_table(rows), ""]
+    for heading, others in tables.items():
+        lines += [f"## {heading}", "", *markdown_table(others), ""]
+    lines += [f"- {note}" for note in notes]
     lines += [f"- Made by `make bench-{name}` on: {describe_hardware(machine)}.", ""]
     path = folder / f"{name}.md"
     write_text(path, "\n".join(lines))

@@ -65,14 +65,18 @@ def test_a_report_holds_table_picture_hardware_and_no_host(tmp_path: Path, monke
         {"form": "a", "ms": 1234.5, "ratio": 2.345, "count": 12_000},
         {"form": "b", "ms": 0.5, "ratio": None, "count": 1},
     ]
-    path = harness.write_report("x", title="Which?", rows=rows, notes=["Why."], figure=Figure())
+    path = harness.write_report(
+        "x", title="Which?", rows=rows, notes=["Why."], figure=Figure(), more={"B": [{"c": "d"}]}
+    )
     text = path.read_text()
     assert "| form | ms | ratio | count |\n| --- | ---: | ---: | ---: |\n" in text
     assert "| a | 1,234 | 2.35 | 12,000 |\n| b | 0.5 | - | 1 |" in text
+    assert "\n\n## B\n\n| c |\n| --- |\n| d |\n\n- Why.\n" in text
     assert "- Why.\n- Made by `make bench-x` on: " in text
     assert text in capsys.readouterr().out
     found = read_json(tmp_path / "x.json")
     assert found["rows"] == rows
+    assert found["B"] == [{"c": "d"}]
     assert found["hardware"]["versions"]["torch"] == torch.__version__
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.md", "x.png"}
