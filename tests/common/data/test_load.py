@@ -28,7 +28,7 @@ def test_other_data_need_a_place(name: str) -> None:
     ("text", "message"),
     [
         ("imgfolder:x", r"unknown data set 'imgfolder'; did you mean 'imagefolder'\?"),
-        ("", "unknown data set ''; choose from: .*csv, digits, .*, lesions"),
+        ("", "unknown data set ''; choose from: .*csv, .*digits, .*, lesions"),
         ("digits?size=8", r"unknown option 'size' in 'digits\?size=8': it takes none"),
         ("lesions?premalignant=x", "unknown option 'premalignant' .* mean 'premalignant_as'"),
         ("csv:x?label=", "option 'label' in .* has no value"),

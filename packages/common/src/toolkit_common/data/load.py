@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.digits import load_digits
 from toolkit_common.data.lesions.bcn20000 import load_bcn20000
+from toolkit_common.data.lesions.derm7pt import load_derm7pt
 from toolkit_common.data.lesions.ham10000 import load_ham10000
 from toolkit_common.data.lesions.hiba import load_hiba
 from toolkit_common.data.lesions.isic import load_isic
@@ -27,6 +28,7 @@ Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 SOURCES: dict[str, Loader] = {
     "bcn20000": load_bcn20000,
     "csv": load_csv,
+    "derm7pt": load_derm7pt,
     "digits": load_digits,
     "ham10000": load_ham10000,
     "hf": load_hf,

@@ -17,7 +17,8 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 
-SYNTHETIC = "SYNTHETIC.md"  # lies in the folder of a data set that `toolkit data make` wrote
+# Lies in the folder that `toolkit data make` wrote; the data may be in a folder of it.
+SYNTHETIC = "SYNTHETIC.md"
 NO_PATIENTS = (
     "no patient ids: splits keep lesions on one side, a person may be on two; age and sex count as "
     "the lesion's, and SLIMP has its lesion loss alone"
@@ -140,7 +141,7 @@ def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -
     Without patient ids there is no patient level: its columns become the lesion's.
     """
     notes = _differences(frame, sheet)
-    if (request.root / SYNTHETIC).is_file():
+    if any((place / SYNTHETIC).is_file() for place in (request.root, request.root.parent)):
         notes = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
         sheet = replace(sheet, title=f"{sheet.title} (SYNTHETIC)", licence="synthetic", counts={})
     if "patient_id" not in frame:

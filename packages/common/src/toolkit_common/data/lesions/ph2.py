@@ -3,15 +3,13 @@
 Source: Mendonca et al., EMBC 2013, doi 10.1109/EMBC.2013.6610779. Layout: `PH2_dataset.txt` or
 `PH2_dataset.xlsx` (the text is read where both are there), images in `PH2 Dataset images/IMD003/
 IMD003_Dermoscopic_Image/IMD003.bmp`, masks beside them. No age, sex, site or patient: the test case
-for extrapolated metadata. The experts' criteria are withheld unless asked for with
-`?criteria=inputs` (our choice): they were read from the same image for the diagnosis. The counts of
-the classes are those that the paper gives.
+for extrapolated metadata. `?criteria=inputs`: see `criteria.py`. Traps: specs/slimp.md 5.6.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from toolkit_common.data.base import ImageData
+from toolkit_common.data.lesions.criteria import CHOICES, as_asked, withhold
 from toolkit_common.data.lesions.folder import (
     add_images,
     find_images,
@@ -29,12 +27,11 @@ from toolkit_common.data.sheet import Column, Sheet
 
 READERS = {"PH2_dataset.txt": read_text_table, "PH2_dataset.xlsx": read_spreadsheet}
 MASK_FOLDERS = ("_lesion", "_roi", "mask", "masks")  # how their names end
-READ_FROM_IMAGE = "read from the image by the experts who diagnosed: a system has to see it itself"
 CRITERIA_COLUMNS = (
     *(Column(name, "lesion", "categorical") for name in CRITERIA.values()),
     Column("colors", "lesion", "multi"),
 )
-SHEET = Sheet(
+PUBLISHED = Sheet(
     title="PH2",
     source="Mendonca et al., PH2 - a dermoscopic image database for research and benchmarking, "
     "EMBC 2013, doi 10.1109/EMBC.2013.6610779, www.fc.up.pt/addi/ph2 database.html",
@@ -43,11 +40,9 @@ SHEET = Sheet(
     counts={"images": 200, "common nevus": 80, "atypical nevus": 80, "melanoma": 40},
     classes={name: name for name in DIAGNOSES},
     malignant=frozenset({"melanoma"}),
-    leaks={
-        "histological_diagnosis": "filled where the lesion was cut out: it tells the diagnosis",
-        **{column.name: READ_FROM_IMAGE for column in CRITERIA_COLUMNS},
-    },
+    leaks={"histological_diagnosis": "filled where the lesion was cut out: it tells the diagnosis"},
 )
+SHEET = withhold(PUBLISHED, CRITERIA_COLUMNS)
 
 
 def load_ph2(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
@@ -56,8 +51,7 @@ def load_ph2(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     Raises:
         InputError: If the table or images are missing, a row does not fit, or an option is unknown.
     """
-    choices = {"criteria": ("withheld", "inputs")}
-    request = read_request(identifier, name, options, own=choices)
+    request = read_request(identifier, name, options, own=CHOICES)
     path = next(filter(lambda at: at.is_file(), (request.root / item for item in READERS)), None)
     if path is None:
         raise missing_table(request, " or ".join(READERS), SHEET)
@@ -66,8 +60,5 @@ def load_ph2(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     places = find_images(request.root, without=MASK_FOLDERS)
     hint = f"unpack 'PH2 Dataset images' into {request.root}"
     frame = add_images(frame, places, request, hint=hint)
-    sheet = SHEET
-    if request.options["criteria"] == "inputs":
-        leaks = {key: why for key, why in SHEET.leaks.items() if why != READ_FROM_IMAGE}
-        sheet = replace(SHEET, columns=CRITERIA_COLUMNS, leaks=leaks)
+    sheet = as_asked(SHEET, CRITERIA_COLUMNS, request)
     return finish(frame, sheet, request, path=path)
