@@ -14,14 +14,14 @@ def test_the_map_is_what_the_rows_say() -> None:
     expected = {
         "malignant": {"melanoma": 1, "unsure": 1},
         "benign": {"nevus": 2},
-        "left out": {"no diagnosis": 1, "unsure": 1},
+        "left out": {"unnamed": 1, "unsure": 1},
     }
     assert label_map(data) == expected
     assert list(label_map(data)) == list(expected)
     line = describe_label_map(expected, ["unsure"])
     assert line == (
         "label map: malignant is melanoma 1, unsure 1 (premalignant); benign is nevus 2; left out "
-        "is no diagnosis 1, unsure 1 (premalignant); --premalignant-as counts premalignant ones "
+        "is unnamed 1, unsure 1 (premalignant); --premalignant-as counts premalignant ones "
         "otherwise"
     )
 

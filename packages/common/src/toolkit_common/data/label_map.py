@@ -6,7 +6,7 @@ from toolkit_common.data.base import ImageData
 
 LABEL = "malignant"
 LEFT_OUT = "left out"
-NO_DIAGNOSIS = "no diagnosis"
+UNNAMED = "unnamed"  # no diagnosis, or one too rare to be a class
 
 
 def label_map(data: ImageData) -> dict[str, dict[str, int]]:
@@ -19,7 +19,7 @@ def label_map(data: ImageData) -> dict[str, dict[str, int]]:
         return {}
     answers = data.table[LABEL].astype(object).where(data.table[LABEL].notna(), LEFT_OUT)
     diagnoses = data.table["diagnosis"].astype(object)
-    named = diagnoses.where(diagnoses.notna(), NO_DIAGNOSIS)
+    named = diagnoses.where(diagnoses.notna(), UNNAMED)
     counts = named.groupby([answers, named]).size()
     order = sorted(set(answers), key=lambda answer: (answer == LEFT_OUT, answer != LABEL))
     return {
