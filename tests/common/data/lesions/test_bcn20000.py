@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from exports import write_export
 from toolkit_common.data.base import ImageData
+from toolkit_common.data.check import check_images
 from toolkit_common.data.lesions.bcn20000 import SHEET, VASCULAR
+from toolkit_common.data.lesions.folder import NO_PATIENTS
 from toolkit_common.data.load import load_data
+from toolkit_common.data.making.bcn20000 import LAYOUTS
+from toolkit_common.data.making.make import make_data
+from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 
 ROW = {"attribution": "Hospital Cl\u00ednic de Barcelona", "copyright_license": "CC-BY-NC",
@@ -71,3 +78,25 @@ def test_lesions_are_groups_and_there_is_no_patient_level(tmp_path: Path) -> Non
 def test_what_is_not_bcn20000_is_told_so(row: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         load_data(f"bcn20000:{write_export(tmp_path, row)}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
+    folder = tmp_path_factory.mktemp("bcn20000")
+    for layout in LAYOUTS:
+        make_data("bcn20000", folder / layout, rows=60, seed=1, layout=layout, pool=None)
+    return {layout: load_data(f"bcn20000:{folder / layout}") for layout in LAYOUTS}
+
+
+def test_every_synthetic_layout_is_read_and_split_by_lesion(made: dict[str, ImageData]) -> None:
+    for data in made.values():
+        pd.testing.assert_frame_equal(data.table, made["archive"].table)
+    data = made["archive"]
+    splits, groups = make_splits(data), data.groups
+    assert groups is not None
+    assert len(set(groups)) < len(data)
+    assert not set(groups[splits.train]) & set(groups[splits.test])
+    assert check_images(data, np.arange(len(data))).empty
+    assert data.sheet.notes[1] == NO_PATIENTS
+    assert set(data.table["malignant"].dropna()) == {"benign", "malignant"}
+    assert data.table["malignant"].isna().any()

@@ -3,13 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from exports import write_export
+from toolkit_common.data.audit import audit_data
 from toolkit_common.data.base import ImageData
+from toolkit_common.data.check import check_images
 from toolkit_common.data.lesions.hiba import OLDER_COUNTS, SHEET
 from toolkit_common.data.load import load_data
+from toolkit_common.data.making.hiba import LAYOUTS
+from toolkit_common.data.making.make import make_data
+from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 
 COMMON = {"attribution": "Hospital Italiano de Buenos Aires", "copyright_license": "CC-BY",
@@ -125,3 +131,34 @@ def test_what_is_not_hiba_is_told_so(row: dict[str, Any], message: str, tmp_path
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"no metadata.csv, nor .* in {tmp_path}: .*{SHEET.doi}"):
         load_data(f"hiba:{tmp_path}")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
+    folder = tmp_path_factory.mktemp("hiba")
+    for layout in LAYOUTS:
+        make_data("hiba", folder / layout, rows=60, seed=1, layout=layout, pool=None)
+    return {layout: load_data(f"hiba:{folder / layout}") for layout in LAYOUTS}
+
+
+def test_every_synthetic_layout_says_the_same(made: dict[str, ImageData]) -> None:
+    first, *others = (made[layout] for layout in LAYOUTS)
+    columns = sorted(first.table)
+    for other in others:
+        pd.testing.assert_frame_equal(other.table[columns], first.table[columns])
+    splits, groups = make_splits(first), first.groups
+    assert groups is not None
+    assert not set(groups[splits.train]) & set(groups[splits.test])
+    assert check_images(first, np.arange(len(first))).empty
+    assert {item.name for item in SHEET.columns} <= set(first.table)
+    assert first.sheet.title == "HIBA (SYNTHETIC)"
+    assert {item.level for item in first.sheet.columns} == {"patient", "lesion"}
+
+
+def test_proofs_tell_the_label_and_are_withheld(made: dict[str, ImageData]) -> None:
+    for layout in LAYOUTS:
+        found = audit_data(made[layout], label="malignant", images=False)
+        facts = {item.name: item.value_auroc for item in found.withheld}
+        assert facts["diagnosis_confirm_type"] > 0.75
+        assert found.has_leak
+        assert not any(finding.kind == "label proxy" for finding in found.findings)

@@ -14,6 +14,8 @@ from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
 from toolkit_common.data.lesions.isic import SHEET
 from toolkit_common.data.load import load_data
+from toolkit_common.data.making.isic import LAYOUTS
+from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 
@@ -204,3 +206,31 @@ def test_whatever_is_empty_every_row_has_a_group(
         "benign", "malignant", None,
     }  # fmt: skip
     assert column(data, "attribution") == [cell["attribution"] or None for cell in cells]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
+    folder = tmp_path_factory.mktemp("isic")
+    for layout in LAYOUTS:
+        make_data("isic", folder / layout, rows=48, seed=1, layout=layout, pool=None)
+    return {layout: load_data(f"isic:{folder / layout}") for layout in LAYOUTS}
+
+
+def test_every_synthetic_layout_is_grouped_as_it_can_be(made: dict[str, ImageData]) -> None:
+    numbers = {layout: len(set(column(data, "group"))) for layout, data in made.items()}
+    assert numbers["patients"] < numbers["lesions"] < numbers["bare"] == 48
+    assert numbers["patients"] <= numbers["legacy"] < numbers["lesions"]
+    for data in made.values():
+        splits, groups = make_splits(data), data.groups
+        assert groups is not None
+        assert not set(groups[splits.train]) & set(groups[splits.test])
+        assert check_images(data, np.arange(len(data))).empty
+        assert set(data.table["malignant"].dropna()) == {"benign", "malignant"}
+        assert not set(SHEET.leaks) & set(data.table)
+
+
+def test_newer_and_older_names_count_the_same(made: dict[str, ImageData]) -> None:
+    both = made["patients"].table.merge(made["legacy"].table, on="image_id")
+    calls = both[["malignant_x", "malignant_y"]].dropna()
+    assert len(calls) > 30
+    assert (calls["malignant_x"] == calls["malignant_y"]).all()

@@ -8,10 +8,13 @@ import pandas as pd
 import pytest
 
 from small_data import write_images
+from toolkit_common.data.audit import audit_data
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
 from toolkit_common.data.lesions.pad_ufes_20 import SHEET
 from toolkit_common.data.load import load_data
+from toolkit_common.data.making.make import make_data
+from toolkit_common.data.making.pad_ufes_20 import LAYOUTS
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 
@@ -136,3 +139,30 @@ def test_the_real_sample_is_read_and_split_by_patient() -> None:
     ages = data.table["age"].dropna()
     assert ages.between(0, 120).all()
     assert (data.table.groupby("patient_id")["age"].nunique() <= 1).all()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
+    folder = tmp_path_factory.mktemp("pad-ufes-20")
+    for layout in LAYOUTS:
+        make_data("pad-ufes-20", folder / layout, rows=60, seed=1, layout=layout, pool=None)
+    return {layout: load_data(f"pad-ufes-20:{folder / layout}") for layout in LAYOUTS}
+
+
+def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, ImageData]) -> None:
+    for data in made.values():
+        pd.testing.assert_frame_equal(data.table, made["parts"].table)
+        assert check_images(data, np.arange(len(data))).empty
+    data = made["parts"]
+    splits, groups = make_splits(data), data.groups
+    assert groups is not None
+    assert not set(groups[splits.train]) & set(groups[splits.test])
+    assert set(data.table["diagnosis"]) == set(SHEET.classes)
+    assert data.sheet.title == "PAD-UFES-20 (SYNTHETIC)"
+
+
+def test_the_synthetic_trap_is_found(made: dict[str, ImageData]) -> None:
+    found = audit_data(made["flat"], label="malignant", images=False).findings
+    leaks = {finding.kind: finding.text for finding in found if finding.severity == "leak"}
+    assert leaks["missingness"].startswith("empty cells tell 'benign': AUROC 0.")
+    assert any("'biopsed'" in finding.text for finding in found)

@@ -204,7 +204,7 @@ def finish_export(export: Export, sheet: Sheet, request: Request) -> ImageData:
         if rare:
             frame["diagnosis"] = frame["diagnosis"].mask(frame["diagnosis"].isin(rare), None)
             notes.append(f"too rare for the label diagnosis (fewer than {NUM_FOLDS} patients or "
-                         f"lesions; ?rare=keep keeps them): {', '.join(rare)}")  # fmt: skip
+                         f"lesions; ?rare=keep keeps them): {'; '.join(rare)}")  # fmt: skip
     known = KEYS | sheet.leaks.keys() | sheet.acquisition.keys()
     known |= {column.name for column in sheet.columns}
     strange = sorted(str(name) for name in export.frame if name not in known)

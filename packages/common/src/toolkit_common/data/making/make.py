@@ -5,7 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toolkit_common.data.lesions.folder import SYNTHETIC
-from toolkit_common.data.making import derm7pt, ham10000, ph2, slice_3d
+from toolkit_common.data.making import (
+    bcn20000,
+    derm7pt,
+    ham10000,
+    hiba,
+    isic,
+    pad_ufes_20,
+    ph2,
+    slice_3d,
+)
 from toolkit_common.data.making.order import Order
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
@@ -13,8 +22,12 @@ from toolkit_common.registry import lookup
 Maker = Callable[[Path, Order], None]
 
 MAKERS: dict[str, tuple[Maker, tuple[str, ...]]] = {  # the default layout first
+    "bcn20000": (bcn20000.make_bcn20000, bcn20000.LAYOUTS),
     "derm7pt": (derm7pt.make_derm7pt, derm7pt.LAYOUTS),
     "ham10000": (ham10000.make_ham10000, ham10000.LAYOUTS),
+    "hiba": (hiba.make_hiba, hiba.LAYOUTS),
+    "isic": (isic.make_isic, isic.LAYOUTS),
+    "pad-ufes-20": (pad_ufes_20.make_pad_ufes_20, pad_ufes_20.LAYOUTS),
     "ph2": (ph2.make_ph2, ph2.LAYOUTS),
     "slice-3d": (slice_3d.make_slice_3d, slice_3d.LAYOUTS),
 }
