@@ -57,3 +57,8 @@ def write_text(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def classes_and_counts(data: ImageData) -> dict[str, int]:
+    labels = data.labels()
+    return {name: int((labels.targets == code).sum()) for code, name in enumerate(labels.classes)}

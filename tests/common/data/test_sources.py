@@ -1,23 +1,13 @@
 """Folders, tables and Hugging Face data sets: what is read, and what is said of bad ones."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
-from small_data import image_bytes, write_images, write_text
-from toolkit_common.data.base import ImageData
+from small_data import classes_and_counts, write_images, write_text
 from toolkit_common.data.images import open_image
 from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError
-
-
-def classes_and_counts(data: ImageData) -> dict[str, int]:
-    labels = data.labels()
-    return {name: int((labels.targets == code).sum()) for code, name in enumerate(labels.classes)}
-
 
 # imagefolder
 
@@ -168,118 +158,3 @@ def test_a_bad_table_is_refused_with_row_and_value(
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"no table at {tmp_path}/absent.csv"):
         load_data(f"csv:{tmp_path}/absent.csv")
-
-
-# hf
-
-
-def make(labels: list[Any], *, names: list[str] | None = None, **columns: list[Any]) -> Dataset:
-    feature = ClassLabel(names=names) if names else Value("string")
-    features = {"image": Image(), "label": feature} | {key: Value("string") for key in columns}
-    images = [{"bytes": image_bytes(row), "path": None} for row in range(len(labels))]
-    values = {"image": images, "label": labels, **columns}
-    return Dataset.from_dict(values, features=Features(features))
-
-
-def save(data: Dataset | DatasetDict, folder: Path) -> str:
-    data.save_to_disk(folder)
-    return f"hf:{folder}"
-
-
-def test_a_saved_data_set_is_read(tmp_path: Path) -> None:
-    data = load_data(save(make([1, 0, 1], names=["cat", "dog"]), tmp_path / "d"))
-    assert classes_and_counts(data) == {"cat": 1, "dog": 2}
-    assert data.table["image_id"].tolist() == ["0", "1", "2"]
-    found = np.asarray(open_image(data.images[2]["image"]))
-    expected = np.asarray(open_image({"bytes": image_bytes(2), "path": None}))
-    assert np.array_equal(found, expected)
-
-
-def test_parts_of_a_saved_data_set_are_splits(tmp_path: Path) -> None:
-    parts = {name: make([0, 1], names=["a", "b"]) for name in ("train", "validation", "test")}
-    table = load_data(save(DatasetDict(parts), tmp_path / "d")).table
-    assert table["split"].tolist() == ["train"] * 2 + ["val"] * 2 + ["test"] * 2
-
-
-def test_one_part_alone_is_no_split(tmp_path: Path) -> None:
-    table = load_data(save(DatasetDict(train=make(["a", "b"])), tmp_path / "d")).table
-    assert "split" not in table
-
-
-def test_a_column_of_splits_is_read_by_its_usual_names(tmp_path: Path) -> None:
-    data = make(["a", "b"], split=["Training", "validation"])
-    assert load_data(save(data, tmp_path / "d")).table["split"].tolist() == ["train", "val"]
-
-
-@pytest.mark.parametrize("layout", ["{0}-00000-of-00001.parquet", "{0}/0000.parquet"])
-def test_parquet_files_are_read_with_their_splits(layout: str, tmp_path: Path) -> None:
-    for split, labels in {"train": [0, 1, 1], "test": [1, 0]}.items():
-        path = tmp_path / "default" / layout.format(split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        make(labels, names=["a", "b"]).to_parquet(path)
-    data = load_data(f"hf:{tmp_path}")
-    assert classes_and_counts(data) == {"a": 2, "b": 3}
-    assert sorted(data.table["split"]) == ["test"] * 2 + ["train"] * 3
-
-
-def test_parquet_files_without_a_split_are_one(tmp_path: Path) -> None:
-    make(["a", "b"]).to_parquet(tmp_path / "data-0.parquet")
-    make(["c", "d"]).to_parquet(tmp_path / "data-1.parquet")
-    data = load_data(f"hf:{tmp_path}")
-    assert data.labels().classes == ("a", "b", "c", "d")
-    assert "split" not in data.table
-
-
-def test_columns_are_found_by_type_or_named(tmp_path: Path) -> None:
-    plain = make(["a", "b"], patient=["p", "q"], dx=["mel", "nev"]).rename_column("image", "photo")
-    text = save(plain, tmp_path / "d")
-    assert load_data(text).images[0]["image"]["bytes"]
-    data = load_data(f"{text}?label=dx&group=patient")
-    assert data.labels().classes == ("mel", "nev")
-    assert data.groups is not None
-    assert data.groups.tolist() == ["p", "q"]
-
-
-def test_a_class_label_of_another_name_takes_the_place_of_a_label(tmp_path: Path) -> None:
-    data = make([0, 1], names=["cat", "dog"]).rename_column("label", "animal")
-    data = data.add_column("label", ["u", "v"])
-    assert load_data(save(data, tmp_path / "d")).labels().classes == ("cat", "dog")
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("label=dx", "has no column 'dx'; it has: image, label"),
-        ("group=patient", "has no column 'patient'; it has: image, label"),
-        ("image=photo", "has no column 'photo'; it has: image, label"),
-        ("lable=x", "unknown option 'lable'"),
-    ],
-)
-def test_a_column_that_is_not_there_is_named(option: str, message: str, tmp_path: Path) -> None:
-    text = save(make(["a", "b"]), tmp_path / "d")
-    with pytest.raises(InputError, match=message):
-        load_data(f"{text}?{option}")
-
-
-def test_a_data_set_without_images_is_refused(tmp_path: Path) -> None:
-    text = save(make(["a"]).remove_columns("image"), tmp_path / "d")
-    with pytest.raises(InputError, match="has no image column; it has: label"):
-        load_data(text)
-
-
-def test_a_split_of_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    parts = DatasetDict(train=make(["a"]), extra=make(["b"]))
-    with pytest.raises(InputError, match=r"split 'extra' is none of train, training, val"):
-        load_data(save(parts, tmp_path / "d"))
-
-
-@pytest.mark.parametrize("name", ["cifar10", "someone/something", "a/b/c"])
-def test_a_hub_id_without_a_network_is_told_in_one_line(name: str) -> None:
-    with pytest.raises(InputError, match=f"cannot load hf:{name}: .* give a folder") as caught:
-        load_data(f"hf:{name}")
-    assert "\n" not in str(caught.value)
-
-
-def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"{tmp_path} holds neither a saved data set nor parquet"):
-        load_data(f"hf:{tmp_path}")

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from toolkit_common.data.image_keys import image_keys
+from toolkit_common.data.images import STREAM
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
@@ -107,6 +108,11 @@ class ImageData:
                 f"label {name!r} of {self.id!r} has {only}: a probe needs at least two classes"
             )
         return Labels(name, classes, np.asarray(targets, np.int64))
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether images come from a stream, which gives them in their order only."""
+        return str(self.images[0]["image"]["path"]).startswith(STREAM)
 
     @cached_property
     def image_keys(self) -> list[str]:

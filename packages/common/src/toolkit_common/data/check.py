@@ -44,19 +44,8 @@ def check_images(
     Raises:
         InputError: If the policy is `error` and there is a bad file, or if all are bad.
     """
-    looked_at = rows if policy == "skip" else _spread(data, rows)
-    problems: dict[int, str] = {}
-    with (
-        progress("checking images", len(looked_at)) as advance,
-        ThreadPoolExecutor(cpu_count()) as pool,
-    ):
-        for chunk in chunks(looked_at, CHUNK):
-            # Workers fetch the images: a pool takes in all its arguments at once.
-            found = pool.map(lambda row: _problem_of(data.images[int(row)]["image"]), chunk)
-            for row, problem in zip(chunk, found, strict=True):
-                if problem:
-                    problems[int(row)] = problem
-                advance()
+    looked_at = _looked_at(data, rows, policy)
+    problems = _problems_of(data, looked_at) if len(looked_at) else {}
     ids = data.table["image_id"]
     table = pd.DataFrame(
         {
@@ -72,9 +61,14 @@ def check_images(
     return table
 
 
-def _spread(data: ImageData, rows: np.ndarray) -> np.ndarray:
-    """Return the rows to decode: all, or of very many a part and those whose file is absent."""
-    if len(rows) <= MAX_LOOKED_AT:
+def _looked_at(data: ImageData, rows: np.ndarray, policy: BadFilePolicy) -> np.ndarray:
+    """Return the rows to decode: all, or of very many a part and those whose file is absent.
+
+    A stream is read once, by whoever uses its images.
+    """
+    if data.is_streamed:
+        return rows[:0]
+    if policy == "skip" or len(rows) <= MAX_LOOKED_AT:
         return rows
     console.print(
         f"decoding {SPREAD:,} of {len(rows):,} images to find bad files; --bad-files skip decodes "
@@ -83,6 +77,22 @@ def _spread(data: ImageData, rows: np.ndarray) -> np.ndarray:
     spread = rows[np.linspace(0, len(rows) - 1, SPREAD).astype(int)]
     absent = [row for row in rows if data.image_keys[row].endswith(ABSENT)]
     return np.union1d(spread, np.asarray(absent, rows.dtype))
+
+
+def _problems_of(data: ImageData, rows: np.ndarray) -> dict[int, str]:
+    problems: dict[int, str] = {}
+    with (
+        progress("checking images", len(rows)) as advance,
+        ThreadPoolExecutor(cpu_count()) as pool,
+    ):
+        for chunk in chunks(rows, CHUNK):
+            # Workers fetch the images: a pool takes in all its arguments at once.
+            found = pool.map(lambda row: _problem_of(data.images[int(row)]["image"]), chunk)
+            for row, problem in zip(chunk, found, strict=True):
+                if problem:
+                    problems[int(row)] = problem
+                advance()
+    return problems
 
 
 def _problem_of(place: Place) -> str | None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit_common.data.images import TORCHVISION, parse_torchvision
+from toolkit_common.data.images import STREAM, TORCHVISION, parse_torchvision
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,6 +41,8 @@ def _image_key(place: dict[str, Any], file_key: Callable[[str], tuple[str, str] 
     if place["path"].startswith(TORCHVISION):
         at = parse_torchvision(place["path"])
         return f"{at.name}/{at.split}#{at.index}:{_folder_key(at.root)}"
+    if place["path"].startswith(STREAM):
+        return str(place["path"])  # it holds a hash of what its files were
     path, _, entry = place["path"].partition("#")
     found = file_key(path)
     return f"{place['path']}{ABSENT}" if found is None else f"{found[0]}#{entry}:{found[1]}"

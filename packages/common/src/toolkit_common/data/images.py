@@ -2,7 +2,8 @@
 
 A place is `{"bytes": ..., "path": ...}` as `datasets.Image(decode=False)` stores it. Besides files
 a path can name an entry of an HDF5 file (`FILE.hdf5#KEY`) or of a torchvision data set
-(`torchvision://NAME?root=PATH&split=SPLIT#INDEX`, the split empty where there is none).
+(`torchvision://NAME?root=PATH&split=SPLIT#INDEX`, the split empty where there is none) or a row of
+a stream (`toolkit_common.data.streams`).
 """
 
 import os
@@ -23,6 +24,7 @@ Place = Mapping[str, Any]
 
 WHITE = (255, 255, 255)
 TORCHVISION = "torchvision://"
+STREAM = "hf-stream://"
 TURNS: dict[object, Image.Transpose] = {  # EXIF orientation -> what turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -142,9 +144,16 @@ def _open_torchvision(path: str) -> Image.Image:
     return _to_rgb(torchvision_data_set(at.name, at.root, at.split)[at.index][0])
 
 
+def _open_streamed(path: str) -> Image.Image:
+    from toolkit_common.data.streams import read_streamed
+
+    return decode(read_streamed(path))
+
+
 OPENERS: dict[str, Callable[[str], Image.Image]] = {
     ".hdf5#": _open_hdf5,
     TORCHVISION: _open_torchvision,
+    STREAM: _open_streamed,
 }
 
 

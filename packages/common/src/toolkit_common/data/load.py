@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.digits import load_digits
+from toolkit_common.data.hf import load_hf
 from toolkit_common.data.lesions.bcn20000 import load_bcn20000
 from toolkit_common.data.lesions.derm7pt import load_derm7pt
 from toolkit_common.data.lesions.ham10000 import load_ham10000
@@ -17,7 +18,7 @@ from toolkit_common.data.lesions.pad_ufes_20 import load_pad_ufes_20
 from toolkit_common.data.lesions.ph2 import load_ph2
 from toolkit_common.data.lesions.sample import load_lesions
 from toolkit_common.data.lesions.slice_3d import load_slice_3d
-from toolkit_common.data.sources import load_csv, load_hf, load_imagefolder
+from toolkit_common.data.sources import load_csv, load_imagefolder
 from toolkit_common.data.torchvision import load_torchvision
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options

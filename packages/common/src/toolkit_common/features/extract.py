@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import chunks
+from toolkit_common.errors import InputError
 from toolkit_common.features.base import EpochSource, Features, FeatureSource, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, bytes_per_image, narrow, relative_error
 from toolkit_common.features.online import (
@@ -100,9 +101,12 @@ def extract(
         train: Positions in `rows` of the training images, for `how.views`; all when not given.
 
     Raises:
-        InputError: If tokens do not fit the store's dtype, or a stored shard is damaged.
+        InputError: If tokens do not fit the store's dtype, a stored shard is damaged, or streamed
+            images would be read in any order but theirs.
     """
     start = time.perf_counter()
+    if data.is_streamed and how.random_crops:
+        raise InputError(f"{data.id} is streamed, in its order only: leave out --augment crops")
     encoder = RowEncoder(backbone, data, how, accelerator)
     kept = _keep(encoder, rows)
     crops: EpochSource | None = None
@@ -184,6 +188,12 @@ def _plan(
         ):  # fmt: skip
             console.print(line)
         console.print("  (change with --store, --store-dtype)")
+    if plan.place == "online" and encoder.data.is_streamed:
+        raise InputError(
+            f"{encoder.data.id} is streamed, once and in its order: its tokens must be kept "
+            f"({plan.reason}); choose --store disk or memory, --store-dtype int8, or methods that "
+            "read vectors alone"
+        )
     error = relative_error([kept.patches for kept in sample.values()], how.dtype)
     if error and view is None:
         console.print(f"features: {how.dtype} changes patch tokens by {error:.2g} of their norm")

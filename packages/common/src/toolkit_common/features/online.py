@@ -15,9 +15,10 @@ from typing_extensions import override
 
 from toolkit_common.backbones.base import Backbone, BackboneInfo
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.images import open_image
+from toolkit_common.data.images import BadImageError, open_image
 from toolkit_common.data.loaders import ImageRows, chunks
 from toolkit_common.data.transforms import RandomCrop, build_eval_transform
+from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features, FeatureSource, LayerFeatures, features_of
 from toolkit_common.features.codec import StoreDtype
 from toolkit_common.features.planner import PlaceChoice
@@ -109,18 +110,27 @@ class RowEncoder:
         """Yield the features of each batch of positions in `images`.
 
         A training batch may be larger than what the encoder takes at once: it is cut.
+
+        Raises:
+            InputError: If an image does not decode.
         """
         pieces = [chunks(batch, self.how.batch_size) for batch in batches]
         loader: DataLoader[dict[str, Tensor]] = DataLoader(
             images,
             batch_sampler=[piece.tolist() for batch in pieces for piece in batch],
-            num_workers=self.how.num_workers,
+            # Each worker would walk through the whole stream.
+            num_workers=0 if self.data.is_streamed else self.how.num_workers,
             pin_memory=torch.cuda.is_available(),
         )
         found = iter(loader)
-        for batch in pieces:
-            # A copy, as tensors made in inference mode cannot be saved for a head's backward.
-            yield concatenate([self.encode(next(found)["image"]) for _ in batch])
+        try:
+            for batch in pieces:
+                # A copy, as tensors made in inference mode cannot be saved for a head's backward.
+                yield concatenate([self.encode(next(found)["image"]) for _ in batch])
+        except BadImageError as error:
+            raise InputError(
+                f"bad image {str(error).splitlines()[-1]}: mend or remove it"
+            ) from error
 
 
 class OnlineSource:
