@@ -16,9 +16,11 @@ that a disturbance falls on all candidates, and the median is reported. Report r
 """
 
 import argparse
+import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +38,16 @@ RESULTS = Path(__file__).parent / "results"
 MIB = 2**20
 
 Step = Callable[[], object]
+
+# A process inherits the peak memory of the one that starts it: a small one is put in between.
+LAUNCHER = """
+import json, os, sys, time
+start = time.perf_counter()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+cpu, wall = usage.ru_utime + usage.ru_stime, time.perf_counter() - start
+os.write(int(sys.argv[1]), json.dumps([status, cpu, wall, usage.ru_maxrss]).encode() + b"\\n")
+"""
 
 
 def cpu_seconds(
@@ -100,15 +112,16 @@ def command_cost(*command: str | Path) -> Cost:
     Raises:
         RuntimeError: If it fails.
     """
-    start = time.perf_counter()
     words = [str(word) for word in command]
-    child = os.posix_spawnp(words[0], words, os.environ)
-    _, status, usage = os.wait4(child, 0)
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as answer:
+        launch = [sys.executable, "-S", "-E", "-c", LAUNCHER, str(writer), *words]
+        subprocess.run(launch, pass_fds=[writer], check=True)
+        os.close(writer)
+        status, cpu, wall, peak = json.loads(answer.readline())
     if code := os.waitstatus_to_exitcode(status):
         raise RuntimeError(f"exit code {code} from: {' '.join(words)}")
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    wall = time.perf_counter() - start
-    return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * unit)
+    return Cost(cpu, wall, peak * (1 if sys.platform == "darwin" else 1024))
 
 
 def ratios_to(values: Mapping[str, float], baseline: str) -> dict[str, float]:

@@ -45,7 +45,9 @@ def test_peak_memory_counts_what_is_held_at_once_and_not_before():
 
 
 def test_command_cost_measures_a_process_of_its_own():
-    cost = harness.command_cost(sys.executable, "-c", "a = bytes(64 << 20); b = sum(range(10**6))")
+    cost = harness.command_cost(
+        sys.executable, "-c", "a = b'x' * (64 << 20); b = sum(range(10**6))"
+    )
     assert cost.peak_rss > 64 * harness.MIB
     assert 0 < cost.cpu_seconds < 30
 
@@ -80,3 +82,8 @@ def test_a_report_holds_table_picture_hardware_and_no_host(tmp_path: Path, monke
     assert found["hardware"]["versions"]["torch"] == torch.__version__
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.md", "x.png"}
+
+
+def test_the_memory_of_the_one_who_asks_is_not_counted() -> None:
+    held = bytearray(300 * harness.MIB)
+    assert harness.command_cost(sys.executable, "-S", "-c", "").peak_rss < len(held)
