@@ -44,7 +44,7 @@ def build_report(
         "rows": [
             entry
             for run in runs
-            for row in run.rows.values()
+            for row in (*run.rows.values(), *run.baselines.values())
             for entry in _entries(run, row, metrics, by)
         ],
     }

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from rich.table import Table
 
 from toolkit_common.data.base import ImageData
+from toolkit_common.data.baselines import complete_rows
 from toolkit_common.files import atomic_path, write_text
 from toolkit_common.metrics import Predictions
 from toolkit_common.statistics import estimate
@@ -24,13 +25,16 @@ SHOWN = {
 }
 
 
+NO_LAYER = 0  # of what reads no backbone
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one variant did on the test split.
 
     Attributes:
         method: Its method.
-        layer: Layer of the backbone.
+        layer: Layer of the backbone, or `NO_LAYER`.
         source: What it read there.
         variant: All that tells it from the run's other outcomes but the labels.
         subset: The labels it learned from.
@@ -116,8 +120,14 @@ def write_predictions(
 
 
 def write_test_rows(path: Path, data: ImageData, rows: np.ndarray) -> None:
-    """Write all columns of the test images, so that a report can look at subgroups of them."""
-    table = pa.Table.from_pandas(data.table.iloc[rows], preserve_index=False)
+    """Write all columns of the test images, so that a report can look at subgroups of them.
+
+    Where the sheet names metadata columns, `metadata` tells whether a row has all of them.
+    """
+    frame, complete = data.table.iloc[rows], complete_rows(data)
+    if complete is not None:
+        frame = frame.assign(metadata=np.where(complete[rows], "complete", "incomplete"))
+    table = pa.Table.from_pandas(frame, preserve_index=False)
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -151,7 +161,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         figures = [format_estimate(row["metrics"][name]) for name in SHOWN]
-        reads = f"{row['source']} @ layer {row['layer']}"
+        reads = row["source"] + (f" @ layer {row['layer']}" if row["layer"] else "")
         picked = ", ".join(f"{key} {_short(value)}" for key, value in row["settings"].items())
         labels = (row["labels"],) if limited else ()
         table.add_row(row["method"], reads, *labels, picked, *figures, f"{row['num_parameters']:,}")

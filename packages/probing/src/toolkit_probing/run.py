@@ -23,6 +23,7 @@ from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import result_console
+from toolkit_probing.baselines import BASELINES_READ, judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.features import build_extraction, load_probed_backbone, load_probed_task
 from toolkit_probing.head import VECTOR_METHODS
@@ -81,10 +82,11 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     start = time.perf_counter()
     outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
     seconds = time.perf_counter() - start
-    results = _results(settings, task, backbone, extracted, outcomes)
+    baselines = judge_baselines(task) if accelerator.is_main_process else []
+    results = _results(settings, task, backbone, extracted, outcomes, baselines=baselines)
     results["cost"] = {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)}
     if accelerator.is_main_process:
-        _finish(run, task, results, outcomes)
+        _finish(run, task, results, [*outcomes, *baselines])
     accelerator.end_training()
     return _show(results, run, invocation)
 
@@ -161,10 +163,16 @@ def _results(
     backbone: Backbone,
     extracted: Extracted,
     outcomes: Sequence[Outcome],
+    *,
+    baselines: Sequence[Outcome],
 ) -> dict[str, Any]:
     info = backbone.info
     groups = task.groups_of("test")
-    targets = task.targets_of("test")
+
+    def rows(judged: Sequence[Outcome]) -> list[dict[str, Any]]:
+        how: dict[str, Any] = {"selected_on": settings.select_on}
+        return [result_row(item, task.targets_of("test"), groups, **how) for item in judged]
+
     return {
         "protocol": describe_protocol(settings),
         "data": {
@@ -193,10 +201,8 @@ def _results(
             "store": extracted.key,
         },
         "notes": list(task.data.sheet.notes),
-        "rows": [
-            result_row(outcome, targets, groups, selected_on=settings.select_on)
-            for outcome in outcomes
-        ],
+        "rows": rows(outcomes),
+        "baselines": rows(baselines),
     }
 
 
@@ -228,7 +234,9 @@ def _show(
         "by bootstrap over groups",
         soft_wrap=True,
     )
-    out.print(results_table(results["rows"]))
+    out.print(results_table([*results["rows"], *results["baselines"]]))
+    if results["baselines"]:
+        out.print(BASELINES_READ)
     if results["backbone"]["random_weights"]:
         out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
     for note in results["notes"]:

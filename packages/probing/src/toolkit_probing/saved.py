@@ -61,6 +61,11 @@ class SavedRun:
         return {row["name"]: self._read(row) for row in self.results["rows"]}
 
     @cached_property
+    def baselines(self) -> Mapping[str, SavedRow]:
+        """What was judged beside the probes without reading an image, by name."""
+        return {row["name"]: self._read(row) for row in self.results.get("baselines", [])}
+
+    @cached_property
     def test_rows(self) -> pd.DataFrame:
         """The data set's columns of the test images, by image id."""
         frame: pd.DataFrame = _read_table(self.path / TEST_ROWS).to_pandas()
@@ -128,12 +133,12 @@ def read_run(path: Path) -> SavedRun:
 
 
 def choose_row(run: SavedRun, name: str) -> SavedRow:
-    """Return a variant of a run by name.
+    """Return a variant or a baseline of a run by name.
 
     Raises:
         InputError: If it has none of that name.
     """
-    return lookup(run.rows, name, kind=f"row of {run.path}")
+    return lookup({**run.rows, **run.baselines}, name, kind=f"row of {run.path}")
 
 
 def _is_probe(run: RunFolder) -> bool:

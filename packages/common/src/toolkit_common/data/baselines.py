@@ -6,6 +6,7 @@ and judged once on test (specs/slimp.md 6.3, specs/traps.md 17). An encoder that
 does not beat them has learned nothing from the image.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,30 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.data.base import ImageData, Labels
+from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits
 from toolkit_common.metrics import Predictions, auroc, balanced_accuracy
 
 NUMERIC = ("numeric", "angle")
 MAX_WORDS = 64  # rarer words share one column
+MAX_ROWS = 50_000  # to fit on: seconds, whatever the data set
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One baseline, fitted on train.
+
+    Attributes:
+        name: `missingness` or `metadata`.
+        num_columns: Metadata columns read.
+        num_parameters: Weights and biases.
+        probabilities: Of the classes, for each test row `(n, c)`.
+    """
+
+    name: str
+    num_columns: int
+    num_parameters: int
+    probabilities: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -30,27 +50,82 @@ class Baseline:
     balanced_accuracy: float
 
 
-def metadata_baselines(data: ImageData, labels: Labels, splits: Splits) -> list[Baseline]:
+def fit_baselines(data: ImageData, labels: Labels, splits: Splits) -> list[Fitted]:
     """Fit both baselines on the sheet's metadata columns; none where there are no columns.
+
+    Of more than `MAX_ROWS` training rows a part is fitted on, the frequent classes thinned out and
+    weighted up again.
 
     Args:
         data: The data set.
         labels: What is predicted.
         splits: Labelled rows alone (`keep_labelled`).
     """
-    columns = [column for column in data.sheet.columns if column.name in data.table]
-    columns = [column for column in columns if column.name != labels.name]
+    columns = [column for column in _columns(data) if column.name != labels.name]
     if not columns:
         return []
-    table = data.table[[column.name for column in columns]]
     numbers = [column.name for column in columns if column.kind in NUMERIC]
     words = [column.name for column in columns if column.kind not in NUMERIC]
-    mask = table.isna().astype(float)
-    filled = pd.concat([table[numbers].astype(float), table[words].fillna("(empty)")], axis=1)
-    return [
-        _judge("missingness", mask, _pipeline([*numbers, *words], []), labels, splits),
-        _judge("metadata", filled, _pipeline(numbers, words), labels, splits),
-    ]
+    rows, weights = _thinned(labels.targets, splits.train)
+    found = []
+    for name, pipeline in (
+        ("missingness", _pipeline([*numbers, *words], [])),
+        ("metadata", _pipeline(numbers, words)),
+    ):
+        fill = _emptiness if name == "missingness" else _values
+        told, asked = (fill(data.table.iloc[part], numbers, words) for part in (rows, splits.test))
+        pipeline.fit(told, labels.targets[rows], logisticregression__sample_weight=weights)
+        probabilities = np.zeros((len(splits.test), len(labels.classes)))
+        probabilities[:, pipeline.classes_] = pipeline.predict_proba(asked)
+        model = pipeline[-1]
+        count = int(model.coef_.size + model.intercept_.size)
+        found.append(Fitted(name, len(columns), count, probabilities))
+    return found
+
+
+def metadata_baselines(data: ImageData, labels: Labels, splits: Splits) -> list[Baseline]:
+    """Return the test figures of both baselines, see `fit_baselines`."""
+    targets, once = labels.targets[splits.test], np.ones((1, len(splits.test)))
+    found = []
+    for fitted in fit_baselines(data, labels, splits):
+        predictions = Predictions(fitted.probabilities, targets)
+        figures = [float(metric(predictions, once)[0]) for metric in (auroc, balanced_accuracy)]
+        found.append(Baseline(fitted.name, fitted.num_columns, *figures))
+    return found
+
+
+def complete_rows(data: ImageData) -> np.ndarray | None:
+    """Return which rows have every metadata column of the sheet `(n,)`; None if it has none."""
+    names = [column.name for column in _columns(data)]
+    return data.table[names].notna().all(axis=1).to_numpy() if names else None
+
+
+def _columns(data: ImageData) -> list[Column]:
+    return [column for column in data.sheet.columns if column.name in data.table]
+
+
+def _emptiness(table: pd.DataFrame, numbers: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
+    return table[[*numbers, *words]].isna().astype(float)
+
+
+def _values(table: pd.DataFrame, numbers: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
+    spelled = table[list(words)].astype(object).fillna("(empty)")
+    return pd.concat([table[list(numbers)].astype(float), spelled], axis=1)
+
+
+def _thinned(targets: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows to fit on and how many each stands for."""
+    if len(train) <= MAX_ROWS:
+        return train, np.ones(len(train))
+    rng = np.random.default_rng(0)
+    found = np.unique(targets[train])
+    rows, weights = [], []
+    for target in found:
+        own = train[targets[train] == target]
+        kept = rng.permutation(own)[: MAX_ROWS // len(found)]
+        rows.append(kept)
+        weights.append(np.full(len(kept), len(own) / len(kept)))
+    return np.concatenate(rows), np.concatenate(weights)
 
 
 def _pipeline(numbers: list[str], words: list[str]) -> Any:
@@ -66,15 +141,3 @@ def _pipeline(numbers: list[str], words: list[str]) -> Any:
         (make_pipeline(fill, StandardScaler()), numbers), (spell, words)
     )
     return make_pipeline(columns, LogisticRegression(max_iter=2000))
-
-
-def _judge(
-    name: str, frame: pd.DataFrame, pipeline: Any, labels: Labels, splits: Splits
-) -> Baseline:
-    pipeline.fit(frame.iloc[splits.train], labels.targets[splits.train])
-    probabilities = np.zeros((len(splits.test), len(labels.classes)))
-    probabilities[:, pipeline.classes_] = pipeline.predict_proba(frame.iloc[splits.test])
-    predictions = Predictions(probabilities, labels.targets[splits.test])
-    once = np.ones((1, len(splits.test)))
-    figures = [float(metric(predictions, once)[0]) for metric in (auroc, balanced_accuracy)]
-    return Baseline(name, frame.shape[1], *figures)

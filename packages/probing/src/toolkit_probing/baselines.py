@@ -1,0 +1,41 @@
+"""Baselines that read no image, judged as probes are: what the metadata say, and what is missing.
+
+Printed beside every result on data whose sheet names metadata columns (specs/slimp.md 6.3): an
+encoder that saw metadata in pre-training and does not beat them owes its figures to the metadata.
+"""
+
+import numpy as np
+
+from toolkit_common.data.baselines import fit_baselines
+from toolkit_common.data.task import Task
+from toolkit_probing.results import NO_LAYER, Outcome
+from toolkit_probing.subsets import ALL, Subset
+
+BASELINES_READ = (
+    "baselines read no image: logistic regressions of the metadata, and of which are missing, "
+    "fitted on train"
+)
+
+
+def judge_baselines(task: Task) -> list[Outcome]:
+    """Fit the baselines on all of train and predict test; none where the sheet has no columns."""
+    everything = Subset(ALL, "", [task.positions("train")])
+    return [
+        Outcome(
+            method=f"{fitted.name} baseline",
+            layer=NO_LAYER,
+            source="no image",
+            variant=f"baseline-{fitted.name}",
+            subset=everything,
+            settings={"columns": fitted.num_columns},
+            picked="nothing",
+            select_score=np.nan,
+            seeds=[0],
+            draws=[0],
+            probabilities=[fitted.probabilities],
+            num_parameters=fitted.num_parameters,
+            flops=2 * fitted.num_parameters,
+            selected="fitted on train",
+        )
+        for fitted in fit_baselines(task.data, task.labels, task.splits)
+    ]

@@ -1,0 +1,77 @@
+"""Baselines that read metadata alone: what they see, and what they are fitted on."""
+
+import numpy as np
+import pytest
+
+from small_data import build_data
+from toolkit_common.data import baselines
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.baselines import complete_rows, fit_baselines
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.splits import make_splits
+
+SHEET = Sheet(
+    "toy", columns=(Column("age", "patient", "numeric"), Column("site", "lesion", "categorical"))
+)
+ROWS = 90
+
+
+def telling(*, missing: bool) -> ImageData:
+    """Rows whose label (a third is `b`) is told by the age, or by the age being empty."""
+    is_b = np.arange(ROWS) % 3 == 0
+    ages = [None if missing and hit else 20.0 + 40.0 * (hit and not missing) for hit in is_b]
+    sites = [None if row % 2 else "arm" for row in range(ROWS)]
+    return build_data(np.where(is_b, "b", "a").tolist(), sheet=SHEET, age=ages, site=sites)
+
+
+def accuracy(data: ImageData) -> dict[str, float]:
+    labels, splits = data.labels(), make_splits(data)
+    targets = labels.targets[splits.test]
+    return {
+        fitted.name: float((fitted.probabilities.argmax(axis=1) == targets).mean())
+        for fitted in fit_baselines(data, labels, splits)
+    }
+
+
+def test_missingness_sees_empty_cells_alone() -> None:
+    assert accuracy(telling(missing=True))["missingness"] == 1.0
+    found = accuracy(telling(missing=False))
+    assert found["metadata"] == 1.0
+    assert found["missingness"] < 0.8  # no better than the frequent class
+
+
+def test_probabilities_are_of_the_test_rows_and_the_columns_are_counted() -> None:
+    data = telling(missing=True)
+    labels, splits = data.labels(), make_splits(data)
+    for fitted, parameters in zip(fit_baselines(data, labels, splits), (3, 4), strict=True):
+        assert fitted.probabilities.shape == (len(splits.test), 2)
+        assert np.allclose(fitted.probabilities.sum(axis=1), 1.0)
+        assert (fitted.num_columns, fitted.num_parameters) == (2, parameters)  # arm, (empty)
+
+
+def test_data_without_metadata_columns_have_no_baselines() -> None:
+    data = build_data(["a", "b"] * 10)
+    assert fit_baselines(data, data.labels(), make_splits(data)) == []
+    assert complete_rows(data) is None
+
+
+def test_of_very_many_rows_the_frequent_class_is_thinned_out_and_weighted_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(baselines, "MAX_ROWS", 20)
+    targets = np.array([0] * 60 + [1] * 4 + [-1] * 9)
+    rows, weights = baselines._thinned(targets, np.arange(64))
+    assert np.bincount(targets[rows]).tolist() == [10, 4]
+    assert np.unique(rows).size == 14
+    assert weights.tolist() == [6.0] * 10 + [1.0] * 4
+    whole, ones = baselines._thinned(targets, np.arange(20))
+    assert whole.tolist() == list(range(20))
+    assert ones.tolist() == [1.0] * 20
+
+
+def test_complete_rows_have_every_column_of_the_sheet() -> None:
+    data = build_data(list("abab"), sheet=SHEET, age=[1.0, None, 3.0, 4.0],
+                      site=["arm", "arm", None, "unknown"], other=[None] * 4)  # fmt: skip
+    found = complete_rows(data)
+    assert found is not None
+    assert found.tolist() == [True, False, False, True]
