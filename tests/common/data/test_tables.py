@@ -72,6 +72,12 @@ def test_a_header_alone_is_a_table_without_rows(text: str, tmp_path: Path) -> No
     assert frame.empty
 
 
+def as_read(rows: list[list[str]]) -> list[list[str | None]]:
+    """Cells stripped, None for what is missing; rows in which nothing stands are passed over."""
+    stripped = [[cell.strip() for cell in row] for row in rows]
+    return [[None if cell in MISSING else cell for cell in row] for row in stripped if any(row)]
+
+
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
 
 
@@ -83,10 +89,60 @@ def test_any_text_survives_being_written_and_read(rows: list[list[str]], separat
     with Path("t.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL)
         writer.writerows([names, *rows])
-    expected = [[None if cell.strip() in MISSING else cell.strip() for cell in row] for row in rows]
     frame = read_table(Path("t.csv"))
     assert frame.columns.tolist() == names
-    assert frame.to_numpy().tolist() == expected
+    assert frame.to_numpy().tolist() == as_read(rows)
+
+
+simple = st.text(st.sampled_from("ab1 ,;|\t\"'\u00e9\u5927"), max_size=5)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("abc \"'\u00e9"), min_size=1, max_size=5).filter(str.strip),
+             min_size=2, max_size=4, unique_by=str.strip),
+    st.sampled_from(SEPARATORS),
+    st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["", "\ufeff"]),
+    st.data(),
+)  # fmt: skip
+@few_examples
+def test_any_dialect_reads_the_same(
+    names: list[str], separator: str, quoting: int, end: str, mark: str, data: st.DataObject
+) -> None:
+    width = len(names)
+    rows = data.draw(st.lists(st.lists(simple, min_size=width, max_size=width), max_size=4))
+    with Path("t.csv").open("w", encoding="utf-8", newline="") as file:
+        file.write(mark)
+        writer = csv.writer(file, delimiter=separator, quoting=quoting, lineterminator=end)  # type: ignore[arg-type]
+        writer.writerows([names, *rows])
+    frame = read_table(Path("t.csv"))
+    assert frame.columns.tolist() == [name.strip() for name in names]
+    assert frame.to_numpy().tolist() == as_read(rows)
+
+
+@given(st.integers(2, 5), st.sampled_from(SEPARATORS), st.sampled_from(SEPARATORS))
+@few_examples
+def test_separators_in_an_unquoted_name_do_not_mislead(
+    width: int, separator: str, other: str
+) -> None:
+    names = [f"size{other * 5}mm", *map(str, range(1, width))]
+    header = separator.join(f'"{name}"' if separator == other else name for name in names)
+    frame = read_table(write(Path.cwd(), f"{header}\n" + separator.join("x" * width) + "\n"))
+    assert frame.columns.tolist() == names
+    assert frame.to_numpy().tolist() == [["x"] * width]
+
+
+def test_quotes_may_stand_behind_a_space(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, 'a, "b"\n1, "Melanoma, NOS"\n'))
+    assert frame.to_dict("list") == {"a": ["1"], "b": ["Melanoma, NOS"]}
+
+
+def test_blank_rows_are_passed_over_and_counted(tmp_path: Path) -> None:
+    text = "\na,b\n\n1,x\n , \n  \n,\n2,y\n"
+    assert read_table(write(tmp_path, text))["a"].tolist() == ["1", "2"]
+    with pytest.raises(InputError, match="row 9 has 3 cells"):
+        read_table(write(tmp_path, text + "3,z,?\n"))
 
 
 @pytest.mark.parametrize(
@@ -141,8 +197,37 @@ def test_numbers_are_read_and_missing_ones_are_nan() -> None:
     assert numbers.isna().tolist() == [False, False, True, False]
 
 
+@given(st.floats(allow_nan=False), st.booleans())
+@few_examples
+def test_every_number_is_read_to_the_bit(number: float, short: bool) -> None:
+    text = f"{number:g}" if short else repr(number)
+    assert to_number(pd.Series([text], dtype=object), path=Path("t.csv"))[0] == float(text)
+
+
+@given(st.text(st.sampled_from("0123456789.,eE+-_ xabnfNI"), max_size=6))
+@few_examples
+def test_a_number_is_what_python_calls_one_without_underscores(cell: str) -> None:
+    column = pd.Series([cell], name="x", dtype=object)
+    try:
+        expected = float(cell.replace("_", "?"))
+    except ValueError:
+        expected = float("nan")
+    if expected != expected:  # "nan" is no number: read_table has made it None
+        with pytest.raises(InputError, match="is no number"):
+            to_number(column, path=Path("t.csv"))
+    else:
+        assert to_number(column, path=Path("t.csv")).tolist() == [expected]
+
+
 @pytest.mark.parametrize("cell", ["1,5", "5 mm", "abc", "1.2.3"])
 def test_a_cell_that_is_no_number_is_named(cell: str) -> None:
     column = pd.Series(["1", None, cell], name="age")
     with pytest.raises(InputError, match=f"t.csv: row 4, column 'age': '{cell}' is no number"):
         to_number(column, path=Path("t.csv"))
+
+
+def test_a_cell_is_named_by_its_image_where_rows_are_gone(tmp_path: Path) -> None:
+    column = pd.Series(["1", "abc"], name="age")
+    ids = pd.Series(["i7", "i9"])
+    with pytest.raises(InputError, match=r"t.csv: image i9, column 'age': 'abc' is no number"):
+        to_number(column, path=Path("t.csv"), ids=ids)

@@ -1,14 +1,19 @@
 """Typing of lesion tables: numbers, booleans, words, and one value for each patient."""
 
 import math
+from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from properties import few_examples
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.lesions.build import Premalignant, build_lesion_data
+from toolkit_common.data.lesions.build import FALSE, TRUE, Premalignant, build_lesion_data
 from toolkit_common.data.sheet import Column, Kind, Level, Sheet
 from toolkit_common.errors import InputError
 
@@ -59,11 +64,15 @@ def column(data: ImageData) -> list[Any]:
 @pytest.mark.parametrize(
     ("kind", "cells", "expected"),
     [
-        ("numeric", ["1.5", "UNK", None, "-2"], [1.5, None, None, -2.0]),
+        ("numeric", ["1.5", "UNK", None, "-2", "unk"], [1.5, None, None, -2.0, None]),
         ("angle", ["170", "0"], [170.0, 0.0]),
         ("boolean", ["True", "0", "no", "1.0", None], ["true", "false", "false", "true", None]),
         ("boolean", ["UNK", "unk", "UNSURE", "yes"], ["unknown"] * 3 + ["true"]),
-        ("categorical", ["ARM", "UNK", None, "arm"], ["ARM", "unknown", None, "arm"]),
+        (
+            "categorical",
+            ["ARM", "UNK", None, "arm", "Unsure"],
+            ["ARM", "unknown", None, "arm", "unknown"],
+        ),
     ],
 )
 def test_cells_are_typed(kind: Kind, cells: list[str | None], expected: list[Any]) -> None:
@@ -73,8 +82,8 @@ def test_cells_are_typed(kind: Kind, cells: list[str | None], expected: list[Any
 @pytest.mark.parametrize(
     ("kind", "cell", "message"),
     [
-        ("boolean", "maybe", "t.csv: column 'column': 'maybe' is neither true nor false"),
-        ("numeric", "5mm", "t.csv: row 3, column 'column': '5mm' is no number"),
+        ("boolean", "maybe", "t.csv: image 1, column 'column': 'maybe' is neither true nor false"),
+        ("numeric", "5mm", "t.csv: image 1, column 'column': '5mm' is no number"),
     ],
 )
 def test_a_cell_that_does_not_fit_is_named(kind: Kind, cell: str, message: str) -> None:
@@ -100,6 +109,52 @@ def test_a_column_of_patients_may_be_empty() -> None:
     for kind in ("numeric", "categorical", "boolean"):
         data = build([None] * 3, kind, level="patient", patients=patients)  # type: ignore[arg-type]
         assert column(data) == [None] * 3
+
+
+words = st.none() | st.sampled_from(["x", "Y", "\u00e9"])
+owners = st.lists(st.tuples(st.sampled_from("abc"), words), min_size=1, max_size=12)
+
+
+@given(owners)
+@few_examples
+def test_any_patient_gets_the_most_frequent_word(rows: list[tuple[str, str | None]]) -> None:
+    patients = [patient for patient, _ in rows]
+    found = column(build([word for _, word in rows], "categorical", level="patient",
+                         patients=patients))  # fmt: skip
+    for patient, value in zip(patients, found, strict=True):
+        counts = Counter(word for owner, word in rows if owner == patient and word is not None)
+        most = max(counts.values(), default=0)
+        assert value == min((word for word in counts if counts[word] == most), default=None)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(-99, 99)), min_size=1,
+                max_size=12))  # fmt: skip
+@few_examples
+def test_any_patient_gets_the_median_number(rows: list[tuple[str, int | None]]) -> None:
+    patients = [patient for patient, _ in rows]
+    cells = [None if number is None else str(number) for _, number in rows]
+    found = column(build(cells, "numeric", level="patient", patients=patients))
+    for patient, value in zip(patients, found, strict=True):
+        own = [number for owner, number in rows if owner == patient and number is not None]
+        assert value == (median(own) if own else None)
+
+
+@given(st.lists(st.sampled_from(["true", "1", "1.0", "yes", "false", "0", "0.0", "no", "UNK"]),
+                min_size=1, max_size=6), st.data())  # fmt: skip
+@few_examples
+def test_answers_read_the_same_in_any_case(words: list[str], data: st.DataObject) -> None:
+    change = st.sampled_from([str.lower, str.upper, str.title])
+    found = column(build([data.draw(change)(word) for word in words], "boolean"))
+    meaning = {"UNK": "unknown"} | dict.fromkeys(TRUE, "true") | dict.fromkeys(FALSE, "false")
+    assert found == [meaning[word] for word in words]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6),
+                min_size=1, max_size=6))  # fmt: skip
+@few_examples
+def test_any_word_is_kept_as_it_stands(words: list[str]) -> None:
+    kept = [word for word in words if word.lower() not in ("unk", "unsure")]
+    assert [word for word in column(build(list(words), "categorical")) if word in kept] == kept
 
 
 def test_lesions_of_a_patient_keep_their_own_values() -> None:

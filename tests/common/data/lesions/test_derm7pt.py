@@ -139,7 +139,6 @@ def test_without_index_files_splits_are_made_and_it_is_told(fresh: Path) -> None
         ("train", "40", "train_indexes.csv: row 2, index 40 is no row of meta.csv: 0 to 39"),
         ("valid", "-1", "valid_indexes.csv: row 2, index -1 is no row"),
         ("test", "1.5", "test_indexes.csv: row 2, index 1.5 is no row"),
-        ("test", None, "test_indexes.csv: row 2, index nan is no row"),
         ("test", "a", "test_indexes.csv: row 2, column 'indexes': 'a' is no number"),
     ],
 )

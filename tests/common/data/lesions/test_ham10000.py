@@ -134,7 +134,7 @@ def test_a_copy_with_rewritten_labels_is_reported(
     ("column", "value", "message"),
     [
         ("dx", "scc", r"HAM10000_metadata.csv: diagnosis 'scc' is none of akiec, bcc, .*, vasc"),
-        ("age", "old", "row 2, column 'age': 'old' is no number"),
+        ("age", "old", "image ISIC_.*, column 'age': 'old' is no number"),
         ("image_id", "ISIC_1", r"1 of 12 images .* \(first: ISIC_1\): unpack HAM10000_images_pa"),
     ],
 )

@@ -76,8 +76,8 @@ def test_unknown_answers_differ_from_missing_ones(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"diagnostic": "XXX"}, "diagnosis 'XXX' is none of ACK, BCC, MEL, NEV, SCC, SEK"),
-        ({"age": "old"}, "row 2, column 'age': 'old' is no number"),
-        ({"smoke": "rarely"}, "column 'smoke': 'rarely' is neither true nor false"),
+        ({"age": "old"}, "image .*, column 'age': 'old' is no number"),
+        ({"smoke": "rarely"}, "image .*, column 'smoke': 'rarely' is neither true nor false"),
     ],
 )
 def test_a_strange_cell_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_counts_that_differ_from_the_sheet_are_reported(fresh: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("tbp_lv_A", "dark", "row 2, column 'tbp_lv_A': 'dark' is no number"),
+        ("tbp_lv_A", "dark", "image ISIC_.*, column 'tbp_lv_A': 'dark' is no number"),
         ("target", "2", "label '2' of ISIC_.* is not 0 or 1"),
     ],
 )

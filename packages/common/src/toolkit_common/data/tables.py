@@ -1,10 +1,11 @@
 """Reads delimited text as it comes out of spreadsheets, archives and scripts, all as strings.
 
 Comma, semicolon, tab or pipe; with or without BOM; quoted fields. Empty cells and the usual
-spellings of "missing" become None.
+spellings of "missing" become None, blank rows are passed over.
 """
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,10 @@ import pandas as pd
 from toolkit_common.errors import InputError
 
 MISSING = frozenset(
-    ("", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>")
-)
+    spelled
+    for word in ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none")
+    for spelled in (word, word.upper(), word.capitalize())
+) | {"NaN", "-NaN", "NaT"}
 SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -27,25 +30,23 @@ def read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"no table at {path}")
     try:
-        widths = {separator: len(_first_record(path, separator)) for separator in SEPARATORS}
-        header, *rows = _records(path, max(widths, key=widths.__getitem__)) or [[]]
+        header, *rows = _parse(path) or [(1, [])]
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     except csv.Error as error:
         raise InputError(f"{path} cannot be read as a table: {error}") from None
-    names = [name.strip() for name in header]
+    names = [name.strip() for name in header[1]]
     if not any(names):
         raise InputError(f"{path} is empty: expected a header line with column names")
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(f"{path}: column {doubled[0]!r} occurs {names.count(doubled[0])} times")
-    for position, row in enumerate(rows):
+    for number, row in rows:
         if len(row) != len(names):
             raise InputError(
-                f"{path}: row {row_number(position)} has {len(row)} cells, the header has "
-                f"{len(names)}: {row[:3]}"
+                f"{path}: row {number} has {len(row)} cells, the header has {len(names)}: {row[:3]}"
             )
-    cells = [[_known(cell) for cell in row] for row in rows]
+    cells = [[_known(cell) for cell in row] for _, row in rows]
     return pd.DataFrame(cells, columns=names, dtype=object)
 
 
@@ -68,19 +69,24 @@ def row_number(position: int) -> int:
     return position + 2
 
 
-def to_number(column: pd.Series, *, path: Path) -> "pd.Series[float]":
+def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) -> "pd.Series[float]":
     """Turn a string column into floats, None into NaN.
 
+    Args:
+        column: The column.
+        path: Its file, for messages.
+        ids: Image of each row, where rows are not those of the file any more.
+
     Raises:
-        InputError: If a cell is no number; the message names file, row, column and value.
+        InputError: If a cell is no number; the message names file, row (or image), column, value.
     """
     numbers = pd.to_numeric(column, errors="coerce")
     wrong = column.notna() & numbers.isna()
     if wrong.any():
         position = int(wrong.to_numpy().argmax())
+        where = f"row {row_number(position)}" if ids is None else f"image {ids.iloc[position]}"
         raise InputError(
-            f"{path}: row {row_number(position)}, column {column.name!r}: "
-            f"{column.iloc[position]!r} is no number"
+            f"{path}: {where}, column {column.name!r}: {column.iloc[position]!r} is no number"
         )
     return numbers.astype(float)
 
@@ -90,11 +96,43 @@ def _known(cell: str) -> str | None:
     return None if stripped in MISSING else stripped
 
 
-def _records(path: Path, separator: str) -> list[list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return [row for row in csv.reader(file, delimiter=separator, strict=True) if row]
+def _parse(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the rows that are not blank, with their numbers.
+
+    The separator is the one that gives the widest header; another one only where it gives an even
+    table and that one does not, as with a comma in the name of a column.
+    """
+    widths = {separator: len(_first_record(path, separator)) for separator in SEPARATORS}
+    widest, *others = sorted(widths, key=widths.__getitem__, reverse=True)
+    tables = [_try_records(path, widest)]
+    if not _is_even(tables[0]):
+        tables += [_try_records(path, other) for other in others if widths[other] > 1]
+    best = next(filter(_is_even, tables), tables[0])
+    if isinstance(best, csv.Error):
+        raise best
+    return best
+
+
+def _try_records(path: Path, separator: str) -> list[tuple[int, list[str]]] | csv.Error:
+    try:
+        return list(_records(path, separator, strict=True))
+    except csv.Error as error:
+        return error
+
+
+def _is_even(table: list[tuple[int, list[str]]] | csv.Error) -> bool:
+    return not isinstance(table, csv.Error) and len({len(row) for _, row in table}) <= 1
 
 
 def _first_record(path: Path, separator: str) -> list[str]:
+    return next(_records(path, separator, strict=False), (1, []))[1]
+
+
+def _records(path: Path, separator: str, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(filter(None, csv.reader(file, delimiter=separator)), [])
+        rows = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=strict)
+        has_header = False
+        for number, row in enumerate(rows, start=1):
+            if any(cell.strip() for cell in row) or (row and not has_header):
+                has_header = True
+                yield number, row

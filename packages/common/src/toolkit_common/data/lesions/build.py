@@ -49,7 +49,7 @@ def build_lesion_data(
     typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
     for column in sheet.columns:
         if column.name in frame:
-            typed[column.name] = _typed(frame[column.name], column, path)
+            typed[column.name] = _typed(frame, column, path)
     for column in sheet.columns:
         if column.level == "patient" and column.name in typed and "patient_id" in typed:
             typed[column.name] = _one_per_patient(typed, column)
@@ -77,20 +77,26 @@ def answer_malignant(
     return answer.astype(object).mask(diagnosis.isin(sheet.premalignant), chosen)
 
 
-def _typed(values: "pd.Series[str]", column: Column, path: Path) -> pd.Series:
+def _typed(frame: pd.DataFrame, column: Column, path: Path) -> pd.Series:
+    values = frame[column.name]
+    unknown = {word.lower() for word in column.unknown}
     if column.kind in ("numeric", "angle"):
-        known = values.where(~values.isin(column.unknown), None) if column.unknown else values
-        return to_number(known, path=path)
+        # Without words of its own a column may hold numbers already.
+        known = values.where(~values.str.lower().isin(unknown), None) if unknown else values
+        return to_number(known, path=path, ids=frame["image_id"])
+    lower = values.str.lower()
     if column.kind == "boolean":
-        lower = values.str.lower()
         spelled = {**dict.fromkeys(TRUE, "true"), **dict.fromkeys(FALSE, "false")}
-        spelled |= {word.lower(): "unknown" for word in column.unknown}
-        strange = lower.notna() & ~lower.isin(spelled)
+        spelled |= dict.fromkeys(unknown, "unknown")
+        strange = (lower.notna() & ~lower.isin(spelled)).to_numpy()
         if strange.any():
-            found = values[strange].iloc[0]
-            raise InputError(f"{path}: column {column.name!r}: {found!r} is neither true nor false")
+            found, image = values[strange].iloc[0], frame["image_id"][strange].iloc[0]
+            raise InputError(
+                f"{path}: image {image}, column {column.name!r}: {found!r} is neither true nor "
+                "false"
+            )
         return lower.map(spelled)
-    return values.where(~values.isin(column.unknown), "unknown")
+    return values.where(~lower.isin(unknown), "unknown")
 
 
 def _one_per_patient(frame: pd.DataFrame, column: Column) -> pd.Series:
