@@ -14,7 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input, write_image_folder
+from toolkit_common.features import store
+from toolkit_common.features.codec import quantize
 from toolkit_common.metrics import Predictions, compute_metrics
+from toolkit_probing import dtype_cost
 from toolkit_probing import run as probe_run
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "3"]
@@ -258,6 +261,29 @@ def test_heads_can_train_on_a_few_stored_crops_in_turn(probe, tmp_path):
     assert three == pytest.approx(np.array(anew))  # three epochs: every crop once
     assert two[:2] == pytest.approx(np.array(anew[:2]))
     assert two[2] != pytest.approx(np.array(anew[2]))
+
+
+def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypatch):
+    options = ["--method", "ep,linear", "--store-dtype", "int8", "--epochs", "20"]
+    monkeypatch.setattr(dtype_cost, "SHARE", 1.0)
+
+    def lossy(patches):
+        values, scale = quantize(patches)
+        return -values, scale
+
+    monkeypatch.setattr(store, "quantize", lossy)
+    result = probe(*options, "--json")
+    found = json.loads(result.stdout)["features"]["dtype_cost"]
+    (name,) = found["heads"]  # linear reads exact vectors
+    assert name.startswith("ep-")
+    assert found["num_images"] == 5
+    assert found["heads"][name] == {"changed": 1.0, "top1": 1.0, "top1_exact": 0.0}
+    assert "int8 changes at most 100.0% of a head's predictions" in result.stderr
+    assert "its top-1 from 0.000 to 1.000" in result.stderr
+
+
+def test_a_dtype_that_is_fine_has_no_cost_to_measure(probe):
+    assert json.loads(probe("--json").stdout)["features"]["dtype_cost"] is None
 
 
 def test_views_without_crops_are_refused(probe):

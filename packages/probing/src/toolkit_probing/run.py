@@ -25,6 +25,7 @@ from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import result_console
 from toolkit_probing.baselines import BASELINES_READ, judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
+from toolkit_probing.dtype_cost import measure_dtype_cost
 from toolkit_probing.features import build_extraction, load_probed_backbone, load_probed_task
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
@@ -84,6 +85,9 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     baselines = judge_baselines(task) if accelerator.is_main_process else []
     results = _results(settings, task, backbone, extracted, outcomes, baselines=baselines)
+    results["features"]["dtype_cost"] = measure_dtype_cost(
+        run.path / "heads", task, extracted, backbone, how=how, accelerator=accelerator
+    )
     results["cost"] = {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)}
     if accelerator.is_main_process:
         _finish(run, task, results, [*outcomes, *baselines])

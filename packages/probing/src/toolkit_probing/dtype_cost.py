@@ -1,0 +1,95 @@
+"""What a coarser token store costs in accuracy: heads on exact tokens beside stored ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from toolkit_common.backbones.base import Backbone
+from toolkit_common.data.task import Task
+from toolkit_common.features.base import FeatureSource
+from toolkit_common.features.extract import Extracted
+from toolkit_common.features.online import Extraction, OnlineSource, RowEncoder
+from toolkit_common.training.progress import console
+from toolkit_probing.bank import HeadBank
+from toolkit_probing.head_files import load_head, read_spec
+from toolkit_probing.passes import SAMPLE
+from toolkit_probing.predict import predict
+
+SHARE, MOST = 0.05, 256  # of the images that are encoded again, so that it costs little
+
+
+def measure_dtype_cost(
+    heads: Path,
+    task: Task,
+    extracted: Extracted,
+    backbone: Backbone,
+    *,
+    how: Extraction,
+    accelerator: Accelerator,
+) -> dict[str, Any] | None:
+    """Return what int8 tokens change of the heads' answers, or None where nothing was coarsened.
+
+    Some test images, evenly spread, are encoded again and read exactly.
+
+    Args:
+        heads: Folder of the run's heads.
+        task: Whose test images.
+        extracted: The stored features.
+        backbone: The encoder.
+        how: How it was extracted.
+        accelerator: Where.
+
+    Returns:
+        `num_images`, and for each head `changed` (share of predictions that differ), `top1` on
+        stored and `top1_exact` on exact tokens.
+    """
+    is_coarse = how.dtype == "int8" and extracted.place == "disk" and how.with_patches
+    names = _attentive_heads(heads)
+    if not is_coarse or task.data.is_streamed or not names:
+        return None
+    test = task.positions("test")
+    count = min(len(test), MOST, max(SAMPLE, round(SHARE * len(task.rows))))
+    some = test[np.linspace(0, len(test) - 1, count).astype(int)]
+    exact = OnlineSource(RowEncoder(backbone, task.data, how, accelerator), task.rows)
+    bank = _read_bank(names, extracted.source, num_classes=len(task.labels.classes))
+    bank.to(accelerator.device)
+    stored, wanted = (
+        predict(bank, source, some, accelerator, probabilities=False)
+        for source in (extracted.source, exact)
+    )
+    targets = task.targets[some]
+    found = {
+        key: {
+            "changed": float(np.mean(stored[key] != wanted[key])),
+            "top1": float(np.mean(stored[key] == targets)),
+            "top1_exact": float(np.mean(wanted[key] == targets)),
+        }
+        for key in bank.specs
+    }
+    worst = max(found.values(), key=lambda item: item["changed"])
+    console.print(
+        f"features: on {count} test images int8 changes at most {worst['changed']:.1%} of a head's "
+        f"predictions, and its top-1 from {worst['top1_exact']:.3f} to {worst['top1']:.3f}"
+    )
+    return {"num_images": count, "heads": found}
+
+
+def _attentive_heads(folder: Path) -> list[Path]:
+    """Heads that read tokens; of several draws of the labels none, they share a spec."""
+    specs = {path: read_spec(path) for path in sorted(folder.glob("*.safetensors"))}
+    return [
+        path
+        for path, spec in specs.items()
+        if path.stem == spec.key and spec.source in ("patches", "all")
+    ]
+
+
+def _read_bank(paths: list[Path], source: FeatureSource, *, num_classes: int) -> HeadBank:
+    sample = next(iter(source.iterate([np.arange(SAMPLE)])))
+    bank = HeadBank([read_spec(path) for path in paths], sample, num_classes=num_classes)
+    for path in paths:
+        spec, head = load_head(path, sample[read_spec(path).layer])
+        bank.heads[spec.key].load_state_dict(head.state_dict())
+    return bank
