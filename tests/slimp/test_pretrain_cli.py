@@ -218,7 +218,9 @@ def test_the_average_of_the_weights_is_what_is_judged_and_exported(pretrain, tmp
 FILES = ("encoder/encoder.safetensors", "encoder/slimp.safetensors")
 
 
-@pytest.mark.parametrize("options", [[], ["--ema", "0.9", "--lesions-per-pass", "3"]])
+@pytest.mark.parametrize(
+    "options", [["--watch-every", "2"], ["--ema", "0.9", "--lesions-per-pass", "3"]]
+)
 def test_a_killed_run_resumes_to_the_same_bits(pretrain, tmp_path, monkeypatch, options):
     """SIGKILL in the middle of a step, in a fork: no handler runs, nothing is tidied up."""
     assert pretrain(*options, output=tmp_path / "whole").exit_code == 0
@@ -280,6 +282,8 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
     ("options", "parts"),
     [
         (["--positive-repeats", "2"], ["positive_repeats 2", "needs lesion_sampling positives"]),
+        (["--watch-label", "label"], ["watch_label label needs watch_every"]),
+        (["--watch-every", "2", "--watch-label", "labl"], ["no label 'labl'", "'label'"]),
         (["--nested-weight", "0"], ["nested_weight 0 needs image_weight above 0"]),
         (["--lesion-sampling", "positives"], ["no label 'malignant'"]),
         (["--lesion-negatives", "other_lesions"], ["no lesion_id", "all or other_patients"]),
@@ -330,6 +334,27 @@ def test_it_logs_the_spread_and_warns_of_a_collapse(pretrain, tmp_path, monkeypa
     message = "this run has collapsed: image embeddings have effective rank"
     assert result.stderr.count(message) == 2  # once an epoch, and no more
     assert "healthy from 17.0" in result.stderr
+
+
+def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
+    assert pretrain(output=tmp_path / "blind").exit_code == 0
+    result = pretrain("--watch-every", "3")
+    assert result.exit_code == 0, result.output
+    assert "watching: label 'label'" in result.stderr
+    assert " knn 0." in result.stderr
+    log = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    logged = [json.loads(line) for line in log]
+    watched = {line["step"] for line in logged if "val_knn_balanced_accuracy" in line}
+    total = logged[-1]["step"]
+    assert watched == {*range(3, total + 1, 3), total}
+    for method in ("knn", "ep"):
+        assert 0 <= logged[-1][f"val_{method}_balanced_accuracy"] <= 1
+        assert 0 <= logged[-1][f"val_{method}_auroc"] <= 1
+    held_out = json.loads((tmp_path / "run/results.json").read_text())["held_out"]
+    assert held_out["val_ep_auroc"] == logged[-1]["val_ep_auroc"]
+    for name in ("encoder.safetensors", "slimp.safetensors", "bank.safetensors"):
+        seen, blind = (load_file(tmp_path / run / "encoder" / name) for run in ("run", "blind"))
+        assert all(torch.equal(seen[key], blind[key]) for key in blind)
 
 
 @pytest.mark.parametrize("name", sorted(set(ABLATIONS) - {"none"}))

@@ -182,10 +182,21 @@ class SlimpModel(nn.Module):
 
     def encode_images(self, images: Float[Tensor, "m 3 h w"]) -> Float[Tensor, "m d"]:
         """Return the vector of each image that the losses and the probes read."""
+        found = self._encode(images)
+        return found.prefix[:, 0] if self.reads_class_token else found.patches.mean(dim=1)
+
+    def tokens(self, images: Float[Tensor, "m 3 h w"]) -> Float[Tensor, "m n d"]:
+        """Return what EP reads of an export: the patches, the class token first if it is read."""
+        found = self._encode(images)
+        if not self.reads_class_token:
+            return found.patches
+        return torch.cat([found.prefix[:, :1], found.patches], dim=1)
+
+    def _encode(self, images: Float[Tensor, "m 3 h w"]) -> Tokens:
         # Evaluation is not compiled: encoders then read more, by hooks that a graph leaves out.
         encoder = self.image_encoder if self.training else self.image_encoder.forward
-        tokens: Tokens = encoder(images)
-        return tokens.prefix[:, 0] if self.reads_class_token else tokens.patches.mean(dim=1)
+        found: Tokens = encoder(images)
+        return found
 
     def phenotypes(
         self,

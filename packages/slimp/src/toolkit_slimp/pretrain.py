@@ -5,7 +5,7 @@ and the step are all there is to save.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -24,6 +24,7 @@ from toolkit_slimp.step import Stepper
 
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 10
+NOTED = {"knn": "val_knn_balanced_accuracy", "ep": "val_ep_balanced_accuracy"}  # beside the bar
 
 
 def pretrain(
@@ -33,6 +34,7 @@ def pretrain(
     schedule: Schedule,
     run: RunFolder,
     watch: Callable[[SlimpModel], dict[str, float]],
+    watch_every: int | None = None,
 ) -> dict[str, float]:
     """Train the stepper's model in place; with an EMA, it ends as the average.
 
@@ -41,7 +43,8 @@ def pretrain(
         stream: Its batches.
         schedule: How long and how fast.
         run: Checkpoints and metrics.jsonl go there; its newest checkpoint is continued.
-        watch: Called once an epoch; its values are logged.
+        watch: Called once an epoch, and at the end; its values are logged.
+        watch_every: Steps between calls of `watch`, in place of an epoch.
 
     Returns:
         What `watch` said of the model that it ends as.
@@ -64,12 +67,13 @@ def pretrain(
         for batch in pace.watch(stream.batches(step, total)):
             loss, norm = learner.step_(batch.to(accelerator.device), step)
             step += 1
-            advance(note=_note(loss))
-            is_epoch_end = step % per_epoch == 0 or step == total
-            seen = watch(learner.watched) if is_epoch_end else {}
-            if accelerator.is_main_process and (seen or step % LOG_EVERY == 0):
+            is_due = step % (watch_every or per_epoch) == 0 or step == total
+            seen = watch(learner.watched) if is_due else seen
+            advance(note=_note(loss, seen))
+            if accelerator.is_main_process and (is_due or step % LOG_EVERY == 0):
                 described = {**_describe(loss, model, batch.members), **pace.read_()}
-                run.log(step=step, epoch=step / per_epoch, **described, grad_norm=norm, **seen)
+                new = seen if is_due else {}
+                run.log(step=step, epoch=step / per_epoch, **described, grad_norm=norm, **new)
             stop = interruption.agreed(accelerator)
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S
@@ -82,14 +86,16 @@ def pretrain(
     return seen or watch(learner.model)  # a run that died after its last step looks again
 
 
-def _note(loss: NestedLoss) -> str:
+def _note(loss: NestedLoss, seen: Mapping[str, float]) -> str:
     terms = {
         "loss": loss.total,
         "lesion": loss.lesion,
         "patient": loss.patient,
         "image": loss.image,
     }
-    return " ".join(f"{k} {float(v.detach()):.3f}" for k, v in terms.items() if v is not None)
+    shown = {name: float(term.detach()) for name, term in terms.items() if term is not None}
+    shown |= {name: seen[key] for name, key in NOTED.items() if key in seen}
+    return " ".join(f"{name} {value:.3f}" for name, value in shown.items())
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.cards import Card, choose_card
@@ -26,6 +27,7 @@ from toolkit_slimp.build import (
     load_patients,
 )
 from toolkit_slimp.export import export_slimp
+from toolkit_slimp.judge import Judge, build_judge
 from toolkit_slimp.learner import Schedule
 from toolkit_slimp.pretrain import pretrain
 from toolkit_slimp.settings import SlimpSettings
@@ -52,7 +54,14 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     accelerator.wait_for_everyone()
     schedule = _schedule(settings, setup.stream)
     _tell(setup, schedule.total_steps)
-    held_out = pretrain(setup.stepper, setup.stream, schedule=schedule, run=run, watch=setup.watch)
+    held_out = pretrain(
+        setup.stepper,
+        setup.stream,
+        schedule=schedule,
+        run=run,
+        watch=setup.watch,
+        watch_every=settings.watch_every,
+    )
     results = {
         "data": {
             "id": setup.data.id,
@@ -118,11 +127,40 @@ def _set_up(settings: SlimpSettings, accelerator: Accelerator) -> _Setup:
         stream=build_stream(
             settings, data, splits, table, encoder=encoder, accelerator=accelerator
         ),
-        watch=HeldOut(data, splits.val, table, accelerator.device),
+        watch=HeldOut(
+            data,
+            splits.val,
+            table,
+            accelerator.device,
+            _judge(settings, data, splits, device=accelerator.device),
+        ),
         card=card,
         architecture=_architecture(parsed),
         start=receipt.source,
     )
+
+
+def _judge(
+    settings: SlimpSettings, data: ImageData, splits: Splits, *, device: torch.device
+) -> Judge | None:
+    if settings.watch_every is None:
+        return None
+    judge = build_judge(
+        data,
+        settings.watch_label,
+        train=splits.train,
+        val=splits.val,
+        seed=settings.seed,
+        device=device,
+    )
+    if judge is None:
+        console.print("watching: no label to judge by, retrieval alone")
+    else:
+        console.print(
+            f"watching: label {judge.labels.name!r} of {len(judge.questions)} held-out lesions, "
+            f"by {len(judge.examples)} training lesions; read for watching alone"
+        )
+    return judge
 
 
 def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: _Setup) -> None:

@@ -179,6 +179,20 @@ class SlimpSettings(Settings):
         panel=TRAINING,
         ge=0,
     )
+    watch_every: int | None = option(
+        None,
+        "Look at held-out patients every so many steps, not every epoch, and judge their labels "
+        "with k-NN and a small EP. Labels are read for watching alone, and only then.",
+        panel=TRAINING,
+        ge=1,
+        affects_result=False,
+    )
+    watch_label: str | None = option(
+        None,
+        "Label to watch; the data set's default.",
+        panel=TRAINING,
+        affects_result=False,
+    )
     seed: int = option(0, "Seed of weights, batches and augmentation.", panel=TRAINING)
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "CUDA where there is one.", panel=MACHINE
@@ -218,6 +232,8 @@ class SlimpSettings(Settings):
                 f"positive_repeats {self.positive_repeats} needs lesion_sampling positives, got "
                 f"{self.lesion_sampling}"
             )
+        if self.watch_label is not None and self.watch_every is None:
+            raise ValueError(f"watch_label {self.watch_label} needs watch_every: the steps between")
         if self.nested_weight == 0 and self.image_weight == 0:
             raise ValueError("nested_weight 0 needs image_weight above 0: nothing would be trained")
         return self

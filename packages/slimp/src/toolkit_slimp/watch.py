@@ -11,6 +11,7 @@ from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.training.progress import console
+from toolkit_slimp.judge import Judge
 from toolkit_slimp.losses import equal_pairs
 from toolkit_slimp.model import Features, Members, SlimpModel
 from toolkit_slimp.retrieval import recall_at
@@ -30,16 +31,20 @@ class HeldOut:
         rows: Held-out rows, of which at most `POOL` are looked at.
         table: Metadata of every row of the data set.
         device: Where the model is.
+        judge: Asks for labels as well; None where no label may be read.
     """
 
     data: ImageData
     rows: np.ndarray
     table: EncodedTable
     device: torch.device
+    judge: Judge | None = None
 
     @torch.no_grad()
     def __call__(self, model: SlimpModel) -> dict[str, float]:
         """Return recall at 1 and 5 of image -> metadata and phenotype -> patient, and the spread.
+
+        With a judge also what k-NN and EP tell of the labels.
 
         Tells when the images' embeddings have collapsed.
         """
@@ -61,7 +66,8 @@ class HeldOut:
         warning = collapse_warning(loss.embeddings)
         if warning is not None:
             console.print(f"[bold red]WARNING[/] {warning}")
-        return found | describe_spread(loss.embeddings, loss.partners, prefix="val_")
+        found |= describe_spread(loss.embeddings, loss.partners, prefix="val_")
+        return found if self.judge is None else found | self.judge(model)
 
     def _members(self, rows: np.ndarray) -> Members:
         assert self.data.groups is not None
