@@ -128,6 +128,13 @@ def test_a_column_without_a_training_value_is_named(tmp_path):
 # The command
 
 
+def test_text_that_holds_numbers_is_numeric_but_for_a_yes_and_no(tmp_path):
+    values = {"size": ["1.5", "2", None, "9"], "flag": list("0110"), "site": list("1xyz")}
+    data = build_data(list("abab"), groups=list("ppqq"), **values)
+    kinds = {column.name: column.kind for column in infer_schema(data, ROWS).columns}
+    assert kinds == {"size": "numeric", "flag": "categorical", "site": "categorical"}
+
+
 def test_the_command_writes_the_schema_that_pretraining_infers(run_cli, tmp_path):
     result = run_cli("data", "schema", "lesions")
     assert result.exit_code == 0, result.output

@@ -83,7 +83,9 @@ def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
     places = {word: place for place, word in enumerate(column.categories, start=1)}
     places |= dict.fromkeys((UNKNOWN, *column.unknown), 0)
     words = np.zeros((len(values), column.num_words), bool)
-    cells, index = np.unique(values.map(str, na_action="ignore").fillna(""), return_inverse=True)
+    # An empty column may be one of floats.
+    texts = values.map(str, na_action="ignore").astype(object).fillna("")
+    cells, index = np.unique(texts, return_inverse=True)
     for number, cell in enumerate(cells):
         said = [places[answer] for answer in _answers(cell, column) if answer in places]
         words[np.ix_(index == number, said)] = True

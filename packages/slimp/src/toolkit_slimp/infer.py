@@ -19,7 +19,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.files import write_text
 from toolkit_common.training.progress import console
 from toolkit_slimp.columns import fit_column
-from toolkit_slimp.schema import ColumnSchema, Schema
+from toolkit_slimp.schema import UNKNOWN, ColumnSchema, Schema
 
 MAX_CATEGORIES = 64
 RESERVED = ("image_id", "patient_id", "lesion_id", "group", "split")
@@ -193,12 +193,19 @@ def _guess_columns(data: ImageData) -> list[Column]:
 
 
 def _guess_kind(values: pd.Series) -> Kind:
-    if pd.api.types.is_float_dtype(values):
+    if pd.api.types.is_float_dtype(values) or _holds_numbers(values):
         return "numeric"
     words = {str(word).lower() for word in values.dropna()}
     if words <= {"true", "false", "unknown"}:
         return "boolean"
     return "multi" if any(ANSWER_SEPARATOR in word for word in words) else "categorical"
+
+
+def _holds_numbers(values: pd.Series) -> bool:
+    """Whether text, as tables give it, is numbers; two of them are rather codes of a yes and no."""
+    known = values.dropna()
+    known = known[known != UNKNOWN]
+    return known.nunique() > 2 and bool(pd.to_numeric(known, errors="coerce").notna().all())
 
 
 def _guess_level(data: ImageData, name: str) -> Level:
