@@ -5,7 +5,8 @@ import torch
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features
-from toolkit_probing.head import Head, HeadSpec, build_head, read_source
+from toolkit_probing.head import Head, HeadSpec, build_head
+from toolkit_probing.inputs import read_source
 from toolkit_probing.probes import Pool
 
 
@@ -91,7 +92,7 @@ def test_a_micro_batch_changes_neither_loss_nor_gradient_nor_running_statistics(
     found = []
     for size in (None, 3):
         head = build_head(spec(), features(), num_classes=3).double()
-        loss = torch.nn.functional.cross_entropy(head(tokens, size), goals)
+        loss = torch.nn.functional.cross_entropy(head(tokens, micro_batch=size), goals)
         loss.backward()
         gradients = [parameter.grad for parameter in head.parameters()]
         found.append([loss.detach(), *gradients, *head.norm.buffers()])
@@ -118,5 +119,5 @@ def test_a_pool_with_batch_statistics_is_not_cut():
     tokens = features(b=7).patches
     expected = Head(PoolWithStatistics(), dim=8, num_classes=3)
     expected.load_state_dict(head.state_dict())
-    assert torch.equal(head(tokens, 3), expected(tokens))
+    assert torch.equal(head(tokens, micro_batch=3), expected(tokens))
     assert torch.equal(head.pool.norm.running_mean, expected.pool.norm.running_mean)

@@ -14,6 +14,7 @@ from toolkit_common.files import read_json
 from toolkit_common.runs import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.head import build_head
+from toolkit_probing.inputs import Inputs
 from toolkit_probing.passes import HeadCost, head_cost, plan_passes, train_in_passes
 from toolkit_probing.train import Part
 
@@ -55,7 +56,7 @@ def test_the_cost_of_a_linear_head_is_what_it_holds():
     sample = next(iter(store.iterate([np.arange(2)])))
     linear = specs()[-1]
     head = build_head(linear, sample[1], num_classes=3)
-    inputs = sample[1].vectors["cls"]
+    inputs = Inputs(sample[1].vectors["cls"])
     cost = head_cost(head, inputs, plan=replace(PLAN, optimizer="adamw"), rows=10)
     assert cost.kept == 4 * (8 * 3 + 3) * 4  # weights, gradients, two moments of fp32
     assert cost.passing == 2 * 10 * 8 * 4  # the normalised vectors, and their gradient
@@ -65,7 +66,7 @@ def test_a_micro_batch_bounds_what_passes():
     store, _ = make_problem()
     sample = next(iter(store.iterate([np.arange(2)])))
     head = build_head(specs()[0], sample[1], num_classes=3)
-    inputs = sample[1].patches
+    inputs = Inputs(sample[1].patches)
     whole = head_cost(head, inputs, plan=PLAN, rows=64)
     cut = head_cost(head, inputs, plan=replace(PLAN, micro_batch=16), rows=64)
     assert whole.passing == 4 * cut.passing

@@ -26,8 +26,9 @@ from toolkit_common.runs import RunFolder
 from toolkit_common.training.progress import console
 from toolkit_probing.attention_sheet import draw_sheet, group_maps, group_queries, peak_to_even
 from toolkit_probing.features import load_probed_backbone, load_probed_task
-from toolkit_probing.head import Head, read_source
+from toolkit_probing.head import Head
 from toolkit_probing.head_files import load_head, read_spec
+from toolkit_probing.inputs import base_of, read_source
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ProbeSettings
@@ -80,7 +81,7 @@ def draw_attention(
         )
     photos, features = encode(backbone, pictures, layer=read_spec(file).layer)
     spec, loaded = load_head(file, features)
-    maps = attention_maps(loaded, read_source(features, spec.source), features.grid)
+    maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)
     groups = group_queries(maps)
     shown = group_maps(maps, groups)
     peaks = [f"{peak_to_even(found):.2f} x even" for found in maps]

@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from toolkit_common.features.base import Features, LayerFeatures
-from toolkit_probing.head import Head, HeadSpec, build_head, read_source
+from toolkit_probing.head import Head, HeadSpec, build_head
+from toolkit_probing.inputs import Inputs, read_inputs
 
 Place = tuple[int, str]  # layer and source
 
@@ -45,12 +46,12 @@ class HeadBank(nn.Module):
         """Return the logits `(b, c)` of the heads `keys` (all by default), by key."""
         wanted = self.specs if keys is None else dict.fromkeys(keys)
         inputs = self.read(features, wanted)
-        return {key: self.heads[key](inputs[self.specs[key].place]) for key in wanted}
+        return {key: self.heads[key](*inputs[self.specs[key].place]) for key in wanted}
 
-    def read(self, features: LayerFeatures, keys: Iterable[str]) -> dict[Place, Tensor]:
+    def read(self, features: LayerFeatures, keys: Iterable[str]) -> dict[Place, Inputs]:
         """Return what the heads `keys` read, each place once."""
         places = dict.fromkeys(self.specs[key].place for key in keys)
-        return {place: read_source(features[place[0]], place[1]) for place in places}
+        return {place: read_inputs(features[place[0]], place[1]) for place in places}
 
     def head(self, key: str) -> Head:
         """Return one head."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from toolkit_common.data.baselines import fit_baselines
 from toolkit_common.data.task import Task
-from toolkit_probing.results import NO_LAYER, Outcome
+from toolkit_probing.inputs import NO_LAYER
+from toolkit_probing.results import Outcome
 from toolkit_probing.subsets import ALL, Subset
 
 BASELINES_READ = (

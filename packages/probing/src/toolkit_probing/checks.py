@@ -4,14 +4,16 @@ import numpy as np
 import torch
 
 from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
 from toolkit_common.metrics import METRICS, Predictions
 from toolkit_probing.head import build_pool
+from toolkit_probing.inputs import base_of
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.specs import pool_options, sources_of
 from toolkit_probing.subsets import label_subsets
-from toolkit_probing.trained import pool_options, sources_of
 
 
 def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
@@ -28,7 +30,12 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
             raise InputError(
                 f"--head is judged alone, as --method ep: got --method {','.join(settings.method)}"
             )
+        if settings.inputs != "image":
+            raise InputError(
+                f"a published head reads images alone: drop --inputs {settings.inputs} or --head"
+            )
         return
+    _refuse_without_images(settings)
     label_subsets(settings, task)
     targets = task.targets_of(settings.select_on)
     even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
@@ -59,13 +66,32 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
     }
     for method in settings.method:
         for source in sources_of(method, settings, info):
-            if not has.get(source):
+            if source not in LEVELS and not has.get(base_of(source)):
                 names = ", ".join(name for name, there in has.items() if there)
                 layers = ", ".join(map(str, info.layers))
                 raise InputError(
                     f"{method} cannot read {source!r}: layer {layers} of {info.id} has {names}"
                 )
     _refuse_misfits(settings, info)
+
+
+def _refuse_without_images(settings: ProbeSettings) -> None:
+    """Refuse options about images where metadata alone are read."""
+    if settings.inputs not in LEVELS:
+        return
+    for method in settings.method:
+        if method in POOLS or method in ("cls", "mean"):
+            raise InputError(
+                f"method {method} reads tokens of an image, and --inputs {settings.inputs} has "
+                "none: use linear, knn or logreg, or --inputs image+meta"
+            )
+    for flag, is_given in (
+        ("--layers", settings.layers is not None),
+        ("--read", settings.read != ("auto",)),
+        ("--augment crops", settings.augment == "crops"),
+    ):
+        if is_given:
+            raise InputError(f"{flag} is about images, and --inputs {settings.inputs} reads none")
 
 
 def _refuse_misfits(settings: ProbeSettings, info: BackboneInfo) -> None:

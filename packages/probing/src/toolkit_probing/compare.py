@@ -12,6 +12,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.metrics import Predictions, find_metric
 from toolkit_common.statistics import adjust_holm, estimate_difference
 from toolkit_common.training.progress import result_console
+from toolkit_probing.inputs import place_name
 from toolkit_probing.saved import SavedRow, SavedRun, choose_row, read_run
 
 Pair = tuple[SavedRow, SavedRow]
@@ -130,7 +131,7 @@ def _name(row: SavedRow) -> str:
 
 def _name_without_place(row: SavedRow) -> str:
     """Two encoders differ in depth, and in what their cards say is read."""
-    return row.name.replace(f"-layer{row.row['layer']}-{row.row['source']}", "")
+    return row.name.replace(f"-{place_name(row.row['layer'], row.row['source'])}", "")
 
 
 def _refuse_other_task(first: SavedRun, second: SavedRun) -> None:
@@ -184,11 +185,11 @@ def _column(row: SavedRow, name: str) -> np.ndarray:
 
 def _label(row: SavedRow) -> dict[str, Any]:
     told = ("name", "labels", "selected", "picked", "settings")
-    return {"run": str(row.run), **{key: row.row[key] for key in told}}
+    return {"run": str(row.run), "inputs": row.inputs, **{key: row.row[key] for key in told}}
 
 
 def _told(side: dict[str, Any]) -> str:
-    return f"{side['name']}\n{side['run']}\n{side['selected']}"
+    return f"{side['name']}\n{side['run']}\ninputs {side['inputs']}, {side['selected']}"
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

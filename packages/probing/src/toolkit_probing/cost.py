@@ -8,18 +8,18 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def forward_flops(module: nn.Module, inputs: Tensor) -> int:
+def forward_flops(module: nn.Module, *inputs: Tensor | None) -> int:
     """Return the operations of one forward pass: two a multiply-add of its matrix products.
 
     Args:
         module: What is counted, as it is in evaluation mode.
-        inputs: What it reads; moved to where its parameters are.
+        *inputs: What it reads; moved to where its parameters are.
     """
     # A frozen copy: the counter's hooks stumble over parameters that want gradients.
     frozen = copy.deepcopy(module).eval().requires_grad_(False)
     device = next(frozen.parameters()).device
     with FlopCounterMode(display=False, custom_mapping=_onednn()) as counter:
-        frozen(inputs.to(device))
+        frozen(*(None if item is None else item.to(device) for item in inputs))
     return counter.get_total_flops()
 
 

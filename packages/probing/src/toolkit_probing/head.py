@@ -13,11 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features
 from toolkit_common.registry import lookup
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import BatchNorm
+from toolkit_probing.inputs import base_of, place_name, read_inputs
 from toolkit_probing.probes import POOLS
 from toolkit_probing.probes.base import Pool
 
@@ -33,7 +33,7 @@ class HeadSpec:
     Attributes:
         method: Name in the registry.
         layer: Layer of the backbone it reads.
-        source: `patches`, `all` (class token and patches), or the name of a vector.
+        source: What it reads there, by a name of `toolkit_probing.inputs`.
         base_lr: Learning rate at an effective batch of 256.
         seed: Of its initial weights.
         options: Keyword arguments of its pool.
@@ -55,7 +55,7 @@ class HeadSpec:
     def variant(self) -> str:
         """What a user compares: all but the learning rate and the seed; safe in file names."""
         options = "".join(f"-{name}{value}" for name, value in sorted(self.options.items()))
-        return f"{self.method}{options}-layer{self.layer}-{self.source}"
+        return f"{self.method}{options}-{place_name(self.layer, self.source)}"
 
     @property
     def key(self) -> str:
@@ -68,11 +68,11 @@ class Head(nn.Module):
 
     Args:
         pool: Tokens to vector, or None to read a vector.
-        dim: Width of what the classifier reads.
+        dim: Width of what the classifier reads: what is pooled, and what stands beside it.
         num_classes: Number of classes.
 
     Shape:
-        tokens `(b, n, d)` or a vector `(b, d)` -> logits `(b, c)`.
+        tokens `(b, n, d)` or a vector `(b, d)`, beside them perhaps `(b, k)` -> logits `(b, c)`.
     """
 
     def __init__(self, pool: Pool | None, *, dim: int, num_classes: int) -> None:
@@ -82,16 +82,22 @@ class Head(nn.Module):
         self.classifier = nn.Linear(dim, num_classes)
 
     @override
-    def forward(self, inputs: Tensor, micro_batch: int | None = None) -> Tensor:
+    def forward(
+        self, inputs: Tensor, beside: Tensor | None = None, *, micro_batch: int | None = None
+    ) -> Tensor:
         """Return the logits.
 
         Args:
             inputs: What the head reads.
+            beside: What the classifier reads beside what is pooled.
             micro_batch: Rows to pool at once, the activations of the others being computed again
                 in the backward pass. Normalisation, loss and gradient are those of the whole batch.
                 A pool with batch statistics of its own is not cut: they too are of the whole batch.
         """
-        return self.classifier(self.norm(self._pool_rows(inputs, micro_batch)))
+        pooled = self._pool_rows(inputs, micro_batch)
+        if beside is not None:
+            pooled = torch.cat([pooled, beside], dim=1)
+        return self.classifier(self.norm(pooled))
 
     def _pool_rows(self, inputs: Tensor, size: int | None) -> Tensor:
         if self.pool is None:
@@ -103,43 +109,28 @@ class Head(nn.Module):
         return torch.cat(parts)
 
 
-def read_source(features: Features, source: str) -> Tensor:
-    """Return what a head reads: a vector by name, the patches, or class token and patches.
-
-    Raises:
-        InputError: If the backbone has no such thing.
-    """
-    if source not in ("patches", "all"):
-        return lookup(features.vectors, source, kind="vector of this backbone")
-    assert features.patches is not None
-    patches = features.patches.float()
-    if source == "patches":
-        return patches
-    if "cls" not in features.vectors:
-        raise InputError(
-            "--tokens all needs a class token, and this backbone has none: use patches"
-        )
-    return torch.cat([features.vectors["cls"].unsqueeze(1), patches], dim=1)
-
-
-def build_head(spec: HeadSpec, features: Features, *, num_classes: int) -> Head:
+def build_head(
+    spec: HeadSpec, features: Features, *, num_classes: int, width: int | None = None
+) -> Head:
     """Build the head of a spec; its initial weights depend on the spec and nothing else.
 
     Args:
         spec: Which head.
         features: A sample of what it will read, for its shapes.
         num_classes: Number of classes.
+        width: Of what the classifier reads, where the sample lacks what stands beside the tokens.
 
     Raises:
         InputError: If the method, source or an option does not fit the features.
     """
-    sample = read_source(features, spec.source)
+    sample, beside = read_inputs(features, base_of(spec.source) if width else spec.source)
+    num_beside = 0 if beside is None else beside.shape[1]
     with torch.random.fork_rng(devices=[]):
         seed_everything(spec.seed, "head", spec.method, str(sorted(spec.options.items())))
         if spec.method in VECTOR_METHODS:
             return Head(None, dim=sample.shape[-1], num_classes=num_classes)
         pool = build_pool(spec.method, sample.shape[-1], grid=features.grid, options=spec.options)
-        return Head(pool, dim=pool.out_dim, num_classes=num_classes)
+        return Head(pool, dim=width or pool.out_dim + num_beside, num_classes=num_classes)
 
 
 def build_pool(method: str, dim: int, *, grid: tuple[int, int], options: Mapping[str, Any]) -> Pool:

@@ -21,6 +21,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features
 from toolkit_common.files import atomic_path
 from toolkit_probing.head import Head, HeadSpec, build_head
+from toolkit_probing.inputs import base_of
 from toolkit_probing.probes import EfficientProbing
 
 State = Mapping[str, Tensor]
@@ -50,14 +51,16 @@ def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
 
     Args:
         path: Its file.
-        features: Features of some images at `spec.layer`, for the shapes.
+        features: Features of some images at `spec.layer`, for the shapes; no metadata are needed.
 
     Raises:
         InputError: If the file is damaged or no such head, or does not fit the features.
     """
     spec = read_spec(path)
     state = load_file(path)
-    head = build_head(spec, features, num_classes=len(state["classifier.bias"]))
+    classifier = state["classifier.weight"]
+    width = None if base_of(spec.source) == spec.source else classifier.shape[1]
+    head = build_head(spec, features, num_classes=len(classifier), width=width)
     fill_head_(head, state, path)
     return spec, head.eval()
 

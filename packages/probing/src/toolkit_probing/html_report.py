@@ -56,7 +56,7 @@ def _paragraphs(lines: Any) -> list[str]:
 
 
 def _table(report: Mapping[str, Any]) -> str:
-    told = ["run", "row", "images of", "labels", "selected", "picked"]
+    told = ["run", "row", "inputs", "images of", "labels", "selected", "picked"]
     headings = [f"<th>{name}</th>" for name in told]
     headings += [
         f"<th class='figure'>{escape(name.replace('_', ' '))}</th>"
@@ -66,8 +66,8 @@ def _table(report: Mapping[str, Any]) -> str:
     for entry in report["rows"]:
         settings = ", ".join(f"{key} {value}" for key, value in entry["settings"].items())
         cells = [
-            entry["run"], entry["name"], subgroup_name(entry), entry["labels"], entry["selected"],
-            f"{settings} ({entry['picked']})",
+            entry["run"], entry["name"], entry["inputs"], subgroup_name(entry), entry["labels"],
+            entry["selected"], f"{settings} ({entry['picked']})",
         ]  # fmt: skip
         figures = [str(entry["num_images"]), str(entry["num_groups"])]
         figures += [format_estimate(entry["metrics"][name]) for name in report["metrics"]]

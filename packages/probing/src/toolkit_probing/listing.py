@@ -15,7 +15,7 @@ from toolkit_probing.features import STAND_IN
 from toolkit_probing.head import Head, build_pool
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.trained import pool_options, sources_of
+from toolkit_probing.specs import pool_options, sources_of
 
 NUM_CLASSES = 1000  # as the papers count
 
@@ -36,7 +36,8 @@ def list_methods(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     Raises:
         InputError: If the backbone is at fault.
     """
-    settings = invocation.settings
+    # Of images: what metadata add depends on an export, and their size on its encoders.
+    settings = invocation.settings.model_copy(update={"inputs": "image"})
     identifier = settings.backbone or STAND_IN
     info = load_backbone(identifier, random_init=True, allow_partial=True).info
     rows = [_row(method, settings, info) for method in (*POOLS, *UNPOOLED)]

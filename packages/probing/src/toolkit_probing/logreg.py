@@ -19,10 +19,11 @@ from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource
 from toolkit_common.training.progress import console
+from toolkit_probing.inputs import place_name
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.specs import layers_of, sources_of
 from toolkit_probing.subsets import Subset, label_subsets
-from toolkit_probing.trained import sources_of
 from toolkit_probing.vectors import pick_setting, read_vectors
 
 MAX_ITERATIONS = 1000
@@ -44,7 +45,7 @@ def probe_with_logreg(
     outcomes: list[Outcome] = []
     if accelerator.is_main_process:
         subsets = label_subsets(settings, task)
-        for layer in info.layers:
+        for layer in layers_of(settings, info):
             for vector in sources_of("logreg", settings, info):
                 features = read_vectors(source, np.arange(len(source)), layer, vector).numpy()
                 outcomes += [
@@ -96,7 +97,7 @@ def _judge(
         method="logreg",
         layer=layer,
         source=vector,
-        variant=f"logreg-layer{layer}-{vector}",
+        variant=f"logreg-{place_name(layer, vector)}",
         subset=subset,
         settings={"C": best[0]},
         picked=f"C by {settings.select_by}",

@@ -15,10 +15,11 @@ from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource
 from toolkit_common.knn import knn_probabilities
 from toolkit_common.metrics import LOWER_IS_BETTER
+from toolkit_probing.inputs import place_name
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.specs import layers_of, sources_of
 from toolkit_probing.subsets import Subset, label_subsets
-from toolkit_probing.trained import sources_of
 from toolkit_probing.vectors import pick_setting, read_vectors
 
 Votes = dict[tuple[int, float], np.ndarray]
@@ -37,7 +38,7 @@ def probe_with_knn(
         return []
     subsets = label_subsets(settings, task)
     outcomes = []
-    for layer in info.layers:
+    for layer in layers_of(settings, info):
         for vector in sources_of("knn", settings, info):
             searcher = _Searcher(settings, task, source, accelerator, layer, vector)
             outcomes += [_judge(searcher, subset) for subset in subsets]
@@ -95,7 +96,7 @@ def _judge(searcher: _Searcher, subset: Subset) -> Outcome:
         method="knn",
         layer=searcher.layer,
         source=searcher.vector,
-        variant=f"knn-layer{searcher.layer}-{searcher.vector}",
+        variant=f"knn-{place_name(searcher.layer, searcher.vector)}",
         subset=subset,
         settings=_named(*best),
         picked=f"k and temperature by {metric}",

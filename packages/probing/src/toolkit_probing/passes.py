@@ -20,7 +20,8 @@ from toolkit_common.files import read_json, write_json
 from toolkit_common.runs import RunFolder
 from toolkit_common.training.progress import console
 from toolkit_probing.bank import HeadBank
-from toolkit_probing.head import Head, HeadSpec, build_head, read_source
+from toolkit_probing.head import Head, HeadSpec, build_head
+from toolkit_probing.inputs import Inputs, read_inputs
 from toolkit_probing.train import Best, Part, TrainingPlan, step_size, train_bank
 
 MOMENTS = {"adamw": 2, "lars": 1, "sgd": 1}  # tensors that an optimizer keeps a weight
@@ -36,7 +37,7 @@ class HeadCost:
 
 
 def head_cost(
-    head: Head, inputs: Tensor, *, plan: TrainingPlan, rows: int, num_processes: int = 1
+    head: Head, inputs: Inputs, *, plan: TrainingPlan, rows: int, num_processes: int = 1
 ) -> HeadCost:
     """Count the memory that training a head takes.
 
@@ -55,16 +56,16 @@ def head_cost(
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        head.train()(inputs)
-    own = {
-        item.untyped_storage().data_ptr() for item in (*head.parameters(), *head.buffers(), inputs)
-    }
+        head.train()(*inputs)
+    given = [item for item in inputs if item is not None]
+    mine = (*head.parameters(), *head.buffers(), *given)
+    own = {item.untyped_storage().data_ptr() for item in mine}
     storages = {item.untyped_storage().data_ptr(): item.untyped_storage() for item in held}
     saved = sum(item.nbytes() for address, item in storages.items() if address not in own)
     copies = 2 + MOMENTS[plan.optimizer] + (num_processes > 1)
     at_once = rows if plan.micro_batch is None else min(rows, plan.micro_batch)
     # Twice: the backward pass makes a gradient of what was kept.
-    return HeadCost(copies * parameters, 2 * saved * at_once // len(inputs))
+    return HeadCost(copies * parameters, 2 * saved * at_once // len(inputs.main))
 
 
 def plan_passes(costs: Mapping[str, HeadCost], budget: int) -> list[list[str]]:
@@ -166,6 +167,6 @@ def _costs(
     for spec in specs:
         if spec.variant not in of_variant:
             head = build_head(spec, sample[spec.layer], num_classes=num_classes)
-            inputs = read_source(sample[spec.layer], spec.source)
+            inputs = read_inputs(sample[spec.layer], spec.source)
             of_variant[spec.variant] = head_cost(head, inputs, **how)
     return {spec.key: of_variant[spec.variant] for spec in specs}

@@ -76,7 +76,8 @@ def run_line(run: dict[str, Any]) -> str:
     random = "; RANDOM WEIGHTS" if run["random_weights"] else ""
     return (
         f"{run['run']}: {run['backbone']} on {run['data']} ({run['label']}), "
-        f"{protocol_line(run['protocol'])}, {', '.join(run['selected'])}{random}"
+        f"inputs {', '.join(run['inputs'])}, {protocol_line(run['protocol'])}, "
+        f"{', '.join(run['selected'])}{random}"
     )
 
 
@@ -116,6 +117,7 @@ def _run_facts(run: SavedRun) -> dict[str, Any]:
         "label": results["data"]["label"],
         "classes": results["data"]["classes"],
         "protocol": results["protocol"],
+        "inputs": sorted({row.inputs for row in run.rows.values()}),
         "selected": sorted({row["selected"] for row in results["rows"]}),
         "notes": results["notes"],
     }
@@ -124,7 +126,7 @@ def _run_facts(run: SavedRun) -> dict[str, Any]:
 def _entries(
     run: SavedRun, row: SavedRow, metrics: Sequence[str], by: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    told = {"run": str(run.path), "name": row.name}
+    told = {"run": str(run.path), "name": row.name, "inputs": row.inputs}
     told |= {key: row.row[key] for key in ("labels", "selected", "picked", "settings")}
     everything = np.ones(len(row.image_ids), bool)
     yield {**told, "column": None, "value": None, **_figures(row, everything, metrics)}

@@ -15,6 +15,7 @@ from toolkit_common.data.baselines import complete_rows
 from toolkit_common.files import atomic_path, write_text
 from toolkit_common.metrics import Predictions
 from toolkit_common.statistics import estimate
+from toolkit_probing.inputs import describe_place
 from toolkit_probing.subsets import ALL, Subset
 
 SHOWN = {
@@ -23,9 +24,6 @@ SHOWN = {
     "macro_f1": "macro F1",
     "auroc": "AUROC",
 }
-
-
-NO_LAYER = 0  # of what reads no backbone
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         figures = [format_estimate(row["metrics"][name]) for name in SHOWN]
-        reads = row["source"] + (f" @ layer {row['layer']}" if row["layer"] else "")
+        reads = describe_place(row["layer"], row["source"])
         picked = ", ".join(f"{key} {_short(value)}" for key, value in row["settings"].items())
         labels = (row["labels"],) if limited else ()
         table.add_row(row["method"], reads, *labels, picked, *figures, f"{row['num_parameters']:,}")

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.command import Invocation
 from toolkit_common.data.label_map import LABEL, label_map
 from toolkit_common.data.splits import splits_table
@@ -29,6 +30,7 @@ from toolkit_probing.dtype_cost import measure_dtype_cost
 from toolkit_probing.features import build_extraction, load_probed_backbone, load_probed_task
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
+from toolkit_probing.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import describe_protocol, protocol_line
@@ -50,7 +52,8 @@ from toolkit_probing.trained import (
 
 CURVE_METRIC = "balanced_accuracy"
 TRAINED = (*POOLS, *VECTOR_METHODS)
-METHODS = (*TRAINED, "knn", "logreg")
+VECTOR_READERS = (*VECTOR_METHODS, "knn", "logreg")
+METHODS = (*POOLS, *VECTOR_READERS)
 
 
 def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
@@ -70,16 +73,14 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     refuse_impossible(settings, task)
     backbone = load_probed_backbone(settings)
     refuse_unreadable(settings, backbone.info)
+    metadata = read_task_metadata(settings, task)
     if settings.head is not None:
         published_head(settings, task, backbone.info)  # refused before anything is written
     if accelerator.is_main_process:
-        _start(run, invocation, task, backbone)
+        _start(run, invocation, task, backbone, metadata)
     accelerator.wait_for_everyone()
     how = _extraction(settings, task, accelerator)
-    extracted = extract(
-        backbone, task.data, task.rows, how=how, accelerator=accelerator,
-        train=task.positions("train"),
-    )  # fmt: skip
+    extracted = _extract(task, backbone, how, metadata=metadata, accelerator=accelerator)
     start = time.perf_counter()
     outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
     seconds = time.perf_counter() - start
@@ -88,6 +89,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     results["features"]["dtype_cost"] = measure_dtype_cost(
         run.path / "heads", task, extracted, backbone, how=how, accelerator=accelerator
     )
+    results["inputs"] = {"read": settings.inputs, "metadata": metadata and dict(metadata.facts)}
     results["cost"] = {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)}
     if accelerator.is_main_process:
         _finish(run, task, results, [*outcomes, *baselines])
@@ -129,14 +131,22 @@ def _with_all_methods(settings: ProbeSettings) -> ProbeSettings:
     if "all" not in settings.method:
         return settings
     # What linear reads is one of the two vectors: cls and mean would train it twice.
-    methods = [method for method in METHODS if method not in ("cls", "mean")]
+    alone = settings.inputs in LEVELS
+    known = VECTOR_READERS if alone else METHODS
+    methods = [method for method in known if method not in ("cls", "mean")]
     return settings.model_copy(update={"method": tuple(methods)})
 
 
 def _start(
-    run: RunFolder, invocation: Invocation[ProbeSettings], task: Task, backbone: Backbone
+    run: RunFolder,
+    invocation: Invocation[ProbeSettings],
+    task: Task,
+    backbone: Backbone,
+    metadata: TaskMetadata | None,
 ) -> None:
     facts = {"data": task.data.fingerprint(), "encoder": backbone.fingerprint()}
+    if metadata is not None:
+        facts["metadata_encoders"] = metadata.digest
     run.start(invocation, kind="probe", facts=facts)
     write_text(run.path / "splits.csv", splits_table(task.splits, task.data).to_csv(index=False))
     if len(task.bad_files):
@@ -159,6 +169,24 @@ def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -
         train_reads=epochs * len(task.splits.train),
         other_reads=judged + at_once * len(task.rows),
     )
+
+
+def _extract(
+    task: Task,
+    backbone: Backbone,
+    how: Extraction,
+    *,
+    metadata: TaskMetadata | None,
+    accelerator: Accelerator,
+) -> Extracted:
+    """Return the features of the task's rows: of images, of metadata, or of both."""
+    if metadata is not None and metadata.is_all:
+        return metadata.alone()
+    extracted = extract(
+        backbone, task.data, task.rows, how=how, accelerator=accelerator,
+        train=task.positions("train"),
+    )  # fmt: skip
+    return extracted if metadata is None else metadata.beside(extracted)
 
 
 def _results(
@@ -205,8 +233,8 @@ def _results(
             "store": extracted.key,
         },
         "notes": list(task.data.sheet.notes),
-        "rows": rows(outcomes),
-        "baselines": rows(baselines),
+        "rows": [{**row, "inputs": settings.inputs} for row in rows(outcomes)],
+        "baselines": [{**row, "inputs": "metadata alone"} for row in rows(baselines)],
     }
 
 

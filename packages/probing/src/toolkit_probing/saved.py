@@ -42,6 +42,11 @@ class SavedRow:
         """The variant's name in its run."""
         return str(self.row["name"])
 
+    @property
+    def inputs(self) -> str:
+        """What it read: images alone in runs from before there was a choice."""
+        return str(self.row.get("inputs", "image"))
+
 
 @dataclass(frozen=True)
 class SavedRun:

@@ -128,6 +128,12 @@ class ProbeSettings(FeatureSettings):
         "(before the encoder's final norm); auto: by the encoder's card; raw: the same, raw.",
         panel=PROBE,
     )
+    inputs: Literal["image", "lesion", "patient", "image+meta"] = option(
+        "image",
+        "What is read, of an encoder that SLIMP trained: image tokens, the lesion's or the "
+        "patient's metadata embedding (linear, knn, logreg), or images with all metadata beside.",
+        panel=PROBE,
+    )
     head: Path | None = option(
         None,
         "File of a published EP head (state dict): judged on the test split, nothing is trained.",

@@ -209,7 +209,9 @@ class _Trainer:
         self.optimizer.zero_grad()
         for key in active:
             with self.accelerator.autocast():
-                logits = self.models[key](inputs[self.bank.specs[key].place], self.plan.micro_batch)
+                logits = self.models[key](
+                    *inputs[self.bank.specs[key].place], micro_batch=self.plan.micro_batch
+                )
             self.accelerator.backward(F.cross_entropy(logits.float(), goals))
         self.optimizer.step()  # leaves heads without a gradient as they are
 

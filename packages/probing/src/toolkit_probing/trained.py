@@ -11,66 +11,22 @@ from torch import Tensor
 
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
-from toolkit_common.errors import InputError
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs import RunFolder
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.cost import forward_flops
-from toolkit_probing.head import VECTOR_METHODS, HeadSpec, read_source
+from toolkit_probing.head import HeadSpec
 from toolkit_probing.head_files import fill_head_, read_published_head, save_head
+from toolkit_probing.inputs import read_inputs
 from toolkit_probing.passes import SAMPLE, train_in_passes
 from toolkit_probing.predict import predict
-from toolkit_probing.probes import POOLS
 from toolkit_probing.results import Outcome
 from toolkit_probing.select import select_learning_rate
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.specs import head_specs, sources_of
 from toolkit_probing.subsets import Subset, label_subsets
 from toolkit_probing.train import Best, Part, TrainingPlan, infer_batch_size
-
-
-def head_specs(settings: ProbeSettings, info: BackboneInfo) -> list[HeadSpec]:
-    """Return every head asked for: methods x layers x sources x options x rates x seeds."""
-    specs = [
-        HeadSpec(method, layer, source, lr, settings.seed + seed, options)
-        for method in settings.method
-        if method in POOLS or method in VECTOR_METHODS
-        for layer in info.layers
-        for source in sources_of(method, settings, info)
-        for options in pool_options(method, settings)
-        for lr in settings.lr
-        for seed in range(settings.num_seeds)
-    ]
-    return list({spec.key: spec for spec in specs}.values())
-
-
-def pool_options(method: str, settings: ProbeSettings) -> list[dict[str, Any]]:
-    """Return the options of a method's pooling, one set for each variant that is asked for."""
-    if method != "ep":
-        return [{}]
-    divisor = {} if settings.width_divisor == 1 else {"width_divisor": settings.width_divisor}
-    return [{"num_queries": count, **divisor} for count in settings.queries]
-
-
-def sources_of(method: str, settings: ProbeSettings, info: BackboneInfo) -> list[str]:
-    """Return what a method reads, each once: as the user says, or (`auto`) as the card says.
-
-    Raises:
-        InputError: If a method that reads the patch grid is to read the class token too.
-    """
-    if method in ("cls", "mean"):
-        return [method]
-    pools, linear = method in POOLS, info.card.linear
-    asked: Sequence[str] = settings.tokens if pools else settings.read
-    named = {"auto": info.card.ep} if pools else {"auto": linear, "raw": f"{linear}_raw"}
-    if pools and POOLS[method].needs_grid:
-        named = {"auto": "patches"}
-        if "all" in asked:
-            raise InputError(
-                f"method {method} reads the patch grid, of which the class token is no part: use "
-                f"--tokens patches, or leave {method} out"
-            )
-    return list(dict.fromkeys(named.get(source, source) for source in asked))
 
 
 def probe_with_heads(
@@ -273,11 +229,11 @@ def _repeats(
 def _head_facts(spec: HeadSpec, bank: HeadBank, sample: LayerFeatures) -> dict[str, Any]:
     """Return what an outcome says of its head, its cost counted on one image."""
     head = bank.head(spec.key)
-    inputs = read_source(sample[spec.layer], spec.source)[:1]
+    inputs = [x if x is None else x[:1] for x in read_inputs(sample[spec.layer], spec.source)]
     return {
         "method": spec.method,
         "layer": spec.layer,
         "source": spec.source,
         "num_parameters": sum(parameter.numel() for parameter in head.parameters()),
-        "flops": forward_flops(head, inputs),
+        "flops": forward_flops(head, *inputs),
     }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from toolkit_common.features.base import FeatureSource
 from toolkit_common.metrics import LOWER_IS_BETTER, METRICS, Predictions
-from toolkit_probing.head import read_source
+from toolkit_probing.inputs import read_inputs
 from toolkit_probing.select import select_setting
 
 READ_BATCH = 256
@@ -21,7 +21,7 @@ Judge = Callable[[Setting], np.ndarray]
 def read_vectors(source: FeatureSource, positions: np.ndarray, layer: int, vector: str) -> Tensor:
     """Return a vector of every row of `positions`, in their order, as `(n, d)`."""
     batches = [positions[at : at + READ_BATCH] for at in range(0, len(positions), READ_BATCH)]
-    return torch.cat([read_source(item[layer], vector) for item in source.iterate(batches)])
+    return torch.cat([read_inputs(item[layer], vector).main for item in source.iterate(batches)])
 
 
 def pick_setting(

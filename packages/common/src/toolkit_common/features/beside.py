@@ -1,0 +1,70 @@
+"""Vectors that do not come from the images (metadata), put beside the features of the same rows.
+
+They are not kept in the token store: they cost little, and image tokens that serve one choice of
+inputs then serve all, while a changed schema or metadata encoder can meet nothing old.
+
+Shapes: n rows, k width.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
+
+Vectors = Mapping[str, Float[Tensor, "n _"]]
+
+
+class SourceBeside:
+    """A feature source whose every layer has some further vectors.
+
+    Args:
+        source: Features of n rows.
+        vectors: By name, in the order of the source's rows.
+    """
+
+    def __init__(self, source: FeatureSource, vectors: Vectors) -> None:
+        assert all(len(found) == len(source) for found in vectors.values())
+        self._source = source
+        self._vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions, the vectors of these rows among them."""
+        for positions, found in zip(batches, self._source.iterate(batches), strict=True):
+            yield _beside(found, self._vectors, positions)
+
+
+class CropsBeside:
+    """Features of random crops, with vectors that no crop changes; arguments as `SourceBeside`."""
+
+    def __init__(self, crops: EpochSource, vectors: Vectors) -> None:
+        self._crops = crops
+        self._vectors = vectors
+
+    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions, cropped as in `epoch`."""
+        found = self._crops.iterate(batches, epoch=epoch)
+        for positions, features in zip(batches, found, strict=True):
+            yield _beside(features, self._vectors, positions)
+
+
+def _beside(features: LayerFeatures, vectors: Vectors, positions: np.ndarray) -> LayerFeatures:
+    rows = torch.from_numpy(positions)
+    mine = {name: found[rows] for name, found in vectors.items()}
+    return {
+        layer: replace(kept, vectors={**kept.vectors, **_near(mine, kept.vectors)})
+        for layer, kept in features.items()
+    }
+
+
+def _near(mine: Vectors, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Move vectors to where the features of an encoder that runs online already are."""
+    device = next(iter(theirs.values())).device
+    return {name: found.to(device) for name, found in mine.items()}

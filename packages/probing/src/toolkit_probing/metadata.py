@@ -1,0 +1,150 @@
+"""Metadata as an input of probes: embeddings by the encoders that were trained with the backbone.
+
+What must not be read is hidden before anything is encoded: the label that is predicted, every label
+of the data set and every column on its list of leaks count as missing, as do columns that the data
+set lacks. All of it is told, and recorded in the results.
+
+Shapes: n rows of the task, k metadata width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from toolkit_common.backbones.load import parse_backbone_id
+from toolkit_common.backbones.metadata import LEVELS, MetadataEncoders, load_metadata_encoders
+from toolkit_common.data.base import ImageData
+from toolkit_common.data.task import Task
+from toolkit_common.errors import InputError
+from toolkit_common.features.base import Features
+from toolkit_common.features.beside import CropsBeside, SourceBeside
+from toolkit_common.features.extract import Extracted
+from toolkit_common.features.store import MemoryStore
+from toolkit_common.training.progress import console
+from toolkit_probing.inputs import NO_LAYER
+from toolkit_probing.settings import ProbeSettings
+
+
+@dataclass(frozen=True)
+class TaskMetadata:
+    """Metadata embeddings of a task's rows.
+
+    Attributes:
+        vectors: Level -> `(n, k)`, in the order of the task's rows.
+        digest: Hash of the encoders and their schema.
+        facts: What results say: columns read, absent, hidden (and why), words never seen.
+        is_all: Whether they are all that is read.
+    """
+
+    vectors: Mapping[str, Tensor]
+    digest: str
+    facts: Mapping[str, Any]
+    is_all: bool
+
+    def beside(self, extracted: Extracted) -> Extracted:
+        """Put the embeddings beside the features of the images."""
+        source = SourceBeside(extracted.source, self.vectors)
+        crops = extracted.crops
+        return replace(
+            extracted,
+            source=source,
+            crops=None if crops is None else CropsBeside(crops, self.vectors),
+        )
+
+    def alone(self) -> Extracted:
+        """Return the embeddings as all that there is to read: no image is encoded."""
+        count = len(next(iter(self.vectors.values())))
+        store = MemoryStore({NO_LAYER: Features(self.vectors, None, (0, 0))}, count)
+        return Extracted(store, "memory", was_cached=False, seconds=0.0, key=self.digest)
+
+
+def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | None:
+    """Encode the metadata that `--inputs` asks for; None for images alone.
+
+    Raises:
+        InputError: If the backbone has no such encoders or the data none of their columns, or a
+            value cannot be one of its column's.
+    """
+    if settings.inputs == "image":
+        return None
+    encoders = load_metadata_encoders(_export_of(settings))
+    wanted = LEVELS if settings.inputs == "image+meta" else (settings.inputs,)
+    hidden = _hidden(task)
+    known = [name for level in LEVELS for name in encoders.columns[level]]
+    absent = [name for name in known if name not in task.data.table and name not in hidden]
+    levels = [level for level in wanted if set(encoders.columns[level]) - {*hidden, *absent}]
+    if not levels:
+        _refuse(settings, task, encoders, wanted=wanted, hidden=hidden)
+    shown = task.data.table.drop(columns=list(hidden), errors="ignore").iloc[task.rows]
+    encoded = {level: encoders.encode(shown, level) for level in levels}
+    read = [name for level in wanted for name in encoders.columns[level]]
+    unseen = {name: count for found in encoded.values() for name, count in found.unseen.items()}
+    facts = {
+        "columns": {level: list(encoders.columns[level]) for level in levels},
+        "absent": [name for name in absent if name in read],
+        "hidden": {name: why for name, why in hidden.items() if name in read},
+        "unseen": unseen,
+        "encoders": encoders.digest,
+    }
+    _tell(facts, task.data)
+    vectors: dict[str, Tensor] = {level: found.vectors for level, found in encoded.items()}
+    return TaskMetadata(vectors, encoders.digest, facts, is_all=settings.inputs in LEVELS)
+
+
+def _export_of(settings: ProbeSettings) -> Path:
+    if settings.random_init:
+        raise InputError(
+            f"--inputs {settings.inputs} reads trained metadata encoders, and --random-init asks "
+            "for an untrained control: drop one of them"
+        )
+    parsed = None if settings.backbone is None else parse_backbone_id(settings.backbone)
+    if parsed is None or parsed.source != "exported":
+        raise InputError(
+            f"--inputs {settings.inputs} needs metadata encoders: give --backbone the run of a "
+            f"toolkit pretrain slimp, not {settings.backbone or 'none'}"
+        )
+    return Path(parsed.name)
+
+
+def _hidden(task: Task) -> dict[str, str]:
+    """Return what must not be read of a data set, and why."""
+    sheet = task.data.sheet
+    hidden = dict.fromkeys(sheet.labels, "a label of the data set")
+    return {**hidden, **sheet.leaks, task.labels.name: "what is predicted"}
+
+
+def _refuse(
+    settings: ProbeSettings,
+    task: Task,
+    encoders: MetadataEncoders,
+    *,
+    wanted: tuple[str, ...],
+    hidden: Mapping[str, str],
+) -> None:
+    columns = [name for level in LEVELS if level in wanted for name in encoders.columns[level]]
+    if not columns:
+        raise InputError(
+            f"--inputs {settings.inputs}: {settings.backbone} was trained with no such metadata"
+        )
+    apart = ", ".join(f"{name} ({hidden.get(name, 'absent')})" for name in columns)
+    raise InputError(
+        f"--inputs {settings.inputs}: data set {task.data.id!r} has no column to read: {apart}"
+    )
+
+
+def _tell(facts: Mapping[str, Any], data: ImageData) -> None:
+    lines = [f"{level} metadata: {', '.join(names)}" for level, names in facts["columns"].items()]
+    if facts["absent"]:
+        lines.append(f"metadata: {data.id} has no {', '.join(facts['absent'])}: read as missing")
+    lines += [
+        f"metadata: {name} is read as missing: {why}" for name, why in facts["hidden"].items()
+    ]
+    lines += [
+        f"metadata: {name} has {count} values that pre-training never saw, read as missing"
+        for name, count in facts["unseen"].items()
+    ]
+    for line in lines:
+        console.print(line, soft_wrap=True)

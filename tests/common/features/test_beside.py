@@ -1,0 +1,53 @@
+"""Vectors beside features stay with their rows, whatever is read in whatever order."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties import few_examples
+from toolkit_common.features.base import Features
+from toolkit_common.features.beside import CropsBeside, SourceBeside
+from toolkit_common.features.store import MemoryStore
+
+ROWS = 7
+
+
+def numbered(width: int = 2) -> torch.Tensor:
+    """Row i holds i."""
+    return torch.arange(ROWS, dtype=torch.float32).unsqueeze(1).expand(ROWS, width).clone()
+
+
+def images() -> MemoryStore:
+    kept = Features({"mean": numbered()}, numbered()[:, None], (1, 1))
+    return MemoryStore({3: kept, 6: kept}, ROWS)
+
+
+@few_examples
+@given(
+    batches=st.lists(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=5), max_size=4),
+)
+def test_every_row_keeps_its_own_vector_at_every_layer(batches):
+    source = SourceBeside(images(), {"lesion": numbered(3), "patient": 10 + numbered(1)})
+    assert len(source) == ROWS
+    found = list(source.iterate([np.array(batch) for batch in batches]))
+    assert len(found) == len(batches)
+    for batch, layers in zip(batches, found, strict=True):
+        assert set(layers) == {3, 6}
+        for kept in layers.values():
+            assert kept.vectors["mean"][:, 0].tolist() == batch
+            assert kept.vectors["lesion"][:, 2].tolist() == batch
+            assert kept.vectors["patient"][:, 0].tolist() == [10 + row for row in batch]
+            assert kept.patches is not None
+
+
+def test_crops_change_images_and_no_metadata():
+    class Crops:
+        def iterate(self, batches, *, epoch):
+            for batch in batches:
+                yield {6: Features({"mean": numbered()[batch] + 100 * epoch}, None, (1, 1))}
+
+    source = CropsBeside(Crops(), {"lesion": numbered()})
+    (found,) = source.iterate([np.array([4, 1])], epoch=2)
+    assert found[6].vectors["mean"][:, 0].tolist() == [204, 201]
+    assert found[6].vectors["lesion"][:, 0].tolist() == [4, 1]

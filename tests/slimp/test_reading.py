@@ -1,0 +1,105 @@
+"""Metadata encoders read back from an export: row by row, whatever the table looks like."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from slimp_run import pretrain, table_rows, write_table
+from toolkit_common.backbones.metadata import load_metadata_encoders
+from toolkit_common.data.load import load_data
+from toolkit_common.errors import InputError
+from toolkit_slimp.export import load_slimp
+from toolkit_slimp.reading import SlimpMetadataEncoders
+from toolkit_slimp.table import encode_table
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("slimp")
+    data = write_table(root / "table.csv", table_rows())
+    pretrain(data, root / "run", "--bank-size", "0", "--metadata-missing", "token")
+    return root
+
+
+@pytest.fixture
+def table(root) -> pd.DataFrame:
+    return load_data(f"csv:{root / 'table.csv'}").table
+
+
+@pytest.fixture
+def encoders(root) -> SlimpMetadataEncoders:
+    found = load_metadata_encoders(root / "run")
+    assert isinstance(found, SlimpMetadataEncoders)
+    return found
+
+
+def test_they_say_what_the_trained_model_says(root, encoders, table):
+    assert encoders.columns == {"lesion": ("size_mm", "site"), "patient": ("age", "sex")}
+    model, schema = load_slimp(root / "run")
+    encoded = encode_table(load_data(f"csv:{root / 'table.csv'}"), schema)
+    with torch.no_grad():
+        lesions, patients = (
+            model.lesion_encoder(encoded.lesions),
+            model.patient_encoder(encoded.patients),
+        )
+    torch.testing.assert_close(encoders.encode(table, "lesion").vectors, lesions)
+    torch.testing.assert_close(encoders.encode(table, "patient").vectors, patients)
+
+
+def test_rows_keep_their_vectors_in_any_order_and_company(encoders, table):
+    whole = encoders.encode(table, "lesion").vectors
+    order = np.random.default_rng(0).permutation(len(table))[:20]
+    found = encoders.encode(table.iloc[order], "lesion").vectors
+    torch.testing.assert_close(found, whole[torch.from_numpy(order)])
+    assert not torch.allclose(found, whole[:20])
+
+
+def test_columns_may_stand_in_any_order_and_have_strangers_between(encoders, table):
+    other = table[list(table.columns[::-1])].assign(stranger="x")
+    expected, found = (encoders.encode(item, "patient").vectors for item in (table, other))
+    assert torch.equal(found, expected)
+
+
+def test_lesions_of_one_patient_share_its_vector(encoders, table):
+    vectors = encoders.encode(table, "patient").vectors
+    for rows in table.groupby("group").indices.values():
+        torch.testing.assert_close(vectors[rows], vectors[rows[:1]].expand(len(rows), -1))
+    assert len(torch.unique(vectors.round(decimals=4), dim=0)) == 15
+
+
+def test_absent_columns_and_words_never_seen_are_missing(encoders, table):
+    empty = encoders.encode(table.assign(site=None), "lesion")
+    absent = encoders.encode(table.drop(columns="site"), "lesion")
+    strange = encoders.encode(table.assign(site="moon"), "lesion")
+    assert torch.equal(absent.vectors, empty.vectors)
+    assert torch.equal(strange.vectors, empty.vectors)
+    assert (empty.unseen, absent.unseen) == ({}, {})
+    assert strange.unseen == {"site": len(table)}
+    assert not torch.allclose(empty.vectors, encoders.encode(table, "lesion").vectors)
+
+
+def test_a_value_that_cannot_be_is_named(encoders, table):
+    with pytest.raises(InputError, match="'size_mm' is numeric in the schema: 'big' is no number"):
+        encoders.encode(table.assign(size_mm="big"), "lesion")
+
+
+def test_encoders_that_no_loss_has_trained_are_left_out(root, tmp_path):
+    data, kept = f"csv:{root / 'table.csv'}", ("size_mm", "site")
+    for name, columns in {
+        "lesion-only": {"lesion": kept, "patient": ()},
+        "simclr": {"lesion": (), "patient": ()},
+    }.items():
+        run = pretrain(data, tmp_path / name, "--ablation", name, "--bank-size", "0")
+        assert load_metadata_encoders(run).columns == columns
+
+
+def test_nothing_of_them_is_trained_and_the_digest_tells_them_apart(root, encoders, tmp_path):
+    again = load_metadata_encoders(root / "run")
+    assert again.digest == encoders.digest
+    data = f"csv:{root / 'table.csv'}"
+    other = load_metadata_encoders(pretrain(data, tmp_path / "other", "--seed", "1"))
+    assert other.digest != encoders.digest
+    assert not encoders.encode(load_data(data).table, "lesion").vectors.requires_grad

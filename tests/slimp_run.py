@@ -1,0 +1,49 @@
+"""A small table of lesions with metadata, and a SLIMP run on it: what tests of metadata read."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from typer.testing import CliRunner
+
+from toolkit_common.cli import app
+
+HEADER = "image,label,group,split,size_mm,site,age,sex"
+NUM_PATIENTS = 15
+SPLITS = ("train", "train", "train", "val", "test")
+
+
+def table_rows() -> list[str]:
+    """30 lesions of 15 patients; age and sex are the patient's, size and site the lesion's."""
+    draws = np.random.default_rng(0)
+    return [
+        f"{number}.png,{'ab'[number % 2]},p{number // 2},{SPLITS[number // 2 % 5]},"
+        f"{draws.uniform(1, 4) + 5 * (number % 2):.2f},{('arm', 'leg', 'back')[number % 3]},"
+        f"{30 + number // 2},{('female', 'male')[number // 2 % 2]}"
+        for number in range(2 * NUM_PATIENTS)
+    ]
+
+
+def write_table(path: Path, rows: list[str], header: str = HEADER) -> str:
+    """Write a table, its images beside it; returns the data set's id."""
+    draws = np.random.default_rng(1)
+    for number in range(2 * NUM_PATIENTS):
+        image = path.parent / f"{number}.png"
+        if not image.exists():
+            pixels = draws.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(image)
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return f"csv:{path}"
+
+
+def pretrain(data: str, output: Path, *options: str) -> Path:
+    """Train a tiny SLIMP model for an epoch; returns the run's folder."""
+    arguments = [
+        "pretrain", "slimp", "--data", data, "--output", str(output), "--random-init",
+        "--backbone", "timm:test_vit?image_size=32", "--epochs", "1", "--metadata-dim", "8",
+        "--metadata-heads", "2", "--metadata-depth", "1", "--embed-dim", "4",
+        "--patients-per-batch", "4", *options,
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, arguments, prog_name="toolkit")
+    assert result.exit_code == 0, result.output
+    return output
