@@ -176,6 +176,13 @@ def test_a_strange_cell_is_named(fresh: Path, column: str, value: str | None, me
         load_data(f"derm7pt:{fresh}")
 
 
+def test_a_table_without_cases_is_told(fresh: Path) -> None:
+    path = fresh / "release_v0/meta/meta.csv"
+    pd.read_csv(path).head(0).to_csv(path, index=False)
+    with pytest.raises(InputError, match="has no images"):
+        load_data(f"derm7pt:{fresh}")
+
+
 def test_absent_images_can_be_left_out_and_splits_stay(fresh: Path) -> None:
     whole = load_data(f"derm7pt:{fresh}").table.set_index("image_id")["split"]
     edit(fresh, "derm", "NEL/x.jpg")

@@ -8,6 +8,7 @@ import pytest
 
 from toolkit_common.data.audit import audit_data
 from toolkit_common.data.check import check_images
+from toolkit_common.data.describe import describe_data
 from toolkit_common.data.lesions.folder import NO_PATIENTS
 from toolkit_common.data.lesions.ham10000 import SHEET
 from toolkit_common.data.load import load_data
@@ -159,6 +160,17 @@ def test_a_missing_table_or_column_is_named(fresh: Path) -> None:
     pd.read_csv(path, dtype=object).drop(columns="localization").to_csv(path, index=False)
     with pytest.raises(InputError, match="has no column 'localization'"):
         load_data(f"ham10000:{fresh}")
+
+
+def test_an_image_without_lesion_is_told_as_a_problem_of_the_splits(fresh: Path) -> None:
+    whole = describe_data(load_data(f"ham10000:{fresh}"))["groups"]["count"]
+    edit(fresh, "lesion_id", None)
+    described = describe_data(load_data(f"ham10000:{fresh}"))
+    assert whole - 1 <= described["groups"]["count"] <= whole
+    assert "has no group (1 of 12)" in described["splits"]["problem"]
+    for row in range(12):
+        edit(fresh, "lesion_id", None, row=row)
+    assert "groups" not in describe_data(load_data(f"ham10000:{fresh}"))
 
 
 def test_a_lesion_without_diagnosis_has_no_label(fresh: Path) -> None:

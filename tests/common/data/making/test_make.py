@@ -91,6 +91,7 @@ def test_an_asymmetric_lesion_is_drawn_so() -> None:
     [
         ({"layout": "zip"}, "layout of 'slice-3d' must be one of kaggle, .*, got 'zip'"),
         ({"rows": 9}, "rows must be at least 10, got 9"),
+        ({"name": "ph2", "pool": 20}, "pool is for slice-3d alone, got 20: every image of 'ph2'"),
         ({"pool": 3}, "pool must be at least 10, got 3"),
         ({"seed": -1}, "seed must not be negative, got -1"),
         ({"name": "slice-4d"}, "synthetic data set 'slice-4d'; did you mean 'slice-3d'"),

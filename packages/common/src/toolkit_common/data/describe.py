@@ -36,11 +36,11 @@ def describe_data(data: ImageData) -> dict[str, Any]:
             if column.name in table
         },
     }
-    if data.groups is not None:
-        sizes = np.unique(data.groups, return_counts=True)[1]
+    sizes = list(table["group"].value_counts()) if data.groups is not None else []
+    if sizes:  # rows without group are told as a problem of the splits
         described["groups"] = {
             "count": len(sizes),
-            "images_per_group": {"median": float(np.median(sizes)), "max": int(sizes.max())},
+            "images_per_group": {"median": float(np.median(sizes)), "max": int(max(sizes))},
         }
     if {"patient_id", "lesion_id"} <= set(table):
         described["patients"] = _patients(data)

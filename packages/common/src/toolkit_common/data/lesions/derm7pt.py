@@ -101,8 +101,11 @@ def load_derm7pt(identifier: str, name: str, options: Mapping[str, str]) -> Imag
     columns = (column.name for column in SHEET.columns)
     require_columns(frame, ("case_num", "diagnosis", "clinic", "derm", *columns), path=path)
     refuse_strange_diagnoses(frame, SHEET, path=path)
+    nameless = frame["case_num"].isna().to_numpy()
+    if nameless.any():
+        raise InputError(f"{path}: row {row_number(int(nameless.argmax()))} has no case_num")
     has_splits = any((path.parent / item).is_file() for item in INDEXES.values())
-    if has_splits:
+    if has_splits and len(frame):
         frame["split"] = _official_splits(path, len(frame))
     if request.options["classes"] == "5":
         frame["diagnosis"] = frame["diagnosis"].map(GROUP_OF)

@@ -29,10 +29,10 @@ class Trait:
 
 
 def draw_kinds(shares: Mapping[str, float], n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw kinds by their shares `(n,)`, each at least once where there are rows enough."""
+    """Draw kinds by their shares `(n,)`, each at least once where rows suffice, else the larger."""
     weights = np.array(list(shares.values()))
     kinds = rng.choice(list(shares), n, p=weights / weights.sum())
-    first = list(shares)[:n]
+    first = sorted(shares, key=shares.__getitem__, reverse=True)[:n]
     kinds[: len(first)] = first
     return rng.permutation(kinds)
 

@@ -31,6 +31,7 @@ MAKERS: dict[str, tuple[Maker, tuple[str, ...]]] = {  # the default layout first
     "ph2": (ph2.make_ph2, ph2.LAYOUTS),
     "slice-3d": (slice_3d.make_slice_3d, slice_3d.LAYOUTS),
 }
+POOLED = ("slice-3d",)  # so large that rows share pictures
 FEWEST_ROWS = 10
 POOL = 2000  # distinct pictures: up to so many rows share none
 TEXT = """# Synthetic data
@@ -63,6 +64,11 @@ def make_data(
         raise InputError(f"layout of {name!r} must be one of {', '.join(layouts)}, got {chosen!r}")
     if rows < FEWEST_ROWS:
         raise InputError(f"rows must be at least {FEWEST_ROWS}, got {rows}")
+    if pool is not None and name not in POOLED:
+        raise InputError(
+            f"pool is for {', '.join(POOLED)} alone, got {pool}: every image of {name!r} has a "
+            "picture of its own"
+        )
     if pool is not None and pool < FEWEST_ROWS:
         raise InputError(f"pool must be at least {FEWEST_ROWS}, got {pool}")
     if seed < 0:
