@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -160,3 +161,16 @@ def test_a_file_that_is_no_spreadsheet_is_named(content: bytes, tmp_path: Path) 
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"{path} cannot be read as a spreadsheet: "):
         read_spreadsheet(path)
+
+
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/workbook.xml"])
+def test_a_damaged_spreadsheet_is_named(part: str, tmp_path: Path) -> None:
+    path = book(tmp_path, NAMES, ROW)
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content[:-9] if name == part else content)
+    with pytest.raises(InputError, match=f"{path} cannot be read as a spreadsheet: ") as caught:
+        read_spreadsheet(path)
+    assert "\n" not in str(caught.value)

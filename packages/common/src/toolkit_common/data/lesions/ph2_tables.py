@@ -5,9 +5,9 @@ files (`0`, `T`, `AT`, ...), and `colors`, names joined by `;`.
 """
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -70,9 +70,12 @@ def read_spreadsheet(path: Path) -> pd.DataFrame:
         InputError: If it is no spreadsheet, has no such table, or a row of it does not fit.
     """
     try:
-        found = pd.read_excel(path, header=None, dtype=object, engine="openpyxl")
-    except (BadZipFile, KeyError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a spreadsheet: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of styles that openpyxl does not know
+            found = pd.read_excel(path, header=None, dtype=object, engine="openpyxl")
+    except Exception as error:  # zip, zlib, XML and openpyxl raise many kinds on damaged files
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be read as a spreadsheet: {reason}") from None
     rows = {
         number: [_known(cell) for cell in row]
         for number, row in enumerate(found.itertuples(index=False), start=1)
