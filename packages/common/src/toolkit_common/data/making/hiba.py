@@ -71,16 +71,16 @@ def _table(cases: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     view = rng.choice(list(VIEWS), n, p=views / views.sum())
     light = rng.choice(["contact polarized", "contact non-polarized", "non-contact polarized"], n)
     pixels = np.array(CAMERAS)[rng.integers(0, len(CAMERAS), n)]
-    history = pd.Series(np.where(rng.random(patient.max() + 1) < 0.5, "True", "False"))
+    draws = pd.Series(rng.random(patient.max() + 1))[patient].reset_index(drop=True)
+    own, family = ((draws < share).astype(str) for share in (0.5, 0.1))
     table = name_rows(cases, rng).assign(
         attribution="Hospital Italiano de Buenos Aires",
         copyright_license="CC-BY",
         age_approx=empty_some(cases["age"].astype(str), 5 / 623, rng, of=patient),
         image_type=view,
         dermoscopic_type=np.where(view == "dermoscopic", light, ""),
-        personal_hx_mm=empty_some(history[patient].reset_index(drop=True), 339 / 623, rng,
-                                  of=patient),
-        family_hx_mm=empty_some(pd.Series("False", index=cases.index), 386 / 623, rng, of=patient),
+        personal_hx_mm=empty_some(own, 339 / 623, rng, of=patient),
+        family_hx_mm=empty_some(family, 386 / 623, rng, of=patient),
         fitzpatrick_skin_type=empty_some(pd.Series(ROMAN[cases["skin"]]), 0.07, rng, of=patient),
         pixels_x=pixels[:, 0],
         pixels_y=pixels[:, 1],
