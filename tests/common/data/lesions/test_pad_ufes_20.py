@@ -11,7 +11,7 @@ from small_data import write_images
 from toolkit_common.data.audit import audit_data
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
-from toolkit_common.data.lesions.pad_ufes_20 import SHEET
+from toolkit_common.data.lesions.pad_ufes_20 import BLOCK, SHEET
 from toolkit_common.data.load import load_data
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.making.pad_ufes_20 import LAYOUTS
@@ -36,6 +36,14 @@ def write(root: Path, *changes: dict[str, Any], folder: str = "images") -> str:
 def column(data: ImageData, name: str) -> list[Any]:
     found = data.table[name].astype(object)
     return found.where(found.notna(), None).tolist()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
+    folder = tmp_path_factory.mktemp("pad-ufes-20")
+    for layout in LAYOUTS:
+        make_data("pad-ufes-20", folder / layout, rows=60, seed=1, layout=layout, pool=None)
+    return {layout: load_data(f"pad-ufes-20:{folder / layout}") for layout in LAYOUTS}
 
 
 @pytest.mark.parametrize(
@@ -128,6 +136,20 @@ def test_premalignant_must_be_one_of_its_choices(value: str, tmp_path: Path) -> 
         load_data(f"{text}?premalignant_as={value}")
 
 
+def test_complete_rows_alone_can_be_asked_for(made: dict[str, ImageData]) -> None:
+    data = load_data(f"{made['flat'].id}?rows=complete")
+    assert 0 < len(data) < len(made["flat"])
+    assert data.table[list(BLOCK)].notna().all(axis=None)
+    assert data.sheet.notes[1:] == (f"the {len(data)} of 60 rows with the clinical block alone",)
+    found = audit_data(data, label="malignant", images=False).findings
+    assert not any(finding.kind == "missingness" for finding in found)
+
+
+def test_a_table_without_complete_rows_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"metadata.csv has no row with the whole clinical block"):
+        load_data(f"{write(tmp_path, {})}?rows=complete")
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real sample is not at {REAL}")
 def test_the_real_sample_is_read_and_split_by_patient() -> None:
     data = load_data(f"pad-ufes-20:{REAL}")
@@ -139,14 +161,6 @@ def test_the_real_sample_is_read_and_split_by_patient() -> None:
     ages = data.table["age"].dropna()
     assert ages.between(0, 120).all()
     assert (data.table.groupby("patient_id")["age"].nunique() <= 1).all()
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
-    folder = tmp_path_factory.mktemp("pad-ufes-20")
-    for layout in LAYOUTS:
-        make_data("pad-ufes-20", folder / layout, rows=60, seed=1, layout=layout, pool=None)
-    return {layout: load_data(f"pad-ufes-20:{folder / layout}") for layout in LAYOUTS}
 
 
 def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, ImageData]) -> None:

@@ -7,7 +7,10 @@ gives an AUROC of 0.90; BRASIL and BRAZIL are one country.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.lesions.folder import (
@@ -20,8 +23,14 @@ from toolkit_common.data.lesions.folder import (
 )
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.errors import InputError
 
 UNKNOWN = ("UNK",)
+BLOCK = (
+    "smoke", "drink", "pesticide", "gender", "skin_cancer_history", "cancer_history",
+    "has_piped_water", "has_sewage_system", "fitspatrick", "diameter_1", "diameter_2",
+)  # fmt: skip
+COMPLETE_IMAGES = 1494  # with the block; backgrounds are empty in a few of them
 SHEET = Sheet(
     title="PAD-UFES-20",
     source="Pacheco et al., PAD-UFES-20: a skin lesion dataset composed of patient data and "
@@ -72,7 +81,7 @@ SHEET = Sheet(
     },
     notes=(
         "rows without the clinical block (35 %) are never cancer: what is missing tells the label "
-        "(AUROC 0.83 on the full set)",
+        "(AUROC 0.83 on the full set); ?rows=complete leaves them out",
     ),
 )  # fmt: skip
 
@@ -88,19 +97,22 @@ def load_pad_ufes_20(
     Args:
         identifier: The data set's id.
         name: The folder.
-        options: Those of every lesion data set.
+        options: Those of every lesion data set; `?rows=complete` leaves out patients without the
+            clinical block, so that what is missing cannot tell the label.
         sheet: That of a part which is a data set of its own.
 
     Raises:
         InputError: If the table or images are missing, a diagnosis is unknown, or an option is.
     """
-    request = read_request(identifier, name, options, own={})
+    request = read_request(identifier, name, options, own={"rows": ("all", "complete")})
     path = request.root / "metadata.csv"
     if not path.is_file():
         raise missing_table(request, "metadata.csv", sheet)
     frame = read_table(path)
     required = ("patient_id", "lesion_id", "diagnostic", "img_id")
     require_columns(frame, (*required, *(column.name for column in SHEET.columns)), path=path)
+    if request.options["rows"] == "complete":
+        frame, sheet = _complete(frame, sheet, path=path)
     frame["image_id"] = frame["img_id"]
     frame["diagnosis"] = frame["diagnostic"]
     refuse_strange_diagnoses(frame, SHEET, path=path)
@@ -112,3 +124,15 @@ def load_pad_ufes_20(
     places = {image: files[stem] for image, stem in stems.items() if stem in files}
     frame = add_images(frame, places, request, hint="unpack images/imgs_part_1 to 3 there")
     return finish(frame, sheet, request, path=path)
+
+
+def _complete(frame: pd.DataFrame, sheet: Sheet, *, path: Path) -> tuple[pd.DataFrame, Sheet]:
+    """Return the rows that have the clinical block, and the sheet that says so."""
+    kept = frame[frame[list(BLOCK)].notna().all(axis=1)].reset_index(drop=True)
+    if kept.empty:
+        raise InputError(
+            f"{path} has no row with the whole clinical block: leave out ?rows=complete"
+        )
+    note = f"the {len(kept):,} of {len(frame):,} rows with the clinical block alone"
+    counts = {"images": COMPLETE_IMAGES} if sheet.counts else {}
+    return kept, replace(sheet, counts=counts, notes=(note,))
