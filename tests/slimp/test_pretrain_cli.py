@@ -282,6 +282,7 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
     ("options", "parts"),
     [
         (["--positive-repeats", "2"], ["positive_repeats 2", "needs lesion_sampling positives"]),
+        (["--tracker", "trackio"], ["tracker", "'tensorboard' or 'wandb'"]),
         (["--watch-label", "label"], ["watch_label label needs watch_every"]),
         (["--watch-every", "2", "--watch-label", "labl"], ["no label 'labl'", "'label'"]),
         (["--nested-weight", "0"], ["nested_weight 0 needs image_weight above 0"]),
@@ -355,6 +356,26 @@ def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
     for name in ("encoder.safetensors", "slimp.safetensors", "bank.safetensors"):
         seen, blind = (load_file(tmp_path / run / "encoder" / name) for run in ("run", "blind"))
         assert all(torch.equal(seen[key], blind[key]) for key in blind)
+
+
+def test_tensorboard_shows_what_the_log_holds(pretrain, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    result = pretrain("--tracker", "tensorboard")
+    assert result.exit_code == 0, result.output
+    place = tmp_path / "run/tensorboard"
+    assert f"tensorboard --logdir {place}" in result.stderr
+    events = EventAccumulator(str(place))
+    events.Reload()
+    for text in (tmp_path / "run/metrics.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        at = line.pop("step")
+        for name, value in line.items():
+            shown = {item.step: item.value for item in events.Scalars(name)}
+            assert shown[at] == pytest.approx(value, rel=1e-6)
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert any(name.startswith("tensorboard/") for name in manifest)
 
 
 @pytest.mark.parametrize("name", sorted(set(ABLATIONS) - {"none"}))

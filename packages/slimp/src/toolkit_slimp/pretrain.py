@@ -21,6 +21,7 @@ from toolkit_slimp.pace import Pace
 from toolkit_slimp.retrieval import recall_at
 from toolkit_slimp.spread import describe_spread
 from toolkit_slimp.step import Stepper
+from toolkit_slimp.trackers import Trackers
 
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 10
@@ -35,6 +36,7 @@ def pretrain(
     run: RunFolder,
     watch: Callable[[SlimpModel], dict[str, float]],
     watch_every: int | None = None,
+    trackers: Trackers,
 ) -> dict[str, float]:
     """Train the stepper's model in place; with an EMA, it ends as the average.
 
@@ -45,6 +47,7 @@ def pretrain(
         run: Checkpoints and metrics.jsonl go there; its newest checkpoint is continued.
         watch: Called once an epoch, and at the end; its values are logged.
         watch_every: Steps between calls of `watch`, in place of an epoch.
+        trackers: What else is told what metrics.jsonl is told.
 
     Returns:
         What `watch` said of the model that it ends as.
@@ -62,7 +65,11 @@ def pretrain(
         run.rewind_log(step)
     total, per_epoch, pace = schedule.total_steps, stream.sampler.batches_per_epoch, Pace()
     seen: dict[str, float] = {}
-    with progress("pre-training", total) as advance, delayed_interrupt() as interruption:
+    with (
+        trackers.open(step) as track,
+        progress("pre-training", total) as advance,
+        delayed_interrupt() as interruption,
+    ):
         advance(step)
         for batch in pace.watch(stream.batches(step, total)):
             loss, norm = learner.step_(batch.to(accelerator.device), step)
@@ -71,9 +78,10 @@ def pretrain(
             seen = watch(learner.watched) if is_due else seen
             advance(note=_note(loss, seen))
             if accelerator.is_main_process and (is_due or step % LOG_EVERY == 0):
-                described = {**_describe(loss, model, batch.members), **pace.read_()}
-                new = seen if is_due else {}
-                run.log(step=step, epoch=step / per_epoch, **described, grad_norm=norm, **new)
+                values = {"epoch": step / per_epoch, **_describe(loss, model, batch.members)}
+                values |= {**pace.read_(), "grad_norm": norm, **(seen if is_due else {})}
+                run.log(step=step, **values)
+                track(values, step)
             stop = interruption.agreed(accelerator)
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S

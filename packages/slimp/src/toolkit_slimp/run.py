@@ -33,6 +33,7 @@ from toolkit_slimp.pretrain import pretrain
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.table import encode_table
+from toolkit_slimp.trackers import Trackers, refuse_missing
 from toolkit_slimp.watch import HeldOut
 
 
@@ -47,6 +48,7 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     run = choose_run_folder(invocation, name="slimp")
     if invocation.resume and run.is_done:
         return _show(run.read_json("results.json"), run, invocation)
+    refuse_missing(settings.tracker)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     setup = _set_up(settings, accelerator)
     if accelerator.is_main_process:
@@ -61,6 +63,11 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
         run=run,
         watch=setup.watch,
         watch_every=settings.watch_every,
+        trackers=Trackers(
+            settings.tracker if accelerator.is_main_process else (),
+            run,
+            settings.model_dump(mode="json"),
+        ),
     )
     results = {
         "data": {

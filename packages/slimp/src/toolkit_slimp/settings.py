@@ -1,14 +1,15 @@
 """The settings of `toolkit pretrain slimp`: each field is an option, its help and its default."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
-from toolkit_common.config import Settings, option
+from toolkit_common.config import Settings, option, split_commas
 
 DATA, MODEL, METADATA, LOSS = "Data", "Model", "Metadata encoders", "Loss"
 BATCHES, TRAINING, MACHINE = "Batches", "Training", "Machine"
+TrackerNames = Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(split_commas)]
 
 
 class SlimpSettings(Settings):
@@ -190,6 +191,13 @@ class SlimpSettings(Settings):
     watch_label: str | None = option(
         None,
         "Label to watch; the data set's default.",
+        panel=TRAINING,
+        affects_result=False,
+    )
+    tracker: TrackerNames = option(
+        (),
+        "Show what metrics.jsonl holds elsewhere too: tensorboard, wandb (offline without "
+        "WANDB_API_KEY).",
         panel=TRAINING,
         affects_result=False,
     )
