@@ -8,7 +8,8 @@ import pytest
 from small_data import build_data, encode, noise
 from toolkit_common.data import resized
 from toolkit_common.data.images import open_image
-from toolkit_common.data.resized import resize_images
+from toolkit_common.data.resized import pixel_change, resize_images
+from toolkit_common.data.transforms import Preprocess, build_eval_transform
 
 
 def pictures(tmp_path: Path):
@@ -83,3 +84,20 @@ def test_a_file_that_was_cut_short_never_appears(tmp_path, monkeypatch):
             resize_images(data, np.arange(4), size=20)
     assert list((tmp_path / "cache/images").iterdir()) == []
     resize_images(data, np.arange(4), size=20)
+
+
+def test_the_change_of_the_input_is_a_mean_over_pixels_and_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(resized, "LOOKED_AT", 2)
+    data = pictures(tmp_path)
+    small = resize_images(data, np.arange(4), size=20)
+    transform = build_eval_transform(Preprocess(image_size=(14, 14)))
+    found = pixel_change(data, small, np.arange(4), transform=transform)
+    changes = []
+    for row in (0, 3):
+        first, second = (
+            transform(images_of(item)[row]).numpy().astype(float) for item in (data, small)
+        )
+        changes += [abs(a - b) for a, b in zip(first.ravel(), second.ravel(), strict=True)]
+    assert found == pytest.approx(sum(changes) / len(changes), rel=1e-6)
+    assert found > 0
+    assert pixel_change(data, data, np.arange(4), transform=transform) == 0

@@ -17,6 +17,7 @@ from toolkit_common.files import cache_folder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import console, result_console
 from toolkit_probing.settings import ExtractSettings, FeatureSettings
+from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
 
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
@@ -34,6 +35,8 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     task = load_probed_task(settings)
     backbone = load_probed_backbone(settings)
+    refuse_bad_cache(settings, task, backbone)
+    images = shrink_images(settings, task, backbone, accelerator)
     how = build_extraction(
         settings,
         accelerator,
@@ -41,7 +44,7 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
         with_patches=settings.patches,
         with_pooled=settings.pooled,
     )
-    found = extract(backbone, task.data, task.rows, how=how, accelerator=accelerator)
+    found = extract(backbone, images.task.data, task.rows, how=how, accelerator=accelerator)
     accelerator.end_training()
     folder = how.store_dir / found.key
     num_bytes = sum(path.stat().st_size for path in folder.iterdir())
@@ -53,6 +56,7 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
         "layers": list(backbone.info.layers),
         "dtype": settings.store_dtype,
         "relative_error": found.relative_error,
+        **images.facts,
         "was_cached": found.was_cached,
         "seconds": found.seconds,
     }

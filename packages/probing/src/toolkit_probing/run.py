@@ -44,6 +44,7 @@ from toolkit_probing.results import (
 )
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
 from toolkit_probing.trained import (
     probe_with_heads,
     probe_with_published_head,
@@ -74,22 +75,25 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     backbone = load_probed_backbone(settings)
     refuse_unreadable(settings, backbone.info)
     metadata = read_task_metadata(settings, task)
+    refuse_bad_cache(settings, task, backbone)
     if settings.head is not None:
         published_head(settings, task, backbone.info)  # refused before anything is written
     if accelerator.is_main_process:
         _start(run, invocation, task, backbone, metadata)
     accelerator.wait_for_everyone()
     how = _extraction(settings, task, accelerator)
-    extracted = _extract(task, backbone, how, metadata=metadata, accelerator=accelerator)
+    images = shrink_images(settings, task, backbone, accelerator)
+    extracted = _extract(images.task, backbone, how, metadata=metadata, accelerator=accelerator)
     start = time.perf_counter()
     outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
     seconds = time.perf_counter() - start
     baselines = judge_baselines(task) if accelerator.is_main_process else []
     results = _results(settings, task, backbone, extracted, outcomes, baselines=baselines)
     results["features"]["dtype_cost"] = measure_dtype_cost(
-        run.path / "heads", task, extracted, backbone, how=how, accelerator=accelerator
+        run.path / "heads", images.task, extracted, backbone, how=how, accelerator=accelerator
     )
     results["inputs"] = {"read": settings.inputs, "metadata": metadata and dict(metadata.facts)}
+    results["images"] = images.facts
     results["cost"] = {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)}
     if accelerator.is_main_process:
         _finish(run, task, results, [*outcomes, *baselines])

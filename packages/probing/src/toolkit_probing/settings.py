@@ -69,6 +69,13 @@ class FeatureSettings(Settings):
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )
+    cache_images: int | None = option(
+        None,
+        "Shrink images once, to this many pixels on the shorter side, and read those: for images "
+        "much larger than the encoder's input. Not below what it resizes them to.",
+        panel=DATA,
+        ge=1,
+    )
     store_dtype: Literal["fp32", "fp16", "bf16", "int8"] = option(
         "fp16", "How patch tokens are kept.", panel=MACHINE
     )

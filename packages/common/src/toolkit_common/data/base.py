@@ -182,7 +182,7 @@ def replace_images(rows: "Dataset", places: Iterable[tuple[int, str]]) -> "Datas
         rows: Rows of a data set.
         places: Row and path of each image that is replaced.
     """
-    found = rows[:]["image"]
+    found = rows.select_columns("image")[:]["image"]  # not the other columns, row by row
     paths = [place["path"] for place in found]
     contents = [place["bytes"] for place in found]
     for row, path in places:

@@ -19,12 +19,14 @@ from PIL import Image
 from toolkit_common.data.base import ImageData, replace_images
 from toolkit_common.data.images import Place, open_image
 from toolkit_common.data.loaders import chunks
+from toolkit_common.data.transforms import Transform
 from toolkit_common.files import atomic_path, cache_folder
 from toolkit_common.training.progress import progress
 
 VERSION = 1
 QUALITY = 95
 CHUNK = 512  # images in memory at once
+LOOKED_AT = 16  # images whose change is measured
 
 
 def resize_images(
@@ -43,6 +45,27 @@ def resize_images(
     if not file.exists():
         _write(data, rows, size, file)
     return replace(data, rows=replace_images(data.rows, _places(file)))
+
+
+def pixel_change(
+    before: ImageData, after: ImageData, rows: np.ndarray, *, transform: Transform
+) -> float:
+    """Return by how much an encoder's input changes on average, of 255, on some images.
+
+    Args:
+        before: The data set with its own images.
+        after: The same with others.
+        rows: A few spread over these rows are looked at.
+        transform: From an image to the encoder's input.
+    """
+    few = rows[np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)]
+    changes = []
+    for row in few.tolist():
+        first, second = (
+            transform(open_image(data.images[row]["image"])).int() for data in (before, after)
+        )
+        changes.append(float((first - second).abs().float().mean()))
+    return float(np.mean(changes))
 
 
 def _key(data: ImageData, rows: np.ndarray, size: int) -> str:

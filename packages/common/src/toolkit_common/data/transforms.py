@@ -39,6 +39,12 @@ class Preprocess:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
 
+    @property
+    def resized(self) -> tuple[int, int]:
+        """Height and width that images are resized to before the centre crop."""
+        height, width = (int(side / self.crop_pct) for side in self.image_size)
+        return height, width
+
     def normalize(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Scale to [0, 1], subtract the mean and divide by the std, in fp32."""
         mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
@@ -48,7 +54,7 @@ class Preprocess:
     def describe(self) -> str:
         """Return one line for humans."""
         height, width = self.image_size
-        resized = [int(side / self.crop_pct) for side in self.image_size]
+        resized = self.resized
         how = (
             f"squashed to {resized[0]} x {resized[1]}"
             if self.resize == "squash"
@@ -115,7 +121,7 @@ def build_eval_transform(preprocess: Preprocess) -> Transform:
 
     mode = transforms.InterpolationMode(preprocess.interpolation)
     height, width = preprocess.image_size
-    resized = (int(height / preprocess.crop_pct), int(width / preprocess.crop_pct))
+    resized = preprocess.resized
     if preprocess.resize == "squash":
         resize: Callable[[Image.Image], Image.Image] = transforms.Resize(resized, mode)
     elif height == width:
