@@ -83,6 +83,9 @@ def test_skin_types_that_lie_elsewhere_are_asked_for(tmp_path: Path) -> None:
     data = load_data(f"hiba:{root}")
     assert "fitzpatrick_skin_type" not in data.table
     assert f"no skin types: SupplementaryData.csv is not in {root}" in data.sheet.notes
+    (root / "SupplementaryData.csv").write_text("isic_id,skin_type\nISIC_1,II\n")
+    notes = load_data(f"hiba:{root}").sheet.notes
+    assert "no skin types: SupplementaryData.csv has none of these images" in notes
     (root / "SupplementaryData.csv").write_text("isic_id,type\nISIC_0000000,II\n")
     with pytest.raises(InputError, match=r"SupplementaryData.csv has no column 'skin_type'"):
         load_data(f"hiba:{root}")

@@ -117,6 +117,14 @@ def test_patients_are_groups_and_lesions_hand_them_on(tmp_path: Path) -> None:
     assert "3 of 4 images have no patient id" in data.sheet.notes[1]
 
 
+def test_a_lesion_of_two_patients_stays_on_one_side(tmp_path: Path) -> None:
+    rows = [{"patient_id": name, "lesion_id": f"IL_{at}"}
+            for name, at in (("IP_1", 1), ("IP_2", 1), ("IP_2", 2))]  # fmt: skip
+    data = load_data(f"isic:{write_export(tmp_path, *(NEVUS | row for row in rows))}")
+    assert column(data, "group") == ["IP_1", "IP_1", "IP_2"]
+    assert data.sheet.notes[0].startswith("1 lesions have more than one patient id: the first")
+
+
 def test_without_ids_images_are_groups_and_that_is_said(tmp_path: Path) -> None:
     data = load_data(f"isic:{write_export(tmp_path, *[NEVUS | {'sex': 'male'}] * 12)}")
     assert column(data, "group") == column(data, "image_id")
@@ -168,6 +176,9 @@ def test_a_missing_table_id_row_or_image_is_named(tmp_path: Path) -> None:
         load_data(f"isic:{tmp_path}")
     (tmp_path / "metadata.csv").write_text("isic_id,sex\n")
     with pytest.raises(InputError, match=f"{tmp_path}/metadata.csv has a header and no rows"):
+        load_data(f"isic:{tmp_path}")
+    (tmp_path / "metadata.csv").write_text("isic_id,sex\nISIC_1,male\n,male\n")
+    with pytest.raises(InputError, match="row 3 has no isic_id"):
         load_data(f"isic:{tmp_path}")
     (tmp_path / "metadata.csv").write_text("isic_id,sex\nISIC_0000009,male\n")
     with pytest.raises(InputError, match=r"1 of 1 .* \(first: ISIC_0000009\): put them beside met"):

@@ -106,9 +106,11 @@ def _add_skin_types(frame: pd.DataFrame, request: Request) -> Sheet:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         note = f"no skin types: {SUPPLEMENT} is not in {request.root}"
-        return replace(SHEET, notes=(note, *SHEET.notes))
+        return replace(SHEET, notes=(note,))
     supplement = read_table(path)
     require_columns(supplement, ("isic_id", "skin_type"), path=path)
     types = dict(zip(supplement["isic_id"], supplement["skin_type"], strict=True))
     frame["fitzpatrick_skin_type"] = frame["isic_id"].map(types)
+    if frame["fitzpatrick_skin_type"].isna().all():
+        return replace(SHEET, notes=(f"no skin types: {path.name} has none of these images",))
     return SHEET

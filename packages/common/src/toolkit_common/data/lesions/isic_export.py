@@ -23,7 +23,7 @@ from toolkit_common.data.lesions.folder import (
 )
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import NUM_FOLDS
-from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.data.tables import read_table, require_columns, row_number
 from toolkit_common.errors import InputError
 
 NAMES = ("diagnosis_3", "diagnosis_2", "diagnosis_1", "diagnosis")  # the first that is filled
@@ -92,8 +92,8 @@ class Export:
 def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = ()) -> Export:
     """Read the table of an export and give its rows their ids.
 
-    Without a lesion id an image is a lesion of its own. Where some rows have no patient id, the
-    patient is that of the same lesion, else the lesion.
+    Without a lesion id an image is a lesion of its own. All rows of a lesion have its first
+    patient; where some rows have none, the lesion stands in.
 
     Args:
         request: What the user asked.
@@ -101,13 +101,17 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
         required: Columns that must be there, besides `isic_id`.
 
     Raises:
-        InputError: If there is no table or more than one, it has no rows, or lacks a column.
+        InputError: If there is no table or more than one, it has no rows, or lacks a column or an
+            `isic_id`.
     """
     path = _find_table(request, sheet)
     frame = read_table(path)
     require_columns(frame, ("isic_id", *required), path=path)
     if frame.empty:
         raise InputError(f"{path} has a header and no rows")
+    nameless = frame["isic_id"].isna().to_numpy()
+    if nameless.any():
+        raise InputError(f"{path}: row {row_number(int(nameless.argmax()))} has no isic_id")
     frame["image_id"] = frame["isic_id"]
     lesion, patient = _column(frame, "lesion_id"), _column(frame, "patient_id")
     notes = []
@@ -117,13 +121,26 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
     frame["lesion_id"] = lesion.where(lesion.notna(), frame["isic_id"])
     if patient.isna().all():
         return Export(frame.drop(columns="patient_id", errors="ignore"), path, tuple(notes))
-    if patient.isna().any():
-        notes.append(f"{patient.isna().sum():,} of {len(frame):,} images have no patient id: they "
-                     "have that of their lesion, or are grouped by lesion")  # fmt: skip
-    of_lesion = dict(zip(lesion[patient.notna()], patient[patient.notna()], strict=True))
-    patient = patient.where(patient.notna(), lesion.map(of_lesion, na_action="ignore"))
-    frame["patient_id"] = patient.where(patient.notna(), frame["lesion_id"])
-    return Export(frame, path, tuple(notes))
+    frame["patient_id"], told = _patients(lesion, patient, fallback=frame["lesion_id"])
+    return Export(frame, path, (*notes, *told))
+
+
+def _patients(
+    lesion: pd.Series, patient: pd.Series, *, fallback: pd.Series
+) -> tuple[pd.Series, list[str]]:
+    """Give every row a patient, and all rows of a lesion one, whatever the file says."""
+    known, notes = patient.notna(), []
+    if not known.all():
+        notes.append(f"{(~known).sum():,} of {len(patient):,} images have no patient id: they have "
+                     "that of their lesion, or are grouped by lesion")  # fmt: skip
+    several = patient.groupby(lesion).nunique()
+    if (several > 1).any():
+        notes.append(f"{(several > 1).sum():,} lesions have more than one patient id: the first "
+                     "holds, so that a lesion is on one side of a split")  # fmt: skip
+    first = patient[known].groupby(lesion[known]).first().to_dict()
+    found = lesion.map(first, na_action="ignore")
+    found = found.where(found.notna(), patient)
+    return found.where(found.notna(), fallback), notes
 
 
 def _find_table(request: Request, sheet: Sheet) -> Path:
