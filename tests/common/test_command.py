@@ -231,7 +231,7 @@ def test_help_shows_the_type_the_choices_and_the_panel(run_cli: Callable[..., Re
     assert "--no-random-init" in shown["--random-init"]
     assert "-m" in shown["--method"].split()
     panels = re.findall(r"─ (\w+) ─", output)
-    assert panels[:3] == ["Options", "Backbone", "Data"]
+    assert panels[:3] == ["Options", "Data", "Backbone"]
     assert {"Probe", "Training", "Repeats", "Machine", "Run"} == set(panels[3:])
 
 

@@ -5,14 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from toolkit_common.config import Floats, Ints, Names, Settings, option, split_commas
+from toolkit_common.config import Floats, Ints, Names, option, split_commas
+from toolkit_common.data.settings import DATA, DataSettings
 
-DATA, BACKBONE, PROBE, TRAINING, MACHINE = "Data", "Backbone", "Probe", "Training", "Machine"
+BACKBONE, PROBE, TRAINING, MACHINE = "Backbone", "Probe", "Training", "Machine"
 REPEATS = "Repeats"
 COMMAS = (Field(min_length=1), BeforeValidator(split_commas))
 
 
-class FeatureSettings(Settings):
+class FeatureSettings(DataSettings):
     """Whose features of which images: what decides the contents of a token store."""
 
     backbone: str | None = option(
@@ -41,41 +42,7 @@ class FeatureSettings(Settings):
         "whatever it was trained with (the EP paper; never open_clip's).",
         panel=BACKBONE,
     )
-    data: str = option(
-        "lesions",
-        "Data set: digits, lesions, imagefolder:PATH, csv:FILE, hf:ID, torchvision:NAME, "
-        "pad-ufes-20:PATH.",
-        panel=DATA,
-        flag="-d",
-    )
     label: str | None = option(None, "Column to predict; the data set's default.", panel=DATA)
-    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
-        None,
-        "How label `malignant` counts premalignant diagnoses; the data set's default (benign, or "
-        "drop where its file calls them indeterminate).",
-        panel=DATA,
-    )
-    split_seed: int = option(0, "Seed of splits that the data set does not give.", panel=DATA)
-    splits: Path | None = option(
-        None, "CSV file image_id,split to use, such as a run's splits.csv.", panel=DATA
-    )
-    folds: int | None = option(
-        None,
-        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
-        panel=DATA,
-        ge=3,
-    )
-    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
-    bad_files: Literal["error", "skip"] = option(
-        "error", "What to do about images that do not decode.", panel=DATA
-    )
-    cache_images: int | None = option(
-        None,
-        "Shrink images once, to this many pixels on the shorter side, and read those: for images "
-        "much larger than the encoder's input. Not below what it resizes them to.",
-        panel=DATA,
-        ge=1,
-    )
     store_dtype: Literal["fp32", "fp16", "bf16", "int8"] = option(
         "fp16", "How patch tokens are kept.", panel=MACHINE
     )

@@ -5,58 +5,22 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, model_validator
 
-from toolkit_common.config import Settings, option, split_commas
+from toolkit_common.config import option, split_commas
+from toolkit_common.data.settings import DATA, DataSettings
 
-DATA, MODEL, METADATA, LOSS = "Data", "Model", "Metadata encoders", "Loss"
+MODEL, METADATA, LOSS = "Model", "Metadata encoders", "Loss"
 BATCHES, TRAINING, MACHINE = "Batches", "Training", "Machine"
 TrackerNames = Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(split_commas)]
 
 
-class SlimpSettings(Settings):
+class SlimpSettings(DataSettings):
     """What to pre-train, on what, how."""
 
-    data: str = option(
-        "lesions",
-        "Data set with metadata: lesions, pad-ufes-20:PATH, csv:FILE.",
-        panel=DATA,
-        flag="-d",
-    )
-    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
-        None,
-        "How label `malignant` counts premalignant diagnoses; the data set's default (benign, or "
-        "drop where its file calls them indeterminate).",
-        panel=DATA,
-    )
-    split_seed: int = option(
-        0,
-        "Seed of the patient-disjoint splits; probes with the same seed keep test patients unseen.",
-        panel=DATA,
-    )
-    splits: Path | None = option(
-        None, "CSV file image_id,split to use, such as a run's splits.csv.", panel=DATA
-    )
-    folds: int | None = option(
-        None,
-        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
-        panel=DATA,
-        ge=3,
-    )
-    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
-    bad_files: Literal["error", "skip"] = option(
-        "error", "What to do about images that do not decode.", panel=DATA
-    )
     metadata_schema: Path | None = option(
         None,
         "Metadata schema, as toolkit data schema writes it; inferred where none is given.",
         panel=DATA,
         flag="--schema",
-    )
-    cache_images: int | None = option(
-        None,
-        "Shrink training images once, to this many pixels on the shorter side, and read those: "
-        "for images much larger than the encoder's input. Not below its size.",
-        panel=DATA,
-        ge=1,
     )
     backbone: str | None = option(
         None,

@@ -1,0 +1,52 @@
+"""Which images, in which splits: the options that every command over a data set shares."""
+
+from pathlib import Path
+from typing import Literal
+
+from toolkit_common.config import Settings, option
+
+DATA = "Data"
+
+
+class DataSettings(Settings):
+    """A data set and its splits."""
+
+    data: str = option(
+        "lesions",
+        "Data set: lesions, digits, imagefolder:PATH, csv:FILE, hf:ID, torchvision:NAME, or one "
+        "of slice-3d, pad-ufes-20, ham10000, hiba, bcn20000, ph2, derm7pt, isic, each :PATH.",
+        panel=DATA,
+        flag="-d",
+    )
+    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
+        None,
+        "How label `malignant` counts premalignant diagnoses; the data set's default (benign, or "
+        "drop where its file calls them indeterminate).",
+        panel=DATA,
+    )
+    split_seed: int = option(
+        0,
+        "Seed of splits that the data set does not give; probing with the seed of pre-training "
+        "keeps test patients unseen.",
+        panel=DATA,
+    )
+    splits: Path | None = option(
+        None, "CSV file image_id,split to use, such as a run's splits.csv.", panel=DATA
+    )
+    folds: int | None = option(
+        None,
+        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
+        panel=DATA,
+        ge=3,
+    )
+    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
+    bad_files: Literal["error", "skip"] = option(
+        "error", "What to do about images that do not decode.", panel=DATA
+    )
+    cache_images: int | None = option(
+        None,
+        "Shrink images once, to this many pixels on the shorter side, and read those: for images "
+        "much larger than the encoder's input. Not below what it resizes them to.",
+        panel=DATA,
+        ge=1,
+    )
