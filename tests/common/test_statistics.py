@@ -144,6 +144,15 @@ def test_a_class_of_one_patient_keeps_its_interval_from_the_draws_that_have_it()
     assert found.ci[0] <= found.mean <= found.ci[1]
 
 
+def test_one_group_has_figures_and_no_interval() -> None:
+    runs, groups = [draw_predictions(0)], patients(120, 120)
+    found = estimate(runs, groups, names=["top1", "auroc"])
+    assert all(item.mean is not None and item.ci is None for item in found.values())
+    against = estimate_difference(runs, [draw_predictions(1)], groups, names=["top1"])["top1"]
+    assert against.difference is not None
+    assert against.ci is against.p is None
+
+
 def test_a_metric_that_most_draws_lack_has_no_interval() -> None:
     assert statistics._interval(np.array([0.5, np.nan, np.nan])) is None
     assert statistics._interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)

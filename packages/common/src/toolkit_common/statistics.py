@@ -153,7 +153,12 @@ def adjust_holm(values: Sequence[float | None]) -> list[float | None]:
 def _resample(
     sides: Sequence[Sequence[Predictions]], groups: np.ndarray, names: Sequence[str], seed: int
 ) -> list[dict[str, Float[np.ndarray, " r"]]]:
-    """Return, for each side, every metric's mean over its runs in each of the same resamples."""
+    """Return, for each side, every metric's mean over its runs in each of the same resamples.
+
+    There is none where all rows are of one group: drawing it again tells nothing of another.
+    """
+    if np.unique(groups).size < 2:
+        return [{} for _ in sides]
     small = sides[0][0].probabilities.size <= RANKING_LIMIT
     names = [name for name in names if small or not _sorts(name)]
     rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
