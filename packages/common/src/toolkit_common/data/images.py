@@ -113,8 +113,14 @@ def _reason(error: Exception, place: Place) -> str:
 
 
 def _open_hdf5(path: str) -> Image.Image:
+    from h5py import h5d, h5s
+
     file, _, key = path.partition("#")
-    return decode(np.asarray(_hdf5_file(file, os.getpid())[key]).tobytes())
+    # h5py's own layer takes three times as long: half of what a small crop's decoding takes.
+    entry = h5d.open(_hdf5_file(file, os.getpid()).id, key.encode())
+    content = np.empty(entry.shape, entry.dtype)
+    entry.read(h5s.ALL, h5s.ALL, content)
+    return decode(content.tobytes())
 
 
 @dataclass(frozen=True)
