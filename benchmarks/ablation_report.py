@@ -21,9 +21,11 @@ FULL = "slimp"
 PRETRAINED = {FULL: "none"} | {name: name for name in ABLATIONS if name != "none"}
 ENCODERS = {"image-only": False, "random-init": True}  # without pre-training: are weights random?
 METADATA = {"metadata-only": "metadata", "missingness": "missingness"}
+IMAGES_ALONE = "simclr"  # its metadata encoders are untrained
 CONDITIONS = (*PRETRAINED, *ENCODERS, *METADATA)
 FIGURES = {
     "auroc": "AUROC",
+    "auroc_meta": "AUROC, image+meta",
     "balanced_accuracy": "balanced accuracy",
     "knn_auroc": "k-NN AUROC",
     "recall": "recall@5, image to metadata",
@@ -106,13 +108,15 @@ def notes(plan: Plan, scores: dict[str, Scores], *, minutes: float) -> list[str]
         f"Equal budget: {plan.epochs} epoch(s) of the same patients and batches from "
         + ", ".join([shown_plan["backbone"], *shown_plan["settings"]])
         + "; the image term encodes two views, so that it costs more (CPU minutes). AUROC and "
-        "balanced accuracy: logistic regression on the frozen image features alone; for "
-        "metadata-only and missingness on the metadata alone.",
+        "balanced accuracy: logistic regression on the frozen image features alone, for "
+        "metadata-only and missingness on the metadata alone; image+meta: on the features of the "
+        "image and both metadata encoders together.",
         "recall@5: share of the validation patients' images whose own metadata are among the five "
         "nearest, at the end of pre-training.",
-        f"All of it took {minutes:.0f} minutes.",
     ]
-    if plan.data == "lesions":
+    if not plan.resume:
+        found.append(f"All of it took {minutes:.0f} minutes.")
+    if plan.data.startswith("lesions"):
         found.insert(
             0,
             "The embedded sample is tiny, chosen by hand, and this budget is minutes: the figures "

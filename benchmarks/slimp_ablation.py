@@ -6,7 +6,8 @@
 
 For every fold of a patient-disjoint cross-validation `toolkit pretrain slimp` sees the training
 patients alone, and `toolkit probe` judges the frozen encoder on the fold's test patients with
-logistic regression and k-NN, both picked on validation patients. What is compared:
+logistic regression and k-NN, both picked on validation patients; logistic regression also on image
+and metadata features together. What is compared:
 
 - slimp and its ablations (`toolkit_slimp.ablations`; simclr reads no metadata);
 - image-only: the encoder that all of them start from, as it is;
@@ -34,6 +35,7 @@ from typing import Any
 from ablation_report import (
     CONDITIONS,
     ENCODERS,
+    IMAGES_ALONE,
     METADATA,
     PRETRAINED,
     Plan,
@@ -46,7 +48,7 @@ from ablation_report import (
 )
 from demo import find_weights
 from harness import RESULTS, write_report
-from toolkit_common.files import read_json
+from toolkit_common.files import read_json, write_json
 
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=64"
 
@@ -146,6 +148,8 @@ def judge(plan: Plan, name: str, fold: int) -> dict[str, float]:
     torch.set_num_threads(1)
     folder = plan.runs / name / f"fold-{fold}"
     folder.mkdir(parents=True, exist_ok=True)
+    if not plan.resume:
+        (folder / "cpu_minutes.json").unlink(missing_ok=True)
     with (
         (folder / "log.txt").open("w", encoding="utf-8") as log,
         redirect_stdout(log),
@@ -174,28 +178,42 @@ def judge_encoder(plan: Plan, name: str, fold: int, folder: Path) -> dict[str, f
     encoder: list[Any] = ["--backbone", plan.backbone]
     scores: dict[str, float] = {}
     if name in PRETRAINED:
-        start = time.process_time()
         more = [word for setting in plan.settings for word in ("--set", setting)]
         options = ["--ablation", PRETRAINED[name], "--epochs", plan.epochs, "--seed", fold]
-        toolkit(plan, folder / "pretrain", "pretrain slimp", *split, *encoder, *options, *more)
-        held_out = read_json(folder / "pretrain/results.json")["held_out"]
+        where = folder / "pretrain"
+        start = time.process_time()
+        toolkit(plan, where, "pretrain slimp", *split, *encoder, *options, *more)
+        minutes = (time.process_time() - start) / 60
+        held_out = read_json(where / "results.json")["held_out"]
         scores["recall"] = held_out.get("val_lesion_recall_at_5", float("nan"))
-        scores["cpu_minutes"] = (time.process_time() - start) / 60
-        encoder = ["--backbone", folder / "pretrain"]
+        scores["cpu_minutes"] = keep_first(folder / "cpu_minutes.json", minutes)
+        encoder = ["--backbone", where]
     elif ENCODERS[name]:
         encoder = ["--backbone", without_weights(plan.backbone), "--random-init", "--seed", fold]
-    probe = ["--method", "logreg,knn", "--label", plan.label, "--store", "memory"]
-    toolkit(plan, folder / "probe", "probe", *split, *encoder, *probe)
-    rows = read_json(folder / "probe/results.json")["rows"]
-    metrics = {row["method"]: row["metrics"] for row in rows}
-    for key, method, metric in (
-        ("auroc", "logreg", "auroc"),
-        ("balanced_accuracy", "logreg", "balanced_accuracy"),
-        ("knn_auroc", "knn", "auroc"),
-    ):
-        mean = metrics[method][metric]["mean"]
-        scores[key] = float("nan") if mean is None else mean
+    probe = [*split, *encoder, "--label", plan.label, "--store", "memory"]
+    toolkit(plan, folder / "probe", "probe", *probe, "--method", "logreg,knn")
+    scores["auroc"] = probed(folder / "probe", "logreg", "auroc")
+    scores["balanced_accuracy"] = probed(folder / "probe", "logreg", "balanced_accuracy")
+    scores["knn_auroc"] = probed(folder / "probe", "knn", "auroc")
+    if name in PRETRAINED and name != IMAGES_ALONE:
+        both = ["--method", "logreg", "--inputs", "image+meta"]
+        toolkit(plan, folder / "probe-meta", "probe", *probe, *both)
+        scores["auroc_meta"] = probed(folder / "probe-meta", "logreg", "auroc")
     return scores
+
+
+def probed(folder: Path, method: str, metric: str) -> float:
+    """Return a figure of a probe's results, NaN where it is undefined."""
+    rows = read_json(folder / "results.json")["rows"]
+    mean = next(row for row in rows if row["method"] == method)["metrics"][metric]["mean"]
+    return float("nan") if mean is None else float(mean)
+
+
+def keep_first(path: Path, value: float) -> float:
+    """Return what a file holds, or write the value there: a run that is taken up takes no time."""
+    if not path.exists():
+        write_json(path, value)
+    return float(read_json(path))
 
 
 def toolkit(plan: Plan, output: Path, command: str, *options: object) -> None:

@@ -95,6 +95,8 @@ def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
     assert list(rows) == conditions
     assert rows["slimp"]["AUROC"].startswith("1.000")
     assert rows["metadata-only"]["AUROC"] is None  # a CSV file's sheet names no columns
+    assert rows["slimp"]["AUROC, image+meta"] is not None
+    assert rows["random-init"]["AUROC, image+meta"] is None
     assert rows["random-init"]["CPU min a fold"] is None
     assert (tmp_path / "out/slimp-ablation.png").exists()
     text = (tmp_path / "out/slimp-ablation.md").read_text()
@@ -106,6 +108,11 @@ def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
             for name in ("pretrain", "probe")
         ]
         assert splits[0].read_text() == splits[1].read_text()
+
+
+def test_the_cost_of_a_run_that_is_taken_up_is_that_of_its_first_time(tmp_path):
+    assert slimp_ablation.keep_first(tmp_path / "cost.json", 2.5) == 2.5
+    assert slimp_ablation.keep_first(tmp_path / "cost.json", 0.1) == 2.5
 
 
 def test_a_run_that_fails_ends_the_comparison_with_its_log(data_id, tmp_path, monkeypatch):
