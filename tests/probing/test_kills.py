@@ -31,7 +31,7 @@ NUM_KILLED_RUNS = 3  # of the whole command, whose starts take seconds
 
 
 def test_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.train.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("toolkit_probing.state.SAVE_EVERY_S", 0.0)
 
     def train(name: str) -> None:
         store, targets = make_problem()
@@ -97,7 +97,7 @@ def test_extraction_killed_at_random_moments_gives_the_same_features(tmp_path, m
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(run_cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.train.SAVE_EVERY_S", 0.02)
+    monkeypatch.setattr("toolkit_probing.state.SAVE_EVERY_S", 0.02)
     monkeypatch.setattr("toolkit_common.features.extract.SHARD_BYTES", 1 << 13)
     data = write_image_folder(tmp_path / "images", per_class=16)
 

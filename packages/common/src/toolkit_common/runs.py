@@ -31,7 +31,7 @@ from toolkit_common.files import read_json, sha256_of, write_json, write_text
 RESULTS_VERSION = 1
 RECORDED_PACKAGES = (
     "toolkit-common", "toolkit-probing", "toolkit-slimp", "torch", "torchvision", "timm",
-    "open_clip_torch", "datasets", "accelerate", "numpy", "scikit-learn", "pillow",
+    "open_clip_torch", "peft", "datasets", "accelerate", "numpy", "scikit-learn", "pillow",
 )  # fmt: skip
 
 logger = logging.getLogger(__name__)

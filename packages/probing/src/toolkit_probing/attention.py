@@ -32,6 +32,7 @@ from toolkit_probing.inputs import base_of, read_source
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.tuning import ENCODERS, load_tuned_encoder_
 
 BATCH = 16
 NAME = "attention.png"
@@ -79,6 +80,8 @@ def draw_attention(
             f"the encoder {results['backbone']['id']} is not the one that {path} judged: its "
             "weights have changed"
         )
+    if settings.tune != "none":
+        load_tuned_encoder_(backbone.encoder, path / ENCODERS / file.name)
     photos, features = encode(backbone, pictures, layer=read_spec(file).layer)
     spec, loaded = load_head(file, features)
     maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)

@@ -5,14 +5,16 @@ every head draws its initial weights from a stream of its own. Heads go forward 
 after the other, so that a step holds the activations of one head only.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 
+from toolkit_common.backbones.base import ImageEncoder
 from toolkit_common.features.base import Features, LayerFeatures
 from toolkit_probing.head import Head, HeadSpec, build_head
 from toolkit_probing.inputs import Inputs, read_inputs
+from toolkit_probing.tuning import TunedHead
 
 Place = tuple[int, str]  # layer and source
 
@@ -24,21 +26,26 @@ class HeadBank(nn.Module):
         specs: Which heads, all different.
         sample: Features of some images, for the shapes.
         num_classes: Number of classes.
+        wrap: Puts a head behind an encoder that is tuned with it; None for heads alone.
     """
 
     def __init__(
-        self, specs: Sequence[HeadSpec], sample: LayerFeatures, *, num_classes: int
+        self,
+        specs: Sequence[HeadSpec],
+        sample: LayerFeatures,
+        *,
+        num_classes: int,
+        wrap: Callable[[HeadSpec, Head], TunedHead] | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.specs = {spec.key: spec for spec in specs}
         assert len(self.specs) == len(specs), "two heads of one spec"
-        self.heads = nn.ModuleDict(
-            {
-                key: build_head(spec, sample[spec.layer], num_classes=num_classes)
-                for key, spec in self.specs.items()
-            }
-        )
+        self.is_tuned = wrap is not None
+        self.heads = nn.ModuleDict()
+        for key, spec in self.specs.items():
+            head = build_head(spec, sample[spec.layer], num_classes=num_classes)
+            self.heads[key] = head if wrap is None else wrap(spec, head)
 
     def forward(
         self, features: LayerFeatures, keys: Iterable[str] | None = None
@@ -54,10 +61,14 @@ class HeadBank(nn.Module):
         return {place: read_inputs(features[place[0]], place[1]) for place in places}
 
     def head(self, key: str) -> Head:
-        """Return one head."""
+        """Return one head, without the encoder that is tuned with it."""
         head = self.heads[key]
-        assert isinstance(head, Head)
-        return head
+        return head.head if isinstance(head, TunedHead) else cast(Head, head)
+
+    def encoder(self, key: str) -> ImageEncoder | None:
+        """Return the encoder that is tuned with a head, if there is one."""
+        head = self.heads[key]
+        return head.encoder if isinstance(head, TunedHead) else None
 
 
 def features_to(features: LayerFeatures, device: Any) -> dict[int, Features]:

@@ -30,12 +30,15 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
             raise InputError(
                 f"--head is judged alone, as --method ep: got --method {','.join(settings.method)}"
             )
+        if settings.tune != "none":
+            raise InputError(f"a published head is judged as it is: drop --tune {settings.tune}")
         if settings.inputs != "image":
             raise InputError(
                 f"a published head reads images alone: drop --inputs {settings.inputs} or --head"
             )
         return
     _refuse_without_images(settings)
+    _refuse_untunable(settings)
     label_subsets(settings, task)
     targets = task.targets_of(settings.select_on)
     even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
@@ -55,6 +58,11 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
         InputError: If a method is to read what it has not, or an option does not fit its width.
     """
     facts = info.facts
+    if settings.tune != "none" and info.layers != (facts.depth,):
+        raise InputError(
+            f"--tune {settings.tune} reads the last layer of {info.id}: drop --layers "
+            f"{','.join(map(str, info.layers))}"
+        )
     has = {
         "patches": True,
         "all": facts.has_class_token,
@@ -92,6 +100,23 @@ def _refuse_without_images(settings: ProbeSettings) -> None:
     ):
         if is_given:
             raise InputError(f"{flag} is about images, and --inputs {settings.inputs} reads none")
+
+
+def _refuse_untunable(settings: ProbeSettings) -> None:
+    """Refuse what cannot be together with an encoder that is trained."""
+    if settings.tune == "none":
+        if settings.encoder_lr is not None:
+            raise InputError("--encoder-lr trains an encoder: add --tune lora or --tune full")
+        return
+    tune = f"--tune {settings.tune}"
+    for method in settings.method:
+        if method in ("knn", "logreg"):
+            raise InputError(f"method {method} trains no head: leave it out, or drop {tune}")
+    if settings.inputs != "image":
+        raise InputError(f"{tune} trains with images alone: drop --inputs {settings.inputs}")
+    if settings.store in ("disk", "memory") or settings.views:
+        kept = f"--views {settings.views}" if settings.views else f"--store {settings.store}"
+        raise InputError(f"{kept} keeps features, which {tune} changes at every step: drop one")
 
 
 def _refuse_misfits(settings: ProbeSettings, info: BackboneInfo) -> None:

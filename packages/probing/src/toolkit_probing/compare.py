@@ -1,6 +1,6 @@
 """`toolkit compare`: is one probe better than another on the same test images, or is it chance?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from toolkit_common.metrics import Predictions, find_metric
 from toolkit_common.statistics import adjust_holm, estimate_difference
 from toolkit_common.training.progress import result_console
 from toolkit_probing.inputs import place_name
+from toolkit_probing.report import TUNED
 from toolkit_probing.saved import SavedRow, SavedRun, choose_row, read_run
+
+MIXED = "TUNED AGAINST FROZEN: what the tuning changes; it ranks no encoders or probes"
 
 Pair = tuple[SavedRow, SavedRow]
 
@@ -53,9 +56,10 @@ def compare_runs(
             }
             for metric, difference in found.items()
         ]
-    adjusted = adjust_holm([entry["p"] for entry in entries])
-    for entry, value in zip(entries, adjusted, strict=True):
-        entry["p_holm"] = value
+    for _, section in _sections(entries):
+        adjusted = adjust_holm([entry["p"] for entry in section])
+        for entry, value in zip(section, adjusted, strict=True):
+            entry["p_holm"] = value
     example = next(iter(runs[0].rows.values()))
     return {
         "num_images": len(example.image_ids),
@@ -67,12 +71,44 @@ def compare_runs(
 def show_comparison(found: dict[str, Any], *, as_json: bool) -> None:
     """Print a comparison for humans."""
     out = result_console(as_json=as_json)
+    out.print(
+        f"{found['num_images']} test images of {found['num_groups']} groups; 95 % intervals and "
+        "two-sided p by paired bootstrap over groups, Holm over all rows of a table",
+        soft_wrap=True,
+    )
+    for title, entries in _sections(found["comparisons"]):
+        if title:
+            out.print(title, soft_wrap=True)
+        out.print(_table(entries))
+    ways = {
+        entry[side]["selected"]
+        for entry in found["comparisons"]
+        for side in ("first_row", "second_row")
+    }
+    if len(ways) > 1:
+        out.print(f"NOT SELECTED ALIKE: {', '.join(sorted(ways))}", soft_wrap=True)
+
+
+def _sections(
+    entries: Sequence[dict[str, Any]],
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield comparisons of probes, of tuned encoders, and of one with the other, apart."""
+    found: dict[int, list[dict[str, Any]]] = {0: [], 1: [], 2: []}
+    for entry in entries:
+        is_tuned = [entry[side]["tune"] != "none" for side in ("first_row", "second_row")]
+        found[0 if not any(is_tuned) else 1 if all(is_tuned) else 2].append(entry)
+    for title, section in zip(("", TUNED, MIXED), found.values(), strict=True):
+        if section:
+            yield title, section
+
+
+def _table(entries: Sequence[dict[str, Any]]) -> Table:
     table = Table(show_lines=True)
     for heading in ("first", "second", "metric"):
         table.add_column(heading, overflow="fold")
     for heading in ("first", "second", "second - first", "p", "p (Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for entry in found["comparisons"]:
+    for entry in entries:
         difference = _number(entry["difference"], "+.3f")
         if entry["ci"]:
             difference += "\n{:+.3f} to {:+.3f}".format(*entry["ci"])
@@ -85,19 +121,7 @@ def show_comparison(found: dict[str, Any], *, as_json: bool) -> None:
             _number(entry["p"]),
             _number(entry["p_holm"]),
         )
-    out.print(
-        f"{found['num_images']} test images of {found['num_groups']} groups; 95 % intervals and "
-        "two-sided p by paired bootstrap over groups, Holm over all rows of the table",
-        soft_wrap=True,
-    )
-    out.print(table)
-    ways = {
-        entry[side]["selected"]
-        for entry in found["comparisons"]
-        for side in ("first_row", "second_row")
-    }
-    if len(ways) > 1:
-        out.print(f"NOT SELECTED ALIKE: {', '.join(sorted(ways))}", soft_wrap=True)
+    return table
 
 
 def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
@@ -185,7 +209,8 @@ def _column(row: SavedRow, name: str) -> np.ndarray:
 
 def _label(row: SavedRow) -> dict[str, Any]:
     told = ("name", "labels", "selected", "picked", "settings")
-    return {"run": str(row.run), "inputs": row.inputs, **{key: row.row[key] for key in told}}
+    read = {"inputs": row.inputs, "tune": row.tune}
+    return {"run": str(row.run), **read, **{key: row.row[key] for key in told}}
 
 
 def _told(side: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from toolkit_probing.pictures import (
     draw_reliability,
     to_png,
 )
-from toolkit_probing.report import run_line, subgroup_name
+from toolkit_probing.report import run_line, sections, subgroup_name
 from toolkit_probing.results import format_estimate
 from toolkit_probing.saved import SavedRun, find_runs
 
@@ -40,7 +40,11 @@ def write_html(path: Path, report: Mapping[str, Any], runs: Sequence[Path]) -> N
         *_paragraphs([run_line(run) for run in report["runs"]]),
         "<p>Means over repeats (&plusmn; standard deviation), 95 % intervals by bootstrap over "
         "groups.</p>",
-        _table(report),
+        *(
+            part
+            for title, entries in sections(report["rows"])
+            for part in (*([f"<h2>{title}</h2>"] if title else []), _table(report, entries))
+        ),
         *(part for run in find_runs(runs) for part in _pictures(run)),
         *_paragraphs(dict.fromkeys(note for run in report["runs"] for note in run["notes"])),
     ]
@@ -55,7 +59,7 @@ def _paragraphs(lines: Any) -> list[str]:
     return [f"<p>{escape(line)}</p>" for line in lines]
 
 
-def _table(report: Mapping[str, Any]) -> str:
+def _table(report: Mapping[str, Any], entries: Sequence[dict[str, Any]]) -> str:
     told = ["run", "row", "inputs", "images of", "labels", "selected", "picked"]
     headings = [f"<th>{name}</th>" for name in told]
     headings += [
@@ -63,7 +67,7 @@ def _table(report: Mapping[str, Any]) -> str:
         for name in ("images", "groups", *report["metrics"])
     ]
     lines = ["".join(headings)]
-    for entry in report["rows"]:
+    for entry in entries:
         settings = ", ".join(f"{key} {value}" for key, value in entry["settings"].items())
         cells = [
             entry["run"], entry["name"], entry["inputs"], subgroup_name(entry), entry["labels"],

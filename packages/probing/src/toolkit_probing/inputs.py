@@ -18,7 +18,7 @@ Shapes: b rows, n tokens, d token width, k metadata width.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,9 +33,12 @@ NO_LAYER = 0  # of what no layer gives
 
 
 class Inputs(NamedTuple):
-    """What a head reads: tokens or a vector, and metadata beside what is pooled from tokens."""
+    """What a head reads: tokens or a vector, and metadata beside what is pooled from tokens.
 
-    main: Float[Tensor, "b *_"]
+    A head that is tuned with its encoder reads images.
+    """
+
+    main: Shaped[Tensor, "b *_"]
     beside: Float[Tensor, "b k"] | None = None
 
 
@@ -45,6 +48,8 @@ def read_inputs(features: Features, source: str) -> Inputs:
     Raises:
         InputError: If the backbone has no such thing.
     """
+    if features.images is not None:
+        return Inputs(features.images)
     main = read_source(features, base_of(source))
     if base_of(source) == source:
         return Inputs(main)

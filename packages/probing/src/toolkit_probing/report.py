@@ -19,6 +19,7 @@ from toolkit_probing.saved import SavedRow, SavedRun, find_runs
 
 MAX_VALUES = 10  # distinct numbers up to which each is a subgroup of its own; else quarters
 MISSING = "missing"
+TUNED = "TUNING (encoders trained with the head; not to be ranked with probes)"
 
 
 def build_report(
@@ -55,20 +56,33 @@ def show_report(report: dict[str, Any], *, as_json: bool) -> None:
     out = result_console(as_json=as_json)
     several = len(report["runs"]) > 1
     headings = [*(["run"] if several else []), "row", *(["images of"] if report["by"] else [])]
-    table = Table(show_lines=True)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for heading in ("images", "groups", *report["metrics"]):
-        table.add_column(heading.replace("_", " "), justify="right")
-    for entry in report["rows"]:
-        figures = [format_estimate(entry["metrics"][name]) for name in report["metrics"]]
-        label = [*([entry["run"]] if several else []), entry["name"]]
-        label += [subgroup_name(entry)] if report["by"] else []
-        table.add_row(*label, str(entry["num_images"]), str(entry["num_groups"]), *figures)
     for run in report["runs"]:
         out.print(run_line(run), soft_wrap=True)
-    out.print(table)
+    for title, entries in sections(report["rows"]):
+        table = Table(show_lines=True)
+        for heading in headings:
+            table.add_column(heading, overflow="fold")
+        for heading in ("images", "groups", *report["metrics"]):
+            table.add_column(heading.replace("_", " "), justify="right")
+        for entry in entries:
+            figures = [format_estimate(entry["metrics"][name]) for name in report["metrics"]]
+            label = [*([entry["run"]] if several else []), entry["name"]]
+            label += [subgroup_name(entry)] if report["by"] else []
+            table.add_row(*label, str(entry["num_images"]), str(entry["num_groups"]), *figures)
+        if title:
+            out.print(title, soft_wrap=True)
+        out.print(table)
     out.print("95 % intervals by bootstrap over groups", soft_wrap=True)
+
+
+def sections(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield probing and tuning apart, each with its title: they are never ranked together."""
+    tuned = [entry for entry in rows if entry["tune"] != "none"]
+    probed = [entry for entry in rows if entry["tune"] == "none"]
+    if probed:
+        yield "PROBING (frozen encoders)" if tuned else "", probed
+    if tuned:
+        yield TUNED, tuned
 
 
 def run_line(run: dict[str, Any]) -> str:
@@ -126,7 +140,7 @@ def _run_facts(run: SavedRun) -> dict[str, Any]:
 def _entries(
     run: SavedRun, row: SavedRow, metrics: Sequence[str], by: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    told = {"run": str(run.path), "name": row.name, "inputs": row.inputs}
+    told = {"run": str(run.path), "name": row.name, "inputs": row.inputs, "tune": row.tune}
     told |= {key: row.row[key] for key in ("labels", "selected", "picked", "settings")}
     everything = np.ones(len(row.image_ids), bool)
     yield {**told, "column": None, "value": None, **_figures(row, everything, metrics)}

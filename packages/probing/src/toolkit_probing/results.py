@@ -45,6 +45,7 @@ class Outcome:
         num_parameters: Trained parameters.
         flops: Floating-point operations of one image's forward pass through the head.
         selected: How it was selected, where no split did that.
+        tune: How the encoder was trained with the head, `none` where it was not.
         grid: The score of every setting that was tried; of heads, metrics.jsonl has every epoch's.
     """
 
@@ -63,6 +64,7 @@ class Outcome:
     flops: int
     selected: str = ""
     grid: Sequence[Mapping[str, Any]] = ()
+    tune: str = "none"
 
     @property
     def name(self) -> str:
@@ -80,6 +82,7 @@ def result_row(
         "method": outcome.method,
         "layer": outcome.layer,
         "source": outcome.source,
+        "tune": outcome.tune,
         "labels": outcome.subset.name,
         "num_train": outcome.subset.sizes,
         "settings": dict(outcome.settings),

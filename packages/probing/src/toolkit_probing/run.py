@@ -50,6 +50,12 @@ from toolkit_probing.trained import (
     probe_with_published_head,
     published_head,
 )
+from toolkit_probing.tuned import (
+    describe_tuning,
+    image_sources,
+    probe_with_tuning,
+    refuse_untunable,
+)
 
 CURVE_METRIC = "balanced_accuracy"
 TRAINED = (*POOLS, *VECTOR_METHODS)
@@ -76,6 +82,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     refuse_unreadable(settings, backbone.info)
     metadata = read_task_metadata(settings, task)
     refuse_bad_cache(settings, task, backbone)
+    refuse_untunable(settings, backbone)
     if settings.head is not None:
         published_head(settings, task, backbone.info)  # refused before anything is written
     if accelerator.is_main_process:
@@ -83,7 +90,10 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     accelerator.wait_for_everyone()
     how = _extraction(settings, task, accelerator)
     images = shrink_images(settings, task, backbone, accelerator)
-    extracted = _extract(images.task, backbone, how, metadata=metadata, accelerator=accelerator)
+    if settings.tune == "none":
+        extracted = _extract(images.task, backbone, how, metadata=metadata, accelerator=accelerator)
+    else:
+        extracted = image_sources(backbone, images.task, how, accelerator)
     start = time.perf_counter()
     outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
     seconds = time.perf_counter() - start
@@ -112,6 +122,8 @@ def _judge(
 ) -> list[Outcome]:
     info, source = backbone.info, extracted.source
     how: dict[str, Any] = {"run": run, "accelerator": accelerator}
+    if settings.tune != "none":
+        return probe_with_tuning(settings, task, extracted, backbone, **how)
     if settings.head is None:
         outcomes = probe_with_heads(settings, task, source, info, crops=extracted.crops, **how)
     else:
@@ -135,8 +147,9 @@ def _with_all_methods(settings: ProbeSettings) -> ProbeSettings:
     if "all" not in settings.method:
         return settings
     # What linear reads is one of the two vectors: cls and mean would train it twice.
-    alone = settings.inputs in LEVELS
-    known = VECTOR_READERS if alone else METHODS
+    known = VECTOR_READERS if settings.inputs in LEVELS else METHODS
+    if settings.tune != "none":
+        known = TRAINED
     methods = [method for method in known if method not in ("cls", "mean")]
     return settings.model_copy(update={"method": tuple(methods)})
 
@@ -237,6 +250,7 @@ def _results(
             "store": extracted.key,
         },
         "notes": list(task.data.sheet.notes),
+        "tuning": describe_tuning(settings, len(task.splits.train)),
         "rows": [{**row, "inputs": settings.inputs} for row in rows(outcomes)],
         "baselines": [{**row, "inputs": "metadata alone"} for row in rows(baselines)],
     }
@@ -273,6 +287,9 @@ def _show(
     out.print(results_table([*results["rows"], *results["baselines"]]))
     if results["baselines"]:
         out.print(BASELINES_READ)
+    if results.get("tuning"):  # runs from before there was any have none
+        told = ", ".join(f"{key} {value}" for key, value in results["tuning"].items())
+        out.print(f"TUNED ENCODERS ({told}): tuning, not to be ranked with probes", soft_wrap=True)
     if results["backbone"]["random_weights"]:
         out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
     for note in results["notes"]:

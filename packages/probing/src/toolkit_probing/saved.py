@@ -47,6 +47,11 @@ class SavedRow:
         """What it read: images alone in runs from before there was a choice."""
         return str(self.row.get("inputs", "image"))
 
+    @property
+    def tune(self) -> str:
+        """How the encoder was trained with the head; `none` in runs from before there was that."""
+        return str(self.row.get("tune", "none"))
+
 
 @dataclass(frozen=True)
 class SavedRun:

@@ -9,7 +9,8 @@ from toolkit_common.config import Floats, Ints, Names, option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
 
 BACKBONE, PROBE, TRAINING, MACHINE = "Backbone", "Probe", "Training", "Machine"
-REPEATS = "Repeats"
+REPEATS, TUNING = "Repeats", "Tuning"
+ENCODER_LR = {"lora": 3e-4, "full": 1e-5}  # our choice
 COMMAS = (Field(min_length=1), BeforeValidator(split_commas))
 
 
@@ -107,6 +108,23 @@ class ProbeSettings(FeatureSettings):
         "What is read, of an encoder that SLIMP trained: image tokens, the lesion's or the "
         "patient's metadata embedding (linear, knn, logreg), or images with all metadata beside.",
         panel=PROBE,
+    )
+    tune: Literal["none", "lora", "full"] = option(
+        "none",
+        "Train the encoder with each head: lora (on the attention of timm ViTs; needs peft), or "
+        "full. Reported as tuning, apart from probing.",
+        panel=TUNING,
+    )
+    lora_rank: int = option(8, "Rank of LoRA's matrices.", panel=TUNING, ge=1)
+    encoder_lr: float | None = option(
+        None,
+        "Learning rate of a tuned encoder, as it is (not scaled by the batch); 3e-4 for lora, 1e-5 "
+        "for full.",
+        panel=TUNING,
+        gt=0,
+    )
+    clip_grad: float = option(
+        1.0, "Largest norm of the gradient of a tuned encoder and its head.", panel=TUNING, gt=0
     )
     head: Path | None = option(
         None,

@@ -6,35 +6,31 @@ save.
 """
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
 from torch.nn import functional as F
 
-from toolkit_common.checkpoints import load_checkpoint, save_checkpoint
+from toolkit_common.checkpoints import load_checkpoint
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.runs import RunFolder
 from toolkit_common.seed import generator
+from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.progress import progress
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_probing.bank import HeadBank, features_to
 from toolkit_probing.predict import score_heads
+from toolkit_probing.state import Saver, State, copy_trained, load_trained_, trained_state
 
-SAVE_EVERY_S = 30.0
 REFERENCE_BATCH = 256  # base learning rates are given for this batch size
 MIN_BATCH, MAX_BATCH, BATCHES_PER_EPOCH = 16, 1024, 32
-
-State = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,6 +47,8 @@ class TrainingPlan:
     micro_batch: int | None = None
     patience: int = 0
     min_delta: float = 0.0
+    encoder_lr: float = 0.0
+    clip_grad: float | None = None
 
 
 @dataclass
@@ -137,7 +135,7 @@ def train_bank(
     active = trainer.active(step // per_epoch)
     if accelerator.is_main_process and active and step < total:
         run.rewind_log(part.first_step + step)
-    saver = _Saver(folder, accelerator, trainer.state)
+    saver = Saver(folder, accelerator, trainer.state)
     with (
         progress(f"training {len(bank.specs)} heads", total) as advance,
         delayed_interrupt() as stop,
@@ -193,10 +191,12 @@ class _Trainer:
         self.plan = plan
         self.accelerator = accelerator
         self.best: dict[str, Best] = {}
-        # A model a head: each goes forward and backward by itself, also over several processes.
-        *models, self.optimizer = accelerator.prepare(
-            *bank.heads.values(), _build_optimizer(bank, plan, batch_size)
-        )
+        optimizer = _build_optimizer(bank, plan, batch_size)
+        if bank.is_tuned:  # gradients of what is reached are averaged here: DDP wants all of them
+            models, self.optimizer = bank.heads.values(), accelerator.prepare(optimizer)
+        else:
+            # A model a head: each goes forward and backward by itself, also over several processes.
+            *models, self.optimizer = accelerator.prepare(*bank.heads.values(), optimizer)
         self.models = dict(zip(bank.specs, models, strict=True))
 
     def step_(
@@ -213,19 +213,31 @@ class _Trainer:
                     *inputs[self.bank.specs[key].place], micro_batch=self.plan.micro_batch
                 )
             self.accelerator.backward(F.cross_entropy(logits.float(), goals))
+        if self.bank.is_tuned:
+            average_gradients_(self.bank.parameters())
+        if self.plan.clip_grad is not None:
+            norm = self.accelerator.clip_grad_norm_(self.bank.parameters(), self.plan.clip_grad)
+            if self.accelerator.scaler is None:  # fp16's scaler expects some and skips their steps
+                _refuse_infinite(float(norm))
         self.optimizer.step()  # leaves heads without a gradient as they are
 
     def note_(self, scores: Mapping[str, float], epoch: int) -> None:
         """Keep the heads that are better than ever."""
         for key, value in scores.items():
             if key not in self.best:
-                self.best[key] = Best(value, epoch, _copy(self.bank.heads[key]), value, epoch)
+                self.best[key] = Best(
+                    value, epoch, copy_trained(self.bank.heads[key]), value, epoch
+                )
                 continue
             best = self.best[key]
             if value > best.mark + self.plan.min_delta:
                 best.mark, best.mark_epoch = value, epoch
             if value > best.value:
-                best.value, best.epoch, best.state = value, epoch, _copy(self.bank.heads[key])
+                best.value, best.epoch, best.state = (
+                    value,
+                    epoch,
+                    copy_trained(self.bank.heads[key]),
+                )
 
     def active(self, epoch: int) -> list[str]:
         """Return the heads that train on after `epoch`: those that have not run out of patience."""
@@ -241,7 +253,7 @@ class _Trainer:
     def state(self) -> State:
         """Return what a checkpoint holds."""
         return {
-            "bank": self.bank.state_dict(),
+            "bank": trained_state(self.bank),
             "optimizer": self.optimizer.state_dict(),
             "best": {key: vars(item) for key, item in self.best.items()},
         }
@@ -252,10 +264,17 @@ class _Trainer:
         if found is None:
             return 0
         step, state = found
-        self.bank.load_state_dict(state["bank"])
+        load_trained_(self.bank, state["bank"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best.update({key: Best(**item) for key, item in state["best"].items()})
         return step
+
+
+def _refuse_infinite(norm: float) -> None:
+    if not math.isfinite(norm):
+        raise InputError(
+            f"the gradient's norm is {norm}, the tuning has diverged: lower --encoder-lr or --lr"
+        )
 
 
 def _build_optimizer(bank: HeadBank, plan: TrainingPlan, batch_size: int) -> torch.optim.Optimizer:
@@ -263,29 +282,9 @@ def _build_optimizer(bank: HeadBank, plan: TrainingPlan, batch_size: int) -> tor
     groups: Groups = []
     for key, spec in bank.specs.items():
         lr = spec.base_lr * batch_size / REFERENCE_BATCH
-        parameters = bank.heads[key].parameters()
-        groups += parameter_groups(parameters, lr=lr, weight_decay=plan.weight_decay)
+        decay, encoder = plan.weight_decay, bank.encoder(key)
+        groups += parameter_groups(bank.head(key).parameters(), lr=lr, weight_decay=decay)
+        if encoder is not None:
+            own = encoder.parameters()
+            groups += parameter_groups(own, lr=plan.encoder_lr, weight_decay=decay)
     return build_optimizer(plan.optimizer, groups)
-
-
-def _copy(module: nn.Module) -> State:
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-
-
-class _Saver:
-    """Saves the state once in a while; any step can be resumed to the same result."""
-
-    def __init__(self, folder: Path, accelerator: Accelerator, state: Callable[[], State]) -> None:
-        self._folder = folder
-        self._is_main = accelerator.is_main_process
-        self._state = state
-        self._last = time.monotonic()
-
-    def save_if_due(self, step: int) -> None:
-        if time.monotonic() - self._last > SAVE_EVERY_S:
-            self.save(step)
-
-    def save(self, step: int) -> None:
-        if self._is_main:
-            save_checkpoint(self._folder, step, self._state())
-        self._last = time.monotonic()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from accelerate import Accelerator
@@ -23,10 +23,31 @@ from toolkit_probing.passes import SAMPLE, train_in_passes
 from toolkit_probing.predict import predict
 from toolkit_probing.results import Outcome
 from toolkit_probing.select import select_learning_rate
-from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.settings import ENCODER_LR, ProbeSettings
 from toolkit_probing.specs import head_specs, sources_of
 from toolkit_probing.subsets import Subset, label_subsets
 from toolkit_probing.train import Best, Part, TrainingPlan, infer_batch_size
+
+
+@runtime_checkable
+class Job(Protocol):
+    """How heads are trained and tested: on a frozen encoder's features, or with the encoder."""
+
+    def train(
+        self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
+    ) -> tuple[dict[str, Best], Part]:
+        """Train heads on some rows; returns their best epochs and the part that comes after."""
+        ...
+
+    def test(
+        self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
+    ) -> dict[str, np.ndarray]:
+        """Save heads and return the probabilities `(n, c)` that each gives the test split."""
+        ...
+
+    def facts(self, spec: HeadSpec) -> dict[str, Any]:
+        """Return what an outcome says of a head, its cost among it."""
+        ...
 
 
 def probe_with_heads(
@@ -50,10 +71,17 @@ def probe_with_heads(
         accelerator: Where.
         crops: Features of random crops to train on instead, new ones each epoch.
     """
+    job = _FrozenJob(settings, task, source, run, accelerator, crops)
+    return train_and_judge(job, settings, task, info)
+
+
+def train_and_judge(
+    job: Job, settings: ProbeSettings, task: Task, info: BackboneInfo
+) -> list[Outcome]:
+    """Train what the settings ask for, on every subset of the labels, pick, and judge on test."""
     specs = head_specs(settings, info)
     if not specs:
         return []
-    job = _Job(settings, task, source, run, accelerator, crops)
     outcomes, first_step = [], 0
     for subset in label_subsets(settings, task):
         draws = []
@@ -62,7 +90,8 @@ def probe_with_heads(
             best, part = job.train(specs, train, part)
             first_step = part.first_step
             draws.append(best)
-        outcomes += job.judge(subset, select_learning_rate(specs, draws), draws)
+        chosen = select_learning_rate(specs, draws)
+        outcomes += _judge(job, subset, chosen, draws, select_by=settings.select_by)
     return outcomes
 
 
@@ -119,14 +148,14 @@ def probe_with_published_head(
             seeds=[0],
             draws=[0],
             probabilities=[found[spec.key]],
-            **_head_facts(spec, bank, sample),
+            **head_facts(spec, bank, sample),
         )
     ]
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What training and judging share in one run."""
+class _FrozenJob:
+    """Heads on features of a frozen encoder."""
 
     settings: ProbeSettings
     task: Task
@@ -138,7 +167,7 @@ class _Job:
     def train(
         self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
     ) -> tuple[dict[str, Best], Part]:
-        """Train heads on some rows; returns their best epochs and the part that comes after."""
+        """Train side by side, in as many passes as memory asks for."""
         memory = self.settings.bank_memory
         return train_in_passes(
             specs,
@@ -155,39 +184,54 @@ class _Job:
             budget=None if memory is None else int(memory * GIB),
         )
 
-    def judge(
-        self,
-        subset: Subset,
-        chosen: Mapping[str, Sequence[HeadSpec]],
-        draws: Sequence[Mapping[str, Best]],
-    ) -> list[Outcome]:
-        """Save the picked heads of every draw and let them predict the test split."""
-        heads = [spec for group in chosen.values() for spec in group]
-        sample = next(iter(self.source.iterate([np.arange(SAMPLE)])))
-        bank = HeadBank(heads, sample, num_classes=len(self.task.labels.classes))
+    def test(
+        self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
+    ) -> dict[str, np.ndarray]:
+        """Save heads and let them predict the test split side by side."""
+        bank = self._bank(specs)
         bank.to(self.accelerator.device)
-        found = []
-        for number, best in enumerate(draws):
-            for key in bank.specs:
-                bank.heads[key].load_state_dict(best[key].state)
-                if self.accelerator.is_main_process:
-                    suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
-                    path = self.run.path / "heads" / f"{key}{suffix}.safetensors"
-                    save_head(path, bank.specs[key], best[key].state)
-            positions = self.task.positions("test")
-            found.append(
-                predict(bank, self.source, positions, self.accelerator, probabilities=True)
-            )
-        return [
-            Outcome(
-                variant=name,
-                subset=subset,
-                picked=f"learning rate and epoch by {self.settings.select_by}",
-                **_repeats(group, draws, found),
-                **_head_facts(group[0], bank, sample),
-            )
-            for name, group in chosen.items()
-        ]
+        for key, spec in bank.specs.items():
+            bank.heads[key].load_state_dict(best[key].state)
+            if self.accelerator.is_main_process:
+                path = self.run.path / "heads" / f"{key}{suffix}.safetensors"
+                save_head(path, spec, best[key].state)
+        positions = self.task.positions("test")
+        return predict(bank, self.source, positions, self.accelerator, probabilities=True)
+
+    def facts(self, spec: HeadSpec) -> dict[str, Any]:
+        """Return what an outcome says of a head."""
+        return head_facts(spec, self._bank([spec]), self._sample())
+
+    def _bank(self, specs: Sequence[HeadSpec]) -> HeadBank:
+        return HeadBank(specs, self._sample(), num_classes=len(self.task.labels.classes))
+
+    def _sample(self) -> LayerFeatures:
+        return next(iter(self.source.iterate([np.arange(SAMPLE)])))
+
+
+def _judge(
+    job: Job,
+    subset: Subset,
+    chosen: Mapping[str, Sequence[HeadSpec]],
+    draws: Sequence[Mapping[str, Best]],
+    *,
+    select_by: str,
+) -> list[Outcome]:
+    """Let the picked heads of every draw predict the test split, which is read once."""
+    heads = [spec for group in chosen.values() for spec in group]
+    found = []
+    for number, best in enumerate(draws):
+        suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
+        found.append(job.test(heads, best, suffix))
+    return [
+        Outcome(
+            subset=subset,
+            picked=f"learning rate and epoch by {select_by}",
+            **_repeats(group, draws, found),
+            **{"variant": name, **job.facts(group[0])},
+        )
+        for name, group in chosen.items()
+    ]
 
 
 def training_plan(settings: ProbeSettings, num_train: int) -> TrainingPlan:
@@ -203,6 +247,8 @@ def training_plan(settings: ProbeSettings, num_train: int) -> TrainingPlan:
         micro_batch=settings.micro_batch,
         patience=settings.patience,
         min_delta=settings.min_delta,
+        encoder_lr=settings.encoder_lr or ENCODER_LR.get(settings.tune, 0.0),
+        clip_grad=None if settings.tune == "none" else settings.clip_grad,
     )
 
 
@@ -226,7 +272,7 @@ def _repeats(
     }
 
 
-def _head_facts(spec: HeadSpec, bank: HeadBank, sample: LayerFeatures) -> dict[str, Any]:
+def head_facts(spec: HeadSpec, bank: HeadBank, sample: LayerFeatures) -> dict[str, Any]:
     """Return what an outcome says of its head, its cost counted on one image."""
     head = bank.head(spec.key)
     inputs = [x if x is None else x[:1] for x in read_inputs(sample[spec.layer], spec.source)]

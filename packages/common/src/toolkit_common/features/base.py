@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from toolkit_common.backbones.base import EncoderFacts, Tokens
@@ -25,21 +25,24 @@ class Features:
             adds (metadata embeddings); `(b, e)` fp32 each.
         patches: `(b, n, d)`, or None where only vectors were asked for.
         grid: Patch grid (gh, gw).
+        images: The images themselves, where the encoder is trained and its features change.
     """
 
     vectors: Mapping[str, Float[Tensor, "b _"]]
     patches: Float[Tensor, "b n d"] | None
     grid: tuple[int, int]
+    images: UInt8[Tensor, "b 3 h w"] | None = None
 
     def to(self, device: torch.device | str) -> "Features":
         """Move to a device."""
         moved = {
             name: vector.to(device, non_blocking=True) for name, vector in self.vectors.items()
         }
-        patches = self.patches
-        if patches is not None:
-            patches = patches.to(device, non_blocking=True)
-        return replace(self, vectors=moved, patches=patches)
+        patches, images = (
+            None if item is None else item.to(device, non_blocking=True)
+            for item in (self.patches, self.images)
+        )
+        return replace(self, vectors=moved, patches=patches, images=images)
 
 
 LayerFeatures = Mapping[int, Features]

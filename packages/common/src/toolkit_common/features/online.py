@@ -133,6 +133,15 @@ class RowEncoder:
             ) from error
 
 
+class RowImages(RowEncoder):
+    """Rows of a data set -> their images, for an encoder that is trained and runs elsewhere."""
+
+    @override
+    def encode(self, images: Tensor) -> LayerFeatures:
+        info = self.backbone.info
+        return {info.layers[-1]: Features({}, None, info.facts.grid, images)}
+
+
 class OnlineSource:
     """Runs the encoder for every batch anew; keeps nothing.
 
@@ -221,11 +230,12 @@ def concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:
         vectors = {
             name: torch.cat([part[layer].vectors[name] for part in parts]) for name in first.vectors
         }
-        patches = [part[layer].patches for part in parts]
-        together = (
-            torch.cat([item for item in patches if item is not None])
-            if patches[0] is not None
-            else None
-        )
-        joined[layer] = Features(vectors, together, first.grid)
+        patches = _join([part[layer].patches for part in parts])
+        images = _join([part[layer].images for part in parts])
+        joined[layer] = Features(vectors, patches, first.grid, images)
     return joined
+
+
+def _join(parts: Sequence[Tensor | None]) -> Tensor | None:
+    found = [part for part in parts if part is not None]
+    return torch.cat(found) if found else None

@@ -1,0 +1,202 @@
+"""`--tune`: heads that are trained together with an encoder, each with one of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from toolkit_common.backbones.base import Backbone
+from toolkit_common.data.task import Task
+from toolkit_common.features.base import LayerFeatures
+from toolkit_common.features.extract import Extracted
+from toolkit_common.features.online import (
+    CropSource,
+    Extraction,
+    OnlineSource,
+    RowEncoder,
+    RowImages,
+)
+from toolkit_common.runs import RunFolder
+from toolkit_common.training.progress import console
+from toolkit_probing.bank import HeadBank
+from toolkit_probing.head import Head, HeadSpec
+from toolkit_probing.head_files import save_head
+from toolkit_probing.passes import SAMPLE
+from toolkit_probing.predict import predict
+from toolkit_probing.results import Outcome
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.specs import head_specs
+from toolkit_probing.state import load_trained_
+from toolkit_probing.train import Best, Part, step_size, train_bank
+from toolkit_probing.trained import head_facts, train_and_judge, training_plan
+from toolkit_probing.tuning import (
+    ALPHA,
+    ENCODERS,
+    TunedHead,
+    Tuning,
+    build_tuned_head,
+    save_tuned_encoder,
+    tuned_parameters,
+)
+
+
+def tuning_of(settings: ProbeSettings) -> Tuning | None:
+    """Return how the settings want the encoder tuned, if at all."""
+    return None if settings.tune == "none" else Tuning(settings.tune, settings.lora_rank)
+
+
+def describe_tuning(settings: ProbeSettings, num_train: int) -> dict[str, Any] | None:
+    """Return what results say of the tuning; None where the encoder stays frozen."""
+    tuning = tuning_of(settings)
+    if tuning is None:
+        return None
+    plan = training_plan(settings, num_train)
+    rank = {"rank": tuning.rank, "alpha": ALPHA * tuning.rank} if tuning.kind == "lora" else {}
+    rates = {"encoder_lr": plan.encoder_lr, "clip_grad": plan.clip_grad}
+    return {"tune": tuning.kind, **rank, **rates}
+
+
+def refuse_untunable(settings: ProbeSettings, backbone: Backbone) -> None:
+    """Refuse an encoder that cannot be tuned so, before anything is written.
+
+    Raises:
+        InputError: If LoRA does not reach its attention, or peft is not installed.
+    """
+    tuning = tuning_of(settings)
+    if tuning is None:
+        return
+    spec = head_specs(settings, backbone.info)[0]
+    placeholder = Head(None, dim=1, num_classes=2)  # what the head makes of it is not asked
+    how: dict[str, Any] = {"source": spec.source, "seed": 0, "rows_at_once": 1}
+    build_tuned_head(backbone, placeholder, tuning, **how)
+
+
+def image_sources(
+    backbone: Backbone, task: Task, how: Extraction, accelerator: Accelerator
+) -> Extracted:
+    """Return the task's images in the place of features: the encoder that reads them changes."""
+    images = RowImages(backbone, task.data, how, accelerator)
+    crops = CropSource(images, task.rows) if how.random_crops else None
+    source = OnlineSource(images, task.rows)
+    return Extracted(source, "online", was_cached=False, seconds=0.0, key="", crops=crops)
+
+
+def probe_with_tuning(
+    settings: ProbeSettings,
+    task: Task,
+    extracted: Extracted,
+    backbone: Backbone,
+    *,
+    run: RunFolder,
+    accelerator: Accelerator,
+) -> list[Outcome]:
+    """Tune an encoder with every head and return what the picked ones do on the test split.
+
+    Args:
+        settings: What to train.
+        task: On which images.
+        extracted: What `image_sources` gave.
+        backbone: Where every tuning starts.
+        run: Heads, encoders, checkpoints and metrics.jsonl go there.
+        accelerator: Where.
+    """
+    few = RowEncoder(backbone, task.data, Extraction(run.path, with_pooled=True), accelerator)
+    sample = next(few.batches(task.rows[:SAMPLE]))
+    specs = head_specs(settings, backbone.info)
+    console.print(
+        f"tuning: {len(specs)} heads, each with an encoder of its own, which runs forward and "
+        f"backward over {len(task.splits.train)} images in each of {settings.epochs} epochs"
+    )
+    job = _TunedJob(settings, task, extracted, backbone, sample, run, accelerator)
+    return train_and_judge(job, settings, task, backbone.info)
+
+
+@dataclass(frozen=True)
+class _TunedJob:
+    """Heads one after the other, each in front of an encoder that starts as the backbone."""
+
+    settings: ProbeSettings
+    task: Task
+    images: Extracted
+    backbone: Backbone
+    sample: LayerFeatures
+    run: RunFolder
+    accelerator: Accelerator
+
+    def train(
+        self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
+    ) -> tuple[dict[str, Best], Part]:
+        """Train one after the other."""
+        plan = training_plan(self.settings, len(train))
+        size = step_size(plan, len(train), self.accelerator.num_processes)
+        steps = plan.epochs * (len(train) // size)
+        best: dict[str, Best] = {}
+        for number, spec in enumerate(specs):
+            best |= train_bank(
+                self._bank(spec),
+                self.images.source,
+                self.task.targets,
+                train=train,
+                select=self.task.positions(self.settings.select_on),
+                plan=plan,
+                accelerator=self.accelerator,
+                run=self.run,
+                part=Part(f"{part.name}/{spec.key}", part.first_step + number * steps),
+                crops=self.images.crops,
+            )
+            self.accelerator.free_memory()
+        return best, replace(part, first_step=part.first_step + len(specs) * steps)
+
+    def test(
+        self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
+    ) -> dict[str, np.ndarray]:
+        """Save heads and encoders and let them predict the test split, one after the other."""
+        found: dict[str, np.ndarray] = {}
+        tuning, positions = tuning_of(self.settings), self.task.positions("test")
+        assert tuning is not None
+        for spec in specs:
+            bank = self._bank(spec)
+            load_trained_(bank.heads[spec.key], best[spec.key].state)
+            encoder = bank.encoder(spec.key)
+            assert encoder is not None
+            if self.accelerator.is_main_process:
+                name = f"{spec.key}{suffix}.safetensors"
+                state = {k: v.detach() for k, v in bank.head(spec.key).state_dict().items()}
+                save_head(self.run.path / "heads" / name, spec, state)
+                save_tuned_encoder(self.run.path / ENCODERS / name, encoder, tuning)
+            bank.to(self.accelerator.device)
+            source = self.images.source
+            found |= predict(bank, source, positions, self.accelerator, probabilities=True)
+        return found
+
+    def facts(self, spec: HeadSpec) -> dict[str, Any]:
+        """Return what an outcome says of a head; what is tuned of the encoder counts."""
+        bank, tuning = self._bank(spec), tuning_of(self.settings)
+        encoder = bank.encoder(spec.key)
+        assert encoder is not None
+        assert tuning is not None
+        facts = head_facts(spec, bank, self.sample)
+        return {
+            **facts,
+            "variant": f"{spec.variant}-{tuning.name}",
+            "num_parameters": facts["num_parameters"] + tuned_parameters(encoder),
+            "tune": tuning.kind,
+        }
+
+    def _bank(self, spec: HeadSpec) -> HeadBank:
+        classes = len(self.task.labels.classes)
+        return HeadBank([spec], self.sample, num_classes=classes, wrap=self._wrap)
+
+    def _wrap(self, spec: HeadSpec, head: Head) -> TunedHead:
+        tuning = tuning_of(self.settings)
+        assert tuning is not None
+        return build_tuned_head(
+            self.backbone,
+            head,
+            tuning,
+            source=spec.source,
+            seed=spec.seed,
+            rows_at_once=self.settings.micro_batch or self.settings.extract_batch_size,
+        )
