@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from dataclasses import replace
 
@@ -96,9 +97,14 @@ def test_the_loss_falls_and_retrieval_beats_chance(pretrain, tmp_path):
     result = pretrain("--epochs", "60", "--lr", "3e-3", "--image-lr", "1e-3")
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
-    first, last = json.loads(lines[0]), json.loads(lines[-1])
-    assert last["loss"] < 0.7 * first["loss"]
-    assert last["val_lesion_recall_at_5"] > 2 * 5 / 16
+    logged = [json.loads(line) for line in lines]
+    # One batch has 4 to 12 lesions, and the loss of few is low: means of ten.
+    losses = [line["loss"] for line in logged]
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
+    held_out = [line["val_loss"] for line in logged if "val_loss" in line]
+    assert held_out[-1] < 0.85 * held_out[0]
+    num_val = (pd.read_csv(tmp_path / "run/splits.csv")["split"] == "val").sum()
+    assert logged[-1]["val_lesion_recall_at_1"] > 2 / num_val
 
 
 def test_two_runs_with_one_seed_are_equal_to_the_bit(pretrain, tmp_path):
@@ -342,7 +348,7 @@ def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
     result = pretrain("--watch-every", "3")
     assert result.exit_code == 0, result.output
     assert "watching: label 'label'" in result.stderr
-    assert " knn 0." in result.stderr
+    assert re.search(r"patient \d\.\d{3} knn [01]\.\d{3} ep [01]\.\d{3}", result.stderr)
     log = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     logged = [json.loads(line) for line in log]
     watched = {line["step"] for line in logged if "val_knn_balanced_accuracy" in line}
