@@ -232,7 +232,8 @@ def test_help_shows_the_type_the_choices_and_the_panel(run_cli: Callable[..., Re
     assert "-m" in shown["--method"].split()
     panels = re.findall(r"─ (\w+) ─", output)
     assert panels[:3] == ["Options", "Data", "Backbone"]
-    assert {"Probe", "Training", "Repeats", "Machine", "Run"} == set(panels[3:])
+    expected = {"Probe", "Training", "Tuning", "Repeats", "Machine", "Run"}
+    assert expected == set(panels[3:])
 
 
 def test_the_docstring_is_the_help(run: Run) -> None:
