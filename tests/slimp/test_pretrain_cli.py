@@ -100,10 +100,11 @@ def test_the_loss_falls_and_retrieval_beats_chance(pretrain, tmp_path):
     logged = [json.loads(line) for line in lines]
     # One batch has 4 to 12 lesions, and the loss of few is low: means of ten.
     losses = [line["loss"] for line in logged]
-    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     held_out = [line["val_loss"] for line in logged if "val_loss" in line]
     assert held_out[-1] < 0.85 * held_out[0]
     num_val = (pd.read_csv(tmp_path / "run/splits.csv")["split"] == "val").sum()
+    assert logged[-1]["val_lesion_recall_at_5"] > 2 * 5 / 16
     assert logged[-1]["val_lesion_recall_at_1"] > 2 / num_val
 
 
