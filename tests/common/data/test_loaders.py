@@ -1,15 +1,18 @@
 """Batches come in the order of the rows, whatever the batch size."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import few_examples
 from small_data import build_data, image_bytes
 from toolkit_common.data.images import BadImageError
-from toolkit_common.data.loaders import ImageRows, build_loader, chunks
+from toolkit_common.data.loaders import ImageRows, build_loader, choose_num_workers, chunks
 from toolkit_common.data.transforms import Preprocess, build_eval_transform
 
 TRANSFORM = build_eval_transform(Preprocess((6, 6)))
@@ -46,3 +49,30 @@ def test_pieces_put_together_are_the_rows(count: int, size: int) -> None:
     assert np.array_equal(np.concatenate([*pieces, rows[:0]]), rows)
     assert all(len(piece) == size for piece in pieces[:-1])
     assert all(0 < len(piece) <= size for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "processes", "cores", "expected"),
+    [
+        (None, "cpu", 1, 8, 0),
+        (None, "cuda", 1, 8, 8),
+        (None, "cuda", 4, 8, 2),
+        (None, "cuda", 1, 64, 16),
+        (None, "cuda", 4, None, 0),
+        (3, "cpu", 1, 8, 3),
+        (0, "cuda", 1, 8, 0),
+    ],
+)
+def test_the_number_of_workers_fits_the_machine(
+    asked: int | None,
+    device: str,
+    processes: int,
+    cores: int | None,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    accelerator = Accelerator(cpu=True)
+    monkeypatch.setattr(Accelerator, "device", torch.device(device))
+    monkeypatch.setattr(Accelerator, "num_processes", processes)
+    assert choose_num_workers(asked, accelerator) == expected

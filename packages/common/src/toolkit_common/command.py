@@ -29,6 +29,7 @@ from toolkit_common.config import (
     resolve,
 )
 from toolkit_common.errors import InputError
+from toolkit_common.training.settings import MACHINE
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,11 @@ def run_command(
             if how["as_json"] and is_main_process():
                 typer.echo(json.dumps(result, indent=2, allow_nan=False))
 
-        fields = settings_class.model_fields.items()
+        # What the machine needs stands behind what is asked; the order within a panel stays.
+        fields = sorted(
+            settings_class.model_fields.items(),
+            key=lambda item: field_extra(item[1])["panel"] == MACHINE,
+        )
         parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
         parameters += [
             _parameter(key, annotation, RUN_DEFAULTS.get(key))

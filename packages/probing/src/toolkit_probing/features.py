@@ -1,6 +1,5 @@
 """`toolkit features`: a backbone's tokens of a data set, computed once and kept for every probe."""
 
-import os
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +8,7 @@ from accelerate import Accelerator
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
+from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import Preprocess
 from toolkit_common.features.extract import extract
@@ -22,7 +22,6 @@ from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
 IMAGENET_INPUT = Preprocess()  # specs/ep.md 4: side to 256/224, bicubic, ImageNet statistics
-MAX_WORKERS = 16
 
 
 def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
@@ -102,13 +101,10 @@ def load_probed_backbone(settings: FeatureSettings) -> Backbone:
 
 def build_extraction(settings: FeatureSettings, accelerator: Accelerator, **how: Any) -> Extraction:
     """Return how features are extracted; `how` is forwarded to `Extraction`."""
-    per_process = (os.cpu_count() or 1) // accelerator.num_processes
-    # A CPU encoder is slower than decoding: workers would only take its cores.
-    workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
     return Extraction(
         store_dir=settings.store_dir or cache_folder() / "features",
         dtype=settings.store_dtype,
         batch_size=settings.extract_batch_size,
-        num_workers=workers if settings.num_workers is None else settings.num_workers,
+        num_workers=choose_num_workers(settings.num_workers, accelerator),
         **how,
     )

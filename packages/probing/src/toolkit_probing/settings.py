@@ -7,14 +7,15 @@ from pydantic import BeforeValidator, Field
 
 from toolkit_common.config import Floats, Ints, Names, option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
+from toolkit_common.training.settings import MACHINE, MachineSettings
 
-BACKBONE, PROBE, TRAINING, MACHINE = "Backbone", "Probe", "Training", "Machine"
+BACKBONE, PROBE, TRAINING = "Backbone", "Probe", "Training"
 REPEATS, TUNING = "Repeats", "Tuning"
 ENCODER_LR = {"lora": 3e-4, "full": 1e-5}  # our choice
 COMMAS = (Field(min_length=1), BeforeValidator(split_commas))
 
 
-class FeatureSettings(DataSettings):
+class FeatureSettings(MachineSettings, DataSettings):
     """Whose features of which images: what decides the contents of a token store."""
 
     backbone: str | None = option(
@@ -53,21 +54,8 @@ class FeatureSettings(DataSettings):
         panel=MACHINE,
         affects_result=False,
     )
-    device: Literal["auto", "cpu", "cuda"] = option(
-        "auto", "CUDA where there is one.", panel=MACHINE
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "bf16 on CUDA, fp32 on CPU.", panel=MACHINE
-    )
     extract_batch_size: int = option(
         64, "Images a forward pass of the encoder.", panel=MACHINE, ge=1
-    )
-    num_workers: int | None = option(
-        None,
-        "Processes that decode images; 0 beside a CPU encoder, else up to 16.",
-        panel=MACHINE,
-        ge=0,
-        affects_result=False,
     )
 
 

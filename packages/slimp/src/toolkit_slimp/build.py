@@ -1,6 +1,5 @@
 """From the settings of a pre-training run to its data, model and batches."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backb
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
 from toolkit_common.data.load import load_data
+from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.resized import resize_images
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
@@ -27,7 +27,6 @@ from toolkit_slimp.step import refuse_batch_statistics
 from toolkit_slimp.table import EncodedTable
 
 STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
-MAX_WORKERS = 16
 
 
 def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
@@ -172,8 +171,6 @@ def build_stream(
             f"data set {data.id!r} has no lesion_id to tell other lesions by: use "
             "--lesion-negatives all or other_patients"
         )
-    per_process = (os.cpu_count() or 1) // accelerator.num_processes
-    workers = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
     return BatchStream(
         PatientSampler(
             data.groups,
@@ -194,7 +191,7 @@ def build_stream(
         num_views=2 if settings.image_weight else 1,
         rank=accelerator.process_index,
         num_ranks=accelerator.num_processes,
-        num_workers=workers if settings.num_workers is None else settings.num_workers,
+        num_workers=choose_num_workers(settings.num_workers, accelerator),
     )
 
 

@@ -7,13 +7,14 @@ from pydantic import BeforeValidator, model_validator
 
 from toolkit_common.config import option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
+from toolkit_common.training.settings import MACHINE, MachineSettings
 
 MODEL, METADATA, LOSS = "Model", "Metadata encoders", "Loss"
-BATCHES, TRAINING, MACHINE = "Batches", "Training", "Machine"
+BATCHES, TRAINING = "Batches", "Training"
 TrackerNames = Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(split_commas)]
 
 
-class SlimpSettings(DataSettings):
+class SlimpSettings(MachineSettings, DataSettings):
     """What to pre-train, on what, how."""
 
     metadata_schema: Path | None = option(
@@ -166,12 +167,6 @@ class SlimpSettings(DataSettings):
         affects_result=False,
     )
     seed: int = option(0, "Seed of weights, batches and augmentation.", panel=TRAINING)
-    device: Literal["auto", "cpu", "cuda"] = option(
-        "auto", "CUDA where there is one.", panel=MACHINE
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "bf16 on CUDA, fp32 on CPU.", panel=MACHINE
-    )
     lesions_per_pass: int | None = option(
         None,
         "Lesions that a process encodes at once, to fit its memory: the gradient stays that of "
@@ -188,13 +183,6 @@ class SlimpSettings(DataSettings):
     )
     compile: bool = option(
         False, "Compile the image encoder (torch.compile).", panel=MACHINE, affects_result=False
-    )
-    num_workers: int | None = option(
-        None,
-        "Processes that decode images; 0 beside a CPU encoder, else up to 16.",
-        panel=MACHINE,
-        ge=0,
-        affects_result=False,
     )
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Batches of images for an encoder, in row order, decoded by workers."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,25 @@ from toolkit_common.data.images import open_image
 from toolkit_common.data.transforms import Transform
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch import Tensor
+
+
+MAX_WORKERS = 16
+
+
+def choose_num_workers(asked: int | None, accelerator: "Accelerator") -> int:
+    """Return how many processes decode images for each process that computes.
+
+    Args:
+        asked: The user's number, or None: none beside a CPU encoder, which is slower than decoding
+            and would lose its cores to them; else as many as there are cores, at most 16.
+        accelerator: Where the encoder runs.
+    """
+    if asked is not None:
+        return asked
+    per_process = (os.cpu_count() or 1) // accelerator.num_processes
+    return 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
 
 
 class ImageRows(Dataset[dict[str, Any]]):
