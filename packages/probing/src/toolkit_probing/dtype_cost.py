@@ -46,8 +46,8 @@ def measure_dtype_cost(
         stored and `top1_exact` on exact tokens.
     """
     is_coarse = how.dtype == "int8" and extracted.place == "disk" and how.with_patches
-    names = _attentive_heads(heads)
-    if not is_coarse or task.data.is_streamed or not names:
+    names = _attentive_heads(heads) if is_coarse and not task.data.is_streamed else []
+    if not names:
         return None
     test = task.positions("test")
     count = min(len(test), MOST, max(SAMPLE, round(SHARE * len(task.rows))))

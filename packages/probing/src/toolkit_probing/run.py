@@ -3,17 +3,14 @@
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.command import Invocation
-from toolkit_common.data.label_map import LABEL, label_map
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
 from toolkit_common.features.extract import Extracted, extract
@@ -23,8 +20,7 @@ from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_common.training.progress import result_console
-from toolkit_probing.baselines import BASELINES_READ, judge_baselines
+from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.dtype_cost import measure_dtype_cost
 from toolkit_probing.features import build_extraction, load_probed_backbone, load_probed_task
@@ -33,11 +29,8 @@ from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.probes import POOLS
-from toolkit_probing.protocols import describe_protocol, protocol_line
 from toolkit_probing.results import (
     Outcome,
-    result_row,
-    results_table,
     write_curves,
     write_predictions,
     write_test_rows,
@@ -45,13 +38,13 @@ from toolkit_probing.results import (
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
+from toolkit_probing.summary import describe_run, judged_rows, show_results
 from toolkit_probing.trained import (
     probe_with_heads,
     probe_with_published_head,
     published_head,
 )
 from toolkit_probing.tuned import (
-    describe_tuning,
     image_sources,
     probe_with_tuning,
     refuse_untunable,
@@ -73,9 +66,23 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     settings = _with_all_methods(invocation.settings)
     run = choose_run_folder(invocation, name="probe")
     if invocation.resume and run.is_done:
-        return _show(run.read_json("results.json"), run, invocation)
-    lookup(METRICS, settings.select_by, kind="metric")
+        return show_results(run.read_json("results.json"), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
+    task, backbone, metadata = _load(settings)
+    if accelerator.is_main_process:
+        _start(run, invocation, task, backbone, metadata)
+    accelerator.wait_for_everyone()
+    how: dict[str, Any] = {"metadata": metadata, "run": run, "accelerator": accelerator}
+    results, outcomes = _probe(settings, task, backbone, **how)
+    if accelerator.is_main_process:
+        _finish(run, task, results, outcomes)
+    accelerator.end_training()
+    return show_results(results, run, invocation)
+
+
+def _load(settings: ProbeSettings) -> tuple[Task, Backbone, TaskMetadata | None]:
+    """Load what is judged; refuse what cannot be done before anything is written."""
+    lookup(METRICS, settings.select_by, kind="metric")
     task = load_probed_task(settings)
     refuse_impossible(settings, task)
     backbone = load_probed_backbone(settings)
@@ -84,31 +91,42 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     refuse_bad_cache(settings, task, backbone)
     refuse_untunable(settings, backbone)
     if settings.head is not None:
-        published_head(settings, task, backbone.info)  # refused before anything is written
-    if accelerator.is_main_process:
-        _start(run, invocation, task, backbone, metadata)
-    accelerator.wait_for_everyone()
+        published_head(settings, task, backbone.info)
+    return task, backbone, metadata
+
+
+def _probe(
+    settings: ProbeSettings,
+    task: Task,
+    backbone: Backbone,
+    *,
+    metadata: TaskMetadata | None,
+    run: RunFolder,
+    accelerator: Accelerator,
+) -> tuple[dict[str, Any], list[Outcome]]:
+    """Return what results.json holds, and the outcomes behind it, baselines among them."""
     how = _extraction(settings, task, accelerator)
     images = shrink_images(settings, task, backbone, accelerator)
-    if settings.tune == "none":
-        extracted = _extract(images.task, backbone, how, metadata=metadata, accelerator=accelerator)
-    else:
-        extracted = image_sources(backbone, images.task, how, accelerator)
+    extracted = _extract(
+        settings, images.task, backbone, how, metadata=metadata, accelerator=accelerator
+    )
     start = time.perf_counter()
     outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
     seconds = time.perf_counter() - start
     baselines = judge_baselines(task) if accelerator.is_main_process else []
-    results = _results(settings, task, backbone, extracted, outcomes, baselines=baselines)
-    results["features"]["dtype_cost"] = measure_dtype_cost(
+    dtype_cost = measure_dtype_cost(
         run.path / "heads", images.task, extracted, backbone, how=how, accelerator=accelerator
     )
-    results["inputs"] = {"read": settings.inputs, "metadata": metadata and dict(metadata.facts)}
-    results["images"] = images.facts
-    results["cost"] = {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)}
-    if accelerator.is_main_process:
-        _finish(run, task, results, [*outcomes, *baselines])
-    accelerator.end_training()
-    return _show(results, run, invocation)
+    selected_on = settings.select_on
+    results = describe_run(settings, task, backbone.info) | {
+        "features": {**extracted.facts, "dtype_cost": dtype_cost},
+        "inputs": {"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
+        "images": images.facts,
+        "cost": {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)},
+        "rows": judged_rows(outcomes, task, selected_on=selected_on, inputs=settings.inputs),
+        "baselines": judged_rows(baselines, task, selected_on=selected_on, inputs="metadata alone"),
+    }
+    return results, [*outcomes, *baselines]
 
 
 def _judge(
@@ -189,6 +207,7 @@ def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -
 
 
 def _extract(
+    settings: ProbeSettings,
     task: Task,
     backbone: Backbone,
     how: Extraction,
@@ -196,7 +215,9 @@ def _extract(
     metadata: TaskMetadata | None,
     accelerator: Accelerator,
 ) -> Extracted:
-    """Return the features of the task's rows: of images, of metadata, or of both."""
+    """Return what heads read of the task's rows: features of images, metadata, both, or images."""
+    if settings.tune != "none":
+        return image_sources(backbone, task, how, accelerator)
     if metadata is not None and metadata.is_all:
         return metadata.alone()
     extracted = extract(
@@ -204,56 +225,6 @@ def _extract(
         train=task.positions("train"),
     )  # fmt: skip
     return extracted if metadata is None else metadata.beside(extracted)
-
-
-def _results(
-    settings: ProbeSettings,
-    task: Task,
-    backbone: Backbone,
-    extracted: Extracted,
-    outcomes: Sequence[Outcome],
-    *,
-    baselines: Sequence[Outcome],
-) -> dict[str, Any]:
-    info = backbone.info
-    groups = task.groups_of("test")
-
-    def rows(judged: Sequence[Outcome]) -> list[dict[str, Any]]:
-        how: dict[str, Any] = {"selected_on": settings.select_on}
-        return [result_row(item, task.targets_of("test"), groups, **how) for item in judged]
-
-    return {
-        "protocol": describe_protocol(settings),
-        "data": {
-            "id": task.data.id,
-            "label": task.labels.name,
-            "classes": list(task.labels.classes),
-            "label_map": label_map(task.data) if task.labels.name == LABEL else {},
-            "splits": task.splits.origin,
-            "sizes": {name: len(task.splits[name]) for name in ("train", "val", "test")},
-            "num_test_groups": int(np.unique(groups).size),
-            "licence": task.data.sheet.licence,
-        },
-        "backbone": {
-            "id": info.id,
-            "facts": asdict(info.facts),
-            "card": asdict(info.card),
-            "preprocess": asdict(info.preprocess),
-            "weights": asdict(info.receipt),
-            "random_weights": info.receipt.is_random,
-        },
-        "features": {
-            "place": extracted.place,
-            "was_cached": extracted.was_cached,
-            "seconds": extracted.seconds,
-            "relative_error": extracted.relative_error,
-            "store": extracted.key,
-        },
-        "notes": list(task.data.sheet.notes),
-        "tuning": describe_tuning(settings, len(task.splits.train)),
-        "rows": [{**row, "inputs": settings.inputs} for row in rows(outcomes)],
-        "baselines": [{**row, "inputs": "metadata alone"} for row in rows(baselines)],
-    }
 
 
 def _finish(
@@ -271,28 +242,3 @@ def _finish(
     write_test_rows(run.path / TEST_ROWS, task.data, task.splits.test)
     run.write_results(results)
     run.finish()
-
-
-def _show(
-    results: dict[str, Any], run: RunFolder, invocation: Invocation[ProbeSettings]
-) -> dict[str, Any]:
-    data, out = results["data"], result_console(as_json=invocation.as_json)
-    out.print(
-        f"{results['backbone']['id']} on {data['id']} ({data['label']}): "
-        f"{data['sizes']['test']} test images of {data['num_test_groups']} groups, "
-        f"{protocol_line(results['protocol'])}, {results['rows'][0]['selected']}, 95 % intervals "
-        "by bootstrap over groups",
-        soft_wrap=True,
-    )
-    out.print(results_table([*results["rows"], *results["baselines"]]))
-    if results["baselines"]:
-        out.print(BASELINES_READ)
-    if results.get("tuning"):  # runs from before there was any have none
-        told = ", ".join(f"{key} {value}" for key, value in results["tuning"].items())
-        out.print(f"TUNED ENCODERS ({told}): tuning, not to be ranked with probes", soft_wrap=True)
-    if results["backbone"]["random_weights"]:
-        out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
-    for note in results["notes"]:
-        out.print(note, soft_wrap=True)
-    out.print(f"run folder: {run.path}", soft_wrap=True)
-    return {**results, "run": str(run.path)}

@@ -3,10 +3,10 @@
 Ranks share the pass shard by shard; a killed pass continues with the shards that are missing.
 """
 
-import hashlib
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -18,6 +18,7 @@ from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import EpochSource, Features, FeatureSource, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, bytes_per_image, narrow, relative_error
+from toolkit_common.features.keys import find_store, store_spec
 from toolkit_common.features.online import (
     CropSource,
     Extraction,
@@ -35,9 +36,7 @@ from toolkit_common.features.planner import (
     size,
 )
 from toolkit_common.features.store import (
-    INDEX,
     MemoryStore,
-    StoreSpec,
     StoreWriter,
     TokenStore,
 )
@@ -68,6 +67,17 @@ class Extracted:
     key: str
     crops: EpochSource | None = None
     relative_error: float | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What results say of it."""
+        return {
+            "place": self.place,
+            "was_cached": self.was_cached,
+            "seconds": self.seconds,
+            "relative_error": self.relative_error,
+            "store": self.key,
+        }
 
 
 @dataclass(frozen=True)
@@ -131,8 +141,8 @@ def extract(
 def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> _Kept:
     """Find the features of rows, or one random crop of each, in a store, or extract them."""
     how = encoder.how
-    spec = _spec(encoder, rows, view)
-    hit = _find_store(spec, how.store_dir) if how.store in ("auto", "disk") else None
+    spec = store_spec(encoder, rows, view)
+    hit = find_store(spec, how.store_dir) if how.store in ("auto", "disk") else None
     if hit is not None:
         # Several views are read in turn: each would think that memory is its own.
         in_memory = view is None and _fits_memory(hit, encoder.accelerator)
@@ -233,39 +243,6 @@ def _extract_to_disk(
     if accelerator.is_main_process:
         writer.finish()
     accelerator.wait_for_everyone()
-
-
-def _spec(encoder: RowEncoder, rows: np.ndarray, view: int | None) -> StoreSpec:
-    backbone, how = encoder.backbone, encoder.how
-    keys = encoder.data.image_keys
-    names = [keys[int(row)] for row in rows]
-    crop = None
-    if view is not None:
-        crop = {"seed": how.seed, "view": view, **asdict(encoder.crop)}
-        # What a crop shows depends on its row's number too.
-        names = [f"{row}:{name}" for row, name in zip(rows, names, strict=True)]
-    images = hashlib.sha256("\n".join(names).encode())
-    return StoreSpec(
-        encoder=backbone.fingerprint(),
-        layers=backbone.info.layers,
-        preprocess=asdict(backbone.info.preprocess),
-        images=images.hexdigest(),
-        num_images=len(rows),
-        with_patches=how.with_patches,
-        with_pooled=how.with_pooled,
-        dtype=how.dtype,
-        precision=str(encoder.accelerator.mixed_precision),
-        crop=crop,
-    )
-
-
-def _find_store(spec: StoreSpec, root: Path) -> Path | None:
-    """A store that also holds patch tokens serves where vectors are asked for."""
-    for candidate in (spec, spec.with_all_tokens()):
-        folder = root / candidate.key()
-        if (folder / INDEX).exists():
-            return folder
-    return None
 
 
 def _fits_memory(folder: Path, accelerator: Accelerator) -> bool:

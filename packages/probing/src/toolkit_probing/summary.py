@@ -1,0 +1,88 @@
+"""What results.json says of a run beside its figures, and what of it all is shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.command import Invocation
+from toolkit_common.data.label_map import LABEL, label_map
+from toolkit_common.data.task import Task
+from toolkit_common.runs import RunFolder
+from toolkit_common.training.progress import result_console
+from toolkit_probing.baselines import BASELINES_READ
+from toolkit_probing.protocols import describe_protocol, protocol_line
+from toolkit_probing.results import Outcome, result_row, results_table
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.tuned import describe_tuning
+
+
+def describe_run(settings: ProbeSettings, task: Task, info: BackboneInfo) -> dict[str, Any]:
+    """Return what was judged, on what, how."""
+    return {
+        "protocol": describe_protocol(settings),
+        "data": {
+            "id": task.data.id,
+            "label": task.labels.name,
+            "classes": list(task.labels.classes),
+            "label_map": label_map(task.data) if task.labels.name == LABEL else {},
+            "splits": task.splits.origin,
+            "sizes": {name: len(task.splits[name]) for name in ("train", "val", "test")},
+            "num_test_groups": int(np.unique(task.groups_of("test")).size),
+            "licence": task.data.sheet.licence,
+        },
+        "backbone": {
+            "id": info.id,
+            "facts": asdict(info.facts),
+            "card": asdict(info.card),
+            "preprocess": asdict(info.preprocess),
+            "weights": asdict(info.receipt),
+            "random_weights": info.receipt.is_random,
+        },
+        "notes": list(task.data.sheet.notes),
+        "tuning": describe_tuning(settings, len(task.splits.train)),
+    }
+
+
+def judged_rows(
+    outcomes: Sequence[Outcome], task: Task, *, selected_on: str, inputs: str
+) -> list[dict[str, Any]]:
+    """Return the entries of results.json of some outcomes.
+
+    Args:
+        outcomes: Predictions for the task's test split.
+        task: The task.
+        selected_on: The split that picked.
+        inputs: What was read.
+    """
+    targets, groups = task.targets_of("test"), task.groups_of("test")
+    rows = [result_row(item, targets, groups, selected_on=selected_on) for item in outcomes]
+    return [{**row, "inputs": inputs} for row in rows]
+
+
+def show_results(
+    results: Mapping[str, Any], run: RunFolder, invocation: Invocation[ProbeSettings]
+) -> dict[str, Any]:
+    """Show a run's results as a table, with what must be known to read it; return them."""
+    data, out = results["data"], result_console(as_json=invocation.as_json)
+    out.print(
+        f"{results['backbone']['id']} on {data['id']} ({data['label']}): "
+        f"{data['sizes']['test']} test images of {data['num_test_groups']} groups, "
+        f"{protocol_line(results['protocol'])}, {results['rows'][0]['selected']}, 95 % intervals "
+        "by bootstrap over groups",
+        soft_wrap=True,
+    )
+    out.print(results_table([*results["rows"], *results["baselines"]]))
+    if results["baselines"]:
+        out.print(BASELINES_READ)
+    if results.get("tuning"):  # runs from before there was any have none
+        told = ", ".join(f"{key} {value}" for key, value in results["tuning"].items())
+        out.print(f"TUNED ENCODERS ({told}): tuning, not to be ranked with probes", soft_wrap=True)
+    if results["backbone"]["random_weights"]:
+        out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
+    for note in results["notes"]:
+        out.print(note, soft_wrap=True)
+    out.print(f"run folder: {run.path}", soft_wrap=True)
+    return {**results, "run": str(run.path)}
