@@ -1,11 +1,14 @@
 """A small problem that heads can learn, shared by the tests of the probing package."""
 
+import os
+import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from toolkit_common.features.base import Features
+from toolkit_common.features.base import Features, FeatureSource, LayerFeatures
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.head import HeadSpec
 from toolkit_probing.train import TrainingPlan
@@ -36,3 +39,19 @@ def specs() -> list[HeadSpec]:
         replace(ep, source="all"),
         HeadSpec("linear", 1, "cls", 0.5, 0),
     ]
+
+
+class Interrupting:
+    """A feature source during whose reading, at batch number `at` of a count, Ctrl-C is pressed."""
+
+    def __init__(self, source: FeatureSource, count: Iterator[int], *, at: int = 4) -> None:
+        self.source, self.count, self.at = source, count, at
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+        for item in self.source.iterate(batches):
+            if next(self.count) == self.at:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield item

@@ -1,10 +1,9 @@
 """`toolkit probe` end to end: what it writes, what it refuses, that it repeats and resumes."""
 
 import csv
+import itertools
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input, write_image_folder
+from probe_problem import Interrupting
 from toolkit_common.features import store
 from toolkit_common.features.codec import quantize
 from toolkit_common.metrics import Predictions, compute_metrics
@@ -294,20 +294,10 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
     probe, tmp_path, monkeypatch
 ):
     assert probe("--method", "ep", output=tmp_path / "whole").exit_code == 0
-    original, count = probe_run.probe_with_heads, iter(range(10**6))
+    original, count = probe_run.probe_with_heads, itertools.count()
 
     def interrupt_later(settings, task, source, info, **how):
-        class Interrupting:
-            def __len__(self):
-                return len(source)
-
-            def iterate(self, batches):
-                for item in source.iterate(batches):
-                    if next(count) == 4:
-                        os.kill(os.getpid(), signal.SIGINT)
-                    yield item
-
-        return original(settings, task, Interrupting(), info, **how)
+        return original(settings, task, Interrupting(source, count), info, **how)
 
     monkeypatch.setattr(probe_run, "probe_with_heads", interrupt_later)
     assert probe("--method", "ep").exit_code == 130

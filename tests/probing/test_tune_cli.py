@@ -1,13 +1,13 @@
 """`toolkit probe --tune`: its own rows, its own section, the same protocol."""
 
+import itertools
 import json
-import os
-import signal
 
 import pytest
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
+from probe_problem import Interrupting
 from toolkit_probing import tuned
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2"]
@@ -94,20 +94,10 @@ def test_attention_is_drawn_through_the_tuned_encoder(probe, run_cli, tmp_path):
 def test_an_interrupted_run_resumes_to_the_same_bits(probe, tmp_path, monkeypatch):
     options = ["--tune", "lora", "--method", "ep,linear", "--queries", "4", "--lr", "0.01"]
     assert probe(*options, output=tmp_path / "whole").exit_code == 0
-    original, count = tuned.train_bank, iter(range(100))
+    original, count = tuned.train_bank, itertools.count()
 
     def interrupted(bank, source, *args, **how):
-        class Interrupting:
-            def __len__(self):
-                return len(source)
-
-            def iterate(self, batches):
-                for item in source.iterate(batches):
-                    if next(count) == 4:
-                        os.kill(os.getpid(), signal.SIGINT)
-                    yield item
-
-        return original(bank, Interrupting(), *args, **how)
+        return original(bank, Interrupting(source, count), *args, **how)
 
     monkeypatch.setattr(tuned, "train_bank", interrupted)
     assert probe(*options).exit_code == 130
