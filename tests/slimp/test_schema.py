@@ -229,6 +229,12 @@ def test_a_word_in_a_numeric_column_is_named():
         encode(column(kind="numeric", quantiles=(0.0, 1.0)), [1.0, "arm"])
 
 
+def test_an_infinite_number_is_named():
+    column = ColumnSchema(name="x", level="lesion", kind="numeric")
+    with pytest.raises(InputError, match="column 'x': '1e400' is no finite number"):
+        fit_column(column, pd.Series(["1", "1e400", "2"], name="x"))
+
+
 def test_a_value_that_most_rows_have_is_mapped_to_the_middle_of_its_share():
     values = pd.Series([0.0] * 50 + list(range(1, 51)))
     fitted = fit_column(column(kind="numeric"), values)

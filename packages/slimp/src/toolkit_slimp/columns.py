@@ -103,6 +103,9 @@ def _numbers(column: ColumnSchema, values: pd.Series) -> tuple[np.ndarray, np.nd
             "number"
         )
     found = numbers.to_numpy(float)
+    if np.isinf(found).any():
+        cell = values.iloc[int(np.isinf(found).argmax())]
+        raise InputError(f"column {column.name!r}: {str(cell)!r} is no finite number")
     found = np.where(np.isin(found, _floats(column.missing)), np.nan, found)
     is_code = np.isin(found, _floats(column.unknown))
     return found, np.logical_or(is_word.to_numpy(bool), is_code)

@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from toolkit_common.errors import InputError
@@ -78,15 +79,17 @@ def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) ->
         ids: Image of each row, where rows are not those of the file any more.
 
     Raises:
-        InputError: If a cell is no number; the message names file, row (or image), column, value.
+        InputError: If a cell is no number, or an infinite one; the message names file, row (or
+            image), column, value.
     """
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = column.notna() & numbers.isna()
+    wrong = column.notna() & ~np.isfinite(numbers.astype(float))
     if wrong.any():
         position = int(wrong.to_numpy().argmax())
         where = f"row {row_number(position)}" if ids is None else f"image {ids.iloc[position]}"
+        why = "is no number" if np.isnan(numbers.iloc[position]) else "is no finite number"
         raise InputError(
-            f"{path}: {where}, column {column.name!r}: {column.iloc[position]!r} is no number"
+            f"{path}: {where}, column {column.name!r}: {str(column.iloc[position])!r} {why}"
         )
     return numbers.astype(float)
 
