@@ -188,8 +188,15 @@ def test_missing_columns_are_named_with_those_there_are() -> None:
         require_columns(frame, ("a", "c", "d"), path=Path("t.csv"))
 
 
-def test_rows_are_numbered_as_a_spreadsheet_shows_them() -> None:
-    assert row_number(0) == 2
+@pytest.mark.parametrize(
+    ("text", "rows"), [("a\n1\n2\n", [2, 3]), ("a\n\n1\n , \n2\n", [3, 5]), ("\n\na\n1\n2", [4, 5])]
+)
+def test_rows_are_numbered_as_a_spreadsheet_shows_them(
+    text: str, rows: list[int], tmp_path: Path
+) -> None:
+    frame = read_table(write(tmp_path, text))
+    assert [row_number(frame, place) for place in range(2)] == rows
+    assert [row_number(frame["a"], place) for place in range(2)] == rows
 
 
 def test_numbers_are_read_and_missing_ones_are_nan() -> None:

@@ -75,7 +75,7 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
             _refuse_missing(frame[column], path)
     if "split" in frame:
         frame["split"] = [
-            normal_split(value, f"{path}: row {row_number(position)}")
+            normal_split(value, f"{path}: row {row_number(frame, position)}")
             for position, value in enumerate(frame["split"])
         ]
     if "image_id" not in frame:
@@ -106,6 +106,6 @@ def _refuse_missing(column: "pd.Series[Any]", path: Path) -> None:
     missing = np.flatnonzero(column.isna().to_numpy())
     if missing.size:
         raise InputError(
-            f"{path}: row {row_number(int(missing[0]))} has no {column.name} "
+            f"{path}: row {row_number(column, int(missing[0]))} has no {column.name} "
             f"({missing.size} such row{'s' if missing.size > 1 else ''}): fill it, or drop the row"
         )

@@ -19,6 +19,7 @@ MISSING = frozenset(
     for spelled in (word, word.upper(), word.capitalize())
 ) | {"NaN", "-NaN", "NaT"}
 SEPARATORS = (",", ";", "\t", "|")
+ROWS = "rows of the file"  # attribute of a table that has passed over some: their numbers
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -48,7 +49,11 @@ def read_table(path: Path) -> pd.DataFrame:
                 f"{path}: row {number} has {len(row)} cells, the header has {len(names)}: {row[:3]}"
             )
     cells = [[_known(cell) for cell in row] for _, row in rows]
-    return pd.DataFrame(cells, columns=names, dtype=object)
+    frame = pd.DataFrame(cells, columns=names, dtype=object)
+    numbers = [number for number, _ in rows]
+    if numbers != list(range(2, len(rows) + 2)):
+        frame.attrs[ROWS] = numbers
+    return frame
 
 
 def require_columns(frame: pd.DataFrame, names: tuple[str, ...], *, path: Path) -> None:
@@ -65,9 +70,15 @@ def require_columns(frame: pd.DataFrame, names: tuple[str, ...], *, path: Path) 
         )
 
 
-def row_number(position: int) -> int:
-    """Return the line that a spreadsheet shows for a row: the header is line 1."""
-    return position + 2
+def row_number(table: "pd.DataFrame | pd.Series", position: int) -> int:
+    """Return the number that a spreadsheet shows for a row: 2 for the first under a header on top.
+
+    Args:
+        table: What `read_table` returned, or a column of it, with all of its rows.
+        position: Of the row, from 0.
+    """
+    numbers = table.attrs.get(ROWS)
+    return position + 2 if numbers is None else int(numbers[position])
 
 
 def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) -> "pd.Series[float]":
@@ -86,7 +97,9 @@ def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) ->
     wrong = column.notna() & ~np.isfinite(numbers.astype(float))
     if wrong.any():
         position = int(wrong.to_numpy().argmax())
-        where = f"row {row_number(position)}" if ids is None else f"image {ids.iloc[position]}"
+        where = (
+            f"row {row_number(column, position)}" if ids is None else f"image {ids.iloc[position]}"
+        )
         why = "is no number" if np.isnan(numbers.iloc[position]) else "is no finite number"
         raise InputError(
             f"{path}: {where}, column {column.name!r}: {str(column.iloc[position])!r} {why}"

@@ -103,7 +103,7 @@ def load_derm7pt(identifier: str, name: str, options: Mapping[str, str]) -> Imag
     refuse_strange_diagnoses(frame, SHEET, path=path)
     nameless = frame["case_num"].isna().to_numpy()
     if nameless.any():
-        raise InputError(f"{path}: row {row_number(int(nameless.argmax()))} has no case_num")
+        raise InputError(f"{path}: row {row_number(frame, int(nameless.argmax()))} has no case_num")
     has_splits = any((path.parent / item).is_file() for item in INDEXES.values())
     if has_splits and len(frame):
         frame["split"] = _official_splits(path, len(frame))
@@ -137,7 +137,7 @@ def _official_splits(path: Path, num_cases: int) -> list[str | None]:
         require_columns(table, ("indexes",), path=path.parent / name)
         numbers = to_number(table["indexes"], path=path.parent / name)
         for position, number in enumerate(numbers):
-            where = f"{path.parent / name}: row {row_number(position)}, index {number:g}"
+            where = f"{path.parent / name}: row {row_number(table, position)}, index {number:g}"
             if number not in range(num_cases):
                 raise InputError(f"{where} is no row of {path.name}: 0 to {num_cases - 1}")
             taken = splits[int(number)]

@@ -111,7 +111,7 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
         raise InputError(f"{path} has a header and no rows")
     nameless = frame["isic_id"].isna().to_numpy()
     if nameless.any():
-        raise InputError(f"{path}: row {row_number(int(nameless.argmax()))} has no isic_id")
+        raise InputError(f"{path}: row {row_number(frame, int(nameless.argmax()))} has no isic_id")
     frame["image_id"] = frame["isic_id"]
     lesion, patient = _column(frame, "lesion_id"), _column(frame, "patient_id")
     notes = []
