@@ -103,6 +103,13 @@ def test_missing_images_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
     assert column(load_data(f"{text}?allow_partial=1"), "image_id") == ["0.png", "2.png"]
 
 
+def test_rows_that_name_no_image_are_counted(tmp_path: Path) -> None:
+    text, path = write(tmp_path, {}, {}, {}), tmp_path / "metadata.csv"
+    path.write_text(path.read_text().replace("1.png", ""))
+    with pytest.raises(InputError, match=f"1 of 3 rows in the table of '{text}' name no image"):
+        load_data(text)
+
+
 def test_images_saved_in_another_format_are_found(tmp_path: Path) -> None:
     text = write(tmp_path, {})
     (tmp_path / "images" / "0.png").rename(tmp_path / "images" / "0.jpg")

@@ -99,8 +99,15 @@ def add_images(
         hint: What to download and where to put it.
 
     Raises:
-        InputError: If images are absent and the request does not allow it, or none is there.
+        InputError: If a row has no id, images are absent and the request does not allow it, or
+            none is there.
     """
+    nameless = int(frame["image_id"].isna().sum())
+    if nameless:
+        raise InputError(
+            f"{nameless} of {len(frame)} rows in the table of {request.identifier!r} name no "
+            "image: fill them in, or delete them"
+        )
     absent = ~frame["image_id"].isin(places.keys())
     if absent.any() and not (request.allow_partial and not absent.all()):
         first = frame["image_id"][absent].iloc[0]
