@@ -9,6 +9,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from slimp_problem import build_batch, build_model
+from slimp_run import HEADER, table_rows, write_table
 from tiny_encoders import write_open_clip
 from toolkit_common.backbones.load import build_encoder, parse_backbone_id
 from toolkit_common.errors import InputError
@@ -38,6 +39,16 @@ def test_how_premalignant_lesions_count_is_part_of_the_data_sets_id():
     data, _ = load_patients(SlimpSettings(premalignant_as="drop"))
     assert data.id == "lesions?premalignant_as=drop"
     assert data.table["malignant"].isna().sum() == 88
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("patient_id", "patients"), ("lesion_id", "lesions"), ("site", "groups")]
+)
+def test_images_are_counted_and_groups_called_what_they_are(key, name, tmp_path, capsys):
+    header = HEADER.replace("site", key)
+    load_patients(SlimpSettings(data=write_table(tmp_path / "t.csv", table_rows(), header)))
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"train 18 images of 9 {name}, held out 6 of 3" in told
 
 
 @pytest.mark.parametrize("text", ["timm:test_vit?image_size=32", "timm:test_convnext", "open_clip"])

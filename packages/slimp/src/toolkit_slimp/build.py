@@ -51,12 +51,19 @@ def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
     bad = check_images(data, splits.all, policy=settings.bad_files)["row"].to_numpy(int)
     kept = {name: np.setdiff1d(splits[name], bad) for name in ("train", "val", "test")}
     splits = Splits(**kept, origin=splits.origin)
-    patients = {name: np.unique(data.groups[splits[name]]).size for name in ("train", "val")}
+    sizes = {name: np.unique(data.groups[splits[name]]).size for name in ("train", "val")}
     console.print(
-        f"data: {data.sheet.title}, train {len(splits.train)} lesions of {patients['train']} "
-        f"patients, held out {len(splits.val)} of {patients['val']} ({splits.origin})"
+        f"data: {data.sheet.title}, train {len(splits.train)} images of {sizes['train']} "
+        f"{_name_groups(data)}, held out {len(splits.val)} of {sizes['val']} ({splits.origin})"
     )
     return data, splits
+
+
+def _name_groups(data: ImageData) -> str:
+    """What a group is, as far as the data set says so."""
+    if "patient_id" in data.table:
+        return "patients"
+    return "lesions" if "lesion_id" in data.table else "groups"
 
 
 def choose_schema(settings: SlimpSettings, data: ImageData, splits: Splits) -> Schema:
