@@ -128,7 +128,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Probe frozen image encoders and pre-train skin-lesion encoders with SLIMP.",
-    epilog="Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 130 interrupted.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 `data audit` "
+    "found a leak, 130 interrupted.",
 )
 
 
