@@ -206,7 +206,7 @@ def test_numbers_are_read_and_missing_ones_are_nan() -> None:
     assert numbers.isna().tolist() == [False, False, True]
 
 
-@given(st.floats(-1e300, 1e300), st.booleans())
+@given(st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 @few_examples
 def test_every_number_is_read_to_the_bit(number: float, short: bool) -> None:
     text = f"{number:g}" if short else repr(number)
@@ -222,7 +222,8 @@ def test_a_number_is_what_python_calls_one_without_underscores(cell: str) -> Non
     except ValueError:
         expected = float("nan")
     if not math.isfinite(expected):  # "nan" is no number: read_table has made it None
-        with pytest.raises(InputError, match=r"is no (finite )?number"):
+        why = "is no number" if math.isnan(expected) else "is no finite number"
+        with pytest.raises(InputError, match=why):
             to_number(column, path=Path("t.csv"))
     else:
         assert to_number(column, path=Path("t.csv")).tolist() == [expected]
