@@ -1,6 +1,7 @@
 """`toolkit attention` draws where a finished probe looks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from toolkit_probing.attention_sheet import (
     peak_to_even,
 )
 from toolkit_probing.head import Head
+from toolkit_probing.head_files import read_spec, save_head
 from toolkit_probing.probes import EfficientProbing
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "1"]
@@ -120,6 +122,28 @@ def test_a_sheet_keeps_the_shape_of_the_images():
     sheet = draw_sheet(photos, maps, groups=np.arange(3), captions=["a", "b"], title="t")
     assert sheet.width == 5 * (144 + 4) + 4
     assert sheet.height == 3 * 16 + 4 + 2 * (58 + 16 + 4)
+
+
+def test_one_map_is_drawn_once_and_a_long_title_fits():
+    maps = np.random.default_rng(0).uniform(size=(1, 1, 2, 2))
+    photos = [Image.new("RGB", (40, 40))]
+    drawn = {"groups": np.zeros(1, int), "captions": ["a"]}
+    assert draw_sheet(photos, maps, title="t", **drawn).width == 2 * (144 + 4) + 4
+    sheet = draw_sheet(photos, maps, title="a long title " * 8 + "end", **drawn)
+    top = np.asarray(sheet.convert("L"))[:20]
+    assert top[:, -4:].min() == 255  # a margin is left
+    assert top[:, -30:-4].min() < 128  # behind the last letters
+
+
+def test_eps_head_is_drawn_unless_another_is_named(probe_run):
+    (first,) = (probe_run / "heads").glob("ep*")
+    other = probe_run / "heads/abmilp-other.safetensors"
+    spec = replace(read_spec(first), method="abmilp", options={})
+    save_head(other, spec, {"x": torch.zeros(1)})
+    assert choose_head(probe_run, None) == first
+    assert choose_head(probe_run, "abmilp") == other
+    first.unlink()
+    assert choose_head(probe_run, None) == other
 
 
 def test_peaks_are_counted_in_even_shares():

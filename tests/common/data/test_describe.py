@@ -59,7 +59,7 @@ def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str])
     print_description(describe_data(data))
     out = capsys.readouterr().out
     assert "Small set (small), licence CC BY 4.0" in out
-    assert "2,000 images in 1,000 groups" in out
+    assert "2,000 images in 1,000 groups (median 2, at most 2 images each)" in out
     assert "label label: a 1,000, b 1,000" in out
     assert "50.0%" in out
     assert "note: mind the gap" in out

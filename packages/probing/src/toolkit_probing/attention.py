@@ -60,7 +60,8 @@ def draw_attention(
     Args:
         path: Finished probe run.
         images: An image or a folder of them; the run's own test images by default.
-        head: Name of the head (its file's, or the beginning of it); the first by default.
+        head: Name of the head (its file's, or the beginning of it); EP's, else the first, by
+            default.
         output: PNG to write; `attention.png` in the run folder by default.
         num_images: At most so many images, evenly chosen.
 
@@ -129,8 +130,10 @@ def choose_head(run: Path, name: str | None) -> Path:
     }
     if not drawable:
         raise InputError(f"no head of {run} has attention maps: probe with --method ep")
-    if name is None or name in drawable:
-        return drawable[name] if name else next(iter(drawable.values()))
+    if name is None:
+        return min(drawable.values(), key=lambda file: read_spec(file).method != "ep")
+    if name in drawable:
+        return drawable[name]
     begins = [stem for stem in drawable if stem.startswith(name)]
     if len(begins) > 1:
         raise InputError(f"--head {name} is one of: {', '.join(begins)}")

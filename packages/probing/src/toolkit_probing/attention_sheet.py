@@ -1,4 +1,4 @@
-"""A contact sheet of attention maps: photo, all queries in colour, then each query by itself.
+"""A contact sheet of attention maps: photo, all queries in colour, of several each by itself.
 
 More queries than colours are grouped, once for all images (specs/ep.md 5): maps of all images side
 by side, unit length, eight clusters on the sphere; the first centre is the query of the most even
@@ -8,6 +8,7 @@ Shapes: i images, q queries, g groups, (gh, gw) patch grid.
 """
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -65,7 +66,7 @@ def draw_sheet(
     captions: Sequence[str],
     title: str,
 ) -> Image.Image:
-    """Draw a row an image: the photo, all groups in colour, each group by itself.
+    """Draw a row an image: the photo, all groups in colour, and of several each by itself.
 
     Args:
         photos: What the encoder saw, all of one size.
@@ -75,13 +76,14 @@ def draw_sheet(
         title: Line on top.
     """
     width, height = _cell_size(photos[0])
-    columns = maps.shape[1] + 2
+    headings = _headings(groups)
     row_height = height + LINE + MARGIN
-    size = (columns * (width + MARGIN) + MARGIN, 3 * LINE + MARGIN + len(photos) * row_height)
+    across = max(len(headings) * (width + MARGIN), ceil(_font().getlength(title)) + MARGIN)
+    size = (across + MARGIN, 3 * LINE + MARGIN + len(photos) * row_height)
     sheet = Image.new("RGB", size, (255, 255, 255))
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, MARGIN), title, fill=(0, 0, 0), font=_font())
-    for column, (heading, colour) in enumerate(_headings(groups)):
+    for column, (heading, colour) in enumerate(headings):
         left, top = MARGIN + column * (width + MARGIN), 2 * LINE
         if colour is not None:
             pen.rectangle((left, top + 2, left + 11, top + 12), fill=colour)
@@ -90,7 +92,8 @@ def draw_sheet(
         small = photo.resize((width, height), Image.Resampling.BICUBIC)
         top = 3 * LINE + MARGIN + row * row_height
         cells = [small, draw_overlay(small, found)]
-        cells += [draw_overlay(small, found[[group]], [group]) for group in range(len(found))]
+        if len(found) > 1:
+            cells += [draw_overlay(small, found[[group]], [group]) for group in range(len(found))]
         for column, cell in enumerate(cells):
             sheet.paste(cell, (MARGIN + column * (width + MARGIN), top))
         pen.text((MARGIN, top + height + 1), caption, fill=(90, 90, 90), font=_font())
@@ -136,7 +139,9 @@ def _upsample(found: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _headings(groups: np.ndarray) -> list[tuple[str, tuple[int, ...] | None]]:
-    headings: list[tuple[str, tuple[int, ...] | None]] = [("photo", None), ("all queries", None)]
+    headings: list[tuple[str, tuple[int, ...] | None]] = [("photo", None)]
+    if groups.max() > 0:
+        headings.append(("all queries", None))
     for group in range(groups.max() + 1):
         mine = np.flatnonzero(groups == group)
         text = f"query {mine[0]}" if len(mine) == 1 else f"{len(mine)} queries"

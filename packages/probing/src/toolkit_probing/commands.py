@@ -98,7 +98,9 @@ def attention(
     head: Annotated[
         str | None,
         typer.Option(
-            "--head", help="Name of a head in RUN/heads.", show_default="the first with maps"
+            "--head",
+            help="Name of a head in RUN/heads.",
+            show_default="EP's, else the first with maps",
         ),
     ] = None,
     output: Annotated[

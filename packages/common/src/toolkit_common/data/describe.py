@@ -19,6 +19,7 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         "id": data.id,
         "title": sheet.title,
         "source": sheet.source,
+        "doi": sheet.doi,
         "licence": sheet.licence,
         "images": len(data),
         "notes": list(sheet.notes),
@@ -74,15 +75,21 @@ def _counts(data: ImageData, name: str) -> dict[str, int]:
     return {str(value): int(count) for value, count in counts.items()}
 
 
+def _tell_groups(groups: dict[str, Any]) -> str:
+    sizes = groups["images_per_group"]
+    each = f"median {sizes['median']:g}, at most {sizes['max']:,} images each"
+    return f" in {groups['count']:,} groups ({each})"
+
+
 def print_description(described: dict[str, Any]) -> None:
     """Print a description for humans."""
     out = Console(highlight=False)
     out.print(f"{described['title']} ({described['id']}), licence {described['licence']}")
     if described["source"]:
-        out.print(described["source"], soft_wrap=True)
+        doi = f", doi {described['doi']}" if described["doi"] else ""
+        out.print(f"{described['source']}{doi}", soft_wrap=True)
     groups = described.get("groups")
-    grouped = f" in {groups['count']:,} groups" if groups else ""
-    out.print(f"{described['images']:,} images{grouped}")
+    out.print(f"{described['images']:,} images{_tell_groups(groups) if groups else ''}")
     patients = described.get("patients")
     if patients:
         spread = ", ".join(

@@ -20,8 +20,8 @@ from toolkit_common.ids import refuse_options
 # Lies in the folder that `toolkit data make` wrote; the data may be in a folder of it.
 SYNTHETIC = "SYNTHETIC.md"
 NO_PATIENTS = (
-    "no patient ids: splits keep lesions on one side, a person may be on two; age and sex count as "
-    "the lesion's, and SLIMP has its lesion loss alone"
+    "no patient ids: splits keep lesions on one side, a person may be on two; what is known of "
+    "patients counts as the lesion's, and SLIMP has its lesion loss alone"
 )
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 
