@@ -162,12 +162,18 @@ def notes(found: Mapping[str, Any], asked: argparse.Namespace) -> list[str]:
 
 
 def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw CPU seconds, a bar a way of working."""
+    """Draw CPU seconds, a dot a way of working with how many times faster than the loop it is."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots()
-    axes.barh([str(row["run of 90 epochs"]) for row in rows], [row["CPU s"] for row in rows])
+    for at, row in enumerate(rows):
+        axes.plot(row["CPU s"], at, "o", color="tab:blue")
+        text = f"  {row['times faster than the loop']:.3g} x"
+        axes.annotate(text, (row["CPU s"], at), va="center")
     axes.set_xscale("log")
-    axes.set_xlabel("CPU seconds of one thread, extraction included")
+    axes.margins(x=0.12)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_yticks(range(len(rows)), [str(row["run of 90 epochs"]) for row in rows])
+    axes.set_xlabel("CPU seconds of one thread, extraction included (how many times faster)")
     axes.invert_yaxis()
     return figure
 

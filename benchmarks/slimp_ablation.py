@@ -10,6 +10,7 @@ logistic regression and k-NN, both picked on validation patients; logistic regre
 and metadata features together. What is compared:
 
 - slimp and its ablations (`toolkit_slimp.ablations`; simclr reads no metadata);
+- nothing-learned: slimp at learning rates of 0, which moves the statistics of batch norms alone;
 - image-only: the encoder that all of them start from, as it is;
 - random-init: its untrained twin;
 - metadata-only and missingness: logistic regression on lesion and patient metadata, no image
@@ -35,9 +36,10 @@ from typing import Any
 from ablation_report import (
     CONDITIONS,
     ENCODERS,
-    IMAGES_ALONE,
     METADATA,
     PRETRAINED,
+    UNMOVED,
+    WITHOUT_METADATA,
     Plan,
     Scores,
     draw,
@@ -180,6 +182,7 @@ def judge_encoder(plan: Plan, name: str, fold: int, folder: Path) -> dict[str, f
     if name in PRETRAINED:
         more = [word for setting in plan.settings for word in ("--set", setting)]
         options = ["--ablation", PRETRAINED[name], "--epochs", plan.epochs, "--seed", fold]
+        options += ["--lr", 0, "--image-lr", 0] if name == UNMOVED else []
         where = folder / "pretrain"
         start = time.process_time()
         toolkit(plan, where, "pretrain slimp", *split, *encoder, *options, *more)
@@ -195,7 +198,7 @@ def judge_encoder(plan: Plan, name: str, fold: int, folder: Path) -> dict[str, f
     scores["auroc"] = probed(folder / "probe", "logreg", "auroc")
     scores["balanced_accuracy"] = probed(folder / "probe", "logreg", "balanced_accuracy")
     scores["knn_auroc"] = probed(folder / "probe", "knn", "auroc")
-    if name in PRETRAINED and name != IMAGES_ALONE:
+    if name in PRETRAINED and name not in WITHOUT_METADATA:
         both = ["--method", "logreg", "--inputs", "image+meta"]
         toolkit(plan, folder / "probe-meta", "probe", *probe, *both)
         scores["auroc_meta"] = probed(folder / "probe-meta", "logreg", "auroc")
