@@ -167,5 +167,5 @@ def test_streaming_is_a_switch(folder: Path) -> None:
 
 
 def test_an_empty_folder_has_nothing_to_stream(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"{tmp_path} holds neither a saved data set nor parquet"):
+    with pytest.raises(InputError, match=f"^{tmp_path} holds neither a saved data set nor parquet"):
         load_data(f"hf:{tmp_path}?streaming=1")

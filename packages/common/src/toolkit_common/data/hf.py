@@ -83,6 +83,8 @@ def _hf_splits(name: str, config: str | None, *, is_streamed: bool) -> "dict[str
             files = parquet_files(folder)
             loaded = DatasetDict({split: Dataset.from_parquet(paths, keep_in_memory=True)
                                   for split, paths in files.items()})  # fmt: skip
+    except InputError:
+        raise
     except (ConnectionError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
