@@ -16,6 +16,7 @@ from toolkit_common.data.audit import Audit, audit_data
 from toolkit_common.data.audit_report import audit_json, write_audit
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.baselines import metadata_baselines
+from toolkit_common.data.duplicates import hash_images
 from toolkit_common.data.overlaps import find_overlaps, hash_group, overlaps_with_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import keep_labelled, make_splits
@@ -46,15 +47,20 @@ def kinds(audit: Audit) -> dict[str, str]:
     return {finding.kind: finding.severity for finding in audit.findings}
 
 
+def audit_with_images(found: ImageData) -> Audit:
+    return audit_data(found, hashes=hash_images(found))
+
+
 def test_clean_data_has_no_leak() -> None:
-    audit = audit_data(data())
+    audit = audit_with_images(data())
     assert kinds(audit) == {"class balance": "note"}
+    assert audit.findings[0].text == "30 images of each class"
     assert not audit.has_leak
 
 
 def test_a_listed_column_and_telling_empty_cells_are_leaks() -> None:
     smoke = [None, None, "true", "false"] * (ROWS // 4)
-    audit = audit_data(data(smoke=smoke, biopsed=["no", "no", "yes", "yes"] * 15), images=False)
+    audit = audit_data(data(smoke=smoke, biopsed=["no", "no", "yes", "yes"] * 15))
     leaks = {item.kind: item.text for item in audit.findings if item.severity == "leak"}
     assert "'biopsed'" in leaks["post-dates the diagnosis"]
     assert "AUROC 1.000 from 'smoke'" in leaks["missingness"]
@@ -62,7 +68,7 @@ def test_a_listed_column_and_telling_empty_cells_are_leaks() -> None:
 
 def test_a_patient_in_two_given_splits_is_a_leak() -> None:
     splits = ["train"] * 41 + ["test"] * 19
-    audit = audit_data(data(splits=splits), images=False)
+    audit = audit_data(data(splits=splits))
     assert kinds(audit)["group overlap"] == "leak"
     assert "first: p20" in audit.findings[0].text
 
@@ -70,7 +76,7 @@ def test_a_patient_in_two_given_splits_is_a_leak() -> None:
 def test_a_doubled_image_across_splits_is_a_leak_and_a_broken_one_is_named() -> None:
     images = [IMAGES[59], b"no image", *IMAGES[2:]]
     splits = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
-    found = kinds(audit_data(data(images=images, splits=splits)))
+    found = kinds(audit_with_images(data(images=images, splits=splits)))
     assert (found["exact duplicates"], found["broken files"]) == ("leak", "warning")
 
 
@@ -80,7 +86,7 @@ def test_proxies_constants_and_ids_are_told() -> None:
         "site": ["x"] * ROWS,
         "code": [f"c{row}" for row in range(ROWS)],
     }
-    found = kinds(audit_data(data(**columns), images=False))
+    found = kinds(audit_data(data(**columns)))
     told = {name: found[name] for name in ("label proxy", "constant", "id-like")}
     assert told == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
 
@@ -97,7 +103,11 @@ def test_baselines_read_no_image_and_see_what_is_planted() -> None:
 def test_shared_patients_ids_and_images_are_found() -> None:
     patients = [f"p{row // 2}" for row in range(ROWS)]
     first, second = data(patient_id=patients), data(patient_id=["p3"] * ROWS)
-    told = [item.text for item in overlaps_with_data(first, second, images=True) if item.leak]
+    told = [
+        item.text
+        for item in overlaps_with_data(first, second, hashes=hash_images(first))
+        if item.leak
+    ]
     assert told[0] == "1 patient_id values are in both (first: p3)"
     assert "60 image_id values" in told[1]
     assert told[2] == "60 images are pixel by pixel in both"
@@ -106,19 +116,19 @@ def test_shared_patients_ids_and_images_are_found() -> None:
 def test_patients_that_an_encoder_has_seen_are_found(tmp_path: Path) -> None:
     folder = export(tmp_path / "e")
     with pytest.raises(InputError, match="e does not say which patients"):
-        find_overlaps(data(), str(folder), images=False)
+        find_overlaps(data(), str(folder), hashes=None)
     described = json.loads((folder / "encoder.json").read_text())
     described["provenance"] = {"groups_seen": [hash_group("p4"), hash_group("somebody")]}
     (folder / "encoder.json").write_text(json.dumps(described))
-    (overlap,) = find_overlaps(data(), str(folder), images=False)
+    (overlap,) = find_overlaps(data(), str(folder), hashes=None)
     assert overlap.leak
     assert "pre-trained on 1 groups of this set (first: p4)" in overlap.text
     with pytest.raises(InputError, match="'small' has no groups"):
-        find_overlaps(data(groups=None), str(folder), images=False)
+        find_overlaps(data(groups=None), str(folder), hashes=None)
 
 
 def test_a_report_is_whole_and_its_json_strict(tmp_path: Path) -> None:
-    audit = audit_data(data(images=[IMAGES[1], *IMAGES[1:]], smoke=[None] * ROWS))
+    audit = audit_with_images(data(images=[IMAGES[1], *IMAGES[1:]], smoke=[None] * ROWS))
     write_audit(tmp_path / "out", audit)
     stored = json.loads((tmp_path / "out/audit.json").read_text())
     assert stored == json.loads(json.dumps(audit_json(audit), allow_nan=False))

@@ -160,7 +160,7 @@ def test_every_synthetic_layout_says_the_same(made: dict[str, ImageData]) -> Non
 
 def test_proofs_tell_the_label_and_are_withheld(made: dict[str, ImageData]) -> None:
     for layout in LAYOUTS:
-        found = audit_data(made[layout], label="malignant", images=False)
+        found = audit_data(made[layout], label="malignant")
         facts = {item.name: item.value_auroc for item in found.withheld}
         assert facts["diagnosis_confirm_type"] > 0.75
         assert found.has_leak

@@ -74,7 +74,7 @@ def test_criteria_are_withheld_and_the_audit_sees_them(made: dict[str, Path]) ->
     data = load_data(f"ph2:{made['full']}")
     assert data.sheet.columns == ()
     assert set(data.withheld) == {"histological_diagnosis", *CRITERIA}
-    found = audit_data(data, images=False)
+    found = audit_data(data)
     assert {facts.name for facts in found.withheld} == set(data.withheld)
 
 

@@ -94,12 +94,14 @@ def audit(
         raise InputError(f"{output} exists: name a new folder for the audit")
     from toolkit_common.data.audit import audit_data
     from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
+    from toolkit_common.data.duplicates import hash_images
     from toolkit_common.data.load import load_data
     from toolkit_common.data.overlaps import find_overlaps
 
     data = load_data(identifier, premalignant_as=premalignant_as)
-    overlaps = find_overlaps(data, against, images=images) if against else []
-    found = audit_data(data, label=label, split_seed=split_seed, images=images, overlaps=overlaps)
+    hashes = hash_images(data) if images else None
+    overlaps = find_overlaps(data, against, hashes=hashes) if against else []
+    found = audit_data(data, label=label, split_seed=split_seed, hashes=hashes, overlaps=overlaps)
     if output is not None:
         write_audit(output, found)
     typer.echo(json.dumps(audit_json(found), indent=2) if as_json else audit_markdown(found))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from toolkit_common.data.base import SPLITS, ImageData, Labels
 from toolkit_common.data.baselines import Baseline, metadata_baselines
-from toolkit_common.data.duplicates import Hashes, Pair, find_duplicates, hash_images
+from toolkit_common.data.duplicates import Hashes, Pair, find_duplicates
 from toolkit_common.data.overlaps import Overlap
 from toolkit_common.data.proxies import ColumnFacts, describe_column
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits
@@ -72,7 +72,7 @@ def audit_data(
     *,
     label: str | None = None,
     split_seed: int = 0,
-    images: bool = True,
+    hashes: Hashes | None = None,
     overlaps: Sequence[Overlap] = (),
 ) -> Audit:
     """Audit a data set.
@@ -81,7 +81,7 @@ def audit_data(
         data: The data set.
         label: Label that columns are scored against; the sheet's default when None.
         split_seed: Of the splits, where the data set has none of its own.
-        images: Whether to decode all images, for broken files and duplicates.
+        hashes: Of all images, for broken files and duplicates; None leaves images out.
         overlaps: What it shares with other data, see `toolkit_common.data.overlaps`.
 
     Raises:
@@ -97,8 +97,7 @@ def audit_data(
     withheld = _withheld(data, labels)
     found += [*_class_findings(labels), *_column_findings(columns), *_listed(data, withheld)]
     pairs: list[ImagePair] = []
-    if images:
-        hashes = hash_images(data)
+    if hashes is not None:
         pairs = _place_pairs(find_duplicates(hashes), data, splits)
         found += [*_broken(hashes, len(data)), *_pair_findings(pairs)]
     baselines = _baselines(data, labels, splits, found)
@@ -156,12 +155,12 @@ def _class_findings(labels: Labels) -> Iterator[Finding]:
     for name, count in zip(labels.classes, counts.tolist(), strict=True):
         if count < RARE_CLASS:
             yield Finding("warning", "class balance", f"class {name!r} has {count} images")
-    ratio = counts.max() / max(1, counts.min())
-    yield Finding(
-        "note", "class balance",
-        f"{ratio:.1f} times as many images of {labels.classes[int(counts.argmax())]!r} as of "
-        f"{labels.classes[int(counts.argmin())]!r}",
-    )  # fmt: skip
+    most, least = int(counts.max()), int(counts.min())
+    told = f"{most} images of each class"
+    if most > least:
+        first, last = (labels.classes[int(at)] for at in (counts.argmax(), counts.argmin()))
+        told = f"{most / max(1, least):.1f} times as many images of {first!r} as of {last!r}"
+    yield Finding("note", "class balance", told)
 
 
 def _column_findings(columns: Sequence[ColumnFacts]) -> Iterator[Finding]:

@@ -30,23 +30,31 @@ def hash_group(group: object) -> str:
     return hashlib.sha256(str(group).encode()).hexdigest()[:HASHED]
 
 
-def find_overlaps(data: ImageData, against: str, *, images: bool) -> list[Overlap]:
-    """Compare with an exported encoder, if `against` is a folder, else with a data set's id."""
+def find_overlaps(data: ImageData, against: str, *, hashes: Hashes | None) -> list[Overlap]:
+    """Compare with an exported encoder, if `against` is a folder, else with a data set's id.
+
+    Args:
+        data: The data set.
+        against: The folder or the id.
+        hashes: Of the data set's images, or None to leave images out.
+    """
     if Path(against).is_dir():
         return list(overlaps_with_encoder(data, Path(against)))
-    return list(overlaps_with_data(data, load_data(against), images=images))
+    return list(overlaps_with_data(data, load_data(against), hashes=hashes))
 
 
-def overlaps_with_data(data: ImageData, other: ImageData, *, images: bool) -> Iterator[Overlap]:
-    """Yield shared patients, lesions, image ids and (with `images`) images."""
+def overlaps_with_data(
+    data: ImageData, other: ImageData, *, hashes: Hashes | None
+) -> Iterator[Overlap]:
+    """Yield shared patients, lesions, image ids and, given `hashes` of its own images, images."""
     for key in KEYS:
         if key in data.table and key in other.table:
             shared = np.intersect1d(_words(data, key), _words(other, key))
             if shared.size:
                 text = f"{shared.size} {key} values are in both (first: {shared[0]})"
                 yield Overlap(other.id, text, leak=True)
-    if images:
-        yield from _shared_images(hash_images(data), hash_images(other), other.id)
+    if hashes is not None:
+        yield from _shared_images(hashes, hash_images(other), other.id)
 
 
 def overlaps_with_encoder(data: ImageData, path: Path) -> Iterator[Overlap]:
