@@ -33,7 +33,7 @@ def main() -> None:
     start = time.perf_counter()
     backbone = f"{ARCHITECTURE}&weights={find_weights()}"
     toolkit("pretrain slimp", backbone=backbone, epochs=6, output=ROOT / "slimp")
-    encoders = {
+    encoders: dict[str, dict[str, Any]] = {
         "random weights": {"backbone": ARCHITECTURE, "random-init": None},
         "ImageNet": {"backbone": backbone},
         "ImageNet + SLIMP": {"backbone": ROOT / "slimp"},

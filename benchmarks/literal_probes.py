@@ -28,10 +28,16 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, num_heads: int) -> Ten
     return torch.cat(heads, dim=-1)
 
 
+def self_attend(joint: Tensor, num_heads: int) -> Tensor:
+    """Multi-head attention of queries, keys and values that lie side by side, `(b, n, 3 d)`."""
+    queries, keys, values = joint.chunk(3, -1)
+    return attend(queries, keys, values, num_heads)
+
+
 def batch_norm(norm: Any, rows: Tensor) -> Tensor:
     """Normalise channels (dimension 1) by the batch, or in evaluation by running statistics."""
-    running = (None, None) if norm.training else (norm.running_mean, norm.running_var)
-    return F.batch_norm(rows, *running, norm.weight, norm.bias, norm.training, 0.0, norm.eps)
+    mean, variance = (None, None) if norm.training else (norm.running_mean, norm.running_var)
+    return F.batch_norm(rows, mean, variance, norm.weight, norm.bias, norm.training, 0.0, norm.eps)
 
 
 def query_of(parameter: Tensor, tokens: Tensor) -> Tensor:
@@ -58,7 +64,7 @@ def abmilp(pool: Any, tokens: Tensor) -> Tensor:
     """ABMILP: self-attention with one head, then a score a token."""
     scored = tokens
     if pool.mode != "none":
-        scored = pool.out(attend(*pool.qkv(tokens).chunk(3, -1), 1))
+        scored = pool.out(self_attend(pool.qkv(tokens), 1))
     weights = pool.score(scored).softmax(1)
     return (weights * (scored if pool.mode == "both" else tokens)).sum(1)
 
@@ -80,7 +86,7 @@ def clip(pool: Any, tokens: Tensor) -> Tensor:
     """CLIP: self-attention of the mean and the tokens; its first row is read."""
     normed = pool.norm(tokens)
     rows = torch.cat([normed.mean(1, keepdim=True), normed], dim=1) + pool.positions
-    return pool.out(attend(*pool.qkv(rows).chunk(3, -1), pool.num_heads))[:, 0]
+    return pool.out(self_attend(pool.qkv(rows), pool.num_heads))[:, 0]
 
 
 def siglip(pool: Any, tokens: Tensor) -> Tensor:

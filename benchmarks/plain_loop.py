@@ -30,7 +30,8 @@ from toolkit_common.features.base import Features, features_of
 from toolkit_common.files import write_json
 from toolkit_common.training.optimizers import build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_probing.head import Head, HeadSpec, build_head, read_source
+from toolkit_probing.head import Head, HeadSpec, build_head
+from toolkit_probing.inputs import read_source
 from toolkit_probing.train import REFERENCE_BATCH, epoch_order, infer_batch_size
 
 QUERIES = 32
@@ -43,17 +44,7 @@ def main() -> None:
     task = load_task(asked.data)
     backbone = load_backbone(asked.backbone, random_init=True)
     loop = PlainLoop(backbone, task, lr=asked.lr)
-    cpu, wall = [], []
-    best, kept = float("inf"), copy.deepcopy(loop.head.state_dict())
-    for epoch in range(asked.epochs):
-        start = time.process_time(), time.perf_counter()
-        loop.train_epoch_(epoch, asked.epochs, asked.warmup_epochs)
-        loss, _ = loop.judge("val")
-        cpu.append(time.process_time() - start[0])
-        wall.append(time.perf_counter() - start[1])
-        if loss < best:
-            best, kept = loss, copy.deepcopy(loop.head.state_dict())
-    loop.head.load_state_dict(kept)
+    cpu, wall = loop.run_(asked.epochs, asked.warmup_epochs)
     top1 = loop.judge("test")[1]
     write_json(asked.output, {"cpu_seconds": cpu, "wall_seconds": wall, "top1": top1})
 
@@ -75,11 +66,26 @@ class PlainLoop:
 
     def __init__(self, backbone: Backbone, task: Task, *, lr: float) -> None:
         self.backbone, self.task = backbone, task
-        self.size = infer_batch_size(len(task.splits.train))
+        self.size = min(infer_batch_size(len(task.splits.train)), len(task.splits.train))
         self.head = self._build_head(lr)
         scaled = lr * self.size / REFERENCE_BATCH
         groups = parameter_groups(self.head.parameters(), lr=scaled, weight_decay=0.0)
         self.optimizer = build_optimizer("adamw", groups)
+
+    def run_(self, epochs: int, warmup_epochs: float) -> tuple[list[float], list[float]]:
+        """Train, end with the best epoch by validation loss; returns CPU and wall s an epoch."""
+        cpu, wall = [], []
+        best, kept = float("inf"), copy.deepcopy(self.head.state_dict())
+        for epoch in range(epochs):
+            start = time.process_time(), time.perf_counter()
+            self.train_epoch_(epoch, epochs, warmup_epochs)
+            loss, _ = self.judge("val")
+            cpu.append(time.process_time() - start[0])
+            wall.append(time.perf_counter() - start[1])
+            if loss < best:
+                best, kept = loss, copy.deepcopy(self.head.state_dict())
+        self.head.load_state_dict(kept)
+        return cpu, wall
 
     def train_epoch_(self, epoch: int, epochs: int, warmup_epochs: float) -> None:
         """One pass over the training images: encoder forward, head forward and backward."""

@@ -57,8 +57,7 @@ def main() -> None:
 def build_pools() -> dict[str, Pool]:
     """Return every pooling by the name of its row."""
     pools: dict[str, Pool] = {
-        f"ep {count}": POOLS["ep"](DIM, num_queries=count)  # type: ignore[call-arg]
-        for count in QUERIES
+        f"ep {count}": POOLS["ep"](DIM, num_queries=count) for count in QUERIES
     }
     for name, kind in POOLS.items():
         if name != "ep":

@@ -1,0 +1,34 @@
+"""The plain loop of the engine's benchmark learns what `toolkit probe` learns: the same work."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import plain_loop
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.data.task import load_task
+
+VIT = "timm:test_vit?image_size=32"
+SCRIPTS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SCRIPTS])
+def test_every_benchmark_finds_what_it_imports(name):
+    importlib.import_module(name)
+
+
+def test_the_loop_and_a_probe_end_with_the_same_head(run_cli, image_folder, tmp_path):
+    data, epochs, lr = f"imagefolder:{image_folder}", 3, 0.01
+    options = ["--lr", lr, "--epochs", epochs, "--warmup-epochs", 1, "--store-dtype", "fp32"]
+    result = run_cli("probe", "--data", data, "--backbone", VIT, "--random-init", "--method", "ep",
+                     "--output", tmp_path / "run", *options)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    loop = plain_loop.PlainLoop(load_backbone(VIT, random_init=True), load_task(data), lr=lr)
+    loop.run_(epochs, 1.0)
+    (path,) = (tmp_path / "run/heads").glob("*.safetensors")
+    expected = load_file(path)
+    found = {name: loop.head.state_dict()[name] for name in expected}
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
