@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,14 @@ def run_ranks(function: Callable[[Accelerator], T], *, num_ranks: int = 2) -> li
         start_processes(_work, arguments, nprocs=num_ranks, start_method="fork", daemon=True)
         paths = [Path(folder) / str(rank) for rank in range(num_ranks)]
         return [torch.load(path, weights_only=False) for path in paths]
+
+
+def run_toolkit(*words: object, num_processes: int) -> None:
+    """Run `toolkit WORDS --num-processes N` as a user does; what it said is shown if it fails."""
+    command = [sys.executable, "-m", "toolkit_common", *map(str, words)]
+    command += ["--num-processes", str(num_processes)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, (done.returncode, done.stderr)
 
 
 def _work(

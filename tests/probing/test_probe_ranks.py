@@ -1,11 +1,11 @@
 """Two processes give what one gives: the same order of samples, the same figures."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from safetensors.torch import load_file
+
+from ranks import run_toolkit
 
 ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32", "--random-init",
         "--method", "ep,linear,knn,logreg", "--epochs", "2", "--optimizer", "lars",
@@ -17,8 +17,7 @@ ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32"
 def test_two_processes_give_the_figures_and_weights_of_one(run_cli, tmp_path, monkeypatch):
     assert run_cli(*ARGS, "--output", tmp_path / "one").exit_code == 0
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "other-cache"))
-    command = [sys.executable, "-m", "toolkit_common", *ARGS, "--output", str(tmp_path / "two")]
-    subprocess.run([*command, "--num-processes", "2"], check=True, capture_output=True)
+    run_toolkit(*ARGS, "--output", tmp_path / "two", num_processes=2)
     one, two = (
         json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")
     )

@@ -1,10 +1,10 @@
 """Two processes see the batches of one and follow the same losses."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+
+from ranks import run_toolkit
 
 ARGS = ["pretrain", "slimp", "--backbone", "timm:test_vit?image_size=32", "--random-init",
         "--epochs", "2", "--metadata-dim", "16"]  # fmt: skip
@@ -14,8 +14,7 @@ ARGS = ["pretrain", "slimp", "--backbone", "timm:test_vit?image_size=32", "--ran
 @pytest.mark.slow
 def test_two_processes_follow_the_losses_of_one(run_cli, tmp_path):
     assert run_cli(*ARGS, "--output", tmp_path / "one").exit_code == 0
-    command = [sys.executable, "-m", "toolkit_common", *ARGS, "--output", str(tmp_path / "two")]
-    subprocess.run([*command, "--num-processes", "2"], check=True, capture_output=True)
+    run_toolkit(*ARGS, "--output", tmp_path / "two", num_processes=2)
     one, two = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")
