@@ -82,7 +82,7 @@ def test_masks_are_not_taken_for_images(made: dict[str, Path]) -> None:
 def test_the_way_of_the_diagnosis_is_withheld(made: dict[str, Path]) -> None:
     data = load_data(f"ham10000:{made['dataverse']}")
     assert set(data.withheld) == {"dx", "dx_type"}
-    texts = [found.text for found in audit_data(data, images=False).findings]
+    texts = [found.text for found in audit_data(data).findings]
     assert any("'dx_type' is on the sheet's leak list (how the diagnosis" in text for text in texts)
 
 

@@ -148,7 +148,7 @@ def test_complete_rows_alone_can_be_asked_for(made: dict[str, ImageData]) -> Non
     assert 0 < len(data) < len(made["flat"])
     assert data.table[list(BLOCK)].notna().all(axis=None)
     assert data.sheet.notes[1:] == (f"the {len(data)} of 60 rows with the clinical block alone",)
-    found = audit_data(data, label="malignant", images=False).findings
+    found = audit_data(data, label="malignant").findings
     assert not any(finding.kind == "missingness" for finding in found)
 
 
@@ -183,7 +183,7 @@ def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, Ima
 
 
 def test_the_synthetic_trap_is_found(made: dict[str, ImageData]) -> None:
-    found = audit_data(made["flat"], label="malignant", images=False).findings
+    found = audit_data(made["flat"], label="malignant").findings
     leaks = {finding.kind: finding.text for finding in found if finding.severity == "leak"}
     assert leaks["missingness"].startswith("empty cells tell 'benign': AUROC 0.")
     assert any("'biopsed'" in finding.text for finding in found)
