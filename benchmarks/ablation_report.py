@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FULL = "slimp"
-UNMOVED = "nothing-learned"  # the same passes at learning rates of 0: batch norms' statistics move
 PRETRAINED = {FULL: "none"} | {name: name for name in ABLATIONS if name != "none"}
-PRETRAINED[UNMOVED] = "none"
 ENCODERS = {"image-only": False, "random-init": True}  # without pre-training: are weights random?
 METADATA = {"metadata-only": "metadata", "missingness": "missingness"}
-WITHOUT_METADATA = ("simclr", UNMOVED)  # their metadata encoders are untrained
+WITHOUT_METADATA = ("simclr",)  # its metadata encoders are untrained
 CONDITIONS = (*PRETRAINED, *ENCODERS, *METADATA)
 FIGURES = {
     "auroc": "AUROC",
@@ -113,9 +111,8 @@ def notes(plan: Plan, scores: dict[str, Scores], *, minutes: float) -> list[str]
         "balanced accuracy: logistic regression on the frozen image features alone, for "
         "metadata-only and missingness on the metadata alone; image+meta: on the features of the "
         "image and both metadata encoders together.",
-        f"{UNMOVED}: the passes of slimp at learning rates of 0, in which nothing moves but the "
-        "running statistics of the encoder's batch norms, if it has any: what separates it from "
-        "image-only is theirs, and in every pre-trained row.",
+        "batch-statistics: the encoder's batch norms, if it has any, go by the statistics of each "
+        "batch of patients, where all others keep those of the weights they start from.",
         "recall@5: share of the validation patients' images whose own metadata are among the five "
         "nearest, at the end of pre-training.",
     ]

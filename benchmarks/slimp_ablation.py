@@ -10,7 +10,6 @@ logistic regression and k-NN, both picked on validation patients; logistic regre
 and metadata features together. What is compared:
 
 - slimp and its ablations (`toolkit_slimp.ablations`; simclr reads no metadata);
-- nothing-learned: slimp at learning rates of 0, which moves the statistics of batch norms alone;
 - image-only: the encoder that all of them start from, as it is;
 - random-init: its untrained twin;
 - metadata-only and missingness: logistic regression on lesion and patient metadata, no image
@@ -38,7 +37,6 @@ from ablation_report import (
     ENCODERS,
     METADATA,
     PRETRAINED,
-    UNMOVED,
     WITHOUT_METADATA,
     Plan,
     Scores,
@@ -182,7 +180,6 @@ def judge_encoder(plan: Plan, name: str, fold: int, folder: Path) -> dict[str, f
     if name in PRETRAINED:
         more = [word for setting in plan.settings for word in ("--set", setting)]
         options = ["--ablation", PRETRAINED[name], "--epochs", plan.epochs, "--seed", fold]
-        options += ["--lr", 0, "--image-lr", 0] if name == UNMOVED else []
         where = folder / "pretrain"
         start = time.process_time()
         toolkit(plan, where, "pretrain slimp", *split, *encoder, *options, *more)

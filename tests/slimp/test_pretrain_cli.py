@@ -93,6 +93,22 @@ def test_plain_timm_loads_the_image_weights_alone(pretrain, tmp_path):
     model.load_state_dict(load_file(tmp_path / "run/encoder/encoder.safetensors"))
 
 
+@pytest.mark.parametrize("how", ["auto", "batch"])
+def test_statistics_that_came_with_the_weights_are_exported_as_they_were(pretrain, tmp_path, how):
+    start = ["--backbone", "timm:test_resnet?image_size=32"]
+    assert pretrain(*start, "--epochs", "1", output=tmp_path / "first").exit_code == 0
+    first = tmp_path / "first/encoder/encoder.safetensors"
+    weights = ["--backbone", f"{start[1]}&weights={first}", "--no-random-init"]
+    result = pretrain(*weights, "--epochs", "1", "--batch-norm", how)
+    assert result.exit_code == 0, result.output
+    told = {"auto": "frozen statistics", "batch": "batch statistics"}[how]
+    assert told in " ".join(result.output.split())
+    before, after = load_file(first), load_file(tmp_path / "run/encoder/encoder.safetensors")
+    assert not torch.equal(before["bn1.weight"], after["bn1.weight"])
+    same = [torch.equal(before[key], after[key]) for key in before if key.endswith("running_mean")]
+    assert all(same) if how == "auto" else not any(same)
+
+
 def test_the_loss_falls_and_retrieval_beats_chance(pretrain, tmp_path):
     result = pretrain("--epochs", "60", "--lr", "3e-3", "--image-lr", "1e-3")
     assert result.exit_code == 0, result.output
@@ -296,7 +312,10 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
         (["--lesion-sampling", "positives"], ["no label 'malignant'"]),
         (["--lesion-negatives", "other_lesions"], ["no lesion_id", "all or other_patients"]),
         (["--schema", "none.json"], ["no schema at none.json"]),
-        (["--backbone", "timm:test_resnet", "--lesions-per-pass", "2"], ["batch normalisations"]),
+        (
+            ["--backbone", "timm:test_resnet", "--random-init", "--lesions-per-pass", "2"],
+            ["batch normalisations", "--batch-norm frozen"],
+        ),
         (["--cache-images", "31"], ["--cache-images 31", "below the encoder's input of 32"]),
         (["--metadata-heads", "3"], ["multiple of its heads, got 16 and 3"]),
     ],

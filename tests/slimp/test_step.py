@@ -7,10 +7,9 @@ import torch
 
 from ranks import run_ranks
 from slimp_problem import Float64Preprocess, build_batch, build_model
-from toolkit_common.errors import InputError
 from toolkit_common.training.distributed import average_gradients_, build_accelerator
-from toolkit_slimp.model import LossOptions, SlimpModel
-from toolkit_slimp.step import Stepper, refuse_batch_statistics
+from toolkit_slimp.model import LossOptions
+from toolkit_slimp.step import Stepper
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 
@@ -76,11 +75,24 @@ def test_a_piece_sees_the_same_dropout_both_times():
 
 
 @pytest.mark.parametrize("text", ["timm:test_resnet", "timm:test_efficientnet"])
-def test_batch_statistics_are_refused_in_pieces(text):
-    model: SlimpModel = build_model(text)
-    with pytest.raises(InputError, match=r"has \d+ batch normalisations.*--lesions-per-pass"):
-        refuse_batch_statistics(model.image_encoder)
-    refuse_batch_statistics(build_model().image_encoder)
+def test_frozen_statistics_stay_and_pieces_are_exact(text):
+    """A batch norm that reads no batch is exact in pieces; its scale and shift are trained."""
+    batch, options = build_batch(), {"frozen_statistics": True}
+    _, expected = run(build_model(text, **options), batch)
+    model = build_model(text, **options)
+    before = {name: item.clone() for name, item in model.named_buffers()}
+    _, found = run(model, batch, lesions_per_pass=4)
+    assert_equal_gradients(found, expected)
+    assert any("bn" in name for name in found)
+    for name, item in model.named_buffers():
+        assert torch.equal(item, before[name]), name
+
+
+def test_statistics_of_the_batch_move_where_they_are_not_frozen():
+    model = build_model("timm:test_resnet")
+    before = {name: item.clone() for name, item in model.named_buffers()}
+    run(model, build_batch())
+    assert any(not torch.equal(item, before[name]) for name, item in model.named_buffers())
 
 
 def test_pieces_work_under_mixed_precision():

@@ -17,6 +17,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "attention": {"phenotype": "attention"},
     "mean-max": {"phenotype": "mean_max"},
     "learned-temperature": {"learn_temperature": True},
+    "batch-statistics": {"batch_norm": "batch"},
     "image-term": {"image_weight": 1.0},
     "simclr": {"nested_weight": 0.0, "image_weight": 1.0},
 }

@@ -19,11 +19,10 @@ from toolkit_common.seed import seed_everything
 from toolkit_common.training.progress import console
 from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform
 from toolkit_slimp.infer import infer_schema, load_schema
-from toolkit_slimp.model import LossOptions, SlimpModel
+from toolkit_slimp.model import LossOptions, SlimpModel, batch_norms
 from toolkit_slimp.sampling import PatientSampler, deviations, positive_rows
 from toolkit_slimp.schema import Schema
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.step import refuse_batch_statistics
 from toolkit_slimp.table import EncodedTable
 
 STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
@@ -99,14 +98,32 @@ def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncode
         allow_partial=settings.allow_partial,
         seed=settings.seed,
     )
-    if settings.lesions_per_pass is not None:
-        refuse_batch_statistics(encoder)
+    _refuse_pieces(settings, encoder)
     if settings.grad_checkpointing:
         checkpoint_gradients_(encoder)
     if settings.compile:
         encoder.compile(dynamic=True)  # patients bring different numbers of lesions
-    console.print(f"image encoder: {parsed.text}, starts from {receipt.source}")
+    norms = ""
+    if count := len(batch_norms(encoder)):
+        norms = f", {count} batch norms ({'frozen' if freezes(settings) else 'batch'} statistics)"
+    console.print(f"image encoder: {parsed.text}, starts from {receipt.source}{norms}")
     return parsed, encoder, receipt
+
+
+def freezes(settings: SlimpSettings) -> bool:
+    """Whether batch norms keep the statistics that the image encoder came with."""
+    is_random = settings.random_init or settings.backbone is None
+    return settings.batch_norm == "frozen" or (settings.batch_norm == "auto" and not is_random)
+
+
+def _refuse_pieces(settings: SlimpSettings, encoder: ImageEncoder) -> None:
+    count = len(batch_norms(encoder))
+    if count and settings.lesions_per_pass is not None and not freezes(settings):
+        raise InputError(
+            f"the image encoder has {count} batch normalisations, whose statistics would be those "
+            "of a piece: drop --lesions-per-pass, give --batch-norm frozen, or choose an encoder "
+            "with layer normalisation"
+        )
 
 
 def checkpoint_gradients_(encoder: ImageEncoder) -> None:
@@ -155,6 +172,7 @@ def build_model(
             negatives=settings.lesion_negatives,
             same_metadata=settings.patient_positives == "same_metadata",
         ),
+        frozen_statistics=freezes(settings),
     )
 
 

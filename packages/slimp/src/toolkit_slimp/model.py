@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from toolkit_common.backbones.base import ImageEncoder, Tokens
 from toolkit_common.backbones.cards import Card
@@ -114,6 +115,11 @@ class NestedLoss:
     partners: Tensor | None
 
 
+def batch_norms(encoder: nn.Module) -> list[nn.Module]:
+    """Return the modules of an encoder that normalise by statistics of the batch in training."""
+    return [found for found in encoder.modules() if isinstance(found, _BatchNorm)]
+
+
 def projection(dim: int, embed_dim: int) -> nn.Sequential:
     """Return the two-layer head in -> in -> embed_dim of SimCLR (Chen et al. 2020)."""
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, embed_dim))
@@ -130,6 +136,9 @@ class SlimpModel(nn.Module):
         embed_dim: Width e of the embeddings.
         phenotype: How a patient's lesions are pooled.
         loss: How embeddings are compared.
+        frozen_statistics: Whether the image encoder's batch norms keep the statistics they came
+            with. Patients' lesions come together, in small batches: statistics of such batches
+            differ from those of any data set, and no image is then encoded on its own.
     """
 
     def __init__(
@@ -142,8 +151,10 @@ class SlimpModel(nn.Module):
         embed_dim: int = 128,
         phenotype: Phenotype = "mean",
         loss: LossOptions | None = None,
+        frozen_statistics: bool = False,
     ) -> None:
         super().__init__()
+        self.frozen_statistics = frozen_statistics
         options, self.loss = metadata_encoder or {}, loss or LossOptions()
         self.image_encoder = image_encoder
         self.reads_class_token = card.linear == "cls"
@@ -160,6 +171,15 @@ class SlimpModel(nn.Module):
         start = torch.full((2,), -math.log(self.loss.temperature))
         self.log_scales = nn.Parameter(start, requires_grad=self.loss.learn_temperature)
         self.lesion_weight = self.loss.lesion_weight if schema.at("patient").columns else 1.0
+        self.train()
+
+    def train(self, mode: bool = True) -> "SlimpModel":
+        """Set the mode, as `nn.Module.train` does, but for the norms whose statistics are kept."""
+        super().train(mode)
+        if self.frozen_statistics:
+            for norm in batch_norms(self.image_encoder):
+                norm.eval()
+        return self
 
     def encode(
         self,

@@ -36,12 +36,20 @@ class SlimpSettings(MachineSettings, DataSettings):
     allow_partial: bool = option(
         False, "Accept a weights file that does not fill the encoder.", panel=MODEL
     )
+    batch_norm: Literal["auto", "frozen", "batch"] = option(
+        "auto",
+        "Statistics of the image encoder's batch norms, if it has any: frozen (those of its "
+        "weights), or batch (of each batch; their running mean is exported). auto is frozen, but "
+        "for random weights.",
+        panel=MODEL,
+    )
     ablation: str = option(
         "none",
         "Named settings, recorded and overridden by your own: none; flat (patient columns go "
         "to the lesions), lesion-only (lambda 1), patient-only (lambda 0), no-dropout (of "
         "metadata), same-metadata (positives), attention or mean-max (phenotype), "
-        "learned-temperature, image-term (SimCLR beside the nested loss), simclr (alone).",
+        "learned-temperature, batch-statistics, image-term (SimCLR beside the nested loss), "
+        "simclr (alone).",
         panel=MODEL,
     )
     embed_dim: int = option(128, "Width of the contrastive embeddings.", panel=MODEL, ge=2)

@@ -5,23 +5,20 @@ would be another loss. The gradient is cached instead (Gao et al., "Scaling Deep
 Learning Batch Size under Memory Limited Setup", RepL4NLP 2021): lesions are encoded in pieces
 without a graph, the loss of all gives the gradient at the features, and each piece is encoded
 again with a graph to carry its part of it back. Both times a piece sees the same random numbers
-(dropout, stochastic depth). Exact for encoders without batch statistics; others are refused.
+(dropout, stochastic depth). Exact for encoders that use no statistics of the batch.
 """
 
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from toolkit_common.data.transforms import Preprocess
-from toolkit_common.errors import InputError
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import gather_rows
 from toolkit_slimp.batches import Batch
 from toolkit_slimp.model import Features, NestedLoss, SlimpModel
-
-BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 @dataclass(frozen=True)
@@ -89,20 +86,6 @@ class Stepper:
         gathered = Features(*(gather_rows(part)[:count] for part in features.parts()))
         # Heads and loss are small, and autocast would round the logits to 8 bits: fp32 for them.
         return self.model.nested_loss(gathered, batch.members)
-
-
-def refuse_batch_statistics(encoder: nn.Module) -> None:
-    """Refuse to encode in pieces what normalises over the batch.
-
-    Raises:
-        InputError: If the encoder has batch normalisation.
-    """
-    count = sum(isinstance(module, BATCH_NORMS) for module in encoder.modules())
-    if count:
-        raise InputError(
-            f"the image encoder has {count} batch normalisations, whose statistics would be those "
-            "of a piece: drop --lesions-per-pass, or choose an encoder with layer normalisation"
-        )
 
 
 def _join(found: list[Features]) -> Features:
