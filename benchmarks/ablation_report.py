@@ -21,6 +21,7 @@ FULL = "slimp"
 PRETRAINED = {FULL: "none"} | {name: name for name in ABLATIONS if name != "none"}
 ENCODERS = {"image-only": False, "random-init": True}  # without pre-training: are weights random?
 METADATA = {"metadata-only": "metadata", "missingness": "missingness"}
+OF_PATIENTS = ("patient-only", "same-metadata", "attention", "mean-max")  # need patient metadata
 WITHOUT_METADATA = ("simclr",)  # its metadata encoders are untrained
 CONDITIONS = (*PRETRAINED, *ENCODERS, *METADATA)
 FIGURES = {

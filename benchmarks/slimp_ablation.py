@@ -36,6 +36,7 @@ from ablation_report import (
     CONDITIONS,
     ENCODERS,
     METADATA,
+    OF_PATIENTS,
     PRETRAINED,
     WITHOUT_METADATA,
     Plan,
@@ -48,6 +49,7 @@ from ablation_report import (
 )
 from demo import find_weights
 from harness import RESULTS, write_report
+from toolkit_common.errors import InputError
 from toolkit_common.files import read_json, write_json
 
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=64"
@@ -68,10 +70,12 @@ def main() -> None:
     )
     start = time.perf_counter()
     try:
-        scores = run_all(plan, options.only, num_processes=options.processes)
-    except RuntimeError as error:
-        raise SystemExit(f"error: {error}") from None
-    rows = [row_of(name, scores, plan.folds) for name in options.only]
+        conditions = possible(plan, options.only)
+        scores = run_all(plan, conditions, num_processes=options.processes)
+    except (InputError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    rows = [row_of(name, scores, plan.folds) for name in conditions]
     write_report(
         "slimp-ablation",
         title="What carries SLIMP: ablations and controls",
@@ -89,14 +93,35 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--label", default="malignant", help="column that the probes predict")
     parser.add_argument("--backbone", help="encoder to start from (default: ImageNet, small)")
     parser.add_argument("--epochs", type=int, default=6, help="passes over the training patients")
-    parser.add_argument("--folds", type=int, default=5, help="parts of the cross-validation")
+    parser.add_argument(
+        "--folds", type=int, default=5, help="parts of the cross-validation, 3 or more"
+    )
     parser.add_argument("--only", type=names, default=CONDITIONS, help="conditions, by comma")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of pretrain slimp")
     parser.add_argument("--runs", type=Path, default=Path("runs/slimp-ablation"))
     parser.add_argument("--resume", action="store_true", help="take up runs that are there")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of results")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.folds < 3:
+        parser.error("--folds must be at least 3: one is for testing, one for validation")
+    return options
+
+
+def possible(plan: Plan, conditions: Sequence[str]) -> tuple[str, ...]:
+    """Leave out what is about patients' metadata where a data set has none; tells so."""
+    import numpy as np
+
+    from toolkit_common.data.load import load_data
+    from toolkit_slimp.infer import infer_schema
+
+    data = load_data(plan.data)
+    if infer_schema(data, np.arange(len(data))).at("patient").columns:
+        return tuple(conditions)
+    left_out = [name for name in conditions if name in OF_PATIENTS]
+    if left_out:
+        print(f"no patient columns: without {', '.join(left_out)}", file=sys.stderr)
+    return tuple(name for name in conditions if name not in OF_PATIENTS)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -224,7 +249,11 @@ def toolkit(plan: Plan, output: Path, command: str, *options: object) -> None:
     words = [*command.split(), *map(str, options), "--output", str(output), how]
     print(f"$ toolkit {shlex.join(words)}", file=sys.stderr)
     if code := app(words, prog_name="toolkit", standalone_mode=False):
-        raise RuntimeError(f"exit code {code}: see {output.parent / 'log.txt'}")
+        log = output.parent / "log.txt"
+        sys.stderr.flush()
+        said = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
+        why = said[-1].removeprefix("error: ") if said else f"exit code {code}"
+        raise RuntimeError(f"{why} (see {log})")
 
 
 def without_weights(backbone: str) -> str:

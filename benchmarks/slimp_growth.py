@@ -70,6 +70,7 @@ def loss_step(model: SlimpModel, table: EncodedTable, num_lesions: int) -> Step:
     members = Members(
         segments=torch.arange(num_lesions) // LESIONS_EACH,
         lesion_codes=torch.arange(num_lesions),
+        metadata_codes=torch.arange(num_lesions),
         patients=table.patients.take(patients),
         patient_codes=table.patient_codes[patients],
     )

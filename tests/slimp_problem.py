@@ -42,6 +42,7 @@ def build_batch(*, sizes: tuple[int, ...] = SIZES, views: bool = False, seed: in
     members = Members(
         segments=torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)),
         lesion_codes=torch.arange(m) // 2,
+        metadata_codes=torch.arange(m) // 3,
         patients=build_metadata(SCHEMA.at("patient"), len(sizes), draws),
         patient_codes=torch.arange(len(sizes)) // 2,
     )

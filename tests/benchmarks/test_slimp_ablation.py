@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import sys
 
 import numpy as np
@@ -124,10 +125,36 @@ def test_the_cost_of_a_run_that_is_taken_up_is_that_of_its_first_time(tmp_path):
     assert slimp_ablation.keep_first(tmp_path / "cost.json", 0.1) == 2.5
 
 
-def test_a_run_that_fails_ends_the_comparison_with_its_log(data_id, tmp_path, monkeypatch):
+def test_a_run_that_fails_ends_the_comparison_with_its_log(data_id, tmp_path, monkeypatch, capsys):
     words = ["--data", data_id, "--label", "none", "--backbone", "timm:test_vit?image_size=32",
              "--processes", "1", "--only", "random-init"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["bench", *words])
-    with pytest.raises(SystemExit, match=r"exit code 2: see runs.*fold-0/log.txt"):
+    with pytest.raises(SystemExit) as stopped:
         slimp_ablation.main()
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"error: .*'none'.* \(see runs.*fold-0/log.txt\)", told)
     assert "'none'" in (tmp_path / "runs/slimp-ablation/random-init/fold-0/log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [(["--data", "nope"], "'nope'"), (["--folds", "2"], "--folds must be at least 3")],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(words, part, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench", "--backbone", "timm:test_vit", *words])
+    with pytest.raises(SystemExit) as stopped:
+        slimp_ablation.main()
+    assert stopped.value.code == 2
+    assert part in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_without_patient_columns_nothing_is_asked_of_them(data_id, tmp_path, capsys):
+    plan = ablation_report.Plan(data_id, "label", "timm:test_vit", 1, 3, (), tmp_path, False)
+    conditions = ("slimp", "patient-only", "attention", "simclr")
+    assert slimp_ablation.possible(plan, conditions) == conditions
+    table = tmp_path / "table.csv"
+    rows = [line.rpartition(",")[0] for line in table.read_text().splitlines()]
+    table.write_text("\n".join(rows) + "\n")
+    assert slimp_ablation.possible(plan, conditions) == ("slimp", "simclr")
+    assert "without patient-only, attention" in capsys.readouterr().err

@@ -31,6 +31,7 @@ def shuffled(batch, order):
         members=Members(
             segments=(len(patients) - 1 - members.segments)[order],
             lesion_codes=members.lesion_codes[order],
+            metadata_codes=members.metadata_codes[order],
             patients=members.patients.take(patients),
             patient_codes=members.patient_codes[patients],
         ),
@@ -90,7 +91,8 @@ def test_the_nested_loss_equals_naive_loops(sizes, seed, weight):
         embed(model.project_patient, patients),
         scale, nothing, equal_pairs(members.patient_codes),
     )  # fmt: skip
-    assert float(loss.lesion) == pytest.approx(lesion, abs=1e-9)
+    if weight > 0:
+        assert float(loss.lesion) == pytest.approx(lesion, abs=1e-9)
     assert float(loss.total) == pytest.approx(weight * lesion + (1 - weight) * patient, abs=1e-9)
 
 
@@ -106,6 +108,25 @@ def test_without_patient_columns_the_patient_loss_is_off(monkeypatch):
     assert model.lesion_weight == 1.0
     assert loss.patient is None
     torch.testing.assert_close(loss.total, loss.lesion)
+
+
+@pytest.mark.parametrize("how", ["weight", "columns"])
+def test_the_patient_loss_alone_is_watched_by_the_head_that_it_trains(monkeypatch, how):
+    import slimp_problem
+
+    options = LossOptions(lesion_weight=0.0 if how == "weight" else 0.5)
+    if how == "columns":
+        monkeypatch.setattr(slimp_problem, "SCHEMA", slimp_problem.SCHEMA.at("patient"))
+    model, batch = build_model(loss=options), build_batch()
+    loss = model.nested_loss(features_of(model, batch), batch.members)
+    assert (loss.lesion, loss.lesion_pairs) == (None, None)
+    torch.testing.assert_close(loss.total, loss.patient)
+    assert (loss.embeddings, loss.partners) == loss.patient_pairs
+    assert len(loss.embeddings) == len(batch.members.patients)
+    loss.total.backward()
+    assert model.project_image[0].weight.grad is None
+    assert model.embed_images(features_of(model, batch).images) is None
+    assert model.image_encoder.model.patch_embed.proj.weight.grad.abs().sum() > 0
 
 
 def test_simclr_alone_reads_no_metadata():

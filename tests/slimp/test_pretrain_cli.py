@@ -190,6 +190,50 @@ def test_a_gradient_that_is_no_number_stops_the_run(pretrain, monkeypatch):
     assert_bad_input(pretrain(), "the gradient's norm is", "at step 0", "lower --lr")
 
 
+def test_weights_that_the_last_update_spoiled_are_seen_before_they_are_exported(pretrain, tmp_path):
+    result = pretrain("--lr", "1e30", "--image-lr", "1e30", "--patients-per-batch", "32",
+                      "--epochs", "3", "--watch-every", "1")  # fmt: skip
+    assert_bad_input(result, "the held-out loss is no finite number at step 0", "lower --lr")
+    assert "checkpoints" not in result.stderr  # there is none from before
+    assert (tmp_path / "run/diverged/step-000000000-rank-0.safetensors").exists()
+    assert not (tmp_path / "run/encoder").exists()
+
+
+def test_the_patient_loss_alone_says_nothing_of_lesions(pretrain, tmp_path):
+    result = pretrain("--ablation", "patient-only")
+    assert result.exit_code == 0, result.output
+    assert "lesion loss: off" in result.stderr
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert not [name for name in last if "lesion" in name and "scale" not in name
+                and name != "lesions_per_s"]  # fmt: skip
+    assert {"val_loss", "val_patient_recall_at_5", "val_patient_reverse_recall_at_1"} <= set(last)
+    assert "embeddings" not in load_file(tmp_path / "run/encoder/bank.safetensors")
+
+
+def test_without_lesion_columns_the_patient_loss_is_alone(pretrain, patients, tmp_path):
+    table = pd.read_csv(tmp_path / "table.csv").drop(columns="brightness")
+    table.to_csv(tmp_path / "table.csv", index=False)
+    result = pretrain("--epochs", "1")
+    assert result.exit_code == 0, result.output
+    assert "lesion loss: off" in result.stderr
+    refused = pretrain("--ablation", "lesion-only", output=tmp_path / "other")
+    assert_bad_input(refused, "lesion_weight 1 leaves nothing to train", "no lesion columns")
+
+
+def test_an_hdf5_file_is_read_by_workers(run_cli, tmp_path):
+    made = run_cli("data", "make", "slice-3d", tmp_path / "made", "--rows", "60", "--seed", "0")
+    assert made.exit_code == 0, made.output
+    logs = []
+    for workers in ("0", "2"):
+        output = tmp_path / f"run-{workers}"
+        result = run_cli("pretrain", "slimp", *TINY, "--epochs", "1", "--num-workers", workers,
+                         "--data", f"slice-3d:{tmp_path / 'made'}", "--output", output)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        lines = (output / "metrics.jsonl").read_text().splitlines()
+        logs.append([json.loads(line)["loss"] for line in lines])
+    assert logs[0] == logs[1]
+
+
 OPTIONS = {
     "losses": ["--phenotype", "attention", "--image-weight", "0.3", "--learn-temperature",
                "--lesion-negatives", "other_patients", "--patient-positives", "same_metadata"],
@@ -202,6 +246,7 @@ OPTIONS = {
     "cache": ["--cache-images", "20", "--num-workers", "1",
               "--backbone", "timm:test_vit?image_size=16"],
     "machine": ["--lesions-per-pass", "3", "--grad-checkpointing"],
+    "half": ["--precision", "bf16"],
 }  # fmt: skip
 
 
@@ -316,6 +361,20 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
             ["--backbone", "timm:test_resnet", "--random-init", "--lesions-per-pass", "2"],
             ["batch normalisations", "--batch-norm frozen"],
         ),
+        (["--lr", "-1"], ["lr", "greater than or equal to 0"]),
+        (["--learn-temperature", "--temperature", "5"], ["within 0.01 and 1, got a start of 5"]),
+        (
+            ["--ablation", "patient-only", "--patient-columns", "lesion"],
+            ["lesion_weight 0 leaves nothing to train", "no patient columns"],
+        ),
+        (
+            ["--ablation", "same-metadata", "--lesion-weight", "1"],
+            ["patient_positives same_metadata is of the patient loss", "lesion_weight is 1"],
+        ),
+        (
+            ["--phenotype", "attention", "--patient-columns", "lesion"],
+            ["phenotype attention is of the patient loss", "no patient columns"],
+        ),
         (["--cache-images", "31"], ["--cache-images 31", "below the encoder's input of 32"]),
         (["--metadata-heads", "3"], ["multiple of its heads, got 16 and 3"]),
     ],
@@ -358,7 +417,7 @@ def test_it_logs_the_spread_and_warns_of_a_collapse(pretrain, tmp_path, monkeypa
     monkeypatch.setattr("toolkit_slimp.spread.MIN_ROWS", 2)
     monkeypatch.setattr("toolkit_slimp.spread.MIN_EFFECTIVE_RANK", 17.0)
     result = pretrain(output=tmp_path / "collapsed")
-    message = "this run has collapsed: image embeddings have effective rank"
+    message = "this run has collapsed: embeddings have effective rank"
     assert result.stderr.count(message) == 2  # once an epoch, and no more
     assert "healthy from 17.0" in result.stderr
 
@@ -368,7 +427,7 @@ def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
     result = pretrain("--watch-every", "3")
     assert result.exit_code == 0, result.output
     assert "watching: label 'label'" in result.stderr
-    assert re.search(r"patient \d\.\d{3} knn [01]\.\d{3} ep [01]\.\d{3}", result.stderr)
+    assert re.search(r"of patients [01]\.\d{3} knn [01]\.\d{3} ep [01]\.\d{3} rank", result.stderr)
     log = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     logged = [json.loads(line) for line in log]
     watched = {line["step"] for line in logged if "val_knn_balanced_accuracy" in line}

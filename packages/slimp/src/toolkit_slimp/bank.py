@@ -1,8 +1,9 @@
 """The reference bank: features of the training lesions, for a search of neighbours later on.
 
 ```
-bank.safetensors   images (m, d) features, embeddings (m, e) projected and normalised,
-                   lesions (m, k) and patients (m, k) features of the metadata; fp32, row by row
+bank.safetensors   images (m, d) features, lesions (m, k) and patients (m, k) features of the
+                   metadata, embeddings (m, e) of the images, projected and normalised, unless the
+                   patient loss alone was trained; fp32, row by row
 bank.parquet       hashed image id and patient of each row, raw values of the schema's columns
 ```
 Ids are hashed as in `encoder.json`: rows of one patient can be told, and left out, and no more.
@@ -15,7 +16,6 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.overlaps import hash_group
@@ -58,10 +58,11 @@ def write_bank(
         patients.append(model.patient_encoder(table.patients.take(index).to(device)))
     tensors = {
         "images": images,
-        "embeddings": F.normalize(model.project_image(images), dim=1),
         "lesions": torch.cat(lesions),
         "patients": torch.cat(patients),
     }
+    if (embeddings := model.embed_images(images)) is not None:
+        tensors["embeddings"] = embeddings
     with atomic_path(folder / TENSORS) as temporary:
         kept = {name: value.float().cpu().contiguous() for name, value in tensors.items()}
         save_file(kept, temporary, metadata={"format": "pt"})

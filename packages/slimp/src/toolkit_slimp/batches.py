@@ -58,6 +58,7 @@ class Batch:
             members=Members(
                 segments=members.segments.to(device, non_blocking=True),
                 lesion_codes=members.lesion_codes.to(device, non_blocking=True),
+                metadata_codes=members.metadata_codes.to(device, non_blocking=True),
                 patients=members.patients.to(device),
                 patient_codes=members.patient_codes.to(device, non_blocking=True),
             ),
@@ -179,6 +180,7 @@ class BatchStream:
             members=Members(
                 segments=_index(batch.segments),
                 lesion_codes=table.lesion_codes[rows],
+                metadata_codes=table.metadata_codes[rows],
                 patients=hide_values(table.patients.take(patients), self.dropout, draws),
                 patient_codes=table.patient_codes[patients],
             ),

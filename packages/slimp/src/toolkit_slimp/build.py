@@ -13,6 +13,7 @@ from toolkit_common.data.check import check_images
 from toolkit_common.data.load import load_data
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.resized import resize_images
+from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.seed import seed_everything
@@ -76,8 +77,32 @@ def choose_schema(settings: SlimpSettings, data: ImageData, splits: Splits) -> S
     else:
         schema = load_schema(settings.metadata_schema, data, splits.train)
     if settings.patient_columns == "lesion":
-        return Schema(tuple(replace(column, level="lesion") for column in schema.columns))
+        schema = Schema(tuple(replace(column, level="lesion") for column in schema.columns))
+    _refuse_unused(settings, schema)
     return schema
+
+
+def _refuse_unused(settings: SlimpSettings, schema: Schema) -> None:
+    """Refuse to train less than what was asked for, under its name."""
+    weights: dict[Level, float] = {
+        "lesion": settings.lesion_weight,
+        "patient": 1.0 - settings.lesion_weight,
+    }
+    on = {
+        level: weight * settings.nested_weight > 0 and bool(schema.at(level).columns)
+        for level, weight in weights.items()
+    }
+    if settings.nested_weight and not any(on.values()):
+        level = "patient" if settings.lesion_weight == 0 else "lesion"
+        raise InputError(
+            f"lesion_weight {settings.lesion_weight:g} leaves nothing to train: the schema has no "
+            f"{level} columns; drop --lesion-weight, or the ablation that sets it"
+        )
+    for key, default in (("phenotype", "mean"), ("patient_positives", "diagonal")):
+        if not on["patient"] and (value := getattr(settings, key)) != default:
+            why = "lesion_weight is 1" if settings.lesion_weight == 1 else "no patient columns"
+            why = why if settings.nested_weight else "nested_weight is 0"
+            raise InputError(f"{key} {value} is of the patient loss, which is off: {why}")
 
 
 def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncoder, Receipt]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
@@ -75,24 +75,31 @@ class Learner:
         set_lr_(self.optimizer, self.schedule.factor(step))
         self.optimizer.zero_grad()
         loss = self.stepper.backward(batch, step)
-        self._refuse_nan(float(loss.total.detach()), "loss", batch, step)
+        if not math.isfinite(value := float(loss.total.detach())):
+            self.give_up(f"loss is {value}", batch, step)
         average_gradients_(self.model.parameters())
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.schedule.clip_grad)
-        if self.accelerator.scaler is None:  # fp16's scaler expects some and skips their steps
-            self._refuse_nan(float(norm), "gradient's norm", batch, step)
+        skips = self.accelerator.scaler is not None  # fp16's scaler expects such steps
+        if not skips and not math.isfinite(value := float(norm)):
+            self.give_up(f"gradient's norm is {value}", batch, step)
         self.optimizer.step()
         self.model.clamp_temperatures_()
         if self.average is not None:
             self.average.update_parameters(self.model)
         return loss, float(norm)
 
-    def _refuse_nan(self, value: float, what: str, batch: Batch, step: int) -> None:
-        if not math.isfinite(value):
-            place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step)
-            raise InputError(
-                f"the {what} is {value} at step {step}: lower --lr and --image-lr; the batch is in "
-                f"{place}, checkpoints from before are in {self.folder / 'checkpoints'}"
-            )
+    def give_up(self, what: str, batch: Batch, step: int) -> NoReturn:
+        """Save the batch, and say what is no finite number and where to go on from.
+
+        Raises:
+            InputError: Always.
+        """
+        place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step)
+        checkpoints = self.folder / "checkpoints"
+        before = f", checkpoints from before are in {checkpoints}" if checkpoints.is_dir() else ""
+        raise InputError(
+            f"the {what} at step {step}: lower --lr and --image-lr; the batch is in {place}{before}"
+        )
 
     def state(self) -> dict[str, Any]:
         """Return what `resume_` needs."""

@@ -36,7 +36,8 @@ class LossOptions:
     Attributes:
         temperature: Of all terms; the start value where it is learned.
         learn_temperature: Whether the temperatures of both levels are trained.
-        lesion_weight: The paper's lambda, in [0, 1]; 1 leaves the patient loss out.
+        lesion_weight: The paper's lambda, in [0, 1]; 1 leaves the patient loss out, 0 the lesion
+            loss.
         nested_weight: Weight of lesion and patient loss together; 0 leaves both out, and with them
             all metadata: what is left is SimCLR.
         image_weight: Weight of the image-image term; 0 leaves it out.
@@ -80,12 +81,14 @@ class Members:
     Attributes:
         segments: Number of each lesion's patient in the batch `(m,)`.
         lesion_codes: Equal for images of one lesion `(m,)`.
+        metadata_codes: Equal for lesions whose metadata are identical, hidden values included.
         patients: Metadata of the batch's patients, as far as they are shown.
         patient_codes: Equal for patients whose metadata are identical, hidden values included.
     """
 
     segments: Int[Tensor, " m"]
     lesion_codes: Int[Tensor, " m"]
+    metadata_codes: Int[Tensor, " m"]
     patients: Metadata
     patient_codes: Int[Tensor, " p"]
 
@@ -96,12 +99,13 @@ class NestedLoss:
 
     Attributes:
         total: What is minimised.
-        lesion: The inner loss, None where the nested loss is off.
+        lesion: The inner loss, None where it is off.
         patient: The outer loss, None where it is off.
         image: The image-image term, None where it is off or there are no second views.
         lesion_pairs: Embeddings of images and of their metadata, where there is a `lesion` loss.
         patient_pairs: Embeddings of phenotypes and of patients, where there is a `patient` loss.
-        embeddings: Embeddings of the images by the head that is trained, whose spread is watched.
+        embeddings: What is watched: embeddings of the images, of the phenotypes where the patient
+            loss is alone, by a head that is trained.
         partners: What each of them is drawn to: its metadata, or its second view, if there is one.
     """
 
@@ -131,7 +135,8 @@ class SlimpModel(nn.Module):
     Args:
         image_encoder: Images to tokens.
         card: Which vector stands for an image: the class token or the mean of the patches.
-        schema: Metadata columns of both levels; without patient columns the outer loss is off.
+        schema: Metadata columns of both levels; without patient columns the outer loss is off,
+            without lesion columns the inner one.
         metadata_encoder: Options of `MetadataEncoder`.
         embed_dim: Width e of the embeddings.
         phenotype: How a patient's lesions are pooled.
@@ -171,6 +176,8 @@ class SlimpModel(nn.Module):
         start = torch.full((2,), -math.log(self.loss.temperature))
         self.log_scales = nn.Parameter(start, requires_grad=self.loss.learn_temperature)
         self.lesion_weight = self.loss.lesion_weight if schema.at("patient").columns else 1.0
+        if not schema.at("lesion").columns:
+            self.lesion_weight = 0.0
         self.train()
 
     def train(self, mode: bool = True) -> "SlimpModel":
@@ -245,27 +252,30 @@ class SlimpModel(nn.Module):
     def nested_loss(self, features: Features, members: Members) -> NestedLoss:
         """Return the loss of a whole batch from its features."""
         ignored, views = self._ignored(members), self._view_pairs(features)
-        image, total = None, features.images.new_zeros(())
+        total = features.images.new_zeros(())
+        lesion = patient = image = lesion_pairs = patient_pairs = None
+        lesion_scale, patient_scale = self.scales()
         if views is not None and (second := views[1]) is not None:
             image = nt_xent(views[0], second, 1.0 / self.loss.temperature, ignored=ignored)
             total = total + self.loss.image_weight * image
-        if self.loss.nested_weight == 0.0:
-            assert views is not None, "settings refuse a run without any loss"
-            return NestedLoss(total, None, None, image, None, None, *views)
-        lesion_scale, patient_scale = self.scales()
-        pairs = (
-            _embed(self.project_image, features.images),
-            _embed(self.project_lesion, features.lesions),
-        )
-        lesion = info_nce(*pairs, lesion_scale, ignored=ignored)
-        total = total + self.loss.nested_weight * self.lesion_weight * lesion
-        if self.lesion_weight == 1.0:
-            return NestedLoss(total, lesion, None, image, pairs, None, *pairs)
-        patient_pairs = self._patient_pairs(features, members)
-        positives = equal_pairs(members.patient_codes) if self.loss.same_metadata else None
-        patient = info_nce(*patient_pairs, patient_scale, positives=positives)
-        total = total + self.loss.nested_weight * (1.0 - self.lesion_weight) * patient
-        return NestedLoss(total, lesion, patient, image, pairs, patient_pairs, *pairs)
+        if self.loss.nested_weight and self.lesion_weight > 0.0:
+            lesion_pairs = self._lesion_pairs(features)
+            lesion = info_nce(*lesion_pairs, lesion_scale, ignored=ignored)
+            total = total + self.loss.nested_weight * self.lesion_weight * lesion
+        if self.loss.nested_weight and self.lesion_weight < 1.0:
+            patient_pairs = self._patient_pairs(features, members)
+            positives = equal_pairs(members.patient_codes) if self.loss.same_metadata else None
+            patient = info_nce(*patient_pairs, patient_scale, positives=positives)
+            total = total + self.loss.nested_weight * (1.0 - self.lesion_weight) * patient
+        watched = lesion_pairs or patient_pairs or views
+        assert watched is not None, "settings refuse a run without any loss"
+        return NestedLoss(total, lesion, patient, image, lesion_pairs, patient_pairs, *watched)
+
+    def embed_images(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m e"] | None:
+        """Return the embeddings of image features by a head that is trained, if there is one."""
+        if self.loss.nested_weight and self.lesion_weight > 0.0:
+            return _embed(self.project_image, features)
+        return None if self.project_view is None else _embed(self.project_view, features)
 
     def _view_pairs(self, features: Features) -> tuple[Tensor, Tensor | None] | None:
         if self.project_view is None:
@@ -274,6 +284,12 @@ class SlimpModel(nn.Module):
         return (
             _embed(self.project_view, features.images),
             None if second is None else _embed(self.project_view, second),
+        )
+
+    def _lesion_pairs(self, features: Features) -> tuple[Tensor, Tensor]:
+        return (
+            _embed(self.project_image, features.images),
+            _embed(self.project_lesion, features.lesions),
         )
 
     def _patient_pairs(self, features: Features, members: Members) -> tuple[Tensor, Tensor]:

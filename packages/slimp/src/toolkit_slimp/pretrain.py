@@ -15,17 +15,25 @@ from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.progress import progress
 from toolkit_slimp.batches import BatchStream
 from toolkit_slimp.learner import Learner, Schedule
-from toolkit_slimp.losses import equal_pairs
 from toolkit_slimp.model import Members, NestedLoss, SlimpModel
 from toolkit_slimp.pace import Pace
-from toolkit_slimp.retrieval import recall_at
+from toolkit_slimp.retrieval import describe_retrieval
 from toolkit_slimp.spread import describe_spread
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.trackers import Trackers
 
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 10
-NOTED = {"knn": "val_knn_balanced_accuracy", "ep": "val_ep_balanced_accuracy"}  # beside the bar
+NOTED = {  # beside the bar, the newest value of each
+    "recall@1": "lesion_recall_at_1",
+    "of patients": "patient_recall_at_1",
+    "knn": "val_knn_balanced_accuracy",
+    "ep": "val_ep_balanced_accuracy",
+    "rank": "effective_rank",
+    "alignment": "alignment",
+    "uniformity": "uniformity",
+    "scale": "lesion_logit_scale",
+}
 
 
 def pretrain(
@@ -64,7 +72,8 @@ def pretrain(
     if accelerator.is_main_process:
         run.rewind_log(step)
     total, per_epoch, pace = schedule.total_steps, stream.sampler.batches_per_epoch, Pace()
-    seen: dict[str, float] = {}
+    seen: dict[str, float] = {}  # what the last look at held-out patients said
+    noted: dict[str, float] = {}
     with (
         trackers.open(step) as track,
         progress("pre-training", total) as advance,
@@ -75,13 +84,18 @@ def pretrain(
             loss, norm = learner.step_(batch.to(accelerator.device), step)
             step += 1
             is_due = step % (watch_every or per_epoch) == 0 or step == total
-            seen = watch(learner.watched) if is_due else seen
-            advance(note=_note(loss, seen))
+            if is_due:
+                try:
+                    seen = watch(learner.watched)
+                except FloatingPointError as error:
+                    learner.give_up(f"{error} is no finite number", batch, step - 1)
             if accelerator.is_main_process and (is_due or step % LOG_EVERY == 0):
                 values = {"epoch": step / per_epoch, **_describe(loss, model, batch.members)}
                 values |= {**pace.read_(), "grad_norm": norm, **(seen if is_due else {})}
                 run.log(step=step, **values)
                 track(values, step)
+                noted |= values
+            advance(note=_note(loss, noted))
             stop = interruption.agreed(accelerator)
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S
@@ -94,7 +108,7 @@ def pretrain(
     return seen or watch(learner.model)  # a run that died after its last step looks again
 
 
-def _note(loss: NestedLoss, seen: Mapping[str, float]) -> str:
+def _note(loss: NestedLoss, noted: Mapping[str, float]) -> str:
     terms = {
         "loss": loss.total,
         "lesion": loss.lesion,
@@ -102,21 +116,18 @@ def _note(loss: NestedLoss, seen: Mapping[str, float]) -> str:
         "image": loss.image,
     }
     shown = {name: float(term.detach()) for name, term in terms.items() if term is not None}
-    shown |= {name: seen[key] for name, key in NOTED.items() if key in seen}
+    shown |= {name: noted[key] for name, key in NOTED.items() if key in noted}
     return " ".join(f"{name} {value:.3f}" for name, value in shown.items())
 
 
 @torch.no_grad()
 def _describe(loss: NestedLoss, model: SlimpModel, members: Members) -> dict[str, float]:
+    terms = {"lesion_loss": loss.lesion, "patient_loss": loss.patient, "image_loss": loss.image}
     values = {"loss": float(loss.total)}
-    if loss.lesion is not None and loss.lesion_pairs is not None:
-        values["lesion_loss"] = float(loss.lesion)
-        values["lesion_recall_at_1"] = recall_at(*loss.lesion_pairs, 1)
-    if loss.patient is not None and loss.patient_pairs is not None:
-        values["patient_loss"] = float(loss.patient)
-        same = equal_pairs(members.patient_codes.to(loss.patient.device))
-        values["patient_recall_at_1"] = recall_at(*loss.patient_pairs, 1, positives=same)
-    if loss.image is not None:
-        values["image_loss"] = float(loss.image)
+    values |= {name: float(term) for name, term in terms.items() if term is not None}
     values["lesion_logit_scale"], values["patient_logit_scale"] = model.scales().tolist()
-    return values | describe_spread(loss.embeddings, loss.partners)
+    return {
+        **values,
+        **describe_retrieval(loss, members),
+        **describe_spread(loss.embeddings, loss.partners),
+    }

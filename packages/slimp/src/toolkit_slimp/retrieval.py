@@ -1,8 +1,13 @@
 """How well pairs find each other: recall of image -> metadata and back, ties counted as hits."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from toolkit_slimp.losses import equal_pairs
+from toolkit_slimp.model import Members, NestedLoss
 
 
 def recall_at(
@@ -29,3 +34,30 @@ def recall_at(
     best = similarity.masked_fill(~positives, -torch.inf).amax(dim=1, keepdim=True)
     ranks = ((similarity > best) & ~positives).sum(dim=1)
     return float((ranks < k).float().mean())
+
+
+@torch.no_grad()
+def describe_retrieval(
+    loss: NestedLoss, members: Members, *, ks: Sequence[int] = (1,), prefix: str = ""
+) -> dict[str, float]:
+    """Return recall at both levels as values to log, of those losses that are on.
+
+    `lesion_recall_at_1` asks with images for their metadata, `lesion_reverse_recall_at_1` with
+    metadata for their images; `patient_` with phenotypes for patients' metadata and back. Whoever
+    has identical metadata is a match.
+    """
+    levels = {
+        "lesion": (loss.lesion_pairs, members.metadata_codes),
+        "patient": (loss.patient_pairs, members.patient_codes),
+    }
+    found = {}
+    for level, (pairs, codes) in levels.items():
+        if pairs is None:
+            continue
+        first, second = pairs
+        same = equal_pairs(codes.to(first.device))
+        asked = {"recall": (first, second), "reverse_recall": (second, first)}
+        for k in ks:
+            for name, (one, other) in asked.items():
+                found[f"{prefix}{level}_{name}_at_{k}"] = recall_at(one, other, k, positives=same)
+    return found

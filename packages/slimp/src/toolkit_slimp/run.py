@@ -34,7 +34,7 @@ from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.table import encode_table
 from toolkit_slimp.trackers import Trackers, refuse_missing
-from toolkit_slimp.watch import HeldOut
+from toolkit_slimp.watch import HeldOut, choose_pool
 
 
 def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
@@ -116,6 +116,7 @@ class _Setup:
 
 def _set_up(settings: SlimpSettings, accelerator: Accelerator) -> _Setup:
     data, splits = load_patients(settings)
+    assert data.groups is not None, "load_patients refuses such data"
     schema = choose_schema(settings, data, splits)
     table = encode_table(data, schema)
     parsed, encoder, receipt = load_image_encoder(settings)
@@ -136,7 +137,7 @@ def _set_up(settings: SlimpSettings, accelerator: Accelerator) -> _Setup:
         ),
         watch=HeldOut(
             data,
-            splits.val,
+            choose_pool(splits.val, data.groups, seed=settings.seed),
             table,
             accelerator.device,
             _judge(settings, data, splits, device=accelerator.device),
@@ -214,8 +215,8 @@ def _tell(setup: _Setup, total: int) -> None:
         console.print(f"{level} metadata: {len(columns)} columns ({names})")
     if model.loss.nested_weight == 0.0:
         console.print("nested loss: off (SimCLR alone; metadata encoders stay untrained)")
-    elif model.lesion_weight == 1.0:
-        console.print("patient loss: off")
+    elif model.lesion_weight in (0.0, 1.0):
+        console.print(f"{'lesion' if model.lesion_weight == 0.0 else 'patient'} loss: off")
     trained = sum(item.numel() for item in model.parameters() if item.requires_grad)
     console.print(
         f"training {trained:,} parameters for {total} steps of "

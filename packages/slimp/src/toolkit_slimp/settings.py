@@ -130,8 +130,10 @@ class SlimpSettings(MachineSettings, DataSettings):
         1, "Times an epoch that a patient with a positive lesion comes.", panel=BATCHES, ge=1
     )
     epochs: int = option(30, "Times that every training patient is seen.", panel=TRAINING, ge=1)
-    lr: float = option(3e-4, "Peak learning rate of metadata encoders and heads.", panel=TRAINING)
-    image_lr: float = option(1e-4, "Peak learning rate of the image encoder.", panel=TRAINING)
+    lr: float = option(
+        3e-4, "Peak learning rate of metadata encoders and heads.", panel=TRAINING, ge=0
+    )
+    image_lr: float = option(1e-4, "Peak learning rate of the image encoder.", panel=TRAINING, ge=0)
     weight_decay: float = option(0.05, "Weight decay of matrices.", panel=TRAINING, ge=0)
     warmup: float = option(
         0.1, "Share of the steps in which the learning rate rises.", panel=TRAINING, ge=0, lt=1
@@ -204,4 +206,11 @@ class SlimpSettings(MachineSettings, DataSettings):
             raise ValueError(f"watch_label {self.watch_label} needs watch_every: the steps between")
         if self.nested_weight == 0 and self.image_weight == 0:
             raise ValueError("nested_weight 0 needs image_weight above 0: nothing would be trained")
+        if self.learn_temperature and self.nested_weight == 0:
+            raise ValueError("learn_temperature needs nested_weight above 0: SimCLR's stays fixed")
+        if self.learn_temperature and self.temperature > 1:
+            raise ValueError(
+                f"learn_temperature keeps temperatures within 0.01 and 1, got a start of "
+                f"{self.temperature:g}"
+            )
         return self

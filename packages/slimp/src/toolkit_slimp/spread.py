@@ -69,7 +69,7 @@ def collapse_warning(embeddings: Float[Tensor, "m d"]) -> str | None:
     if rank >= MIN_EFFECTIVE_RANK and width <= MAX_UNIFORMITY:
         return None
     return (
-        f"this run has collapsed: image embeddings have effective rank {rank:.2f} (healthy from "
+        f"this run has collapsed: embeddings have effective rank {rank:.2f} (healthy from "
         f"{MIN_EFFECTIVE_RANK}), uniformity {width:.3f} (healthy to {MAX_UNIFORMITY}); "
         "lower --lr and --image-lr, or take more patients a batch"
     )

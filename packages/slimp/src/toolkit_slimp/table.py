@@ -20,6 +20,7 @@ class EncodedTable:
         lesions: Lesion metadata.
         patients: Patient metadata.
         lesion_codes: Equal for images of one lesion `(n,)`.
+        metadata_codes: Equal for identical lesion metadata `(n,)`.
         patient_codes: Equal for identical patient metadata `(n,)`.
         image_ids: Name of each row.
     """
@@ -28,6 +29,7 @@ class EncodedTable:
     lesions: Metadata
     patients: Metadata
     lesion_codes: Tensor
+    metadata_codes: Tensor
     patient_codes: Tensor
     image_ids: "pd.Series[str]"
 
@@ -39,13 +41,14 @@ def encode_table(data: ImageData, schema: Schema) -> EncodedTable:
         InputError: If the data do not keep the schema.
     """
     table = data.table
-    patients = schema.at("patient").encode(table)
+    lesions, patients = schema.at("lesion").encode(table), schema.at("patient").encode(table)
     lesion_ids = table["lesion_id"] if "lesion_id" in table else table["image_id"]
     return EncodedTable(
         schema=schema,
-        lesions=schema.at("lesion").encode(table),
+        lesions=lesions,
         patients=patients,
         lesion_codes=_codes(lesion_ids.to_numpy(str)),
+        metadata_codes=metadata_codes(lesions),
         patient_codes=metadata_codes(patients),
         image_ids=table["image_id"],
     )

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.transforms import build_eval_transform
+from toolkit_common.seed import derive_seed
 from toolkit_common.training.progress import console
 from toolkit_slimp.judge import Judge
-from toolkit_slimp.losses import equal_pairs
 from toolkit_slimp.model import Features, Members, SlimpModel
-from toolkit_slimp.retrieval import recall_at
+from toolkit_slimp.retrieval import describe_retrieval
 from toolkit_slimp.spread import collapse_warning, describe_spread
 from toolkit_slimp.table import EncodedTable
 
@@ -28,7 +29,7 @@ class HeldOut:
 
     Attributes:
         data: The data set.
-        rows: Held-out rows, of which at most `POOL` are looked at.
+        rows: Held-out rows that are looked at, see `choose_pool`.
         table: Metadata of every row of the data set.
         device: Where the model is.
         judge: Asks for labels as well; None where no label may be read.
@@ -42,27 +43,27 @@ class HeldOut:
 
     @torch.no_grad()
     def __call__(self, model: SlimpModel) -> dict[str, float]:
-        """Return recall at 1 and 5 of image -> metadata and phenotype -> patient, and the spread.
+        """Return the nested loss, recall at 1 and 5 at both levels, and the spread.
 
         With a judge also what k-NN and EP tell of the labels.
 
-        Tells when the images' embeddings have collapsed.
+        Tells when the embeddings have collapsed.
+
+        Raises:
+            FloatingPointError: If the loss or an embedding is no finite number.
         """
         model.eval()
-        rows = self.rows[:POOL]
+        rows = self.rows
         lesions = self.table.lesions.take(torch.from_numpy(rows)).to(self.device)
         images = torch.cat(list(encode_images(model, self.data, rows, self.device)))
         features = Features(images, model.lesion_encoder(lesions))
         members = self._members(rows)
         loss = model.nested_loss(features, members)
-        found = {} if loss.lesion is None else {"val_loss": float(loss.total)}
-        for k in (1, 5):
-            if loss.lesion_pairs is not None:
-                found[f"val_lesion_recall_at_{k}"] = recall_at(*loss.lesion_pairs, k)
-            if loss.patient_pairs is not None:
-                found[f"val_patient_recall_at_{k}"] = recall_at(
-                    *loss.patient_pairs, k, positives=equal_pairs(members.patient_codes)
-                )
+        if not (loss.total.isfinite() and loss.embeddings.isfinite().all()):
+            raise FloatingPointError("held-out loss")
+        is_nested = loss.lesion is not None or loss.patient is not None
+        found = {"val_loss": float(loss.total)} if is_nested else {}
+        found |= describe_retrieval(loss, members, ks=(1, 5), prefix="val_")
         warning = collapse_warning(loss.embeddings)
         if warning is not None:
             console.print(f"[bold red]WARNING[/] {warning}")
@@ -78,9 +79,24 @@ class HeldOut:
         return Members(
             segments=torch.from_numpy(segments).to(self.device),
             lesion_codes=table.lesion_codes[torch.from_numpy(rows)].to(self.device),
+            metadata_codes=table.metadata_codes[torch.from_numpy(rows)].to(self.device),
             patients=table.patients.take(patients).to(self.device),
             patient_codes=table.patient_codes[patients].to(self.device),
         )
+
+
+def choose_pool(rows: np.ndarray, groups: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return at most `POOL` of the rows, in their order: one of every group, then two, and so on.
+
+    Args:
+        rows: Held-out rows.
+        groups: Patient of every row of the data set.
+        seed: Of which lesions of a patient are taken.
+    """
+    shuffled = np.random.default_rng(derive_seed(seed, "pool")).permutation(rows)
+    turns = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount()
+    found: np.ndarray = np.sort(shuffled[np.argsort(turns, kind="stable")[:POOL]])
+    return found
 
 
 def encode_images(
