@@ -1,7 +1,12 @@
 """Bars and tables for humans stay away from stdout."""
 
-import pytest
+import io
+import re
 
+import pytest
+from rich.console import Console
+
+from toolkit_common.training import progress as module
 from toolkit_common.training.progress import progress, result_console
 
 
@@ -14,6 +19,17 @@ def test_without_a_terminal_one_line_stands_for_the_bar(capsys: pytest.CaptureFi
     lines = shown.err.splitlines()
     assert len(lines) == 1
     assert all(part in lines[0] for part in ("reading tokens", "3/3", "loss 0.500"))
+
+
+def test_a_long_note_stands_below_the_whole_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=60, soft_wrap=True, no_color=True)
+    monkeypatch.setattr(module, "console", terminal)
+    with module.progress("pre-training", 7) as advance:
+        advance(7, note="loss 0.500 " * 9 + "end")
+    last = shown.getvalue().rsplit("pre-training", 1)[1]
+    assert "\u2501 7/7" in re.sub(r"\x1b\[[0-9;]*m", "", last).splitlines()[0]
+    assert "end" in last
 
 
 def test_a_note_stays_until_the_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,13 @@
 """Progress bars and the console for humans: both on stderr, so that stdout stays for results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from typing_extensions import override
 
 from toolkit_common.command import is_main_process
 
@@ -14,6 +17,17 @@ console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_mai
 def result_console(*, as_json: bool) -> Console:
     """Return where a result's table goes: stdout, unless stdout is for JSON."""
     return Console(stderr=as_json, highlight=False, quiet=not is_main_process())
+
+
+class _Bars(Progress):
+    """Bars with the note below, where it squeezes no bar and may be longer than a line."""
+
+    @override
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            if note := task.fields["note"]:
+                yield Text(note, no_wrap=False, overflow="fold")
 
 
 @contextmanager
@@ -27,14 +41,21 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not is_main_process()) as bars:
-        task = bars.add_task(title, total=total, note="")
+    is_drawn = is_main_process() and console.is_terminal
+    with _Bars(*columns, console=console, disable=not is_drawn) as bars:
+        number = bars.add_task(title, total=total, note="")
 
         def advance(count: int = 1, note: str = "") -> None:
-            bars.update(task, advance=count)
+            bars.update(number, advance=count)
             if note:
-                bars.update(task, note=note)
+                bars.update(number, note=note)
 
-        yield advance
+        try:
+            yield advance
+        finally:
+            if is_main_process() and not is_drawn:
+                (task,) = bars.tasks
+                took = timedelta(seconds=int(task.elapsed or 0))
+                line = f"{title} {task.completed:g}/{total} {took} {task.fields['note']}"
+                console.print(line.rstrip(), markup=False)
