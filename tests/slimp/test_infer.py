@@ -113,7 +113,11 @@ def test_files_that_are_no_schema_are_named(tmp_path):
         load_schema(tmp_path / "none.json", patients(), ROWS)
     with pytest.raises(InputError, match=f"cannot read the schema {tmp_path}"):
         load_schema(tmp_path, patients(), ROWS)
-    path = write(tmp_path / "schema.json", patients(), edit=lambda columns: columns.clear())
+    path = tmp_path / "schema.json"
+    path.write_text('{"version": 1, "columns": null}')
+    with pytest.raises(InputError, match=f"{path}: not a metadata schema: .*must be a list"):
+        load_schema(path, patients(), ROWS)
+    path = write(path, patients(), edit=lambda columns: columns.clear())
     with pytest.raises(InputError, match=r"schema.json has no columns"):
         load_schema(path, patients(), ROWS)
 
@@ -153,6 +157,20 @@ def test_the_command_keeps_an_edited_schema_unless_told_otherwise(run_cli, tmp_p
     assert path.read_text() == "edited"
     assert run_cli(*arguments, "--overwrite").exit_code == 0
     assert json.loads(path.read_text())["version"] == 1
+
+
+def test_the_command_refuses_a_place_that_is_no_file_for_it(run_cli, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for options in ([], ["--overwrite"]):
+        result = run_cli("data", "schema", "lesions", "-o", folder, *options)
+        assert_bad_input(result, f"{folder} is a folder", "--output")
+    below = folder / "file"
+    below.write_text("text")
+    result = run_cli("data", "schema", "lesions", "-o", below / "schema.json")
+    assert_bad_input(result, f"cannot write {below / 'schema.json'}")
+    assert below.read_text() == "text"
+    assert [path.name for path in folder.iterdir()] == ["file"]
 
 
 def test_the_command_prints_json_and_writes_nothing(run_cli, tmp_path):

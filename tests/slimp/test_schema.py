@@ -1,6 +1,7 @@
 """Schemas: typed, fitted on training rows, 0 is a value, missing is a mask."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +179,45 @@ def test_another_version_and_a_doubled_column_are_refused():
         Schema.from_json('{"version": 7, "columns": []}')
     with pytest.raises(InputError, match="column 'size' stands twice"):
         Schema.from_json(json.dumps({"version": 1, "columns": [SIZE, SIZE]}))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({**SIZE, "low": float("nan")}, r"'size' of the schema: low: nan is no finite number"),
+        ({**SIZE, "high": float("inf")}, r"'size' of the schema: high: inf is no finite number"),
+        (
+            {**SIZE, "quantiles": [0, float("nan"), 2]},
+            r"'size' of the schema: quantiles: nan is no finite number",
+        ),
+        ({**SIZE, "quantiles": [5]}, r"'size' of the schema: one quantile alone"),
+        ({**SIZE, "kind": "angle", "quantiles": [0, 1]}, r"'size' .*is angle: it has no quantiles"),
+        ({**SIZE, "kind": "angle", "unit": "rad"}, r"'size' .*angle is in degrees, got unit 'rad'"),
+        ({**SITE, "low": 0}, r"'site' of the schema is categorical: it has no low"),
+        ({**SITE, "high": 9}, r"'site' of the schema is categorical: it has no high"),
+        ({**SITE, "unit": "mm"}, r"'site' of the schema is categorical: it has no unit"),
+        ({**SITE, "quantiles": [0, 1]}, r"'site' .*is categorical: it has no quantiles"),
+        ({**SITE, "kind": "boolean", "low": 0}, r"'site' of the schema is boolean: it has no low"),
+        ({**SITE, "kind": "multi", "unit": "mm"}, r"'site' of the schema is multi: it has no unit"),
+    ],
+)
+def test_an_edit_that_would_be_passed_over_is_refused(column, message):
+    with pytest.raises(InputError, match=message):
+        Schema.from_json(json.dumps({"version": 1, "columns": [column]}))
+
+
+def test_an_unknown_key_beside_the_columns_is_refused():
+    text = json.dumps({"version": 1, "colums": [], "columns": [SIZE]})
+    with pytest.raises(InputError, match=r"the schema has an unknown key 'colums'.*'columns'"):
+        Schema.from_json(text)
+
+
+@pytest.mark.parametrize("columns", [None, 5, "size", {"size": SIZE}])
+def test_columns_that_are_no_list_are_refused(columns):
+    with pytest.raises(
+        InputError, match="columns must be a list, got " + re.escape(json.dumps(columns))
+    ):
+        Schema.from_json(json.dumps({"version": 1, "columns": columns}))
 
 
 def column(**options):

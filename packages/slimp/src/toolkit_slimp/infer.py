@@ -64,6 +64,8 @@ def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
     """
     try:
         schema = Schema.from_json(path.read_text(encoding="utf-8-sig"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise InputError(
             f"no schema at {path}: write one with toolkit data schema {data.id}"
@@ -107,15 +109,21 @@ def export_schema(
         overwrite: Whether an existing file is replaced.
 
     Raises:
-        InputError: If the data or their splits are at fault, or the file exists.
+        InputError: If the data or their splits are at fault, or the file exists or cannot be
+            written.
     """
+    if path is not None and path.is_dir():
+        raise InputError(f"{path} is a folder: give a file's name as --output")
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists: add --overwrite to replace it, or give another --output")
     data = load_data(identifier, premalignant_as=premalignant_as)
     splits = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
     schema = infer_schema(data, splits.train)
     if path is not None:
-        write_text(path, schema.to_json())
+        try:
+            write_text(path, schema.to_json())
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from None
     return schema
 
 

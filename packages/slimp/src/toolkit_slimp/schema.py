@@ -10,7 +10,7 @@ Shapes: m rows, t columns, r numeric inputs, w words.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,6 @@ from torch import Tensor
 
 from toolkit_common.data.sheet import Kind, Level
 from toolkit_common.errors import InputError
-from toolkit_common.registry import did_you_mean
 
 VERSION = 1
 UNKNOWN = "unknown"  # asked, and not known: told apart from missing in every column
@@ -160,70 +159,13 @@ class Schema:
         Raises:
             InputError: If it is no schema of this version, or a column of it is not possible.
         """
-        try:
-            found = json.loads(text)
-            version, items = found["version"], found["columns"]
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise InputError(f"not a metadata schema: {type(error).__name__}: {error}") from None
-        if version != VERSION:
-            raise InputError(f"schema version {version} is not {VERSION}")
-        columns = tuple(_read_column(item, number) for number, item in enumerate(items, start=1))
-        names = [column.name for column in columns]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise InputError(f"column {doubled[0]!r} stands twice in the schema")
-        return Schema(columns)
+        from toolkit_slimp.edited import read_columns
+
+        return Schema(read_columns(text))
 
     def digest(self) -> str:
         """Return a hash of the schema."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-
-def _read_column(item: Any, number: int) -> ColumnSchema:
-    from pydantic import TypeAdapter, ValidationError
-
-    if not isinstance(item, dict) or "name" not in item:
-        raise InputError(f"not a metadata schema: column {number} has no name")
-    where = f"column {item['name']!r} of the schema"
-    known = [field.name for field in fields(ColumnSchema)]
-    for key in item:
-        if key not in known:
-            raise InputError(f"{where} has an unknown key {key!r}{did_you_mean(key, known)}")
-    try:
-        column = TypeAdapter(ColumnSchema).validate_python(item)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{where}: {place}: {first['msg']}, got {first['input']!r}") from None
-    _check_column(column, where)
-    return column
-
-
-def _check_column(column: ColumnSchema, where: str) -> None:
-    if column.low is not None and column.high is not None and column.low >= column.high:
-        raise InputError(f"{where}: low {column.low:g} is not below high {column.high:g}")
-    if list(column.quantiles) != sorted(column.quantiles):
-        raise InputError(f"{where}: its quantiles do not ascend")
-    words = [UNKNOWN, *column.categories]
-    doubled = sorted({word for word in words if words.count(word) > 1})
-    if doubled:
-        hint = "it has an id of its own" if doubled == [UNKNOWN] else "it stands there twice"
-        raise InputError(f"{where}: category {doubled[0]!r} cannot be listed: {hint}")
-    both = sorted(set(column.missing) & {*column.unknown, UNKNOWN, *column.categories})
-    if both:
-        raise InputError(f"{where}: {both[0]!r} is a code for missing and a value at once")
-    if column.kind in ("numeric", "angle"):
-        if column.categories:
-            raise InputError(f"{where} is {column.kind}: it has no categories")
-        for code in (*column.missing, *column.unknown):
-            _check_number(code, where)
-
-
-def _check_number(code: str, where: str) -> None:
-    try:
-        float(code)
-    except ValueError:
-        raise InputError(f"{where} is numeric: its code {code!r} is no number") from None
 
 
 def _join(parts: Sequence[np.ndarray], count: int, dtype: torch.dtype) -> Tensor:

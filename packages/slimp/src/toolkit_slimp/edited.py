@@ -1,0 +1,131 @@
+"""Reads `schema.json` back, as a user may have edited it: what cannot be meant is refused.
+
+Nothing is passed over in silence: an unknown key, a number that is none, a field that the kind of
+its column never reads.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from math import isfinite
+from typing import Any
+
+from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean
+from toolkit_slimp.schema import UNKNOWN, VERSION, ColumnSchema
+
+KEYS = ("version", "columns")
+FOREIGN = {  # fields that a kind never reads
+    "numeric": ("categories",),
+    "angle": ("categories", "quantiles"),
+    **dict.fromkeys(("categorical", "boolean", "multi"), ("unit", "low", "high", "quantiles")),
+}
+
+
+def read_columns(text: str) -> tuple[ColumnSchema, ...]:
+    """Read the columns of a schema.
+
+    Raises:
+        InputError: If it is no schema of this version, or a column of it is not possible.
+    """
+    columns = tuple(
+        _read_column(item, number) for number, item in enumerate(_read_items(text), start=1)
+    )
+    doubled = _doubled(column.name for column in columns)
+    if doubled:
+        raise InputError(f"column {doubled[0]!r} stands twice in the schema")
+    return columns
+
+
+def _read_items(text: str) -> list[Any]:
+    try:
+        found = json.loads(text)
+        version, items = found["version"], found["columns"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"not a metadata schema: {type(error).__name__}: {error}") from None
+    if version != VERSION:
+        raise InputError(f"schema version {version} is not {VERSION}")
+    _check_keys(found, KEYS, "the schema")
+    if not isinstance(items, list):
+        raise InputError(
+            f"not a metadata schema: its columns must be a list, got {json.dumps(items)}"
+        )
+    return items
+
+
+def _read_column(item: Any, number: int) -> ColumnSchema:
+    from pydantic import TypeAdapter, ValidationError
+
+    if not isinstance(item, dict) or "name" not in item:
+        raise InputError(f"not a metadata schema: column {number} has no name")
+    where = f"column {item['name']!r} of the schema"
+    _check_keys(item, [field.name for field in fields(ColumnSchema)], where)
+    try:
+        column = TypeAdapter(ColumnSchema).validate_python(item)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: {place}: {first['msg']}, got {first['input']!r}") from None
+    _check_numbers(column, where)
+    _check_words(column, where)
+    _check_kind(column, where)
+    return column
+
+
+def _check_keys(item: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for key in item:
+        if key not in known:
+            raise InputError(f"{where} has an unknown key {key!r}{did_you_mean(key, known)}")
+
+
+def _check_numbers(column: ColumnSchema, where: str) -> None:
+    for name, numbers in (
+        ("low", (column.low,)),
+        ("high", (column.high,)),
+        ("quantiles", column.quantiles),
+    ):
+        for number in numbers:
+            if number is not None and not isfinite(number):
+                raise InputError(f"{where}: {name}: {number} is no finite number")
+    if column.low is not None and column.high is not None and column.low >= column.high:
+        raise InputError(f"{where}: low {column.low:g} is not below high {column.high:g}")
+    if list(column.quantiles) != sorted(column.quantiles):
+        raise InputError(f"{where}: its quantiles do not ascend")
+    if len(column.quantiles) == 1:
+        raise InputError(
+            f"{where}: one quantile alone maps all values to one: give the smallest and the "
+            "largest at least, or none to have them fitted"
+        )
+
+
+def _check_words(column: ColumnSchema, where: str) -> None:
+    doubled = _doubled([UNKNOWN, *column.categories])
+    if doubled:
+        hint = "it has an id of its own" if doubled == [UNKNOWN] else "it stands there twice"
+        raise InputError(f"{where}: category {doubled[0]!r} cannot be listed: {hint}")
+    both = sorted(set(column.missing) & {*column.unknown, UNKNOWN, *column.categories})
+    if both:
+        raise InputError(f"{where}: {both[0]!r} is a code for missing and a value at once")
+    if column.kind in ("numeric", "angle"):
+        for code in (*column.missing, *column.unknown):
+            _check_number(code, where)
+
+
+def _check_kind(column: ColumnSchema, where: str) -> None:
+    for name in FOREIGN[column.kind]:
+        if getattr(column, name) not in ("", None, ()):
+            raise InputError(f"{where} is {column.kind}: it has no {name}: take that out")
+    if column.kind == "angle" and column.unit not in ("", "degrees"):
+        raise InputError(f"{where}: an angle is in degrees, got unit {column.unit!r}")
+
+
+def _check_number(code: str, where: str) -> None:
+    try:
+        float(code)
+    except ValueError:
+        raise InputError(f"{where} is numeric: its code {code!r} is no number") from None
+
+
+def _doubled(words: Iterable[str]) -> list[str]:
+    listed = list(words)
+    return sorted({word for word in listed if listed.count(word) > 1})
