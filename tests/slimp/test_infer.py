@@ -24,9 +24,9 @@ SHEET = Sheet(
 ROWS = np.arange(4)
 
 
-def patients(**columns):
+def patients(sheet=SHEET, **columns):
     values = {"age": [30.0, 30.0, 0.0, 0.0], "size": [1.0, 2.0, 3.0, 4.0], **columns}
-    return build_data(list("abab"), groups=list("ppqq"), sheet=SHEET, **values)
+    return build_data(list("abab"), groups=list("ppqq"), sheet=sheet, **values)
 
 
 def write(path, data, edit=None, **column):
@@ -129,14 +129,59 @@ def test_a_column_without_a_training_value_is_named(tmp_path):
         load_schema(path, empty, np.arange(3))
 
 
+def asked(**column):
+    """Data with a yes and no, and the edit of its column."""
+    return patients(itch=["Yes", "No", "Yes", None]), {"name": "itch", "level": "lesion", **column}
+
+
+@pytest.mark.parametrize("edit", [{}, {"categories": ["Yes", "No"]}])
+def test_a_yes_and_no_may_be_made_a_boolean(tmp_path, capsys, edit):
+    data, itch = asked(kind="boolean", **edit)
+    path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(itch))
+    schema = load_schema(path, data, ROWS).at("lesion")
+    assert schema.encode(data.table).observed[:, -1].tolist() == [True, True, True, False]
+    assert "itch" not in capsys.readouterr().err
+
+
+def test_a_column_whose_words_are_not_the_data_s_is_refused(tmp_path):
+    data, itch = asked(kind="categorical", categories=["true", "false"])
+    path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(itch))
+    message = (
+        r"column 'itch': none of its 3 training values is a word of the schema \('Yes' 2, 'No' "
+        r"1\): mend its kind or its categories, or delete these to have them fitted"
+    )
+    with pytest.raises(InputError, match=message):
+        load_schema(path, data, ROWS)
+
+
+def test_words_of_the_training_rows_that_the_schema_lacks_are_told(tmp_path, capsys):
+    data, itch = asked(kind="categorical", categories=["Yes"])
+    path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(itch))
+    load_schema(path, data, ROWS)
+    told = "column 'itch': words that the schema lacks are read as missing: 'No' 1 (of 3 training"
+    assert told in capsys.readouterr().err
+    load_schema(path, data, np.array([0, 2]))
+    assert "itch" not in capsys.readouterr().err
+
+
+def test_a_numeric_column_with_words_for_missing_can_be_made_numeric(tmp_path):
+    data = patients(Sheet("bare"), depth=["1.5", "2.5", "?", "4"])
+    change = {"name": "depth", "kind": "numeric", "missing": ["?"], "categories": []}
+    schema = load_schema(write(tmp_path / "schema.json", data, **change), data, ROWS)
+    depth = next(column for column in schema.columns if column.name == "depth")
+    assert (depth.quantiles[0], depth.quantiles[-1]) == (1.5, 4.0)
+
+
 # The command
 
 
 def test_text_that_holds_numbers_is_numeric_but_for_a_yes_and_no(tmp_path):
-    values = {"size": ["1.5", "2", None, "9"], "flag": list("0110"), "site": list("1xyz")}
+    values = {"size": ["1.5", "2", None, "9"], "flag": list("0110"), "site": list("1xyz"),
+              "itch": ["Yes", "no", "unknown", None]}  # fmt: skip
     data = build_data(list("abab"), groups=list("ppqq"), **values)
     kinds = {column.name: column.kind for column in infer_schema(data, ROWS).columns}
-    assert kinds == {"size": "numeric", "flag": "categorical", "site": "categorical"}
+    assert kinds == {"size": "numeric", "flag": "categorical", "site": "categorical",
+                     "itch": "boolean"}  # fmt: skip
 
 
 def test_the_command_writes_the_schema_that_pretraining_infers(run_cli, tmp_path):

@@ -16,7 +16,7 @@ from toolkit_common.data.base import build_image_data
 from toolkit_common.data.load import load_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
-from toolkit_slimp.columns import fit_column
+from toolkit_slimp.columns import fit_column, unseen_words
 from toolkit_slimp.infer import infer_schema
 from toolkit_slimp.schema import ColumnSchema, Schema
 
@@ -160,12 +160,31 @@ SITE = {"name": "site", "level": "lesion", "kind": "categorical"}
         ({**SIZE, "low": 5, "high": 2}, r"'size' of the schema: low 5 is not below high 2"),
         ({**SIZE, "quantiles": [2, 1]}, r"'size' of the schema: its quantiles do not ascend"),
         ({**SIZE, "categories": ["x"]}, r"'size' of the schema is numeric: it has no categories"),
-        ({**SIZE, "missing": ["none"]}, r"'size' .*numeric: its code 'none' is no number"),
+        (
+            {**SIZE, "missing": ["?", "4.0"], "unknown": ["4"]},
+            r"'size' .*'4.0' is a code for missing and a value at once",
+        ),
         ({**SITE, "categories": ["a", "a"]}, r"'site' .*category 'a'.*stands there twice"),
         ({**SITE, "categories": ["unknown"]}, r"'site' .*'unknown'.*an id of its own"),
         (
             {**SITE, "categories": ["a"], "missing": ["a"]},
             r"'site' .*'a' is a code for missing and a value at once",
+        ),
+        (
+            {**SITE, "kind": "boolean", "categories": ["no", "yes"], "missing": ["NO"]},
+            r"'site' .*'NO' is a code for missing and a value at once",
+        ),
+        (
+            {**SITE, "kind": "boolean", "missing": ["0"]},
+            r"'site' .*'0' is a code for missing and a value at once",
+        ),
+        (
+            {**SITE, "kind": "boolean", "categories": ["Yes", "true"]},
+            r"'site' .*category 'true' cannot be listed: it stands there twice",
+        ),
+        (
+            {**SITE, "kind": "boolean", "categories": ["Unknown"]},
+            r"'site' .*'Unknown'.*an id of its own",
         ),
     ],
 )
@@ -258,14 +277,59 @@ def test_a_cell_may_hold_several_answers():
     assert found.observed[:, 0].tolist() == [True, True, False, True, False, True]
 
 
-@pytest.mark.parametrize("values", [["True", "False", "unknown"], ["1.0", "0", "unknown"]])
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["True", "False", "unknown"],
+        ["1.0", "0", "unknown"],
+        ["Yes", "no", "Unknown"],
+        ["Y", "n", "UNKNOWN"],
+    ],
+)
 def test_booleans_are_read_as_they_are_spelled(values):
     fitted = fit_column(column(kind="boolean"), pd.Series(values))
     assert encode(fitted, values).words.int().tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
 
 
+def test_codes_and_categories_of_booleans_are_read_as_their_cells():
+    given = column(kind="boolean", categories=("Yes", "No"), missing=("NA",), unknown=("UNK",))
+    found = encode(given, ["YES", "no", "UNK", "unk", "na", "perhaps", None])
+    assert (
+        found.words.int().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0]] + [[0] * 3] * 3
+    )
+    assert found.observed[:, 0].tolist() == [True] * 4 + [False] * 3
+
+
+def test_words_that_a_column_does_not_know_are_counted():
+    sites = column(kind="categorical", categories=("arm",), missing=("NA",), unknown=("?",))
+    cells = pd.Series(["arm", "leg", "NA", "?", "leg", "unknown", None, "back"])
+    assert unseen_words(sites, cells) == {"leg": 2, "back": 1}
+    answers = pd.Series(["Perhaps", "yes", "FALSE", "perhaps"])
+    assert unseen_words(fit_column(column(kind="boolean"), answers), answers) == {
+        "Perhaps": 1,
+        "perhaps": 1,
+    }
+    assert unseen_words(column(kind="multi", categories=("a",)), pd.Series(["a; b", "b"])) == {
+        "b": 2
+    }
+    assert unseen_words(column(kind="numeric"), pd.Series([1.0, 2.0])) == {}
+
+
+def test_a_code_of_a_numeric_column_may_be_a_word():
+    given = column(kind="numeric", missing=("?", "-1"), unknown=("not told",), high=9.0)
+    fitted = fit_column(given, pd.Series(["1.5", "2.5", "?", "-1", "not told", None]))
+    assert (fitted.quantiles[0], fitted.quantiles[-1]) == (1.5, 2.5)
+    found = encode(fitted, ["2", "?", "-1.0", "not told", "unknown", None])
+    assert found.observed[:, 0].tolist() == [True, False, False, True, True, False]
+    assert found.words[:, 0].tolist() == [False, False, False, True, True, False]
+
+
 def test_a_word_in_a_numeric_column_is_named():
-    with pytest.raises(InputError, match=r"'x' is numeric in the schema: 'arm' is no number"):
+    message = (
+        r"'x' is numeric in the schema: 'arm' is no number: if it is a code, list it as missing or "
+        "unknown"
+    )
+    with pytest.raises(InputError, match=message):
         encode(column(kind="numeric", quantiles=(0.0, 1.0)), [1.0, "arm"])
 
 

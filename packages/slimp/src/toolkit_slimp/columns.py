@@ -4,18 +4,21 @@ Numbers are mapped by their training quantiles to a normal, so that no outlier, 
 left; words become yes or no for each known word; what is missing is told apart.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.sheet import ANSWER_SEPARATOR
+from toolkit_common.data.lesions.build import FALSE, TRUE
+from toolkit_common.data.sheet import ANSWER_SEPARATOR, Kind
 from toolkit_common.errors import InputError
 from toolkit_slimp.schema import UNKNOWN, ColumnSchema
 
 NUM_QUANTILES = 101
-SPELLED = {"1": "true", "1.0": "true", "0": "false", "0.0": "false"}
+BOOLEAN = ("false", "true")
+SPELLED = {**dict.fromkeys((*TRUE, "y"), "true"), **dict.fromkeys((*FALSE, "n"), "false")}
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 0.99  # what the smallest and the largest training value become
 
 
@@ -28,6 +31,17 @@ class EncodedColumn:
     observed: np.ndarray
 
 
+def spell(word: str, kind: Kind) -> str:
+    """Return a word or code as it is compared: in booleans `Yes` is `true`, in numbers 4 is 4.0."""
+    if kind == "boolean":
+        lower = word.lower()
+        return SPELLED.get(lower, lower)
+    if kind in ("numeric", "angle"):
+        number = _float(word)
+        return word if number is None else str(number)
+    return word
+
+
 def fit_column(column: ColumnSchema, values: pd.Series) -> ColumnSchema:
     """Return the column with the quantiles or the categories of its training values.
 
@@ -37,7 +51,7 @@ def fit_column(column: ColumnSchema, values: pd.Series) -> ColumnSchema:
         InputError: If it is numeric and a value is no number.
     """
     if column.kind == "boolean":
-        return replace(column, categories=("false", "true"))
+        return replace(column, categories=BOOLEAN)
     if column.kind in ("categorical", "multi"):
         apart = {UNKNOWN, *column.unknown, *column.missing}
         answers = {answer for cell in values.dropna() for answer in _answers(cell, column)}
@@ -61,6 +75,32 @@ def encode_column(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
     return _encode_words(column, values)
 
 
+def is_observed(column: ColumnSchema, values: pd.Series) -> np.ndarray:
+    """Return which rows have a value, or a code for unknown, in a range or out of it `(m,)`.
+
+    Raises:
+        InputError: If it is numeric and a value is no number.
+    """
+    if column.num_numbers:
+        numbers, is_unknown = _numbers(column, values)
+        return np.asarray(~np.isnan(numbers) | is_unknown)
+    return _encode_words(column, values).observed
+
+
+def unseen_words(column: ColumnSchema, values: pd.Series) -> dict[str, int]:
+    """Count the words that are neither known nor codes, the most frequent first."""
+    if column.num_numbers:
+        return {}
+    listed = (*column.categories, *column.unknown, *column.missing)
+    known = {UNKNOWN, *(spell(word, column.kind) for word in listed)}
+    counts: Counter[str] = Counter()
+    for cell, count in values.map(str, na_action="ignore").value_counts().items():
+        for answer in _answers(cell, column):
+            if spell(answer, column.kind) not in known:
+                counts[answer] += count
+    return dict(counts.most_common())
+
+
 def _encode_numbers(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
     numbers, is_unknown = _numbers(column, values)
     has_number = np.logical_not(np.isnan(numbers) | is_unknown)
@@ -80,27 +120,30 @@ def _encode_numbers(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
 
 def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
     """Words never seen in training count as missing (specs/slimp.md 6.4)."""
-    places = {word: place for place, word in enumerate(column.categories, start=1)}
-    places |= dict.fromkeys((UNKNOWN, *column.unknown), 0)
+    kind = column.kind
+    places = {spell(word, kind): place for place, word in enumerate(column.categories, start=1)}
+    places |= dict.fromkeys((UNKNOWN, *(spell(code, kind) for code in column.unknown)), 0)
     words = np.zeros((len(values), column.num_words), bool)
     # An empty column may be one of floats.
     texts = values.map(str, na_action="ignore").astype(object).fillna("")
     cells, index = np.unique(texts, return_inverse=True)
     for number, cell in enumerate(cells):
-        said = [places[answer] for answer in _answers(cell, column) if answer in places]
+        answers = (spell(answer, kind) for answer in _answers(cell, column))
+        said = [places[answer] for answer in answers if answer in places]
         words[np.ix_(index == number, said)] = True
     return EncodedColumn(np.zeros((len(values), 0)), words, np.asarray(words.any(axis=1)))
 
 
 def _numbers(column: ColumnSchema, values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers, NaN where missing, and which of them are codes for unknown."""
-    is_word = values.isin([UNKNOWN])
+    codes = (UNKNOWN, *column.unknown)
+    is_word = values.isin((*codes, *column.missing))  # a code may be no number
     numbers = pd.to_numeric(values.mask(is_word, np.nan), errors="coerce")
     strange = values[numbers.isna() & values.notna() & ~is_word]
     if len(strange):
         raise InputError(
             f"column {column.name!r} is {column.kind} in the schema: {strange.iloc[0]!r} is no "
-            "number"
+            "number: if it is a code, list it as missing or unknown"
         )
     found = numbers.to_numpy(float)
     if np.isinf(found).any():
@@ -108,7 +151,7 @@ def _numbers(column: ColumnSchema, values: pd.Series) -> tuple[np.ndarray, np.nd
         raise InputError(f"column {column.name!r}: {str(cell)!r} is no finite number")
     found = np.where(np.isin(found, _floats(column.missing)), np.nan, found)
     is_code = np.isin(found, _floats(column.unknown))
-    return found, np.logical_or(is_word.to_numpy(bool), is_code)
+    return found, np.logical_or(values.isin(codes).to_numpy(bool), is_code)
 
 
 def _check_range(column: ColumnSchema, numbers: np.ndarray) -> None:
@@ -133,13 +176,17 @@ def _to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 
 
 def _answers(cell: object, column: ColumnSchema) -> list[str]:
-    if column.kind == "boolean":
-        word = str(cell).lower()
-        return [SPELLED.get(word, word)]
     if column.kind != "multi":
         return [str(cell)]
     return [answer.strip() for answer in str(cell).split(ANSWER_SEPARATOR) if answer.strip()]
 
 
 def _floats(codes: Iterable[str]) -> list[float]:
-    return [float(code) for code in codes]
+    return [number for number in map(_float, codes) if number is not None]
+
+
+def _float(code: str) -> float | None:
+    try:
+        return float(code)
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
+from toolkit_slimp.columns import BOOLEAN, spell
 from toolkit_slimp.schema import UNKNOWN, VERSION, ColumnSchema
 
 KEYS = ("version", "columns")
@@ -31,7 +32,8 @@ def read_columns(text: str) -> tuple[ColumnSchema, ...]:
     columns = tuple(
         _read_column(item, number) for number, item in enumerate(_read_items(text), start=1)
     )
-    doubled = _doubled(column.name for column in columns)
+    names = [column.name for column in columns]
+    doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(f"column {doubled[0]!r} stands twice in the schema")
     return columns
@@ -99,16 +101,20 @@ def _check_numbers(column: ColumnSchema, where: str) -> None:
 
 
 def _check_words(column: ColumnSchema, where: str) -> None:
-    doubled = _doubled([UNKNOWN, *column.categories])
-    if doubled:
-        hint = "it has an id of its own" if doubled == [UNKNOWN] else "it stands there twice"
-        raise InputError(f"{where}: category {doubled[0]!r} cannot be listed: {hint}")
-    both = sorted(set(column.missing) & {*column.unknown, UNKNOWN, *column.categories})
+    """Words and codes are compared as cells are: in a boolean `Yes` is `true`."""
+    spelled = {UNKNOWN}
+    for word in column.categories:
+        meant = spell(word, column.kind)
+        if meant in spelled:
+            hint = "it has an id of its own" if meant == UNKNOWN else "it stands there twice"
+            raise InputError(f"{where}: category {word!r} cannot be listed: {hint}")
+        spelled.add(meant)
+    if column.kind == "boolean" and not column.categories:
+        spelled |= {*BOOLEAN}  # what it will be fitted with
+    spelled |= {spell(code, column.kind) for code in column.unknown}
+    both = [code for code in column.missing if spell(code, column.kind) in spelled]
     if both:
         raise InputError(f"{where}: {both[0]!r} is a code for missing and a value at once")
-    if column.kind in ("numeric", "angle"):
-        for code in (*column.missing, *column.unknown):
-            _check_number(code, where)
 
 
 def _check_kind(column: ColumnSchema, where: str) -> None:
@@ -117,15 +123,3 @@ def _check_kind(column: ColumnSchema, where: str) -> None:
             raise InputError(f"{where} is {column.kind}: it has no {name}: take that out")
     if column.kind == "angle" and column.unit not in ("", "degrees"):
         raise InputError(f"{where}: an angle is in degrees, got unit {column.unit!r}")
-
-
-def _check_number(code: str, where: str) -> None:
-    try:
-        float(code)
-    except ValueError:
-        raise InputError(f"{where} is numeric: its code {code!r} is no number") from None
-
-
-def _doubled(words: Iterable[str]) -> list[str]:
-    listed = list(words)
-    return sorted({word for word in listed if listed.count(word) > 1})

@@ -18,10 +18,12 @@ from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.files import write_text
 from toolkit_common.training.progress import console
-from toolkit_slimp.columns import fit_column
+from toolkit_slimp.columns import SPELLED, fit_column, is_observed, unseen_words
 from toolkit_slimp.schema import UNKNOWN, ColumnSchema, Schema
 
 MAX_CATEGORIES = 64
+MAX_SHOWN = 3  # words in a message
+YES_AND_NO = {UNKNOWN, *(word for word in SPELLED if word.isalpha())}  # 0 and 1 may be codes
 RESERVED = ("image_id", "patient_id", "lesion_id", "group", "split")
 
 
@@ -77,6 +79,7 @@ def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
     for column in schema.columns:
         _check_place(column, data)
         fitted = column if column.is_fitted else fit_column(column, table[column.name])
+        _check_words(fitted, table[column.name])
         if not _is_usable(fitted, table):
             raise InputError(f"column {column.name!r} has no value in the training rows")
         columns.append(fitted)
@@ -177,7 +180,26 @@ def _from_sheet(column: Column) -> ColumnSchema:
 
 
 def _is_usable(column: ColumnSchema, table: pd.DataFrame) -> bool:
-    return column.is_fitted and bool(table[column.name].notna().any())
+    return column.is_fitted and bool(is_observed(column, table[column.name]).any())
+
+
+def _check_words(column: ColumnSchema, values: pd.Series) -> None:
+    """Refuse a column none of whose training values is known, tell where some are not."""
+    unseen = unseen_words(column, values)
+    if not unseen:
+        return
+    shown = [f"{word!r} {count}" for word, count in unseen.items()]
+    others = [f"{len(shown) - MAX_SHOWN} more"] if len(shown) > MAX_SHOWN else []
+    listed, count = ", ".join([*shown[:MAX_SHOWN], *others]), int(values.notna().sum())
+    if not is_observed(column, values).any():
+        raise InputError(
+            f"column {column.name!r}: none of its {count} training values is a word of the schema "
+            f"({listed}): mend its kind or its categories, or delete these to have them fitted"
+        )
+    console.print(
+        f"column {column.name!r}: words that the schema lacks are read as missing: {listed} (of "
+        f"{count} training values)"
+    )
 
 
 def _guess_columns(data: ImageData) -> list[Column]:
@@ -204,7 +226,7 @@ def _guess_kind(values: pd.Series) -> Kind:
     if pd.api.types.is_float_dtype(values) or _holds_numbers(values):
         return "numeric"
     words = {str(word).lower() for word in values.dropna()}
-    if words <= {"true", "false", "unknown"}:
+    if words <= YES_AND_NO:
         return "boolean"
     return "multi" if any(ANSWER_SEPARATOR in word for word in words) else "categorical"
 

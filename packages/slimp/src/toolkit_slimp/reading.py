@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -15,9 +14,10 @@ from toolkit_common.backbones.metadata import LEVELS, EncodedMetadata
 from toolkit_common.data.sheet import Level
 from toolkit_common.files import sha256_of
 from toolkit_slimp.bank import METADATA_BATCH
+from toolkit_slimp.columns import unseen_words
 from toolkit_slimp.encoders import MetadataEncoder
 from toolkit_slimp.export import SCHEMA, WEIGHTS, load_slimp
-from toolkit_slimp.schema import Metadata, Schema
+from toolkit_slimp.schema import Schema
 
 
 class SlimpMetadataEncoders:
@@ -57,7 +57,13 @@ class SlimpMetadataEncoders:
             self._encoders[level](metadata.take(slice(start, start + METADATA_BATCH)))
             for start in range(0, len(table), METADATA_BATCH)
         ]
-        return EncodedMetadata(torch.cat(parts).float(), _unseen(schema, known, metadata))
+        unseen = {
+            column.name: sum(unseen_words(column, known[column.name]).values())
+            for column in schema.columns
+        }
+        return EncodedMetadata(
+            torch.cat(parts).float(), {name: count for name, count in unseen.items() if count}
+        )
 
 
 def load_metadata_encoders(folder: Path) -> SlimpMetadataEncoders:
@@ -81,15 +87,3 @@ def load_metadata_encoders(folder: Path) -> SlimpMetadataEncoders:
         schema,
         digest=hashlib.sha256(sums.encode()).hexdigest(),
     )
-
-
-def _unseen(schema: Schema, table: pd.DataFrame, metadata: Metadata) -> dict[str, int]:
-    """Count the words of each column that are neither known nor codes for missing."""
-    counts = {}
-    for place, column in enumerate(schema.columns):
-        values, observed = table[column.name], metadata.observed[:, place].numpy()
-        is_word = values.notna() & ~values.astype(str).isin(column.missing)
-        unseen = np.logical_and(is_word.to_numpy(bool), ~observed)
-        if not column.num_numbers and unseen.any():
-            counts[column.name] = int(unseen.sum())
-    return counts
