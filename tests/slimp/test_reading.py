@@ -57,6 +57,12 @@ def test_rows_keep_their_vectors_in_any_order_and_company(encoders, table):
     assert not torch.allclose(found, whole[:20])
 
 
+def test_a_patient_s_known_value_counts_for_all_its_lesions(encoders, table):
+    holes = table["age"].mask(np.arange(len(table)) % 2 == 1)
+    found = encoders.encode(table.assign(age=holes), "patient").vectors
+    assert torch.equal(found, encoders.encode(table, "patient").vectors)
+
+
 def test_columns_may_stand_in_any_order_and_have_strangers_between(encoders, table):
     other = table[list(table.columns[::-1])].assign(stranger="x")
     expected, found = (encoders.encode(item, "patient").vectors for item in (table, other))

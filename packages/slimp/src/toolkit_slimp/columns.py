@@ -87,6 +87,25 @@ def is_observed(column: ColumnSchema, values: pd.Series) -> np.ndarray:
     return _encode_words(column, values).observed
 
 
+def known_values(column: ColumnSchema, values: pd.Series) -> pd.Series:
+    """Return values as they are meant, to be compared: None for missing, unknown and codes.
+
+    Raises:
+        InputError: If it is numeric and a value is no number.
+    """
+    if column.num_numbers:
+        numbers, is_unknown = _numbers(column, values)
+        return pd.Series(np.where(is_unknown, np.nan, numbers), index=values.index)
+    codes = (*column.unknown, *column.missing)
+    apart = {UNKNOWN, *(spell(code, column.kind) for code in codes)}
+    texts = values.map(str, na_action="ignore")
+    meant = {}
+    for cell in texts.dropna().unique():
+        said = {spell(answer, column.kind) for answer in _answers(cell, column)} - apart
+        meant[cell] = ANSWER_SEPARATOR.join(sorted(said)) or None
+    return texts.map(meant)
+
+
 def unseen_words(column: ColumnSchema, values: pd.Series) -> dict[str, int]:
     """Count the words that are neither known nor codes, the most frequent first."""
     if column.num_numbers:

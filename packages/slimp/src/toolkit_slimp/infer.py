@@ -4,6 +4,7 @@ Only training rows are looked at for transforms and vocabularies. Columns on the
 data set's sheet are refused by name, whoever writes them into a schema.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.files import write_text
 from toolkit_common.training.progress import console
 from toolkit_slimp.columns import SPELLED, fit_column, is_observed, unseen_words
+from toolkit_slimp.patients import count_differing
 from toolkit_slimp.schema import UNKNOWN, ColumnSchema, Schema
 
 MAX_CATEGORIES = 64
@@ -47,6 +49,7 @@ def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
             f"data set {data.id!r} has no metadata columns: SLIMP aligns images with metadata; "
             "give a lesion data set, or a csv with more columns than image and label"
         )
+    _tell_differing(data, used)
     return Schema(used)
 
 
@@ -159,7 +162,7 @@ def _check_place(column: ColumnSchema, data: ImageData) -> None:
     if name in data.sheet.acquisition:
         console.print(f"column {name!r} is read as asked: {data.sheet.acquisition[name]}")
     if column.level == "patient" and data.groups is not None:
-        differing = int((data.table.groupby("group")[name].nunique() > 1).sum())
+        differing = count_differing(column, data.table[name], data.table["group"])
         if differing:
             raise InputError(
                 f"column {name!r} is the patient's in the schema, and differs between lesions of "
@@ -177,6 +180,18 @@ def _from_sheet(column: Column) -> ColumnSchema:
         low=None if column.low is None else float(column.low),
         high=None if column.high is None else float(column.high),
     )
+
+
+def _tell_differing(data: ImageData, columns: Sequence[ColumnSchema]) -> None:
+    """Tell where a sheet's patient column has two values: without patient ids none was chosen."""
+    for column in columns:
+        if column.level == "patient" and data.groups is not None:
+            values, groups = data.table[column.name], data.table["group"]
+            if differing := count_differing(column, values, groups):
+                console.print(
+                    f"column {column.name!r} differs within {differing} patients: a patient's "
+                    "first value is read"
+                )
 
 
 def _is_usable(column: ColumnSchema, table: pd.DataFrame) -> bool:
@@ -239,9 +254,14 @@ def _holds_numbers(values: pd.Series) -> bool:
 
 
 def _guess_level(data: ImageData, name: str) -> Level:
+    """Whether a column is the patient's: one value in each, said of most patients more than once.
+
+    A lesion's column with few values has one in a patient as well, and nothing to compare it with.
+    """
     if data.groups is None:
         return "lesion"
-    by_group = data.table.groupby("group")[name]
-    has_several = bool((by_group.size() > 1).any())
-    is_constant = bool((by_group.nunique(dropna=False) <= 1).all())
-    return "patient" if has_several and is_constant else "lesion"
+    by_group = data.table[name].replace(UNKNOWN, np.nan).groupby(data.table["group"])
+    counts, sizes = by_group.count(), by_group.size()
+    counts = counts[(sizes > 1) & (counts > 0)]
+    is_constant = bool((by_group.nunique() <= 1).all())
+    return "patient" if is_constant and (counts > 1).mean() > 0.5 else "lesion"

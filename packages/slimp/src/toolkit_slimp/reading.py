@@ -51,7 +51,8 @@ class SlimpMetadataEncoders:
         """
         schema = self._schema.at(level)
         # A level's own columns in the schema's order, whatever the table's; absent ones are empty.
-        known = table.reindex(columns=list(self.columns[level]))
+        keys = [name for name in ("group",) if name in table]  # a patient's rows share its values
+        known = table.reindex(columns=[*self.columns[level], *keys])
         metadata = schema.encode(known)
         parts = [
             self._encoders[level](metadata.take(slice(start, start + METADATA_BATCH)))

@@ -126,17 +126,24 @@ class Schema:
         return tuple(i for i, item in enumerate(self.columns) for _ in range(item.num_words))
 
     def encode(self, table: pd.DataFrame) -> Metadata:
-        """Encode rows.
+        """Encode rows; where they have a `group`, a patient's values are shared by its rows.
 
         Raises:
             InputError: If a column is absent, or a value is out of its range or no number.
         """
         from toolkit_slimp.columns import encode_column
+        from toolkit_slimp.patients import number_patients, share_value
 
         for column in self.columns:
             if column.name not in table:
                 raise InputError(f"the data has no metadata column {column.name!r} of the schema")
         found = [encode_column(column, table[column.name]) for column in self.columns]
+        if "group" in table and self.at("patient").columns:
+            patients = number_patients(table["group"])
+            found = [
+                share_value(item, patients) if column.level == "patient" else item
+                for column, item in zip(self.columns, found, strict=True)
+            ]
         return Metadata(
             numeric=_join([item.numbers for item in found], len(table), torch.float32),
             words=_join([item.words for item in found], len(table), torch.bool),
