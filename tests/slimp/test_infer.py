@@ -12,6 +12,7 @@ from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_slimp.infer import infer_schema, load_schema
+from toolkit_slimp.table import encode_table
 
 SHEET = Sheet(
     "toy",
@@ -21,6 +22,7 @@ SHEET = Sheet(
     leaks={"biopsed": "decided after the diagnosis"},
     acquisition={"site": "tells the hospital"},
 )  # fmt: skip
+BARE = Sheet("bare")
 ROWS = np.arange(4)
 
 
@@ -91,8 +93,44 @@ def test_a_column_that_differs_within_patients_is_no_patient_column(tmp_path):
 def test_values_out_of_an_edited_range_are_counted(tmp_path):
     path = write(tmp_path / "schema.json", patients(), name="size", high=1.5)
     schema = load_schema(path, patients(), ROWS)
-    with pytest.raises(InputError, match=r"column 'size': 3 values above 1.5$"):
-        schema.encode(patients().table)
+    message = (
+        r"^data set 'small': column 'size': 3 values above 1.5, the first 2 of image i1: mend the "
+        "data, list a code as missing, or widen the column's range in the schema$"
+    )
+    with pytest.raises(InputError, match=message):
+        encode_table(patients(), schema)
+
+
+@pytest.mark.parametrize(("place", "cell"), [(0, "wide"), (2, "1e400")])
+def test_a_cell_that_is_no_number_is_named_by_data_set_and_image(tmp_path, place, cell):
+    good = ["1", "2", "3", "4"]
+    path = write(tmp_path / "schema.json", patients(BARE, depth=good), name="depth", quantiles=[])
+    cells = [cell if number == place else value for number, value in enumerate(good)]
+    message = rf"^data set 'small': column 'depth'.*'{cell}' is no .*number \(image i{place}\)"
+    with pytest.raises(InputError, match=message):
+        load_schema(path, patients(BARE, depth=cells), ROWS)
+    schema = infer_schema(patients(BARE, depth=good), ROWS)
+    with pytest.raises(InputError, match=message):
+        encode_table(patients(BARE, depth=cells), schema)
+
+
+@pytest.mark.parametrize("name", ["age", "age_approx", "Age"])
+def test_a_numeric_age_of_a_table_is_kept_within_a_life(name):
+    ages = ["30", "30", "121", "121", "45", "45"]
+    data = build_data(list("ababab"), groups=list("ppqqrr"), **{name: ages})
+    schema = infer_schema(data, ROWS)
+    (age,) = schema.columns
+    assert (age.level, age.unit, age.low, age.high) == ("patient", "years", 0.0, 120.0)
+    message = f"'small': column '{name}': 2 values above 120 years, the first 121 of image i2"
+    with pytest.raises(InputError, match=message):
+        encode_table(data, schema)
+
+
+def test_ages_in_words_and_other_numbers_have_no_range():
+    data = build_data(list("abab"), age=["young", "old", "old", "young"], depth=list("1234"))
+    assert {(item.unit, item.low, item.high) for item in infer_schema(data, ROWS).columns} == {
+        ("", None, None)
+    }
 
 
 def test_deleted_quantiles_are_fitted_anew_on_training_rows(tmp_path):
@@ -165,7 +203,7 @@ def test_words_of_the_training_rows_that_the_schema_lacks_are_told(tmp_path, cap
 
 
 def test_a_numeric_column_with_words_for_missing_can_be_made_numeric(tmp_path):
-    data = patients(Sheet("bare"), depth=["1.5", "2.5", "?", "4"])
+    data = patients(BARE, depth=["1.5", "2.5", "?", "4"])
     change = {"name": "depth", "kind": "numeric", "missing": ["?"], "categories": []}
     schema = load_schema(write(tmp_path / "schema.json", data, **change), data, ROWS)
     depth = next(column for column in schema.columns if column.name == "depth")

@@ -42,10 +42,17 @@ def spell(word: str, kind: Kind) -> str:
     return word
 
 
-def fit_column(column: ColumnSchema, values: pd.Series) -> ColumnSchema:
+def fit_column(
+    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
+) -> ColumnSchema:
     """Return the column with the quantiles or the categories of its training values.
 
     A column that needs neither, or has no value, comes back as it is.
+
+    Args:
+        column: The column.
+        values: Its training values.
+        ids: Image of each value, for messages, here and below.
 
     Raises:
         InputError: If it is numeric and a value is no number.
@@ -56,7 +63,7 @@ def fit_column(column: ColumnSchema, values: pd.Series) -> ColumnSchema:
         apart = {UNKNOWN, *column.unknown, *column.missing}
         answers = {answer for cell in values.dropna() for answer in _answers(cell, column)}
         return replace(column, categories=tuple(sorted(answers - apart)))
-    numbers, is_unknown = _numbers(column, values)
+    numbers, is_unknown = _numbers(column, values, ids)
     known = numbers[~np.isnan(numbers) & ~is_unknown]
     if column.kind == "angle" or not known.size:
         return column
@@ -64,37 +71,43 @@ def fit_column(column: ColumnSchema, values: pd.Series) -> ColumnSchema:
     return replace(column, quantiles=tuple(float(value) for value in quantiles))
 
 
-def encode_column(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
+def encode_column(
+    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
+) -> EncodedColumn:
     """Encode values.
 
     Raises:
         InputError: If a value is out of its range, or no number where one must be.
     """
     if column.num_numbers:
-        return _encode_numbers(column, values)
+        return _encode_numbers(column, values, ids)
     return _encode_words(column, values)
 
 
-def is_observed(column: ColumnSchema, values: pd.Series) -> np.ndarray:
+def is_observed(
+    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
+) -> np.ndarray:
     """Return which rows have a value, or a code for unknown, in a range or out of it `(m,)`.
 
     Raises:
         InputError: If it is numeric and a value is no number.
     """
     if column.num_numbers:
-        numbers, is_unknown = _numbers(column, values)
+        numbers, is_unknown = _numbers(column, values, ids)
         return np.asarray(~np.isnan(numbers) | is_unknown)
     return _encode_words(column, values).observed
 
 
-def known_values(column: ColumnSchema, values: pd.Series) -> pd.Series:
+def known_values(
+    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
+) -> pd.Series:
     """Return values as they are meant, to be compared: None for missing, unknown and codes.
 
     Raises:
         InputError: If it is numeric and a value is no number.
     """
     if column.num_numbers:
-        numbers, is_unknown = _numbers(column, values)
+        numbers, is_unknown = _numbers(column, values, ids)
         return pd.Series(np.where(is_unknown, np.nan, numbers), index=values.index)
     codes = (*column.unknown, *column.missing)
     apart = {UNKNOWN, *(spell(code, column.kind) for code in codes)}
@@ -120,10 +133,12 @@ def unseen_words(column: ColumnSchema, values: pd.Series) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _encode_numbers(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
-    numbers, is_unknown = _numbers(column, values)
+def _encode_numbers(
+    column: ColumnSchema, values: pd.Series, ids: pd.Series | None
+) -> EncodedColumn:
+    numbers, is_unknown = _numbers(column, values, ids)
     has_number = np.logical_not(np.isnan(numbers) | is_unknown)
-    _check_range(column, numbers[has_number])
+    _check_range(column, np.where(has_number, numbers, np.nan), ids)
     filled = np.where(has_number, numbers, 0.0)
     if column.kind == "angle":
         turn = np.deg2rad(2.0 * filled)  # an axis: 180 degrees are 0
@@ -153,35 +168,52 @@ def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
     return EncodedColumn(np.zeros((len(values), 0)), words, np.asarray(words.any(axis=1)))
 
 
-def _numbers(column: ColumnSchema, values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(
+    column: ColumnSchema, values: pd.Series, ids: pd.Series | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers, NaN where missing, and which of them are codes for unknown."""
     codes = (UNKNOWN, *column.unknown)
     is_word = values.isin((*codes, *column.missing))  # a code may be no number
     numbers = pd.to_numeric(values.mask(is_word, np.nan), errors="coerce")
-    strange = values[numbers.isna() & values.notna() & ~is_word]
-    if len(strange):
+    is_strange = (numbers.isna() & values.notna() & ~is_word).to_numpy(bool)
+    if is_strange.any():
+        place = int(is_strange.argmax())
         raise InputError(
-            f"column {column.name!r} is {column.kind} in the schema: {strange.iloc[0]!r} is no "
-            "number: if it is a code, list it as missing or unknown"
+            f"column {column.name!r} is {column.kind} in the schema: {values.iloc[place]!r} is no "
+            f"number{_image(ids, place, ' ({})')}: if it is a code, list it as missing or unknown"
         )
     found = numbers.to_numpy(float)
     if np.isinf(found).any():
-        cell = values.iloc[int(np.isinf(found).argmax())]
-        raise InputError(f"column {column.name!r}: {str(cell)!r} is no finite number")
+        place = int(np.isinf(found).argmax())
+        raise InputError(
+            f"column {column.name!r}: {str(values.iloc[place])!r} is no finite number"
+            f"{_image(ids, place, ' ({})')}"
+        )
     found = np.where(np.isin(found, _floats(column.missing)), np.nan, found)
     is_code = np.isin(found, _floats(column.unknown))
     return found, np.logical_or(values.isin(codes).to_numpy(bool), is_code)
 
 
-def _check_range(column: ColumnSchema, numbers: np.ndarray) -> None:
+def _check_range(column: ColumnSchema, numbers: np.ndarray, ids: pd.Series | None) -> None:
+    """Refuse numbers out of the column's range; NaN is in it."""
     for bound, is_out, word in (
         (column.low, np.less, "below"),
         (column.high, np.greater, "above"),
     ):
-        strange = 0 if bound is None else int(is_out(numbers, bound).sum())
-        if strange:
+        strange = is_out(numbers, np.nan if bound is None else bound)
+        if strange.any():
+            count, first = int(strange.sum()), int(strange.argmax())
+            values = "value" if count == 1 else "values"
             unit = f" {column.unit}" if column.unit else ""
-            raise InputError(f"column {column.name!r}: {strange} values {word} {bound:g}{unit}")
+            raise InputError(
+                f"column {column.name!r}: {count} {values} {word} {bound:g}{unit}, the first "
+                f"{numbers[first]:g}{_image(ids, first, ' of {}')}: mend the data, "
+                "list a code as missing, or widen the column's range in the schema"
+            )
+
+
+def _image(ids: pd.Series | None, place: int, form: str) -> str:
+    return "" if ids is None else form.format(f"image {ids.iloc[place]}")
 
 
 def _to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

@@ -12,21 +12,19 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from toolkit_common.data.base import SPLITS, ImageData
+from toolkit_common.data.base import ImageData
 from toolkit_common.data.load import load_data
-from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Kind, Level
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.files import write_text
 from toolkit_common.training.progress import console
-from toolkit_slimp.columns import SPELLED, fit_column, is_observed, unseen_words
+from toolkit_slimp.columns import fit_column, is_observed, unseen_words
+from toolkit_slimp.guess import RESERVED, from_sheet, guess_columns
 from toolkit_slimp.patients import count_differing
-from toolkit_slimp.schema import UNKNOWN, ColumnSchema, Schema
+from toolkit_slimp.schema import ColumnSchema, Schema
+from toolkit_slimp.table import named
 
-MAX_CATEGORIES = 64
 MAX_SHOWN = 3  # words in a message
-YES_AND_NO = {UNKNOWN, *(word for word in SPELLED if word.isalpha())}  # 0 and 1 may be codes
-RESERVED = ("image_id", "patient_id", "lesion_id", "group", "split")
 
 
 def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
@@ -40,16 +38,18 @@ def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
         InputError: If there is no usable column.
     """
     declared = [column for column in data.sheet.columns if column.name in data.table]
-    columns = [_from_sheet(column) for column in declared or _guess_columns(data)]
+    columns = [from_sheet(column) for column in declared or guess_columns(data)]
     table = data.table.iloc[rows]
-    fitted = [fit_column(column, table[column.name]) for column in columns]
-    used = tuple(column for column in fitted if _is_usable(column, table))
+    with named(data):
+        fitted = [_fit(column, table) for column in columns]
+        used = tuple(column for column in fitted if _is_usable(column, table))
     if not used:
         raise InputError(
             f"data set {data.id!r} has no metadata columns: SLIMP aligns images with metadata; "
             "give a lesion data set, or a csv with more columns than image and label"
         )
-    _tell_differing(data, used)
+    if data.groups is not None:
+        _tell_differing(data.table, used)
     return Schema(used)
 
 
@@ -81,10 +81,11 @@ def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
     columns = []
     for column in schema.columns:
         _check_place(column, data)
-        fitted = column if column.is_fitted else fit_column(column, table[column.name])
-        _check_words(fitted, table[column.name])
-        if not _is_usable(fitted, table):
-            raise InputError(f"column {column.name!r} has no value in the training rows")
+        with named(data):
+            fitted = column if column.is_fitted else _fit(column, table)
+            _check_words(fitted, table[column.name])
+            if not _is_usable(fitted, table):
+                raise InputError(f"column {column.name!r} has no value in the training rows")
         columns.append(fitted)
     if not columns:
         raise InputError(f"the schema {path} has no columns")
@@ -162,7 +163,8 @@ def _check_place(column: ColumnSchema, data: ImageData) -> None:
     if name in data.sheet.acquisition:
         console.print(f"column {name!r} is read as asked: {data.sheet.acquisition[name]}")
     if column.level == "patient" and data.groups is not None:
-        differing = count_differing(column, data.table[name], data.table["group"])
+        with named(data):
+            differing = count_differing(column, data.table)
         if differing:
             raise InputError(
                 f"column {name!r} is the patient's in the schema, and differs between lesions of "
@@ -170,32 +172,25 @@ def _check_place(column: ColumnSchema, data: ImageData) -> None:
             )
 
 
-def _from_sheet(column: Column) -> ColumnSchema:
-    # The reader of a data set has turned its spellings of unknown into one word already.
-    return ColumnSchema(
-        name=column.name,
-        level=column.level,
-        kind=column.kind,
-        unit=column.unit,
-        low=None if column.low is None else float(column.low),
-        high=None if column.high is None else float(column.high),
-    )
-
-
-def _tell_differing(data: ImageData, columns: Sequence[ColumnSchema]) -> None:
+def _tell_differing(table: pd.DataFrame, columns: Sequence[ColumnSchema]) -> None:
     """Tell where a sheet's patient column has two values: without patient ids none was chosen."""
     for column in columns:
-        if column.level == "patient" and data.groups is not None:
-            values, groups = data.table[column.name], data.table["group"]
-            if differing := count_differing(column, values, groups):
-                console.print(
-                    f"column {column.name!r} differs within {differing} patients: a patient's "
-                    "first value is read"
-                )
+        differing = count_differing(column, table) if column.level == "patient" else 0
+        if differing:
+            console.print(
+                f"column {column.name!r} differs within {differing} patients: a patient's first "
+                "value is read"
+            )
+
+
+def _fit(column: ColumnSchema, table: pd.DataFrame) -> ColumnSchema:
+    return fit_column(column, table[column.name], table["image_id"])
 
 
 def _is_usable(column: ColumnSchema, table: pd.DataFrame) -> bool:
-    return column.is_fitted and bool(is_observed(column, table[column.name]).any())
+    return column.is_fitted and bool(
+        is_observed(column, table[column.name], table["image_id"]).any()
+    )
 
 
 def _check_words(column: ColumnSchema, values: pd.Series) -> None:
@@ -215,53 +210,3 @@ def _check_words(column: ColumnSchema, values: pd.Series) -> None:
         f"column {column.name!r}: words that the schema lacks are read as missing: {listed} (of "
         f"{count} training values)"
     )
-
-
-def _guess_columns(data: ImageData) -> list[Column]:
-    """Type a table without a sheet: what is constant in every group is the patient's."""
-    sheet = data.sheet
-    excluded = {*RESERVED, *sheet.labels, *SPLITS, *sheet.leaks, *sheet.acquisition}
-    columns = []
-    for name in data.table.columns:
-        if name in excluded:
-            continue
-        values = data.table[name]
-        column = Column(name, _guess_level(data, name), _guess_kind(values))
-        distinct = values.nunique()
-        if column.kind == "multi":
-            words = fit_column(_from_sheet(column), values).categories
-            distinct = max(2, len(words))
-        if distinct < 2 or (column.kind != "numeric" and distinct > MAX_CATEGORIES):
-            continue
-        columns.append(column)
-    return columns
-
-
-def _guess_kind(values: pd.Series) -> Kind:
-    if pd.api.types.is_float_dtype(values) or _holds_numbers(values):
-        return "numeric"
-    words = {str(word).lower() for word in values.dropna()}
-    if words <= YES_AND_NO:
-        return "boolean"
-    return "multi" if any(ANSWER_SEPARATOR in word for word in words) else "categorical"
-
-
-def _holds_numbers(values: pd.Series) -> bool:
-    """Whether text, as tables give it, is numbers; two of them are rather codes of a yes and no."""
-    known = values.dropna()
-    known = known[known != UNKNOWN]
-    return known.nunique() > 2 and bool(pd.to_numeric(known, errors="coerce").notna().all())
-
-
-def _guess_level(data: ImageData, name: str) -> Level:
-    """Whether a column is the patient's: one value in each, said of most patients more than once.
-
-    A lesion's column with few values has one in a patient as well, and nothing to compare it with.
-    """
-    if data.groups is None:
-        return "lesion"
-    by_group = data.table[name].replace(UNKNOWN, np.nan).groupby(data.table["group"])
-    counts, sizes = by_group.count(), by_group.size()
-    counts = counts[(sizes > 1) & (counts > 0)]
-    is_constant = bool((by_group.nunique() <= 1).all())
-    return "patient" if is_constant and (counts > 1).mean() > 0.5 else "lesion"

@@ -36,10 +36,11 @@ def share_value(found: EncodedColumn, patients: np.ndarray) -> EncodedColumn:
     return EncodedColumn(found.numbers[told], found.words[told], found.observed[told])
 
 
-def count_differing(column: ColumnSchema, values: pd.Series, groups: pd.Series) -> int:
+def count_differing(column: ColumnSchema, table: pd.DataFrame) -> int:
     """Count the patients who have two known values; codes and spellings do not count.
 
     Raises:
         InputError: If the column is numeric and a value is no number.
     """
-    return int((known_values(column, values).groupby(groups).nunique() > 1).sum())
+    values = known_values(column, table[column.name], table["image_id"])
+    return int((values.groupby(table["group"]).nunique() > 1).sum())

@@ -51,7 +51,7 @@ class SlimpMetadataEncoders:
         """
         schema = self._schema.at(level)
         # A level's own columns in the schema's order, whatever the table's; absent ones are empty.
-        keys = [name for name in ("group",) if name in table]  # a patient's rows share its values
+        keys = [name for name in ("group", "image_id") if name in table]  # for patients, messages
         known = table.reindex(columns=[*self.columns[level], *keys])
         metadata = schema.encode(known)
         parts = [

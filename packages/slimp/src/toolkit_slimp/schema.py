@@ -137,7 +137,8 @@ class Schema:
         for column in self.columns:
             if column.name not in table:
                 raise InputError(f"the data has no metadata column {column.name!r} of the schema")
-        found = [encode_column(column, table[column.name]) for column in self.columns]
+        ids = table.get("image_id")
+        found = [encode_column(column, table[column.name], ids) for column in self.columns]
         if "group" in table and self.at("patient").columns:
             patients = number_patients(table["group"])
             found = [

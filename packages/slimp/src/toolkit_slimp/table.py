@@ -1,5 +1,7 @@
 """A whole data set's metadata, encoded once, and who in it belongs together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 from torch import Tensor
 
 from toolkit_common.data.base import ImageData
+from toolkit_common.errors import InputError
 from toolkit_slimp.schema import Metadata, Schema
 
 
@@ -41,7 +44,9 @@ def encode_table(data: ImageData, schema: Schema) -> EncodedTable:
         InputError: If the data do not keep the schema.
     """
     table = data.table
-    lesions, patients = schema.at("lesion").encode(table), schema.at("patient").encode(table)
+    with named(data):
+        patients = schema.at("patient").encode(table)
+        lesions = schema.at("lesion").encode(table)
     lesion_ids = table["lesion_id"] if "lesion_id" in table else table["image_id"]
     return EncodedTable(
         schema=schema,
@@ -52,6 +57,15 @@ def encode_table(data: ImageData, schema: Schema) -> EncodedTable:
         patient_codes=metadata_codes(patients),
         image_ids=table["image_id"],
     )
+
+
+@contextmanager
+def named(data: ImageData) -> Iterator[None]:
+    """Begin messages about values with the data set's id."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"data set {data.id!r}: {error}") from None
 
 
 def metadata_codes(metadata: Metadata) -> Tensor:
