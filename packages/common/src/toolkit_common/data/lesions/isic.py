@@ -21,6 +21,7 @@ from toolkit_common.data.lesions.isic_export import (
     read_diagnoses,
     read_export,
 )
+from toolkit_common.data.lesions.measures import measured_column
 from toolkit_common.data.lesions.slice_3d import ANGLE, MEASURES
 from toolkit_common.data.sheet import Column, Sheet
 
@@ -43,7 +44,7 @@ SHEET = Sheet(
         Column("clin_size_long_diam_mm", "lesion", "numeric", unit="mm", low=0, high=500),
         Column("tbp_lv_location", "lesion", "categorical", unknown=("Unknown",)),
         Column("tbp_lv_location_simple", "lesion", "categorical", unknown=("Unknown",)),
-        *(Column(name, "lesion", "numeric") for name in MEASURED),
+        *(measured_column(name) for name in MEASURED),
         Column(ANGLE, "lesion", "angle", unit="degrees"),
     ),
     leaks=LEAKS

@@ -25,6 +25,7 @@ from toolkit_common.data.lesions.folder import (
     missing_table,
     read_request,
 )
+from toolkit_common.data.lesions.measures import measured_column
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import MISSING, read_table, require_columns
 from toolkit_common.errors import InputError
@@ -55,7 +56,7 @@ SHEET = Sheet(
         Column("anatom_site_general", "lesion", "categorical"),
         Column("tbp_lv_location", "lesion", "categorical", unknown=("Unknown",)),
         Column("tbp_lv_location_simple", "lesion", "categorical", unknown=("Unknown",)),
-        *(Column(name, "lesion", "numeric") for name in MEASURES),
+        *(measured_column(name) for name in MEASURES),
         Column(ANGLE, "lesion", "angle", unit="degrees"),
     ),
     leaks={
