@@ -216,6 +216,10 @@ def test_another_version_and_a_doubled_column_are_refused():
         ({**SITE, "high": 9}, r"'site' of the schema is categorical: it has no high"),
         ({**SITE, "unit": "mm"}, r"'site' of the schema is categorical: it has no unit"),
         ({**SITE, "quantiles": [0, 1]}, r"'site' .*is categorical: it has no quantiles"),
+        (
+            {**SITE, "unit": "mm", "low": 0, "high": 9, "quantiles": [0, 1]},
+            r"'site' .*it has no unit, low, high, quantiles: take out what another kind has left",
+        ),
         ({**SITE, "kind": "boolean", "low": 0}, r"'site' of the schema is boolean: it has no low"),
         ({**SITE, "kind": "multi", "unit": "mm"}, r"'site' of the schema is multi: it has no unit"),
     ],

@@ -118,8 +118,11 @@ def _check_words(column: ColumnSchema, where: str) -> None:
 
 
 def _check_kind(column: ColumnSchema, where: str) -> None:
-    for name in FOREIGN[column.kind]:
-        if getattr(column, name) not in ("", None, ()):
-            raise InputError(f"{where} is {column.kind}: it has no {name}: take that out")
+    foreign = [name for name in FOREIGN[column.kind] if getattr(column, name) not in ("", None, ())]
+    if foreign:
+        raise InputError(
+            f"{where} is {column.kind}: it has no {', '.join(foreign)}: take out what another kind "
+            "has left"
+        )
     if column.kind == "angle" and column.unit not in ("", "degrees"):
         raise InputError(f"{where}: an angle is in degrees, got unit {column.unit!r}")
