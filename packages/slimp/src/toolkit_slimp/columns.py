@@ -160,7 +160,7 @@ def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
     words = np.zeros((len(values), column.num_words), bool)
     # An empty column may be one of floats.
     texts = values.map(str, na_action="ignore").astype(object).fillna("")
-    cells, index = np.unique(texts, return_inverse=True)
+    index, cells = pd.factorize(texts)
     for number, cell in enumerate(cells):
         answers = (spell(answer, kind) for answer in _answers(cell, column))
         said = [places[answer] for answer in answers if answer in places]
@@ -172,8 +172,10 @@ def _numbers(
     column: ColumnSchema, values: pd.Series, ids: pd.Series | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers, NaN where missing, and which of them are codes for unknown."""
-    codes = (UNKNOWN, *column.unknown)
-    is_word = values.isin((*codes, *column.missing))  # a code may be no number
+    codes = (UNKNOWN, *column.unknown), (UNKNOWN, *column.unknown, *column.missing)
+    if pd.api.types.is_numeric_dtype(values):  # holds no words: looking for them takes seconds
+        codes = (), ()
+    is_unknown, is_word = (values.isin(words) for words in codes)  # a code may be no number
     numbers = pd.to_numeric(values.mask(is_word, np.nan), errors="coerce")
     is_strange = (numbers.isna() & values.notna() & ~is_word).to_numpy(bool)
     if is_strange.any():
@@ -191,7 +193,7 @@ def _numbers(
         )
     found = np.where(np.isin(found, _floats(column.missing)), np.nan, found)
     is_code = np.isin(found, _floats(column.unknown))
-    return found, np.logical_or(values.isin(codes).to_numpy(bool), is_code)
+    return found, np.logical_or(is_unknown.to_numpy(bool), is_code)
 
 
 def _check_range(column: ColumnSchema, numbers: np.ndarray, ids: pd.Series | None) -> None:
