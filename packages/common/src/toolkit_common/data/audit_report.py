@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from toolkit_common.data.audit import Audit, ImagePair
+from toolkit_common.data.audit import Audit
+from toolkit_common.data.findings import ImagePair
 from toolkit_common.data.images import BadImageError, open_image
 from toolkit_common.files import write_json, write_text
 
