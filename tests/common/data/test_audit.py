@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import Result
 
@@ -17,6 +19,7 @@ from toolkit_common.data.audit_report import audit_json, write_audit
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.baselines import metadata_baselines
 from toolkit_common.data.duplicates import hash_images
+from toolkit_common.data.making.make import make_data
 from toolkit_common.data.overlaps import find_overlaps, hash_group, overlaps_with_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import keep_labelled, make_splits
@@ -58,12 +61,35 @@ def test_clean_data_has_no_leak() -> None:
     assert not audit.has_leak
 
 
-def test_a_listed_column_and_telling_empty_cells_are_leaks() -> None:
+def test_a_listed_column_that_is_read_and_telling_empty_cells_are_leaks() -> None:
     smoke = [None, None, "true", "false"] * (ROWS // 4)
     audit = audit_data(data(smoke=smoke, biopsed=["no", "no", "yes", "yes"] * 15))
     leaks = {item.kind: item.text for item in audit.findings if item.severity == "leak"}
     assert "'biopsed'" in leaks["post-dates the diagnosis"]
+    assert "among the columns that are read" in leaks["post-dates the diagnosis"]
     assert "AUROC 1.000 from 'smoke'" in leaks["missingness"]
+
+
+def test_a_listed_column_that_is_withheld_is_a_note_with_its_auroc() -> None:
+    told = ["no", "no", "yes", "yes"] * 15
+    audit = audit_data(replace(data(), withheld=pd.DataFrame({"biopsed": told})))
+    (found,) = (item for item in audit.findings if item.kind == "post-dates the diagnosis")
+    assert found.severity == "note"
+    assert found.text == (
+        "column 'biopsed' is on the sheet's leak list (decided later), AUROC 1.000; withheld, "
+        "never read"
+    )
+    assert not audit.has_leak
+    rare = replace(data(), withheld=pd.DataFrame({"biopsed": [None, None, "yes", "yes"] * 15}))
+    assert any("AUROC 1.000 by being empty" in item.text for item in audit_data(rare).findings)
+
+
+def test_a_table_without_a_sheet_is_held_against_the_archives_leak_lists() -> None:
+    columns = {"dx_type": ["histo", "consensus"] * 30, "target": ["x", "y"] * 30}
+    audit = audit_data(data(sheet=Sheet("bare"), **columns))
+    (leak,) = (item for item in audit.findings if item.severity == "leak")
+    assert "column 'dx_type' is on a leak list (how the diagnosis was confirmed" in leak.text
+    assert not audit_data(data(**columns)).has_leak  # its own sheet knows better
 
 
 def test_a_patient_in_two_given_splits_is_a_leak() -> None:
@@ -141,6 +167,20 @@ def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_
     result = run_cli("data", "audit", "lesions", "--no-images", "--label", "malignant",
                      "-o", tmp_path / "out", "--json")  # fmt: skip
     assert result.exit_code == 3
-    leaks = [item for item in json.loads(result.stdout)["findings"] if item["severity"] == "leak"]
-    assert any("'biopsed'" in item["text"] for item in leaks)
+    findings = json.loads(result.stdout)["findings"]
+    assert {item["kind"] for item in findings if item["severity"] == "leak"} == {"missingness"}
+    (biopsed,) = (item["text"] for item in findings if "'biopsed'" in item["text"])
+    assert float(biopsed.split("AUROC ")[-1].split(";")[0]) > 0.85
     assert_bad_input(run_cli("data", "audit", "lesions", "-o", tmp_path / "out"), "exists")
+
+
+@pytest.mark.parametrize("name", ["lesions?rows=complete", "ph2"])
+def test_clean_lesion_data_exit_with_0(
+    run_cli: Callable[..., Result], tmp_path: Path, name: str
+) -> None:
+    if name == "ph2":
+        make_data(name, tmp_path / name, rows=60, seed=0, layout=None, pool=None)
+        name = f"ph2:{tmp_path / name}"
+    result = run_cli("data", "audit", name, "--label", "malignant")
+    assert result.exit_code == 0, result.output
+    assert "withheld, never read" in result.stdout

@@ -163,5 +163,8 @@ def test_proofs_tell_the_label_and_are_withheld(made: dict[str, ImageData]) -> N
         found = audit_data(made[layout], label="malignant")
         facts = {item.name: item.value_auroc for item in found.withheld}
         assert facts["diagnosis_confirm_type"] > 0.75
-        assert found.has_leak
+        (told,) = (item for item in found.findings if "'diagnosis_confirm_type'" in item.text)
+        assert (told.severity, told.kind) == ("note", "post-dates the diagnosis")
+        assert f"AUROC {facts['diagnosis_confirm_type']:.3f}; withheld" in told.text
+        assert not found.has_leak
         assert not any(finding.kind == "label proxy" for finding in found.findings)

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import pandas as pd
-
 from toolkit_common.data.base import SPLITS, ImageData, Labels
 from toolkit_common.data.baselines import Baseline, metadata_baselines
 from toolkit_common.data.duplicates import Hashes, find_duplicates
@@ -77,8 +75,14 @@ def audit_data(
         describe_column(data.table[name], labels, groups=data.groups)
         for name in _inputs(data, labels)
     ]
-    withheld = _withheld(data, labels)
-    found += [*class_findings(labels), *column_findings(columns), *listed_findings(data, withheld)]
+    withheld = [
+        describe_column(data.withheld[name], labels, groups=data.groups) for name in data.withheld
+    ]
+    found += [
+        *class_findings(labels),
+        *column_findings(columns),
+        *listed_findings(data, columns, withheld),
+    ]
     pairs: list[ImagePair] = []
     if hashes is not None:
         pairs = place_pairs(find_duplicates(hashes), data, splits)
@@ -90,15 +94,9 @@ def audit_data(
 
 
 def _inputs(data: ImageData, labels: Labels) -> list[str]:
-    """Return the columns that somebody could read: all but keys, labels and what is withheld."""
-    apart = {"image_id", "split", *KEYS, labels.name, *data.sheet.labels, *data.sheet.leaks}
+    """Return the columns that somebody could read: all but keys and labels."""
+    apart = {"image_id", "split", *KEYS, labels.name, *data.sheet.labels}
     return [str(name) for name in data.table.columns if name not in apart]
-
-
-def _withheld(data: ImageData, labels: Labels) -> list[ColumnFacts]:
-    inside = data.table[[name for name in data.sheet.leaks if name in data.table]]
-    columns = pd.concat([data.withheld, inside], axis=1)
-    return [describe_column(columns[name], labels, groups=data.groups) for name in columns]
 
 
 def _splits(data: ImageData, seed: int, found: list[Finding]) -> tuple[Splits | None, str]:

@@ -4,6 +4,7 @@ The thresholds are ours, chosen so that the documented leaks of PAD-UFES-20 (spe
 `biopsed`, missing cells) are found and its honest columns (age) are not.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,9 @@ import numpy as np
 
 from toolkit_common.data.base import SPLITS, ImageData, Labels
 from toolkit_common.data.duplicates import Hashes, Pair
+from toolkit_common.data.lesions.ham10000 import SHEET as HAM10000
+from toolkit_common.data.lesions.isic import SHEET as ISIC
+from toolkit_common.data.lesions.pad_ufes_20 import SHEET as PAD_UFES_20
 from toolkit_common.data.proxies import ColumnFacts
 from toolkit_common.data.splits import Splits
 
@@ -21,6 +25,13 @@ PROXY_AUROC = 0.95  # a column of the table that tells the label this well is a 
 HIGH_AUROC = 0.9
 MISSING_AUROC = 0.7  # empty cells that tell the label this well
 RARE_CLASS = 10  # images
+# What the archives call their leaks, less the names that any table might use for something else.
+KNOWN = {
+    name: reason
+    for sheet in (ISIC, HAM10000, PAD_UFES_20)
+    for name, reason in sheet.leaks.items()
+    if name not in ("target", "pixels_x", "pixels_y")
+}
 
 
 @dataclass(frozen=True)
@@ -82,19 +93,40 @@ def column_findings(columns: Sequence[ColumnFacts]) -> Iterator[Finding]:
             yield Finding("warning", "id-like", text)
 
 
-def listed_findings(data: ImageData, withheld: Sequence[ColumnFacts]) -> Iterator[Finding]:
-    """Yield columns on the sheet's lists: leaks and acquisition."""
+def listed_findings(
+    data: ImageData, columns: Sequence[ColumnFacts], withheld: Sequence[ColumnFacts]
+) -> Iterator[Finding]:
+    """Yield columns on the sheet's lists: leaks that are read, leaks withheld, acquisition.
+
+    Args:
+        data: The data set.
+        columns: Those that somebody could read; a table without a sheet is held against `KNOWN`.
+        withheld: Those that no one but the audit reads.
+    """
+    listed = data.sheet.leaks or ({} if data.sheet.columns else KNOWN)
+    for facts in columns:
+        if facts.name in listed:
+            yield Finding(
+                "leak", "post-dates the diagnosis",
+                f"column {facts.name!r} is on a leak list ({listed[facts.name]}){_told(facts)}; it "
+                "is among the columns that are read: take it out of the table",
+            )  # fmt: skip
     for facts in withheld:
-        told = f", AUROC {facts.value_auroc:.3f}" if facts.value_auroc == facts.value_auroc else ""
-        kept = "is among the rows" if facts.name in data.table else "is never read as an input"
         yield Finding(
-            "leak", "post-dates the diagnosis",
+            "note", "post-dates the diagnosis",
             f"column {facts.name!r} is on the sheet's leak list ({data.sheet.leaks[facts.name]})"
-            f"{told}; it {kept}",
+            f"{_told(facts)}; withheld, never read",
         )  # fmt: skip
     for name, reason in data.sheet.acquisition.items():
         if name in data.table:
             yield Finding("warning", "acquisition", f"column {name!r}: {reason}")
+
+
+def _told(facts: ColumnFacts) -> str:
+    if not math.isnan(facts.value_auroc):
+        return f", AUROC {facts.value_auroc:.3f}"
+    filled = not math.isnan(facts.missing_auroc)
+    return f", AUROC {facts.missing_auroc:.3f} by being empty" if filled else ""
 
 
 def broken_findings(hashes: Hashes, total: int) -> Iterator[Finding]:
