@@ -58,3 +58,78 @@ def test_rows_without_a_label_are_left_out() -> None:
     labels = Labels("label", ("a", "b"), np.where(np.arange(100) < 60, LABELS.targets, -1))
     values = pd.Series(np.where(labels.targets < 0, 99.0, labels.targets), name="size")
     assert describe_column(values, labels).value_auroc == 1.0
+
+
+def test_numbers_that_are_held_as_words_score_as_numbers() -> None:
+    rng = np.random.default_rng(0)
+    confidence = np.where(LABELS.targets == 1, rng.uniform(90, 100, 100), rng.uniform(0, 10, 100))
+    words = pd.Series([f"{value:.5f}" for value in confidence], name="confidence")
+    facts = describe_column(words, LABELS)
+    assert (facts.value_auroc, facts.value_sure, facts.id_like) == (1.0, True, False)
+    with_a_word = words.mask(np.arange(100) % 10 == 0, "UNK")
+    assert describe_column(with_a_word, LABELS).value_auroc > 0.9
+
+
+def test_whole_numbers_that_name_single_rows_are_like_ids() -> None:
+    assert describe_column(pd.Series(map(str, range(1000, 1100)), name="case"), LABELS).id_like
+    ages = pd.Series([str(20 + row % 60) for row in range(100)], name="age")
+    assert not describe_column(ages, LABELS).id_like
+
+
+@pytest.mark.parametrize("rows", [60, 100, 1000])
+def test_a_number_that_tells_the_label_by_its_size_alone_is_found(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = Labels("label", ("a", "b"), np.tile([0, 1], rows // 2))
+    size = np.where(labels.targets == 1, rng.uniform(0, 1, rows), rng.uniform(5, 6, rows))
+    values = pd.Series(size * rng.choice([-1, 1], rows), name="offset")
+    assert auroc_of(values.to_numpy(), labels.targets == 1) < 0.7
+    assert describe_column(values, labels).value_auroc >= 0.95
+
+
+@pytest.mark.parametrize("positives", [10, 30, 500])
+def test_noise_is_never_sure_to_tell_the_label(positives: int) -> None:
+    rng = np.random.default_rng(positives)
+    labels = Labels("label", ("a", "b"), (np.arange(1000) < positives).astype(int))
+    kinds = {
+        "number": lambda: pd.Series(rng.normal(size=1000)),
+        "word": lambda: pd.Series(rng.choice(list("abcdefgh"), 1000)),
+        "half empty": lambda: pd.Series(np.where(rng.random(1000) < 0.5, None, "x")),
+    }
+    for name, draw in kinds.items():
+        found = [describe_column(draw(), labels) for _ in range(40)]
+        values = [facts.value_auroc for facts in found if facts.value_sure]
+        missing = [facts.missing_auroc for facts in found if facts.missing_sure]
+        assert max(values, default=0) < 0.8, name
+        assert max(missing, default=0) < 0.7, name
+
+
+def test_the_noise_of_bins_does_not_raise_the_mean_auroc() -> None:
+    rng = np.random.default_rng(0)
+    draws = [pd.Series(rng.normal(size=100)) for _ in range(60)]
+    plain = [auroc_of(values.to_numpy(), LABELS.targets == 1) for values in draws]
+    alone = np.mean([max(found, 1 - found) for found in plain])
+    assert np.mean([describe_column(values, LABELS).value_auroc for values in draws]) < alone + 0.02
+
+
+def test_few_patients_are_no_proof_however_many_images_they_have() -> None:
+    groups = np.repeat(np.arange(6), 50)
+    labels = Labels("label", ("a", "b"), np.repeat([0, 0, 0, 1, 1, 1], 50))
+    values = pd.Series(np.where(labels.targets == 1, None, "x"), name="smoke")
+    assert describe_column(values, labels).missing_sure
+    facts = describe_column(values, labels, groups=groups)
+    assert (facts.missing_auroc, facts.missing_sure) == (1.0, False)
+    nameless = np.where(groups < 9, None, groups)  # a row without a group stands for itself
+    assert describe_column(values, labels, groups=nameless).missing_sure
+
+
+def test_emptiness_names_the_class_whose_cells_are_empty() -> None:
+    for code, name in enumerate(LABELS.classes):
+        values = pd.Series(np.where(LABELS.targets == code, None, "x"), name="smoke")
+        assert describe_column(values, LABELS).missing_class == name
+
+
+def test_without_a_label_a_column_is_described_and_not_scored() -> None:
+    facts = describe_column(pd.Series(["x", None, "x", "x"], name="site"), None)
+    assert (facts.missing, facts.constant, facts.value_sure) == (0.25, True, False)
+    assert math.isnan(facts.value_auroc)
+    assert math.isnan(facts.missing_auroc)

@@ -1,13 +1,17 @@
 """How well each column alone tells the label: by its values, and by whether it is filled in.
 
-A column's score is an AUROC, of the class it tells best against the rest. Numbers are scored as
-they are (in the better direction); words by the share of the class among the other folds' rows
-with that word, folds grouped, so that an id cannot score by naming single rows.
+A column's score is an AUROC, of the class it tells best against the rest. Words are scored by the
+share of the class among the other folds' rows with that word, folds grouped, so that an id cannot
+score by naming single rows. Numbers, however they are held, are scored as they are (in the better
+direction) and by bins, which tell a class in the middle as well; out of fold, so that noise gains
+nothing. An AUROC is sure where chance would hardly give it to so few rows (or groups).
 
-Shapes: n rows, c classes.
+Shapes: n rows, r of them scored, c classes.
 """
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +21,20 @@ from toolkit_common.data.base import Labels
 MIN_ROWS = 10  # of a class and of its rest below which an AUROC says little
 NUM_FOLDS = 5
 SMOOTHING = 5.0  # rows at the base rate added to each word's share
+FEWEST_BINS, MOST_BINS = 5, 50  # of numbers
+ROWS_OF_BIN = 5
+SURE = 3.0  # standard errors above chance
+
+
+class Score(NamedTuple):
+    """An AUROC, the class it is of, and whether chance alone would hardly give it."""
+
+    auroc: float
+    word: str
+    is_sure: bool
+
+
+NO_SCORE = Score(float("nan"), "", is_sure=False)
 
 
 @dataclass(frozen=True)
@@ -29,10 +47,12 @@ class ColumnFacts:
         distinct: Number of distinct values.
         value_auroc: Of the values among filled rows, NaN where undefined.
         value_class: The class that they tell best.
+        value_sure: Whether chance alone would hardly give so much.
         missing_auroc: Of "is empty" alone, NaN where undefined.
         missing_class: The class that it tells best.
+        missing_sure: Whether chance alone would hardly give so much.
         constant: One value or none.
-        id_like: Words, nearly all different.
+        id_like: Words or whole numbers held as words, nearly all different.
     """
 
     name: str
@@ -40,33 +60,42 @@ class ColumnFacts:
     distinct: int
     value_auroc: float
     value_class: str
+    value_sure: bool
     missing_auroc: float
     missing_class: str
+    missing_sure: bool
     constant: bool
     id_like: bool
 
 
 def describe_column(
-    values: pd.Series, labels: Labels, *, groups: np.ndarray | None = None
+    values: pd.Series, labels: Labels | None, *, groups: np.ndarray | None = None
 ) -> ColumnFacts:
-    """Score one column against the label; rows without a label are left out.
+    """Describe one column and score it against the label; rows without a label are left out.
 
     Args:
         values: The column `(n,)`.
-        labels: The label.
-        groups: Group of each row `(n,)`: a group's rows do not score one another.
+        labels: The label; None scores nothing.
+        groups: Group of each row `(n,)`: a group's rows do not score one another, and count as one
+            where chance is ruled out.
     """
-    known = labels.targets >= 0
     filled = values.notna().to_numpy()
-    distinct, numeric = int(values.nunique()), pd.api.types.is_numeric_dtype(values)
-    rows = np.flatnonzero(known & filled)
-    owners = np.arange(len(values)) if groups is None else pd.factorize(groups)[0]
-    scores = _number_scores if numeric else _word_scores
-    value = _best(scores(values.iloc[rows], labels, rows, owners), labels, rows)
-    labelled = np.flatnonzero(known)
-    mask = np.repeat(~filled[labelled, None], len(labels.classes), axis=1).astype(float)
-    missing = _best(mask, labels, labelled)
-    id_like = not numeric and distinct >= MIN_ROWS and distinct > 0.9 * filled.sum()
+    distinct = int(values.nunique())
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    are_numbers = bool(filled.any()) and not np.isnan(numbers[filled]).any()
+    owners = _owners(groups, len(values))
+    value = missing = NO_SCORE
+    if labels is not None:
+        known = labels.targets >= 0
+        value = _score_values(
+            values, numbers, _Rows(labels, np.flatnonzero(known & filled), owners)
+        )
+        rows = _Rows(labels, np.flatnonzero(known), owners)
+        missing = rows.best(np.repeat(~filled[rows.at, None], rows.num_classes, axis=1))
+    is_number = pd.api.types.is_numeric_dtype(values) or (
+        are_numbers and bool((numbers[filled] % 1 != 0).any())  # not a row's or a case's number
+    )
+    id_like = not is_number and distinct >= MIN_ROWS and distinct > 0.9 * filled.sum()
     return ColumnFacts(
         str(values.name), float((~filled).mean()), distinct, *value, *missing,
         constant=distinct <= 1, id_like=bool(id_like),
@@ -85,38 +114,98 @@ def auroc_of(scores: np.ndarray, positive: np.ndarray) -> float:
     return float(above / (hits * others))
 
 
-def _best(scores: np.ndarray, labels: Labels, rows: np.ndarray) -> tuple[float, str]:
-    """Return the best AUROC over classes, in the better direction, and its class."""
-    best, name = float("nan"), ""
-    for code, word in enumerate(labels.classes):
-        found = auroc_of(scores[:, code], labels.targets[rows] == code)
-        found = max(found, 1 - found)
-        if not found <= best and found == found:
-            best, name = found, word
-    return best, name
+def chance_error(positives: int, others: int) -> float:
+    """Return the standard error of an AUROC that nothing but chance made (Mann and Whitney)."""
+    return math.sqrt((positives + others + 1) / (12 * positives * others))
 
 
-def _number_scores(
-    values: pd.Series, labels: Labels, rows: np.ndarray, owners: np.ndarray
-) -> np.ndarray:
-    del rows, owners
-    return np.repeat(values.to_numpy(float)[:, None], len(labels.classes), axis=1)
+def _owners(groups: np.ndarray | None, count: int) -> np.ndarray:
+    """Return a number for each row's group; a row without one stands for itself."""
+    alone = np.arange(count)
+    if groups is None:
+        return alone
+    codes = pd.factorize(groups)[0]
+    return np.where(codes < 0, codes.max(initial=0) + 1 + alone, codes)
 
 
-def _word_scores(
-    values: pd.Series, labels: Labels, rows: np.ndarray, owners: np.ndarray
-) -> np.ndarray:
-    """Return each row's share of every class among other folds' rows with its word `(n, c)`."""
-    words, spelled = pd.factorize(values)
-    targets, count = labels.targets[rows], len(labels.classes)
-    fold = np.random.default_rng(0).integers(0, NUM_FOLDS, owners.max(initial=0) + 1)[owners[rows]]
-    scores = np.zeros((len(rows), count))
+def _count(owners: np.ndarray) -> int:
+    return int(np.count_nonzero(np.bincount(owners)))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a column that are scored, `at` their positions `(r,)`, with their owners."""
+
+    labels: Labels
+    at: np.ndarray
+    all_owners: np.ndarray
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.labels.targets[self.at]
+
+    @property
+    def owners(self) -> np.ndarray:
+        return self.all_owners[self.at]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.labels.classes)
+
+    def best(self, scores: np.ndarray, *, either_way: bool = True) -> Score:
+        """Return the AUROC of the class told best; sure ones before those that chance may give.
+
+        Args:
+            scores: Of each class `(r, c)`.
+            either_way: Whether low scores may tell a class as well as high ones.
+        """
+        found = []
+        for code, word in enumerate(self.labels.classes):
+            positive = self.targets == code
+            auroc = auroc_of(scores[:, code].astype(float), positive)
+            if math.isnan(auroc):
+                continue
+            best = round(max(auroc, 1 - auroc if either_way else 0.5), 12)
+            sides = [_count(self.owners[part]) for part in (positive, ~positive)]
+            found.append((best - 0.5 >= SURE * chance_error(*sides), best, auroc > 0.5, word))
+        if not found:
+            return NO_SCORE
+        is_sure, auroc, _, word = max(found, key=lambda item: item[:3])
+        return Score(auroc, word, is_sure)
+
+
+def _score_values(values: pd.Series, numbers: np.ndarray, rows: _Rows) -> Score:
+    """Score words and bins of numbers out of fold, numbers as they are too; the better counts."""
+    score = rows.best(_shares(values, numbers, rows), either_way=False)
+    own = numbers[rows.at]
+    if np.isnan(own).any():
+        return score
+    plain = rows.best(np.repeat(own[:, None], rows.num_classes, axis=1))
+    return max(plain, score, key=lambda item: (item.is_sure, item.auroc))
+
+
+def _shares(values: pd.Series, numbers: np.ndarray, rows: _Rows) -> np.ndarray:
+    """Return each row's share of every class among other folds' rows with its word `(r, c)`.
+
+    Numbers have no words: theirs are bins between quantiles of the other folds.
+    """
+    own, targets = numbers[rows.at], rows.targets
+    number = ~np.isnan(own)
+    words, spelled = pd.factorize(values.iloc[rows.at].mask(number))
+    num_bins = min(MOST_BINS, max(FEWEST_BINS, int(number.sum()) // ROWS_OF_BIN))
+    inner = np.linspace(0, 1, num_bins + 1)[1:-1]
+    rng = np.random.default_rng(0)
+    fold = rng.integers(0, NUM_FOLDS, rows.all_owners.max(initial=0) + 1)[rows.owners]
+    scores = np.zeros((len(targets), rows.num_classes))
     for held_out in range(NUM_FOLDS):
-        fit, scored = fold != held_out, fold == held_out
-        table = np.zeros((len(spelled), count))
-        np.add.at(table, (words[fit], targets[fit]), 1.0)
-        base = np.bincount(targets[fit], minlength=count) / max(1, fit.sum())
+        fit, scored, codes = fold != held_out, fold == held_out, words.copy()
+        if (fit & number).any():
+            edges = np.unique(np.quantile(own[fit & number], inner, method="lower"))
+            codes[number] = len(spelled) + np.searchsorted(edges, own[number], side="right")
+        table = np.zeros((len(spelled) + num_bins, rows.num_classes))
+        np.add.at(table, (codes[fit], targets[fit]), 1.0)
+        base = np.bincount(targets[fit], minlength=rows.num_classes) / max(1, fit.sum())
         shares = (table + SMOOTHING * base) / (table.sum(axis=1, keepdims=True) + SMOOTHING)
         # Folds differ in their base rate; rounded, so that words never seen before tie.
-        scores[scored] = np.round(shares[words[scored]] - base, 12)
+        scores[scored] = np.round(shares[codes[scored]] - base, 12)
     return scores
