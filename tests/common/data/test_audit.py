@@ -117,6 +117,27 @@ def test_proxies_constants_and_ids_are_told() -> None:
     assert told == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
 
 
+def test_what_chance_may_give_is_a_warning() -> None:
+    groups = [f"p{row * 6 // ROWS}" for row in range(ROWS)]  # six patients, ten images each
+    told = [row * 6 // ROWS % 2 for row in range(ROWS)]
+    columns = {"smoke": [None if hit else "true" for hit in told], "size": list(map(float, told))}
+    few = build_data(told, groups=groups, images=IMAGES, sheet=SHEET, **columns)
+    found = audit_data(few)
+    assert {kinds(found)[name] for name in ("missingness", "label proxy")} == {"warning"}
+    assert all("may be chance" in item.text for item in found.findings if "proxy" in item.kind)
+    assert not found.has_leak
+    alone = build_data(told, images=IMAGES, sheet=SHEET, **columns)
+    assert {kinds(audit_data(alone))[name] for name in ("missingness", "label proxy")} == {"leak"}
+
+
+def test_what_tells_of_the_acquisition_is_a_warning() -> None:
+    columns = {"size": [0.0, 0.1, 1.0, 1.1] * 15, "smoke": [None, None, "true", "false"] * 15}
+    of_site = replace(SHEET, columns=(), acquisition=dict.fromkeys(columns, "tells the site"))
+    found = kinds(audit_data(data(sheet=of_site, **columns)))
+    told = {name: found[name] for name in ("label proxy", "missingness", "acquisition")}
+    assert set(told.values()) == {"warning"}
+
+
 def test_baselines_read_no_image_and_see_what_is_planted() -> None:
     smoke = [None, None, "true", "false"] * (ROWS // 4)
     telling, labels = data(smoke=smoke), data().labels()

@@ -80,7 +80,7 @@ def audit_data(
     ]
     found += [
         *class_findings(labels),
-        *column_findings(columns),
+        *column_findings(columns, data.sheet.acquisition),
         *listed_findings(data, columns, withheld),
     ]
     pairs: list[ImagePair] = []

@@ -5,7 +5,7 @@ The thresholds are ours, chosen so that the documented leaks of PAD-UFES-20 (spe
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,7 @@ PROXY_AUROC = 0.95  # a column of the table that tells the label this well is a 
 HIGH_AUROC = 0.9
 MISSING_AUROC = 0.7  # empty cells that tell the label this well
 RARE_CLASS = 10  # images
+FEW = " (so few rows or groups that it may be chance)"
 # What the archives call their leaks, less the names that any table might use for something else.
 KNOWN = {
     name: reason
@@ -66,31 +67,48 @@ def class_findings(labels: Labels) -> Iterator[Finding]:
     yield Finding("note", "class balance", told)
 
 
-def column_findings(columns: Sequence[ColumnFacts]) -> Iterator[Finding]:
-    """Yield columns that tell the label, are constant, or name single rows."""
+def column_findings(
+    columns: Sequence[ColumnFacts], acquisition: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Yield columns that tell the label, are constant, or name single rows.
+
+    What chance may give to so few rows is a warning, and so is what tells of the acquisition: it is
+    not read unless asked for.
+    """
     telling = [facts for facts in columns if facts.missing_auroc >= MISSING_AUROC]
-    if telling:
-        best = max(telling, key=lambda facts: facts.missing_auroc)
-        yield Finding(
-            "leak", "missingness",
-            f"empty cells tell {best.missing_class!r}: AUROC {best.missing_auroc:.3f} from "
-            f"{best.name!r} being empty ({len(telling)} such columns: "
-            f"{', '.join(facts.name for facts in telling)}); impute without an indicator, or use "
-            "complete rows",
-        )  # fmt: skip
+    for sure in (True, False):
+        of_sort = [
+            facts for facts in telling
+            if (facts.missing_sure and facts.name not in acquisition) == sure
+        ]  # fmt: skip
+        if of_sort:
+            yield _missing_finding(of_sort, "leak" if sure else "warning")
     for facts in columns:
         if facts.value_auroc >= HIGH_AUROC:
-            proxy = facts.value_auroc >= PROXY_AUROC
+            proxy = facts.value_auroc >= PROXY_AUROC and facts.value_sure
             yield Finding(
-                "leak" if proxy else "warning", "label proxy",
+                "leak" if proxy and facts.name not in acquisition else "warning", "label proxy",
                 f"column {facts.name!r} alone tells {facts.value_class!r}: AUROC "
-                f"{facts.value_auroc:.3f}; was it known before the diagnosis?",
+                f"{facts.value_auroc:.3f}{'' if facts.value_sure else FEW}; was it known before "
+                "the diagnosis?",
             )  # fmt: skip
         if facts.constant:
             yield Finding("note", "constant", f"column {facts.name!r} has one value or none")
         if facts.id_like:
             text = f"column {facts.name!r} is like an id: {facts.distinct} distinct words"
             yield Finding("warning", "id-like", text)
+
+
+def _missing_finding(telling: Sequence[ColumnFacts], severity: Severity) -> Finding:
+    best = max(telling, key=lambda facts: facts.missing_auroc)
+    few = "" if best.missing_sure else FEW
+    return Finding(
+        severity, "missingness",
+        f"empty cells tell {best.missing_class!r}: AUROC {best.missing_auroc:.3f} from "
+        f"{best.name!r} being empty{few} ({len(telling)} such columns: "
+        f"{', '.join(facts.name for facts in telling)}); impute without an indicator, or use "
+        "complete rows",
+    )  # fmt: skip
 
 
 def listed_findings(
