@@ -13,17 +13,14 @@ from typer.testing import Result
 
 from conftest import assert_bad_input
 from small_data import build_data, image_bytes
-from tiny_encoders import export
 from toolkit_common.data.audit import Audit, audit_data
 from toolkit_common.data.audit_report import audit_json, write_audit
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.baselines import metadata_baselines
 from toolkit_common.data.duplicates import hash_images
 from toolkit_common.data.making.make import make_data
-from toolkit_common.data.overlaps import find_overlaps, hash_group, overlaps_with_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import keep_labelled, make_splits
-from toolkit_common.errors import InputError
 
 ROWS = 60
 SHEET = Sheet(
@@ -145,33 +142,6 @@ def test_baselines_read_no_image_and_see_what_is_planted() -> None:
     found = {item.name: item.auroc for item in metadata_baselines(telling, labels, splits)}
     assert found == {"missingness": 1.0, "metadata": pytest.approx(1.0)}
     assert metadata_baselines(data(sheet=Sheet("bare")), labels, splits) == []
-
-
-def test_shared_patients_ids_and_images_are_found() -> None:
-    patients = [f"p{row // 2}" for row in range(ROWS)]
-    first, second = data(patient_id=patients), data(patient_id=["p3"] * ROWS)
-    told = [
-        item.text
-        for item in overlaps_with_data(first, second, hashes=hash_images(first))
-        if item.leak
-    ]
-    assert told[0] == "1 patient_id values are in both (first: p3)"
-    assert "60 image_id values" in told[1]
-    assert told[2] == "60 images are pixel by pixel in both"
-
-
-def test_patients_that_an_encoder_has_seen_are_found(tmp_path: Path) -> None:
-    folder = export(tmp_path / "e")
-    with pytest.raises(InputError, match="e does not say which patients"):
-        find_overlaps(data(), str(folder), hashes=None)
-    described = json.loads((folder / "encoder.json").read_text())
-    described["provenance"] = {"groups_seen": [hash_group("p4"), hash_group("somebody")]}
-    (folder / "encoder.json").write_text(json.dumps(described))
-    (overlap,) = find_overlaps(data(), str(folder), hashes=None)
-    assert overlap.leak
-    assert "pre-trained on 1 groups of this set (first: p4)" in overlap.text
-    with pytest.raises(InputError, match="'small' has no groups"):
-        find_overlaps(data(groups=None), str(folder), hashes=None)
 
 
 def test_a_report_is_whole_and_its_json_strict(tmp_path: Path) -> None:

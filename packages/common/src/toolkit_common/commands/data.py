@@ -96,11 +96,12 @@ def audit(
     from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
     from toolkit_common.data.duplicates import hash_images
     from toolkit_common.data.load import load_data
-    from toolkit_common.data.overlaps import find_overlaps
+    from toolkit_common.data.overlaps import find_overlaps, load_other
 
     data = load_data(identifier, premalignant_as=premalignant_as)
+    other = load_other(against, data) if against else None
     hashes = hash_images(data) if images else None
-    overlaps = find_overlaps(data, against, hashes=hashes) if against else []
+    overlaps = find_overlaps(data, other, hashes=hashes) if other else []
     found = audit_data(data, label=label, split_seed=split_seed, hashes=hashes, overlaps=overlaps)
     if output is not None:
         write_audit(output, found)

@@ -1,8 +1,15 @@
-"""What two data sets, or a data set and a pre-trained encoder, have in common."""
+"""What two data sets, or a data set and a pre-trained encoder, have in common.
+
+People and lesions are compared by their names, whatever column holds them; images by what they
+show, and by the ISIC archive's ids, which stand for one image everywhere. Names of files do not:
+two folders may both have an `a/1.jpg`.
+"""
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +19,11 @@ from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
 from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError
 
-KEYS = ("patient_id", "lesion_id", "image_id")
+KEYS = ("patient_id", "lesion_id", "group")
+ARCHIVE_ID = re.compile(r"ISIC_\d{7}")
 HASHED = 12  # hexadecimal digits of a group's hash in an exported encoder
+WHOLE = re.compile(r"^(\d+)\.0$")
+BARE = re.compile(r"\d{1,4}")  # says little: two data sets may number different people alike
 
 
 @dataclass(frozen=True)
@@ -25,59 +35,113 @@ class Overlap:
     leak: bool
 
 
+@dataclass(frozen=True)
+class SeenGroups:
+    """The groups that an exported encoder has seen in pre-training, as `hash_group` gives them."""
+
+    path: Path
+    hashes: frozenset[str]
+
+
 def hash_group(group: object) -> str:
     """Return a short hash of a patient's id: enough to tell that a test patient was seen."""
     return hashlib.sha256(str(group).encode()).hexdigest()[:HASHED]
 
 
-def find_overlaps(data: ImageData, against: str, *, hashes: Hashes | None) -> list[Overlap]:
-    """Compare with an exported encoder, if `against` is a folder, else with a data set's id.
+def load_other(against: str, data: ImageData) -> ImageData | SeenGroups:
+    """Return what a data set is compared with: an exported encoder's groups, or another data set.
 
     Args:
-        data: The data set.
-        against: The folder or the id.
-        hashes: Of the data set's images, or None to leave images out.
-    """
-    if Path(against).is_dir():
-        return list(overlaps_with_encoder(data, Path(against)))
-    return list(overlaps_with_data(data, load_data(against), hashes=hashes))
-
-
-def overlaps_with_data(
-    data: ImageData, other: ImageData, *, hashes: Hashes | None
-) -> Iterator[Overlap]:
-    """Yield shared patients, lesions, image ids and, given `hashes` of its own images, images."""
-    for key in KEYS:
-        if key in data.table and key in other.table:
-            shared = np.intersect1d(_words(data, key), _words(other, key))
-            if shared.size:
-                text = f"{shared.size} {key} values are in both (first: {shared[0]})"
-                yield Overlap(other.id, text, leak=True)
-    if hashes is not None:
-        yield from _shared_images(hashes, hash_images(other), other.id)
-
-
-def overlaps_with_encoder(data: ImageData, path: Path) -> Iterator[Overlap]:
-    """Yield the groups that an exported encoder has seen in pre-training.
+        against: Folder of the encoder, or id of the data set.
+        data: The data set that is compared.
 
     Raises:
-        InputError: If the encoder does not say what it has seen, or the data set has no groups.
+        InputError: If there is no such thing, the encoder does not say what it has seen, or the
+            data set has no groups to look for.
     """
+    if not Path(against).is_dir():
+        return load_data(against)
     from toolkit_common.backbones.exported import find_export, read_description
 
+    path = Path(against)
     seen = read_description(find_export(path)).provenance.get("groups_seen")
     if seen is None:
         raise InputError(f"encoder {path} does not say which patients it has seen")
-    if data.groups is None:
+    if not any(key in data.table for key in KEYS):
         raise InputError(f"data set {data.id!r} has no groups to look for in {path}")
-    shared = sorted(group for group in set(data.groups) if hash_group(group) in set(seen))
+    return SeenGroups(path, frozenset(seen))
+
+
+def find_overlaps(
+    data: ImageData, other: ImageData | SeenGroups, *, hashes: Hashes | None
+) -> list[Overlap]:
+    """Compare a data set with what `load_other` returned.
+
+    Args:
+        data: The data set.
+        other: The other one, or the encoder's groups.
+        hashes: Of the data set's images, or None to leave images out.
+    """
+    if isinstance(other, SeenGroups):
+        return list(_seen_groups(data, other))
+    found = [*_shared_names(data, other), *_shared_archive_ids(data, other)]
+    if hashes is not None:
+        found += _shared_images(hashes, hash_images(other), other.id)
+    elif not any(key in data.table for key in KEYS) or not any(key in other.table for key in KEYS):
+        told = "only ISIC ids were compared: one of both names no groups, and no image was decoded"
+        found.append(Overlap(other.id, told, leak=False))
+    return found
+
+
+def _shared_names(data: ImageData, other: ImageData) -> Iterator[Overlap]:
+    """Yield people and lesions in both; a `group` may be either, under that name or another's."""
+    told = np.array([], dtype=object)
+    pairs = sorted(product(KEYS, KEYS), key=lambda pair: pair[0] != pair[1])
+    for own, theirs in pairs:
+        if (own != theirs and "group" not in (own, theirs)) or own not in data.table:
+            continue
+        if theirs not in other.table:
+            continue
+        shared = np.setdiff1d(np.intersect1d(_words(data, own), _words(other, theirs)), told)
+        told = np.union1d(told, shared)
+        if shared.size:
+            what = f"{shared.size} {own} values are "
+            where = "in both" if own == theirs else f"{theirs} values there"
+            yield _named(other.id, f"{what}{where} (first: {shared[0]})", shared)
+
+
+def _shared_archive_ids(data: ImageData, other: ImageData) -> Iterator[Overlap]:
+    shared = np.intersect1d(_archive_ids(data), _archive_ids(other))
+    if shared.size:
+        text = f"{shared.size} images of the ISIC archive are in both by their id"
+        yield Overlap(other.id, f"{text} (first: {shared[0]})", leak=True)
+
+
+def _seen_groups(data: ImageData, other: SeenGroups) -> Iterator[Overlap]:
+    columns = [data.table[key].dropna().drop_duplicates() for key in KEYS if key in data.table]
+    names = {str(name) for column in columns for name in column}
+    shared = sorted(name for name in names if hash_group(name) in other.hashes)
     if shared:
         text = f"it was pre-trained on {len(shared)} groups of this set (first: {shared[0]})"
-        yield Overlap(str(path), text, leak=True)
+        yield _named(str(other.path), text, shared)
+
+
+def _named(other: str, text: str, names: Iterable[str]) -> Overlap:
+    if all(BARE.fullmatch(name) for name in names):
+        why = "they are bare numbers, which may stand for others there: look"
+        return Overlap(other, f"{text}; {why}", leak=False)
+    return Overlap(other, text, leak=True)
 
 
 def _words(data: ImageData, key: str) -> np.ndarray:
-    return data.table[key].dropna().astype(str).to_numpy()
+    """Return the different names in a column, `7` where it holds 7.0."""
+    values = data.table[key].dropna().drop_duplicates()
+    return np.unique([WHOLE.sub(r"\1", str(value)) for value in values]).astype(object)
+
+
+def _archive_ids(data: ImageData) -> list[str]:
+    found = (ARCHIVE_ID.search(name) for name in data.table["image_id"].astype(str))
+    return [match.group() for match in found if match]
 
 
 def _shared_images(own: Hashes, other: Hashes, name: str) -> Iterator[Overlap]:
