@@ -100,6 +100,21 @@ def test_a_missing_label_is_told_with_those_there_are(name: str | None, message:
         build_data(["a", "b"], site=["arm", "leg"], sheet=sheet).labels(name)
 
 
+def test_of_very_many_columns_the_nearest_alone_are_offered() -> None:
+    columns = {f"measure_{number}": [1.0, 2.0] for number in range(40)} | {"diagnosis": ["a", "b"]}
+    data = build_data(["a", "b"], **columns)
+    with pytest.raises(InputError, match=r"no label 'lable'; did you mean 'label'\?") as typo:
+        data.labels("lable")
+    assert "measure_7" not in str(typo.value)
+    unlabelled = build_data(["a", "b"], sheet=Sheet("x", labels=("dx",)), **columns)
+    with pytest.raises(
+        InputError, match=r"; did you mean 'diagnosis'\? name one of its 42 columns"
+    ):
+        unlabelled.labels("diagnose")
+    with pytest.raises(InputError, match=r"no label 'dx'; name one of its 42 columns that holds"):
+        unlabelled.labels()
+
+
 @pytest.mark.parametrize(("labels", "said"), [(["a", "a"], "only 'a'"), ([None], "no value")])
 def test_a_label_of_one_class_is_refused(labels: list[str | None], said: str) -> None:
     with pytest.raises(InputError, match=f"label 'label' of 'small' has {said}: .* two classes"):

@@ -8,6 +8,7 @@ of a split: the patient, else the lesion), `patient_id`, `lesion_id`, and metada
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 NO_LABELS = ["image_id", "split", "group"]
+MOST_OFFERED = 8  # columns, in a message
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ class ImageData:
         name = name or self.sheet.labels[0]
         if name not in self.table:
             known = [item for item in self.sheet.labels if item in self.table]
-            others = [str(item) for item in self.table.columns.difference(NO_LABELS)]
-            hint = did_you_mean(name, known or others)
+            hint = did_you_mean(name, known) if known else self._hint_at_columns(name)
             raise InputError(f"data set {self.id!r} has no label {name!r}{hint}")
         values = [value if value == value else None for value in self.rows[name][:]]
         names = getattr(self.rows.features[name], "names", None)
@@ -108,6 +109,15 @@ class ImageData:
                 f"label {name!r} of {self.id!r} has {only}: a probe needs at least two classes"
             )
         return Labels(name, classes, np.asarray(targets, np.int64))
+
+    def _hint_at_columns(self, name: str) -> str:
+        """Offer the columns of a table, where any may be the label; not all of very many."""
+        others = [str(item) for item in self.table.columns.difference(NO_LABELS)]
+        if len(others) <= MOST_OFFERED:
+            return did_you_mean(name, others)
+        near = get_close_matches(name, others, n=3, cutoff=0.5)
+        meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        return f"; {meant}name one of its {len(others)} columns that holds the classes"
 
     @property
     def is_streamed(self) -> bool:
