@@ -17,10 +17,11 @@ from toolkit_common.data.audit import Audit, audit_data
 from toolkit_common.data.audit_report import audit_json, write_audit
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.baselines import metadata_baselines
-from toolkit_common.data.duplicates import hash_images
+from toolkit_common.data.load import load_data
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import keep_labelled, make_splits
+from toolkit_common.errors import InputError
 
 ROWS = 60
 SHEET = Sheet(
@@ -48,7 +49,7 @@ def kinds(audit: Audit) -> dict[str, str]:
 
 
 def audit_with_images(found: ImageData) -> Audit:
-    return audit_data(found, hashes=hash_images(found))
+    return audit_data(found, images=True)
 
 
 def test_clean_data_has_no_leak() -> None:
@@ -144,6 +145,103 @@ def test_baselines_read_no_image_and_see_what_is_planted() -> None:
     assert metadata_baselines(data(sheet=Sheet("bare")), labels, splits) == []
 
 
+def write_csv(folder: Path, table: dict[str, list[Any]]) -> str:
+    for row, content in enumerate(IMAGES):
+        (folder / f"{row}.png").write_bytes(content)
+    frame = pd.DataFrame({"image": [f"{row}.png" for row in range(ROWS)], **table})
+    frame.to_csv(folder / "table.csv", index=False)
+    return f"csv:{folder / 'table.csv'}"
+
+
+def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
+    """Three columns, each empty for another third of a class: none of them tells much alone."""
+    is_b = np.arange(ROWS) % 2 == 1
+    table: dict[str, list[Any]] = {"label": np.where(is_b, "b", "a").tolist()}
+    for third in range(3):
+        empty = is_b & (np.arange(ROWS) // 2 % 3 == third)
+        table[f"answer {third}"] = [None if hit else "yes" for hit in empty]
+    found = {item.kind: item for item in audit_data(load_data(write_csv(tmp_path, table))).findings}
+    assert "missingness" not in found
+    leak = found["missingness baseline"]
+    assert leak.severity == "leak"
+    assert "test AUROC 1.000 from 3 columns" in leak.text
+
+
+def test_columns_that_tell_the_label_together_are_a_warning() -> None:
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], ROWS)
+    is_b = np.arange(ROWS) // 2 % 2 == 1  # as in data()
+    large = 3 * np.random.default_rng(1).normal(size=ROWS)
+    columns = {"left": (large + is_b).tolist(), "right": (large - is_b).tolist()}
+    both = tuple(Column(name, "lesion", "numeric") for name in columns)
+    audit = audit_data(data(sheet=replace(SHEET, columns=both), **columns))
+    assert kinds(audit)["metadata baseline"] == "warning"
+    assert "label proxy" not in kinds(audit)
+    noise = {"left": large.tolist(), "right": signs.tolist()}
+    assert "metadata baseline" not in kinds(audit_data(data(sheet=SHEET, **noise)))
+
+
+def test_equal_images_of_two_labels_are_told() -> None:
+    images = [IMAGES[2], *IMAGES[1:]]
+    found = {item.kind: item.text for item in audit_with_images(data(images=images)).findings}
+    assert found["contradicting labels"].startswith("1 pairs of equal images have two labels")
+    assert "contradicting labels" not in kinds(
+        audit_with_images(data(images=[IMAGES[1]] * 2 + IMAGES[2:]))
+    )
+
+
+def test_data_without_labels_are_audited_for_the_rest(
+    run_cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    table = {"site": ["x"] * ROWS, "code": [f"c{row}" for row in range(ROWS)],
+             **{f"measure {number}": list(range(ROWS)) for number in range(40)}}  # fmt: skip
+    text = write_csv(tmp_path, table)
+    (tmp_path / "0.png").write_bytes(IMAGES[1])
+    (tmp_path / "2.png").write_bytes(b"no image")
+    result = run_cli("data", "audit", text, "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    found = {item["kind"]: item["text"] for item in told["findings"]}
+    assert {"exact duplicates", "broken files", "constant", "id-like"} <= set(found)
+    assert "has no column 'label'; columns were not scored" in found["no label"]
+    assert "with --label" in found["no label"]
+    assert "measure" not in found["no label"]
+    assert (told["label"], told["classes"], told["baselines"]) == (None, {}, [])
+    assert {column["value_auroc"] for column in told["columns"]} == {None}
+    assert "no label" in (tmp_path / "out/audit.html").read_text()
+
+
+def test_a_label_of_one_class_is_told_and_not_scored_against() -> None:
+    found = audit_data(build_data(["a"] * ROWS, images=IMAGES, site=["x", "y"] * 30))
+    assert kinds(found)["no label"] == "warning"
+    assert "has only 'a'" in found.findings[0].text
+
+
+def test_the_first_label_that_is_there_is_scored_against() -> None:
+    sheet = replace(SHEET, labels=("diagnosis", "label"))
+    found = audit_data(data(sheet=sheet)).labels
+    assert found is not None
+    assert found.name == "label"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "typo"}, "no label 'typo'"),
+        ({"against": "typo"}, "unknown data set 'typo'"),
+        ({"splits_file": Path("typo.csv")}, "no table at typo.csv"),
+        ({"folds": 5, "fold": 5}, "fold must be 0 to 4 with folds=5, got 5"),
+        ({"fold": 1}, "fold=1 needs folds"),
+    ],
+)
+def test_what_is_mistyped_is_told_before_an_image_is_read(
+    options: dict[str, Any], message: str
+) -> None:
+    found = data()
+    with pytest.raises(InputError, match=message):
+        audit_data(found, images=True, **options)
+    assert "images" not in vars(found)  # which caches them
+
+
 def test_a_report_is_whole_and_its_json_strict(tmp_path: Path) -> None:
     audit = audit_with_images(data(images=[IMAGES[1], *IMAGES[1:]], smoke=[None] * ROWS))
     write_audit(tmp_path / "out", audit)
@@ -159,7 +257,8 @@ def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_
                      "-o", tmp_path / "out", "--json")  # fmt: skip
     assert result.exit_code == 3
     findings = json.loads(result.stdout)["findings"]
-    assert {item["kind"] for item in findings if item["severity"] == "leak"} == {"missingness"}
+    leaks = {item["kind"] for item in findings if item["severity"] == "leak"}
+    assert leaks == {"missingness", "missingness baseline"}
     (biopsed,) = (item["text"] for item in findings if "'biopsed'" in item["text"])
     assert float(biopsed.split("AUROC ")[-1].split(";")[0]) > 0.85
     assert_bad_input(run_cli("data", "audit", "lesions", "-o", tmp_path / "out"), "exists")

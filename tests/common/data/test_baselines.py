@@ -1,12 +1,14 @@
 """Baselines that read metadata alone: what they see, and what they are fitted on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from small_data import build_data
 from toolkit_common.data import baselines
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.baselines import complete_rows, fit_baselines
+from toolkit_common.data.baselines import complete_rows, fit_baselines, metadata_baselines
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import make_splits
 
@@ -75,3 +77,32 @@ def test_complete_rows_have_every_column_of_the_sheet() -> None:
     found = complete_rows(data)
     assert found is not None
     assert found.tolist() == [True, False, False, True]
+
+
+def test_a_table_without_a_sheet_is_read_by_the_columns_that_are_named() -> None:
+    is_b = np.arange(ROWS) % 3 == 0
+    data = build_data(
+        np.where(is_b, "b", "a").tolist(),
+        size=[f"{7.5 if hit else 2.5}" for hit in is_b],  # words, as a csv holds its numbers
+        site=[None if row % 2 else "arm" for row in range(ROWS)],
+    )
+    columns = [Column("size", "lesion", "numeric"), Column("site", "lesion", "categorical")]
+    labels, splits = data.labels(), make_splits(data)
+    assert metadata_baselines(data, labels, splits) == []
+    found = {item.name: item for item in metadata_baselines(data, labels, splits, columns=columns)}
+    assert (found["metadata"].auroc, found["metadata"].sure) == (1.0, True)
+    assert not found["missingness"].sure
+
+
+def test_a_few_test_groups_prove_nothing() -> None:
+    data = telling(missing=True)
+    labels = data.labels()
+    for groups, is_sure in ((np.arange(ROWS), True), (np.arange(ROWS) % 6, False)):
+        splits = replace(make_splits(data), test=np.arange(ROWS))
+        grouped = build_data(data.table["label"].tolist(), sheet=SHEET, groups=groups.tolist(),
+                             age=data.table["age"].tolist(),
+                             site=data.table["site"].tolist())  # fmt: skip
+        found = metadata_baselines(grouped, labels, splits)
+        assert [(item.auroc, item.sure) for item in found if item.name == "missingness"] == [
+            (pytest.approx(1.0), is_sure)
+        ]

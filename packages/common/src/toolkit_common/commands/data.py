@@ -76,6 +76,14 @@ def audit(
     ] = None,
     premalignant_as: PremalignantAs = None,
     split_seed: Annotated[int, typer.Option(help="Seed of made splits.")] = 0,
+    splits: Annotated[
+        Path | None,
+        typer.Option(help="CSV file image_id,split to audit, such as a run's splits.csv."),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Cross-validation: number of parts, as in probe.")
+    ] = None,
+    fold: Annotated[int, typer.Option(help="Which of the --folds parts is the test split.")] = 0,
     images: Annotated[
         bool, typer.Option(help="Decode all images: broken files, duplicates.")
     ] = True,
@@ -94,15 +102,18 @@ def audit(
         raise InputError(f"{output} exists: name a new folder for the audit")
     from toolkit_common.data.audit import audit_data
     from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
-    from toolkit_common.data.duplicates import hash_images
     from toolkit_common.data.load import load_data
-    from toolkit_common.data.overlaps import find_overlaps, load_other
 
-    data = load_data(identifier, premalignant_as=premalignant_as)
-    other = load_other(against, data) if against else None
-    hashes = hash_images(data) if images else None
-    overlaps = find_overlaps(data, other, hashes=hashes) if other else []
-    found = audit_data(data, label=label, split_seed=split_seed, hashes=hashes, overlaps=overlaps)
+    found = audit_data(
+        load_data(identifier, premalignant_as=premalignant_as),
+        label=label,
+        split_seed=split_seed,
+        splits_file=splits,
+        folds=folds,
+        fold=fold,
+        against=against,
+        images=images,
+    )
     if output is not None:
         write_audit(output, found)
     typer.echo(json.dumps(audit_json(found), indent=2) if as_json else audit_markdown(found))

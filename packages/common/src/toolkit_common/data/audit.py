@@ -4,37 +4,39 @@ A finding is a `leak` (a result would be inflated, or a column must not be read)
 at it) or a `note`; `toolkit_common.data.findings` words them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from pathlib import Path
 
-from toolkit_common.data.base import SPLITS, ImageData, Labels
+from toolkit_common.data.audit_splits import KEYS, find_splits
+from toolkit_common.data.base import ImageData, Labels
 from toolkit_common.data.baselines import Baseline, metadata_baselines
-from toolkit_common.data.duplicates import Hashes, find_duplicates
+from toolkit_common.data.duplicates import find_duplicates, hash_images
 from toolkit_common.data.findings import (
     Finding,
     ImagePair,
+    baseline_findings,
     broken_findings,
     class_findings,
     column_findings,
     listed_findings,
     pair_findings,
     place_pairs,
+    shared_findings,
 )
-from toolkit_common.data.overlaps import Overlap
+from toolkit_common.data.overlaps import find_overlaps, load_other
 from toolkit_common.data.proxies import ColumnFacts, describe_column
-from toolkit_common.data.splits import Splits, keep_labelled, make_splits
+from toolkit_common.data.sheet import Column
+from toolkit_common.data.splits import Splits, keep_labelled
 from toolkit_common.errors import InputError
-
-KEYS = ("group", "patient_id", "lesion_id")
 
 
 @dataclass(frozen=True)
 class Audit:
-    """All that was found about a data set."""
+    """All that was found about a data set; `labels` is None where it has none to score against."""
 
     data: ImageData
-    labels: Labels
+    labels: Labels | None
     splits: str
     columns: list[ColumnFacts]
     withheld: list[ColumnFacts]
@@ -53,24 +55,36 @@ def audit_data(
     *,
     label: str | None = None,
     split_seed: int = 0,
-    hashes: Hashes | None = None,
-    overlaps: Sequence[Overlap] = (),
+    splits_file: Path | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+    against: str | None = None,
+    images: bool = False,
 ) -> Audit:
     """Audit a data set.
 
     Args:
         data: The data set.
-        label: Label that columns are scored against; the sheet's default when None.
-        split_seed: Of the splits, where the data set has none of its own.
-        hashes: Of all images, for broken files and duplicates; None leaves images out.
-        overlaps: What it shares with other data, see `toolkit_common.data.overlaps`.
+        label: Label that columns are scored against; the first of the sheet's that is there when
+            None, and none where there is none.
+        split_seed: Of the splits, see `make_splits`.
+        splits_file: Of the splits.
+        folds: Of the splits.
+        fold: Of the splits.
+        against: Another data set's id, or the folder of an exported encoder.
+        images: Decode all images, for broken files and duplicates.
 
     Raises:
-        InputError: If there is no such label.
+        InputError: If there is no such label or other data, or file or fold do not fit.
     """
-    labels = data.labels(label)
-    found = [*_shared(overlaps), *_split_overlaps(data)]
-    splits, origin = _splits(data, split_seed, found)
+    # What the user may have mistyped is looked at before any image is.
+    labels, found = _find_labels(data, label)
+    splits, told = find_splits(data, seed=split_seed, file=splits_file, folds=folds, fold=fold)
+    found += told
+    other = load_other(against, data) if against else None
+    hashes = hash_images(data) if images else None
+    if other is not None:
+        found += shared_findings(find_overlaps(data, other, hashes=hashes))
     columns = [
         describe_column(data.table[name], labels, groups=data.groups)
         for name in _inputs(data, labels)
@@ -78,66 +92,60 @@ def audit_data(
     withheld = [
         describe_column(data.withheld[name], labels, groups=data.groups) for name in data.withheld
     ]
-    found += [
-        *class_findings(labels),
-        *column_findings(columns, data.sheet.acquisition),
-        *listed_findings(data, columns, withheld),
-    ]
+    found += class_findings(labels) if labels is not None else ()
+    found += column_findings(columns, data.sheet.acquisition)
+    found += listed_findings(data, columns, withheld)
     pairs: list[ImagePair] = []
     if hashes is not None:
         pairs = place_pairs(find_duplicates(hashes), data, splits)
-        found += [*broken_findings(hashes, len(data)), *pair_findings(pairs)]
-    baselines = _baselines(data, labels, splits, found)
+        found += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
+    baselines, told = _baselines(data, labels, splits, columns)
     order = ("leak", "warning", "note")
-    found.sort(key=lambda finding: order.index(finding.severity))
+    found = sorted(found + told, key=lambda finding: order.index(finding.severity))
+    origin = "none" if splits is None else splits.origin
     return Audit(data, labels, origin, columns, withheld, pairs, baselines, found)
 
 
-def _inputs(data: ImageData, labels: Labels) -> list[str]:
+def _find_labels(data: ImageData, name: str | None) -> tuple[Labels | None, list[Finding]]:
+    """Return the label asked for, else the first that can be scored against, else none and why."""
+    if name is not None:
+        return data.labels(name), []
+    reason = f"no label: {data.id!r} has no column {' or '.join(map(repr, data.sheet.labels))}"
+    for candidate in (item for item in data.sheet.labels if item in data.table):
+        try:
+            return data.labels(candidate), []
+        except InputError as error:
+            reason = str(error)
+    told = f"{reason}; columns were not scored and no baseline was fitted: name a label's column"
+    return None, [Finding("warning", "no label", f"{told} with --label")]
+
+
+def _inputs(data: ImageData, labels: Labels | None) -> list[str]:
     """Return the columns that somebody could read: all but keys and labels."""
-    apart = {"image_id", "split", *KEYS, labels.name, *data.sheet.labels}
+    apart = {"image_id", "split", *KEYS, *data.sheet.labels}
+    apart |= {labels.name} if labels is not None else set()
     return [str(name) for name in data.table.columns if name not in apart]
 
 
-def _splits(data: ImageData, seed: int, found: list[Finding]) -> tuple[Splits | None, str]:
-    try:
-        splits = make_splits(data, seed=seed)
-    except InputError as error:
-        found.append(Finding("warning", "splits", str(error)))
-        return None, "none"
-    return splits, splits.origin
-
-
-def _split_overlaps(data: ImageData) -> Iterator[Finding]:
-    """Yield the keys that lie in two of the data set's own splits."""
-    if "split" not in data.table:
-        return
-    for key in (key for key in KEYS if key in data.table):
-        for first, second in combinations(SPLITS, 2):
-            sides = [set(data.table[key][data.table["split"] == name]) for name in (first, second)]
-            shared = sorted(str(item) for item in sides[0] & sides[1] if item == item)
-            if shared:
-                yield Finding(
-                    "leak", "group overlap",
-                    f"{len(shared)} {key} values are in {first} and in {second} "
-                    f"(first: {shared[0]}): keep each on one side",
-                )  # fmt: skip
-
-
-def _shared(overlaps: Sequence[Overlap]) -> Iterator[Finding]:
-    for overlap in overlaps:
-        yield Finding(
-            "leak" if overlap.leak else "warning", f"shared with {overlap.other}", overlap.text
-        )
-
-
 def _baselines(
-    data: ImageData, labels: Labels, splits: Splits | None, found: list[Finding]
-) -> list[Baseline]:
-    if splits is None:
-        return []
+    data: ImageData,
+    labels: Labels | None,
+    splits: Splits | None,
+    columns: Sequence[ColumnFacts],
+) -> tuple[list[Baseline], list[Finding]]:
+    """Fit the baselines on the sheet's columns, or on what a table without a sheet shows."""
+    if splits is None or labels is None:
+        return [], []
+    shown = None
+    if not data.sheet.columns:
+        shown = [
+            Column(facts.name, "lesion", "numeric" if facts.numbers else "categorical")
+            for facts in columns
+            if facts.name not in data.sheet.acquisition
+        ]
     try:
-        return metadata_baselines(data, labels, keep_labelled(splits, data, labels))
+        kept = keep_labelled(splits, data, labels)
+        baselines = metadata_baselines(data, labels, kept, columns=shown)
     except InputError as error:
-        found.append(Finding("warning", "baselines", str(error)))
-        return []
+        return [], [Finding("warning", "baselines", str(error))]
+    return baselines, list(baseline_findings(baselines))

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from toolkit_common.data.audit import Audit
+from toolkit_common.data.base import Labels
 from toolkit_common.data.findings import ImagePair
 from toolkit_common.data.images import BadImageError, open_image
 from toolkit_common.files import write_json, write_text
@@ -33,13 +34,12 @@ COLUMNS = ("column", "missing", "distinct", "AUROC of values", "class", "AUROC o
 
 def audit_json(audit: Audit) -> dict[str, Any]:
     """Return an audit as JSON-able facts; an undefined figure is null."""
-    counts = np.bincount(audit.labels.targets[audit.labels.targets >= 0])
     return {
         "id": audit.data.id,
         "title": audit.data.sheet.title,
         "images": len(audit.data),
-        "label": audit.labels.name,
-        "classes": dict(zip(audit.labels.classes, counts.tolist(), strict=False)),
+        "label": None if audit.labels is None else audit.labels.name,
+        "classes": _counts(audit),
         "splits": audit.splits,
         "leak": audit.has_leak,
         "findings": [asdict(finding) for finding in audit.findings],
@@ -71,8 +71,9 @@ def write_audit(folder: Path, audit: Audit) -> None:
     body = [f"<h1>Audit of {escape(audit.data.sheet.title)}</h1>"]
     body += [f"<p>{escape(line)}</p>" for line in _facts(audit)]
     body += ["<ul>", *_findings_html(audit), "</ul>"]
-    if audit.columns or audit.withheld:
-        body.append(_picture(_png(draw_aurocs(audit)), "AUROC of each column alone"))
+    if audit.labels is not None and (audit.columns or audit.withheld):
+        figure = draw_aurocs(audit, audit.labels)
+        body.append(_picture(_png(figure), "AUROC of each column alone"))
     body += [_table_html(*table) for table in _tables(audit)]
     body += list(_pairs_html(audit))
     write_text(
@@ -82,7 +83,7 @@ def write_audit(folder: Path, audit: Audit) -> None:
     )
 
 
-def draw_aurocs(audit: Audit) -> Figure:
+def draw_aurocs(audit: Audit, labels: Labels) -> Figure:
     """Draw a pair of bars for each column: its values, and its empty cells."""
     facts = sorted([*audit.columns, *audit.withheld], key=lambda item: item.name)
     facts.sort(key=lambda item: np.nan_to_num(max(item.value_auroc, item.missing_auroc)))
@@ -97,20 +98,26 @@ def draw_aurocs(audit: Audit) -> Figure:
     names = [f"{item.name} (leak list)" if item.name in withheld else item.name for item in facts]
     axes.set_yticks(at, names)
     axes.set_xlim(0.5, 1.0)
-    axes.set_xlabel(f"AUROC against {audit.labels.name!r}, best class against the rest")
+    axes.set_xlabel(f"AUROC against {labels.name!r}, best class against the rest")
     axes.legend(loc="lower right")
     return figure
 
 
 def _facts(audit: Audit) -> list[str]:
-    counts = np.bincount(
-        audit.labels.targets[audit.labels.targets >= 0], minlength=len(audit.labels.classes)
-    )
-    shown = zip(audit.labels.classes, counts.tolist(), strict=True)
-    classes = ", ".join(f"{name} {count:,}" for name, count in shown)
-    return [
-        f"{len(audit.data):,} images; label {audit.labels.name}: {classes}; splits: {audit.splits}"
-    ]
+    label = "no label"
+    if audit.labels is not None:
+        classes = ", ".join(f"{name} {count:,}" for name, count in _counts(audit).items())
+        label = f"label {audit.labels.name}: {classes}"
+    return [f"{len(audit.data):,} images; {label}; splits: {audit.splits}"]
+
+
+def _counts(audit: Audit) -> dict[str, int]:
+    """Images of each class."""
+    if audit.labels is None:
+        return {}
+    known = audit.labels.targets[audit.labels.targets >= 0]
+    counts = np.bincount(known, minlength=len(audit.labels.classes))
+    return dict(zip(audit.labels.classes, counts.tolist(), strict=True))
 
 
 def _tables(audit: Audit) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:

@@ -14,11 +14,14 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.data.base import ImageData, Labels
+from toolkit_common.data.proxies import chance_error
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits
 from toolkit_common.metrics import Predictions, auroc, balanced_accuracy
 
+METRICS = (auroc, balanced_accuracy)
 NUMERIC = ("numeric", "angle")
+SURE = 2.5  # standard errors above chance: one figure, not the best of many columns
 MAX_WORDS = 64  # rarer words share one column
 MAX_ROWS = 50_000  # to fit on: seconds, whatever the data set
 
@@ -42,16 +45,22 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Test figures of one baseline, in [0, 1], NaN where undefined."""
+    """Test figures of one baseline, in [0, 1], NaN where undefined.
+
+    `sure` says whether chance alone would hardly give such an AUROC on so few test rows or groups.
+    """
 
     name: str
     columns: int
     auroc: float
     balanced_accuracy: float
+    sure: bool
 
 
-def fit_baselines(data: ImageData, labels: Labels, splits: Splits) -> list[Fitted]:
-    """Fit both baselines on the sheet's metadata columns; none where there are no columns.
+def fit_baselines(
+    data: ImageData, labels: Labels, splits: Splits, *, columns: Sequence[Column] | None = None
+) -> list[Fitted]:
+    """Fit both baselines on metadata columns; none where there are no columns.
 
     Of more than `MAX_ROWS` training rows a part is fitted on, the frequent classes thinned out and
     weighted up again.
@@ -60,8 +69,10 @@ def fit_baselines(data: ImageData, labels: Labels, splits: Splits) -> list[Fitte
         data: The data set.
         labels: What is predicted.
         splits: Labelled rows alone (`keep_labelled`).
+        columns: Those to read, the sheet's when None.
     """
-    columns = [column for column in _columns(data) if column.name != labels.name]
+    read = _columns(data) if columns is None else columns
+    columns = [column for column in read if column.name != labels.name]
     if not columns:
         return []
     numbers = [column.name for column in columns if column.kind in NUMERIC]
@@ -83,14 +94,19 @@ def fit_baselines(data: ImageData, labels: Labels, splits: Splits) -> list[Fitte
     return found
 
 
-def metadata_baselines(data: ImageData, labels: Labels, splits: Splits) -> list[Baseline]:
+def metadata_baselines(
+    data: ImageData, labels: Labels, splits: Splits, *, columns: Sequence[Column] | None = None
+) -> list[Baseline]:
     """Return the test figures of both baselines, see `fit_baselines`."""
     targets, once = labels.targets[splits.test], np.ones((1, len(splits.test)))
+    owners = splits.test if data.groups is None else data.groups[splits.test]
+    error = _chance_error(targets, pd.Series(owners))
     found = []
-    for fitted in fit_baselines(data, labels, splits):
+    for fitted in fit_baselines(data, labels, splits, columns=columns):
         predictions = Predictions(fitted.probabilities, targets)
-        figures = [float(metric(predictions, once)[0]) for metric in (auroc, balanced_accuracy)]
-        found.append(Baseline(fitted.name, fitted.num_columns, *figures))
+        area, accuracy = (float(metric(predictions, once)[0]) for metric in METRICS)
+        sure = area - 0.5 >= SURE * error
+        found.append(Baseline(fitted.name, fitted.num_columns, area, accuracy, sure))
     return found
 
 
@@ -98,6 +114,14 @@ def complete_rows(data: ImageData) -> np.ndarray | None:
     """Return which rows have every metadata column of the sheet `(n,)`; None if it has none."""
     names = [column.name for column in _columns(data)]
     return data.table[names].notna().all(axis=1).to_numpy() if names else None
+
+
+def _chance_error(targets: np.ndarray, owners: pd.Series) -> float:
+    """Return the standard error of a mean of AUROCs by chance, at most: as if they agreed."""
+    sides = [[owners[part].nunique(dropna=False) for part in (targets == code, targets != code)]
+             for code in np.unique(targets)]  # fmt: skip
+    errors = [chance_error(*side) for side in sides if min(side)]
+    return float(np.mean(errors)) if errors else np.inf
 
 
 def _columns(data: ImageData) -> list[Column]:

@@ -12,10 +12,12 @@ from typing import Literal
 import numpy as np
 
 from toolkit_common.data.base import SPLITS, ImageData, Labels
+from toolkit_common.data.baselines import Baseline
 from toolkit_common.data.duplicates import Hashes, Pair
 from toolkit_common.data.lesions.ham10000 import SHEET as HAM10000
 from toolkit_common.data.lesions.isic import SHEET as ISIC
 from toolkit_common.data.lesions.pad_ufes_20 import SHEET as PAD_UFES_20
+from toolkit_common.data.overlaps import Overlap
 from toolkit_common.data.proxies import ColumnFacts
 from toolkit_common.data.splits import Splits
 
@@ -25,6 +27,7 @@ PROXY_AUROC = 0.95  # a column of the table that tells the label this well is a 
 HIGH_AUROC = 0.9
 MISSING_AUROC = 0.7  # empty cells that tell the label this well
 RARE_CLASS = 10  # images
+NO_SPLIT = "no split"
 FEW = " (so few rows or groups that it may be chance)"
 # What the archives call their leaks, less the names that any table might use for something else.
 KNOWN = {
@@ -157,30 +160,68 @@ def broken_findings(hashes: Hashes, total: int) -> Iterator[Finding]:
 
 def place_pairs(pairs: Sequence[Pair], data: ImageData, splits: Splits | None) -> list[ImagePair]:
     """Say of each pair in which splits its images lie; pairs across splits or groups come first."""
-    side = np.full(len(data), "no split", dtype=object)
+    side = np.full(len(data), NO_SPLIT, dtype=object)
     for name in SPLITS if splits is not None else ():
         side[splits[name]] = name  # type: ignore[index]
     groups = np.arange(len(data)) if data.groups is None else data.groups
-    placed = [
-        ImagePair(
-            pair,
-            (side[pair.first], side[pair.second]),
-            bool(
-                side[pair.first] != side[pair.second] or groups[pair.first] != groups[pair.second]
-            ),
-        )
-        for pair in pairs
-    ]
+    placed = []
+    for pair in pairs:
+        sides = (side[pair.first], side[pair.second])
+        of_two = bool(groups[pair.first] != groups[pair.second])
+        placed.append(ImagePair(pair, sides, of_two or _across_splits(sides)))
     return sorted(placed, key=lambda item: (not item.across, not item.pair.exact))
 
 
-def pair_findings(pairs: Sequence[ImagePair]) -> Iterator[Finding]:
-    """Yield how many images occur twice, and where."""
+def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator[Finding]:
+    """Yield how many images occur twice, and where; and which have two labels.
+
+    A near-duplicate is a warning however near: crops of a lesion from body photographs, and small
+    drawn ones, are alike by the thousand without showing the same.
+    """
     for exact, kind in ((True, "exact duplicates"), (False, "near-duplicates")):
         chosen = [item for item in pairs if item.pair.exact == exact]
-        split = sum(item.sides[0] != item.sides[1] for item in chosen)
+        split = sum(_across_splits(item.sides) for item in chosen)
         across = sum(item.across for item in chosen)
         if chosen:
             severity: Severity = "leak" if exact and split else "warning" if across else "note"
             text = f"{len(chosen)} pairs, {across} across groups or splits, {split} across splits"
             yield Finding(severity, kind, text)
+    if labels is not None:
+        two = [_classes(item.pair, labels) for item in pairs if item.pair.exact]
+        two = [found for found in two if -1 not in found and found[0] != found[1]]
+        if two:
+            first, second = (labels.classes[code] for code in two[0])
+            text = f"{len(two)} pairs of equal images have two labels (first: {first}, {second})"
+            yield Finding("warning", "contradicting labels", text)
+
+
+def shared_findings(overlaps: Sequence[Overlap]) -> Iterator[Finding]:
+    """Yield what is shared with other data."""
+    for overlap in overlaps:
+        severity: Severity = "leak" if overlap.leak else "warning"
+        yield Finding(severity, f"shared with {overlap.other}", overlap.text)
+
+
+def baseline_findings(baselines: Sequence[Baseline]) -> Iterator[Finding]:
+    """Yield what the metadata tell together, or which of them are missing."""
+    for baseline in baselines:
+        few = "" if baseline.sure else FEW
+        told = f"test AUROC {baseline.auroc:.3f} from {baseline.columns} columns{few}"
+        if baseline.name == "missingness" and baseline.auroc >= MISSING_AUROC:
+            yield Finding(
+                "leak" if baseline.sure else "warning", "missingness baseline",
+                f"which cells are empty tells the label: {told}; impute without an indicator, or "
+                "use complete rows",
+            )  # fmt: skip
+        if baseline.name == "metadata" and baseline.auroc >= HIGH_AUROC:
+            text = f"the columns together tell the label without the image: {told}"
+            yield Finding("warning", "metadata baseline", f"{text}; were they known before it?")
+
+
+def _across_splits(sides: tuple[str, str]) -> bool:
+    """Whether two images lie on two sides of the splits; one that is in none is on no side."""
+    return sides[0] != sides[1] and NO_SPLIT not in sides
+
+
+def _classes(pair: Pair, labels: Labels) -> tuple[int, int]:
+    return int(labels.targets[pair.first]), int(labels.targets[pair.second])

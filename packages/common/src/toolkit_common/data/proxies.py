@@ -51,6 +51,7 @@ class ColumnFacts:
         missing_auroc: Of "is empty" alone, NaN where undefined.
         missing_class: The class that it tells best.
         missing_sure: Whether chance alone would hardly give so much.
+        numbers: All that is filled in are numbers.
         constant: One value or none.
         id_like: Words or whole numbers held as words, nearly all different.
     """
@@ -64,6 +65,7 @@ class ColumnFacts:
     missing_auroc: float
     missing_class: str
     missing_sure: bool
+    numbers: bool
     constant: bool
     id_like: bool
 
@@ -82,6 +84,7 @@ def describe_column(
     filled = values.notna().to_numpy()
     distinct = int(values.nunique())
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    numbers = np.where(np.isfinite(numbers), numbers, np.nan)
     are_numbers = bool(filled.any()) and not np.isnan(numbers[filled]).any()
     owners = _owners(groups, len(values))
     value = missing = NO_SCORE
@@ -98,7 +101,7 @@ def describe_column(
     id_like = not is_number and distinct >= MIN_ROWS and distinct > 0.9 * filled.sum()
     return ColumnFacts(
         str(values.name), float((~filled).mean()), distinct, *value, *missing,
-        constant=distinct <= 1, id_like=bool(id_like),
+        numbers=are_numbers, constant=distinct <= 1, id_like=bool(id_like),
     )  # fmt: skip
 
 

@@ -67,11 +67,11 @@ def make_splits(
         InputError: If a group is on two sides, a row has none, there are too few groups, or the
             file or the fold does not fit.
     """
-    _refuse_strange_folds(folds, fold, file)
+    refuse_strange_folds(folds, fold, file)
     rows, groups, strata = np.arange(len(data)), _groups(data), _strata(data)
     kind = "grouped, stratified" if data.groups is not None else "stratified"
     if file is not None:
-        splits = _read_splits(file, data)
+        splits = read_splits(file, data)
         _check_groups(splits, data)
         splits = _complete(splits, strata, groups, seed)
     elif folds is not None:
@@ -115,14 +115,12 @@ def keep_labelled(splits: Splits, data: ImageData, labels: Labels) -> Splits:
     return Splits(**kept, origin=splits.origin)
 
 
-def splits_table(splits: Splits, data: ImageData) -> pd.DataFrame:
-    """Return `image_id, split`, to be saved beside results."""
-    ids = data.table["image_id"].to_numpy()
-    parts = [pd.DataFrame({"image_id": ids[splits[name]], "split": name}) for name in SPLITS]
-    return pd.concat(parts, ignore_index=True)
+def refuse_strange_folds(folds: int | None, fold: int, file: Path | None) -> None:
+    """Check how the parts of a cross-validation are named.
 
-
-def _refuse_strange_folds(folds: int | None, fold: int, file: Path | None) -> None:
+    Raises:
+        InputError: If there is a file as well, or there are too few parts, or no such one.
+    """
     if file is not None and folds is not None:
         raise InputError(f"splits come from {file} or from folds={folds}, not from both")
     if folds is not None and folds < MIN_FOLDS:
@@ -135,8 +133,12 @@ def _refuse_strange_folds(folds: int | None, fold: int, file: Path | None) -> No
         raise InputError(f"fold must be 0 to {folds - 1} with folds={folds}, got {fold}")
 
 
-def _read_splits(file: Path, data: ImageData) -> Splits:
-    """Read what `splits_table` wrote, or a user did."""
+def read_splits(file: Path, data: ImageData) -> Splits:
+    """Read what `splits_table` wrote, or a user did; groups are not looked at.
+
+    Raises:
+        InputError: If a column is missing, a split or an image unknown, or an image there twice.
+    """
     table = read_table(file)
     require_columns(table, ("image_id", "split"), path=file)
     strange = ~table["split"].isin(SPLITS)
@@ -157,6 +159,13 @@ def _read_splits(file: Path, data: ImageData) -> Splits:
     train, val, test = (np.sort(rows[(table["split"] == name).to_numpy()]) for name in SPLITS)
     out = len(data) - len(rows)
     return Splits(train, val, test, f"given by {file.name}" + (f", {out} left out" if out else ""))
+
+
+def splits_table(splits: Splits, data: ImageData) -> pd.DataFrame:
+    """Return `image_id, split`, to be saved beside results."""
+    ids = data.table["image_id"].to_numpy()
+    parts = [pd.DataFrame({"image_id": ids[splits[name]], "split": name}) for name in SPLITS]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _check_groups(splits: Splits, data: ImageData) -> None:
