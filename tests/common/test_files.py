@@ -8,6 +8,7 @@ import pytest
 
 from toolkit_common.files import (
     BLOCK,
+    atomic_folder,
     atomic_path,
     read_json,
     sha256_of,
@@ -58,6 +59,15 @@ def test_the_bytes_reach_the_disk_before_the_name(
     monkeypatch.setattr("os.fsync", lambda _: seen.append(path.exists()))
     write_text(path, "text")
     assert seen == [False]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "a/whole") as folder:
+        (folder / "one").touch()
+        assert not (tmp_path / "a/whole").exists()
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "half") as folder:
+        (folder / "none/one").touch()
+    assert names(tmp_path) == ["a", "one", "whole"]
 
 
 def test_a_block_that_writes_nothing_keeps_the_old_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from toolkit_common.data.audit import Audit, audit_data
 from toolkit_common.data.audit_report import audit_json, write_audit
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.baselines import metadata_baselines
+from toolkit_common.data.findings import Finding
 from toolkit_common.data.load import load_data
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.sheet import Column, Sheet
@@ -250,6 +251,36 @@ def test_a_report_is_whole_and_its_json_strict(tmp_path: Path) -> None:
     page = (tmp_path / "out/audit.html").read_text()
     assert page.count("data:image/png;base64") == 1 + len(audit.pairs)
     assert "i0 | i1" in (tmp_path / "out/audit.md").read_text()
+
+
+def test_columns_of_any_name_and_number_are_reported(tmp_path: Path) -> None:
+    names = ["a$b_{$", "$x^$ and $y", "<b>", "a|b", "two\nlines", "\u4e2d\u6587", "long " * 60]
+    columns = {name: [0.0, 0.5, 1.0, 1.5] * 15 for name in names}
+    columns |= {f"measure {number}": [1.0, 2.0] * 30 for number in range(80)}
+    write_audit(tmp_path / "out", audit_data(data(**columns)))
+    page = (tmp_path / "out/audit.html").read_text()
+    assert "(the best 80 of 89)" in page
+    assert "&lt;b&gt;" in page
+    assert "<b>" not in page
+    lines = (tmp_path / "out/audit.md").read_text().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in table if "measure" in line}) == 1
+    assert any(line.startswith("| two lines |") for line in table)
+
+
+def test_a_report_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    audit = audit_data(data())
+    broken = replace(audit, findings=[Finding("note", "x", "\ud800")])  # no text to encode
+    with pytest.raises(UnicodeEncodeError):
+        write_audit(tmp_path / "out", broken)
+    assert not any(path for path in tmp_path.iterdir() if "out" in path.name)
+
+
+def test_a_place_for_the_report_that_cannot_be_is_told_at_once(
+    run_cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    assert_bad_input(run_cli("data", "audit", "none", "-o", tmp_path / "file/a/b"), "in no folder")
 
 
 def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def audit(
     """
     if output is not None and output.exists():
         raise InputError(f"{output} exists: name a new folder for the audit")
+    if output is not None and not next(item for item in output.parents if item.exists()).is_dir():
+        raise InputError(f"{output} lies in no folder: name a new folder for the audit")
     from toolkit_common.data.audit import audit_data
     from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
     from toolkit_common.data.load import load_data

@@ -2,6 +2,7 @@
 
 import base64
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from html import escape
@@ -17,10 +18,13 @@ from toolkit_common.data.audit import Audit
 from toolkit_common.data.base import Labels
 from toolkit_common.data.findings import ImagePair
 from toolkit_common.data.images import BadImageError, open_image
-from toolkit_common.files import write_json, write_text
+from toolkit_common.data.proxies import ColumnFacts
+from toolkit_common.files import atomic_folder, write_json, write_text
 
 THUMBNAIL = 160  # pixels
 MAX_PAIRS = 24  # pictured
+MAX_BARS = 80  # columns in the figure
+LONGEST = 40  # characters of a column's name there
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
@@ -65,28 +69,39 @@ def audit_markdown(audit: Audit) -> str:
 
 
 def write_audit(folder: Path, audit: Audit) -> None:
-    """Write `audit.json`, `audit.md` and `audit.html` (with pictures) into a folder."""
-    write_json(folder / "audit.json", audit_json(audit))
-    write_text(folder / "audit.md", audit_markdown(audit))
+    """Write `audit.json`, `audit.md` and `audit.html` (with pictures) into a new folder."""
+    with atomic_folder(folder) as temporary:
+        write_json(temporary / "audit.json", audit_json(audit))
+        write_text(temporary / "audit.md", audit_markdown(audit))
+        write_text(temporary / "audit.html", audit_html(audit))
+
+
+def audit_html(audit: Audit) -> str:
+    """Return an audit as one page with its pictures inside."""
     body = [f"<h1>Audit of {escape(audit.data.sheet.title)}</h1>"]
     body += [f"<p>{escape(line)}</p>" for line in _facts(audit)]
     body += ["<ul>", *_findings_html(audit), "</ul>"]
     if audit.labels is not None and (audit.columns or audit.withheld):
-        figure = draw_aurocs(audit, audit.labels)
-        body.append(_picture(_png(figure), "AUROC of each column alone"))
+        figure, shown = draw_aurocs(audit, audit.labels)
+        body.append(_picture(_png(figure), f"AUROC of each column alone{shown}"))
     body += [_table_html(*table) for table in _tables(audit)]
     body += list(_pairs_html(audit))
-    write_text(
-        folder / "audit.html",
+    return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>Audit</title>"
-        f"<style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n",
+        f"<style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
 
-def draw_aurocs(audit: Audit, labels: Labels) -> Figure:
-    """Draw a pair of bars for each column: its values, and its empty cells."""
+def draw_aurocs(audit: Audit, labels: Labels) -> tuple[Figure, str]:
+    """Draw a pair of bars for each column: its values, and its empty cells.
+
+    Returns:
+        The figure, and what to say where not all columns are in it.
+    """
     facts = sorted([*audit.columns, *audit.withheld], key=lambda item: item.name)
-    facts.sort(key=lambda item: np.nan_to_num(max(item.value_auroc, item.missing_auroc)))
+    facts.sort(key=_best_auroc)
+    shown = f" (the best {MAX_BARS} of {len(facts)})" if len(facts) > MAX_BARS else ""
+    facts = facts[-MAX_BARS:]
     figure = Figure(figsize=(8, 1.2 + 0.3 * len(facts)), layout="constrained")
     axes = figure.subplots()
     at = np.arange(len(facts))
@@ -95,12 +110,25 @@ def draw_aurocs(audit: Audit, labels: Labels) -> Figure:
     missing = np.nan_to_num([item.missing_auroc for item in facts], nan=0.5)
     axes.barh(at + 0.2, values - 0.5, 0.4, left=0.5, label="values", color="#3366aa")
     axes.barh(at - 0.2, missing - 0.5, 0.4, left=0.5, label="is empty", color="#dd8833")
-    names = [f"{item.name} (leak list)" if item.name in withheld else item.name for item in facts]
-    axes.set_yticks(at, names)
+    names = [
+        _short(item.name) + (" (leak list)" if item.name in withheld else "") for item in facts
+    ]
+    # Names are the user's own: a dollar sign in them begins no formula.
+    axes.set_yticks(at, names, parse_math=False)
     axes.set_xlim(0.5, 1.0)
-    axes.set_xlabel(f"AUROC against {labels.name!r}, best class against the rest")
+    told = f"AUROC against {_short(labels.name)!r}, best class against the rest"
+    axes.set_xlabel(told, parse_math=False)
     axes.legend(loc="lower right")
-    return figure
+    return figure, shown
+
+
+def _best_auroc(facts: ColumnFacts) -> float:
+    known = [value for value in (facts.value_auroc, facts.missing_auroc) if not math.isnan(value)]
+    return max(known, default=0.0)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
 
 
 def _facts(audit: Audit) -> list[str]:
@@ -163,7 +191,8 @@ def _defined(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    escaped = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join(escaped) + " |"
 
 
 def _findings_html(audit: Audit) -> Iterator[str]:
@@ -204,7 +233,9 @@ def _thumbnail(audit: Audit, row: int) -> Image.Image:
 
 def _png(figure: Figure) -> bytes:
     content = BytesIO()
-    figure.savefig(content, format="png", dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # not every script is in matplotlib's font
+        figure.savefig(content, format="png", dpi=110)
     return content.getvalue()
 
 
