@@ -3,12 +3,20 @@
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagehash import phash
 from PIL import Image, ImageEnhance
 
 from small_data import build_data, encode
-from toolkit_common.data.duplicates import find_duplicates, find_near, hash_images
+from toolkit_common.data.duplicates import (
+    find_duplicates,
+    find_near,
+    hash_images,
+    low_cosines,
+    turned_hashes,
+)
 
 
 def smooth(seed: int) -> Image.Image:
@@ -57,3 +65,30 @@ def test_a_broken_image_is_named_and_has_no_duplicate() -> None:
     assert set(hashes.problems) == {0, 1}
     assert "not an image" in hashes.problems[0]
     assert find_duplicates(hashes) == []
+
+
+@pytest.mark.parametrize("turn", list(Image.Transpose))
+def test_a_mirrored_or_turned_copy_is_found_and_said_to_be_one(turn: Image.Transpose) -> None:
+    images = [smooth(0), smooth(1), smooth(0).transpose(turn), smooth(2)]
+    contents = [encode(image, "JPEG", quality=90) for image in images]
+    (pair,) = find_duplicates(hash_images(build_data(["a", "b"] * 2, images=contents)))
+    assert (pair.first, pair.second, pair.exact, pair.turned) == (0, 2, False, True)
+    assert pair.distance <= 2
+
+
+def test_a_turned_hash_is_the_smallest_of_the_librarys_eight() -> None:
+    picture = smooth(3).convert("L").resize((32, 32))
+    views = [picture, *(picture.transpose(turn) for turn in Image.Transpose)]
+    bits = [np.packbits(phash(view).hash.ravel()).tobytes() for view in views]
+    cosines = np.stack([low_cosines(view) for view in views])
+    assert set(turned_hashes(cosines)) == {min(int.from_bytes(item, "big") for item in bits)}
+
+
+def test_what_is_near_as_it_stands_is_not_told_as_turned() -> None:
+    symmetric = smooth(0)
+    symmetric.paste(symmetric.crop((0, 0, 48, 96)).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+                    (48, 0))  # fmt: skip
+    bright = ImageEnhance.Brightness(symmetric).enhance(1.05)
+    contents = [encode(image) for image in (symmetric, bright, symmetric)]
+    found = find_duplicates(hash_images(build_data(["a", "b", "a"], images=contents)))
+    assert [(pair.exact, pair.turned) for pair in found] == [(True, False), (False, False)]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from toolkit_common.data.audit import Audit
 from toolkit_common.data.base import Labels
+from toolkit_common.data.duplicates import Pair
 from toolkit_common.data.findings import ImagePair
 from toolkit_common.data.images import BadImageError, open_image
 from toolkit_common.data.proxies import ColumnFacts
@@ -52,7 +53,8 @@ def audit_json(audit: Audit) -> dict[str, Any]:
         "baselines": [_defined(asdict(baseline)) for baseline in audit.baselines],
         "duplicates": [
             {"images": list(_names(audit, item)), "splits": list(item.sides),
-             "across": item.across, "distance": item.pair.distance, "exact": item.pair.exact}
+             "across": item.across, "distance": item.pair.distance, "exact": item.pair.exact,
+             "turned": item.pair.turned}
             for item in audit.pairs
         ],
     }  # fmt: skip
@@ -166,8 +168,7 @@ def _tables(audit: Audit) -> Iterator[tuple[str, Sequence[str], list[list[str]]]
         yield "What metadata says without the image", headings, rows
     if audit.pairs:
         rows = [
-            [*_names(audit, item), *item.sides, "exact" if item.pair.exact else
-             f"{item.pair.distance} bits"]
+            [*_names(audit, item), *item.sides, _difference(item.pair)]
             for item in audit.pairs[:MAX_PAIRS]
         ]  # fmt: skip
         title = f"Duplicates (first {len(rows)} of {len(audit.pairs)} pairs)"
@@ -215,11 +216,16 @@ def _pairs_html(audit: Audit) -> Iterator[str]:
             sheet.paste(_thumbnail(audit, row), (side * (THUMBNAIL + 8), 0))
         content = BytesIO()
         sheet.save(content, "PNG")
-        kind = "exact" if item.pair.exact else f"{item.pair.distance} bits apart"
         places = " / ".join(
             f"{name} ({side})" for name, side in zip(_names(audit, item), item.sides, strict=True)
         )
-        yield _picture(content.getvalue(), f"{places}: {kind}")
+        yield _picture(content.getvalue(), f"{places}: {_difference(item.pair)}")
+
+
+def _difference(pair: Pair) -> str:
+    if pair.exact:
+        return "exact"
+    return f"{pair.distance} bits apart" + (", mirrored or turned" if pair.turned else "")
 
 
 def _thumbnail(audit: Audit, row: int) -> Image.Image:

@@ -178,8 +178,12 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
     A near-duplicate is a warning however near: crops of a lesion from body photographs, and small
     drawn ones, are alike by the thousand without showing the same.
     """
-    for exact, kind in ((True, "exact duplicates"), (False, "near-duplicates")):
-        chosen = [item for item in pairs if item.pair.exact == exact]
+    for kind, exact, turned in (
+        ("exact duplicates", True, False),
+        ("near-duplicates", False, False),
+        ("mirrored or turned near-duplicates", False, True),
+    ):
+        chosen = [item for item in pairs if (item.pair.exact, item.pair.turned) == (exact, turned)]
         split = sum(_across_splits(item.sides) for item in chosen)
         across = sum(item.across for item in chosen)
         if chosen:

@@ -153,11 +153,15 @@ def _shared_images(own: Hashes, other: Hashes, name: str) -> Iterator[Overlap]:
         own,
         exact=np.concatenate([own.exact, other.exact]),
         perceptual=np.concatenate([own.perceptual, other.perceptual]),
+        turned=np.concatenate([own.turned, other.turned]),
     )
     border = len(own.exact)
-    near = sum(
-        pair.first < border <= pair.second for pair in find_duplicates(both) if not pair.exact
-    )
+    near = [
+        pair for pair in find_duplicates(both)
+        if pair.first < border <= pair.second and not pair.exact
+    ]  # fmt: skip
     if near:
-        text = f"{near} pairs of near-duplicates, one image in each (perceptual hash)"
+        turned = sum(pair.turned for pair in near)
+        text = f"{len(near)} pairs of near-duplicates, one image in each (perceptual hash)"
+        text += f", {turned} of them mirrored or turned" if turned else ""
         yield Overlap(name, text, leak=False)
