@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset
 from typer.testing import Result
 
 from conftest import assert_bad_input
@@ -89,6 +91,9 @@ def test_a_table_without_a_sheet_is_held_against_the_archives_leak_lists() -> No
     (leak,) = (item for item in audit.findings if item.severity == "leak")
     assert "column 'dx_type' is on a leak list (how the diagnosis was confirmed" in leak.text
     assert not audit_data(data(**columns)).has_leak  # its own sheet knows better
+    unlabelled = replace(Sheet("bare"), labels=("none",))  # the column may be the label itself
+    found = audit_data(data(sheet=unlabelled, **columns))
+    assert kinds(found)["post-dates the diagnosis"] == "warning"
 
 
 def test_a_patient_in_two_given_splits_is_a_leak() -> None:
@@ -209,6 +214,25 @@ def test_data_without_labels_are_audited_for_the_rest(
     assert (told["label"], told["classes"], told["baselines"]) == (None, {}, [])
     assert {column["value_auroc"] for column in told["columns"]} == {None}
     assert "no label" in (tmp_path / "out/audit.html").read_text()
+
+
+def test_columns_of_any_type_are_scored() -> None:
+    is_b = [row % 2 == 1 for row in range(ROWS)]
+    rows = Dataset.from_dict(
+        {
+            "image": [{"bytes": content, "path": None} for content in IMAGES],
+            "image_id": [str(row) for row in range(ROWS)],
+            "label": ["b" if hit else "a" for hit in is_b],
+            "boxes": [[1, 2] if hit else [] for hit in is_b],
+            "flag": is_b,
+            "day": [datetime(2020, 1, 1 + hit, tzinfo=UTC) for hit in is_b],
+        }
+    )
+    audit = audit_data(ImageData("typed", rows, Sheet("typed")))
+    assert {facts.name: facts.value_auroc for facts in audit.columns} == dict.fromkeys(
+        ("boxes", "flag", "day"), 1.0
+    )
+    assert {item.name: item.auroc for item in audit.baselines}["metadata"] == 1.0
 
 
 def test_a_label_of_one_class_is_told_and_not_scored_against() -> None:

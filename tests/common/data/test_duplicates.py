@@ -1,15 +1,18 @@
 """Images that occur twice are found, exactly and nearly, without comparing all with all."""
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagehash import phash
 from PIL import Image, ImageEnhance
 
-from small_data import build_data, encode
+from small_data import build_data, encode, image_bytes
 from toolkit_common.data.duplicates import (
     find_duplicates,
     find_near,
@@ -17,6 +20,7 @@ from toolkit_common.data.duplicates import (
     low_cosines,
     turned_hashes,
 )
+from toolkit_common.data.load import load_data
 
 
 def smooth(seed: int) -> Image.Image:
@@ -92,3 +96,17 @@ def test_what_is_near_as_it_stands_is_not_told_as_turned() -> None:
     contents = [encode(image) for image in (symmetric, bright, symmetric)]
     found = find_duplicates(hash_images(build_data(["a", "b", "a"], images=contents)))
     assert [(pair.exact, pair.turned) for pair in found] == [(True, False), (False, False)]
+
+
+def test_a_stream_hashes_as_the_file_does(tmp_path: Path) -> None:
+    contents = [image_bytes(row) for row in range(300)]
+    rows = Dataset.from_dict(
+        {"image": [{"bytes": content, "path": None} for content in contents],
+         "label": [row % 2 for row in range(300)]},
+        features=Features(image=ImageFeature(decode=False), label=ClassLabel(names=["a", "b"])),
+    )  # fmt: skip
+    rows.to_parquet(tmp_path / "train.parquet")
+    stream = hash_images(load_data(f"hf:{tmp_path}?streaming=1"))
+    files = hash_images(build_data(["a", "b"] * 150, images=contents))
+    assert stream.problems == {}
+    assert stream.exact.tolist() == files.exact.tolist()

@@ -94,7 +94,7 @@ def audit_data(
     ]
     found += class_findings(labels) if labels is not None else ()
     found += column_findings(columns, data.sheet.acquisition)
-    found += listed_findings(data, columns, withheld)
+    found += listed_findings(data, labels, columns, withheld)
     pairs: list[ImagePair] = []
     if hashes is not None:
         pairs = place_pairs(find_duplicates(hashes), data, splits)

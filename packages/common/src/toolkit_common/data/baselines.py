@@ -133,7 +133,7 @@ def _emptiness(table: pd.DataFrame, numbers: Sequence[str], words: Sequence[str]
 
 
 def _values(table: pd.DataFrame, numbers: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
-    spelled = table[list(words)].astype(object).fillna("(empty)")
+    spelled = table[list(words)].map(str, na_action="ignore").astype(object).fillna("(empty)")
     return pd.concat([table[list(numbers)].astype(float), spelled], axis=1)
 
 

@@ -69,12 +69,16 @@ class Pair:
 
 
 def hash_images(data: ImageData) -> Hashes:
-    """Decode every image once and hash it; threads decode, memory is bounded by a chunk."""
+    """Decode every image once and hash it; threads decode, memory is bounded by a chunk.
+
+    A stream has one reader, which walks forward: one thread.
+    """
+    workers = 1 if data.is_streamed else cpu_count()
     exact = np.full(len(data), "", dtype="U64")
     perceptual = np.zeros(len(data), np.uint64)
     turned = np.zeros(len(data), np.uint64)
     problems: dict[int, str] = {}
-    with progress("hashing images", len(data)) as advance, ThreadPoolExecutor(cpu_count()) as pool:
+    with progress("hashing images", len(data)) as advance, ThreadPoolExecutor(workers) as pool:
         for chunk in chunks(np.arange(len(data)), CHUNK):
             found = pool.map(lambda row: _hash(data.images[row]["image"]), chunk.tolist())
             rows, cosines = [], []

@@ -115,22 +115,27 @@ def _missing_finding(telling: Sequence[ColumnFacts], severity: Severity) -> Find
 
 
 def listed_findings(
-    data: ImageData, columns: Sequence[ColumnFacts], withheld: Sequence[ColumnFacts]
+    data: ImageData,
+    labels: Labels | None,
+    columns: Sequence[ColumnFacts],
+    withheld: Sequence[ColumnFacts],
 ) -> Iterator[Finding]:
     """Yield columns on the sheet's lists: leaks that are read, leaks withheld, acquisition.
 
     Args:
         data: The data set.
-        columns: Those that somebody could read; a table without a sheet is held against `KNOWN`.
+        labels: What the columns were scored against.
+        columns: Those that somebody could read; a table without a sheet is held against `KNOWN`,
+            where one of them may be the label that nobody has named.
         withheld: Those that no one but the audit reads.
     """
     listed = data.sheet.leaks or ({} if data.sheet.columns else KNOWN)
     for facts in columns:
         if facts.name in listed:
             yield Finding(
-                "leak", "post-dates the diagnosis",
+                "warning" if labels is None else "leak", "post-dates the diagnosis",
                 f"column {facts.name!r} is on a leak list ({listed[facts.name]}){_told(facts)}; it "
-                "is among the columns that are read: take it out of the table",
+                "is among the columns that are read: take it out",
             )  # fmt: skip
     for facts in withheld:
         yield Finding(

@@ -81,6 +81,8 @@ def describe_column(
         groups: Group of each row `(n,)`: a group's rows do not score one another, and count as one
             where chance is ruled out.
     """
+    if not pd.api.types.is_numeric_dtype(values):
+        values = values.astype(object).map(str, na_action="ignore")  # lists, dates
     filled = values.notna().to_numpy()
     distinct = int(values.nunique())
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
