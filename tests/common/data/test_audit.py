@@ -14,7 +14,7 @@ from datasets import Dataset
 from typer.testing import Result
 
 from conftest import assert_bad_input
-from small_data import build_data, image_bytes
+from small_data import build_data, encode, image_bytes, noise
 from toolkit_common.data.audit import Audit, audit_data
 from toolkit_common.data.audit_report import audit_json, write_audit
 from toolkit_common.data.base import ImageData
@@ -192,6 +192,19 @@ def test_equal_images_of_two_labels_are_told() -> None:
     assert found["contradicting labels"].startswith("1 pairs of equal images have two labels")
     assert "contradicting labels" not in kinds(
         audit_with_images(data(images=[IMAGES[1]] * 2 + IMAGES[2:]))
+    )
+
+
+def test_pictures_whose_size_tells_the_label_are_a_warning() -> None:
+    sizes = [(40, 30) if row // 2 % 2 else (30, 30) for row in range(ROWS)]  # b wider, see data()
+    pictures = [encode(noise(size, seed=row)) for row, size in enumerate(sizes)]
+    audit = audit_with_images(data(images=pictures))
+    (found,) = (item for item in audit.findings if item.kind == "image size")
+    assert found.severity == "warning"
+    assert found.text.startswith("the picture's width in pixels alone tells")
+    assert "AUROC 1.000" in found.text
+    assert "image size" not in kinds(
+        audit_with_images(data(images=["none", *pictures[2::2] * 3][:ROWS]))
     )
 
 

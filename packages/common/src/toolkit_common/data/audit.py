@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from toolkit_common.data.audit_splits import KEYS, find_splits
 from toolkit_common.data.base import ImageData, Labels
 from toolkit_common.data.baselines import Baseline, metadata_baselines
-from toolkit_common.data.duplicates import find_duplicates, hash_images
+from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
 from toolkit_common.data.findings import (
     Finding,
     ImagePair,
@@ -23,6 +25,7 @@ from toolkit_common.data.findings import (
     pair_findings,
     place_pairs,
     shared_findings,
+    size_findings,
 )
 from toolkit_common.data.overlaps import find_overlaps, load_other
 from toolkit_common.data.proxies import ColumnFacts, describe_column
@@ -96,10 +99,14 @@ def audit_data(
     found += column_findings(columns, data.sheet.acquisition)
     found += listed_findings(data, labels, columns, withheld)
     pairs: list[ImagePair] = []
+    sizes: list[ColumnFacts] = []
     if hashes is not None:
         pairs = place_pairs(find_duplicates(hashes), data, splits)
         found += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
+        sizes = _score_sizes(hashes, data, labels)
+        found += size_findings(sizes)
     baselines, told = _baselines(data, labels, splits, columns)
+    columns += sizes
     order = ("leak", "warning", "note")
     found = sorted(found + told, key=lambda finding: order.index(finding.severity))
     origin = "none" if splits is None else splits.origin
@@ -125,6 +132,12 @@ def _inputs(data: ImageData, labels: Labels | None) -> list[str]:
     apart = {"image_id", "split", *KEYS, *data.sheet.labels}
     apart |= {labels.name} if labels is not None else set()
     return [str(name) for name in data.table.columns if name not in apart]
+
+
+def _score_sizes(hashes: Hashes, data: ImageData, labels: Labels | None) -> list[ColumnFacts]:
+    names = ("picture's width in pixels", "picture's height in pixels")
+    known = pd.DataFrame(hashes.sizes, columns=names).where(hashes.sizes > 0)
+    return [describe_column(known[name], labels, groups=data.groups) for name in names]
 
 
 def _baselines(

@@ -45,12 +45,14 @@ class Hashes:
         exact: sha256 of size and pixels `(n,)`, empty where the image does not decode.
         perceptual: 64-bit perceptual hash `(n,)`, uint64.
         turned: The smallest of the perceptual hashes of its eight views `(n,)`, uint64.
+        sizes: Width and height in pixels `(n, 2)`, 0 where the image does not decode.
         problems: Row -> why its image does not decode.
     """
 
     exact: np.ndarray
     perceptual: np.ndarray
     turned: np.ndarray
+    sizes: np.ndarray
     problems: dict[int, str]
 
 
@@ -77,6 +79,7 @@ def hash_images(data: ImageData) -> Hashes:
     exact = np.full(len(data), "", dtype="U64")
     perceptual = np.zeros(len(data), np.uint64)
     turned = np.zeros(len(data), np.uint64)
+    sizes = np.zeros((len(data), 2), np.int64)
     problems: dict[int, str] = {}
     with progress("hashing images", len(data)) as advance, ThreadPoolExecutor(workers) as pool:
         for chunk in chunks(np.arange(len(data)), CHUNK):
@@ -86,12 +89,12 @@ def hash_images(data: ImageData) -> Hashes:
                 if isinstance(result, str):
                     problems[row] = result
                 else:
-                    exact[row], perceptual[row], low = result
+                    exact[row], perceptual[row], low, sizes[row] = result
                     rows.append(row)
                     cosines.append(low)
                 advance()
             turned[rows] = turned_hashes(np.array(cosines).reshape(-1, LOW, LOW))
-    return Hashes(exact, perceptual, turned, problems)
+    return Hashes(exact, perceptual, turned, sizes, problems)
 
 
 def find_duplicates(hashes: Hashes, *, max_distance: int = MAX_DISTANCE) -> list[Pair]:
@@ -184,7 +187,7 @@ def _equal(values: np.ndarray, rows: np.ndarray) -> Sequence[tuple[int, int]]:
     return list(zip(leaders[repeated].tolist(), rows[repeated].tolist(), strict=True))
 
 
-def _hash(place: Place) -> tuple[str, int, np.ndarray] | str:
+def _hash(place: Place) -> tuple[str, int, np.ndarray, tuple[int, int]] | str:
     from imagehash import phash
 
     try:
@@ -194,7 +197,8 @@ def _hash(place: Place) -> tuple[str, int, np.ndarray] | str:
     digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
     small = _small(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     bits = phash(small).hash.ravel()
-    return digest, int.from_bytes(np.packbits(bits).tobytes(), "big"), low_cosines(small)
+    perceptual = int.from_bytes(np.packbits(bits).tobytes(), "big")
+    return digest, perceptual, low_cosines(small), image.size
 
 
 def _small(image: Image.Image) -> Image.Image:

@@ -163,6 +163,20 @@ def broken_findings(hashes: Hashes, total: int) -> Iterator[Finding]:
         yield Finding("warning", "broken files", text)
 
 
+def size_findings(sizes: Sequence[ColumnFacts]) -> Iterator[Finding]:
+    """Yield whether the size of the picture tells the label: who took it, or which part it is of.
+
+    A warning: an encoder sees pictures of one size, and traces of the other.
+    """
+    best = max(sizes, key=lambda facts: np.nan_to_num(facts.value_auroc))
+    if best.value_auroc >= HIGH_AUROC:
+        yield Finding(
+            "warning", "image size",
+            f"the {best.name} alone tells {best.value_class!r}: AUROC {best.value_auroc:.3f}"
+            f"{'' if best.value_sure else FEW}; were the classes photographed or cut alike?",
+        )  # fmt: skip
+
+
 def place_pairs(pairs: Sequence[Pair], data: ImageData, splits: Splits | None) -> list[ImagePair]:
     """Say of each pair in which splits its images lie; pairs across splits or groups come first."""
     side = np.full(len(data), NO_SPLIT, dtype=object)

@@ -154,6 +154,7 @@ def _shared_images(own: Hashes, other: Hashes, name: str) -> Iterator[Overlap]:
         exact=np.concatenate([own.exact, other.exact]),
         perceptual=np.concatenate([own.perceptual, other.perceptual]),
         turned=np.concatenate([own.turned, other.turned]),
+        sizes=np.concatenate([own.sizes, other.sizes]),
     )
     border = len(own.exact)
     near = [
