@@ -173,6 +173,18 @@ def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
     assert "test AUROC 1.000 from 3 columns" in leak.text
 
 
+def test_a_class_of_one_image_does_not_hide_what_is_missing() -> None:
+    labels = ["a", "a", "b", "b"] * (ROWS // 4)
+    labels[7] = "an only one"
+    smoke = [None if name == "a" else "true" for name in labels]
+    ages = np.random.default_rng(0).normal(size=ROWS).tolist()
+    audit = audit_data(build_data(labels, images=IMAGES, sheet=SHEET, age=ages, smoke=smoke))
+    assert {item.name: item.auroc for item in audit.baselines}["missingness"] == 1.0
+    assert any("left out: an only one" in item.text for item in audit.findings)
+    alone = audit_data(build_data(["a"] * 59 + ["b"], images=IMAGES, sheet=SHEET, age=ages))
+    assert kinds(alone)["baselines"] == "warning"
+
+
 def test_columns_that_tell_the_label_together_are_a_warning() -> None:
     signs = np.random.default_rng(0).choice([-1.0, 1.0], ROWS)
     is_b = np.arange(ROWS) // 2 % 2 == 1  # as in data()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from toolkit_common.data.audit_splits import KEYS, find_splits
@@ -156,9 +157,28 @@ def _baselines(
             for facts in columns
             if facts.name not in data.sheet.acquisition
         ]
+    frequent, told = _leave_out_rare(labels, splits)
     try:
-        kept = keep_labelled(splits, data, labels)
-        baselines = metadata_baselines(data, labels, kept, columns=shown)
+        kept = keep_labelled(splits, data, frequent)
+        baselines = metadata_baselines(data, frequent, kept, columns=shown)
     except InputError as error:
         return [], [Finding("warning", "baselines", str(error))]
-    return baselines, list(baseline_findings(baselines))
+    return baselines, [*told, *baseline_findings(baselines)]
+
+
+def _leave_out_rare(labels: Labels, splits: Splits) -> tuple[Labels, list[Finding]]:
+    """Return the label without classes that cannot be both learned and tested; a run refuses them.
+
+    With fewer than two classes left all stay, and the refusal tells why.
+    """
+    count = len(labels.classes)
+    total = np.bincount(labels.targets[labels.targets >= 0], minlength=count)
+    learned = labels.targets[splits.train]
+    is_kept = (total > 1) & (np.bincount(learned[learned >= 0], minlength=count) > 0)
+    if is_kept.all() or is_kept.sum() < 2:
+        return labels, []
+    codes = np.append(np.where(is_kept, np.cumsum(is_kept) - 1, -1), -1)  # -1 stays -1
+    kept = tuple(name for name, keep in zip(labels.classes, is_kept, strict=True) if keep)
+    rare = ", ".join(name for name in labels.classes if name not in kept)
+    told = Finding("note", "baselines", f"classes of too few images were left out: {rare}")
+    return Labels(labels.name, kept, codes[labels.targets]), [told]
