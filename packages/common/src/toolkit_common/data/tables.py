@@ -48,7 +48,7 @@ def read_table(path: Path) -> pd.DataFrame:
             raise InputError(
                 f"{path}: row {number} has {len(row)} cells, the header has {len(names)}: {row[:3]}"
             )
-    cells = [[_known(cell) for cell in row] for _, row in rows]
+    cells = [[known_cell(cell) for cell in row] for _, row in rows]
     frame = pd.DataFrame(cells, columns=names, dtype=object)
     numbers = [number for number, _ in rows]
     if numbers != list(range(2, len(rows) + 2)):
@@ -107,9 +107,15 @@ def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) ->
     return numbers.astype(float)
 
 
-def _known(cell: str) -> str | None:
+def known_cell(cell: str) -> str | None:
+    """Return a cell without the space around it, None if it says that something is missing."""
     stripped = cell.strip()
     return None if stripped in MISSING else stripped
+
+
+def read_headers(path: Path) -> dict[str, list[str]]:
+    """Return the first row that is not blank, as each separator cuts it."""
+    return {separator: _first_record(path, separator) for separator in SEPARATORS}
 
 
 def _parse(path: Path) -> list[tuple[int, list[str]]]:
@@ -118,7 +124,7 @@ def _parse(path: Path) -> list[tuple[int, list[str]]]:
     The separator is the one that gives the widest header; another one only where it gives an even
     table and that one does not, as with a comma in the name of a column.
     """
-    widths = {separator: len(_first_record(path, separator)) for separator in SEPARATORS}
+    widths = {separator: len(header) for separator, header in read_headers(path).items()}
     widest, *others = sorted(widths, key=widths.__getitem__, reverse=True)
     tables = [_try_records(path, widest)]
     if not _is_even(tables[0]):
