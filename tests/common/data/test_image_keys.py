@@ -52,6 +52,12 @@ def test_entries_of_one_file_and_missing_files_have_keys_of_their_own(tmp_path: 
     assert keys[2].endswith(":absent")
 
 
+def test_a_folder_may_hold_what_parts_file_and_entry(tmp_path: Path) -> None:
+    (tmp_path / "b.hdf5#2").mkdir()
+    keys = on_disk(tmp_path / "b.hdf5#2" / "x#1", b"1", b"12").image_keys
+    assert keys == ["x#1/0.png#:1:1000000000", "x#1/1.png#:2:1000000000"]
+
+
 def test_keys_follow_a_selection_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_keys, "CHUNK", 2)
     data = build_data(["a"] * 5, images=[image_bytes(seed) for seed in range(5)])

@@ -137,6 +137,19 @@ def test_an_entry_of_an_hdf5_file_is_opened(kind: str, tmp_path: Path) -> None:
     assert np.array_equal(open_path(f"{tmp_path}/images.hdf5#ISIC_1"), np.asarray(noise()))
 
 
+@pytest.mark.parametrize("folder", ["x#1", "b.hdf5#2", "b.hdf5#2/x#1"])
+def test_folders_may_hold_what_parts_file_and_entry(folder: str, tmp_path: Path) -> None:
+    path = tmp_path / folder / "images.hdf5"
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file["group/1"] = np.void(encode(noise()))
+    noise().save(path.with_name("1.png"))
+    for place in (f"{path}#group/1", str(path.with_name("1.png"))):
+        assert np.array_equal(open_path(place), np.asarray(noise()))
+    with pytest.raises(BadImageError, match=r"2\.png: no such file"):
+        open_path(str(path.with_name("2.png")))
+
+
 def test_a_missing_entry_of_an_hdf5_file_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "images.hdf5", "w") as file:
         file.create_dataset("a", data=np.zeros(3, np.uint8))

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit_common.data.images import STREAM, TORCHVISION, parse_torchvision
+from toolkit_common.data.images import STREAM, TORCHVISION, parse_torchvision, split_packed
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -43,7 +43,7 @@ def _image_key(place: dict[str, Any], file_key: Callable[[str], tuple[str, str] 
         return f"{at.name}/{at.split}#{at.index}:{_folder_key(at.root)}"
     if place["path"].startswith(STREAM):
         return str(place["path"])  # it holds a hash of what its files were
-    path, _, entry = place["path"].partition("#")
+    path, entry = split_packed(place["path"]) or (place["path"], "")
     found = file_key(path)
     return f"{place['path']}{ABSENT}" if found is None else f"{found[0]}#{entry}:{found[1]}"
 

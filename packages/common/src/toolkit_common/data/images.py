@@ -25,6 +25,7 @@ Place = Mapping[str, Any]
 WHITE = (255, 255, 255)
 TORCHVISION = "torchvision://"
 STREAM = "hf-stream://"
+PACKED = ".hdf5#"
 TURNS: dict[object, Image.Transpose] = {  # EXIF orientation -> what turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -54,10 +55,21 @@ def open_image(place: Place) -> Image.Image:
         if place["bytes"] is not None:
             return decode(place["bytes"])
         path = str(place["path"])
-        opener = next((opener for mark, opener in OPENERS.items() if mark in path), _open_file)
+        packed = split_packed(path)
+        if packed is not None:
+            return _open_hdf5(*packed)
+        opener = next((OPENERS[mark] for mark in OPENERS if path.startswith(mark)), _open_file)
         return opener(path)
     except Exception as error:  # decoders raise many kinds on damaged bytes
         raise BadImageError(f"{name_of(place)}: {_reason(error, place)}") from error
+
+
+def split_packed(path: str) -> tuple[str, str] | None:
+    """Return file and entry of `FILE.hdf5#KEY`, None of any other path: folders may hold a #."""
+    file, mark, key = path.rpartition(PACKED)
+    if not mark or ("/" in key and not Path(f"{file}{PACKED[:-1]}").is_file()):
+        return None
+    return f"{file}{PACKED[:-1]}", key
 
 
 def name_of(place: Place) -> str:
@@ -101,8 +113,9 @@ def _orientation(image: Image.Image) -> object:
 
 
 def _reason(error: Exception, place: Place) -> str:
-    if place["bytes"] is None and "#" not in str(place["path"]):
-        path = Path(str(place["path"]))
+    text = str(place["path"])
+    if place["bytes"] is None and not text.startswith(tuple(OPENERS)) and not split_packed(text):
+        path = Path(text)
         if not path.exists():
             return "no such file"
         if path.stat().st_size == 0:
@@ -112,10 +125,9 @@ def _reason(error: Exception, place: Place) -> str:
     return str(error) or type(error).__name__
 
 
-def _open_hdf5(path: str) -> Image.Image:
+def _open_hdf5(file: str, key: str) -> Image.Image:
     from h5py import h5d, h5s
 
-    file, _, key = path.partition("#")
     # h5py's own layer takes three times as long: half of what a small crop's decoding takes.
     entry = h5d.open(_hdf5_file(file, os.getpid()).id, key.encode())
     content = np.empty(entry.shape, entry.dtype)
@@ -157,7 +169,6 @@ def _open_streamed(path: str) -> Image.Image:
 
 
 OPENERS: dict[str, Callable[[str], Image.Image]] = {
-    ".hdf5#": _open_hdf5,
     TORCHVISION: _open_torchvision,
     STREAM: _open_streamed,
 }
