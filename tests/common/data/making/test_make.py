@@ -43,6 +43,46 @@ def test_the_table_has_the_columns_of_the_real_one(tmp_path: Path) -> None:
     assert (test["tbp_lv_stdLExt"] == test["tbp_lv_Lext"]).sum() == 2
 
 
+def test_every_value_that_the_real_set_has_occurs(tmp_path: Path) -> None:
+    make_data("slice-3d", tmp_path / "set", rows=4000, seed=0, layout=None, pool=10)
+    table = pd.read_csv(tmp_path / "set" / "train-metadata.csv", low_memory=False)
+    distinct = table.nunique()
+    counts = {"tbp_lv_location": 21, "tbp_lv_location_simple": 8, "age_approx": 17, "sex": 2,
+              "anatom_site_general": 5, "attribution": 7, "tbp_tile_type": 2, "iddx_3": 8,
+              "copyright_license": 3, "image_type": 1}  # fmt: skip
+    assert distinct[list(counts)].to_dict() | {"iddx_3": 8} == counts
+    assert distinct["iddx_3"] >= 6  # one of 393 is a metastasis
+    assert (table["age_approx"].min(), table["age_approx"].max()) == (5, 85)
+    places = table.groupby("tbp_lv_location")["tbp_lv_location_simple"].nunique()
+    assert (places == 1).all()
+
+
+def test_the_layout_of_kaggle_holds_its_example_of_a_submission(tmp_path: Path) -> None:
+    make_data("slice-3d", tmp_path / "set", rows=12, seed=0, layout="kaggle", pool=None)
+    names = {path.name for path in (tmp_path / "set").iterdir()} - {"SYNTHETIC.md"}
+    assert names == {"train-metadata.csv", "train-image.hdf5", "test-metadata.csv",
+                     "test-image.hdf5", "sample_submission.csv"}  # fmt: skip
+    example = pd.read_csv(tmp_path / "set" / "sample_submission.csv")
+    test = pd.read_csv(tmp_path / "set" / "test-metadata.csv")
+    assert list(example) == ["isic_id", "target"]
+    assert example["isic_id"].tolist() == test["isic_id"].tolist()
+
+
+def test_the_permissive_layout_has_as_many_rows_as_are_asked_for(tmp_path: Path) -> None:
+    make_data("slice-3d", tmp_path / "set", rows=50, seed=0, layout="permissive", pool=10)
+    folder = tmp_path / "set" / "ISIC_2024_Permissive_Training_Input"
+    assert len(list(folder.glob("*.jpg"))) == len(pd.read_csv(folder / "metadata.csv")) == 50
+
+
+@pytest.mark.parametrize("place", ["file/x", "file/x/y"])
+def test_a_folder_below_a_file_cannot_be_made(place: str, run_cli: RunCli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+    out = str(tmp_path / place)
+    done = run_cli("data", "make", "ph2", out, "--rows", "10")
+    assert_bad_input(done, f"cannot make the folder {out}: Not a directory")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_hdf5_holds_the_bytes_of_jpeg_files(tmp_path: Path) -> None:
     make_data("slice-3d", tmp_path / "set", rows=10, seed=0, layout=None, pool=10)
     with h5py.File(tmp_path / "set" / "train-image.hdf5") as file:

@@ -80,10 +80,17 @@ def make_data(
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.mkdir(parents=True)
+        _make_folder(partial, out)
         make(partial, order)
         (partial / SYNTHETIC).write_text(text, encoding="utf-8")
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return order
+
+
+def _make_folder(partial: Path, out: Path) -> None:
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror}") from None

@@ -5,6 +5,7 @@ Quirks: empty ages, sexes and sites, `Unknown` locations, ages that differ betwe
 0, a test set without labels whose `tbp_lv_stdLExt` repeats `tbp_lv_Lext`, JPEG bytes in HDF5.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,46 @@ from toolkit_common.data.making.order import Order
 
 PATIENTS = 1042  # of the real set, at most
 MALIGNANT_SHARE = 0.05  # of the real set 0.001: few rows would hold none
-SITES = {
-    "posterior torso": ("Torso Back Top Third", "Torso Back"),
-    "anterior torso": ("Torso Front Bottom Half", "Torso Front"),
-    "lower extremity": ("Left Leg - Lower", "Left Leg"),
-    "upper extremity": ("Right Arm - Upper", "Right Arm"),
-    "head/neck": ("Head & Neck", "Head & Neck"),
-    "": ("Unknown", "Unknown"),
-}
-KINDS = ("Basal cell carcinoma", "Melanoma in situ", "Melanoma Invasive",
-         "Squamous cell carcinoma in situ", "Melanoma, NOS")  # fmt: skip
+AGES = np.arange(5, 90, 5.0)  # the 17 of the set
+# Site -> simple location -> locations. specs/slimp.md 5.1 gives their numbers (5, 8 and 21 with
+# Unknown) and some of the names; the other names are a guess.
+SITES: dict[str, dict[str, tuple[str, ...]]] = {
+    "posterior torso": {
+        "Torso Back": ("Torso Back Top Third", "Torso Back Middle Third",
+                       "Torso Back Bottom Third", "Torso Back"),
+    },
+    "lower extremity": {
+        f"{side} Leg": (f"{side} Leg - Upper", f"{side} Leg - Lower", f"{side} Leg")
+        for side in ("Left", "Right")
+    },
+    "anterior torso": {
+        "Torso Front": ("Torso Front Top Half", "Torso Front Bottom Half", "Torso Front"),
+    },
+    "upper extremity": {
+        f"{side} Arm": (f"{side} Arm - Upper", f"{side} Arm - Lower", f"{side} Arm")
+        for side in ("Left", "Right")
+    },
+    "head/neck": {"Head & Neck": ("Head & Neck",)},
+    "": {"Unknown": ("Unknown",)},
+}  # fmt: skip
+SITE_SHARES = (0.32, 0.26, 0.22, 0.16, 0.03, 0.01)
+# The set has seven (specs/slimp.md 5.1); their names are a guess, the test set's is in the spec.
+SOURCES = (
+    "Memorial Sloan Kettering Cancer Center",
+    "Department of Dermatology, Hospital Cl\u00ednic de Barcelona",
+    "University Hospital of Basel",
+    "Frazer Institute, The University of Queensland, Dermatology Research Centre",
+    "ACEMID MIA",
+    "ViDIR Group, Department of Dermatology, Medical University of Vienna",
+    "Department of Dermatology, University of Athens",
+)
+TEST_SOURCE = "FNQH Cairns"
+LICENCES = {"CC-BY": 188_812, "CC-BY-NC": 183_582, "CC-0": 28_665}  # images, specs/slimp.md 4
+KINDS = {  # images, specs/slimp.md 5.1; the spelling is a guess
+    "Basal cell carcinoma": 163, "Melanoma in situ": 80, "Melanoma Invasive": 63,
+    "Squamous cell carcinoma in situ": 49, "Squamous cell carcinoma, Invasive": 22,
+    "Melanoma, NOS": 13, "Squamous cell carcinoma, NOS": 2, "Melanoma metastasis": 1,
+}  # fmt: skip
 HIDDEN = ("lesion_id", "iddx_full", "iddx_1", "iddx_2", "iddx_3", "iddx_4", "iddx_5",
           "mel_mitotic_index", "mel_thick_mm", "tbp_lv_dnn_lesion_confidence")  # fmt: skip
 
@@ -53,22 +84,26 @@ def make_slice_3d(out: Path, order: Order) -> None:
         encode_jpeg(draw_image(look, int(size), rng))
         for (_, look), size in zip(looks.iterrows(), sizes, strict=True)
     ]
-    table = _table(looks.iloc[picked].reset_index(drop=True), rng)
+    # The permissive part is drawn as one: all of the rows that are asked for can be shared.
+    licences = [name for name in LICENCES if order.layout != "permissive" or name != "CC-BY-NC"]
+    table = _table(looks.iloc[picked].reset_index(drop=True), licences, rng)
     _WRITERS[order.layout](out, table, [pictures[place] for place in picked])
 
 
-def _table(looks: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def _table(looks: pd.DataFrame, licences: list[str], rng: np.random.Generator) -> pd.DataFrame:
     n = len(looks)
     num_patients = int(np.clip(n // 8, 5, PATIENTS))
     shares = np.arange(1, num_patients + 1) ** -0.6  # of 1,042 the first has 2.4 %, as in the set
     patient = rng.choice(num_patients, n, p=shares / shares.sum()) + 1
     patient[: min(n, 8)] = np.arange(1, min(n, 8) + 1)
-    age = np.clip(5 * (5 + (patient * 7) % 12), 5, 85).astype(float)
-    age += np.where(rng.random(n) < 0.01, 5, 0)  # another visit
+    age_of = (3 + patient * 7) % len(AGES)
+    is_later = rng.random(n) < 0.01  # another visit
+    age = AGES[np.minimum(age_of + is_later, len(AGES) - 1)]
     sex = np.where(patient % 11 == 0, "", np.where(patient % 3 == 0, "female", "male"))
-    site = rng.choice(list(SITES), n, p=[0.32, 0.22, 0.26, 0.16, 0.03, 0.01])
+    site = rng.choice(list(SITES), n, p=SITE_SHARES)
+    simple = np.array([rng.choice(list(SITES[name])) for name in site])
     is_bad = looks["malignant"].to_numpy()
-    kind = np.where(is_bad, rng.choice(KINDS, n), "")
+    kind = np.where(is_bad, rng.choice(list(KINDS), n, p=_shares(KINDS)), "")
     unsure = ~is_bad & (rng.random(n) < 0.002)
     known = is_bad | (rng.random(n) < 0.05)
     general = np.where(is_bad, "Malignant", np.where(unsure, "Indeterminate", "Benign"))
@@ -85,8 +120,10 @@ def _table(looks: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         "tbp_tile_type": rng.choice(["3D: XP", "3D: white"], n, p=[0.7, 0.3]),
     }
     tail = {
-        "attribution": rng.choice(["Memorial Sloan Kettering Cancer Center", "FNQH Cairns"], n),
-        "copyright_license": rng.choice(["CC-BY", "CC-BY-NC", "CC-0"], n, p=[0.47, 0.46, 0.07]),
+        "attribution": rng.choice(SOURCES, n),
+        "copyright_license": rng.choice(
+            licences, n, p=_shares({name: LICENCES[name] for name in licences})
+        ),
         "lesion_id": np.where(known, [f"IL_{number:07d}" for number in range(n)], ""),
         "iddx_full": np.where(is_bad, general + "::" + kind, general),
         "iddx_1": general,
@@ -99,12 +136,20 @@ def _table(looks: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         "tbp_lv_dnn_lesion_confidence": rng.uniform(20, 100, n),
     }
     places = {
-        "tbp_lv_location": [SITES[name][0] for name in site],
-        "tbp_lv_location_simple": [SITES[name][1] for name in site],
+        "tbp_lv_location": [
+            rng.choice(SITES[one][two]) for one, two in zip(site, simple, strict=True)
+        ],
+        "tbp_lv_location_simple": simple,
     }
     measured = _measure(looks, rng) | places
     middle = {f"tbp_lv_{name}": measured[f"tbp_lv_{name}"] for name in MEASURED}
     return pd.DataFrame(head | middle | tail)
+
+
+def _shares(counts: Mapping[str, int]) -> np.ndarray:
+    numbers = np.array(list(counts.values()), float)
+    shares: np.ndarray = numbers / numbers.sum()
+    return shares
 
 
 def _measure(looks: pd.DataFrame, rng: np.random.Generator) -> dict[str, object]:
@@ -146,7 +191,11 @@ def _write_test(out: Path, table: pd.DataFrame, pictures: list[bytes]) -> None:
     few = table.head(3).drop(columns=["target", *HIDDEN]).copy()
     few["isic_id"] = [f"ISIC_{number:07d}" for number in (15_657, 15_658, 15_659)][: len(few)]
     few.loc[few.index[1:], "tbp_lv_stdLExt"] = few["tbp_lv_Lext"].iloc[1:]
+    few["attribution"] = TEST_SOURCE
     few.to_csv(out / "test-metadata.csv", index=False)
+    # Kaggle's example of a submission; that it says 0.3 of every image is a guess.
+    submission = few[["isic_id"]].assign(target=0.3)
+    submission.to_csv(out / "sample_submission.csv", index=False)
     _write_hdf5(out / "test-image.hdf5", few["isic_id"], pictures)
 
 
@@ -166,9 +215,7 @@ def _write_isic(out: Path, table: pd.DataFrame, pictures: list[bytes]) -> None:
 
 
 def _write_permissive(out: Path, table: pd.DataFrame, pictures: list[bytes]) -> None:
-    keep = table["copyright_license"].isin(["CC-BY", "CC-0"]).to_numpy()
-    few = [picture for picture, kept in zip(pictures, keep, strict=True) if kept]
-    _write_archive(out, table[keep], few, stem="ISIC_2024_Permissive_Training")
+    _write_archive(out, table, pictures, stem="ISIC_2024_Permissive_Training")
 
 
 def _write_archive(out: Path, table: pd.DataFrame, pictures: list[bytes], *, stem: str) -> None:
