@@ -111,6 +111,33 @@ def test_a_column_of_patients_may_be_empty() -> None:
         assert column(data) == [None] * 3
 
 
+@pytest.mark.parametrize(
+    ("kind", "cells", "chosen"),
+    [("numeric", ["1", "2", "5", "5", None], "their median counts"),
+     ("categorical", ["x", "y", "z", "z", None], "the most frequent counts")],
+)  # fmt: skip
+def test_patients_who_had_several_values_are_counted(
+    kind: Kind, cells: list[str | None], chosen: str
+) -> None:
+    data = build(cells, kind, level="patient", patients=["a", "a", "b", "b", "b"])
+    assert data.sheet.notes == (f"column: 1 patients had several values, {chosen}",)
+    patients = ["a", "b", "c", "c", "c"]
+    assert build(cells, kind, level="patient", patients=patients).sheet.notes == ()
+
+
+def test_values_out_of_bounds_are_counted_and_kept() -> None:
+    bounded = Column("column", "lesion", "numeric", unit="years", low=0, high=120)
+    frame = pd.DataFrame({"image": "i", "image_id": list("abcde"), "lesion_id": "l",
+                          "column": ["-5", "999", "0", "120", None]})  # fmt: skip
+    sheet = Sheet("test", labels=(), columns=(bounded,))
+    data = build_lesion_data("test", frame, sheet, path=Path("t.csv"))
+    assert data.sheet.notes == (
+        "column: 2 of 5 values are outside 0 to 120 years and stay as they are (found -5, 999; "
+        "first image: a)",
+    )
+    assert column(data)[:4] == [-5.0, 999.0, 0.0, 120.0]
+
+
 words = st.none() | st.sampled_from(["x", "Y", "\u00e9"])
 owners = st.lists(st.tuples(st.sampled_from("abc"), words), min_size=1, max_size=12)
 

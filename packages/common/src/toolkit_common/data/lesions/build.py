@@ -31,6 +31,8 @@ def build_lesion_data(
 ) -> ImageData:
     """Type the columns, add `malignant` and `group`, withhold what must never be an input.
 
+    Values that are not plausible, and patients who had several, are counted in the notes.
+
     Args:
         identifier: The data set's id.
         frame: What the reader found.
@@ -47,16 +49,20 @@ def build_lesion_data(
     if sheet.malignant or "malignant" in frame:
         typed["malignant"] = answer_malignant(frame, sheet, premalignant_as)
     typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
+    notes = list(sheet.notes)
     for column in sheet.columns:
         if column.name in frame:
             typed[column.name] = _typed(frame, column, path)
+            notes += _implausible(typed, column)
     for column in sheet.columns:
         if column.level == "patient" and column.name in typed and "patient_id" in typed:
-            typed[column.name] = _one_per_patient(typed, column)
+            typed[column.name], told = _one_per_patient(typed, column)
+            notes += told
     for name in sheet.acquisition:  # no input unless asked for, but results can be told apart by it
         if name in frame:
             typed[name] = frame[name]
     withheld = frame[[name for name in sheet.leaks if name in frame]].reset_index(drop=True)
+    sheet = replace(sheet, notes=tuple(notes))
     return replace(build_image_data(identifier, typed, sheet), withheld=withheld)
 
 
@@ -99,10 +105,33 @@ def _typed(frame: pd.DataFrame, column: Column, path: Path) -> pd.Series:
     return values.where(~lower.isin(unknown), "unknown")
 
 
-def _one_per_patient(frame: pd.DataFrame, column: Column) -> pd.Series:
-    """The median of a patient's numbers, the most frequent of a patient's words."""
-    if column.kind in ("numeric", "angle"):
-        return frame.groupby("patient_id")[column.name].transform("median")
+def _implausible(frame: pd.DataFrame, column: Column) -> list[str]:
+    """Count the numbers outside the column's bounds; they stay as they are."""
+    if column.low is None or column.high is None:
+        return []
+    values = frame[column.name]
+    strange = values.notna() & ~values.between(column.low, column.high)
+    if not strange.any():
+        return []
+    found = ", ".join(f"{value:g}" for value in sorted(values[strange].unique())[:3])
+    image = frame["image_id"][strange].iloc[0]
+    unit = f" {column.unit}" if column.unit else ""
+    return [
+        f"{column.name}: {strange.sum():,} of {len(frame):,} values are outside {column.low:g} to "
+        f"{column.high:g}{unit} and stay as they are (found {found}; first image: {image})"
+    ]
+
+
+def _one_per_patient(frame: pd.DataFrame, column: Column) -> tuple[pd.Series, list[str]]:
+    """The median of a patient's numbers, the most frequent of a patient's words; who had more."""
     counts = frame.groupby(["patient_id", column.name]).size()
-    most_frequent = dict(counts.groupby(level=0).idxmax().tolist())  # of equals the first by name
-    return frame["patient_id"].map(most_frequent)
+    several = int((counts.groupby(level=0).size() > 1).sum())
+    is_number = column.kind in ("numeric", "angle")
+    chosen = "their median" if is_number else "the most frequent"
+    notes = [f"{column.name}: {several:,} patients had several values, {chosen} counts"]
+    if is_number:
+        values = frame.groupby("patient_id")[column.name].transform("median")
+    else:
+        most_frequent = dict(counts.groupby(level=0).idxmax().tolist())  # of equals the first
+        values = frame["patient_id"].map(most_frequent)
+    return values, notes if several else []
