@@ -100,3 +100,9 @@ def test_every_synthetic_layout_is_read_and_split_by_lesion(made: dict[str, Imag
     assert data.sheet.notes[1] == NO_PATIENTS
     assert set(data.table["malignant"].dropna()) == {"benign", "malignant"}
     assert data.table["malignant"].isna().any()
+
+
+def test_the_counts_of_the_sheet_add_up() -> None:
+    images = sum(SHEET.counts[name] for name in SHEET.classes) + SHEET.counts["undiagnosed"]
+    assert images == SHEET.counts["images"]
+    assert sum(SHEET.counts[name] for name in SHEET.malignant) == SHEET.counts["malignant"]

@@ -168,6 +168,8 @@ def test_an_image_without_lesion_is_told_as_a_problem_of_the_splits(fresh: Path)
     described = describe_data(load_data(f"ham10000:{fresh}"))
     assert whole - 1 <= described["groups"]["count"] <= whole
     assert "has no group (1 of 12)" in described["splits"]["problem"]
+    assert "name its patient or lesion" in described["splits"]["problem"]
+    assert "1 of 12 images have no lesion id" in described["notes"]
     for row in range(12):
         edit(fresh, "lesion_id", None, row=row)
     assert "groups" not in describe_data(load_data(f"ham10000:{fresh}"))

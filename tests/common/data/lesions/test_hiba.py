@@ -107,6 +107,29 @@ def test_counts_are_those_of_the_release(tmp_path: Path) -> None:
     assert "found 1,634 images, expected 1,635: a part or another release" in sheet.notes
 
 
+def test_lesions_of_each_diagnosis_are_those_of_the_release(tmp_path: Path) -> None:
+    counts = SHEET.lesion_counts
+    assert set(counts) == set(SHEET.classes)
+    lesions = [(name, number) for name in counts for number in range(counts[name])]
+    again = SHEET.counts["malignant"] - sum(counts[name] for name in SHEET.malignant)
+    lesions += [("melanoma", 0)] * again
+    lesions += [("nevus", 0)] * (SHEET.counts["images"] - len(lesions))
+    rows = [{"isic_id": f"ISIC_{place}"} | OLD | {"diagnosis": name, "patient_id": place % 623,
+             "lesion_id": f"{number} {name}"}
+            for place, (name, number) in enumerate(lesions)]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "metadata.csv", index=False)
+    for place in range(len(rows)):
+        (tmp_path / f"ISIC_{place}.jpg").touch()
+    notes = load_data(f"hiba:{tmp_path}").sheet.notes
+    assert not any("expected" in note for note in notes)
+    path = tmp_path / "metadata.csv"
+    path.write_text(path.read_text().replace(",lichenoid keratosis", ",solar lentigo"))
+    assert load_data(f"hiba:{tmp_path}").sheet.notes[0] == (
+        "labels differ from the published ones: found solar lentigo lesions 16 (expected 15), "
+        "lichenoid keratosis lesions 0 (expected 1)"
+    )
+
+
 def test_columns_of_the_acquisition_are_kept_apart(tmp_path: Path) -> None:
     data = load_data(f"hiba:{write_export(tmp_path, OLD)}")
     assert column(data, "image_type") == ["dermoscopic"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from exports import write_export
 from properties import few_examples
+from small_data import write_images
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
 from toolkit_common.data.lesions.isic import SHEET
@@ -245,3 +246,14 @@ def test_newer_and_older_names_count_the_same(made: dict[str, ImageData]) -> Non
     calls = both[["malignant_x", "malignant_y"]].dropna()
     assert len(calls) > 30
     assert (calls["malignant_x"] == calls["malignant_y"]).all()
+
+
+def test_masks_beside_the_images_are_not_taken_for_them(tmp_path: Path) -> None:
+    root = write_export(tmp_path, NEW, NEVUS)
+    write_images(root / "images" / "masks", "ISIC_0000000.png")
+    write_images(root / "other", "ISIC_0000008.png", "ISIC_0000009.png", "ISIC_0000001.png")
+    with pytest.raises(InputError, match="two pictures are called ISIC_0000001, "):
+        load_data(f"isic:{root}")
+    (root / "other" / "ISIC_0000001.png").unlink()
+    paths = [item["image"]["path"] for item in load_data(f"isic:{root}").images]
+    assert paths == [f"{root}/images/ISIC_000000{place}.jpg" for place in (0, 1)]

@@ -100,7 +100,22 @@ def test_missing_images_are_counted_and_can_be_left_out(tmp_path: Path) -> None:
         InputError, match=r"1 of 3 images are not under .* \(first: 1.png\): unpack"
     ):
         load_data(text)
-    assert column(load_data(f"{text}?allow_partial=1"), "image_id") == ["0.png", "2.png"]
+    data = load_data(f"{text}?allow_partial=1")
+    assert column(data, "image_id") == ["0.png", "2.png"]
+    left_out = "1 of 3 rows are left out, their image is not there (allow_partial)"
+    assert left_out in data.sheet.notes
+
+
+def test_lesions_without_id_and_strange_ages_are_counted(tmp_path: Path) -> None:
+    ages = ({"age": age, "patient_id": f"PAT_{age}"} for age in ("-5", "999", "40"))
+    notes = load_data(write(tmp_path, {"lesion_id": None}, *ages)).sheet.notes
+    assert "1 of 4 images have no lesion id" in notes
+    assert any(note.startswith("age: 2 of 4 values are outside 0 to 120 years") for note in notes)
+
+
+def test_patients_of_two_ages_are_counted(tmp_path: Path) -> None:
+    notes = load_data(write(tmp_path, {"age": "40"}, {"age": "42"})).sheet.notes
+    assert notes[-1] == "age: 1 patients had several values, their median counts"
 
 
 def test_rows_that_name_no_image_are_counted(tmp_path: Path) -> None:

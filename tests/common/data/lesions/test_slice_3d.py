@@ -1,14 +1,16 @@
 """SLICE-3D: every layout as `toolkit data make` writes it, the real sample, and what goes wrong."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
+from toolkit_common.data.audit import audit_data
 from toolkit_common.data.check import check_images
-from toolkit_common.data.lesions.slice_3d import ANGLE, MEASURES, SHEET
+from toolkit_common.data.lesions.slice_3d import ANGLE, COUNTS, KINDS, MEASURES, SHEET
 from toolkit_common.data.load import load_data
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
@@ -72,6 +74,12 @@ def test_the_permissive_rows_can_be_asked_for(made: dict[str, Path]) -> None:
 def test_the_permissive_layout_holds_as_many_rows_as_asked(made: dict[str, Path]) -> None:
     data = load_data(f"slice-3d:{made['permissive']}")
     assert len(data) == 60
+    assert set(data.table["copyright_license"]) == {"CC-BY", "CC-0"}
+
+
+def test_the_counts_of_the_sheet_add_up() -> None:
+    counts = COUNTS["train"]
+    assert sum(counts[kind] for kind in KINDS) == counts["malignant"]
 
 
 def test_a_patient_has_one_age(made: dict[str, Path]) -> None:
@@ -106,7 +114,9 @@ def test_absent_images_are_counted_and_can_be_left_out(fresh: Path) -> None:
     with h5py.File(fresh / "train-image.hdf5", "a") as file:
         first = sorted(file)[0]
         del file[first]
-    with pytest.raises(InputError, match=rf"1 of 12 images .* \(first: {first}\): unpack"):
+    with pytest.raises(
+        InputError, match=rf"1 of 12 images .* \(first: {first}\): train-image.hdf5 lacks"
+    ):
         load_data(f"slice-3d:{fresh}")
     data = load_data(f"slice-3d:{fresh}?allow_partial=1")
     assert len(data) == 11
@@ -117,6 +127,36 @@ def test_counts_that_differ_from_the_sheet_are_reported(fresh: Path) -> None:
     (fresh / "SYNTHETIC.md").unlink()  # a synthetic set is expected to differ
     notes = load_data(f"slice-3d:{fresh}").sheet.notes
     assert notes[0] == "found 12 images, expected 401,059: a part or another release"
+
+
+def test_a_whole_test_set_is_as_expected(fresh: Path) -> None:
+    (fresh / "SYNTHETIC.md").unlink()
+    (fresh / "train-metadata.csv").unlink()
+    assert not any("expected" in note for note in load_data(f"slice-3d:{fresh}").sheet.notes)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_permissive_part_is_known_wherever_its_table_lies(beside: bool, tmp_path: Path) -> None:
+    make_data("slice-3d", tmp_path / "set", rows=12, seed=1, layout="permissive", pool=None)
+    (tmp_path / "set" / "SYNTHETIC.md").unlink()
+    stem = tmp_path / "set" / "ISIC_2024_Permissive_Training"
+    if beside:
+        Path(f"{stem}_Input", "metadata.csv").rename(f"{stem}_metadata.csv")
+    sheet = load_data(f"slice-3d:{tmp_path / 'set'}").sheet
+    assert (sheet.licence, sheet.doi) == ("CC BY 4.0", "10.34970/2024-slice-3d-permissive")
+    assert "found 12 images, expected 217,477: a part or another release" in sheet.notes
+
+
+def test_labels_of_a_full_copy_are_compared(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fresh / "SYNTHETIC.md").unlink()
+    table = load_data(f"slice-3d:{fresh}").table
+    sizes = {"images": 12, "patients": table["patient_id"].nunique()}
+    monkeypatch.setitem(COUNTS, "train", COUNTS["train"] | sizes)
+    note = load_data(f"slice-3d:{fresh}").sheet.notes[0]
+    count = (table["malignant"] == "malignant").sum()
+    assert note.startswith(f"labels differ from the published ones: found malignant {count} (exp")
+    assert "malignant patients" in note
+    assert "Basal cell carcinoma" in note
 
 
 @pytest.mark.parametrize(
@@ -168,9 +208,126 @@ def test_a_licence_that_no_row_has_is_told(fresh: Path) -> None:
         load_data(f"slice-3d:{fresh}?license=permissive")
 
 
+@pytest.mark.parametrize("size", [0, 4000])
+def test_a_damaged_hdf5_file_is_named(fresh: Path, size: int) -> None:
+    path = fresh / "train-image.hdf5"
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError, match=f"^{path} cannot be read as HDF5, download it again: .+$"):
+        load_data(f"slice-3d:{fresh}")
+
+
+def test_a_file_that_is_no_hdf5_is_named(fresh: Path) -> None:
+    (fresh / "train-image.hdf5").write_text("<html>not found</html>" * 100)
+    with pytest.raises(InputError, match=r"train-image.hdf5 cannot be read as HDF5"):
+        load_data(f"slice-3d:{fresh}")
+
+
+def test_a_doubled_column_is_named(fresh: Path) -> None:
+    path = fresh / "train-metadata.csv"
+    table = pd.read_csv(path, dtype=object)
+    pd.concat([table, table["sex"]], axis=1).to_csv(path, index=False)
+    with pytest.raises(InputError, match="column 'sex' occurs 2 times"):
+        load_data(f"slice-3d:{fresh}")
+
+
+def rewrite(path: Path, **options: Any) -> None:
+    pd.read_csv(path, dtype=object).to_csv(path, index=False, **options)
+
+
+@pytest.mark.parametrize("separator", ["\t", ";"])
+def test_any_separator_is_read(fresh: Path, separator: str) -> None:
+    expected = load_data(f"slice-3d:{fresh}").table
+    rewrite(fresh / "train-metadata.csv", sep=separator)
+    pd.testing.assert_frame_equal(load_data(f"slice-3d:{fresh}").table, expected)
+
+
+def test_both_ways_to_read_give_the_same_columns(fresh: Path) -> None:
+    fast = load_data(f"slice-3d:{fresh}")
+    assert set(SHEET.acquisition) < set(fast.table)
+    assert set(fast.withheld) == set(SHEET.leaks) - {"lesion_id"}
+    path = fresh / "train-metadata.csv"
+    path.write_text(path.read_text() + "\n , \n".replace(" , ", "," * 54))  # a blank row
+    slow = load_data(f"slice-3d:{fresh}")
+    pd.testing.assert_frame_equal(slow.table, fast.table)
+    pd.testing.assert_frame_equal(slow.withheld, fast.withheld, check_dtype=False,
+                                  check_categorical=False)  # fmt: skip
+
+
+def test_the_audit_sees_the_acquisition_and_no_input_does(made: dict[str, Path]) -> None:
+    data = load_data(f"slice-3d:{made['kaggle']}")
+    found = [finding.text for finding in audit_data(data).findings if finding.kind == "acquisition"]
+    assert len(found) == len(SHEET.acquisition)
+    assert not set(SHEET.acquisition) & {column.name for column in data.sheet.columns}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    make_data("slice-3d", tmp_path / "set", rows=12, seed=1, layout="isic", pool=None)
+    return tmp_path / "set"
+
+
+def test_labels_that_are_not_there_are_asked_for(archive: Path, tmp_path: Path) -> None:
+    (archive / "ISIC_2024_Training_GroundTruth.csv").unlink()
+    notes = load_data(f"slice-3d:{archive}").sheet.notes
+    assert notes[1].startswith(f"no labels: ISIC_2024_Training_GroundTruth.csv is not in {archive}"
+                               f": download it (doi {SHEET.doi})")  # fmt: skip
+    make_data("slice-3d", tmp_path / "kaggle", rows=12, seed=1, layout="kaggle", pool=None)
+    path = tmp_path / "kaggle" / "train-metadata.csv"
+    pd.read_csv(path, dtype=object).drop(columns="target").to_csv(path, index=False)
+    notes = load_data(f"slice-3d:{path.parent}").sheet.notes
+    assert notes[1].startswith("no labels: train-metadata.csv has no column 'target': download")
+
+
+@pytest.mark.parametrize("part", ["GroundTruth", "Supplement"])
+def test_the_tables_of_an_archive_are_checked(archive: Path, part: str) -> None:
+    path = archive / f"ISIC_2024_Training_{part}.csv"
+    table = pd.read_csv(path, dtype=object)
+    pd.concat([table, table.head(1)]).to_csv(path, index=False)
+    first = table["isic_id"][0]
+    with pytest.raises(InputError, match=f"^{path}: isic_id '{first}' occurs 2 times: keep one"):
+        load_data(f"slice-3d:{archive}")
+    table.drop(columns="isic_id").to_csv(path, index=False)
+    with pytest.raises(InputError, match=f"^{path} has no column 'isic_id'"):
+        load_data(f"slice-3d:{archive}")
+
+
+def test_images_without_a_label_are_counted(archive: Path) -> None:
+    path = archive / "ISIC_2024_Training_GroundTruth.csv"
+    table = pd.read_csv(path, dtype=object)
+    table.drop(index=[1, 3]).to_csv(path, index=False)
+    with pytest.raises(InputError, match=f"^{path} has no label for 2 of 12 images .first: "
+                       f"{table['isic_id'][1]}.$"):  # fmt: skip
+        load_data(f"slice-3d:{archive}")
+
+
+def test_what_a_table_lacks_is_told(fresh: Path) -> None:
+    path = fresh / "train-metadata.csv"
+    table = pd.read_csv(path, dtype=object).drop(columns=["sex", "tbp_lv_location"])
+    table.loc[:1, "patient_id"] = None
+    table.loc[:2, "tbp_lv_stdLExt"] = table["tbp_lv_Lext"]
+    table.to_csv(path, index=False)
+    data = load_data(f"slice-3d:{fresh}")
+    assert "train-metadata.csv has no column sex, tbp_lv_location" in data.sheet.notes
+    assert any(note.startswith("2 of 12 images have no patient id: each counts as a patient of its")
+               for note in data.sheet.notes)  # fmt: skip
+    assert any(note.startswith("tbp_lv_stdLExt repeats tbp_lv_Lext in 3 of 12 rows")
+               for note in data.sheet.notes)  # fmt: skip
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "b.hdf5#2" / "x#1"
+    make_data("slice-3d", folder, rows=12, seed=1, layout="kaggle", pool=None)
+    data = load_data(f"slice-3d:{folder}")
+    assert check_images(data, np.arange(len(data))).empty
+    assert not any(key.endswith(":absent") for key in data.image_keys)
+    assert len(set(data.image_keys)) == len(data)
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real sample is not at {REAL}")
 def test_the_real_sample_is_read() -> None:
     data = load_data(f"slice-3d:{REAL}")
     assert len(data) == 3
     assert data.table["age_approx"].between(5, 85).all()
+    assert any("repeats tbp_lv_Lext in 3 of 3 rows" in note for note in data.sheet.notes)
+    assert not any("expected" in note for note in data.sheet.notes)
     assert check_images(data, np.arange(3)).empty

@@ -48,8 +48,10 @@ class Sheet:
         doi: Digital object identifier of the data.
         licence: Licence with its restrictions.
         labels: Columns that can be the label, the default first.
-        counts: Expected numbers of `images`, `lesions`, `patients`, and of images of a split
-            (`train`) or a class (its code).
+        counts: Expected numbers of `images`, `lesions`, `patients`, of images of a split
+            (`train`) or a class (its code), of `malignant` and `undiagnosed` images, and of
+            `malignant patients`.
+        lesion_counts: Expected numbers of lesions of a class (its code).
         classes: Code of a diagnosis -> its name.
         malignant: Codes that count as malignant.
         premalignant: Codes that a user may count either way.
@@ -65,6 +67,7 @@ class Sheet:
     licence: str = "unknown"
     labels: tuple[str, ...] = ("label",)
     counts: Mapping[str, int] = field(default_factory=dict)
+    lesion_counts: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
     malignant: frozenset[str] = frozenset()
     premalignant: frozenset[str] = frozenset()

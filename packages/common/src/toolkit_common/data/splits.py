@@ -196,7 +196,8 @@ def _groups(data: ImageData) -> np.ndarray | None:
     if (codes < 0).any():
         raise InputError(
             f"image {data.table['image_id'].iloc[int(codes.argmin())]!r} of {data.id!r} has no "
-            f"group ({int((codes < 0).sum())} of {len(codes)}): name its patient, or leave it out"
+            f"group ({int((codes < 0).sum())} of {len(codes)}): name its patient or lesion, or "
+            "leave it out"
         )
     return codes
 

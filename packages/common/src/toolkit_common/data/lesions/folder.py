@@ -1,10 +1,11 @@
 """What the readers of lesion data sets share: options, images found by id, counts, their sheets.
 
-Every reader takes `?premalignant_as=benign|malignant|drop` and `?allow_partial=1`, which leaves out
-rows whose image is absent. Counts that differ from the sheet are reported in the notes.
+Every reader takes `?allow_partial=1`, which leaves out rows whose image is absent, and those with
+premalignant diagnoses `?premalignant_as=benign|malignant|drop`. Counts that differ from the sheet
+are reported in the notes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
@@ -24,6 +25,8 @@ NO_PATIENTS = (
     "patients counts as the lesion's, and SLIMP has its lesion loss alone"
 )
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
+MASK_FOLDERS = ("_lesion", "_roi", "mask", "masks", "segmentation", "segmentations")  # their ends
+PROBE = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -71,26 +74,61 @@ def read_request(
     return Request(identifier, root, premalignant, chosen["allow_partial"] == "1", chosen)
 
 
-def find_images(root: Path, *, without: tuple[str, ...] = ()) -> dict[str, Path]:
-    """Return the images anywhere under a folder by their name without suffix.
+def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
+    """Return the images anywhere under a folder, but for folders of masks.
 
     Args:
         root: The folder.
-        without: Ends of the names of folders that hold something else, such as masks.
+        wanted: Names that the table asks for: those of others may occur more than once.
+
+    Returns:
+        Name without suffix -> file; the first of several files that hold the same picture.
+
+    Raises:
+        InputError: If two pictures have a wanted name.
     """
-    paths = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.lower().endswith(without) for part in path.relative_to(root).parts[:-1])
-    )
-    return {path.stem: path for path in paths}
+    found: dict[str, Path] = {}
+    doubled: list[Path] = []
+    for path in sorted(root.rglob("*")):
+        folders = path.relative_to(root).parts[:-1]
+        if path.suffix.lower() not in SUFFIXES or any(map(_is_of_masks, folders)):
+            continue
+        if found.setdefault(path.stem, path) != path:
+            doubled.append(path)
+    names = set(wanted) if doubled else set()
+    for path in doubled:
+        if path.stem in names and not _is_copy(path, found[path.stem]):
+            raise InputError(
+                f"two pictures are called {path.stem}, {found[path.stem]} and {path}: move those "
+                f"that are not meant out of {root}, or masks into a folder called masks"
+            )
+    return found
+
+
+def _is_of_masks(folder: str) -> bool:
+    return folder.lower().endswith(MASK_FOLDERS)
+
+
+def _is_copy(one: Path, other: Path) -> bool:
+    """Whether two files hold the same picture: as long, and the same in the middle.
+
+    Archives that hold all images twice circulate: to read them whole would take minutes.
+    """
+    size = one.stat().st_size
+    if size != other.stat().st_size:
+        return False
+    found = []
+    for path in (one, other):
+        with path.open("rb") as file:
+            file.seek(max(0, size - PROBE) // 2)
+            found.append(file.read(PROBE))
+    return found[0] == found[1]
 
 
 def add_images(
     frame: pd.DataFrame, places: Mapping[str, object], request: Request, *, hint: str
-) -> pd.DataFrame:
-    """Add the column `image` by `image_id`.
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Add the column `image` by `image_id`; return the notes on rows that are left out, too.
 
     Args:
         frame: Rows with `image_id`.
@@ -99,8 +137,8 @@ def add_images(
         hint: What to download and where to put it.
 
     Raises:
-        InputError: If a row has no id, images are absent and the request does not allow it, or
-            none is there.
+        InputError: If a row has no id, images are absent and the request does not allow it, none
+            is there, or one name is that of two.
     """
     nameless = int(frame["image_id"].isna().sum())
     if nameless:
@@ -116,9 +154,12 @@ def add_images(
             f"{int(absent.sum())} of {len(frame)} images are not under {request.root} (first: "
             f"{first}): {hint}{way_out}"
         )
+    notes = []
     if absent.any():  # a large table is not copied for nothing
+        notes = [f"{absent.sum():,} of {len(frame):,} rows are left out, their image is not there "
+                 "(allow_partial)"]  # fmt: skip
         frame = frame[~absent].reset_index(drop=True)
-    return frame.assign(image=frame["image_id"].map(lambda key: str(places[key])))
+    return frame.assign(image=frame["image_id"].map(lambda key: str(places[key]))), tuple(notes)
 
 
 def refuse_strange_diagnoses(
@@ -142,46 +183,87 @@ def refuse_strange_diagnoses(
         raise InputError(f"{path}: diagnosis {strange.iloc[0]!r} is none of {known}{hint}")
 
 
-def finish(frame: pd.DataFrame, sheet: Sheet, request: Request, *, path: Path) -> ImageData:
+def finish(
+    frame: pd.DataFrame,
+    sheet: Sheet,
+    request: Request,
+    *,
+    path: Path,
+    notes: Sequence[str] = (),
+    published: pd.Series | None = None,
+) -> ImageData:
     """Build the data set; tell in its sheet what differs from the published one.
 
     Without patient ids there is no patient level: its columns become the lesion's.
+
+    Args:
+        frame: See `build_lesion_data`.
+        sheet: The data set's sheet.
+        request: What the user asked.
+        path: The table's file, for messages.
+        notes: What else is to be told.
+        published: Diagnosis of each row as the file has it, where `diagnosis` has fewer.
     """
-    notes = _differences(frame, sheet)
+    counted = frame if published is None else frame.assign(diagnosis=published)
+    told = _differences(counted, sheet)
     if any((place / SYNTHETIC).is_file() for place in (request.root, request.root.parent)):
-        notes = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
-        sheet = replace(sheet, title=f"{sheet.title} (SYNTHETIC)", licence="synthetic", counts={})
+        told = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
+        sheet = replace(sheet, title=f"{sheet.title} (SYNTHETIC)", licence="synthetic", counts={},
+                        lesion_counts={})  # fmt: skip
     if "patient_id" not in frame:
-        notes.append(NO_PATIENTS)
+        told.append(NO_PATIENTS)
         columns = tuple(replace(column, level="lesion") for column in sheet.columns)
         sheet = replace(sheet, columns=columns)
-    sheet = replace(sheet, notes=(*notes, *sheet.notes))
+    for key in ("patient_id", "lesion_id"):
+        if key in frame and frame[key].isna().any():
+            nameless = f"{frame[key].isna().sum():,} of {len(frame):,} images"
+            told.append(f"{nameless} have no {key.replace('_', ' ')}")
+    sheet = replace(sheet, notes=(*told, *notes, *sheet.notes))
     return build_lesion_data(
         request.identifier, frame, sheet, path=path, premalignant_as=request.premalignant_as
     )
 
 
 def _differences(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
-    """Tell which counts differ; those of classes only where no image does: labels were changed."""
+    """Tell which counts differ; those of labels only where no other does: labels were changed."""
     keys = {"images": "image_id", "lesions": "lesion_id", "patients": "patient_id"}
     found = {name: frame[key].nunique() for name, key in keys.items() if key in frame}
     if "split" in frame:
         found |= {str(name): count for name, count in frame["split"].value_counts().items()}
     notes = []
-    for name, count in sheet.counts.items():
-        if found.get(name, count) != count:
+    for name in ("images", "train", "val", "test", "lesions", "patients"):
+        count = sheet.counts.get(name)
+        if count is not None and found.get(name, count) != count:
             fewer = found[name] < count
             why = "a part or another release" if fewer else "another release, or rows were added"
             notes.append(f"found {found[name]:,} {name}, expected {count:,}: {why}")
-    classes = frame["diagnosis"].value_counts() if "diagnosis" in frame else pd.Series(dtype=int)
-    changed = [
-        f"{code} {classes.get(code, 0):,} (expected {sheet.counts[code]:,})"
-        for code in sheet.classes
-        if classes.get(code, 0) != sheet.counts.get(code, classes.get(code, 0))
-    ]
-    if changed and not notes:
+    changed = _changed_labels(frame, sheet) if "diagnosis" in frame and not notes else []
+    if changed:
         notes.append(f"labels differ from the published ones: found {', '.join(changed)}")
     return notes
+
+
+def _changed_labels(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
+    """Tell the counts of classes that differ, however their names are written."""
+    diagnosis = frame["diagnosis"].str.lower()
+    malignant = frame["diagnosis"].isin(sheet.malignant)
+    if not sheet.malignant and "malignant" in frame:  # the file has the answer
+        malignant = frame["malignant"] == "malignant"
+    found = {str(name): int(count) for name, count in diagnosis.value_counts().items()}
+    found |= {"malignant": int(malignant.sum()), "undiagnosed": int(diagnosis.isna().sum())}
+    if "patient_id" in frame:
+        found["malignant patients"] = frame["patient_id"][malignant].nunique()
+    sizes = ("images", "train", "val", "test", "lesions", "patients")
+    expected = {name: count for name, count in sheet.counts.items() if name not in sizes}
+    if "lesion_id" in frame:
+        lesions = frame.groupby(diagnosis)["lesion_id"].nunique()
+        found |= {f"{name} lesions": int(count) for name, count in lesions.items()}
+        expected |= {f"{name} lesions": count for name, count in sheet.lesion_counts.items()}
+    return [
+        f"{name} {found.get(name.lower(), 0):,} (expected {count:,})"
+        for name, count in expected.items()
+        if found.get(name.lower(), 0) != count
+    ]
 
 
 def missing_table(request: Request, expected: str, sheet: Sheet) -> InputError:

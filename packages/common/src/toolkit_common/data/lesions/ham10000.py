@@ -74,5 +74,6 @@ def load_ham10000(identifier: str, name: str, options: Mapping[str, str]) -> Ima
     frame["diagnosis"] = frame["dx"]
     refuse_strange_diagnoses(frame, SHEET, path=path)
     hint = f"unpack HAM10000_images_part_1 and _part_2 into {request.root}"
-    frame = add_images(frame, find_images(request.root), request, hint=hint)
-    return finish(frame, SHEET, request, path=path)
+    places = find_images(request.root, frame["image_id"])
+    frame, notes = add_images(frame, places, request, hint=hint)
+    return finish(frame, SHEET, request, path=path, notes=notes)

@@ -32,7 +32,12 @@ SHEET = Sheet(
     doi="10.34970/587329",
     licence="CC BY 4.0",
     labels=("diagnosis", "malignant"),
-    counts={"images": 1616, "lesions": 1246, "patients": 623},
+    counts={"images": 1616, "lesions": 1246, "patients": 623, "malignant": 751},
+    lesion_counts={
+        "nevus": 556, "basal cell carcinoma": 235, "melanoma": 172, "squamous cell carcinoma": 91,
+        "seborrheic keratosis": 48, "actinic keratosis": 44, "vascular lesion": 43,
+        "dermatofibroma": 41, "solar lentigo": 15, "lichenoid keratosis": 1,
+    },
     classes={
         name: name
         for name in (
@@ -87,7 +92,8 @@ def load_hiba(identifier: str, name: str, options: Mapping[str, str]) -> ImageDa
     refuse_strange_diagnoses(frame, SHEET, path=export.path, hint=HINT)
     sheet = _add_skin_types(frame, request)
     if len(frame) == OLDER_COUNTS["images"]:
-        sheet = replace(sheet, title="HIBA (older release)", doi=OLDER_DOI, counts=OLDER_COUNTS)
+        sheet = replace(sheet, title="HIBA (older release)", doi=OLDER_DOI, counts=OLDER_COUNTS,
+                        lesion_counts={})  # fmt: skip
     return finish_export(export, sheet, request)
 
 

@@ -7,7 +7,7 @@ Source of names: the archive's dictionary, github.com/ImageMarkup/isic-metadata.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -209,9 +209,10 @@ def finish_export(export: Export, sheet: Sheet, request: Request) -> ImageData:
     Raises:
         InputError: If images are absent.
     """
-    found, hint = find_images(request.root), f"put them beside {export.path.name}"
-    frame = add_images(export.frame, found, request, hint=hint)
-    notes = list(export.notes)
+    found = find_images(request.root, export.frame["image_id"])
+    hint = f"put them beside {export.path.name}"
+    frame, left_out = add_images(export.frame, found, request, hint=hint)
+    notes, published = [*left_out, *export.notes], frame.get("diagnosis")
     if "diagnosis" in frame:
         frame["malignant"] = answer_malignant(frame, sheet, request.premalignant_as)
         if frame["malignant"].isna().any():
@@ -227,8 +228,7 @@ def finish_export(export: Export, sheet: Sheet, request: Request) -> ImageData:
     strange = sorted(str(name) for name in export.frame if name not in known)
     if strange:
         notes.append(f"columns that the sheet does not know are not read: {', '.join(strange)}")
-    sheet = replace(sheet, notes=(*notes, *sheet.notes))
-    return finish(frame, sheet, request, path=export.path)
+    return finish(frame, sheet, request, path=export.path, notes=notes, published=published)
 
 
 def _rare_diagnoses(frame: pd.DataFrame) -> list[str]:

@@ -119,11 +119,12 @@ def load_pad_ufes_20(
     frame["lesion_id"] = frame["patient_id"] + "/" + frame["lesion_id"]
     for column in ("background_father", "background_mother"):
         frame[column] = frame[column].replace("BRASIL", "BRAZIL")
-    files = find_images(request.root)
     stems = {image: Path(str(image)).stem for image in frame["img_id"]}
+    files = find_images(request.root, stems.values())
     places = {image: files[stem] for image, stem in stems.items() if stem in files}
-    frame = add_images(frame, places, request, hint="unpack images/imgs_part_1 to 3 there")
-    return finish(frame, sheet, request, path=path)
+    hint = "unpack images/imgs_part_1 to 3 there"
+    frame, notes = add_images(frame, places, request, hint=hint)
+    return finish(frame, sheet, request, path=path, notes=notes)
 
 
 def _complete(frame: pd.DataFrame, sheet: Sheet, *, path: Path) -> tuple[pd.DataFrame, Sheet]:

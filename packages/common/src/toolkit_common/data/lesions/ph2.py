@@ -26,7 +26,6 @@ from toolkit_common.data.lesions.ph2_tables import (
 from toolkit_common.data.sheet import Column, Sheet
 
 READERS = {"PH2_dataset.txt": read_text_table, "PH2_dataset.xlsx": read_spreadsheet}
-MASK_FOLDERS = ("_lesion", "_roi", "mask", "masks")  # how their names end
 CRITERIA_COLUMNS = (
     *(Column(name, "lesion", "categorical") for name in CRITERIA.values()),
     Column("colors", "lesion", "multi"),
@@ -57,8 +56,8 @@ def load_ph2(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
         raise missing_table(request, " or ".join(READERS), SHEET)
     frame = READERS[path.name](path)
     frame["lesion_id"] = frame["image_id"]
-    places = find_images(request.root, without=MASK_FOLDERS)
+    places = find_images(request.root, frame["image_id"])
     hint = f"unpack 'PH2 Dataset images' into {request.root}"
-    frame = add_images(frame, places, request, hint=hint)
+    frame, notes = add_images(frame, places, request, hint=hint)
     sheet = as_asked(SHEET, CRITERIA_COLUMNS, request)
-    return finish(frame, sheet, request, path=path)
+    return finish(frame, sheet, request, path=path, notes=notes)

@@ -7,27 +7,26 @@ the same without labels) and ISIC archive (`ISIC_2024_*_Input/`, `_GroundTruth.c
 `_Supplement.csv`). Traps: specs/slimp.md 5.1.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-from pyarrow import csv
-from typing_extensions import override
 
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.lesions.folder import (
-    Request,
-    add_images,
-    find_images,
-    finish,
-    missing_table,
-    read_request,
-)
+from toolkit_common.data.large_tables import Wanted
+from toolkit_common.data.lesions.folder import add_images, finish, read_request
 from toolkit_common.data.lesions.measures import measured_column
+from toolkit_common.data.lesions.slice_3d_files import (
+    LABEL,
+    PACKED,
+    Layout,
+    find_places,
+    read_layout,
+)
 from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.data.tables import MISSING, read_table, require_columns
+from toolkit_common.data.tables import require_columns
 from toolkit_common.errors import InputError
 
 MEASURES = (
@@ -41,7 +40,19 @@ MEASURES = (
 )  # fmt: skip
 ANGLE = "tbp_lv_symm_2axis_angle"
 PERMISSIVE = frozenset(("CC-BY", "CC-0"))
-PERMISSIVE_IMAGES = 217_477
+PERMISSIVE_DOI = "10.34970/2024-slice-3d-permissive"
+# Of iddx_3 and iddx_1 (specs/slimp.md 5.1, which abbreviates them: their spelling is a guess).
+KINDS = {
+    "Basal cell carcinoma": 163, "Melanoma in situ": 80, "Melanoma Invasive": 63,
+    "Squamous cell carcinoma in situ": 49, "Squamous cell carcinoma, Invasive": 22,
+    "Melanoma, NOS": 13, "Squamous cell carcinoma, NOS": 2, "Melanoma metastasis": 1,
+}  # fmt: skip
+COUNTS = {
+    "train": {"images": 401_059, "patients": 1042, "malignant": 393, "malignant patients": 259,
+              "Indeterminate": 114} | KINDS,
+    "test": {"images": 3},
+    "permissive": {"images": 217_477},
+}  # fmt: skip
 LICENCES = ("all", "permissive")
 SHEET = Sheet(
     title="SLICE-3D",
@@ -49,7 +60,7 @@ SHEET = Sheet(
     doi="10.34970/2024-slice-3d",
     licence="CC BY-NC 4.0 (rows CC-BY and CC-0 alone: ?license=permissive)",
     labels=("malignant", "diagnosis"),
-    counts={"images": 401_059, "patients": 1042},
+    counts=COUNTS["train"],
     columns=(
         Column("age_approx", "patient", "numeric", unit="years", low=0, high=120),
         Column("sex", "patient", "categorical"),
@@ -73,19 +84,17 @@ SHEET = Sheet(
         "attribution": "tells the site",
         "copyright_license": "tells the site",
     },
-    notes=(
-        "indeterminate lesions count as benign, as in the challenge",
-        "ages of a patient that differ between visits are replaced by their median",
-    ),
+    notes=("indeterminate lesions count as benign, as in the challenge",),
 )
-WORDS = (
-    "isic_id",
-    "patient_id",
-    "copyright_license",
-    *(column.name for column in SHEET.columns if column.kind == "categorical"),
-    *(name for name in SHEET.leaks if name != "lesion_id"),  # the audit reads them, no one else
-)
-NUMBERS = tuple(column.name for column in SHEET.columns if column.kind != "categorical")
+UNLIKE = ("target", "tbp_lv_dnn_lesion_confidence")  # no codes for them
+WANTED = Wanted(
+    words=("isic_id", "patient_id", *UNLIKE,
+           *(column.name for column in SHEET.columns if column.kind == "categorical")),
+    # The audit alone reads the leaks; a lesion id would make groups.
+    categories=(*SHEET.acquisition,
+                *(name for name in SHEET.leaks if name not in ("lesion_id", *UNLIKE))),
+    numbers=tuple(column.name for column in SHEET.columns if column.kind != "categorical"),
+)  # fmt: skip
 
 
 def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
@@ -95,132 +104,76 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
         InputError: If tables, columns or images are missing, or an option is unknown.
     """
     request = read_request(identifier, name, options, own={"license": LICENCES})
-    frame, path, folder = _read_layout(request)
-    require_columns(frame, ("isic_id", "patient_id", *NUMBERS), path=path)
-    sheet = SHEET
+    layout = read_layout(request, SHEET, WANTED)
+    frame, path, images = layout.frame, layout.path, layout.images
+    require_columns(frame, ("patient_id", *WANTED.numbers), path=path)
+    notes = _notes(layout)
+    sheet = replace(SHEET, counts=COUNTS[layout.part])
     if request.options["license"] == "permissive":
         require_columns(frame, ("copyright_license",), path=path)
         frame = frame[frame["copyright_license"].isin(PERMISSIVE)].reset_index(drop=True)
-    if request.options["license"] == "permissive" or "Permissive" in path.parent.name:
-        sheet = replace(sheet, doi=f"{SHEET.doi}-permissive", licence="CC BY 4.0",
-                        counts={"images": PERMISSIVE_IMAGES})  # fmt: skip
+        sheet = replace(sheet, counts=COUNTS["permissive"] if layout.part == "train" else {})
+    if request.options["license"] == "permissive" or layout.part == "permissive":
+        sheet = replace(sheet, doi=PERMISSIVE_DOI, licence="CC BY 4.0")
     if frame.empty:
         raise InputError(f"{path} has no rows that {identifier!r} asks for")
     frame["image_id"] = frame["isic_id"]
     frame["patient_id"] = frame["patient_id"].where(frame["patient_id"].notna(), frame["isic_id"])
-    if "target" in frame:
-        frame = _label(frame)
-    else:
-        sheet = replace(sheet, notes=("no labels: those of the test set are not public",
-                                      *sheet.notes))  # fmt: skip
-    frame = add_images(frame, _places(folder), request, hint=f"unpack the images into {folder}")
+    if LABEL in frame:
+        frame = _label(frame, layout.labels)
+    del layout
+    places = find_places(images, frame["image_id"])
+    frame, left_out = add_images(frame, places, request, hint=_hint(images))
     pa.default_memory_pool().release_unused()
-    data = finish(frame, sheet, request, path=path)
+    data = finish(frame, sheet, request, path=path, notes=(*left_out, *notes))
     del frame
     pa.default_memory_pool().release_unused()
     return data
 
 
-def _read_layout(request: Request) -> tuple[pd.DataFrame, Path, Path]:
-    """Return the rows, their file, and where the images are (a folder or an HDF5 file)."""
-    for split in ("train", "test"):
-        path = request.root / f"{split}-metadata.csv"
-        if path.is_file():
-            packed = request.root / f"{split}-image.hdf5"
-            folder = request.root / f"{split}-image"
-            return read_large_table(path), path, packed if packed.is_file() else folder
-    inputs = sorted(request.root.glob("ISIC_2024_*_Input"))
-    if len(inputs) > 1:
-        names = ", ".join(path.name for path in inputs)
-        raise InputError(f"{request.root} holds {names}: put each into a folder of its own")
-    if not inputs:
-        raise missing_table(request, "train-metadata.csv or ISIC_2024_Training_Input", SHEET)
-    stem = inputs[0].name.removesuffix("_Input")
-    beside = request.root / f"{stem}_metadata.csv"
-    path = beside if beside.is_file() else inputs[0] / "metadata.csv"
-    frame = read_large_table(path)
-    truth, supplement = (request.root / f"{stem}_{part}.csv" for part in
-                         ("GroundTruth", "Supplement"))  # fmt: skip
-    if truth.is_file():
-        labels = read_table(truth)
-        require_columns(labels, ("isic_id", "malignant"), path=truth)
-        frame = frame.merge(labels.rename(columns={"malignant": "target"}), how="left")
-    if supplement.is_file():
-        more = read_large_table(supplement)
-        new = [key for key in more if key == "isic_id" or key not in frame]
-        frame = frame.merge(more[new], on="isic_id", how="left")
-    return frame, path, inputs[0]
+def _hint(images: Path) -> str:
+    if images.suffix == PACKED:
+        return f"{images.name} lacks them, download it again"
+    return f"unpack the images into {images}"
 
 
-def read_large_table(path: Path) -> pd.DataFrame:
-    """Read the columns that are needed of a table of 400,000 rows, in seconds.
-
-    Raises:
-        InputError: If the file is missing or not a table; a cell that is no number is named by
-            `build_lesion_data`.
-    """
-    if not path.is_file():
-        raise InputError(f"no table at {path}")
-    types = dict.fromkeys(WORDS, pa.string()) | dict.fromkeys(NUMBERS, pa.float64())
-    convert = csv.ConvertOptions(
-        column_types=types, null_values=sorted(MISSING), strings_can_be_null=True
-    )
-    try:
-        header = csv.open_csv(path).schema.names
-        convert.include_columns = [name for name in header if name in types]
-        # Columns are freed one by one as they are taken over.
-        frame = csv.read_csv(path, convert_options=convert).to_pandas(
-            split_blocks=True, self_destruct=True
-        )
-    except pa.ArrowInvalid:  # the slow reader takes other separators, and names what is wrong
-        return read_table(path).drop(columns="lesion_id", errors="ignore")
-    pa.default_memory_pool().release_unused()
-    return frame
+def _notes(layout: Layout) -> list[str]:
+    """Tell what the table lacks, and which of its cells are not what they seem."""
+    frame, notes = layout.frame, []
+    if layout.no_labels:
+        notes.append(layout.no_labels)
+    absent = [column.name for column in SHEET.columns if column.name not in frame]
+    if absent:
+        notes.append(f"{layout.path.name} has no column {', '.join(absent)}")
+    nameless = int(frame["patient_id"].isna().sum())
+    if nameless:
+        notes.append(f"{nameless:,} of {len(frame):,} images have no patient id: each counts as a "
+                     "patient of its own")  # fmt: skip
+    repeats = int((frame["tbp_lv_stdLExt"] == frame["tbp_lv_Lext"]).sum())
+    if repeats:
+        notes.append(f"tbp_lv_stdLExt repeats tbp_lv_Lext in {repeats:,} of {len(frame):,} rows: "
+                     "it is no deviation there, look before you scale it")  # fmt: skip
+    return notes
 
 
-def _label(frame: pd.DataFrame) -> pd.DataFrame:
+def _label(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Add `malignant` and `diagnosis`: the kind of a malignant lesion, else how benign it is."""
-    target = frame["target"].map({"0": False, "0.0": False, "1": True, "1.0": True})
+    empty = frame[LABEL].isna()
+    if empty.any():
+        first = frame["isic_id"][empty].iloc[0]
+        raise InputError(f"{path} has no label for {empty.sum():,} of {len(frame):,} images "
+                         f"(first: {first})")  # fmt: skip
+    target = frame[LABEL].map({"0": False, "0.0": False, "1": True, "1.0": True})
     if target.isna().any():
-        found = frame["target"][target.isna()].iloc[0]
-        raise InputError(f"label {found!r} of {frame['isic_id'][target.isna()].iloc[0]} is not 0 "
-                         "or 1")  # fmt: skip
+        found = frame[LABEL][target.isna()].iloc[0]
+        raise InputError(f"{path}: label {found!r} of {frame['isic_id'][target.isna()].iloc[0]} is "
+                         "not 0 or 1")  # fmt: skip
     is_malignant = target.astype(bool)
     frame["malignant"] = is_malignant.map({True: "malignant", False: "benign"})
     diagnosis = frame["malignant"].str.capitalize()
     for column, where in (("iddx_1", ~is_malignant), ("iddx_3", is_malignant)):
         if column in frame:
-            diagnosis = diagnosis.mask(where & frame[column].notna(), frame[column])
+            words = frame[column].astype(diagnosis.dtype)
+            diagnosis = diagnosis.mask(where & words.notna(), words)
     frame["diagnosis"] = diagnosis
     return frame
-
-
-def _places(place: Path) -> Mapping[str, object]:
-    if place.suffix != ".hdf5":
-        return find_images(place)
-    import h5py
-
-    with h5py.File(place, "r") as file:
-        return _Entries(place, frozenset(file))
-
-
-class _Entries(Mapping[str, str]):
-    """Places of the entries of an HDF5 file, each made when it is asked for."""
-
-    def __init__(self, file: Path, keys: frozenset[str]) -> None:
-        self.file = file
-        self.entries = keys
-
-    @override
-    def __getitem__(self, key: str) -> str:
-        if key not in self.entries:
-            raise KeyError(key)
-        return f"{self.file}#{key}"
-
-    @override
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
-
-    @override
-    def __len__(self) -> int:
-        return len(self.entries)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from toolkit_common.data.lesions.slice_3d import KINDS
 from toolkit_common.data.making.draw import draw_image, draw_looks, encode_jpeg
 from toolkit_common.data.making.order import Order
 
@@ -51,11 +52,6 @@ SOURCES = (
 )
 TEST_SOURCE = "FNQH Cairns"
 LICENCES = {"CC-BY": 188_812, "CC-BY-NC": 183_582, "CC-0": 28_665}  # images, specs/slimp.md 4
-KINDS = {  # images, specs/slimp.md 5.1; the spelling is a guess
-    "Basal cell carcinoma": 163, "Melanoma in situ": 80, "Melanoma Invasive": 63,
-    "Squamous cell carcinoma in situ": 49, "Squamous cell carcinoma, Invasive": 22,
-    "Melanoma, NOS": 13, "Squamous cell carcinoma, NOS": 2, "Melanoma metastasis": 1,
-}  # fmt: skip
 HIDDEN = ("lesion_id", "iddx_full", "iddx_1", "iddx_2", "iddx_3", "iddx_4", "iddx_5",
           "mel_mitotic_index", "mel_thick_mm", "tbp_lv_dnn_lesion_confidence")  # fmt: skip
 
@@ -101,7 +97,8 @@ def _table(looks: pd.DataFrame, licences: list[str], rng: np.random.Generator) -
     age = AGES[np.minimum(age_of + is_later, len(AGES) - 1)]
     sex = np.where(patient % 11 == 0, "", np.where(patient % 3 == 0, "female", "male"))
     site = rng.choice(list(SITES), n, p=SITE_SHARES)
-    simple = np.array([rng.choice(list(SITES[name])) for name in site])
+    at = rng.integers(0, 24, n)  # a multiple of how many simple locations and locations there are
+    simple = [list(SITES[name])[one % len(SITES[name])] for name, one in zip(site, at, strict=True)]
     is_bad = looks["malignant"].to_numpy()
     kind = np.where(is_bad, rng.choice(list(KINDS), n, p=_shares(KINDS)), "")
     unsure = ~is_bad & (rng.random(n) < 0.002)
@@ -137,7 +134,8 @@ def _table(looks: pd.DataFrame, licences: list[str], rng: np.random.Generator) -
     }
     places = {
         "tbp_lv_location": [
-            rng.choice(SITES[one][two]) for one, two in zip(site, simple, strict=True)
+            SITES[name][half][one // 2 % len(SITES[name][half])]
+            for name, half, one in zip(site, simple, at, strict=True)
         ],
         "tbp_lv_location_simple": simple,
     }
