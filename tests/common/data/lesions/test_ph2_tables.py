@@ -1,5 +1,6 @@
 """The tables of PH2, as found in the wild and as damaged."""
 
+import re
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -71,6 +72,19 @@ def test_the_spreadsheet_tells_the_same_wherever_its_header_is(tmp_path: Path) -
 def test_names_of_columns_may_break_over_lines_and_tell_their_codes(tmp_path: Path) -> None:
     names = change(change(NAMES, 5, "Asymmetry\n(0/1/2)"), 6, " Pigment\n Network (AT/T) ")
     assert read_spreadsheet(book(tmp_path, names, ROW)).to_numpy().tolist() == [EXPECTED]
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_code_that_no_criterion_has_is_named(place: int, tmp_path: Path) -> None:
+    name = list(CRITERIA)[place]
+    message = f"row 2: {re.escape(name)} 'XYZ' is none of .*(2|AT|P)$"
+    with pytest.raises(InputError, match=message):
+        read_spreadsheet(book(tmp_path, NAMES, change(ROW, 5 + place, "XYZ")))
+    cells = LINE.split("|")
+    cells[8 + place] = " XYZ "
+    with pytest.raises(InputError, match=message.replace("row", "line")):
+        read_text_table(text(tmp_path, HEADER, "|".join(cells)))
+    assert len(read_spreadsheet(book(tmp_path, NAMES, change(ROW, 5 + place, None)))) == 1
 
 
 @pytest.mark.parametrize("colors", ["4 3", "3,4", "3;  4", "3  4"])

@@ -25,6 +25,14 @@ CRITERIA = {  # header of both files -> column
     "regression areas": "regression_areas",
     "blue-whitish veil": "blue_whitish_veil",
 }
+CODES = {  # column -> what its cells may be, besides empty (specs/slimp.md 5.6)
+    "asymmetry": ("0", "1", "2"),
+    "pigment_network": ("T", "AT"),
+    "dots_globules": ("A", "T", "AT"),
+    "streaks": ("A", "P"),
+    "regression_areas": ("A", "P"),
+    "blue_whitish_veil": ("A", "P"),
+}
 HISTOLOGY = "histological diagnosis"
 MARK = "X"  # in a cell of the spreadsheet: this one
 COLUMNS = ("image_id", "diagnosis", "histological_diagnosis", *CRITERIA.values(), "colors")
@@ -131,6 +139,11 @@ def _common(record: Mapping[str, str | None], key: str, where: str) -> dict[str,
     if record[key] is None:
         raise InputError(f"{where} has no name")
     criteria = {column: record[name] for name, column in CRITERIA.items()}
+    for name, column in CRITERIA.items():
+        if criteria[column] not in (None, *CODES[column]):
+            raise InputError(
+                f"{where}: {name} {criteria[column]!r} is none of {', '.join(CODES[column])}"
+            )
     return {"image_id": record[key], "histological_diagnosis": record[HISTOLOGY], **criteria}
 
 
