@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import Result
 
 from conftest import assert_bad_input
+from toolkit_common.data.contact_sheet import TILE
+from toolkit_common.data.making.make import make_data
 
 RunCli = Callable[..., Result]
 
@@ -40,6 +43,39 @@ def test_describe_tells_which_diagnosis_counts_as_what(run_cli: RunCli) -> None:
     assert described["premalignant"] == ["ACK"]
     line = "label map: malignant is ACK 88 (premalignant), BCC 133"
     assert line in run_cli(*options).stdout
+
+
+@pytest.fixture
+def ham10000(tmp_path: Path) -> Path:
+    make_data("ham10000", tmp_path / "set", rows=12, seed=1, layout="flat", pool=None)
+    return tmp_path / "set"
+
+
+def test_rows_without_image_can_be_left_out(run_cli: RunCli, ham10000: Path) -> None:
+    next(ham10000.rglob("*.jpg")).unlink()
+    place = f"ham10000:{ham10000}"
+    assert_bad_input(run_cli("data", "describe", place), "1 of 12 images are not under")
+    described = json.loads(run_cli("data", "describe", place, "--allow-partial", "--json").stdout)
+    assert (described["id"], described["images"]) == (f"{place}?allow_partial=1", 11)
+    assert any(note.startswith("1 of 12 rows are left out") for note in described["notes"])
+    refused = run_cli("data", "describe", "digits", "--allow-partial")
+    assert_bad_input(refused, "unknown option 'allow_partial'")
+
+
+def test_a_label_is_checked_with_and_without_pictures(run_cli: RunCli) -> None:
+    for more in ([], ["-o", "sheet.png"]):
+        result = run_cli("data", "describe", "digits", "--label", "nope", *more)
+        assert_bad_input(result, "has no label 'nope'")
+    assert not Path("sheet.png").exists()
+
+
+def test_data_without_labels_are_pictured(run_cli: RunCli, tmp_path: Path) -> None:
+    make_data("slice-3d", tmp_path / "set", rows=12, seed=1, layout="kaggle", pool=None)
+    (tmp_path / "set" / "train-metadata.csv").unlink()
+    text = f"slice-3d:{tmp_path / 'set'}"
+    assert run_cli("data", "describe", text, "-o", "sheet.png").exit_code == 0
+    with Image.open("sheet.png") as sheet:
+        assert sheet.height < 2 * TILE
 
 
 def test_without_an_action_the_actions_are_listed(run_cli: RunCli) -> None:

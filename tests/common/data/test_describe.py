@@ -65,6 +65,29 @@ def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str])
     assert "note: mind the gap" in out
 
 
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("patient_id", " by patient"), ("lesion_id", " by lesion"), ("other", "")],
+)
+def test_what_groups_are_is_told(key: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = [f"p{row // 2}" for row in range(20)]
+    described = describe_data(build_data(["a", "b"] * 10, groups=groups, **{key: groups}))
+    assert described["grouped_by"] == (key if name else None)
+    print_description(described)
+    assert f"20 images in 10 groups{name} (median 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["nv [/x]", "[red]nv", ":smile:", "[link=x]"])
+def test_words_of_files_are_no_markup(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (Column(word, "patient", "numeric"),)
+    sheet = Sheet(word, source=word, doi=word, licence=word, columns=columns, notes=(word,))
+    data = build_data([word, "b"] * 10, sheet=sheet, **{word: ["1", "2"] * 10})
+    print_description(describe_data(data))
+    out = capsys.readouterr().out
+    assert out.count(word) == 7  # title, licence, source, doi, label, column, note
+    assert f"label label: {word} 10" in out
+
+
 def test_lesions_of_each_patient_are_counted() -> None:
     patients, lesions = ["p1", "p1", "p1", "p2", "p3"], ["l1", "l1", "l2", "l3", None]
     data = build_data(["a", "b", "a", "b", "a"], patient_id=patients, lesion_id=lesions)
@@ -80,6 +103,8 @@ def test_a_contact_sheet_has_a_row_for_each_class_and_a_group_once() -> None:
     red, blue = (encode(Image.new("RGB", (8, 4), color)) for color in ("red", "blue"))
     groups = ["p1", "p1", "p2", "p3"]
     data = build_data(["a", "a", "a", "b"], groups=groups, images=[red, red, blue, b"broken"])
+    unlabelled = draw_contact_sheet(data, None, per_class=2)
+    assert unlabelled.size == (236, 136)
     sheet = draw_contact_sheet(data, data.labels(), per_class=2)
     assert sheet.size == (236, 268)
     centre = HEADING + 4 + TILE // 2

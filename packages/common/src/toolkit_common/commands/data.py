@@ -38,6 +38,10 @@ def describe(
     identifier: Identifier,
     label: Annotated[str | None, typer.Option(help="Label whose classes are pictured.")] = None,
     premalignant_as: PremalignantAs = None,
+    allow_partial: Annotated[
+        bool,
+        typer.Option("--allow-partial", help="Leave out rows whose image is absent; counts them."),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
@@ -52,10 +56,12 @@ def describe(
     from toolkit_common.data.load import load_data
     from toolkit_common.files import atomic_path
 
-    data = load_data(identifier, premalignant_as=premalignant_as)
+    data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
+    is_pictured = output is not None and data.sheet.labels[0] in data.table
+    labels = data.labels(label) if label is not None or is_pictured else None
     described = describe_data(data)
     if output is not None:
-        sheet = draw_contact_sheet(data, data.labels(label))
+        sheet = draw_contact_sheet(data, labels)
         with atomic_path(output) as temporary:
             sheet.save(temporary, "PNG")
     if as_json:

@@ -11,19 +11,22 @@ MARGIN = 4
 HEADING = 16
 PER_CLASS = 8
 MAX_CLASSES = 20
+NO_LABEL = "without label"
 
 
 def draw_contact_sheet(
-    data: ImageData, labels: Labels, *, per_class: int = PER_CLASS, seed: int = 0
+    data: ImageData, labels: Labels | None, *, per_class: int = PER_CLASS, seed: int = 0
 ) -> Image.Image:
     """Draw random images of each class, of different groups where there are enough.
 
     Args:
         data: The data set.
-        labels: Its classes; the first `MAX_CLASSES` are shown.
+        labels: Its classes; the first `MAX_CLASSES` are shown. None makes one row of all images.
         per_class: Images of each class.
         seed: Of the choice.
     """
+    if labels is None:
+        labels = Labels("", (NO_LABEL,), np.zeros(len(data), np.int64))
     classes = labels.classes[:MAX_CLASSES]
     height = HEADING + TILE + MARGIN
     size = (per_class * (TILE + MARGIN) + MARGIN, len(classes) * height + MARGIN)

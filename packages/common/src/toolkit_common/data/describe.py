@@ -43,6 +43,7 @@ def describe_data(data: ImageData) -> dict[str, Any]:
             "count": len(sizes),
             "images_per_group": {"median": float(np.median(sizes)), "max": int(max(sizes))},
         }
+        described["grouped_by"] = _grouped_by(data)
     if {"patient_id", "lesion_id"} <= set(table):
         described["patients"] = _patients(data)
     try:
@@ -52,6 +53,13 @@ def describe_data(data: ImageData) -> dict[str, Any]:
     except InputError as error:
         described["splits"] = {"problem": str(error)}
     return described
+
+
+def _grouped_by(data: ImageData) -> str | None:
+    """Return the key that the groups are of, None where it is no column of the rows."""
+    groups = data.table["group"]
+    keys = (key for key in ("patient_id", "lesion_id") if key in data.table)
+    return next((key for key in keys if data.table[key].equals(groups)), None)
 
 
 def _patients(data: ImageData) -> dict[str, Any]:
@@ -75,21 +83,24 @@ def _counts(data: ImageData, name: str) -> dict[str, int]:
     return {str(value): int(count) for value, count in counts.items()}
 
 
-def _tell_groups(groups: dict[str, Any]) -> str:
+def _tell_groups(groups: dict[str, Any], key: str | None) -> str:
     sizes = groups["images_per_group"]
     each = f"median {sizes['median']:g}, at most {sizes['max']:,} images each"
-    return f" in {groups['count']:,} groups ({each})"
+    name = {"patient_id": " by patient", "lesion_id": " by lesion"}.get(key or "", "")
+    return f" in {groups['count']:,} groups{name} ({each})"
 
 
 def print_description(described: dict[str, Any]) -> None:
     """Print a description for humans."""
-    out = Console(highlight=False)
+    # Words of the user's files are no markup, whatever brackets and colons they hold.
+    out = Console(highlight=False, markup=False, emoji=False)
     out.print(f"{described['title']} ({described['id']}), licence {described['licence']}")
     if described["source"]:
         doi = f", doi {described['doi']}" if described["doi"] else ""
         out.print(f"{described['source']}{doi}", soft_wrap=True)
     groups = described.get("groups")
-    out.print(f"{described['images']:,} images{_tell_groups(groups) if groups else ''}")
+    told = _tell_groups(groups, described["grouped_by"]) if groups else ""
+    out.print(f"{described['images']:,} images{told}")
     patients = described.get("patients")
     if patients:
         spread = ", ".join(

@@ -45,15 +45,19 @@ SOURCES: dict[str, Loader] = {
 EMBEDDED = ("digits", "lesions")
 WITHOUT_SHEET = ("csv", "digits", "hf", "imagefolder", "torchvision")  # no diagnoses are known
 PREMALIGNANT = "premalignant_as"
+PARTIAL = "allow_partial"
 
 
-def load_data(identifier: str, *, premalignant_as: str | None = None) -> ImageData:
+def load_data(
+    identifier: str, *, premalignant_as: str | None = None, allow_partial: bool = False
+) -> ImageData:
     """Load a data set by id.
 
     Args:
         identifier: See the module's docstring.
         premalignant_as: How `malignant` counts premalignant diagnoses: `benign`, `malignant` or
             `drop`, as if written after `?`; the data set's id then holds it.
+        allow_partial: Leave out rows whose image is absent, as `?allow_partial=1` does.
 
     Raises:
         InputError: If the source is unknown, the data cannot be read, or they have no premalignant
@@ -61,6 +65,8 @@ def load_data(identifier: str, *, premalignant_as: str | None = None) -> ImageDa
     """
     if premalignant_as is not None:
         identifier = add_option(identifier, PREMALIGNANT, premalignant_as)
+    if allow_partial:
+        identifier = add_option(identifier, PARTIAL, "1")
     place, options = split_options(identifier)
     source, _, name = place.partition(":")
     loader = lookup(SOURCES, source, kind="data set")
