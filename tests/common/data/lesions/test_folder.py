@@ -82,6 +82,12 @@ def test_masks_are_no_images(folder: str, tmp_path: Path) -> None:
     assert list(find_images(tmp_path / folder, ["0"])) == ["0", "1"]
 
 
+@pytest.mark.parametrize("folder", ["skin_lesion", "unmask", "lesions", "IMD_lesions"])
+def test_other_folders_hold_images(folder: str, tmp_path: Path) -> None:
+    write_images(tmp_path, f"{folder}/0.png")
+    assert list(find_images(tmp_path, ["0"])) == ["0"]
+
+
 def test_images_without_ids_are_counted(tmp_path: Path) -> None:
     notes = notes_of(SHEET, tmp_path, lesion_id=["l", None])
     assert notes[0] == "1 of 2 images have no lesion id"

@@ -278,6 +278,20 @@ def test_labels_that_are_not_there_are_asked_for(archive: Path, tmp_path: Path) 
     assert notes[1].startswith("no labels: train-metadata.csv has no column 'target': download")
 
 
+def test_kinds_that_no_table_tells_are_not_counted(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (archive / "SYNTHETIC.md").unlink()
+    (archive / "ISIC_2024_Training_Supplement.csv").unlink()
+    table = load_data(f"slice-3d:{archive}").table
+    sizes = {"images": 12, "patients": table["patient_id"].nunique()}
+    monkeypatch.setitem(COUNTS, "train", COUNTS["train"] | sizes)
+    first, second, *_ = load_data(f"slice-3d:{archive}").sheet.notes
+    assert first.startswith("labels differ from the published ones: found malignant ")
+    assert "carcinoma" not in first
+    assert second.startswith("the kinds of malignant lesions are not told: no column iddx_3")
+
+
 @pytest.mark.parametrize("part", ["GroundTruth", "Supplement"])
 def test_the_tables_of_an_archive_are_checked(archive: Path, part: str) -> None:
     path = archive / f"ISIC_2024_Training_{part}.csv"

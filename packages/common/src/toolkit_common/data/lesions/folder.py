@@ -5,6 +5,7 @@ premalignant diagnoses `?premalignant_as=benign|malignant|drop`. Counts that dif
 are reported in the notes.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ NO_PATIENTS = (
     "patients counts as the lesion's, and SLIMP has its lesion loss alone"
 )
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
-MASK_FOLDERS = ("_lesion", "_roi", "mask", "masks", "segmentation", "segmentations")  # their ends
+# The last are those of PH2; any other folder may be called after lesions.
+MASK_FOLDER = re.compile(r"(.*[^a-z])?(masks?|segmentations?)|imd\d+_(lesion|roi)", re.IGNORECASE)
 PROBE = 4096  # bytes
 
 
@@ -106,7 +108,7 @@ def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
 
 
 def _is_of_masks(folder: str) -> bool:
-    return folder.lower().endswith(MASK_FOLDERS)
+    return MASK_FOLDER.fullmatch(folder) is not None
 
 
 def _is_copy(one: Path, other: Path) -> bool:

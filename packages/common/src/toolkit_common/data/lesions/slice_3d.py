@@ -108,7 +108,7 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
     frame, path, images = layout.frame, layout.path, layout.images
     require_columns(frame, ("patient_id", *WANTED.numbers), path=path)
     notes = _notes(layout)
-    sheet = replace(SHEET, counts=COUNTS[layout.part])
+    sheet = replace(SHEET, counts=_counts(layout))
     if request.options["license"] == "permissive":
         require_columns(frame, ("copyright_license",), path=path)
         frame = frame[frame["copyright_license"].isin(PERMISSIVE)].reset_index(drop=True)
@@ -131,6 +131,13 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
     return data
 
 
+def _counts(layout: Layout) -> dict[str, int]:
+    """Return the expected counts; kinds are unknown where no table tells them."""
+    told = {"iddx_1", "iddx_3"} <= set(layout.frame)
+    unknown = () if told else ("Indeterminate", *KINDS)
+    return {key: count for key, count in COUNTS[layout.part].items() if key not in unknown}
+
+
 def _hint(images: Path) -> str:
     if images.suffix == PACKED:
         return f"{images.name} lacks them, download it again"
@@ -142,6 +149,9 @@ def _notes(layout: Layout) -> list[str]:
     frame, notes = layout.frame, []
     if layout.no_labels:
         notes.append(layout.no_labels)
+    elif "iddx_3" not in frame:
+        notes.append(f"the kinds of malignant lesions are not told: no column iddx_3 in "
+                     f"{layout.path.name} or a Supplement.csv")  # fmt: skip
     absent = [column.name for column in SHEET.columns if column.name not in frame]
     if absent:
         notes.append(f"{layout.path.name} has no column {', '.join(absent)}")
