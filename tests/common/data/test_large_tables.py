@@ -122,7 +122,6 @@ def test_cells_are_stripped_and_separators_found(text: str, expected: dict[str, 
         ("id,kind\na,b,c\n", "row 2 has 3 cells, the header has 2"),
         ('id,kind\na,"b"c\n', "cannot be read as a table"),
         ("id,kind\na,\xe9\n".encode("latin-1"), "is not UTF-8 text"),
-        ("id,other,kind\na,\xe9,b\n".encode("latin-1"), "is not UTF-8 text"),
     ],
 )
 def test_a_broken_table_is_refused_as_the_slow_reader_does(text: str, message: str) -> None:
@@ -153,3 +152,17 @@ def test_a_clean_table_goes_the_fast_way(separator: str, monkeypatch: pytest.Mon
     assert cells_of(frame["kind"]) == ["x", "y", "x"]
     assert cells_of(frame["size"]) == [1.0, None, None]
     assert frame["kind"].dtype == "category"
+
+
+@pytest.mark.parametrize("block", [4, 16, 33])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_is_looked_at_in_blocks_of_whole_lines(
+    block: int, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_tables, "BLOCK", block)
+    lines = ["id,kind", *(f'{place},"x, ""{place}"""' for place in range(30)), "z,y"]
+    path = write("\ufeff" + end.join(lines))
+    assert b"".join(large_tables._blocks(path)) == end.join(lines).encode()
+    assert large_tables._is_plain(path, ",") == (block > 4)  # of 4 a line is too long
+    assert_alike(path)
+    assert not large_tables._is_plain(write(end.join([*lines, 'a,b"', ""])), ",")

@@ -204,6 +204,8 @@ def replace_images(rows: "Dataset", places: Iterable[tuple[int, str]]) -> "Datas
 
 
 def _words(column: pd.Series) -> pa.Array:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pa.array(column, from_pandas=True).dictionary_decode().cast(pa.string())
     if not isinstance(column.dtype, pd.StringDtype):
         column = column.map(str, na_action="ignore").astype(object)
     words = pa.array(column, pa.string(), from_pandas=True)

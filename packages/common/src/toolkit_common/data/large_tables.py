@@ -1,13 +1,13 @@
 """Reads the needed columns of a table of many rows: as `read_table` does, in a tenth of the time.
 
 Arrow reads the tables that both read alike: a header that leaves no doubt about the separator,
-quotes that stand around whole cells, UTF-8, no blank row. All others go the slow way, which also
-names what is wrong with them.
+quotes that stand around whole cells, no blank row, UTF-8 in what is read. All others go the slow
+way, which also names what is wrong with them.
 """
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from toolkit_common.data.tables import (
 )
 from toolkit_common.errors import InputError
 
-LONGEST_LINE = 100_000  # bytes; the slow reader refuses a cell of more than 131,072
+BLOCK = 1 << 22  # bytes looked at at once
 
 
 @dataclass(frozen=True)
@@ -125,28 +125,31 @@ def _certain_separator(path: Path, key: str) -> str | None:
 
 
 def _is_plain(path: Path, separator: str) -> bool:
-    """Whether lines are rows, and every quote opens or closes a cell, or is doubled in one."""
-    cell = rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{re.escape(separator)}]*+)'
-    row = re.compile(rf"{cell}(?:{re.escape(separator)}{cell})*+".encode())
-    with path.open("rb") as file:
-        for line in file:
-            if b"\r" in line[:-2] or len(line) > LONGEST_LINE:
-                return False
-            if not line.isascii() and not _is_utf8(line):
-                return False
-            if b'"' in line and not row.fullmatch(
-                line.rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)
-            ):
-                return False
-    return True
+    """Whether lines are rows, and every quote opens or closes a cell, or is doubled in one.
+
+    Looked at block by block: line by line would take longer than to read the table.
+    """
+    mark = re.escape(separator)
+    # The quote comes first: the search then leaps from one to the next.
+    quoted = re.compile(rf'"(?<=[{mark}\n]")[^"\n]*+(?:""[^"\n]*+)*+"(?=[{mark}\r\n]|\Z)'.encode())
+    return all(_is_plain_block(block, quoted) for block in _blocks(path))
 
 
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
+def _is_plain_block(block: bytes, quoted: re.Pattern[bytes]) -> bool:
+    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
         return False
-    return True
+    is_short = len(block) <= 2 * BLOCK  # the slow reader refuses a cell of more than 131,072
+    return is_short and (b'"' not in block or b'"' not in quoted.sub(b"", b"\n" + block))
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Yield a file in blocks of whole lines, without the mark at its start."""
+    with path.open("rb") as file:
+        rest = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
+        while more := file.read(BLOCK):
+            lines, newline, rest = (rest + more).rpartition(b"\n")
+            yield lines + newline
+        yield rest
 
 
 def _has_blank_row(table: pa.Table) -> bool:

@@ -124,14 +124,14 @@ def _implausible(frame: pd.DataFrame, column: Column) -> list[str]:
 
 def _one_per_patient(frame: pd.DataFrame, column: Column) -> tuple[pd.Series, list[str]]:
     """The median of a patient's numbers, the most frequent of a patient's words; who had more."""
-    counts = frame.groupby(["patient_id", column.name]).size()
-    several = int((counts.groupby(level=0).size() > 1).sum())
-    is_number = column.kind in ("numeric", "angle")
-    chosen = "their median" if is_number else "the most frequent"
-    notes = [f"{column.name}: {several:,} patients had several values, {chosen} counts"]
-    if is_number:
-        values = frame.groupby("patient_id")[column.name].transform("median")
+    if column.kind in ("numeric", "angle"):
+        grouped = frame.groupby("patient_id")[column.name]
+        several, chosen = int((grouped.max() > grouped.min()).sum()), "their median"
+        values = grouped.transform("median")
     else:
+        counts = frame.groupby(["patient_id", column.name]).size()
+        several, chosen = int((counts.groupby(level=0).size() > 1).sum()), "the most frequent"
         most_frequent = dict(counts.groupby(level=0).idxmax().tolist())  # of equals the first
         values = frame["patient_id"].map(most_frequent)
-    return values, notes if several else []
+    told = f"{column.name}: {several:,} patients had several values, {chosen} counts"
+    return values, [told] if several else []
