@@ -125,16 +125,23 @@ def test_patients_who_had_several_values_are_counted(
     assert build(cells, kind, level="patient", patients=patients).sheet.notes == ()
 
 
-def test_values_out_of_bounds_are_counted_and_kept() -> None:
-    bounded = Column("column", "lesion", "numeric", unit="years", low=0, high=120)
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(0, 120, "2 of 5 values are outside 0 to 120 years and stay as they are (found -5, 999; "),
+     (0, None, "1 of 5 values are below 0 years and stay as they are (found -5; "),
+     (-5, None, ""), (None, None, ""),
+     (None, -1, "3 of 5 values are above -1 years and stay as they are (found 0, 120, 999; ")],
+)  # fmt: skip
+def test_values_out_of_bounds_are_counted_and_kept(
+    low: float | None, high: float | None, told: str
+) -> None:
+    bounded = Column("column", "lesion", "numeric", unit="years", low=low, high=high)
     frame = pd.DataFrame({"image": "i", "image_id": list("abcde"), "lesion_id": "l",
                           "column": ["-5", "999", "0", "120", None]})  # fmt: skip
     sheet = Sheet("test", labels=(), columns=(bounded,))
     data = build_lesion_data("test", frame, sheet, path=Path("t.csv"))
-    assert data.sheet.notes == (
-        "column: 2 of 5 values are outside 0 to 120 years and stay as they are (found -5, 999; "
-        "first image: a)",
-    )
+    first = "b" if low is None else "a"
+    assert data.sheet.notes == ((f"column: {told}first image: {first})",) if told else ())
     assert column(data)[:4] == [-5.0, 999.0, 0.0, 120.0]
 
 

@@ -5,6 +5,7 @@ and, where the data set has them, `patient_id` and `malignant`; everything that 
 happens here.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -107,18 +108,23 @@ def _typed(frame: pd.DataFrame, column: Column, path: Path) -> pd.Series:
 
 def _implausible(frame: pd.DataFrame, column: Column) -> list[str]:
     """Count the numbers outside the column's bounds; they stay as they are."""
-    if column.low is None or column.high is None:
+    if column.low is None and column.high is None:
         return []
     values = frame[column.name]
-    strange = values.notna() & ~values.between(column.low, column.high)
+    low = -math.inf if column.low is None else column.low
+    high = math.inf if column.high is None else column.high
+    strange = values.notna() & ~values.between(low, high)
     if not strange.any():
         return []
     found = ", ".join(f"{value:g}" for value in sorted(values[strange].unique())[:3])
     image = frame["image_id"][strange].iloc[0]
     unit = f" {column.unit}" if column.unit else ""
+    bounds = f"outside {low:g} to {high:g}"
+    if column.low is None or column.high is None:
+        bounds = f"above {high:g}" if column.low is None else f"below {low:g}"
     return [
-        f"{column.name}: {strange.sum():,} of {len(frame):,} values are outside {column.low:g} to "
-        f"{column.high:g}{unit} and stay as they are (found {found}; first image: {image})"
+        f"{column.name}: {strange.sum():,} of {len(frame):,} values are {bounds}{unit} and stay as "
+        f"they are (found {found}; first image: {image})"
     ]
 
 
