@@ -58,6 +58,8 @@ def test_rows_without_image_can_be_left_out(run_cli: RunCli, ham10000: Path) -> 
     described = json.loads(run_cli("data", "describe", place, "--allow-partial", "--json").stdout)
     assert (described["id"], described["images"]) == (f"{place}?allow_partial=1", 11)
     assert any(note.startswith("1 of 12 rows are left out") for note in described["notes"])
+    assert_bad_input(run_cli("data", "audit", place), "1 of 12 images are not under")
+    assert run_cli("data", "audit", place, "--allow-partial").exit_code in (0, 3)
     refused = run_cli("data", "describe", "digits", "--allow-partial")
     assert_bad_input(refused, "unknown option 'allow_partial'")
 

@@ -28,6 +28,11 @@ PremalignantAs = Annotated[
     ),
 ]
 
+AllowPartial = Annotated[
+    bool,
+    typer.Option("--allow-partial", help="Leave out rows whose image is absent; counts them."),
+]
+
 
 @app.callback()
 def _data() -> None: ...
@@ -38,10 +43,7 @@ def describe(
     identifier: Identifier,
     label: Annotated[str | None, typer.Option(help="Label whose classes are pictured.")] = None,
     premalignant_as: PremalignantAs = None,
-    allow_partial: Annotated[
-        bool,
-        typer.Option("--allow-partial", help="Leave out rows whose image is absent; counts them."),
-    ] = False,
+    allow_partial: AllowPartial = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
@@ -81,6 +83,7 @@ def audit(
         str | None, typer.Option(help="Label that columns are scored against.")
     ] = None,
     premalignant_as: PremalignantAs = None,
+    allow_partial: AllowPartial = False,
     split_seed: Annotated[int, typer.Option(help="Seed of made splits.")] = 0,
     splits: Annotated[
         Path | None,
@@ -113,7 +116,7 @@ def audit(
     from toolkit_common.data.load import load_data
 
     found = audit_data(
-        load_data(identifier, premalignant_as=premalignant_as),
+        load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial),
         label=label,
         split_seed=split_seed,
         splits_file=splits,
