@@ -96,14 +96,15 @@ def sensitivity(is_positive: np.ndarray, scores: np.ndarray, sample_weight: np.n
 
 
 def calibration_error(predictions: Predictions, weights: np.ndarray) -> float:
-    """A loop over rows and bins."""
+    """A loop over rows and bins; Guo et al.'s bins (a, b] hold their upper edge."""
     gaps = [0.0] * 15
     for row, target, weight in zip(
         predictions.probabilities, predictions.targets, weights, strict=True
     ):
         confidence = max(row)
         hit = float(list(row).index(confidence) == target)
-        gaps[min(int(confidence * 15), 14)] += weight * (hit - confidence)
+        bin_of = next(index for index in range(15) if confidence <= (index + 1) / 15)
+        gaps[bin_of] += weight * (hit - confidence)
     return sum(map(abs, gaps)) / sum(weights)
 
 
@@ -241,6 +242,28 @@ def test_the_confusion_matrix_equals_scikit_learns(seed: int, num_classes: int) 
 def test_a_true_class_of_probability_0_costs_much_but_not_everything() -> None:
     found = compute_metrics(Predictions(np.array([[1.0, 0.0]]), np.array([1])))["log_loss"]
     assert found == pytest.approx(-np.log(1e-7))
+
+
+def test_a_confidence_on_an_edge_of_calibration_belongs_to_the_bin_below() -> None:
+    predictions = Predictions(np.array([[0.6, 0.4], [0.62, 0.38]]), np.array([0, 1]))  # 0.6 = 9/15
+    found = compute_metrics(predictions)["expected_calibration_error"]
+    assert found == pytest.approx((0.4 + 0.62) / 2)  # in one bin they would cancel
+
+
+@few_examples
+@given(edges=st.lists(st.integers(8, 15), min_size=1, max_size=12), seed=st.integers(0, 2**32))
+def test_calibration_on_the_edges_equals_a_loop(edges: list[int], seed: int) -> None:
+    confidences = np.array(edges) / 15
+    targets = np.random.default_rng(seed).integers(0, 2, len(edges))
+    predictions = Predictions(np.stack([confidences, 1 - confidences], axis=1), targets)
+    weights = np.ones((1, len(edges)))
+    found = METRICS["expected_calibration_error"](predictions, weights)[0]
+    assert found == pytest.approx(calibration_error(predictions, weights[0]))
+
+
+def test_no_confidence_at_all_is_in_the_first_bin() -> None:
+    found = compute_metrics(Predictions(np.zeros((1, 2)), np.array([0])))
+    assert found["expected_calibration_error"] == 1.0
 
 
 @pytest.mark.parametrize("percent", [80, 95, 97.5])

@@ -126,10 +126,15 @@ def sensitivity_at(specificity: float) -> Metric:
 def expected_calibration_error(predictions: Predictions, weights: Weights) -> Values:
     """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017)."""
     confidence = predictions.probabilities.max(axis=1)
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    in_bin = np.eye(CALIBRATION_BINS)[bins]
+    in_bin = np.eye(CALIBRATION_BINS)[calibration_bins(confidence)]
     gap = (predictions.predicted == predictions.targets) - confidence
     return np.abs(weights @ (in_bin * gap[:, None])).sum(axis=1) / weights.sum(axis=1)
+
+
+def calibration_bins(confidence: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Return the bin of each confidence: (a, b] as in Guo et al. 2017, sec. 2, 0 in the first."""
+    edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
+    return np.searchsorted(edges, confidence, side="left")
 
 
 def log_loss(predictions: Predictions, weights: Weights) -> Values:

@@ -11,7 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toolkit_common.metrics import CALIBRATION_BINS, Predictions, confusion_matrix
+from toolkit_common.metrics import (
+    CALIBRATION_BINS,
+    Predictions,
+    calibration_bins,
+    confusion_matrix,
+)
 
 MAX_NAMED_CLASSES, MAX_COUNTED_CLASSES = 30, 12
 MAX_COLUMNS = 4
@@ -89,7 +94,7 @@ def draw_reliability(runs: Sequence[Predictions], title: str) -> Figure:
     """Draw accuracy over confidence in bins, and how many rows are in each, over all repeats."""
     confidence = np.concatenate([run.probabilities.max(axis=1) for run in runs])
     hit = np.concatenate([run.predicted == run.targets for run in runs])
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    bins = calibration_bins(confidence)
     counts = np.bincount(bins, minlength=CALIBRATION_BINS)
     used = counts > 0
     accuracy = np.bincount(bins, hit, CALIBRATION_BINS)[used] / counts[used]
