@@ -27,6 +27,7 @@ from toolkit_common.metrics import (
     Predictions,
     compute_metrics,
     confusion_matrix,
+    evaluate,
     find_metric,
 )
 
@@ -264,6 +265,18 @@ def test_calibration_on_the_edges_equals_a_loop(edges: list[int], seed: int) -> 
 def test_no_confidence_at_all_is_in_the_first_bin() -> None:
     found = compute_metrics(Predictions(np.zeros((1, 2)), np.array([0])))
     assert found["expected_calibration_error"] == 1.0
+
+
+@few_examples
+@given(seed=st.integers(0, 2**32), num_classes=st.sampled_from([2, 6]))
+def test_metrics_evaluated_together_equal_those_alone(seed: int, num_classes: int) -> None:
+    predictions = draw_predictions(seed, num_classes=num_classes, levels=3)
+    weights = np.random.default_rng(seed).integers(0, 3, (3, 40)).astype(float)
+    names = [*METRICS, "sensitivity_at_80_specificity"]
+    found = evaluate(predictions, weights, names)
+    assert list(found) == names
+    for name in names:
+        np.testing.assert_array_equal(found[name], find_metric(name)(predictions, weights))
 
 
 @pytest.mark.parametrize("percent", [80, 95, 97.5])

@@ -148,14 +148,21 @@ def test_one_group_has_figures_and_no_interval() -> None:
     runs, groups = [draw_predictions(0)], patients(120, 120)
     found = estimate(runs, groups, names=["top1", "auroc"])
     assert all(item.mean is not None and item.ci is None for item in found.values())
+    assert all(item.why_no_ci == statistics.ONE_GROUP for item in found.values())
+    assert all(item.resamples == 0 for item in found.values())
     against = estimate_difference(runs, [draw_predictions(1)], groups, names=["top1"])["top1"]
     assert against.difference is not None
     assert against.ci is against.p is None
+    assert against.why_no_ci == statistics.ONE_GROUP
 
 
 def test_a_metric_that_most_draws_lack_has_no_interval() -> None:
     assert statistics._interval(np.array([0.5, np.nan, np.nan])) is None
     assert statistics._interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)
+    run = draw_predictions(0, num_classes=3)
+    found = estimate([run], run.targets, names=["auroc"])["auroc"]  # all three drawn: 2 in 9
+    assert found.mean is not None
+    assert (found.ci, found.why_no_ci) == (None, statistics.MOSTLY_UNDEFINED)
 
 
 def test_the_size_of_the_chunks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +183,34 @@ def test_sorting_metrics_get_no_interval_when_there_is_too_much_to_sort(
     assert without == {*RANKING_METRICS, "top5"}
     assert found["auroc"].mean is not None
     assert set(found) == set(METRICS)
+    assert found["auroc"].why_no_ci == statistics.TOO_LARGE
+    assert found["top5"].why_no_ci == statistics.UNDEFINED
+    assert found["top1"].why_no_ci is None
+    run = draw_predictions(0)
+    against = estimate_difference([run], [run], np.arange(120), names=["auroc"])["auroc"]
+    assert (against.ci, against.p, against.why_no_ci) == (None, None, statistics.TOO_LARGE)
+
+
+def test_sorting_metrics_get_fewer_resamples_when_there_is_much_to_sort(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs, groups = [draw_predictions(0)], patients(120, 2)
+    whole = estimate(runs, groups)
+    monkeypatch.setattr(statistics, "RANKING_LIMIT", 120 * 2 * 2)
+    monkeypatch.setattr(statistics, "CHUNK_ELEMENTS", 120 * 300)  # cut within a chunk
+    found = estimate(runs, groups)
+    assert found["top1"] == whole["top1"]
+    assert (found["auroc"].resamples, found["top1"].resamples) == (400, 1000)
+    assert found["auroc"].mean == whole["auroc"].mean
+    assert found["auroc"].ci == pytest.approx(whole["auroc"].ci, abs=0.02)
+    against = estimate_difference(runs, [draw_predictions(0, skill=9.0)], groups, names=["auroc"])
+    assert (against["auroc"].p, against["auroc"].resamples) == (pytest.approx(2 / 401), 400)
+
+
+def test_imagenets_validation_split_is_not_too_large_for_an_interval() -> None:
+    size = np.broadcast_to(0.0, (50_000, 1000))
+    found = statistics._ranking_resamples([Predictions(size, np.zeros(50_000, int))])
+    assert found >= statistics.FEWEST_RESAMPLES
 
 
 # Differences

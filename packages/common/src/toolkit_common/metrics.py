@@ -8,13 +8,15 @@ Shapes: n rows, c classes, r weightings.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from toolkit_common import ranking
+from toolkit_common.ranking import Values, Weights
 from toolkit_common.registry import lookup
 
 
@@ -42,10 +44,7 @@ class Predictions:
 
 
 CALIBRATION_BINS = 15
-MIN_TRUE_POSITIVE_RATE = 0.8
 
-Weights = Float[np.ndarray, "r n"]
-Values = Float[np.ndarray, " r"]
 Metric = Callable[[Predictions, Weights], Values]
 
 
@@ -87,12 +86,12 @@ def auroc(predictions: Predictions, weights: Weights) -> Values:
 
     NaN as soon as one class has no row, as no part of the mean may be made up.
     """
-    return _per_class(_binary_auroc, predictions, weights)
+    return _rank([ranking.area], predictions, weights)[0]
 
 
 def average_precision(predictions: Predictions, weights: Weights) -> Values:
     """Average precision (step-wise area under precision-recall), classes as in `auroc`."""
-    return _per_class(_binary_average_precision, predictions, weights)
+    return _rank([ranking.average_of_precision], predictions, weights)[0]
 
 
 def partial_auroc(predictions: Predictions, weights: Weights) -> Values:
@@ -101,7 +100,7 @@ def partial_auroc(predictions: Predictions, weights: Weights) -> Values:
     The score of the ISIC 2024 challenge (SLICE-3D), where a missed cancer is what matters; classes
     as in `auroc`.
     """
-    return _per_class(_binary_partial_auroc, predictions, weights)
+    return _rank([ranking.area_above], predictions, weights)[0]
 
 
 def sensitivity_at(specificity: float) -> Metric:
@@ -110,15 +109,9 @@ def sensitivity_at(specificity: float) -> Metric:
     Args:
         specificity: Share of the negatives that must be told as such, in (0, 1).
     """
-    most_false = 1.0 - specificity + 1e-12
-
-    def binary(scores: np.ndarray, positive: np.ndarray, weights: Weights) -> Values:
-        false, true = _roc(scores, positive, weights)
-        best = np.where(false <= most_false, true, 0.0).max(axis=1)
-        return np.where(np.isnan(true[:, -1] + false[:, -1]), np.nan, best)
 
     def metric(predictions: Predictions, weights: Weights) -> Values:
-        return _per_class(binary, predictions, weights)
+        return _rank([ranking.sensitivity(specificity)], predictions, weights)[0]
 
     return metric
 
@@ -157,9 +150,12 @@ METRICS: Mapping[str, Metric] = {
 }
 LOWER_IS_BETTER = ("expected_calibration_error", "log_loss")
 CLASS_METRICS = ("top1", "balanced_accuracy", "macro_f1")  # need the predicted class alone
-RANKING_METRICS = (  # sort all rows, once a class
-    "auroc", "average_precision", "partial_auroc", "sensitivity_at_90_specificity",
-)  # fmt: skip
+RANKING_METRICS: Mapping[str, ranking.CurveMetric] = {  # sort all rows, once a class
+    "auroc": ranking.area,
+    "average_precision": ranking.average_of_precision,
+    "partial_auroc": ranking.area_above,
+    "sensitivity_at_90_specificity": ranking.sensitivity(0.9),
+}
 
 
 def find_metric(name: str) -> Metric:
@@ -168,10 +164,32 @@ def find_metric(name: str) -> Metric:
     Raises:
         InputError: If there is no such metric.
     """
-    fixed = re.fullmatch(r"sensitivity_at_(\d\d?(?:\.\d+)?)_specificity", name)
-    if fixed and name not in METRICS and float(fixed[1]) > 0:
-        return sensitivity_at(float(fixed[1]) / 100.0)
+    specificity = _specificity_in(name)
+    if name not in METRICS and specificity is not None:
+        return sensitivity_at(specificity)
     return lookup(METRICS, name, kind="metric")
+
+
+def is_ranking(name: str) -> bool:
+    """Tell whether a metric of this name sorts all rows."""
+    return name in RANKING_METRICS or _specificity_in(name) is not None
+
+
+def evaluate(
+    predictions: Predictions, weights: Weights, names: Sequence[str] = tuple(METRICS)
+) -> dict[str, Values]:
+    """Return several metrics (see `find_metric`); those that rank share their sorts.
+
+    Raises:
+        InputError: If there is no such metric.
+    """
+    curves = {name: _curve_metric(name) for name in names if is_ranking(name)}
+    ranked = _rank(list(curves.values()), predictions, weights) if curves else []
+    found = dict(zip(curves, ranked, strict=True))
+    return {
+        name: found[name] if name in found else find_metric(name)(predictions, weights)
+        for name in names
+    }
 
 
 def confusion_matrix(predictions: Predictions) -> Int[np.ndarray, "c c"]:
@@ -184,8 +202,18 @@ def confusion_matrix(predictions: Predictions) -> Int[np.ndarray, "c c"]:
 def compute_metrics(predictions: Predictions) -> dict[str, float | None]:
     """Return every metric; None where it is undefined."""
     ones = np.ones((1, len(predictions.targets)))
-    found = {name: float(metric(predictions, ones)[0]) for name, metric in METRICS.items()}
+    found = {name: float(values[0]) for name, values in evaluate(predictions, ones).items()}
     return {name: None if np.isnan(value) else value for name, value in found.items()}
+
+
+def _specificity_in(name: str) -> float | None:
+    fixed = re.fullmatch(r"sensitivity_at_(\d\d?(?:\.\d+)?)_specificity", name)
+    return float(fixed[1]) / 100.0 if fixed and float(fixed[1]) > 0 else None
+
+
+def _curve_metric(name: str) -> ranking.CurveMetric:
+    specificity = _specificity_in(name)
+    return RANKING_METRICS[name] if specificity is None else ranking.sensitivity(specificity)
 
 
 def _share(hit: np.ndarray, weights: Weights) -> Values:
@@ -197,58 +225,14 @@ def _mean_defined(values: np.ndarray) -> Values:
     return np.where(defined, values, 0.0).sum(axis=1) / defined.sum(axis=1)
 
 
-def _per_class(
-    binary: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    predictions: Predictions,
-    weights: Weights,
-) -> Values:
+def _rank(
+    curve_metrics: Sequence[ranking.CurveMetric], predictions: Predictions, weights: Weights
+) -> list[Values]:
+    """Return metrics that rank, over the classes; each class is sorted once for all of them."""
     classes = [1] if predictions.num_classes == 2 else range(predictions.num_classes)
-    values = [
-        binary(predictions.probabilities[:, index], predictions.targets == index, weights)
-        for index in classes
-    ]
-    return np.mean(values, axis=0)
-
-
-def _descending_groups(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order from the highest score down, and where each run of equal scores ends."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    return order, ends
-
-
-def _roc(
-    scores: np.ndarray, positive: np.ndarray, weights: Weights
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return false- and true-positive rates `(r, u + 1)`, from (0, 0), a point a distinct score."""
-    order, ends = _descending_groups(scores)
-    rates = []
-    for mask in (~positive, positive):
-        counts = np.cumsum((weights * mask)[:, order], axis=1)[:, ends]
-        with np.errstate(invalid="ignore"):
-            rates.append(np.pad(counts / counts[:, -1:], ((0, 0), (1, 0))))
-    return rates[0], rates[1]
-
-
-def _binary_auroc(scores: np.ndarray, positive: np.ndarray, weights: Weights) -> Values:
-    false, true = _roc(scores, positive, weights)
-    return (np.diff(false, axis=1) * (true[:, 1:] + true[:, :-1]) / 2.0).sum(axis=1)
-
-
-def _binary_partial_auroc(scores: np.ndarray, positive: np.ndarray, weights: Weights) -> Values:
-    false, true = _roc(scores, positive, weights)
-    above = true - MIN_TRUE_POSITIVE_RATE
-    low, high = above[:, :-1], above[:, 1:]  # a segment's ends; the curve never falls
-    rise = np.where(high > low, high - low, 1.0)
-    crossing = np.maximum(high, 0.0) ** 2 / (2.0 * rise)
-    heights = np.where(low >= 0.0, (low + high) / 2.0, crossing)
-    return (np.diff(false, axis=1) * heights).sum(axis=1)
-
-
-def _binary_average_precision(scores: np.ndarray, positive: np.ndarray, weights: Weights) -> Values:
-    order, ends = _descending_groups(scores)
-    hits = np.cumsum((weights * positive)[:, order], axis=1)[:, ends]
-    shown = np.cumsum(weights[:, order], axis=1)[:, ends]
-    with np.errstate(invalid="ignore"):
-        precision = np.where(shown > 0, hits / shown, 0.0)
-        return (np.diff(hits, axis=1, prepend=0.0) * precision).sum(axis=1) / hits[:, -1]
+    sums = np.zeros((len(curve_metrics), len(weights)))
+    for index in classes:
+        positive = predictions.targets == index
+        curve = ranking.curve_of(predictions.probabilities[:, index], positive, weights)
+        sums += [metric(curve) for metric in curve_metrics]
+    return list(sums / len(classes))

@@ -4,19 +4,27 @@ Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), percent
 clusters are drawn (Field and Welsh, 2007).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from toolkit_common.metrics import METRICS, RANKING_METRICS, Predictions, find_metric
+from toolkit_common.metrics import METRICS, Predictions, evaluate, is_ranking
 from toolkit_common.seed import derive_seed
 
 NUM_RESAMPLES = 1000
 LEVEL = 0.95
 CHUNK_ELEMENTS = 1 << 23  # weights held at once
-RANKING_LIMIT = 1 << 20  # n * c above which ranking metrics get no interval: they are sorts
+# Ranking metrics sum over all rows, in every resample once a class. A minute or two a run at most:
+# beyond RANKING_LIMIT / 5 elements they get fewer resamples, beyond RANKING_LIMIT none.
+RANKING_LIMIT = 1 << 26  # n * c; ImageNet's validation split has 5e7
+FEWEST_RESAMPLES = 200
+
+UNDEFINED = "undefined"
+ONE_GROUP = "not computed: all images are of one group"
+TOO_LARGE = f"not computed: more than {RANKING_LIMIT:,} images x classes"
+MOSTLY_UNDEFINED = "undefined in more than half of the resamples"
 
 
 @dataclass(frozen=True)
@@ -26,14 +34,18 @@ class Estimate:
     Attributes:
         mean: Mean over the seeds, None if undefined.
         sd: Standard deviation over the seeds, None for one seed.
-        ci: 95 % interval of the mean under resampling of test groups, None if not computed.
+        ci: 95 % interval of the mean under resampling of test groups, None without one.
         values: The value of each seed.
+        resamples: How many the interval is from.
+        why_no_ci: Why there is no interval: undefined, or not computed for some reason.
     """
 
     mean: float | None
     sd: float | None
     ci: tuple[float, float] | None
     values: tuple[float | None, ...]
+    resamples: int = NUM_RESAMPLES
+    why_no_ci: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,10 @@ class Difference:
         first: Mean over the first's seeds, None if undefined.
         second: The second's.
         difference: `second - first`.
-        ci: 95 % interval of the difference under resampling of test groups, None if not computed.
-        p: Two-sided bootstrap p-value of no difference, at least 2 / 1001; None as `ci`.
+        ci: 95 % interval of the difference under resampling of test groups, None without one.
+        p: Two-sided bootstrap p-value of no difference, at least 2 / (resamples + 1); None as `ci`.
+        resamples: How many both are from.
+        why_no_ci: Why there is neither: undefined, or not computed for some reason.
     """
 
     first: float | None
@@ -53,6 +67,8 @@ class Difference:
     difference: float | None
     ci: tuple[float, float] | None
     p: float | None
+    resamples: int = NUM_RESAMPLES
+    why_no_ci: str | None = None
 
 
 def draw_weights(
@@ -68,7 +84,8 @@ def draw_weights(
     _, index = np.unique(groups, return_inverse=True)
     num_groups = int(index.max()) + 1
     chances = np.full(num_groups, 1.0 / num_groups)
-    return rng.multinomial(num_groups, chances, size=num_resamples)[:, index].astype(float)
+    counts = rng.multinomial(num_groups, chances, size=num_resamples)
+    return counts.T.astype(float)[index].T  # a row's weights side by side, as sorting metrics read
 
 
 def estimate(
@@ -87,17 +104,22 @@ def estimate(
         seed: Of the bootstrap.
     """
     ones = np.ones((1, len(groups)))
-    per_seed = {name: np.array([find_metric(name)(run, ones)[0] for run in runs]) for name in names}
+    singles = [evaluate(run, ones, names) for run in runs]
     (resampled,) = _resample([runs], groups, names, seed)
-    return {
-        name: Estimate(
-            mean=_number(values.mean()),
+    found = {}
+    for name in names:
+        values = np.array([single[name][0] for single in singles])
+        mean, drawn = _number(values.mean()), resampled[name]
+        ci = _interval(drawn)
+        found[name] = Estimate(
+            mean=mean,
             sd=_number(values.std(ddof=1)) if len(runs) > 1 else None,
-            ci=_interval(resampled.get(name)),
+            ci=ci,
             values=tuple(_number(value) for value in values),
+            resamples=len(drawn),
+            why_no_ci=None if ci else _why_no_ci(name, mean, groups, runs),
         )
-        for name, values in per_seed.items()
-    }
+    return found
 
 
 def estimate_difference(
@@ -120,21 +142,21 @@ def estimate_difference(
         seed: Of the bootstrap.
     """
     ones = np.ones((1, len(groups)))
+    singles = [[evaluate(run, ones, names) for run in runs] for runs in (first, second)]
     sides = _resample([first, second], groups, names, seed)
     found = {}
     for name in names:
-        one, other = (
-            float(np.mean([find_metric(name)(run, ones)[0] for run in runs]))
-            for runs in (first, second)
-        )
-        drawn = sides[1][name] - sides[0][name] if name in sides[0] else None
-        ci = _interval(drawn)
+        one, other = (float(np.mean([values[name][0] for values in side])) for side in singles)
+        drawn = sides[1][name] - sides[0][name]
+        ci, difference = _interval(drawn), _number(other - one)
         found[name] = Difference(
             first=_number(one),
             second=_number(other),
-            difference=_number(other - one),
+            difference=difference,
             ci=ci,
-            p=None if drawn is None or ci is None else _two_sided_p(drawn),
+            p=None if ci is None else _two_sided_p(drawn),
+            resamples=len(drawn),
+            why_no_ci=None if ci else _why_no_ci(name, difference, groups, first),
         )
     return found
 
@@ -157,25 +179,49 @@ def _resample(
 
     There is none where all rows are of one group: drawing it again tells nothing of another.
     """
+    parts: list[dict[str, list[np.ndarray]]] = [{name: [] for name in names} for _ in sides]
+    ranking = [name for name in names if is_ranking(name)]
+    others = [name for name in names if not is_ranking(name)]
+    most = _ranking_resamples(sides[0])
+    for start, weights in _chunks_of_weights(groups, seed):
+        for those, wanted in ((others, weights), (ranking, weights[: max(0, most - start)])):
+            if not those or not len(wanted):
+                continue
+            for runs, kept in zip(sides, parts, strict=True):
+                values = [evaluate(run, wanted, those) for run in runs]
+                for name in those:
+                    kept[name].append(np.mean([item[name] for item in values], axis=0))
+    return [
+        {name: np.concatenate([[], *values]) for name, values in kept.items()} for kept in parts
+    ]
+
+
+def _chunks_of_weights(groups: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number of the first resample, and weights, so many at once as memory holds."""
     if np.unique(groups).size < 2:
-        return [{} for _ in sides]
-    small = sides[0][0].probabilities.size <= RANKING_LIMIT
-    names = [name for name in names if small or not _sorts(name)]
+        return
     rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
     size = min(NUM_RESAMPLES, max(1, CHUNK_ELEMENTS // len(groups)))
-    parts: list[dict[str, list[np.ndarray]]] = [{name: [] for name in names} for _ in sides]
     for start in range(0, NUM_RESAMPLES, size):
         count = min(size, NUM_RESAMPLES - start)
-        weights = draw_weights(groups, num_resamples=count, rng=rng)
-        for runs, kept in zip(sides, parts, strict=True):
-            for name in names:
-                metric = find_metric(name)
-                kept[name].append(np.mean([metric(run, weights) for run in runs], axis=0))
-    return [{name: np.concatenate(values) for name, values in kept.items()} for kept in parts]
+        yield start, draw_weights(groups, num_resamples=count, rng=rng)
 
 
-def _sorts(name: str) -> bool:
-    return name in RANKING_METRICS or name.startswith("sensitivity_at_")
+def _ranking_resamples(runs: Sequence[Predictions]) -> int:
+    size = runs[0].probabilities.size
+    if size > RANKING_LIMIT:
+        return 0
+    return min(NUM_RESAMPLES, RANKING_LIMIT * FEWEST_RESAMPLES // size)
+
+
+def _why_no_ci(
+    name: str, value: float | None, groups: np.ndarray, runs: Sequence[Predictions]
+) -> str:
+    if value is None:
+        return UNDEFINED
+    if np.unique(groups).size < 2:
+        return ONE_GROUP
+    return TOO_LARGE if is_ranking(name) and not _ranking_resamples(runs) else MOSTLY_UNDEFINED
 
 
 def _two_sided_p(drawn: np.ndarray) -> float:
@@ -185,9 +231,12 @@ def _two_sided_p(drawn: np.ndarray) -> float:
     return float(min(1.0, 2.0 * (rarer + 1) / (len(known) + 1)))
 
 
-def _interval(values: np.ndarray | None) -> tuple[float, float] | None:
-    """Resamples in which the metric is undefined do not count, if they are few."""
-    if values is None or np.isnan(values).mean() > 0.5:
+def _interval(values: np.ndarray) -> tuple[float, float] | None:
+    """Return the interval over the resamples that define the metric; None if most do not.
+
+    A class of a single patient is missing from 37 % of them, and would have no interval otherwise.
+    """
+    if not len(values) or np.isnan(values).mean() > 0.5:
         return None
     tail = (1.0 - LEVEL) / 2.0
     low, high = np.nanquantile(values, [tail, 1.0 - tail])
