@@ -267,6 +267,18 @@ def test_no_confidence_at_all_is_in_the_first_bin() -> None:
     assert found["expected_calibration_error"] == 1.0
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("num_classes", [2, 7])
+def test_no_metric_is_defined_where_a_probability_is_not_finite(
+    bad: float, num_classes: int
+) -> None:
+    predictions = draw_predictions(0, num_classes=num_classes)
+    predictions.probabilities[3] = bad
+    assert compute_metrics(predictions) == dict.fromkeys(METRICS)
+    for name in (*METRICS, "sensitivity_at_80_specificity"):
+        assert np.isnan(find_metric(name)(predictions, np.ones((2, 40)))).all(), name
+
+
 @few_examples
 @given(seed=st.integers(0, 2**32), num_classes=st.sampled_from([2, 6]))
 def test_metrics_evaluated_together_equal_those_alone(seed: int, num_classes: int) -> None:

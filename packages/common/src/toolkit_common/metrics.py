@@ -1,8 +1,9 @@
 """Classification metrics, computed from saved probabilities, with a weight for every row.
 
 One vectorised definition serves the figure itself (all weights 1) and its bootstrap (weights are
-how often a row was drawn). A metric that is undefined (a class without rows) is NaN, never 0
-(specs/traps.md 7). Each is tested against scikit-learn with `sample_weight`.
+how often a row was drawn). A metric that is undefined (a class without rows; a probability that is
+not finite, as of a head that diverged) is NaN, never 0 (specs/traps.md 7). Each is tested against
+scikit-learn with `sample_weight`.
 
 Shapes: n rows, c classes, r weightings.
 """
@@ -10,7 +11,7 @@ Shapes: n rows, c classes, r weightings.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,6 +34,11 @@ class Predictions:
         return int(self.probabilities.shape[1])
 
     @cached_property
+    def is_finite(self) -> bool:
+        """Whether every row has probabilities: those of a head that diverged are NaN."""
+        return bool(np.isfinite(self.probabilities).all())
+
+    @cached_property
     def predicted(self) -> Int[np.ndarray, " n"]:
         """The most probable class of each row."""
         return self.probabilities.argmax(axis=1)
@@ -48,11 +54,25 @@ CALIBRATION_BINS = 15
 Metric = Callable[[Predictions, Weights], Values]
 
 
+def _of_finite(metric: Metric) -> Metric:
+    """Make a metric NaN where probabilities are not finite: an argmax of NaN would be class 0."""
+
+    @wraps(metric)
+    def guarded(predictions: Predictions, weights: Weights) -> Values:
+        if not predictions.is_finite:
+            return np.full(len(weights), np.nan)
+        return metric(predictions, weights)
+
+    return guarded
+
+
+@_of_finite
 def top1(predictions: Predictions, weights: Weights) -> Values:
     """Share of rows whose most probable class is the true one, in [0, 1]."""
     return _share(predictions.predicted == predictions.targets, weights)
 
 
+@_of_finite
 def top5(predictions: Predictions, weights: Weights) -> Values:
     """Share of rows whose true class is among the five most probable, in [0, 1].
 
@@ -64,6 +84,7 @@ def top5(predictions: Predictions, weights: Weights) -> Values:
     return _share((best == predictions.targets[:, None]).any(axis=1), weights)
 
 
+@_of_finite
 def balanced_accuracy(predictions: Predictions, weights: Weights) -> Values:
     """Mean over the classes present of the share of their rows that is found, in [0, 1]."""
     found = (predictions.predicted == predictions.targets)[:, None] * predictions.is_class
@@ -72,6 +93,7 @@ def balanced_accuracy(predictions: Predictions, weights: Weights) -> Values:
     return _mean_defined(recall)
 
 
+@_of_finite
 def macro_f1(predictions: Predictions, weights: Weights) -> Values:
     """Mean over classes of F1, classes neither true nor predicted left out, in [0, 1]."""
     is_predicted = np.eye(predictions.num_classes)[predictions.predicted]
@@ -116,6 +138,7 @@ def sensitivity_at(specificity: float) -> Metric:
     return metric
 
 
+@_of_finite
 def expected_calibration_error(predictions: Predictions, weights: Weights) -> Values:
     """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017)."""
     confidence = predictions.probabilities.max(axis=1)
@@ -130,6 +153,7 @@ def calibration_bins(confidence: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n
     return np.searchsorted(edges, confidence, side="left")
 
 
+@_of_finite
 def log_loss(predictions: Predictions, weights: Weights) -> Values:
     """Mean negative log-probability of the true class, in nats; probabilities at least 1e-7."""
     true = np.take_along_axis(predictions.probabilities, predictions.targets[:, None], axis=1)[:, 0]
@@ -193,7 +217,11 @@ def evaluate(
 
 
 def confusion_matrix(predictions: Predictions) -> Int[np.ndarray, "c c"]:
-    """Return how many rows of each true class (rows) got each predicted one (columns)."""
+    """Return how many rows of each true class (rows) got each predicted one (columns).
+
+    Not to be asked of probabilities that are not finite: they predict nothing.
+    """
+    assert predictions.is_finite
     counts = np.zeros((predictions.num_classes, predictions.num_classes), np.int64)
     np.add.at(counts, (predictions.targets, predictions.predicted), 1)
     return counts
@@ -229,6 +257,8 @@ def _rank(
     curve_metrics: Sequence[ranking.CurveMetric], predictions: Predictions, weights: Weights
 ) -> list[Values]:
     """Return metrics that rank, over the classes; each class is sorted once for all of them."""
+    if not predictions.is_finite:
+        return [np.full(len(weights), np.nan) for _ in curve_metrics]
     classes = [1] if predictions.num_classes == 2 else range(predictions.num_classes)
     sums = np.zeros((len(curve_metrics), len(weights)))
     for index in classes:
