@@ -15,6 +15,7 @@ from sklearn.metrics import recall_score, roc_auc_score
 from typer.testing import CliRunner
 
 from conftest import assert_bad_input, write_image_folder
+from toolkit_common import statistics
 from toolkit_common.cli import app
 from toolkit_common.files import read_json, write_json
 from toolkit_probing.html_report import MAX_PICTURED
@@ -182,7 +183,35 @@ def test_runs_without_a_shared_row_name_both_sides(run_cli, copied):
     assert_bad_input(result, "knn-layer2-cls", "other-knn-layer6-cls", "choose two with --rows")
 
 
+def one_group(run: Path) -> None:
+    change_predictions(run, group=lambda groups: groups.map(lambda _: "p0"))
+
+
+def test_what_was_not_computed_is_not_called_undefined(run_cli, copied, monkeypatch):
+    monkeypatch.setattr(statistics, "RANKING_LIMIT", 1)
+    options = ["compare", copied / "a", "--metric", "auroc,top5"]
+    shown = run_cli(*options).stdout
+    assert "no interval: not computed: more than" in shown
+    assert shown.count("undefined") == 3 * 5  # of top5: first, second, difference and both p
+    assert shown.count("not computed") == 3 * 2 + 1
+    monkeypatch.undo()
+    monkeypatch.setenv("COLUMNS", "200")
+    one_group(copied / "a")
+    shown = run_cli("compare", copied / "a", "--metric", "top1").stdout
+    assert "no interval: not computed: all images are of one group" in shown
+    assert "undefined" not in shown
+
+
 # Report
+
+
+def test_a_report_says_why_figures_have_no_interval(run_cli, copied, tmp_path):
+    one_group(copied / "a")
+    page = tmp_path / "report.html"
+    shown = run_cli("report", copied / "a", "--metric", "top1", "-o", page)
+    for text in (shown.stdout, page.read_text()):
+        assert "no interval: not computed: all images are of one group" in text
+        assert "undefined" not in text
 
 
 def test_metrics_are_recomputed_from_the_predictions(run_cli, runs):
@@ -230,7 +259,9 @@ def test_what_is_undefined_in_a_subgroup_is_said(run_cli, copied):
     metrics = ["--metric", "balanced_accuracy,auroc"]
     result = run_cli("report", copied / "a", "--by", "site", *metrics, "--json")
     entry = next(item for item in json.loads(result.stdout)["rows"] if item["value"] == "dark")
-    assert entry["metrics"]["auroc"] == {"mean": None, "sd": None, "ci": None, "values": [None] * 2}
+    nothing = {"mean": None, "sd": None, "ci": None, "values": [None] * 2}
+    told = {"resamples": 1000, "why_no_ci": "undefined"}
+    assert entry["metrics"]["auroc"] == nothing | told
     predictions = pq.read_table(copied / "a" / f"predictions/{entry['name']}.parquet").to_pandas()
     dark = predictions[predictions["target"] == 0]
     found = np.stack(dark["probabilities"].to_numpy()).argmax(1)

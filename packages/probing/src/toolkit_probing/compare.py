@@ -10,10 +10,11 @@ from rich.table import Table
 
 from toolkit_common.errors import InputError
 from toolkit_common.metrics import Predictions, find_metric
-from toolkit_common.statistics import adjust_holm, estimate_difference
+from toolkit_common.statistics import UNDEFINED, adjust_holm, estimate_difference
 from toolkit_common.training.progress import result_console
 from toolkit_probing.inputs import place_name
 from toolkit_probing.report import TUNED
+from toolkit_probing.results import NO_INTERVAL, why_no_intervals
 from toolkit_probing.saved import SavedRow, SavedRun, choose_row, read_run
 
 MIXED = "TUNED AGAINST FROZEN: what the tuning changes; it ranks no encoders or probes"
@@ -80,6 +81,8 @@ def show_comparison(found: dict[str, Any], *, as_json: bool) -> None:
         if title:
             out.print(title, soft_wrap=True)
         out.print(_table(entries))
+    for line in why_no_intervals(found["comparisons"]):
+        out.print(line, soft_wrap=True)
     ways = {
         entry[side]["selected"]
         for entry in found["comparisons"]
@@ -112,14 +115,17 @@ def _table(entries: Sequence[dict[str, Any]]) -> Table:
         difference = _number(entry["difference"], "+.3f")
         if entry["ci"]:
             difference += "\n{:+.3f} to {:+.3f}".format(*entry["ci"])
+        elif entry["difference"] is not None:
+            difference += f"\n{NO_INTERVAL}"
+        missing = UNDEFINED if entry["difference"] is None else "not computed"
         table.add_row(
             *(_told(entry[side]) for side in ("first_row", "second_row")),
             entry["metric"],
             _number(entry["first"]),
             _number(entry["second"]),
             difference,
-            _number(entry["p"]),
-            _number(entry["p_holm"]),
+            _number(entry["p"], missing=missing),
+            _number(entry["p_holm"], missing=missing),
         )
     return table
 
@@ -217,5 +223,5 @@ def _told(side: dict[str, Any]) -> str:
     return f"{side['name']}\n{side['run']}\ninputs {side['inputs']}, {side['selected']}"
 
 
-def _number(value: float | None, form: str = ".3f") -> str:
-    return "undefined" if value is None else format(value, form)
+def _number(value: float | None, form: str = ".3f", *, missing: str = UNDEFINED) -> str:
+    return missing if value is None else format(value, form)

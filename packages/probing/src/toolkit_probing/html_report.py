@@ -16,7 +16,7 @@ from toolkit_probing.pictures import (
     draw_reliability,
     to_png,
 )
-from toolkit_probing.report import run_line, sections, subgroup_name
+from toolkit_probing.report import intervals_told, run_line, sections, subgroup_name
 from toolkit_probing.results import format_estimate
 from toolkit_probing.saved import SavedRun, find_runs
 
@@ -33,13 +33,13 @@ figure { display: inline-block; margin: .5rem; } img { max-width: 100%; }
 """
 
 
-def write_html(path: Path, report: Mapping[str, Any], runs: Sequence[Path]) -> None:
+def write_html(path: Path, report: dict[str, Any], runs: Sequence[Path]) -> None:
     """Write a report (see `toolkit_probing.report.build_report`) with pictures of its runs."""
     body = [
         "<h1>Probes of frozen encoders</h1>",
         *_paragraphs([run_line(run) for run in report["runs"]]),
-        "<p>Means over repeats (&plusmn; standard deviation), 95 % intervals by bootstrap over "
-        "groups.</p>",
+        "<p>Means over repeats (&plusmn; standard deviation).</p>",
+        *_paragraphs(intervals_told(report)),
         *(
             part
             for title, entries in sections(report["rows"])

@@ -14,7 +14,7 @@ from toolkit_common.metrics import Predictions, find_metric
 from toolkit_common.statistics import estimate
 from toolkit_common.training.progress import result_console
 from toolkit_probing.protocols import protocol_line
-from toolkit_probing.results import format_estimate
+from toolkit_probing.results import format_estimate, why_no_intervals
 from toolkit_probing.saved import SavedRow, SavedRun, find_runs
 
 MAX_VALUES = 10  # distinct numbers up to which each is a subgroup of its own; else quarters
@@ -72,7 +72,14 @@ def show_report(report: dict[str, Any], *, as_json: bool) -> None:
         if title:
             out.print(title, soft_wrap=True)
         out.print(table)
-    out.print("95 % intervals by bootstrap over groups", soft_wrap=True)
+    for line in intervals_told(report):
+        out.print(line, soft_wrap=True)
+
+
+def intervals_told(report: dict[str, Any]) -> list[str]:
+    """Return how intervals were made, and why some figures have none."""
+    found = [item for entry in report["rows"] for item in entry["metrics"].values()]
+    return ["95 % intervals by bootstrap over groups", *why_no_intervals(found)]
 
 
 def sections(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -1,6 +1,6 @@
 """From predictions to the rows of results.json, the files beside it and the table for humans."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from toolkit_common.data.base import ImageData
 from toolkit_common.data.baselines import complete_rows
 from toolkit_common.files import atomic_path, write_text
 from toolkit_common.metrics import Predictions
-from toolkit_common.statistics import estimate
+from toolkit_common.statistics import UNDEFINED, estimate
 from toolkit_probing.inputs import describe_place
 from toolkit_probing.subsets import ALL, Subset
 
@@ -24,6 +24,7 @@ SHOWN = {
     "macro_f1": "macro F1",
     "auroc": "AUROC",
 }
+NO_INTERVAL = "no interval"
 
 
 @dataclass(frozen=True)
@@ -172,11 +173,19 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def format_estimate(found: Mapping[str, Any]) -> str:
     """Format a metric, its sd over repeats and its interval; undefined is said, not shown as 0."""
     if found["mean"] is None:
-        return "undefined"
+        return UNDEFINED
     text = f"{found['mean']:.3f}"
     if found["sd"] is not None:
         text += f" \u00b1 {found['sd']:.3f}"
-    return f"{text}\n{found['ci'][0]:.2f} to {found['ci'][1]:.2f}" if found["ci"] else text
+    if found["ci"]:
+        return f"{text}\n{found['ci'][0]:.2f} to {found['ci'][1]:.2f}"
+    return f"{text}\n{NO_INTERVAL}" if found.get("why_no_ci") else text
+
+
+def why_no_intervals(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return why some figures have no interval, a line a reason; runs of before do not know."""
+    reasons = dict.fromkeys(item.get("why_no_ci") for item in found)
+    return [f"{NO_INTERVAL}: {reason}" for reason in reasons if reason not in (None, UNDEFINED)]
 
 
 def _finite(value: float) -> float | None:

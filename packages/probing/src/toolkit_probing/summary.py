@@ -14,7 +14,13 @@ from toolkit_common.runs import RunFolder
 from toolkit_common.training.progress import result_console
 from toolkit_probing.baselines import BASELINES_READ
 from toolkit_probing.protocols import describe_protocol, protocol_line
-from toolkit_probing.results import Outcome, result_row, results_table
+from toolkit_probing.results import (
+    SHOWN,
+    Outcome,
+    result_row,
+    results_table,
+    why_no_intervals,
+)
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.tuned import describe_tuning
 
@@ -74,7 +80,10 @@ def show_results(
         "by bootstrap over groups",
         soft_wrap=True,
     )
-    out.print(results_table([*results["rows"], *results["baselines"]]))
+    shown = [*results["rows"], *results["baselines"]]
+    out.print(results_table(shown))
+    for line in why_no_intervals(row["metrics"][name] for row in shown for name in SHOWN):
+        out.print(line, soft_wrap=True)
     if results["baselines"]:
         out.print(BASELINES_READ)
     if results.get("tuning"):  # runs from before there was any have none
