@@ -478,3 +478,58 @@ def test_images_of_any_mode_are_probed(probe, tmp_path, image_folder, mode):
         else:
             image.convert(mode).save(path)
     assert probe("--method", "linear").exit_code == 0
+
+
+# Heads that diverge
+
+
+DIVERGING = ["--optimizer", "sgd", "--warmup-epochs", "0", "--queries", "4"]
+
+
+def test_a_diverged_head_does_not_end_the_run(probe, run_cli, tmp_path):
+    result = probe("--method", "ep,linear,knn", "--lr", "1e30", *DIVERGING)
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    ep, linear, knn = results["rows"]
+    assert ep["select_score"] is None
+    assert {item["mean"] for item in ep["metrics"].values()} == {None}
+    assert ep["metrics"]["top1"]["values"] == [None]
+    assert linear["metrics"]["top1"]["mean"] is not None
+    assert knn["metrics"]["top1"]["mean"] is not None
+    assert "undefined" in result.stdout
+    name = "ep-num_queries4-layer6-all-lr1e+30-seed0"
+    assert results["diverged"] == {name: 1}
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("DIVERGED")]
+    assert line.startswith("DIVERGED: 1 head ended")
+    assert f"{name} from epoch 1" in line
+    assert line in probe("--method", "ep,linear,knn", "--resume").stdout
+    page = tmp_path / "report.html"
+    options = ["--metric", "top1,expected_calibration_error", "-o", page]
+    assert run_cli("report", tmp_path / "run", *options).exit_code == 0
+    assert "No pictures of ep-num_queries4" in page.read_text()
+    assert run_cli("compare", tmp_path / "run").exit_code == 0
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "balanced_accuracy", "auroc"])
+def test_a_diverged_head_is_never_picked_over_a_healthy_one(probe, metric):
+    options = ["--method", "ep", "--lr", "1e30,1e-30", "--num-seeds", "2", "--select-by", metric]
+    result = probe(*options, *DIVERGING, "--json")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)["rows"]
+    assert row["settings"]["lr"] == 1e-30
+    assert row["metrics"]["top1"]["mean"] is not None
+    assert "DIVERGED: 2 heads" in result.stderr
+
+
+def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
+    options = ["--method", "ep", "--lr", "1e30", "--label-fraction", "0.5", "--draws", "2"]
+    late = ["--warmup-epochs", "1"]  # one step an epoch, the first at a learning rate of 0
+    result = probe(*options, *DIVERGING, *late, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["rows"][0]["settings"]["epoch"] == [1, 1]
+    assert found["rows"][0]["metrics"]["top1"]["mean"] is not None
+    assert len(found["diverged"]) == 2
+    for name, epoch in found["diverged"].items():
+        assert name.endswith(("(50pct-draw0)", "(50pct-draw1)"))
+        assert epoch == 2

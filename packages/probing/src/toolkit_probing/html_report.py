@@ -92,6 +92,9 @@ def _pictures(run: SavedRun) -> Iterator[str]:
     rows = list(run.rows.values())
     classes = run.results["data"]["classes"]
     for row in rows[:MAX_PICTURED]:
+        if not all(item.is_finite for item in row.predictions):
+            yield f"<p>No pictures of {escape(row.name)}: it predicts no finite probabilities.</p>"
+            continue
         yield _image(draw_reliability(row.predictions, row.name), f"reliability of {row.name}")
         picture = draw_confusion(row.predictions, classes, row.name)
         yield _image(picture, f"confusion of {row.name}")

@@ -14,6 +14,8 @@ from toolkit_common.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Pred
 from toolkit_probing.bank import HeadBank, features_to
 
 EVAL_BATCH = 256
+NO_CLASS = -1
+DIVERGED = -math.inf  # score of a head whose probabilities are not finite: anything beats it
 
 
 @torch.no_grad()
@@ -27,6 +29,8 @@ def predict(
     probabilities: bool,
 ) -> dict[str, np.ndarray]:
     """Return the probabilities `(n, c)` of the heads `keys`, or only their classes `(n,)`.
+
+    A row whose probabilities are not finite, as those of a head that diverged, has NO_CLASS.
 
     Ranks share the batches; every rank returns all rows, in the order of `positions`.
     """
@@ -59,7 +63,7 @@ def score_heads(
 ) -> dict[str, float]:
     """Return a metric of the heads `keys` on some rows, its sign such that more is better.
 
-    Where it is undefined a head has -inf, so that anything defined beats it.
+    Where it is undefined a head has DIVERGED, so that anything defined beats it.
     """
     needs_all = metric not in CLASS_METRICS
     found = predict(bank, source, positions, accelerator, keys=keys, probabilities=needs_all)
@@ -67,12 +71,21 @@ def score_heads(
     ones, scores = np.ones((1, len(positions))), {}
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     for key, values in found.items():
-        probabilities = values if needs_all else np.eye(num_classes, dtype=np.float32)[values]
+        probabilities = values if needs_all else _one_hot(values, num_classes)
         value = float(METRICS[metric](Predictions(probabilities, targets[positions]), ones)[0])
-        scores[key] = -math.inf if math.isnan(value) else sign * value
+        scores[key] = DIVERGED if math.isnan(value) else sign * value
     return scores
 
 
 def _read_out(logits: Tensor, probabilities: bool) -> np.ndarray:
-    values = logits.float().softmax(dim=1) if probabilities else logits.argmax(dim=1)
+    values = logits.float().softmax(dim=1)
+    if not probabilities:
+        values = logits.argmax(dim=1).where(values.isfinite().all(dim=1), NO_CLASS)
     return values.cpu().numpy()
+
+
+def _one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return classes as probabilities; a row without a class has none."""
+    found = np.eye(num_classes, dtype=np.float32)[classes]
+    found[classes == NO_CLASS] = np.nan
+    return found

@@ -38,7 +38,7 @@ from toolkit_probing.results import (
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
-from toolkit_probing.summary import describe_run, judged_rows, show_results
+from toolkit_probing.summary import describe_run, diverged_heads, judged_rows, show_results
 from toolkit_probing.trained import (
     probe_with_heads,
     probe_with_published_head,
@@ -122,6 +122,7 @@ def _probe(
         "features": {**extracted.facts, "dtype_cost": dtype_cost},
         "inputs": {"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
         "images": images.facts,
+        "diverged": diverged_heads(run, settings.select_by) if accelerator.is_main_process else {},
         "cost": {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)},
         "rows": judged_rows(outcomes, task, selected_on=selected_on, inputs=settings.inputs),
         "baselines": judged_rows(baselines, task, selected_on=selected_on, inputs="metadata alone"),

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import TypeVar
 
 from toolkit_probing.head import HeadSpec
+from toolkit_probing.predict import DIVERGED
 from toolkit_probing.train import Best
 
 Setting = TypeVar("Setting", bound=Hashable)
@@ -15,6 +16,8 @@ def select_learning_rate(
     specs: Sequence[HeadSpec], draws: Sequence[Mapping[str, Best]]
 ) -> dict[str, list[HeadSpec]]:
     """Return, for each variant, the heads (one a seed) of the learning rate with the best mean.
+
+    A rate with fewer heads that diverged is better whatever the others' mean.
 
     Args:
         specs: All heads.
@@ -27,8 +30,10 @@ def select_learning_rate(
     for spec in specs:
         variants[spec.variant][spec.base_lr].append(spec)
 
-    def score(heads: Sequence[HeadSpec]) -> float:
-        return fmean(best[head.key].value for best in draws for head in heads)
+    def score(heads: Sequence[HeadSpec]) -> tuple[int, float]:
+        values = [best[head.key].value for best in draws for head in heads]
+        healthy = [value for value in values if value != DIVERGED]
+        return len(healthy), fmean(healthy or [DIVERGED])
 
     return {name: max(rates.values(), key=score) for name, rates in variants.items()}
 

@@ -1,5 +1,6 @@
 """What results.json says of a run beside its figures, and what of it all is shown."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +24,8 @@ from toolkit_probing.results import (
 )
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.tuned import describe_tuning
+
+WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels
 
 
 def describe_run(settings: ProbeSettings, task: Task, info: BackboneInfo) -> dict[str, Any]:
@@ -68,6 +71,36 @@ def judged_rows(
     return [{**row, "inputs": inputs} for row in rows]
 
 
+def diverged_heads(run: RunFolder, metric: str) -> dict[str, int]:
+    """Return the heads that in the end predicted no finite probability, and from which epoch on.
+
+    Args:
+        run: Its metrics.jsonl tells.
+        metric: By which heads were picked: undefined since then.
+    """
+    found: dict[str, int] = {}
+    log = run.path / "metrics.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    for line in map(json.loads, lines):
+        draw = line["part"].partition("/")[0]
+        for key, value in line[metric].items():
+            name = key if draw == WHOLE_DRAW else f"{key} ({draw})"
+            if value is None:
+                found.setdefault(name, line["epoch"])
+            else:
+                found.pop(name, None)
+    return found
+
+
+def _diverged_line(heads: Mapping[str, int]) -> str:
+    told = ", ".join(f"{name} from epoch {epoch}" for name, epoch in heads.items())
+    count = "1 head" if len(heads) == 1 else f"{len(heads)} heads"
+    return (
+        f"DIVERGED: {count} ended without finite probabilities; an earlier epoch is judged, and "
+        f"without one nothing is defined (lower --lr): {told}"
+    )
+
+
 def show_results(
     results: Mapping[str, Any], run: RunFolder, invocation: Invocation[ProbeSettings]
 ) -> dict[str, Any]:
@@ -89,6 +122,8 @@ def show_results(
     if results.get("tuning"):  # runs from before there was any have none
         told = ", ".join(f"{key} {value}" for key, value in results["tuning"].items())
         out.print(f"TUNED ENCODERS ({told}): tuning, not to be ranked with probes", soft_wrap=True)
+    if results.get("diverged"):
+        out.print(_diverged_line(results["diverged"]), soft_wrap=True)
     if results["backbone"]["random_weights"]:
         out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
     for note in results["notes"]:
