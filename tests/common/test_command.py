@@ -13,14 +13,14 @@ from typer.testing import CliRunner, Result
 from conftest import assert_bad_input
 from toolkit_common.cli import PluginGroup
 from toolkit_common.command import Invocation, in_worker, is_main_process, run_command
-from toolkit_common.config import Floats, Settings, option
+from toolkit_common.config import PositiveFloats, Settings, option
 from toolkit_probing.settings import ProbeSettings
 from toolkit_slimp.settings import SlimpSettings
 
 
 class Example(Settings):
     protocol: Literal["honest", "paper"] = option("honest", "Preset.")
-    lr: Floats = option((0.001, 0.01), "Learning rates.", panel="Training")
+    lr: PositiveFloats = option((0.001, 0.01), "Learning rates.", panel="Training")
     epochs: int = option(90, "Passes.", flag="-e", ge=1)
     dry: bool = option(False, "Do nothing.")
     num_workers: int = option(0, "Processes.", affects_result=False)

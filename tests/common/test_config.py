@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from toolkit_common.config import (
-    Floats,
-    Ints,
     Layer,
     Names,
+    PositiveFloats,
+    PositiveInts,
     Settings,
     field_extra,
     load_settings,
@@ -41,8 +41,8 @@ class Example(Settings):
 
     protocol: str = option("honest", "Preset.")
     lr: float = option(0.1, "Learning rate.", gt=0)
-    lrs: Floats = option((0.1, 0.2), "Learning rates.")
-    queries: Ints = option((32,), "Queries.")
+    lrs: PositiveFloats = option((0.1, 0.2), "Learning rates.")
+    queries: PositiveInts = option((32,), "Queries.")
     method: Names = option(("ep",), "Methods.", flag="-m", panel="Probe")
     label: str | None = option(None, "Column.")
     folder: Path | None = option(None, "Folder.", affects_result=False)
@@ -145,6 +145,9 @@ def test_a_group_of_settings_cannot_be_one_value(value: object) -> None:
         ({"epochs": "many"}, r"^epochs: .*valid integer.*got 'many' \(from f\)$"),
         ({"lr": -1}, r"^lr: .*greater than 0, got -1 \(from f\)$"),
         ({"lrs": "0.1,x"}, r"^lrs: .*valid number.*got 'x' \(from f\)$"),
+        ({"lrs": "0.1,0"}, r"^lrs: .*greater than 0, got '0' \(from f\)$"),
+        ({"lrs": [-0.1]}, r"^lrs: .*greater than 0, got -0.1 \(from f\)$"),
+        ({"queries": "8,0"}, r"^queries: .*greater than or equal to 1, got '0' \(from f\)$"),
         ({"queries": True}, r"^queries: .*got True \(from f\)$"),
         ({"label": 3}, r"^label: .*valid string, got 3 \(from f\)$"),
         ({"transform": {"crop": {"mode": "x"}}}, r"^transform\.crop\.mode: .*'random', got 'x'"),
@@ -260,8 +263,8 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 any_settings = st.builds(
     Example,
     lr=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
-    lrs=st.lists(numbers, min_size=1).map(tuple),
-    queries=st.lists(st.integers(), min_size=1).map(tuple),
+    lrs=st.lists(numbers.filter(lambda number: number > 0), min_size=1).map(tuple),
+    queries=st.lists(st.integers(1), min_size=1).map(tuple),
     method=st.lists(texts, min_size=1).map(tuple),
     label=st.none() | texts,
     folder=st.none() | texts.map(Path),

@@ -457,12 +457,22 @@ def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
     refused(probe("--k", "0"), tmp_path, "k: input should be greater than or equal to 1, got '0'")
     refused(probe("--temperature", "0"), tmp_path, "temperature: input should be greater than 0")
     refused(probe("--logreg-c", "-1"), tmp_path, "logreg_c: input should be greater than 0")
+    refused(probe("--lr", "0.1,0"), tmp_path, "lr: input should be greater than 0, got '0'")
+    refused(probe("--lr=-0.1"), tmp_path, "lr: input should be greater than 0, got '-0.1'")
+    refused(probe("--queries", "8,0"), tmp_path, "queries: input should be greater than or equal")
+    refused(probe("--queries=-8"), tmp_path, "got '-8' (from --queries)")
     refused(probe("--shots", "0"), tmp_path, "shots: input should be greater than or equal to 1")
     refused(probe("--label-fraction", "2"), tmp_path, "label_fraction: input should be less than")
     refused(probe("--shots", "9"), tmp_path, "--shots 9 wants", "'dark' has 6")
     refused(probe("--select-by", "top5"), tmp_path, "top5 is undefined on the val split")
     refused(probe("--layers", "7"), tmp_path, "layer 7 does not exist", "layers 1 to 6")
     refused(probe("--backbone", "timm:vit_bse_patch16_224"), tmp_path, "'vit_base_patch16_224'")
+
+
+@pytest.mark.parametrize("option", ["--lr=-0.1", "--queries=0"])
+def test_impossible_numbers_are_refused_before_anything_is_loaded(probe, tmp_path, option):
+    result = probe(option, data="imagefolder:/nowhere")
+    refused(result, tmp_path, option.split("=")[0][2:], f"got '{option.split('=')[1]}'")
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "I;16"])

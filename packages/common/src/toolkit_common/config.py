@@ -41,8 +41,12 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-Floats = Annotated[tuple[float, ...], Field(min_length=1), BeforeValidator(split_commas)]
-Ints = Annotated[tuple[int, ...], Field(min_length=1), BeforeValidator(split_commas)]
+PositiveFloats = Annotated[
+    tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(split_commas)
+]
+PositiveInts = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(split_commas)
+]
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(split_commas)]
 
 

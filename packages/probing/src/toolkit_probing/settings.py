@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from toolkit_common.config import Floats, Ints, Names, option, split_commas
+from toolkit_common.config import Names, PositiveFloats, PositiveInts, option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
 from toolkit_common.training.settings import MACHINE, MachineSettings
 
@@ -119,11 +119,11 @@ class ProbeSettings(FeatureSettings):
         "File of a published EP head (state dict): judged on the test split, nothing is trained.",
         panel=PROBE,
     )
-    queries: Ints = option((32,), "Learned queries of EP.", panel=PROBE)
+    queries: PositiveInts = option((32,), "Learned queries of EP.", panel=PROBE)
     width_divisor: int = option(
         1, "Divides EP's output width (the paper's d_o).", panel=PROBE, ge=1
     )
-    k: Annotated[tuple[Annotated[int, Field(ge=1)], ...], *COMMAS] = option(
+    k: PositiveInts = option(
         (5, 10, 20, 50), "Neighbours of knn, picked on validation.", panel=PROBE
     )
     temperature: Annotated[
@@ -134,7 +134,7 @@ class ProbeSettings(FeatureSettings):
         "each.",
         panel=PROBE,
     )
-    logreg_c: Annotated[tuple[Annotated[float, Field(gt=0)], ...], *COMMAS] = option(
+    logreg_c: PositiveFloats = option(
         (0.001, 0.01, 0.1, 1.0, 10.0, 100.0),
         "Inverse regularisation of logreg (scikit-learn's C), picked on validation.",
         panel=PROBE,
@@ -142,7 +142,7 @@ class ProbeSettings(FeatureSettings):
     optimizer: Literal["adamw", "lars", "sgd"] = option(
         "adamw", "Optimizer of the heads.", panel=TRAINING
     )
-    lr: Floats = option(
+    lr: PositiveFloats = option(
         (0.001, 0.003, 0.01),
         "Base learning rates, trained side by side, picked on validation; lr = base x batch / 256.",
         panel=TRAINING,
