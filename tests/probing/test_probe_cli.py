@@ -217,9 +217,8 @@ def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
     assert results["protocol"]["name"] == "ep-paper"
     assert results["protocol"]["version"] == 1
     assert results["protocol"]["overridden"] == {"epochs": 3, "warmup_epochs": 0.0}
-    assert (
-        "protocol ep-paper v1 with epochs=3, warmup_epochs=0.0, selected on test" in result.stdout
-    )
+    line = "protocol ep-paper v1 with epochs=3, warmup_epochs=0.0, batch 14 instead of 4096"
+    assert f"{line}, selected on test" in result.stdout
 
 
 def test_the_knn_protocol_brings_its_method(probe):
@@ -543,3 +542,67 @@ def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
     for name, epoch in found["diverged"].items():
         assert name.endswith(("(50pct-draw0)", "(50pct-draw1)"))
         assert epoch == 2
+
+
+# The steps that were taken
+
+
+def test_a_row_tells_the_batch_steps_and_rate_of_its_training(probe, run_cli, tmp_path):
+    options = ["--method", "linear,knn", "--lr", "0.256", "--batch-size", "7", "--epochs", "4"]
+    result = probe(*options, "--warmup-epochs", "1")
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    linear, knn = results["rows"]
+    assert linear["training"] == {
+        "effective_batch": [7], "steps_per_epoch": [2], "peak_lr": [pytest.approx(0.256 * 7 / 256)],
+    }  # fmt: skip
+    assert knn["training"] is None
+    assert "heads trained with batch 7, 2 steps an epoch, peak learning rate 0.007" in result.stdout
+    assert not [note for note in results["notes"] if "BATCH" in note]
+    assert results["protocol"]["unmet"] is None
+    page = tmp_path / "r.html"
+    assert run_cli("report", tmp_path / "run", "-o", page).exit_code == 0
+    assert "batch 7, 2 steps an epoch, peak learning rate 0.007" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [(["--batch-size", "2000000"], "2000000 of --batch-size"),
+     (["--protocol", "ep-paper"], "4096 of protocol ep-paper")],
+)  # fmt: skip
+def test_a_batch_below_what_was_asked_for_is_told_first_and_kept(probe, tmp_path, options, asked):
+    result = probe("--method", "linear", *options, "--augment", "none")
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert results["rows"][0]["training"]["effective_batch"] == [14]
+    (note,) = [note for note in results["notes"] if note.startswith("BATCH 14, not the ")]
+    assert asked in note
+    assert note in result.stdout
+    assert result.stderr.index(note) < result.stderr.index("training ")
+    told = f"batch 14 instead of {asked.split()[0]}"
+    assert results["protocol"]["unmet"] == told
+    assert told in result.stdout.splitlines()[0]
+
+
+def test_few_labels_take_fewer_and_smaller_steps(probe):
+    options = ["--shots", "1,3", "--draws", "2", "--batch-size", "4", "--method", "linear"]
+    result = probe(*options, "--json")
+    rows = json.loads(result.stdout)["rows"]
+    assert [row["training"]["effective_batch"] for row in rows] == [[2, 2], [4, 4]]
+    assert [row["training"]["steps_per_epoch"] for row in rows] == [[1, 1], [1, 1]]
+    assert "BATCH 2 to 4, not the 4 of --batch-size" in result.stderr
+    assert "1 shot: heads trained with batch 2, 1 step an epoch" in result.stderr
+
+
+def test_the_peak_is_what_a_warm_up_longer_than_training_reaches(probe):
+    options = ["--method", "linear", "--lr", "1", "--batch-size", "7", "--warmup-epochs", "6"]
+    (row,) = json.loads(probe(*options, "--json").stdout)["rows"]
+    assert row["training"]["peak_lr"] == [pytest.approx(7 / 256 * 5 / 12)]  # step 5 of 12
+
+
+def test_a_published_head_and_neighbours_have_no_training(probe):
+    result = probe("--method", "knn", "--batch-size", "4096", "--json")
+    found = json.loads(result.stdout)
+    assert found["rows"][0]["training"] is None
+    assert found["protocol"]["unmet"] is None
+    assert "BATCH" not in result.stderr

@@ -19,6 +19,7 @@ from toolkit_probing.pictures import (
 from toolkit_probing.report import intervals_told, run_line, sections, subgroup_name
 from toolkit_probing.results import format_estimate
 from toolkit_probing.saved import SavedRun, find_runs
+from toolkit_probing.steps import training_phrase
 
 CURVE_METRIC = "balanced_accuracy"
 MAX_PICTURED = 12  # rows of a run that get pictures of their own
@@ -69,6 +70,7 @@ def _table(report: Mapping[str, Any], entries: Sequence[dict[str, Any]]) -> str:
     lines = ["".join(headings)]
     for entry in entries:
         settings = ", ".join(f"{key} {value}" for key, value in entry["settings"].items())
+        settings += f"; {training_phrase(entry['training'])}" if entry["training"] else ""
         cells = [
             entry["run"], entry["name"], entry["inputs"], subgroup_name(entry), entry["labels"],
             entry["selected"], f"{settings} ({entry['picked']})",

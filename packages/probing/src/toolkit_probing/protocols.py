@@ -61,8 +61,13 @@ PROTOCOLS: Mapping[str, Protocol] = {
 PRESETS = {name: protocol.settings for name, protocol in PROTOCOLS.items()}
 
 
-def describe_protocol(settings: ProbeSettings) -> dict[str, Any]:
-    """Return what results say: name, version, source, and which of its settings are not its own."""
+def describe_protocol(settings: ProbeSettings, *, unmet: str | None = None) -> dict[str, Any]:
+    """Return what results say: name, version, source, and which of its settings are not its own.
+
+    Args:
+        settings: The settings.
+        unmet: What of them the data did not allow.
+    """
     protocol = PROTOCOLS[settings.protocol]
     fields = ProbeSettings.model_fields
     own = {
@@ -77,11 +82,13 @@ def describe_protocol(settings: ProbeSettings) -> dict[str, Any]:
         "version": protocol.version,
         "source": protocol.source,
         "overridden": overridden,
+        "unmet": unmet,
     }
 
 
 def protocol_line(described: Mapping[str, Any]) -> str:
     """Return what `describe_protocol` found as one phrase for humans."""
-    changed = ", ".join(f"{key}={value}" for key, value in described["overridden"].items())
+    changed = [f"{key}={value}" for key, value in described["overridden"].items()]
+    changed += [described["unmet"]] if described.get("unmet") else []  # not in runs of before
     name = f"protocol {described['name']} v{described['version']}"
-    return f"{name} with {changed}" if changed else name
+    return f"{name} with {', '.join(changed)}" if changed else name

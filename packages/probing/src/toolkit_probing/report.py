@@ -147,8 +147,14 @@ def _run_facts(run: SavedRun) -> dict[str, Any]:
 def _entries(
     run: SavedRun, row: SavedRow, metrics: Sequence[str], by: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    told = {"run": str(run.path), "name": row.name, "inputs": row.inputs, "tune": row.tune}
+    told: dict[str, Any] = {
+        "run": str(run.path),
+        "name": row.name,
+        "inputs": row.inputs,
+        "tune": row.tune,
+    }
     told |= {key: row.row[key] for key in ("labels", "selected", "picked", "settings")}
+    told["training"] = row.row.get("training")
     everything = np.ones(len(row.image_ids), bool)
     yield {**told, "column": None, "value": None, **_figures(row, everything, metrics)}
     for column in by:

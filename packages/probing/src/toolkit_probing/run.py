@@ -20,6 +20,7 @@ from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.progress import console
 from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.dtype_cost import measure_dtype_cost
@@ -38,6 +39,7 @@ from toolkit_probing.results import (
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
+from toolkit_probing.steps import Shortfall, find_shortfall, with_training
 from toolkit_probing.summary import describe_run, diverged_heads, judged_rows, show_results
 from toolkit_probing.trained import (
     probe_with_heads,
@@ -69,10 +71,14 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         return show_results(run.read_json("results.json"), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     task, backbone, metadata = _load(settings)
+    shortfall = find_shortfall(settings, task, accelerator.num_processes)
+    if shortfall is not None:
+        console.print(shortfall.note)
     if accelerator.is_main_process:
         _start(run, invocation, task, backbone, metadata)
     accelerator.wait_for_everyone()
     how: dict[str, Any] = {"metadata": metadata, "run": run, "accelerator": accelerator}
+    how["shortfall"] = shortfall
     results, outcomes = _probe(settings, task, backbone, **how)
     if accelerator.is_main_process:
         _finish(run, task, results, outcomes)
@@ -103,6 +109,7 @@ def _probe(
     metadata: TaskMetadata | None,
     run: RunFolder,
     accelerator: Accelerator,
+    shortfall: Shortfall | None,
 ) -> tuple[dict[str, Any], list[Outcome]]:
     """Return what results.json holds, and the outcomes behind it, baselines among them."""
     how = _extraction(settings, task, accelerator)
@@ -118,13 +125,14 @@ def _probe(
         run.path / "heads", images.task, extracted, backbone, how=how, accelerator=accelerator
     )
     selected_on = settings.select_on
-    results = describe_run(settings, task, backbone.info) | {
+    rows = judged_rows(outcomes, task, selected_on=selected_on, inputs=settings.inputs)
+    results = describe_run(settings, task, backbone.info, shortfall=shortfall) | {
         "features": {**extracted.facts, "dtype_cost": dtype_cost},
         "inputs": {"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
         "images": images.facts,
         "diverged": diverged_heads(run, settings.select_by) if accelerator.is_main_process else {},
         "cost": {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)},
-        "rows": judged_rows(outcomes, task, selected_on=selected_on, inputs=settings.inputs),
+        "rows": with_training(rows, settings, accelerator.num_processes),
         "baselines": judged_rows(baselines, task, selected_on=selected_on, inputs="metadata alone"),
     }
     return results, [*outcomes, *baselines]

@@ -23,15 +23,18 @@ from toolkit_probing.results import (
     why_no_intervals,
 )
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.steps import Shortfall, training_lines
 from toolkit_probing.tuned import describe_tuning
 
 WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels
 
 
-def describe_run(settings: ProbeSettings, task: Task, info: BackboneInfo) -> dict[str, Any]:
+def describe_run(
+    settings: ProbeSettings, task: Task, info: BackboneInfo, *, shortfall: Shortfall | None
+) -> dict[str, Any]:
     """Return what was judged, on what, how."""
     return {
-        "protocol": describe_protocol(settings),
+        "protocol": describe_protocol(settings, unmet=shortfall.phrase if shortfall else None),
         "data": {
             "id": task.data.id,
             "label": task.labels.name,
@@ -50,7 +53,7 @@ def describe_run(settings: ProbeSettings, task: Task, info: BackboneInfo) -> dic
             "weights": asdict(info.receipt),
             "random_weights": info.receipt.is_random,
         },
-        "notes": list(task.data.sheet.notes),
+        "notes": [*task.data.sheet.notes, *([shortfall.note] if shortfall else [])],
         "tuning": describe_tuning(settings, len(task.splits.train)),
     }
 
@@ -116,6 +119,8 @@ def show_results(
     shown = [*results["rows"], *results["baselines"]]
     out.print(results_table(shown))
     for line in why_no_intervals(row["metrics"][name] for row in shown for name in SHOWN):
+        out.print(line, soft_wrap=True)
+    for line in training_lines(results["rows"]):
         out.print(line, soft_wrap=True)
     if results["baselines"]:
         out.print(BASELINES_READ)
