@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from sklearn.metrics import recall_score, roc_auc_score
+from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score
 from typer.testing import CliRunner
 
 from conftest import assert_bad_input, write_image_folder
@@ -164,6 +164,7 @@ def test_what_cannot_be_compared_says_why(run_cli, copied):
     a, b = copied / "a", copied / "b"
     assert_bad_input(run_cli("compare", a, b, a), "one run or two, got 3")
     assert_bad_input(run_cli("compare", a, "--rows", "x"), "--rows takes two names, got 1: x")
+    assert_bad_input(run_cli("compare", a, "--metric", "confusion"), "no number", "toolkit report")
     assert_bad_input(run_cli("compare", a, "--metric", "auc"), "unknown metric 'auc'", "'auroc'")
     assert_bad_input(run_cli("compare", copied / "none"), "none is no finished probe run")
     (b / "DONE").unlink()
@@ -269,6 +270,39 @@ def test_what_is_undefined_in_a_subgroup_is_said(run_cli, copied):
     expected = [recall_score(dark["target"][of], found[of], pos_label=0) for of in seeds]
     assert entry["metrics"]["balanced_accuracy"]["values"] == pytest.approx(expected)
     assert "undefined" in run_cli("report", copied / "a", "--by", "site", *metrics).stdout
+
+
+def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
+    options = ["--metric", "confusion,top1", "--by", "site"]
+    result = run_cli("report", runs / "a", *options, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["metrics"] == ["top1"]
+    mine = [entry for entry in report["rows"] if entry["name"] == "linear-layer6-cls"]
+    table = pq.read_table(runs / "a/predictions/linear-layer6-cls.parquet").to_pandas()
+    found = np.stack(table["probabilities"].to_numpy()).argmax(1)
+    for seed, counts in enumerate(mine[0]["confusion"]):
+        of = (table["seed"] == seed).to_numpy()
+        assert counts == confusion_matrix(table["target"][of], found[of], labels=[0, 1]).tolist()
+    assert len(mine[0]["confusion"]) == 2
+    parts = [np.array(entry["confusion"]) for entry in mine[1:]]
+    assert (sum(parts) == np.array(mine[0]["confusion"])).all()
+    assert "confusion" not in json.loads(run_cli("report", runs / "a", "--json").stdout)["rows"][0]
+    shown = run_cli("report", runs / "a", *options).stdout
+    assert "confusion of linear-layer6-cls: true classes down" in shown
+    assert "confusion of linear-layer6-cls, site: back" in shown
+
+
+def test_the_confusion_of_many_classes_or_of_none_is_not_printed(run_cli, copied, monkeypatch):
+    monkeypatch.setattr("toolkit_probing.report.MAX_PRINTED_CLASSES", 1)
+    shown = run_cli("report", copied / "a", "--metric", "confusion").stdout
+    assert "confusion of knn-layer6-cls: 2 classes are too many to print, --json has it" in shown
+    nothing = {"probabilities": lambda values: values * np.nan}
+    change_predictions(copied / "a", **nothing)
+    shown = run_cli("report", copied / "a", "--metric", "confusion").stdout
+    assert "confusion of knn-layer6-cls: undefined" in shown
+    result = run_cli("report", copied / "a", "--metric", "confusion", "--json")
+    assert json.loads(result.stdout)["rows"][0]["confusion"] == [None, None]
 
 
 def test_a_folder_of_runs_is_reported_as_one_html_file(run_cli, runs, tmp_path):

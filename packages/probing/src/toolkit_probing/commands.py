@@ -11,14 +11,15 @@ report_app = typer.Typer(add_completion=False)
 attention_app = typer.Typer(add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Metrics = Annotated[
+METRICS = (
+    "Metrics, comma-separated: top1, top5, balanced_accuracy, macro_f1, auroc, average_precision, "
+    "partial_auroc (above 80 % TPR), sensitivity_at_NN_specificity (NN in %), "
+    "expected_calibration_error, log_loss"
+)
+Metrics = Annotated[str, typer.Option("--metric", help=f"{METRICS}.")]
+ReportMetrics = Annotated[
     str,
-    typer.Option(
-        "--metric",
-        help="Metrics, comma-separated: top1, top5, balanced_accuracy, macro_f1, auroc, "
-        "average_precision, partial_auroc (above 80 % TPR), sensitivity_at_NN_specificity (NN in "
-        "%), expected_calibration_error, log_loss.",
-    ),
+    typer.Option("--metric", help=f"{METRICS}; confusion (counts of true and predicted classes)."),
 ]
 
 
@@ -54,7 +55,7 @@ def report(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Probe runs, or folders of them.")
     ],
-    metric: Metrics = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error",
+    metric: ReportMetrics = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error",
     by: Annotated[
         str,
         typer.Option(

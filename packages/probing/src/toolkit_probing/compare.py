@@ -13,7 +13,7 @@ from toolkit_common.metrics import Predictions, find_metric
 from toolkit_common.statistics import UNDEFINED, adjust_holm, estimate_difference
 from toolkit_common.training.progress import result_console
 from toolkit_probing.inputs import place_name
-from toolkit_probing.report import TUNED
+from toolkit_probing.report import CONFUSION, TUNED
 from toolkit_probing.results import NO_INTERVAL, why_no_intervals
 from toolkit_probing.saved import SavedRow, SavedRun, choose_row, read_run
 
@@ -37,6 +37,8 @@ def compare_runs(
         InputError: If a run or variant is not there, there is nothing to compare, or test images,
             classes, patients or targets differ.
     """
+    if CONFUSION in metrics:
+        raise InputError(f"{CONFUSION} is no number to compare: toolkit report shows it")
     for metric in metrics:
         find_metric(metric)
     if len(paths) not in (1, 2):

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 from rich.table import Table
 
-from toolkit_common.metrics import Predictions, find_metric
-from toolkit_common.statistics import estimate
+from toolkit_common.metrics import Predictions, confusion_matrix, find_metric
+from toolkit_common.statistics import UNDEFINED, estimate
 from toolkit_common.training.progress import result_console
 from toolkit_probing.protocols import protocol_line
 from toolkit_probing.results import format_estimate, why_no_intervals
@@ -19,6 +21,8 @@ from toolkit_probing.saved import SavedRow, SavedRun, find_runs
 
 MAX_VALUES = 10  # distinct numbers up to which each is a subgroup of its own; else quarters
 MISSING = "missing"
+CONFUSION = "confusion"  # counts, no metric: report alone has it
+MAX_PRINTED_CLASSES = 12  # of a confusion; JSON has all
 TUNED = "TUNING (encoders trained with the head; not to be ranked with probes)"
 
 
@@ -29,24 +33,26 @@ def build_report(
 
     Args:
         paths: Run folders, or folders that hold some.
-        metrics: Which metrics.
+        metrics: Which metrics; `confusion` adds counts (true classes x predicted, one matrix a
+            repeat).
         by: Columns of the data set; numbers with many values are cut into quarters.
 
     Raises:
         InputError: If a run is not finished, or a metric or column is unknown.
     """
-    for metric in metrics:
+    figures = [metric for metric in metrics if metric != CONFUSION]
+    for metric in figures:
         find_metric(metric)
     runs = find_runs(paths)
     return {
-        "metrics": list(metrics),
+        "metrics": figures,
         "by": list(by),
         "runs": [_run_facts(run) for run in runs],
         "rows": [
             entry
             for run in runs
             for row in (*run.rows.values(), *run.baselines.values())
-            for entry in _entries(run, row, metrics, by)
+            for entry in _entries(run, row, figures, by, with_confusion=CONFUSION in metrics)
         ],
     }
 
@@ -72,8 +78,31 @@ def show_report(report: dict[str, Any], *, as_json: bool) -> None:
         if title:
             out.print(title, soft_wrap=True)
         out.print(table)
+        for entry in entries:
+            _show_confusion(out, entry, report["runs"])
     for line in intervals_told(report):
         out.print(line, soft_wrap=True)
+
+
+def _show_confusion(out: Console, entry: dict[str, Any], runs: Sequence[dict[str, Any]]) -> None:
+    """Print counts of true and predicted classes, means over the repeats that have some."""
+    if CONFUSION not in entry:
+        return
+    classes = next(run["classes"] for run in runs if run["run"] == entry["run"])
+    name = f"{entry['name']}, {subgroup_name(entry)}" if entry["column"] else entry["name"]
+    known = [counts for counts in entry[CONFUSION] if counts is not None]
+    if not known or len(classes) > MAX_PRINTED_CLASSES:
+        why = f"{len(classes)} classes are too many to print, --json has it" if known else UNDEFINED
+        out.print(f"confusion of {name}: {why}", soft_wrap=True)
+        return
+    out.print(f"confusion of {name}: true classes down, predicted across", soft_wrap=True)
+    table = Table()
+    table.add_column("")
+    for label in classes:
+        table.add_column(str(label), justify="right")
+    for label, counts in zip(classes, np.mean(known, axis=0), strict=True):
+        table.add_row(str(label), *(f"{count:.4g}" for count in counts))
+    out.print(table)
 
 
 def intervals_told(report: dict[str, Any]) -> list[str]:
@@ -145,8 +174,14 @@ def _run_facts(run: SavedRun) -> dict[str, Any]:
 
 
 def _entries(
-    run: SavedRun, row: SavedRow, metrics: Sequence[str], by: Sequence[str]
+    run: SavedRun,
+    row: SavedRow,
+    metrics: Sequence[str],
+    by: Sequence[str],
+    *,
+    with_confusion: bool,
 ) -> Iterator[dict[str, Any]]:
+    parts = partial(_figures, row, metrics=metrics, with_confusion=with_confusion)
     told: dict[str, Any] = {
         "run": str(run.path),
         "name": row.name,
@@ -156,18 +191,28 @@ def _entries(
     told |= {key: row.row[key] for key in ("labels", "selected", "picked", "settings")}
     told["training"] = row.row.get("training")
     everything = np.ones(len(row.image_ids), bool)
-    yield {**told, "column": None, "value": None, **_figures(row, everything, metrics)}
+    yield {**told, "column": None, "value": None, **parts(everything)}
     for column in by:
         for value, mask in subgroups(run.column(column, row.image_ids)):
-            yield {**told, "column": column, "value": value, **_figures(row, mask, metrics)}
+            yield {**told, "column": column, "value": value, **parts(mask)}
 
 
-def _figures(row: SavedRow, mask: np.ndarray, metrics: Sequence[str]) -> dict[str, Any]:
+def _figures(
+    row: SavedRow, mask: np.ndarray, *, metrics: Sequence[str], with_confusion: bool
+) -> dict[str, Any]:
     parts = [Predictions(run.probabilities[mask], run.targets[mask]) for run in row.predictions]
     groups = row.groups[mask]
     found = estimate(parts, groups, names=metrics)
     return {
+        **({CONFUSION: [_confusion(part) for part in parts]} if with_confusion else {}),
         "num_images": int(mask.sum()),
         "num_groups": int(np.unique(groups).size),
         "metrics": {name: asdict(value) for name, value in found.items()},
     }
+
+
+def _confusion(predictions: Predictions) -> list[list[int]] | None:
+    if not predictions.is_finite:
+        return None
+    found: list[list[int]] = confusion_matrix(predictions).tolist()
+    return found
