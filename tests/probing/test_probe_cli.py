@@ -262,6 +262,19 @@ def test_heads_can_train_on_a_few_stored_crops_in_turn(probe, tmp_path):
     assert two[2] != pytest.approx(np.array(anew[2]))
 
 
+def test_all_stored_crops_are_priced_together_before_the_first(probe, tmp_path):
+    said = {}
+    for views in ("2", "3", "3 again"):
+        options = ["-m", "linear", "--augment", "crops", "--views", views[0]]
+        result = probe(*options, output=tmp_path / views)
+        assert result.exit_code == 0, result.output
+        said[views] = result.stderr
+    two, three = "2 crops of every training image = 2 x ", "1 crop of every training image (2 of 3"
+    assert said["2"].index(two) < said["2"].index("features of crop 1 of 2: 14 images")
+    assert said["3"].index(three) < said["3"].index("features of crop 3 of 3: 14 images")
+    assert "of every training image" not in said["3 again"]
+
+
 def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypatch):
     options = ["--method", "ep,linear", "--store-dtype", "int8", "--epochs", "20"]
     monkeypatch.setattr(dtype_cost, "SHARE", 1.0)
@@ -315,7 +328,7 @@ def test_resuming_a_finished_run_shows_its_results(probe):
     probe("--method", "linear")
     result = probe("--method", "linear", "--resume")
     assert result.exit_code == 0
-    assert "training heads" not in result.stderr
+    assert "training " not in result.stderr
 
 
 def test_resume_with_another_setting_names_it(probe):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import pytest
 from safetensors.torch import load_file
@@ -54,6 +55,23 @@ def test_several_rates_seeds_and_crops_are_tuned_and_picked_on_validation(probe)
     (row,) = json.loads(result.stdout)["rows"]
     assert (row["selected"], row["seeds"]) == ("selected on val", [0, 1])
     assert "tuning: 4 heads, each with an encoder of its own" in result.stderr
+
+
+def test_the_time_of_tuning_is_told_before_it_begins(probe, monkeypatch):
+    measured = re.search(r"tuning: 1 head with an encoder .* about \d+ s in all", tuned_once(probe))
+    assert measured
+    monkeypatch.setattr(tuned, "time_training", lambda *given: 3.0)
+    said = tuned_once(probe, "--lr", "0.01,0.1", "--shots", "2,3", "--draws", "2")
+    # 2 rates x 2 epochs x (2 draws of 4 and of 6 images, 4 x 5 of val, forward alone: a third)
+    seconds = 2 * 2 * (2 * 4 + 2 * 6 + 4 * 5 / 3) * 3.0
+    assert f"over 20 images in each of 2 epochs, about {seconds / 60:.0f} min in all" in said
+    assert said.index("in all") < said.index("training ")
+
+
+def tuned_once(probe, *options) -> str:
+    result = probe("--tune", "full", *ONE, *options, "--overwrite")
+    assert result.exit_code == 0, result.output
+    return result.stderr
 
 
 def test_report_and_compare_keep_tuning_apart(probe, run_cli, tmp_path):

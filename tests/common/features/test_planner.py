@@ -14,6 +14,7 @@ from toolkit_common.features.planner import (
     duration,
     plan_extraction,
     price_places,
+    price_views,
     size,
 )
 
@@ -112,3 +113,12 @@ def test_no_size_is_in_powers_of_ten(num_bytes: int) -> None:
 )
 def test_durations_are_readable(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_stored_crops_are_priced_one_by_one_and_together() -> None:
+    line = price_views(3, 3, num_bytes=100 << 20, seconds=80.0)
+    assert "3 crops of every training image = 3 x 100 MiB = 300 MiB" in line
+    assert "about 3 x 80 s = 4 min to extract" in line
+    assert "1 crop of every training image (2 of 3 are stored) = 1 x" in price_views(
+        1, 3, num_bytes=1, seconds=0.0
+    )

@@ -14,7 +14,7 @@ from toolkit_common.command import Invocation
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
 from toolkit_common.features.extract import Extracted, extract
-from toolkit_common.features.online import Extraction
+from toolkit_common.features.online import Extraction, RowEncoder
 from toolkit_common.files import write_text
 from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
@@ -29,6 +29,7 @@ from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.neighbours import probe_with_knn
+from toolkit_probing.prices import tell_price_of_views
 from toolkit_probing.probes import POOLS
 from toolkit_probing.results import (
     Outcome,
@@ -229,6 +230,9 @@ def _extract(
         return image_sources(backbone, task, how, accelerator)
     if metadata is not None and metadata.is_all:
         return metadata.alone()
+    if how.random_crops and how.views and not task.data.is_streamed:
+        train = task.rows[task.positions("train")]
+        tell_price_of_views(RowEncoder(backbone, task.data, how, accelerator), train)
     extracted = extract(
         backbone, task.data, task.rows, how=how, accelerator=accelerator,
         train=task.positions("train"),

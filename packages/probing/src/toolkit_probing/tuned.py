@@ -18,6 +18,7 @@ from toolkit_common.features.online import (
     RowEncoder,
     RowImages,
 )
+from toolkit_common.features.planner import duration
 from toolkit_common.runs import RunFolder
 from toolkit_common.training.progress import console
 from toolkit_probing.bank import HeadBank
@@ -25,10 +26,12 @@ from toolkit_probing.head import Head, HeadSpec
 from toolkit_probing.head_files import save_head
 from toolkit_probing.passes import SAMPLE
 from toolkit_probing.predict import predict
+from toolkit_probing.prices import time_training
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.specs import head_specs
 from toolkit_probing.state import load_trained_
+from toolkit_probing.subsets import label_subsets
 from toolkit_probing.train import Best, Part, step_size, train_bank
 from toolkit_probing.trained import head_facts, train_and_judge, training_plan
 from toolkit_probing.tuning import (
@@ -105,11 +108,8 @@ def probe_with_tuning(
     few = RowEncoder(backbone, task.data, Extraction(run.path, with_pooled=True), accelerator)
     sample = next(few.batches(task.rows[:SAMPLE]))
     specs = head_specs(settings, backbone.info)
-    console.print(
-        f"tuning: {len(specs)} heads, each with an encoder of its own, which runs forward and "
-        f"backward over {len(task.splits.train)} images in each of {settings.epochs} epochs"
-    )
     job = _TunedJob(settings, task, extracted, backbone, sample, run, accelerator)
+    job.tell_price(specs)
     return train_and_judge(job, settings, task, backbone.info)
 
 
@@ -124,6 +124,23 @@ class _TunedJob:
     sample: LayerFeatures
     run: RunFolder
     accelerator: Accelerator
+
+    def tell_price(self, specs: Sequence[HeadSpec]) -> None:
+        """Print what training will take, from a step of a few images."""
+        task, epochs = self.task, self.settings.epochs
+        images = RowImages(self.backbone, task.data, Extraction(self.run.path), self.accelerator)
+        each = time_training(self._bank(specs[0]), images, task.rows, self.accelerator)
+        sizes = [size for subset in label_subsets(self.settings, task) for size in subset.sizes]
+        judged = len(sizes) * len(task.positions(self.settings.select_on))
+        # The backward pass takes about twice as long as the forward pass, which judges.
+        passes = len(specs) * epochs * (sum(sizes) + judged / 3)
+        heads = "1 head with" if len(specs) == 1 else f"{len(specs)} heads, each with"
+        console.print(
+            f"tuning: {heads} an encoder of its own, which runs forward and backward over "
+            f"{sum(sizes):,} images in each of {epochs} epochs, about "
+            f"{duration(each * passes / self.accelerator.num_processes)} in all"
+        )
+        self.accelerator.free_memory()
 
     def train(
         self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part

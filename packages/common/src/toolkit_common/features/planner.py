@@ -95,6 +95,24 @@ def price_places(
     ]
 
 
+def price_views(missing: int, views: int, *, num_bytes: int, seconds: float) -> str:
+    """Return in one line what several stored crops of the training images cost together.
+
+    Args:
+        missing: How many are still to be extracted.
+        views: How many there are to be.
+        num_bytes: Size of one.
+        seconds: Of the extraction of one.
+    """
+    stored = f" ({views - missing} of {views} are stored)" if missing < views else ""
+    crops = "1 crop" if missing == 1 else f"{missing} crops"
+    return (
+        f"features: {crops} of every training image{stored} = {missing} x {size(num_bytes)} = "
+        f"{size(missing * num_bytes)}, about {missing} x {duration(seconds)} = "
+        f"{duration(missing * seconds)} to extract (change with --views, --store-dtype)"
+    )
+
+
 def available_memory() -> int:
     """Return the bytes of memory that can be had without swapping."""
     import psutil
