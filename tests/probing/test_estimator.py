@@ -84,6 +84,12 @@ def test_bad_input_is_named(change: dict, message: str):
         ProbeClassifier(**change).fit(tokens, labels)
 
 
+def test_a_head_that_diverges_is_no_classifier():
+    tokens, labels = make_tokens()
+    with pytest.raises(InputError, match=r"the head has diverged with lr=1e\+30: lower it"):
+        ProbeClassifier(**SMALL | {"lr": 1e30, "optimizer": "sgd"}).fit(tokens, labels)
+
+
 def test_tokens_of_another_width_are_refused_after_the_fit():
     probe = ProbeClassifier(**SMALL).fit(*make_tokens())
     with pytest.raises(InputError, match=r"width 8, got tokens\.shape=\(4, 5, 6\)"):

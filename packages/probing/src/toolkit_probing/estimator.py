@@ -99,6 +99,8 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.head_ = build_head(spec, features, num_classes=len(self.classes_)).to(self.device)
         self.n_features_in_ = tokens.shape[2]
         self.n_iter_ = self._train(self.head_, tokens, targets)
+        if not all(item.isfinite().all() for item in self.head_.state_dict().values()):
+            raise InputError(f"the head has diverged with lr={self.lr}: lower it")
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
