@@ -99,8 +99,8 @@ def _diverged_line(heads: Mapping[str, int]) -> str:
     told = ", ".join(f"{name} from epoch {epoch}" for name, epoch in heads.items())
     count = "1 head" if len(heads) == 1 else f"{len(heads)} heads"
     return (
-        f"DIVERGED: {count} ended without finite probabilities; an earlier epoch is judged, and "
-        f"without one nothing is defined (lower --lr): {told}"
+        f"DIVERGED: {count} ended without finite probabilities; the best epoch before is judged, "
+        f"and a head without one is undefined (lower --lr): {told}"
     )
 
 
