@@ -135,9 +135,10 @@ class _TunedJob:
         # The backward pass takes about twice as long as the forward pass, which judges.
         passes = len(specs) * epochs * (sum(sizes) + judged / 3)
         heads = "1 head with" if len(specs) == 1 else f"{len(specs)} heads, each with"
+        often = "1 epoch" if epochs == 1 else f"each of {epochs} epochs"
         console.print(
             f"tuning: {heads} an encoder of its own, which runs forward and backward over "
-            f"{sum(sizes):,} images in each of {epochs} epochs, about "
+            f"{sum(sizes):,} images in {often}, about "
             f"{duration(each * passes / self.accelerator.num_processes)} in all"
         )
         self.accelerator.free_memory()
