@@ -172,6 +172,33 @@ def test_resuming_adds_a_start_and_keeps_the_configuration(tmp_path: Path) -> No
     assert (run.path / "config.yaml").read_text() == before
 
 
+def test_a_run_is_not_resumed_on_other_data_or_with_another_encoder(tmp_path: Path) -> None:
+    invocation = call(tmp_path / "a")
+    run = RunFolder(tmp_path / "a")
+    facts = {"data": "a" * 64, "encoder": "b" * 64, "metadata_encoders": "c" * 64}
+    run.start(invocation, kind="test", facts=facts)
+    before = (run.path / "run.json").read_text()
+    again = call(run.path, resume=True)
+    changed = {**facts, "data": "d" * 64, "metadata_encoders": "e" * 64}
+    expected = (
+        f"cannot resume {run.path}: since it began, these have changed: "
+        f"data (was {'a' * 12}, now {'d' * 12}); "
+        f"metadata encoders (was {'c' * 12}, now {'e' * 12}); put them back, or start a new run"
+    )
+    with pytest.raises(InputError, match=re.escape(expected)):
+        run.start(again, kind="test", facts=changed)
+    assert (run.path / "run.json").read_text() == before
+    run.start(again, kind="test", facts=facts)
+    assert len(run.read_json("run.json")["starts"]) == 2
+
+
+def test_a_run_that_was_killed_before_its_record_is_resumed(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    (run.path / "run.json").unlink()
+    run.start(call(run.path, resume=True), kind="test", facts={"data": "def"})
+    assert run.read_json("run.json")["data"] == "def"
+
+
 def test_a_run_whose_settings_this_version_does_not_know_is_not_resumed(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
     (run.path / "config.yaml").write_text("epochs: 3\nmomentum: 0.9\n")

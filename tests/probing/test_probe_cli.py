@@ -338,6 +338,63 @@ def test_resume_with_another_setting_names_it(probe):
     )
 
 
+@pytest.fixture
+def cut_run(run_cli, image_folder, tmp_path, monkeypatch):
+    """A run on a table that was cut short in training; returns the table and how to resume it."""
+    table, original = tmp_path / "t.csv", probe_run.probe_with_heads
+    rows = [
+        f"images/{kind}/{i:03d}.png,{kind},{kind[0]}{i}"
+        for kind in ("dark", "light")
+        for i in range(12)
+    ]
+    table.write_text("image,label,group\n" + "\n".join(rows) + "\n")
+
+    def interrupted(settings, task, source, info, **how):
+        return original(settings, task, Interrupting(source, itertools.count()), info, **how)
+
+    def run(*more, backbone="timm:test_vit?image_size=32"):
+        words = ["--data", f"csv:{table}", "--output", tmp_path / "run", "--epochs", "3"]
+        return run_cli("probe", "--random-init", "--backbone", backbone, *words, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(probe_run, "probe_with_heads", interrupted)
+        assert run().exit_code == 130
+    return table, run
+
+
+def test_a_run_is_not_resumed_on_changed_labels(cut_run, tmp_path):
+    table, run = cut_run
+    written = {name: (tmp_path / "run" / name).read_bytes() for name in ("run.json", "splits.csv")}
+    before = table.read_text()
+    lines = before.splitlines()
+    swap = {"dark": "light", "light": "dark"}
+    cells = lines[1].split(",")
+    table.write_text("\n".join([lines[0], f"{cells[0]},{swap[cells[1]]},d0", *lines[2:]]) + "\n")
+    assert_bad_input(run("--resume"), "cannot resume", f"{tmp_path}/run", "data (was ", "now ")
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in written} == written
+    table.write_text(before)
+    assert run("--resume").exit_code == 0
+    assert (tmp_path / "run/splits.csv").read_bytes() == written["splits.csv"]
+
+
+def test_a_run_is_not_resumed_with_changed_weights(cut_run, monkeypatch):
+    monkeypatch.setattr("toolkit_common.backbones.base.hash_weights", lambda _: "f" * 64)
+    _, run = cut_run
+    result = run("--resume")
+    assert_bad_input(result, "cannot resume", "encoder (was ", f"now {'f' * 12})")
+    assert "data (was" not in result.stderr
+
+
+def test_a_run_is_not_resumed_on_other_splits(cut_run, tmp_path):
+    _, run = cut_run
+    table = (tmp_path / "run/splits.csv").read_text()
+    assert table.count("test") > 1
+    whole = (tmp_path / "run/run.json").read_text()
+    stored = json.loads(whole)
+    (tmp_path / "run/run.json").write_text(json.dumps({**stored, "splits": "0" * 64}))
+    assert_bad_input(run("--resume"), "splits (was 000000000000, now ")
+
+
 def test_an_existing_run_folder_is_not_touched(probe, tmp_path):
     probe("--method", "linear")
     before = (tmp_path / "run/results.json").read_bytes()

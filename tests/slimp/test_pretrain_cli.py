@@ -131,6 +131,26 @@ def test_two_runs_with_one_seed_are_equal_to_the_bit(pretrain, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("fact", "name"), [("hash_weights", "encoder"), ("splits_table", "splits")]
+)
+def test_a_run_is_not_resumed_from_another_encoder_or_on_other_splits(
+    pretrain, tmp_path, monkeypatch, fact, name
+):
+    def interrupting(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "backward", interrupting)
+        assert pretrain().exit_code == 130
+    splits = (tmp_path / "run/splits.csv").read_bytes()
+    others = {"hash_weights": lambda _: "f" * 64, "splits_table": lambda *_: pd.DataFrame()}
+    with monkeypatch.context() as patch:
+        patch.setattr(f"toolkit_slimp.run.{fact}", others[fact])
+        assert_bad_input(pretrain("--resume"), "cannot resume", f"changed: {name} (was ")
+    assert (tmp_path / "run/splits.csv").read_bytes() == splits
+
+
 @pytest.mark.parametrize("step", [1, 3, 4])
 def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
     pretrain, tmp_path, monkeypatch, step

@@ -23,6 +23,7 @@ from toolkit_common.training.distributed import (
     average_gradients_,
     build_accelerator,
     gather_rows,
+    on_main,
     rank,
     relaunch,
     world_size,
@@ -212,6 +213,20 @@ def test_processes_see_each_other() -> None:
         return accelerator.num_processes, world_size(), accelerator.process_index, rank()
 
     assert run_ranks(look) == [(2, 2, 0, 0), (2, 2, 1, 1)]
+
+
+@pytest.mark.dist
+def test_bad_input_that_the_main_process_meets_is_raised_on_every_rank() -> None:
+    def meet(accelerator: Accelerator) -> str:
+        def act() -> None:
+            raise InputError(f"met by rank {accelerator.process_index}")
+
+        on_main(accelerator, lambda: None)
+        with pytest.raises(InputError) as caught:
+            on_main(accelerator, act)
+        return str(caught.value)
+
+    assert run_ranks(meet) == ["met by rank 0"] * 2
 
 
 # Relaunching

@@ -54,14 +54,19 @@ class RunFolder:
         Args:
             invocation: The call; its resolved configuration is written first.
             kind: `probe`, `pretrain-slimp`, ...
-            facts: More entries for run.json (fingerprints, receipts).
+            facts: More entries for run.json: fingerprints of what the result depends on.
+
+        Raises:
+            InputError: If a fact of the run to resume is another now; nothing is written then.
         """
         if invocation.overwrite and self.path.exists():
             _clear(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
-        starts = self.read_json("run.json").get("starts", []) if self.has("run.json") else []
+        stored = self.read_json("run.json") if self.has("run.json") else {}
+        _check_unchanged(self, stored, facts)
+        starts = stored.get("starts", [])
         write_json(
             self.path / "run.json",
             {"kind": kind, **environment(), **facts, "starts": [*starts, _now()]},
@@ -185,6 +190,24 @@ def _check_resumable(run: RunFolder, resolved: Resolved[Any]) -> None:
             f"cannot resume {run.path} with other settings: {'; '.join(changed)}; "
             "leave them as they were, or start a new run"
         )
+
+
+def _check_unchanged(run: RunFolder, stored: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Refuse other data or another encoder: rows would cross splits under one set of weights."""
+    changed = [
+        f"{key.replace('_', ' ')} (was {_short(stored[key])}, now {_short(facts[key])})"
+        for key in facts
+        if key in stored and stored[key] != facts[key]
+    ]
+    if changed:
+        raise InputError(
+            f"cannot resume {run.path}: since it began, these have changed: {'; '.join(changed)}; "
+            "put them back, or start a new run"
+        )
+
+
+def _short(fact: Any) -> str:
+    return str(fact)[:12]
 
 
 def _names_in(folder: Path) -> set[str]:

@@ -15,11 +15,11 @@ from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
 from toolkit_common.features.extract import Extracted, extract
 from toolkit_common.features.online import Extraction, RowEncoder
-from toolkit_common.files import write_text
+from toolkit_common.files import sha256_of_text, write_text
 from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
-from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_common.training.progress import console
 from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
@@ -75,9 +75,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     shortfall = find_shortfall(settings, task, accelerator.num_processes)
     if shortfall is not None:
         console.print(shortfall.note)
-    if accelerator.is_main_process:
-        _start(run, invocation, task, backbone, metadata)
-    accelerator.wait_for_everyone()
+    on_main(accelerator, lambda: _start(run, invocation, task, backbone, metadata))
     how: dict[str, Any] = {"metadata": metadata, "run": run, "accelerator": accelerator}
     how["shortfall"] = shortfall
     results, outcomes = _probe(settings, task, backbone, **how)
@@ -189,11 +187,17 @@ def _start(
     backbone: Backbone,
     metadata: TaskMetadata | None,
 ) -> None:
-    facts = {"data": task.data.fingerprint(), "encoder": backbone.fingerprint()}
+    splits = splits_table(task.splits, task.data).to_csv(index=False)
+    facts = {
+        "data": task.data.fingerprint(),
+        "splits": sha256_of_text(splits),
+        "encoder": backbone.fingerprint(),
+    }
     if metadata is not None:
         facts["metadata_encoders"] = metadata.digest
     run.start(invocation, kind="probe", facts=facts)
-    write_text(run.path / "splits.csv", splits_table(task.splits, task.data).to_csv(index=False))
+    if not run.has("splits.csv"):  # a resumed run is refused other ones
+        write_text(run.path / "splits.csv", splits)
     if len(task.bad_files):
         write_text(run.path / "bad_files.csv", task.bad_files.to_csv(index=False))
 

@@ -7,15 +7,16 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from toolkit_common.backbones.base import hash_weights
 from toolkit_common.backbones.cards import Card, choose_card
 from toolkit_common.backbones.load import BackboneId
 from toolkit_common.command import Invocation
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.overlaps import hash_group
 from toolkit_common.data.splits import Splits, splits_table
-from toolkit_common.files import write_text
+from toolkit_common.files import sha256_of_text, write_text
 from toolkit_common.runs import RunFolder, choose_run_folder
-from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_common.training.progress import console, result_console
 from toolkit_slimp.bank import choose_bank_rows, write_bank
 from toolkit_slimp.batches import BatchStream
@@ -51,9 +52,7 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     refuse_missing(settings.tracker)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     setup = _set_up(settings, accelerator)
-    if accelerator.is_main_process:
-        _start(run, invocation, setup)
-    accelerator.wait_for_everyone()
+    on_main(accelerator, lambda: _start(run, invocation, setup))
     schedule = _schedule(settings, setup.stream)
     _tell(setup, schedule.total_steps)
     held_out = pretrain(
@@ -102,6 +101,7 @@ class _Setup:
         card: How its image encoder is read.
         architecture: Backbone id that builds its image encoder untrained.
         start: Where the image encoder's first weights came from.
+        start_hash: Of those weights.
     """
 
     data: ImageData
@@ -112,6 +112,7 @@ class _Setup:
     card: Card
     architecture: str
     start: str
+    start_hash: str
 
 
 def _set_up(settings: SlimpSettings, accelerator: Accelerator) -> _Setup:
@@ -120,7 +121,7 @@ def _set_up(settings: SlimpSettings, accelerator: Accelerator) -> _Setup:
     schema = choose_schema(settings, data, splits)
     table = encode_table(data, schema)
     parsed, encoder, receipt = load_image_encoder(settings)
-    card = choose_card(parsed.text, encoder.facts)
+    card, start_hash = choose_card(parsed.text, encoder.facts), hash_weights(encoder)
     stepper = Stepper(
         build_model(settings, encoder, card, schema),
         accelerator,
@@ -145,6 +146,7 @@ def _set_up(settings: SlimpSettings, accelerator: Accelerator) -> _Setup:
         card=card,
         architecture=_architecture(parsed),
         start=receipt.source,
+        start_hash=start_hash,
     )
 
 
@@ -173,10 +175,17 @@ def _judge(
 
 def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: _Setup) -> None:
     data = setup.data
-    run.start(invocation, kind="pretrain-slimp", facts={"data": data.fingerprint()})
+    splits = splits_table(setup.splits, data).to_csv(index=False)
+    facts = {
+        "data": data.fingerprint(),
+        "splits": sha256_of_text(splits),
+        "encoder": setup.start_hash,
+    }
+    run.start(invocation, kind="pretrain-slimp", facts=facts)
     if not run.has("schema.json"):  # a resumed run is refused another one when it loads
         write_text(run.path / "schema.json", setup.stream.table.schema.to_json())
-    write_text(run.path / "splits.csv", splits_table(setup.splits, data).to_csv(index=False))
+    if not run.has("splits.csv"):  # nor other splits
+        write_text(run.path / "splits.csv", splits)
 
 
 def _export(folder: Path, settings: SlimpSettings, setup: _Setup, results: dict[str, Any]) -> None:

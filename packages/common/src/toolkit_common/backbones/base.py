@@ -175,13 +175,18 @@ class Backbone(nn.Module):
         Computed once: the weights are frozen.
         """
         if self._fingerprint is None:
-            digest = hashlib.sha256(self.info.facts.architecture.encode())
-            for name, tensor in sorted(self.encoder.state_dict().items()):
-                digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-                raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-                digest.update(raw.numpy().data)
-            self._fingerprint = digest.hexdigest()
+            self._fingerprint = hash_weights(self.encoder)
         return self._fingerprint
+
+
+def hash_weights(encoder: ImageEncoder) -> str:
+    """Return a hash of an encoder's architecture and weights."""
+    digest = hashlib.sha256(encoder.facts.architecture.encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(raw.numpy().data)
+    return digest.hexdigest()
 
 
 def resolve_layers(layers: Sequence[int], depth: int) -> tuple[int, ...]:

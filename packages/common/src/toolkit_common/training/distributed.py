@@ -8,12 +8,13 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -44,6 +45,23 @@ def build_accelerator(*, device: str = "auto", precision: str = "auto") -> Accel
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     assert accelerator.num_processes == launched, (accelerator.num_processes, launched)
     return accelerator
+
+
+def on_main(accelerator: Accelerator, act: Callable[[], None]) -> None:
+    """Let the main process act while the others wait; bad input that it meets stops them all.
+
+    Raises:
+        InputError: On every rank, if `act` raised it.
+    """
+    problem: str | None = None
+    if accelerator.is_main_process:
+        try:
+            act()
+        except InputError as error:
+            problem = str(error)
+    shared: list[str | None] = broadcast_object_list([problem])
+    if shared[0] is not None:
+        raise InputError(shared[0])
 
 
 def world_size() -> int:
