@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from toolkit_common.features.base import Features, FeatureSource, LayerFeatures
+from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.head import HeadSpec
 from toolkit_probing.train import TrainingPlan
@@ -25,7 +26,7 @@ def make_problem(num_rows: int = 40, d: int = 8) -> tuple[MemoryStore, np.ndarra
     patches = torch.randn(num_rows, 4, d, generator=draws)
     patches[:, 0] += 3 * torch.eye(d)[targets]
     vectors = {"mean": patches.mean(1), "cls": patches[:, 0].clone()}
-    store = MemoryStore({1: Features(vectors, patches, (2, 2))}, num_rows)
+    store = MemoryStore(pack({1: Features(vectors, patches, (2, 2))}, "fp32"), num_rows)
     return store, targets.numpy()
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from conftest import assert_bad_input, write_image_folder
 from probe_problem import Interrupting
-from toolkit_common.features import store
+from toolkit_common.features import packed
 from toolkit_common.features.codec import quantize
 from toolkit_common.metrics import Predictions, compute_metrics
 from toolkit_probing import dtype_cost
@@ -275,15 +275,30 @@ def test_all_stored_crops_are_priced_together_before_the_first(probe, tmp_path):
     assert "of every training image" not in said["3 again"]
 
 
-def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypatch):
-    options = ["--method", "ep,linear", "--store-dtype", "int8", "--epochs", "20"]
+@pytest.mark.parametrize("dtype", ["fp16", "bf16", "int8"])
+def test_where_tokens_are_kept_changes_no_bit_of_a_head(probe, tmp_path, dtype):
+    places = ("disk", "memory", "online")
+    for place in places:
+        words = ("-m", "ep,linear", "--store", place, "--store-dtype", dtype)
+        assert probe(*words, output=tmp_path / place).exit_code == 0
+    names = [path.name for path in (tmp_path / "disk/heads").iterdir()]
+    assert len(names) == 2
+    for name in names:
+        first, *others = (load_file(tmp_path / place / "heads" / name) for place in places)
+        for other in others:
+            assert all(first[key].equal(other[key]) for key in first), name
+
+
+@pytest.mark.parametrize("place", ["disk", "memory", "online"])
+def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypatch, place):
+    options = ["--method", "ep,linear", "--store-dtype", "int8", "--epochs", "20", "--store", place]
     monkeypatch.setattr(dtype_cost, "SHARE", 1.0)
 
     def lossy(patches):
         values, scale = quantize(patches)
         return -values, scale
 
-    monkeypatch.setattr(store, "quantize", lossy)
+    monkeypatch.setattr(packed, "quantize", lossy)
     result = probe(*options, "--json")
     found = json.loads(result.stdout)["features"]["dtype_cost"]
     (name,) = found["heads"]  # linear reads exact vectors

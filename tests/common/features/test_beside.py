@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from properties import few_examples
 from toolkit_common.features.base import Features
 from toolkit_common.features.beside import CropsBeside, SourceBeside
+from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 
 ROWS = 7
@@ -20,7 +21,7 @@ def numbered(width: int = 2) -> torch.Tensor:
 
 def images() -> MemoryStore:
     kept = Features({"mean": numbered()}, numbered()[:, None], (1, 1))
-    return MemoryStore({3: kept, 6: kept}, ROWS)
+    return MemoryStore(pack({3: kept, 6: kept}, "fp32"), ROWS)
 
 
 @few_examples

@@ -18,9 +18,10 @@ from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
 from toolkit_common.features import extract as module
 from toolkit_common.features.base import LayerFeatures
+from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.extract import Extracted, extract
 from toolkit_common.features.online import Extraction
-from toolkit_common.features.store import INDEX, TokenStore
+from toolkit_common.features.store import INDEX, MemoryStore, TokenStore
 
 VIT = "timm:test_vit?image_size=32"
 ROWS = np.array([6, 0, 3, 5, 1])
@@ -141,11 +142,29 @@ def test_a_view_of_fewer_images_keeps_those_alone(how: Extraction) -> None:
     assert crops_of(kept, 5, 1)[6].patches.shape[0] == 1
 
 
-@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
-def test_memory_and_disk_keep_patches_alike(dtype: str, how: Extraction) -> None:
-    on_disk = read(run(replace(how, dtype=dtype)))  # type: ignore[arg-type]
-    in_memory = read(run(replace(how, dtype=dtype, store="memory")))  # type: ignore[arg-type]
-    assert_same(in_memory, on_disk)
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16", "int8"])
+@pytest.mark.parametrize("place", ["memory", "online"])
+def test_every_place_gives_the_bits_of_the_disk(
+    place: str, dtype: str, how: Extraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHARD_BYTES", 1 << 11)  # shards that no batch fills
+    how = replace(how, dtype=dtype)  # type: ignore[arg-type]
+    on_disk, found = run(how), run(replace(how, store=place))  # type: ignore[arg-type]
+    for positions in ((), (4, 0, 0, 2)):
+        expected, got = read(on_disk, *positions)[6].patches, read(found, *positions)[6].patches
+        assert expected is not None
+        assert got is not None
+        assert got.dtype == expected.dtype
+        assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "int8"])
+def test_memory_takes_what_the_plan_says(dtype: str, how: Extraction) -> None:
+    found = run(replace(how, dtype=dtype, store="memory"))  # type: ignore[arg-type]
+    assert isinstance(found.source, MemoryStore)
+    planned = bytes_per_image({6: (4, 64)}, dtype=dtype, with_patches=True)  # type: ignore[arg-type]
+    pooled = 4 * 64  # which the plan counts too, was not asked for
+    assert found.source.num_bytes == (planned - pooled) * len(ROWS)
 
 
 @pytest.mark.parametrize("place", ["disk", "memory", "online"])
@@ -158,7 +177,7 @@ def test_a_head_can_learn_from_features_of_any_place(place: str, how: Extraction
         assert scale.grad is not None
 
 
-@pytest.mark.parametrize("place", ["disk", "memory"])
+@pytest.mark.parametrize("place", ["disk", "memory", "online"])
 @pytest.mark.parametrize("factor", [1e9, float("nan")])
 def test_tokens_that_do_not_fit_are_refused_everywhere(
     place: str, factor: float, how: Extraction

@@ -16,6 +16,7 @@ from properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, dequantize, quantize
+from toolkit_common.features.packed import pack
 from toolkit_common.features.store import (
     INDEX,
     MemoryStore,
@@ -67,7 +68,7 @@ def write(
     writer = StoreWriter(folder, spec, shard_rows=shard_rows)
     for shard in range(writer.num_shards):
         rows = slice(shard * writer.shard_rows, (shard + 1) * writer.shard_rows)
-        writer.write(shard, rows_of(features, rows))
+        writer.write(shard, pack(rows_of(features, rows), spec.dtype))
     writer.finish()
     return writer
 
@@ -107,7 +108,7 @@ def test_rows_come_in_any_order_and_as_often_as_asked(rows: list[int], shard_row
         write(folder, features, shard_rows=shard_rows)
     positions = np.array(rows)
     found = TokenStore(folder).read(positions)
-    assert_same(found, MemoryStore(features, ROWS).read(positions))
+    assert_same(found, MemoryStore(pack(features, "fp32"), ROWS).read(positions))
     assert_same(found, rows_of(features, torch.tensor(rows)))
 
 
@@ -115,7 +116,7 @@ def test_batches_come_one_by_one(tmp_path: Path) -> None:
     features = make_features()
     write(tmp_path / "s", features)
     batches = [np.array([3, 9]), np.array([10]), np.array([0, 0, 5])]
-    stores = (TokenStore(tmp_path / "s"), MemoryStore(features, ROWS))
+    stores = (TokenStore(tmp_path / "s"), MemoryStore(pack(features, "fp32"), ROWS))
     for from_disk, in_memory in zip(*(store.iterate(batches) for store in stores), strict=True):
         assert_same(from_disk, in_memory)
     assert len(stores[1]) == ROWS
@@ -238,10 +239,22 @@ def test_a_resumed_writer_cuts_the_rows_as_before(tmp_path: Path) -> None:
     assert StoreWriter(tmp_path / "s", SPEC, shard_rows=7).shard_rows == 4
 
 
-def test_nothing_is_left_of_a_write_that_fails(tmp_path: Path) -> None:
-    writer = StoreWriter(tmp_path / "s", replace(SPEC, dtype="fp16"), shard_rows=4)
+def test_tokens_that_do_not_fit_are_refused_before_anything_is_written() -> None:
     with pytest.raises(InputError, match="do not fit fp16"):
-        writer.write(0, make_features(scale=1e6))
+        pack(make_features(scale=1e6), "fp16")
+
+
+def test_nothing_is_left_of_a_write_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_disk(tensors: object, path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("toolkit_common.features.store.save_file", fill_disk)
+    writer = StoreWriter(tmp_path / "s", SPEC, shard_rows=4)
+    with pytest.raises(OSError, match="no space left"):
+        writer.write(0, pack(make_features(), "fp32"))
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["layout.json"]
 
 

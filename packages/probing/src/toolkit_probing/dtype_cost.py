@@ -45,7 +45,8 @@ def measure_dtype_cost(
         `num_images`, and for each head `changed` (share of predictions that differ), `top1` on
         stored and `top1_exact` on exact tokens.
     """
-    is_coarse = how.dtype == "int8" and extracted.place == "disk" and how.with_patches
+    is_kept = bool(extracted.key)  # images of an encoder that is tuned have none
+    is_coarse = how.dtype == "int8" and is_kept and how.with_patches
     names = _attentive_heads(heads) if is_coarse and not task.data.is_streamed else []
     if not names:
         return None

@@ -22,6 +22,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features
 from toolkit_common.features.beside import CropsBeside, SourceBeside
 from toolkit_common.features.extract import Extracted
+from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 from toolkit_common.training.progress import console
 from toolkit_probing.inputs import NO_LAYER
@@ -57,7 +58,7 @@ class TaskMetadata:
     def alone(self) -> Extracted:
         """Return the embeddings as all that there is to read: no image is encoded."""
         count = len(next(iter(self.vectors.values())))
-        store = MemoryStore({NO_LAYER: Features(self.vectors, None, (0, 0))}, count)
+        store = MemoryStore(pack({NO_LAYER: Features(self.vectors, None, (0, 0))}, "fp32"), count)
         return Extracted(store, "memory", was_cached=False, seconds=0.0, key=self.digest)
 
 

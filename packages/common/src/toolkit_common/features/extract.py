@@ -4,6 +4,7 @@ Ranks share the pass shard by shard; a killed pass continues with the shards tha
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from toolkit_common.backbones.base import Backbone
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import EpochSource, Features, FeatureSource, LayerFeatures
-from toolkit_common.features.codec import StoreDtype, bytes_per_image, narrow, relative_error
+from toolkit_common.features.base import EpochSource, FeatureSource
+from toolkit_common.features.codec import bytes_per_image, relative_error
 from toolkit_common.features.keys import find_store, store_spec
 from toolkit_common.features.online import (
     CropSource,
@@ -25,8 +26,8 @@ from toolkit_common.features.online import (
     OnlineSource,
     RowEncoder,
     ViewSource,
-    concatenate,
 )
+from toolkit_common.features.packed import Packed, concatenate_packed, pack
 from toolkit_common.features.planner import (
     Place,
     Plan,
@@ -149,14 +150,14 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> _Ke
         console.print(f"{_name(how, view)}: stored ones serve, {hit}")
         return _Kept(TokenStore(hit, in_memory=in_memory), "disk", True, hit.name)
     plan, row_bytes, error = _plan(encoder, rows, view)
+    shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
     source: FeatureSource
     if plan.place == "online":
-        source = OnlineSource(encoder, rows, view)
+        source = OnlineSource(encoder, rows, view, dtype=how.dtype)
     elif plan.place == "memory":
-        source = _extract_to_memory(encoder, rows, view)
+        source = _extract_to_memory(encoder, chunks(rows, shard_rows), view)
     else:
         folder = how.store_dir / spec.key()
-        shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
         writer = StoreWriter(folder, spec, shard_rows=shard_rows)
         _extract_to_disk(encoder, rows, writer, view)
         source = TokenStore(folder, in_memory=plan.in_memory and view is None)
@@ -214,13 +215,15 @@ def _name(how: Extraction, view: int | None) -> str:
     return "features" if view is None else f"features of crop {view + 1} of {how.views}"
 
 
-def _extract_to_memory(encoder: RowEncoder, rows: np.ndarray, view: int | None) -> MemoryStore:
-    parts = []
-    with progress("extracting features", len(rows)) as advance:
-        for batch in encoder.batches(rows, view):
-            parts.append(_to_kept(batch, encoder.how.dtype))
-            advance(len(next(iter(batch.values())).vectors["mean"]))
-    return MemoryStore(concatenate(parts), len(rows))
+def _extract_to_memory(
+    encoder: RowEncoder, pieces: Sequence[np.ndarray], view: int | None
+) -> MemoryStore:
+    """Extract in the pieces that a store would have: the encoder sees the same batches."""
+    num_rows, parts = sum(map(len, pieces)), []
+    with progress("extracting features", num_rows) as advance:
+        for rows in pieces:
+            parts += _packed_batches(encoder, rows, view, advance)
+    return MemoryStore(concatenate_packed(parts), num_rows)
 
 
 def _extract_to_disk(
@@ -234,15 +237,22 @@ def _extract_to_disk(
             if writer.has(shard):
                 advance(len(pieces[shard]))
                 continue
-            parts = []
-            for batch in encoder.batches(pieces[shard], view):
-                parts.append({layer: _to_cpu(kept) for layer, kept in batch.items()})
-                advance(len(next(iter(batch.values())).vectors["mean"]))
-            writer.write(shard, concatenate(parts))
+            parts = _packed_batches(encoder, pieces[shard], view, advance)
+            writer.write(shard, concatenate_packed(parts))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         writer.finish()
     accelerator.wait_for_everyone()
+
+
+def _packed_batches(
+    encoder: RowEncoder, rows: np.ndarray, view: int | None, advance: Callable[[int], None]
+) -> list[Packed]:
+    parts = []
+    for batch in encoder.batches(rows, view):
+        parts.append(pack(batch, encoder.how.dtype).to_cpu())
+        advance(len(next(iter(batch.values())).vectors["mean"]))
+    return parts
 
 
 def _fits_memory(folder: Path, accelerator: Accelerator) -> bool:
@@ -251,20 +261,3 @@ def _fits_memory(folder: Path, accelerator: Accelerator) -> bool:
         num_bytes, choice="disk", folder=folder, num_processes=accelerator.num_processes
     )
     return plan.in_memory
-
-
-def _to_kept(batch: LayerFeatures, dtype: StoreDtype) -> LayerFeatures:
-    kept_dtype: StoreDtype = "fp16" if dtype == "int8" else dtype
-    on_cpu = {layer: _to_cpu(kept) for layer, kept in batch.items()}
-    return {
-        layer: Features(
-            kept.vectors,
-            None if kept.patches is None else narrow(kept.patches, kept_dtype),
-            kept.grid,
-        )
-        for layer, kept in on_cpu.items()
-    }
-
-
-def _to_cpu(kept: Features) -> Features:
-    return kept.to("cpu")

@@ -21,6 +21,7 @@ from toolkit_common.data.transforms import RandomCrop, build_eval_transform
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features, FeatureSource, LayerFeatures, features_of
 from toolkit_common.features.codec import StoreDtype
+from toolkit_common.features.packed import pack, unpack
 from toolkit_common.features.planner import PlaceChoice
 from toolkit_common.seed import generator
 
@@ -149,19 +150,30 @@ class OnlineSource:
         encoder: What runs.
         rows: The list of images.
         view: Which random crop of each, or None for the images as they are.
+        dtype: In which patches would be kept: they come as if they had been. None gives the
+            encoder's own.
     """
 
-    def __init__(self, encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> None:
+    def __init__(
+        self,
+        encoder: RowEncoder,
+        rows: np.ndarray,
+        view: int | None = None,
+        *,
+        dtype: StoreDtype | None = None,
+    ) -> None:
         self._encoder = encoder
         self._images = encoder.images(rows, view)
         self._num_images = len(rows)
+        self._dtype = dtype
 
     def __len__(self) -> int:
         return self._num_images
 
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        return self._encoder.in_batches(self._images, batches)
+        found, dtype = self._encoder.in_batches(self._images, batches), self._dtype
+        return found if dtype is None else (unpack(pack(item, dtype)) for item in found)
 
 
 class CropSource:

@@ -22,8 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features, LayerFeatures
-from toolkit_common.features.codec import StoreDtype, dequantize, narrow, quantize
+from toolkit_common.features.base import LayerFeatures
+from toolkit_common.features.codec import StoreDtype
+from toolkit_common.features.packed import Packed, unpack
 from toolkit_common.files import BLOCK, atomic_path, read_json, write_json, write_text
 
 VERSION = 3
@@ -89,18 +90,12 @@ class StoreWriter:
         checksum = path.with_suffix(".xxh3")
         return path.exists() and checksum.exists() and checksum.read_text() == _checksum(path)
 
-    def write(self, shard: int, features: LayerFeatures) -> None:
+    def write(self, shard: int, packed: Packed) -> None:
         """Write the features of rows `shard * shard_rows` and following."""
-        tensors: dict[str, Tensor] = {}
-        for layer, kept in features.items():
-            for name, vector in kept.vectors.items():
-                tensors[f"{layer}.{name}"] = vector.float().cpu().contiguous()
-            if kept.patches is not None:
-                tensors |= _encode(kept.patches.cpu(), f"{layer}.patches", self.spec.dtype)
-        grids = {str(layer): kept.grid for layer, kept in features.items()}
         path = _shard_path(self.folder, shard)
+        grids = {str(layer): grid for layer, grid in packed.grids.items()}
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={"grids": json.dumps(grids)})
+            save_file(dict(packed.tensors), temporary, metadata={"grids": json.dumps(grids)})
             checksum = _checksum(temporary)
         write_text(path.with_suffix(".xxh3"), checksum)
 
@@ -175,7 +170,7 @@ class TokenStore:
                 if name not in gathered:
                     gathered[name] = tensor.new_empty((len(positions), *tensor.shape[1:]))
                 gathered[name][torch.from_numpy(here)] = tensor[rows]
-        return {layer: _decode(gathered, layer, grid) for layer, grid in grids.items()}
+        return unpack(Packed(gathered, grids))
 
     def _open(self, shard: int) -> tuple[dict[str, Tensor], dict[int, tuple[int, int]]]:
         if shard not in self._opened:
@@ -197,11 +192,16 @@ class TokenStore:
 
 
 class MemoryStore:
-    """Features held in memory, for one run."""
+    """Features held in memory, for one run, encoded as on disk."""
 
-    def __init__(self, features: LayerFeatures, num_images: int) -> None:
-        self.features = features
+    def __init__(self, packed: Packed, num_images: int) -> None:
+        self._packed = packed
         self._num_images = num_images
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that they take."""
+        return sum(item.nbytes for item in self._packed.tensors.values())
 
     def __len__(self) -> int:
         return self._num_images
@@ -212,32 +212,7 @@ class MemoryStore:
 
     def read(self, positions: np.ndarray) -> LayerFeatures:
         """Return the features at `positions`, by layer."""
-        rows = torch.from_numpy(positions)
-        return {layer: _take(kept, rows) for layer, kept in self.features.items()}
-
-
-def _encode(patches: Tensor, name: str, dtype: StoreDtype) -> dict[str, Tensor]:
-    if dtype == "int8":
-        values, scale = quantize(patches)
-        return {name: values.contiguous(), f"{name}_scale": scale.contiguous()}
-    return {name: narrow(patches, dtype)}
-
-
-def _decode(gathered: Mapping[str, Tensor], layer: int, grid: tuple[int, int]) -> Features:
-    mine = {
-        name.removeprefix(f"{layer}."): tensor
-        for name, tensor in gathered.items()
-        if name.startswith(f"{layer}.")
-    }
-    patches, scale = mine.pop("patches", None), mine.pop("patches_scale", None)
-    if patches is not None and scale is not None:
-        patches = dequantize(patches, scale)
-    return Features(mine, patches, grid)
-
-
-def _take(kept: Features, rows: Tensor) -> Features:
-    vectors = {name: vector[rows] for name, vector in kept.vectors.items()}
-    return Features(vectors, None if kept.patches is None else kept.patches[rows], kept.grid)
+        return unpack(self._packed.take(torch.from_numpy(positions)))
 
 
 def _shard_path(folder: Path, shard: int) -> Path:
