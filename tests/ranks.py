@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
 from torch.multiprocessing import start_processes
 
 from toolkit_common.training.distributed import build_accelerator
@@ -54,6 +55,8 @@ def _work(
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": str(port),
     }
+    AcceleratorState._reset_state()  # that of a parent that computed by itself before
+    PartialState._reset_state()
     torch.save(function(build_accelerator(device="cpu")), folder / str(rank))
     dist.barrier()
     dist.destroy_process_group()

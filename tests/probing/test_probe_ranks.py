@@ -1,15 +1,102 @@
 """Two processes give what one gives: the same order of samples, the same figures."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from ranks import run_toolkit
+from probe_problem import PLAN, Interrupting, make_problem, specs
+from ranks import run_ranks, run_toolkit
+from toolkit_common.runs import RunFolder
+from toolkit_common.training.distributed import build_accelerator
+from toolkit_probing.bank import HeadBank
+from toolkit_probing.head import HeadSpec
+from toolkit_probing.train import train_bank
+
+# Pools with batch statistics of their own among them.
+HEADS = [*specs()[::5], *(HeadSpec(name, 1, "patches", 0.5, 0) for name in ("cbam", "dolg"))]
+HEADS += [HeadSpec("aim", 1, "patches", 0.5, 0, {"num_heads": 2})]
+ODD = {"train": np.arange(29), "select": np.arange(29, 40)}  # four steps of 7, and one left over
 
 ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32", "--random-init",
         "--method", "ep,linear,knn,logreg", "--epochs", "2", "--optimizer", "lars",
-        "--label-fraction", "0.3,1", "--logreg-c", "0.1"]  # fmt: skip
+        "--label-fraction", "0.3,1", "--logreg-c", "0.1", "--batch-size", "31"]  # fmt: skip
+
+
+def train_odd(
+    folder: Path, accelerator: Accelerator, *, stop_at: int | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Train in steps that no number of processes divides; Ctrl-C while batch `stop_at` is read."""
+    store, targets = make_problem(d=16)
+    # The bias ahead of dolg's batch norm has no gradient but rounding, which AdamW follows.
+    heads = HEADS if changes.get("optimizer") != "adamw" else [HEADS[0], HEADS[1], HEADS[-1]]
+    bank = HeadBank(heads, next(iter(store.iterate([np.arange(2)]))), num_classes=3)
+    source: Any = store
+    if stop_at is not None:
+        source = Interrupting(store, iter(range(10**6)), at=stop_at)
+    plan = replace(PLAN, **{"batch_size": 7, **changes})
+    how: dict[str, Any] = {"plan": plan, "accelerator": accelerator, "run": RunFolder(folder)}
+    try:
+        best = train_bank(bank, source, targets, **ODD, **how)
+    except KeyboardInterrupt:
+        return {}
+    return {key: (item.value, item.epoch, item.state) for key, item in best.items()}
+
+
+def assert_alike(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for key, (value, epoch, state) in expected.items():
+        assert found[key][:2] == (value, epoch), key
+        for name, weights in state.items():
+            torch.testing.assert_close(found[key][2][name], weights, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.dist
+@pytest.mark.parametrize(
+    ("num_ranks", "changes"),
+    [
+        (2, {}),
+        (3, {}),
+        (2, {"optimizer": "sgd"}),
+        (2, {"optimizer": "adamw"}),
+        (2, {"micro_batch": 2}),
+    ],
+    ids=str,
+)
+def test_steps_that_no_number_of_processes_divides_are_those_of_one_process(
+    tmp_path: Path, num_ranks: int, changes: dict[str, Any]
+) -> None:
+    folders = [tmp_path / str(ranks) for ranks in (1, num_ranks)]
+    for folder in folders:
+        folder.mkdir()
+    expected = train_odd(folders[0], build_accelerator(device="cpu"), **changes)
+    for found in run_ranks(lambda acc: train_odd(folders[1], acc, **changes), num_ranks=num_ranks):
+        assert_alike(found, expected)
+    one, several = ((folder / "metrics.jsonl").read_text() for folder in folders)
+    assert one == several
+    assert [json.loads(line)["step"] for line in one.splitlines()] == [4, 8, 12]
+
+
+@pytest.mark.dist
+def test_a_run_may_be_resumed_by_another_number_of_processes(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    expected = train_odd(tmp_path / "whole", build_accelerator(device="cpu"))
+
+    def cut(accelerator: Accelerator) -> dict[str, Any]:
+        return train_odd(tmp_path / "cut", accelerator, stop_at=2)
+
+    assert run_ranks(cut, num_ranks=3) == [{}] * 3
+    for found in run_ranks(lambda acc: train_odd(tmp_path / "cut", acc)):
+        assert_alike(found, expected)
+    whole, resumed = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut"))
+    assert whole == resumed
 
 
 @pytest.mark.dist

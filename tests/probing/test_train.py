@@ -125,7 +125,7 @@ def test_a_head_out_of_patience_stops_alone_and_in_a_bank_alike(tmp_path):
 
 
 def test_too_few_images_for_the_processes_are_refused():
-    assert step_size(PLAN, 7, 2) == 6
+    assert [step_size(PLAN, 7, processes) for processes in (1, 2, 3, 7)] == [7] * 4
     with pytest.raises(InputError, match=r"4 processes needs 4 training images, got 3"):
         step_size(PLAN, 3, 4)
     with pytest.raises(InputError, match=r"1 processes needs 2 training images, got 1"):

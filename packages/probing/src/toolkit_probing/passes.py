@@ -120,8 +120,8 @@ def train_in_passes(
     """
     sample = next(iter(source.iterate([np.arange(SAMPLE)])))
     ranks = accelerator.num_processes
-    rows = step_size(plan, len(train), ranks) // ranks
-
+    size = step_size(plan, len(train), ranks)
+    rows = -(-size // ranks)
     how: dict[str, Any] = {"plan": plan, "rows": rows, "num_processes": ranks}
     # Counted by all, as batch norm's statistics run over all processes.
     costs = _costs(specs, sample, num_classes, how)
@@ -138,7 +138,7 @@ def train_in_passes(
         )
     by_key = {spec.key: spec for spec in specs}
     best: dict[str, Best] = {}
-    steps = plan.epochs * (len(train) // (rows * ranks))
+    steps = plan.epochs * (len(train) // size)
     for number, keys in enumerate(passes):
         bank = HeadBank([by_key[key] for key in keys], sample, num_classes=num_classes)
         at = Part(f"{part.name}/pass-{number + 1}", part.first_step + number * steps)

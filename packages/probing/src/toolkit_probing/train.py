@@ -80,13 +80,13 @@ def infer_batch_size(num_train: int) -> int:
 
 
 def step_size(plan: TrainingPlan, num_train: int, num_processes: int) -> int:
-    """Return the images of one step over all processes.
+    """Return the images of one step over all processes, however many these are.
 
     Raises:
         InputError: If there are too few for every process to have one, and two in all.
     """
-    size = min(plan.batch_size, num_train) // num_processes * num_processes
-    if size < 2:
+    size = min(plan.batch_size, num_train)
+    if size < max(2, num_processes):
         raise InputError(
             f"a step of {num_processes} processes needs {max(2, num_processes)} training images, "
             f"got {num_train} and batch_size={plan.batch_size}: use fewer processes or more images"
@@ -145,7 +145,7 @@ def train_bank(
             epoch, first = divmod(step, per_epoch)
             order = epoch_order(train, plan.seed, epoch)
             batches = [order[i * size : (i + 1) * size] for i in range(first, per_epoch)]
-            mine = [batch[my_rank::ranks] for batch in batches]
+            mine = [batch[my_rank::ranks] for batch in batches]  # one more for some, perhaps
             bank.train()
             read = crops.iterate(mine, epoch=epoch) if crops else source.iterate(mine)
             for positions, features in zip(mine, read, strict=True):
@@ -189,6 +189,7 @@ class _Trainer:
     ) -> None:
         self.bank = bank.to(accelerator.device)
         self.plan = plan
+        self.step_images = batch_size
         self.accelerator = accelerator
         self.best: dict[str, Best] = {}
         optimizer = _build_optimizer(bank, plan, batch_size)
@@ -205,6 +206,9 @@ class _Trainer:
         """Update the heads `active` on one batch; `factor` scales their learning rates."""
         set_lr_(self.optimizer, factor)
         goals = goals.to(self.accelerator.device)
+        # Gradients are averaged over processes, whose shares may differ by an image: each counts
+        # as its share of the step.
+        weight = len(goals) * self.accelerator.num_processes / self.step_images
         inputs = self.bank.read(features_to(features, self.accelerator.device), active)
         self.optimizer.zero_grad()
         for key in active:
@@ -212,7 +216,7 @@ class _Trainer:
                 logits = self.models[key](
                     *inputs[self.bank.specs[key].place], micro_batch=self.plan.micro_batch
                 )
-            self.accelerator.backward(F.cross_entropy(logits.float(), goals))
+            self.accelerator.backward(F.cross_entropy(logits.float(), goals) * weight)
         if self.bank.is_tuned:
             average_gradients_(self.bank.parameters())
         if self.plan.clip_grad is not None:
