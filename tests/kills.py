@@ -3,7 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 STILL_RUNNING = 0.002  # seconds between looks
 
@@ -37,3 +38,21 @@ def _ended(status: int) -> bool:
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, -signal.SIGKILL), f"the forked function failed (exit code {code})"
     return code == 0
+
+
+def wait_for_end(pids: Iterable[int], *, within_s: float = 10.0) -> bool:
+    """Wait until processes, children of others perhaps, run no more; returns whether they do."""
+    waited_for, end = list(pids), time.monotonic() + within_s
+    while any(map(_is_running, waited_for)):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"  # a dead one may wait for its parent

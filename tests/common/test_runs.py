@@ -5,8 +5,10 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +206,36 @@ def test_a_run_whose_settings_this_version_does_not_know_is_not_resumed(tmp_path
     (run.path / "config.yaml").write_text("epochs: 3\nmomentum: 0.9\n")
     with pytest.raises(InputError, match=f"{run.path}/config.yaml: unknown setting momentum"):
         choose_run_folder(call(run.path, resume=True), name="test")
+
+
+# One process at a time
+
+
+def test_a_run_that_is_written_is_neither_resumed_nor_overwritten(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        started(tmp_path / "a")
+        (tmp_path / "ready").touch()
+        time.sleep(60)
+        os._exit(0)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    before = (tmp_path / "a/run.json").read_bytes()
+    try:
+        for how in ("resume", "overwrite"):
+            again = call(tmp_path / "a", **{how: True})
+            with pytest.raises(InputError, match=rf"{tmp_path}/a is being .*\(pid {child} on "):
+                choose_run_folder(again, name="test")
+            with pytest.raises(InputError, match=rf"{tmp_path}/a is being .*\(pid {child} on "):
+                RunFolder(tmp_path / "a").start(again, kind="test", facts={"data": "abc"})
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert (tmp_path / "a/run.json").read_bytes() == before
+    run = choose_run_folder(call(tmp_path / "a", resume=True), name="test")
+    run.start(call(tmp_path / "a", resume=True), kind="test", facts={"data": "abc"})
+    run.finish()
+    assert not (run.path / ".lock").exists()
 
 
 # What is recorded

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from kills import wait_for_end
 from plugins import write_plugin
 from ranks import run_ranks
 from toolkit_common.errors import InputError
@@ -252,6 +253,10 @@ WORKER = """
             raise KeyboardInterrupt
         if how == "killed" and rank == "1":
             os.kill(os.getpid(), signal.SIGKILL)
+        if how == "never":
+            Path(f"pid-{rank}.tmp").write_text(str(os.getpid()))
+            Path(f"pid-{rank}.tmp").rename(f"pid-{rank}")
+            time.sleep(60)
         if how == "saved":
             from toolkit_common.training.interrupt import delayed_interrupt
 
@@ -312,6 +317,21 @@ def test_ctrl_c_gives_every_process_the_time_to_save(tmp_path: Path) -> None:
         launcher.send_signal(signal.SIGINT)
         assert launcher.wait(60) == 130
     assert {path.name for path in tmp_path.glob("saved-*")} == {"saved-0", "saved-1"}
+
+
+@pytest.mark.dist
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the Linux kernel")
+@pytest.mark.parametrize("launcher", ["ours", "torchrun"])
+@pytest.mark.usefixtures("site")
+def test_workers_end_when_their_launcher_is_killed(tmp_path: Path, launcher: str) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command = {"ours": END, "torchrun": [*torchrun, "2", "-m", "toolkit_common", "end", "--how"]}
+    with subprocess.Popen([*command[launcher], "never"], stderr=subprocess.PIPE) as started:
+        while len(files := list(tmp_path.glob("pid-?"))) < 2 and started.poll() is None:
+            time.sleep(0.05)
+        started.kill()
+    assert len(files) == 2
+    assert wait_for_end(int(file.read_text()) for file in files)
 
 
 @pytest.mark.dist

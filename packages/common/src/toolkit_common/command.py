@@ -29,6 +29,8 @@ from toolkit_common.config import (
     resolve,
 )
 from toolkit_common.errors import InputError
+from toolkit_common.launched import end_with_launcher, in_worker
+from toolkit_common.locks import unlock_all
 from toolkit_common.training.settings import MACHINE
 
 
@@ -160,7 +162,11 @@ def run_command(
 
                 raise typer.Exit(relaunch(how["num_processes"], sys.argv[1:]))
             del how["num_processes"], how["config"], how["assignments"]
-            result = act(Invocation(resolved, **how))
+            end_with_launcher()
+            try:
+                result = act(Invocation(resolved, **how))
+            finally:
+                unlock_all()
             if how["as_json"] and is_main_process():
                 typer.echo(json.dumps(result, indent=2, allow_nan=False))
 
@@ -180,11 +186,6 @@ def run_command(
         return function
 
     return decorate
-
-
-def in_worker() -> bool:
-    """Tell whether this process was started by a launcher (torchrun, accelerate, Slurm)."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def is_main_process() -> bool:

@@ -8,6 +8,7 @@ runs/NAME/
   results.json     the figures (versioned)
   manifest.json    sha256 of every file
   DONE             written last
+  .lock            while a process writes the folder
 ```
 """
 
@@ -23,10 +24,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from toolkit_common.command import Invocation
+from toolkit_common.command import Invocation, is_main_process
 from toolkit_common.config import Resolved, read_yaml, resolve
 from toolkit_common.errors import InputError
 from toolkit_common.files import read_json, sha256_of, write_json, write_text
+from toolkit_common.locks import LOCK, lock_folder, refuse_locked, unlock_folder
 
 RESULTS_VERSION = 1
 RECORDED_PACKAGES = (
@@ -57,11 +59,13 @@ class RunFolder:
             facts: More entries for run.json: fingerprints of what the result depends on.
 
         Raises:
-            InputError: If a fact of the run to resume is another now; nothing is written then.
+            InputError: If another process writes the folder, or a fact of the run to resume is
+                another now; nothing is written then.
         """
-        if invocation.overwrite and self.path.exists():
-            _clear(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
+        lock_folder(self.path)
+        if invocation.overwrite:
+            _clear(self.path)
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
         stored = self.read_json("run.json") if self.has("run.json") else {}
@@ -105,12 +109,14 @@ class RunFolder:
         write_json(self.path / "results.json", {"version": RESULTS_VERSION, **results})
 
     def finish(self) -> None:
-        """Write the manifest of checksums, then DONE."""
+        """Write the manifest of checksums, then DONE; others may write the folder again."""
         files = sorted(path for path in self.path.rglob("*") if path.is_file())
         listed = {str(file.relative_to(self.path)): sha256_of(file) for file in files}
-        listed.pop("manifest.json", None)
+        for name in ("manifest.json", LOCK):
+            listed.pop(name, None)
         write_json(self.path / "manifest.json", listed)
         write_text(self.path / "DONE", _now() + "\n")
+        unlock_folder(self.path)
 
 
 def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
@@ -122,8 +128,8 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
 
     Raises:
         InputError: If the folder exists and neither `--resume` nor `--overwrite` was asked for, if
-            there is nothing to resume, if a resumed run's settings changed, or if what
-            `--overwrite` would delete is no run folder.
+            there is nothing to resume, if a resumed run's settings changed, if what
+            `--overwrite` would delete is no run folder, or if another process writes it.
     """
     if invocation.output is None:
         return RunFolder(_next_free(Path("runs"), name))
@@ -142,6 +148,8 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
             )
         if not run.has("run.json") and _names_in(run.path) != {"config.yaml"}:
             raise InputError(f"{run.path} is no run folder, so --overwrite will not delete it")
+    if is_main_process():  # which may hold the lock when another process looks
+        refuse_locked(run.path)
     return run
 
 
@@ -211,8 +219,8 @@ def _short(fact: Any) -> str:
 
 
 def _names_in(folder: Path) -> set[str]:
-    """What a folder holds, but for what killed writes left behind."""
-    names = {item.name for item in folder.iterdir()}
+    """What a folder holds, but for what killed processes left behind."""
+    names = {item.name for item in folder.iterdir()} - {LOCK}
     return {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))}
 
 
@@ -221,6 +229,8 @@ def _clear(folder: Path) -> None:
     (folder / "DONE").unlink(missing_ok=True)
     last = ("run.json", "config.yaml")
     for item in folder.iterdir():
+        if item.name == LOCK:  # ours
+            continue
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         elif item.name not in last:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
+from toolkit_common.launched import LAUNCHER
 
 PRECISIONS = {"auto": None, "fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -193,6 +194,7 @@ def relaunch(num_processes: int, argv: Sequence[str]) -> int:
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ[LAUNCHER] = str(os.getpid())  # for the workers
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -209,4 +211,6 @@ def relaunch(num_processes: int, argv: Sequence[str]) -> int:
         return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
     except (SignalException, KeyboardInterrupt):
         return 130
+    finally:
+        del os.environ[LAUNCHER]
     return 0

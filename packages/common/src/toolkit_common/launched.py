@@ -1,0 +1,29 @@
+"""A process that a launcher started (torchrun, accelerate, Slurm) knows so, and ends with it."""
+
+import ctypes
+import os
+import signal
+import sys
+
+LAUNCHER = "TOOLKIT_LAUNCHER"  # pid of a launcher of ours
+ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, ours or torchrun
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def in_worker() -> bool:
+    """Tell whether this process was started by a launcher (torchrun, accelerate, Slurm)."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def end_with_launcher() -> None:
+    """Let this process be killed when torch's launcher, its parent, dies; on Linux alone.
+
+    A launcher that is killed cannot end its workers, which would train on and write the run's
+    folder.
+    """
+    if ELASTIC not in os.environ or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    launcher = os.environ.pop(LAUNCHER, None)
+    if launcher is not None and os.getppid() != int(launcher):  # it died before it was asked
+        os.kill(os.getpid(), signal.SIGKILL)
