@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from toolkit_common.errors import InputError
 from toolkit_common.files import (
     BLOCK,
     atomic_folder,
     atomic_path,
     read_json,
+    refuse_unwritable,
     sha256_of,
     write_json,
     write_text,
@@ -104,3 +106,24 @@ def test_the_checksum_covers_every_byte(tmp_path: Path, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     (tmp_path / "a").write_bytes(data)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("folder", [".", "new", "new/and/deeper"])
+def test_a_folder_that_can_be_made_is_left_as_it_was(tmp_path: Path, folder: str) -> None:
+    refuse_unwritable(Path(folder), option="--output")
+    refuse_unwritable(tmp_path / folder, option="--output")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("folder", ["file", "file/x", "file/x/y"])
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    expected = f"--output {folder} cannot be made: {tmp_path}/file is a file; choose a folder"
+    with pytest.raises(InputError, match=expected):
+        refuse_unwritable(Path(folder), option="--output")
+
+
+@pytest.mark.parametrize("folder", ["/proc/zz", "/proc/zz/x", "a" * 300])
+def test_a_folder_that_cannot_be_written_is_refused(folder: str) -> None:
+    with pytest.raises(InputError, match=rf"--output {folder} cannot be written \(.+\); choose"):
+        refuse_unwritable(Path(folder), option="--output")

@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import Result
 
+from conftest import assert_bad_input
 from toolkit_common.command import Invocation
 from toolkit_common.config import Layer, Settings, option, resolve
 from toolkit_common.errors import InputError
@@ -72,6 +75,22 @@ def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(InputError, match=f"{tmp_path}/a is a file: give --output a folder"):
         choose_run_folder(call(tmp_path / "a"), name="test")
+
+
+@pytest.mark.parametrize("folder", ["afile/x", "/proc/zz"])
+@pytest.mark.parametrize("command", [["probe"], ["pretrain", "slimp"]], ids=str)
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_loaded(
+    tmp_path: Path, run_cli: Callable[..., Result], folder: str, command: list[str]
+) -> None:
+    (tmp_path / "afile").touch()
+    result = run_cli(*command, "--data", "nowhere", "-o", folder)
+    assert_bad_input(result, f"--output {folder} cannot be ", "choose a folder that you may write")
+
+
+def test_a_link_to_nowhere_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "missing/b")
+    with pytest.raises(InputError, match=f"cannot make the run folder {tmp_path}/a: File exists"):
+        RunFolder(tmp_path / "a").start(call(tmp_path / "a"), kind="test", facts={})
 
 
 def test_overwrite_refuses_a_folder_that_is_no_run(tmp_path: Path) -> None:

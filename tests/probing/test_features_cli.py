@@ -53,3 +53,14 @@ def test_there_is_no_run_folder_to_name(features):
 
 def test_missing_data_is_one_line(features):
     assert_bad_input(features(data="imagefolder:/nowhere"), "no folder at /nowhere")
+
+
+@pytest.mark.parametrize("command", ["features", "probe"])
+@pytest.mark.parametrize("folder", ["afile", "afile/x", "/proc/zz"])
+def test_a_store_that_cannot_be_written_is_refused_before_anything_is_loaded(
+    run_cli, tmp_path, command, folder
+):
+    (tmp_path / "afile").touch()
+    result = run_cli(command, "--data", "nowhere", "--store-dir", folder)
+    assert_bad_input(result, f"--store-dir {folder} cannot be ", "choose a folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["afile"]

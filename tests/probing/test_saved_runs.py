@@ -339,3 +339,21 @@ def test_what_cannot_be_reported_says_why(run_cli, copied):
     assert_bad_input(run_cli("report", a), "cannot read", "knn-layer6-cls.parquet", "again")
     (copied / "b/test_rows.parquet").unlink()
     assert_bad_input(run_cli("report", copied / "b", "--by", "site"), "cannot read", "test_rows")
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("folder", "--output folder is a folder: give the HTML file to write"),
+        ("afile/report.html", "--output in afile cannot be made: "),
+        ("/proc/zz/report.html", "--output in /proc/zz cannot be written "),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_it_is_made(
+    run_cli, runs, tmp_path, output, said
+):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "afile").touch()
+    result = run_cli("report", runs / "a", "-o", output)
+    assert_bad_input(result, said)
+    assert result.stdout == ""

@@ -7,14 +7,41 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
+from toolkit_common.errors import InputError
+
 BLOCK = 1 << 20
+ANOTHER = "choose a folder that you may write"
 
 
 def cache_folder() -> Path:
     """Return where what can be made again is kept: `$TOOLKIT_CACHE` or `~/.cache/toolkit`."""
     return Path(os.environ.get("TOOLKIT_CACHE", Path.home() / ".cache/toolkit"))
+
+
+def refuse_unwritable(folder: Path, *, option: str) -> None:
+    """Refuse a folder that cannot be made or written, before anything long; leaves nothing behind.
+
+    Args:
+        folder: Where something is to be written; need not exist.
+        option: Where the user gives it.
+
+    Raises:
+        InputError: If so.
+    """
+    try:
+        there = folder.absolute()
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir():
+            raise InputError(f"{option} {folder} cannot be made: {there} is a file; {ANOTHER}")
+        Path(mkdtemp(prefix=".toolkit-", dir=there)).rmdir()
+    except OSError as error:
+        raise InputError(
+            f"{option} {folder} cannot be written ({error.strerror or error}); {ANOTHER}"
+        ) from None
 
 
 @contextmanager

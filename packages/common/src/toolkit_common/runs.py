@@ -27,7 +27,7 @@ from typing import Any
 from toolkit_common.command import Invocation, is_main_process
 from toolkit_common.config import Resolved, read_yaml, resolve
 from toolkit_common.errors import InputError
-from toolkit_common.files import read_json, sha256_of, write_json, write_text
+from toolkit_common.files import read_json, refuse_unwritable, sha256_of, write_json, write_text
 from toolkit_common.locks import LOCK, lock_folder, refuse_locked, unlock_folder
 
 RESULTS_VERSION = 1
@@ -62,7 +62,10 @@ class RunFolder:
             InputError: If another process writes the folder, or a fact of the run to resume is
                 another now; nothing is written then.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # a dangling link, say
+            raise InputError(f"cannot make the run folder {self.path}: {error.strerror}") from None
         lock_folder(self.path)
         if invocation.overwrite:
             _clear(self.path)
@@ -129,9 +132,11 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
     Raises:
         InputError: If the folder exists and neither `--resume` nor `--overwrite` was asked for, if
             there is nothing to resume, if a resumed run's settings changed, if what
-            `--overwrite` would delete is no run folder, or if another process writes it.
+            `--overwrite` would delete is no run folder, if the folder cannot be made or written,
+            or if another process writes it.
     """
     if invocation.output is None:
+        refuse_unwritable(Path("runs"), option="the folder")
         return RunFolder(_next_free(Path("runs"), name))
     run = RunFolder(invocation.output)
     if invocation.resume and invocation.overwrite:
@@ -149,6 +154,7 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
         if not run.has("run.json") and _names_in(run.path) != {"config.yaml"}:
             raise InputError(f"{run.path} is no run folder, so --overwrite will not delete it")
     if is_main_process():  # which may hold the lock when another process looks
+        refuse_unwritable(run.path, option="--output")
         refuse_locked(run.path)
     return run
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from toolkit_common.errors import InputError
+
 compare_app = typer.Typer(add_completion=False)
 report_app = typer.Typer(add_completion=False)
 attention_app = typer.Typer(add_completion=False)
@@ -72,8 +74,13 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup."""
+    from toolkit_common.files import refuse_unwritable
     from toolkit_probing.report import build_report, show_report
 
+    if output is not None and output.is_dir():
+        raise InputError(f"--output {output} is a folder: give the HTML file to write")
+    if output is not None:
+        refuse_unwritable(output.parent, option="--output in")
     found = build_report(runs, metrics=_names(metric), by=_names(by))
     show_report(found, as_json=as_json)
     if output is not None:

@@ -1,6 +1,7 @@
 """`toolkit features`: a backbone's tokens of a data set, computed once and kept for every probe."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -13,7 +14,7 @@ from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import Preprocess
 from toolkit_common.features.extract import extract
 from toolkit_common.features.online import Extraction
-from toolkit_common.files import cache_folder
+from toolkit_common.files import cache_folder, refuse_unwritable
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.progress import console, result_console
 from toolkit_probing.settings import ExtractSettings, FeatureSettings
@@ -31,6 +32,7 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
         InputError: If the settings, the data or the backbone are at fault.
     """
     settings = invocation.settings
+    refuse_unwritable(store_folder(settings), option="--store-dir")
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     task = load_probed_task(settings)
     backbone = load_probed_backbone(settings)
@@ -99,10 +101,15 @@ def load_probed_backbone(settings: FeatureSettings) -> Backbone:
     return backbone
 
 
+def store_folder(settings: FeatureSettings) -> Path:
+    """Return where token stores lie."""
+    return settings.store_dir or cache_folder() / "features"
+
+
 def build_extraction(settings: FeatureSettings, accelerator: Accelerator, **how: Any) -> Extraction:
     """Return how features are extracted; `how` is forwarded to `Extraction`."""
     return Extraction(
-        store_dir=settings.store_dir or cache_folder() / "features",
+        store_dir=store_folder(settings),
         dtype=settings.store_dtype,
         batch_size=settings.extract_batch_size,
         num_workers=choose_num_workers(settings.num_workers, accelerator),

@@ -15,7 +15,7 @@ from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
 from toolkit_common.features.extract import Extracted, extract
 from toolkit_common.features.online import Extraction, RowEncoder
-from toolkit_common.files import sha256_of_text, write_text
+from toolkit_common.files import refuse_unwritable, sha256_of_text, write_text
 from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
@@ -24,7 +24,12 @@ from toolkit_common.training.progress import console
 from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.dtype_cost import measure_dtype_cost
-from toolkit_probing.features import build_extraction, load_probed_backbone, load_probed_task
+from toolkit_probing.features import (
+    build_extraction,
+    load_probed_backbone,
+    load_probed_task,
+    store_folder,
+)
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.metadata import TaskMetadata, read_task_metadata
@@ -88,6 +93,8 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
 def _load(settings: ProbeSettings) -> tuple[Task, Backbone, TaskMetadata | None]:
     """Load what is judged; refuse what cannot be done before anything is written."""
     lookup(METRICS, settings.select_by, kind="metric")
+    if settings.store in ("auto", "disk") and settings.tune == "none":
+        refuse_unwritable(store_folder(settings), option="--store-dir")
     task = load_probed_task(settings)
     refuse_impossible(settings, task)
     backbone = load_probed_backbone(settings)
