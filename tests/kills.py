@@ -9,8 +9,15 @@ from pathlib import Path
 STILL_RUNNING = 0.002  # seconds between looks
 
 
-def run_forked(function: Callable[[], object], *, kill_after_s: float | None = None) -> bool:
+def run_forked(
+    function: Callable[[], object],
+    *,
+    kill_after_s: float | None = None,
+    counted_from: Callable[[], bool] = lambda: True,
+) -> bool:
     """Run `function` in a fork; SIGKILL it after some seconds. Returns whether it came to its end.
+
+    The seconds count from when `counted_from` is first true.
 
     Everything is imported already, so that a start costs milliseconds; safe with one thread only
     (specs/stack.md 3), which conftest.py sees to.
@@ -23,8 +30,10 @@ def run_forked(function: Callable[[], object], *, kill_after_s: float | None = N
             os._exit(1)
         os._exit(0)
     if kill_after_s is not None:
-        end = time.monotonic() + kill_after_s
-        while time.monotonic() < end:
+        end = None
+        while end is None or time.monotonic() < end:
+            if end is None and counted_from():
+                end = time.monotonic() + kill_after_s
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
                 return _ended(status)

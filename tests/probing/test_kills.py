@@ -1,23 +1,32 @@
 """A run that is killed (SIGKILL) at random moments ends with the bits of one that was not."""
 
 import json
+import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from conftest import write_image_folder
-from kills import run_forked
+from kills import run_forked, wait_for_end
+from plugins import write_plugin
 from probe_problem import PLAN, make_problem, specs
 from small_data import build_data, image_bytes
 from toolkit_common.backbones.load import load_backbone
+from toolkit_common.cli import app
 from toolkit_common.features.extract import extract
 from toolkit_common.features.online import Extraction
 from toolkit_common.features.store import TokenStore
@@ -27,7 +36,6 @@ from toolkit_probing.bank import HeadBank
 from toolkit_probing.train import train_bank
 
 NUM_KILLS = 10
-NUM_KILLED_RUNS = 3  # of the whole command, whose starts take seconds
 
 
 def test_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch):
@@ -95,39 +103,126 @@ def test_extraction_killed_at_random_moments_gives_the_same_features(tmp_path, m
     assert all(vector.equal(found.vectors[name]) for name, vector in expected.vectors.items())
 
 
+WORDS = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--method", "ep",
+         "--lr", "0.003", "--queries", "4"]  # fmt: skip
+STAGES = {  # of a run: the first and the last file that it writes
+    "extraction": (
+        "{name}-cache/features/*/tokens-00000.xxh3",
+        "{name}-cache/features/*/index.json",
+    ),
+    "training": ("{name}/checkpoints/*/pass-1/step-*.pt", "{name}/results.json"),
+}
+
+
+class Killable:
+    """Runs of the whole command in one folder, beside one that nothing interrupted."""
+
+    def __init__(self, folder: Path, run: Callable[[str], object]) -> None:
+        self.folder = folder
+        self.run = run
+        run("whole")  # here, not in a fork: forks then find all that is imported on the way
+        started = {stage: self._made("whole", names[0]) for stage, names in STAGES.items()}
+        ended = {stage: self._made("whole", names[1]) for stage, names in STAGES.items()}
+        self.seconds = {stage: ended[stage] - started[stage] for stage in STAGES}
+
+    def kill_in(self, stage: str, at: float, name: str) -> bool:
+        """Start or resume a run and kill it at a share of a stage; returns whether it was."""
+        begun = STAGES[stage][0].format(name=name)
+        return not run_forked(
+            lambda: self.run(name),
+            kill_after_s=at * self.seconds[stage],
+            counted_from=lambda: any(self.folder.glob(begun)),
+        )
+
+    def _made(self, name: str, pattern: str) -> float:
+        return min(path.stat().st_mtime for path in self.folder.glob(pattern.format(name=name)))
+
+
+@pytest.fixture(scope="module")
+def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
+    """A run of many shards and checkpoints."""
+    folder = tmp_path_factory.mktemp("killed")
+    data = write_image_folder(folder / "images", per_class=16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolkit_probing.state.SAVE_EVERY_S", 0.0)
+        patch.setattr("toolkit_common.features.extract.SHARD_BYTES", 1 << 12)
+
+        def run(name: str) -> None:
+            os.environ["TOOLKIT_CACHE"] = str(folder / f"{name}-cache")
+            resume = ["--resume"] if (folder / name / "config.yaml").exists() else []
+            where = ["--data", f"imagefolder:{data}", "--output", str(folder / name)]
+            words = [*WORDS, *where, "--epochs", "4"]
+            result = CliRunner().invoke(app, ["probe", *words, *resume], prog_name="toolkit")
+            assert result.exit_code == 0, result.output
+
+        yield Killable(folder, run)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("seed", range(NUM_KILLS // len(STAGES)))
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(
+    killable: Killable, stage: str, seed: int
+) -> None:
+    name, draws = f"{stage}-{seed}", random.Random(f"{stage}-{seed}")
+    done = killable.folder / name / "DONE"
+    while not killable.kill_in(stage, draws.uniform(0.0, 0.8), name) or done.exists():
+        for made in (name, f"{name}-cache"):  # it was faster than the whole run: once more
+            shutil.rmtree(killable.folder / made)
+    assert run_forked(lambda: killable.run(name))
+    _assert_same(killable.folder / "whole", killable.folder / name)
+
+
+EAGER = """
+    from toolkit_common.features import extract
+    from toolkit_probing import state
+
+    state.SAVE_EVERY_S = 0.0  # else a short run would save nothing before its end
+    extract.SHARD_BYTES = 1 << 12
+
+    from toolkit_probing.cli import app
+"""
+
+
+@pytest.mark.dist
 @pytest.mark.slow
-def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(run_cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.state.SAVE_EVERY_S", 0.02)
-    monkeypatch.setattr("toolkit_common.features.extract.SHARD_BYTES", 1 << 13)
-    data = write_image_folder(tmp_path / "images", per_class=16)
+def test_two_processes_whose_launcher_is_killed_resume_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_image_folder(tmp_path / "images", per_class=32)
+    site = write_plugin(tmp_path / "site", "eager", EAGER)
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
 
-    def run(name: str) -> None:
-        monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / f"{name}-cache"))
-        output = tmp_path / name
-        more = ["--resume"] if (output / "config.yaml").exists() else []
-        result = run_cli(
-            "probe", "--data", f"imagefolder:{data}", "--backbone", "timm:test_vit?image_size=32",
-            "--random-init", "--method", "ep,linear", "--epochs", "4", "--output", output, *more,
-        )  # fmt: skip
-        assert result.exit_code == 0, result.output
+    def start(name: str, *more: str) -> subprocess.Popen[bytes]:
+        words = [*WORDS, "--epochs", "40", "--data", f"imagefolder:{data}", "-o", name, *more]
+        command = [sys.executable, "-m", "toolkit_common", "eager", *words, "--num-processes", "2"]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-    start = time.monotonic()
-    assert run_forked(lambda: run("whole"))
-    whole_s = time.monotonic() - start
-    draws, kills = random.Random(0), 0
-    while kills < NUM_KILLED_RUNS:
-        if run_forked(lambda: run("cut"), kill_after_s=draws.uniform(0.05, 0.8) * whole_s):
-            _assert_same(tmp_path)  # came to its end: what follows are kills of another run
-            for name in ("cut", "cut-cache"):
-                shutil.rmtree(tmp_path / name)
-        else:
-            kills += 1
-    assert run_forked(lambda: run("cut"))
-    _assert_same(tmp_path)
+    def finish(name: str, *more: str) -> None:
+        with start(name, *more) as run:
+            said = run.communicate(timeout=120)[1]
+        assert run.returncode == 0, said.decode()
+
+    finish("whole")
+    shutil.rmtree(tmp_path / "cache")
+    more, draws = [], random.Random(0)
+    for sign in ("cache/features/*/tokens-*.xxh3", "cut/checkpoints/*/pass-1/step-*.pt"):
+        before = set(tmp_path.glob(sign))
+        with start("cut", *more) as launcher:
+            while not set(tmp_path.glob(sign)) - before and launcher.poll() is None:
+                time.sleep(0.01)
+            time.sleep(draws.uniform(0.0, 0.2))
+            workers = [child.pid for child in psutil.Process(launcher.pid).children()]
+            launcher.kill()
+        assert launcher.returncode == -signal.SIGKILL
+        assert len(workers) == 2
+        assert wait_for_end(workers)
+        assert not (tmp_path / "cut/results.json").exists()
+        more = ["--resume"]
+    finish("cut", *more)
+    _assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
-def _assert_same(folder: Path) -> None:
-    whole, cut = folder / "whole", folder / "cut"
+def _assert_same(whole: Path, cut: Path) -> None:
     heads = sorted((whole / "heads").iterdir())
     assert heads
     for head in heads:
