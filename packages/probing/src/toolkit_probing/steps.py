@@ -61,13 +61,11 @@ class Shortfall:
         batches: The batch of every subset of the labels.
         asked: What the user or the protocol asked for.
         by: Who did.
-        num_processes: Among which a batch is dealt out evenly.
     """
 
     batches: Sequence[int]
     asked: int
     by: str
-    num_processes: int
 
     @property
     def phrase(self) -> str:
@@ -77,10 +75,9 @@ class Shortfall:
     @property
     def note(self) -> str:
         """What must be known to read the figures."""
-        shared = f", dealt out to {self.num_processes} processes" if self.num_processes > 1 else ""
         return (
             f"BATCH {_span(self.batches)}, not the {self.asked} of {self.by}: a step has at most "
-            f"the training images{shared}; learning rates are scaled to it"
+            "the training images; learning rates are scaled to it"
         )
 
 
@@ -100,7 +97,7 @@ def find_shortfall(settings: ProbeSettings, task: Task, num_processes: int) -> S
         return None
     is_own = PROTOCOLS[settings.protocol].settings.get("batch_size") == asked
     by = f"protocol {settings.protocol}" if is_own else "--batch-size"
-    return Shortfall(batches, asked, by, num_processes)
+    return Shortfall(batches, asked, by)
 
 
 def with_training(

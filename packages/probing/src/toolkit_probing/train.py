@@ -136,8 +136,9 @@ def train_bank(
     if accelerator.is_main_process and active and step < total:
         run.rewind_log(part.first_step + step)
     saver = Saver(folder, accelerator, trainer.state)
+    count = len(bank.specs)
     with (
-        progress(f"training {len(bank.specs)} heads", total) as advance,
+        progress(f"training {count} head{'s' if count > 1 else ''}", total) as advance,
         delayed_interrupt() as stop,
     ):
         advance(step)
