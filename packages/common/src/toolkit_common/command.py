@@ -145,17 +145,8 @@ def run_command(
         def command(**given: Any) -> None:
             how = {"output": None} | {key: given.pop(key) for key in run_options}
             act = listing if listing is not None and how.pop("wants_list") else function
-            options = [
-                Layer(f"--{key.replace('_', '-')}", {key: value})
-                for key, value in given.items()
-                if value is not None
-            ]
-            layers = [read_yaml(how["config"])] if how["config"] else []
-            layers += [parse_assignment(text) for text in how["assignments"] or ()]
-            if how.get("resume"):
-                layers = [*_stored_layer(how["output"]), *layers]
             resolved = resolve(
-                settings_class, [*layers, *options], presets=presets, preset_field=preset_field
+                settings_class, _layers(given, how), presets=presets, preset_field=preset_field
             )
             if how["num_processes"] > 1 and not in_worker():
                 from toolkit_common.training.distributed import relaunch
@@ -170,22 +161,42 @@ def run_command(
             if how["as_json"] and is_main_process():
                 typer.echo(json.dumps(result, indent=2, allow_nan=False))
 
-        # What the machine needs stands behind what is asked; the order within a panel stays.
-        fields = sorted(
-            settings_class.model_fields.items(),
-            key=lambda item: field_extra(item[1])["panel"] == MACHINE,
-        )
-        parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
-        parameters += [
-            _parameter(key, annotation, RUN_DEFAULTS.get(key))
-            for key, annotation in run_options.items()
-        ]
+        parameters = _parameters(settings_class, run_options)
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {item.name: item.annotation for item in parameters}
         app.command(name, help=inspect.getdoc(function))(command)
         return function
 
     return decorate
+
+
+def _layers(given: Mapping[str, Any], how: Mapping[str, Any]) -> list[Layer]:
+    """Return where settings come from, later ones winning: run, file, `--set`, options."""
+    stored = _stored_layer(how["output"]) if how.get("resume") else []
+    file = [read_yaml(how["config"])] if how["config"] else []
+    assigned = [parse_assignment(text) for text in how["assignments"] or ()]
+    options = [
+        Layer(f"--{key.replace('_', '-')}", {key: value})
+        for key, value in given.items()
+        if value is not None
+    ]
+    return [*stored, *file, *assigned, *options]
+
+
+def _parameters(
+    settings_class: type[BaseModel], run_options: Mapping[str, Any]
+) -> list[inspect.Parameter]:
+    """Return a parameter for every option, as Typer reads them."""
+    # What the machine needs stands behind what is asked; the order within a panel stays.
+    fields = sorted(
+        settings_class.model_fields.items(),
+        key=lambda item: field_extra(item[1])["panel"] == MACHINE,
+    )
+    parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
+    return parameters + [
+        _parameter(key, annotation, RUN_DEFAULTS.get(key))
+        for key, annotation in run_options.items()
+    ]
 
 
 def is_main_process() -> bool:

@@ -7,6 +7,7 @@ Quirks: empty ages, sexes and sites, `Unknown` locations, ages that differ betwe
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,7 +105,6 @@ def _table(looks: pd.DataFrame, licences: list[str], rng: np.random.Generator) -
     unsure = ~is_bad & (rng.random(n) < 0.002)
     known = is_bad | (rng.random(n) < 0.05)
     general = np.where(is_bad, "Malignant", np.where(unsure, "Indeterminate", "Benign"))
-    invasive = kind == "Melanoma Invasive"
     head = {
         "isic_id": [f"ISIC_{number:07d}" for number in rng.permutation(n) + 15_670],
         "target": is_bad.astype(int),
@@ -116,7 +116,29 @@ def _table(looks: pd.DataFrame, licences: list[str], rng: np.random.Generator) -
         "image_type": "TBP tile: close-up",
         "tbp_tile_type": rng.choice(["3D: XP", "3D: white"], n, p=[0.7, 0.3]),
     }
-    tail = {
+    tail = _after_the_diagnosis(licences, kind, general, known, rng)
+    places = {
+        "tbp_lv_location": [
+            SITES[name][half][one // 2 % len(SITES[name][half])]
+            for name, half, one in zip(site, simple, at, strict=True)
+        ],
+        "tbp_lv_location_simple": simple,
+    }
+    measured = _measure(looks, rng) | places
+    middle = {f"tbp_lv_{name}": measured[f"tbp_lv_{name}"] for name in MEASURED}
+    return pd.DataFrame(head | middle | tail)
+
+
+def _after_the_diagnosis(
+    licences: list[str],
+    kind: np.ndarray,
+    general: np.ndarray,
+    known: np.ndarray,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Return the columns that the test file lacks."""
+    n, is_bad, invasive = len(kind), kind != "", kind == "Melanoma Invasive"
+    return {
         "attribution": rng.choice(SOURCES, n),
         "copyright_license": rng.choice(
             licences, n, p=_shares({name: LICENCES[name] for name in licences})
@@ -132,16 +154,6 @@ def _table(looks: pd.DataFrame, licences: list[str], rng: np.random.Generator) -
         "mel_thick_mm": np.where(invasive, rng.uniform(0.2, 2, n).round(2), np.nan),
         "tbp_lv_dnn_lesion_confidence": rng.uniform(20, 100, n),
     }
-    places = {
-        "tbp_lv_location": [
-            SITES[name][half][one // 2 % len(SITES[name][half])]
-            for name, half, one in zip(site, simple, at, strict=True)
-        ],
-        "tbp_lv_location_simple": simple,
-    }
-    measured = _measure(looks, rng) | places
-    middle = {f"tbp_lv_{name}": measured[f"tbp_lv_{name}"] for name in MEASURED}
-    return pd.DataFrame(head | middle | tail)
 
 
 def _shares(counts: Mapping[str, int]) -> np.ndarray:
