@@ -381,6 +381,7 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
             ["--backbone", "timm:test_resnet", "--random-init", "--lesions-per-pass", "2"],
             ["batch normalisations", "--batch-norm frozen"],
         ),
+        (["--positives", "foo"], ["positives foo needs lesion_sampling positives, got random"]),
         (["--lr", "-1"], ["lr", "greater than or equal to 0"]),
         (["--learn-temperature", "--temperature", "5"], ["within 0.01 and 1, got a start of 5"]),
         (

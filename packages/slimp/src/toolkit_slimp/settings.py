@@ -202,6 +202,12 @@ class SlimpSettings(MachineSettings, DataSettings):
                 f"positive_repeats {self.positive_repeats} needs lesion_sampling positives, got "
                 f"{self.lesion_sampling}"
             )
+        default = type(self).model_fields["positives"].default
+        if self.positives != default and self.lesion_sampling != "positives":
+            raise ValueError(
+                f"positives {self.positives} needs lesion_sampling positives, got "
+                f"{self.lesion_sampling}"
+            )
         if self.watch_label is not None and self.watch_every is None:
             raise ValueError(f"watch_label {self.watch_label} needs watch_every: the steps between")
         if self.nested_weight == 0 and self.image_weight == 0:
