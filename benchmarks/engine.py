@@ -166,8 +166,9 @@ def notes(
         f"{asked.backbone} with random weights on {asked.data}, one learning rate a method, whole "
         "processes with start-up and extraction counted in each of ours, one thread.",
         f"The loop ran {SHORT} epochs of its {EPOCHS}; the others are counted at their mean. In "
-        f"wall time, which on shared cores is noise, EP is {theirs / ours:.0f} times faster. Of the banks, {LONGER} epochs and "
-        f"{SHORT} were run, and {EPOCHS} are counted from the difference.",
+        f"wall time, which on shared cores is noise, EP is {theirs / ours:.0f} times faster. Of "
+        f"the banks, {LONGER} epochs and {SHORT} were run, and {EPOCHS} are counted from the "
+        "difference.",
         f"After the same {SHORT} epochs the loop has top-1 {loop['top1']['ep']:.4f}, ours "
         f"{short['top1']['ep']:.4f} (ours keeps tokens as fp16); after all {EPOCHS} epochs on "
         f"{SMALL} the loop has {ended[0]:.4f}, ours {ended[1]:.4f}. The heads of a bank are those "
