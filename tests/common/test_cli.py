@@ -98,11 +98,23 @@ def test_an_unknown_command_of_a_group_is_answered_with_the_nearest(run_cli: Run
 
 def test_an_unknown_option_is_answered_with_the_nearest(run_cli: RunCli) -> None:
     result = run_cli("probe", "--metod", "ep")
-    assert result.exit_code == 2
-    told = [line for line in result.stderr.splitlines() if "--metod" in line]
-    assert len(told) == 1
-    assert "No such option: --metod" in told[0]
-    assert "--method" in told[0]
+    assert_bad_input(result, "No such option: --metod", "--method", "see toolkit probe --help")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["data", "audit"], ["Missing argument", "see toolkit data audit --help"]),
+        (["probe", "--num-processes", "0"], ["--num-processes", "greater than or equal to 1"]),
+        (["pretrain", "slimp", "--epochs", "x"], ["--epochs", "valid integer"]),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(
+    run_cli: RunCli, words: list[str], parts: list[str]
+) -> None:
+    result = run_cli(*words)
+    assert_bad_input(result, *parts)
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_an_unknown_setting_is_answered_with_the_nearest(run_cli: RunCli) -> None:

@@ -28,6 +28,7 @@ GROUP_HELP = {
 }
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 RANK_PATIENCE_S = 5.0
+USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has within
 
 
 @cache
@@ -73,6 +74,13 @@ class PluginGroup(TyperGroup):
                 time.sleep(RANK_PATIENCE_S)
                 error = InputError(f"[rank {rank}] {error}")
             typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(EXIT_BAD_INPUT) from error
+        except USAGE_ERROR as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            told = " ".join(error.format_message().split())
+            place = error.ctx.command_path if error.ctx is not None else "toolkit"
+            typer.echo(f"error: {told.rstrip('.')}; see {place} --help", err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
 
     def _own_plugins(self) -> list[str]:
