@@ -327,7 +327,10 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
         return original(settings, task, Interrupting(source, count), info, **how)
 
     monkeypatch.setattr(probe_run, "probe_with_heads", interrupt_later)
-    assert probe("--method", "ep").exit_code == 130
+    interrupted = probe("--method", "ep")
+    assert interrupted.exit_code == 130
+    place = tmp_path / "run"
+    assert f"interrupted: go on with --resume --output {place}" in interrupted.stderr
     assert not (tmp_path / "run/DONE").exists()
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
@@ -337,6 +340,16 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
     for head in (tmp_path / "whole/heads").iterdir():
         expected, found = load_file(head), load_file(tmp_path / "run/heads" / head.name)
         assert all((expected[name] == found[name]).all() for name in expected)
+
+
+def test_an_interrupt_before_a_run_says_that_there_is_none(probe, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(probe_run, "load_probed_task", interrupted)
+    result = probe("--method", "ep")
+    assert result.exit_code == 130
+    assert "interrupted: no run folder was begun" in result.stderr
 
 
 def test_resuming_a_finished_run_shows_its_results(probe):

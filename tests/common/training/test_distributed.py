@@ -316,6 +316,8 @@ def test_ctrl_c_gives_every_process_the_time_to_save(tmp_path: Path) -> None:
             time.sleep(0.05)
         launcher.send_signal(signal.SIGINT)
         assert launcher.wait(60) == 130
+        assert launcher.stderr is not None
+        assert b"death signal" not in launcher.stderr.read()  # torch's words
     assert {path.name for path in tmp_path.glob("saved-*")} == {"saved-0", "saved-1"}
 
 

@@ -9,7 +9,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -30,7 +30,7 @@ from toolkit_common.config import (
 )
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_with_launcher, in_worker
-from toolkit_common.locks import unlock_all
+from toolkit_common.locks import locked_folders, unlock_all
 from toolkit_common.training.settings import MACHINE
 
 
@@ -156,6 +156,10 @@ def run_command(
             end_with_launcher()
             try:
                 result = act(Invocation(resolved, **how))
+            except KeyboardInterrupt:
+                if is_main_process():
+                    typer.echo(_interrupted(locked_folders()), err=True)
+                raise
             finally:
                 unlock_all()
             if how["as_json"] and is_main_process():
@@ -197,6 +201,14 @@ def _parameters(
         _parameter(key, annotation, RUN_DEFAULTS.get(key))
         for key, annotation in run_options.items()
     ]
+
+
+def _interrupted(folders: Sequence[Path]) -> str:
+    """Say what an interrupt has left: run folders are locked while they are written."""
+    if not folders:
+        return "interrupted: no run folder was begun"
+    (folder,) = folders
+    return f"interrupted: go on with --resume --output {folder}"
 
 
 def is_main_process() -> bool:

@@ -61,6 +61,11 @@ def unlock_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def locked_folders() -> list[Path]:
+    """Return the folders that this process has locked."""
+    return list(_held)
+
+
 def unlock_all() -> None:
     """Let others write all folders that this process locked."""
     for folder in list(_held):
