@@ -50,6 +50,23 @@ def test_a_run_is_drawn_over_its_own_test_images_and_over_others(run_cli, probe_
     assert height(probe_run / "other.png") < height(probe_run / "attention.png")
 
 
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("folder", "--output folder is a folder: give a file that ends in .png"),
+        ("afile", "--output afile: give a file that ends in .png"),
+        ("afile/maps.png", "--output in afile cannot be made: "),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_before_it_is_drawn(
+    run_cli, tmp_path, output, said
+):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "afile").write_text("kept")
+    assert_bad_input(run_cli("attention", "--from", "run", "--output", output), said)
+    assert (tmp_path / "afile").read_text() == "kept"
+
+
 def height(path: Path) -> int:
     with Image.open(path) as image:
         return image.height
@@ -58,6 +75,10 @@ def height(path: Path) -> int:
 def test_bad_calls_are_named(run_cli, probe_run, tmp_path):
     start = ["attention", "--from"]
     assert_bad_input(run_cli(*start, tmp_path / "none"), "none has no results.json")
+    (tmp_path / "pretrained").mkdir()
+    (tmp_path / "pretrained/results.json").write_text("{}")
+    no_probe = run_cli(*start, tmp_path / "pretrained")
+    assert_bad_input(no_probe, "holds no heads: give the folder of a toolkit probe run")
     assert_bad_input(
         run_cli(*start, probe_run, "--images", tmp_path / "no.png"), "no image at", "no.png"
     )

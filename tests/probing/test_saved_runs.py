@@ -157,7 +157,7 @@ def test_another_label_is_refused(run_cli, copied):
     results["data"]["label"] = "other"
     write_json(copied / "b/results.json", results)
     result = run_cli("compare", copied / "a", copied / "b")
-    assert_bad_input(result, "the label differ: label against other")
+    assert_bad_input(result, "the labels differ: label against other")
 
 
 def test_what_cannot_be_compared_says_why(run_cli, copied):
@@ -344,7 +344,8 @@ def test_what_cannot_be_reported_says_why(run_cli, copied):
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("folder", "--output folder is a folder: give the HTML file to write"),
+        ("folder", "--output folder is a folder: give a file that ends in .html"),
+        ("notes.md", "--output notes.md: give a file that ends in .html"),
         ("afile/report.html", "--output in afile cannot be made: "),
         ("/proc/zz/report.html", "--output in /proc/zz cannot be written "),
     ],

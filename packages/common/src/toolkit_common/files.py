@@ -44,6 +44,19 @@ def refuse_unwritable(folder: Path, *, option: str) -> None:
         ) from None
 
 
+def refuse_no_file(path: Path, suffix: str) -> None:
+    """Refuse an `--output` that is no file of a kind, or cannot be written, before anything long.
+
+    Raises:
+        InputError: If so.
+    """
+    if path.is_dir():
+        raise InputError(f"--output {path} is a folder: give a file that ends in {suffix}")
+    if path.suffix != suffix:
+        raise InputError(f"--output {path}: give a file that ends in {suffix}")
+    refuse_unwritable(path.parent, option="--output in")
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to write; it takes the place of `path` when the block succeeds."""

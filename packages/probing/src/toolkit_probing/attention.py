@@ -123,6 +123,8 @@ def choose_head(run: Path, name: str | None) -> Path:
         InputError: If there is none, or none of that name, or several begin so.
     """
     files = sorted((run / "heads").glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{run} holds no heads: give the folder of a toolkit probe run")
     drawable = {
         file.stem: file
         for file in files

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from toolkit_common.errors import InputError
-
 compare_app = typer.Typer(add_completion=False)
 report_app = typer.Typer(add_completion=False)
 attention_app = typer.Typer(add_completion=False)
@@ -74,13 +72,11 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup."""
-    from toolkit_common.files import refuse_unwritable
+    from toolkit_common.files import refuse_no_file
     from toolkit_probing.report import build_report, show_report
 
-    if output is not None and output.is_dir():
-        raise InputError(f"--output {output} is a folder: give the HTML file to write")
     if output is not None:
-        refuse_unwritable(output.parent, option="--output in")
+        refuse_no_file(output, ".html")
     found = build_report(runs, metrics=_names(metric), by=_names(by))
     show_report(found, as_json=as_json)
     if output is not None:
@@ -121,8 +117,11 @@ def attention(
     as_json: AsJson = False,
 ) -> None:
     """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped)."""
+    from toolkit_common.files import refuse_no_file
     from toolkit_probing.attention import draw_attention
 
+    if output is not None:
+        refuse_no_file(output, ".png")
     found = draw_attention(run, images=images, head=head, output=output, num_images=num_images)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))

@@ -168,7 +168,7 @@ def _name_without_place(row: SavedRow) -> str:
 
 def _refuse_other_task(first: SavedRun, second: SavedRun) -> None:
     one, other = first.results["data"], second.results["data"]
-    for key, what in (("label", "the label"), ("classes", "the classes")):
+    for key, what in (("label", "the labels"), ("classes", "the classes")):
         if one[key] != other[key]:
             raise InputError(
                 f"{first.path} and {second.path} cannot be compared: {what} differ: {one[key]} "

@@ -12,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from toolkit_common.errors import InputError
 from toolkit_common.metrics import Predictions, confusion_matrix, find_metric
 from toolkit_common.statistics import UNDEFINED, estimate
 from toolkit_common.training.progress import result_console
@@ -42,7 +43,10 @@ def build_report(
     """
     figures = [metric for metric in metrics if metric != CONFUSION]
     for metric in figures:
-        find_metric(metric)
+        try:
+            find_metric(metric)
+        except InputError as error:
+            raise InputError(f"{error}, {CONFUSION}") from None
     runs = find_runs(paths)
     return {
         "metrics": figures,

@@ -1,6 +1,6 @@
 """Weights from a local file into an encoder, with a receipt of what fitted.
 
-Read are `.safetensors`, and torch files with `weights_only=False`, so that no file can run code.
+Read are `.safetensors`, and torch files with `weights_only=True`, so that no file can run code.
 """
 
 import re
@@ -40,7 +40,8 @@ def read_state_dict(path: Path) -> State:
     except SafetensorError as error:
         raise InputError(f"{path} is no whole safetensors file: {error}") from None
     except Exception as error:
-        reason = str(error).split("\n")[0]
+        # Torch goes on to advise what would let the file run code.
+        reason = re.split(r"\n|(?<=\.) ", str(error))[0].rstrip(".")
         raise InputError(
             f"cannot read {path} as plain tensors ({type(error).__name__}: {reason}): save its "
             "state dict with safetensors"
