@@ -288,6 +288,9 @@ def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
     parts = [np.array(entry["confusion"]) for entry in mine[1:]]
     assert (sum(parts) == np.array(mine[0]["confusion"])).all()
     assert "confusion" not in json.loads(run_cli("report", runs / "a", "--json").stdout)["rows"][0]
+    alone = run_cli("report", runs / "a", "--metric", "confusion")
+    assert "true classes down" in alone.stdout
+    assert "intervals" not in alone.stdout
     shown = run_cli("report", runs / "a", *options).stdout
     assert "confusion of linear-layer6-cls: true classes down" in shown
     assert "confusion of linear-layer6-cls, site: back" in shown

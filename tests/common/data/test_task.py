@@ -58,6 +58,17 @@ def test_bad_files_are_left_out_and_nobody_changes_sides(tmp_path: Path) -> None
     assert lost not in after.rows
 
 
+def test_splits_that_cannot_be_are_told_before_any_image_is_read(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unexpected(*args: object, **options: object) -> None:
+        raise AssertionError("images were read")
+
+    monkeypatch.setattr("toolkit_common.data.task.check_images", unexpected)
+    with pytest.raises(InputError, match="fold=1 needs folds"):
+        load_task(f"imagefolder:{image_folder}", fold=1)
+
+
 def test_images_without_a_label_are_not_looked_at(tmp_path: Path) -> None:
     text = write_table(tmp_path).replace("csv:", "")
     lines = Path(text).read_text().splitlines()

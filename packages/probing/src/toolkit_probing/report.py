@@ -84,7 +84,7 @@ def show_report(report: dict[str, Any], *, as_json: bool) -> None:
         out.print(table)
         for entry in entries:
             _show_confusion(out, entry, report["runs"])
-    for line in intervals_told(report):
+    for line in intervals_told(report) if report["metrics"] else ():
         out.print(line, soft_wrap=True)
 
 

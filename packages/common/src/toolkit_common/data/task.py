@@ -79,11 +79,11 @@ def load_task(
             f"premalignant_as={premalignant_as} is about label 'malignant', and {labels.name!r} is "
             "to be predicted: add --label malignant, or leave it out"
         )
+    made = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=bad_files)
     targets = labels.targets.copy()
     targets[bad["row"].to_numpy(int)] = -1
     labels = Labels(labels.name, labels.classes, targets)
-    made = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
     splits = keep_labelled(made, data, labels)
     sizes = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
     console.print(
