@@ -251,7 +251,7 @@ def test_the_command_refuses_a_place_that_is_no_file_for_it(run_cli, tmp_path):
     below = folder / "file"
     below.write_text("text")
     result = run_cli("data", "schema", "lesions", "-o", below / "schema.json")
-    assert_bad_input(result, f"cannot write {below / 'schema.json'}")
+    assert_bad_input(result, f"--output in {below} cannot be made: {below} is a file")
     assert below.read_text() == "text"
     assert [path.name for path in folder.iterdir()] == ["file"]
 

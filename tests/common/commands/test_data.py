@@ -59,7 +59,8 @@ def test_rows_without_image_can_be_left_out(run_cli: RunCli, ham10000: Path) -> 
     assert (described["id"], described["images"]) == (f"{place}?allow_partial=1", 11)
     assert any(note.startswith("1 of 12 rows are left out") for note in described["notes"])
     assert_bad_input(run_cli("data", "audit", place), "1 of 12 images are not under")
-    assert run_cli("data", "audit", place, "--allow-partial").exit_code in (0, 3)
+    audited = json.loads(run_cli("data", "audit", place, "--allow-partial", "--json").stdout)
+    assert (audited["id"], audited["images"]) == (f"{place}?allow_partial=1", 11)
     refused = run_cli("data", "describe", "digits", "--allow-partial")
     assert_bad_input(refused, "unknown option 'allow_partial'")
 
@@ -69,6 +70,21 @@ def test_a_label_is_checked_with_and_without_pictures(run_cli: RunCli) -> None:
         result = run_cli("data", "describe", "digits", "--label", "nope", *more)
         assert_bad_input(result, "has no label 'nope'")
     assert not Path("sheet.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "said"),
+    [
+        ("describe", "afile/x.png", "--output in afile cannot be made: "),
+        ("describe", "/proc/x/y.png", "--output in /proc/x cannot be written"),
+        ("audit", "/proc/x", "--output /proc/x cannot be written"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_data_are_read(
+    run_cli: RunCli, command: str, output: str, said: str
+) -> None:
+    Path("afile").touch()
+    assert_bad_input(run_cli("data", command, "none", "-o", output), said)
 
 
 def test_data_without_labels_are_pictured(run_cli: RunCli, tmp_path: Path) -> None:

@@ -329,7 +329,9 @@ def test_a_place_for_the_report_that_cannot_be_is_told_at_once(
     run_cli: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    assert_bad_input(run_cli("data", "audit", "none", "-o", tmp_path / "file/a/b"), "in no folder")
+    place = tmp_path / "file/a/b"
+    told = f"--output {place} cannot be made: {tmp_path / 'file'} is a file"
+    assert_bad_input(run_cli("data", "audit", "none", "-o", place), told)
 
 
 def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from toolkit_common.data.base import ImageData
 from toolkit_common.data.load import load_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
-from toolkit_common.files import write_text
+from toolkit_common.files import refuse_unwritable, write_text
 from toolkit_common.training.progress import console
 from toolkit_slimp.columns import fit_column, is_observed, unseen_words
 from toolkit_slimp.guess import RESERVED, from_sheet, guess_columns
@@ -123,14 +123,13 @@ def export_schema(
         raise InputError(f"{path} is a folder: give a file's name as --output")
     if path is not None and path.exists() and not overwrite:
         raise InputError(f"{path} exists: add --overwrite to replace it, or give another --output")
+    if path is not None:
+        refuse_unwritable(path.parent, option="--output in")
     data = load_data(identifier, premalignant_as=premalignant_as)
     splits = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
     schema = infer_schema(data, splits.train)
     if path is not None:
-        try:
-            write_text(path, schema.to_json())
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from None
+        write_text(path, schema.to_json())
     return schema
 
 

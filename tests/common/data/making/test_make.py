@@ -79,7 +79,7 @@ def test_a_folder_below_a_file_cannot_be_made(place: str, run_cli: RunCli, tmp_p
     (tmp_path / "file").write_text("here")
     out = str(tmp_path / place)
     done = run_cli("data", "make", "ph2", out, "--rows", "10")
-    assert_bad_input(done, f"cannot make the folder {out}: Not a directory")
+    assert_bad_input(done, f"the folder {out} cannot be made: {tmp_path / 'file'} is a file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

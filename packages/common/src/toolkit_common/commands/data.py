@@ -56,8 +56,10 @@ def describe(
     from toolkit_common.data.contact_sheet import draw_contact_sheet
     from toolkit_common.data.describe import describe_data, print_description
     from toolkit_common.data.load import load_data
-    from toolkit_common.files import atomic_path
+    from toolkit_common.files import atomic_path, refuse_unwritable
 
+    if output is not None:
+        refuse_unwritable(output.parent, option="--output in")
     data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
     is_pictured = output is not None and data.sheet.labels[0] in data.table
     labels = data.labels(label) if label is not None or is_pictured else None
@@ -109,12 +111,13 @@ def audit(
     """
     if output is not None and output.exists():
         raise InputError(f"{output} exists: name a new folder for the audit")
-    if output is not None and not next(item for item in output.parents if item.exists()).is_dir():
-        raise InputError(f"{output} lies in no folder: name a new folder for the audit")
     from toolkit_common.data.audit import audit_data
     from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
     from toolkit_common.data.load import load_data
+    from toolkit_common.files import refuse_unwritable
 
+    if output is not None:
+        refuse_unwritable(output, option="--output")
     found = audit_data(
         load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial),
         label=label,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.audit_splits import KEYS, find_splits
+from toolkit_common.data.audit_splits import find_splits
 from toolkit_common.data.base import ImageData, Labels
 from toolkit_common.data.baselines import Baseline, metadata_baselines
 from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
@@ -28,7 +28,7 @@ from toolkit_common.data.findings import (
     shared_findings,
     size_findings,
 )
-from toolkit_common.data.overlaps import find_overlaps, load_other
+from toolkit_common.data.overlaps import KEYS, find_overlaps, load_other
 from toolkit_common.data.proxies import ColumnFacts, describe_column
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits, keep_labelled

@@ -8,10 +8,9 @@ import numpy as np
 
 from toolkit_common.data.base import SPLITS, ImageData
 from toolkit_common.data.findings import Finding
+from toolkit_common.data.overlaps import KEYS
 from toolkit_common.data.splits import Splits, make_splits, read_splits, refuse_strange_folds
 from toolkit_common.errors import InputError
-
-KEYS = ("patient_id", "lesion_id", "group")
 
 
 def find_splits(

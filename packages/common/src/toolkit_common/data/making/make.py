@@ -17,6 +17,7 @@ from toolkit_common.data.making import (
 )
 from toolkit_common.data.making.order import Order
 from toolkit_common.errors import InputError
+from toolkit_common.files import refuse_unwritable
 from toolkit_common.registry import lookup
 
 Maker = Callable[[Path, Order], None]
@@ -75,22 +76,16 @@ def make_data(
         raise InputError(f"seed must not be negative, got {seed}")
     if out.exists():
         raise InputError(f"{out} exists: name a new folder")
+    refuse_unwritable(out, option="the folder")
     order = Order(rows, seed, chosen, pool or POOL)
     text = TEXT.format(name=name, rows=rows, seed=seed, layout=chosen)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _make_folder(partial, out)
+        partial.mkdir(parents=True)
         make(partial, order)
         (partial / SYNTHETIC).write_text(text, encoding="utf-8")
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return order
-
-
-def _make_folder(partial: Path, out: Path) -> None:
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out}: {error.strerror}") from None
