@@ -20,10 +20,10 @@ from toolkit_common.data.base import ImageData
 from toolkit_common.data.images import open_image
 from toolkit_common.data.transforms import Preprocess, Transform
 from toolkit_common.seed import generator, seed_everything
-from toolkit_slimp.model import Members
 from toolkit_slimp.sampling import PatientBatch, PatientSampler
 from toolkit_slimp.schema import Metadata
 from toolkit_slimp.table import EncodedTable
+from toolkit_slimp.terms import Members
 
 CROP_SCALE = (0.6, 1.0)
 BRIGHTNESS, CONTRAST, SATURATION = 0.1, 0.1, 0.05  # no hue: see above

@@ -8,8 +8,7 @@ Shapes: m lesions, p patients, d image width, k metadata width, e embedding widt
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,100 +22,9 @@ from toolkit_slimp.encoders import MetadataEncoder
 from toolkit_slimp.losses import equal_pairs, info_nce, nt_xent
 from toolkit_slimp.phenotype import PHENOTYPES, Phenotype
 from toolkit_slimp.schema import Metadata, Schema
+from toolkit_slimp.terms import Features, LossOptions, Members, NestedLoss
 
 MIN_LOGIT_SCALE, MAX_LOGIT_SCALE = 1.0, 100.0  # of learned temperatures, as CLIP bounds its own
-
-Negatives = Literal["all", "other_lesions", "other_patients"]
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """How embeddings are compared.
-
-    Attributes:
-        temperature: Of all terms; the start value where it is learned.
-        learn_temperature: Whether the temperatures of both levels are trained.
-        lesion_weight: The paper's lambda, in [0, 1]; 1 leaves the patient loss out, 0 the lesion
-            loss.
-        nested_weight: Weight of lesion and patient loss together; 0 leaves both out, and with them
-            all metadata: what is left is SimCLR.
-        image_weight: Weight of the image-image term; 0 leaves it out.
-        negatives: Whose metadata count as negatives of a lesion's image.
-        same_metadata: Whether patients with identical metadata are all positives of each other.
-    """
-
-    temperature: float = 0.1
-    learn_temperature: bool = False
-    lesion_weight: float = 0.5
-    nested_weight: float = 1.0
-    image_weight: float = 0.0
-    negatives: Negatives = "all"
-    same_metadata: bool = False
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the encoders say of some lesions.
-
-    Attributes:
-        images: Image vectors `(m, d)`.
-        lesions: Vectors of the lesions' metadata `(m, k)`.
-        views: Image vectors of second views `(m, d)`, where the loss compares views.
-    """
-
-    images: Float[Tensor, "m d"]
-    lesions: Float[Tensor, "m k"]
-    views: Float[Tensor, "m d"] | None = None
-
-    def parts(self) -> list[Tensor]:
-        """Return the tensors that there are, in this order."""
-        found = (self.images, self.lesions, self.views)
-        return [part for part in found if part is not None]
-
-
-@dataclass(frozen=True)
-class Members:
-    """Who belongs to whom in a batch.
-
-    Attributes:
-        segments: Number of each lesion's patient in the batch `(m,)`.
-        lesion_codes: Equal for images of one lesion `(m,)`.
-        metadata_codes: Equal for lesions whose metadata are identical, hidden values included.
-        patients: Metadata of the batch's patients, as far as they are shown.
-        patient_codes: Equal for patients whose metadata are identical, hidden values included.
-    """
-
-    segments: Int[Tensor, " m"]
-    lesion_codes: Int[Tensor, " m"]
-    metadata_codes: Int[Tensor, " m"]
-    patients: Metadata
-    patient_codes: Int[Tensor, " p"]
-
-
-@dataclass(frozen=True)
-class NestedLoss:
-    """The loss and its parts, with the embeddings they were computed from (for watching).
-
-    Attributes:
-        total: What is minimised.
-        lesion: The inner loss, None where it is off.
-        patient: The outer loss, None where it is off.
-        image: The image-image term, None where it is off or there are no second views.
-        lesion_pairs: Embeddings of images and of their metadata, where there is a `lesion` loss.
-        patient_pairs: Embeddings of phenotypes and of patients, where there is a `patient` loss.
-        embeddings: What is watched: embeddings of the images, of the phenotypes where the patient
-            loss is alone, by a head that is trained.
-        partners: What each of them is drawn to: its metadata, or its second view, if there is one.
-    """
-
-    total: Float[Tensor, ""]
-    lesion: Float[Tensor, ""] | None
-    patient: Float[Tensor, ""] | None
-    image: Float[Tensor, ""] | None
-    lesion_pairs: tuple[Tensor, Tensor] | None
-    patient_pairs: tuple[Tensor, Tensor] | None
-    embeddings: Tensor
-    partners: Tensor | None
 
 
 def batch_norms(encoder: nn.Module) -> list[nn.Module]:
@@ -175,8 +83,10 @@ class SlimpModel(nn.Module):
         self.project_view = projection(image_dim, embed_dim) if self.loss.image_weight else None
         start = torch.full((2,), -math.log(self.loss.temperature))
         self.log_scales = nn.Parameter(start, requires_grad=self.loss.learn_temperature)
-        self.lesion_weight = self.loss.lesion_weight if schema.at("patient").columns else 1.0
-        if not schema.at("lesion").columns:
+        self.lesion_weight = self.loss.lesion_weight
+        if not schema.at("patient").columns:
+            self.lesion_weight = 1.0
+        elif not schema.at("lesion").columns:
             self.lesion_weight = 0.0
         self.train()
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from toolkit_slimp.losses import equal_pairs
-from toolkit_slimp.model import Members, NestedLoss
+from toolkit_slimp.terms import Members, NestedLoss
 
 
 def recall_at(

@@ -14,10 +14,11 @@ from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.seed import derive_seed
 from toolkit_common.training.progress import console
 from toolkit_slimp.judge import Judge
-from toolkit_slimp.model import Features, Members, SlimpModel
+from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.retrieval import describe_retrieval
 from toolkit_slimp.spread import collapse_warning, describe_spread
 from toolkit_slimp.table import EncodedTable
+from toolkit_slimp.terms import Features, Members
 
 BATCH = 64
 POOL = 512  # lesions that are searched at once: recall depends on it, so it is fixed
