@@ -25,7 +25,7 @@ TOWERS: dict[str, dict[str, Any]] = {
 
 def write_open_clip(folder: Path, tower: str, **preprocess: Any) -> str:
     """Write an open_clip model of random weights; returns its id."""
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     prepare()
     import open_clip

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from small_data import write_images, write_text
-from toolkit_common.backbones.torchvision_ops import prepare
 from toolkit_common.data.images import open_image
 from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError
+from toolkit_common.torchvision_ops import prepare
 
 
 def euro_sat(root: Path) -> str:

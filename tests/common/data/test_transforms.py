@@ -9,13 +9,13 @@ from PIL import Image
 
 from properties import few_examples
 from small_data import noise
-from toolkit_common.backbones.torchvision_ops import prepare
 from toolkit_common.data.transforms import (
     IMAGENET_MEAN,
     Preprocess,
     RandomCrop,
     build_eval_transform,
 )
+from toolkit_common.torchvision_ops import prepare
 
 prepare()
 from torchvision import transforms  # noqa: E402

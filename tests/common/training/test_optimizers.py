@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toolkit_common.backbones.torchvision_ops import prepare
 from toolkit_common.errors import InputError
+from toolkit_common.torchvision_ops import prepare
 from toolkit_common.training.optimizers import OPTIMIZERS, build_optimizer, parameter_groups
 
 LR = 0.5

@@ -44,7 +44,7 @@ def _commands() -> str:
 
 
 def _torchvision() -> str:
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     loaded = prepare()
     import torchvision

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.config import read_yaml, resolve
+from toolkit_common.console import console
 from toolkit_common.data.images import BadImageError, Place, open_image
 from toolkit_common.data.sources import IMAGE_SUFFIXES
 from toolkit_common.data.transforms import build_eval_transform
@@ -23,7 +24,6 @@ from toolkit_common.features.base import Features, features_of
 from toolkit_common.files import atomic_path
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder
-from toolkit_common.training.progress import console
 from toolkit_probing.attention_sheet import draw_sheet, group_maps, group_queries, peak_to_even
 from toolkit_probing.features import load_probed_backbone, load_probed_task
 from toolkit_probing.head import Head

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
+from toolkit_common.console import console, result_console
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import Preprocess
@@ -16,7 +17,6 @@ from toolkit_common.features.extract import extract
 from toolkit_common.features.online import Extraction
 from toolkit_common.files import cache_folder, refuse_unwritable
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_common.training.progress import console, result_console
 from toolkit_probing.settings import ExtractSettings, FeatureSettings
 from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
 

@@ -8,8 +8,8 @@ from rich.table import Table
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
+from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
-from toolkit_common.training.progress import result_console
 from toolkit_probing.cost import forward_flops
 from toolkit_probing.features import STAND_IN
 from toolkit_probing.head import Head, build_pool

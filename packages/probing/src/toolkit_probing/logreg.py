@@ -16,9 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.console import console
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource
-from toolkit_common.training.progress import console
 from toolkit_probing.inputs import place_name
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings

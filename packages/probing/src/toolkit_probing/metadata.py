@@ -16,6 +16,7 @@ from torch import Tensor
 
 from toolkit_common.backbones.load import parse_backbone_id
 from toolkit_common.backbones.metadata import LEVELS, MetadataEncoders, load_metadata_encoders
+from toolkit_common.console import console
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
@@ -24,7 +25,6 @@ from toolkit_common.features.beside import CropsBeside, SourceBeside
 from toolkit_common.features.extract import Extracted
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
-from toolkit_common.training.progress import console
 from toolkit_probing.inputs import NO_LAYER
 from toolkit_probing.settings import ProbeSettings
 

@@ -14,11 +14,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from toolkit_common.console import console
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
 from toolkit_common.files import read_json, write_json
 from toolkit_common.runs import RunFolder
-from toolkit_common.training.progress import console
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import Head, HeadSpec, build_head
 from toolkit_probing.inputs import Inputs, read_inputs

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from toolkit_common.console import console
 from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.keys import find_store, store_spec
 from toolkit_common.features.online import RowEncoder
 from toolkit_common.features.planner import price_views
-from toolkit_common.training.progress import console
 from toolkit_probing.bank import HeadBank, features_to
 
 FEW = 16  # images that are timed

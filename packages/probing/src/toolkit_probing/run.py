@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.command import Invocation
+from toolkit_common.console import console
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
 from toolkit_common.features.extract import Extracted, extract
@@ -20,7 +21,6 @@ from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator, on_main
-from toolkit_common.training.progress import console
 from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.dtype_cost import measure_dtype_cost

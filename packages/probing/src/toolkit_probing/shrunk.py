@@ -6,11 +6,11 @@ from typing import Any
 from accelerate import Accelerator
 
 from toolkit_common.backbones.base import Backbone
+from toolkit_common.console import console
 from toolkit_common.data.resized import QUALITY, pixel_change, resize_images
 from toolkit_common.data.task import Task
 from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
-from toolkit_common.training.progress import console
 from toolkit_probing.settings import FeatureSettings, ProbeSettings
 
 

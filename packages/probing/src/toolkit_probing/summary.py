@@ -9,10 +9,10 @@ import numpy as np
 
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.command import Invocation
+from toolkit_common.console import result_console
 from toolkit_common.data.label_map import LABEL, label_map
 from toolkit_common.data.task import Task
 from toolkit_common.runs import RunFolder
-from toolkit_common.training.progress import result_console
 from toolkit_probing.baselines import BASELINES_READ
 from toolkit_probing.protocols import describe_protocol, protocol_line
 from toolkit_probing.results import (

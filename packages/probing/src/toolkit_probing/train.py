@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch.nn import functional as F
 
 from toolkit_common.checkpoints import load_checkpoint
+from toolkit_common.console import progress
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.runs import RunFolder
@@ -23,7 +24,6 @@ from toolkit_common.seed import generator
 from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
-from toolkit_common.training.progress import progress
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_probing.bank import HeadBank, features_to
 from toolkit_probing.predict import score_heads

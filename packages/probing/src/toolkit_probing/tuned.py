@@ -8,6 +8,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from toolkit_common.backbones.base import Backbone
+from toolkit_common.console import console
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import LayerFeatures
 from toolkit_common.features.extract import Extracted
@@ -20,7 +21,6 @@ from toolkit_common.features.online import (
 )
 from toolkit_common.features.planner import duration
 from toolkit_common.runs import RunFolder
-from toolkit_common.training.progress import console
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import Head, HeadSpec
 from toolkit_probing.head_files import save_head

@@ -224,7 +224,7 @@ def _unreached(tuned: TunedHead) -> list[str]:
 
 
 def _import_peft() -> Any:
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     prepare()  # peft imports transformers, which imports torchvision
     try:

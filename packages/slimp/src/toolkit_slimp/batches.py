@@ -93,7 +93,7 @@ class LesionImages(Dataset[Tensor]):
 
 def build_train_transform(preprocess: Preprocess) -> Transform:
     """Return the augmentation: crop, flips, quarter turns, weak colour jitter."""
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     prepare()
     from torchvision import transforms as t

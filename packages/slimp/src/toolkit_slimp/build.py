@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from toolkit_common.backbones.base import ImageEncoder, Receipt
 from toolkit_common.backbones.cards import Card
 from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backbone_id
+from toolkit_common.console import console
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
 from toolkit_common.data.load import load_data
@@ -17,7 +18,6 @@ from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.seed import seed_everything
-from toolkit_common.training.progress import console
 from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform
 from toolkit_slimp.infer import infer_schema, load_schema
 from toolkit_slimp.model import SlimpModel, batch_norms

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.runs import RunFolder
-from toolkit_common.training.progress import console
 
 TrackerName = Literal["tensorboard", "wandb"]
 Track = Callable[[Mapping[str, float], int], None]

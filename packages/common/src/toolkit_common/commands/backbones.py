@@ -18,7 +18,7 @@ def backbones(
     """List encoders by id; those of timm and open_clip with published weights."""
     from fnmatch import fnmatchcase
 
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     prepare()
     import open_clip

@@ -188,7 +188,7 @@ def torchvision_data_set(name: str, root: str, split: str) -> Any:
     """Open one split of a torchvision data set that lies under `root`; nothing is downloaded."""
     import inspect
 
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     prepare()
     from torchvision import datasets

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from toolkit_common.console import progress
 from toolkit_common.data.base import ImageData, replace_images
 from toolkit_common.data.images import Place, open_image
 from toolkit_common.data.loaders import chunks
 from toolkit_common.data.transforms import Transform
 from toolkit_common.files import atomic_path, cache_folder
-from toolkit_common.training.progress import progress
 
 VERSION = 1
 QUALITY = 95

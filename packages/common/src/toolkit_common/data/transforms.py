@@ -93,7 +93,7 @@ class RandomCrop:
             image: An RGB image.
             draws: Where the random numbers come from.
         """
-        from toolkit_common.backbones.torchvision_ops import prepare
+        from toolkit_common.torchvision_ops import prepare
 
         prepare()
         from torchvision.transforms import InterpolationMode
@@ -114,7 +114,7 @@ class RandomCrop:
 
 def build_eval_transform(preprocess: Preprocess) -> Transform:
     """Return the deterministic transform: RGB image -> uint8 `(3, h, w)`."""
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     prepare()
     from torchvision import transforms

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from toolkit_common.backbones.base import Backbone
+from toolkit_common.console import console, progress
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
@@ -41,7 +42,6 @@ from toolkit_common.features.store import (
     StoreWriter,
     TokenStore,
 )
-from toolkit_common.training.progress import console, progress
 
 SHARD_BYTES = 1 << 27
 

@@ -46,7 +46,7 @@ def build_optimizer(name: str, groups: Groups) -> torch.optim.Optimizer:
 
 
 def _build_lars(groups: Groups) -> torch.optim.Optimizer:
-    from toolkit_common.backbones.torchvision_ops import prepare
+    from toolkit_common.torchvision_ops import prepare
 
     prepare()
     from timm.optim import Lars

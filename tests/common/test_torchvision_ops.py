@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolkit_common.backbones import torchvision_ops
-from toolkit_common.backbones.torchvision_ops import MISSING_OPERATORS, prepare
+from toolkit_common import torchvision_ops
+from toolkit_common.torchvision_ops import MISSING_OPERATORS, prepare
 
 
 def test_preparing_twice_says_and_does_the_same() -> None:

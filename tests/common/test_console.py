@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from toolkit_common.training import progress as module
-from toolkit_common.training.progress import progress, result_console
+from toolkit_common import console as module
+from toolkit_common.console import progress, result_console
 
 
 def test_without_a_terminal_one_line_stands_for_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
