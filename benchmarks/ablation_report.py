@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit_common.files import read_json
+from toolkit_common.runs.files import read_json
 from toolkit_slimp.ablations import ABLATIONS
 
 if TYPE_CHECKING:

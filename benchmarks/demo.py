@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toolkit_common.cli import app
-from toolkit_common.files import read_json
+from toolkit_common.runs.files import read_json
 from toolkit_probing.results import format_estimate
 
 ROOT = Path("runs/demo")

@@ -27,7 +27,7 @@ from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.features.base import Features, features_of
-from toolkit_common.files import write_json
+from toolkit_common.runs.files import write_json
 from toolkit_common.training.optimizers import build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_probing.head import Head, HeadSpec, build_head

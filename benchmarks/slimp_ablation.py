@@ -50,7 +50,7 @@ from ablation_report import (
 from demo import find_weights
 from harness import RESULTS, write_report
 from toolkit_common.errors import InputError
-from toolkit_common.files import read_json, write_json
+from toolkit_common.runs.files import read_json, write_json
 
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=64"
 

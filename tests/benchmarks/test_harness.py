@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 import harness
-from toolkit_common.files import read_json
+from toolkit_common.runs.files import read_json
 
 
 def burn(seconds: float) -> None:

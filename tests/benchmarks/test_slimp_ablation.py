@@ -14,7 +14,7 @@ from PIL import Image
 import ablation_report
 import slimp_ablation
 from properties import few_examples
-from toolkit_common.files import read_json
+from toolkit_common.runs.files import read_json
 
 
 @few_examples

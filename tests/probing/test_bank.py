@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from probe_problem import PLAN, make_problem, specs
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import HeadSpec

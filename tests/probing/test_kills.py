@@ -30,7 +30,7 @@ from toolkit_common.cli import app
 from toolkit_common.features.extract import extract
 from toolkit_common.features.online import Extraction
 from toolkit_common.features.store import TokenStore
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.train import train_bank

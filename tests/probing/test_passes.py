@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from probe_problem import PLAN, make_problem, specs
 from properties import few_examples
-from toolkit_common.files import read_json
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.files import read_json
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.head import build_head
 from toolkit_probing.inputs import Inputs

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from probe_problem import PLAN, Interrupting, make_problem, specs
 from ranks import run_ranks, run_toolkit
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import HeadSpec

@@ -11,7 +11,7 @@ import torch
 
 from probe_problem import PLAN, make_problem, specs
 from toolkit_common.errors import InputError
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.predict import predict

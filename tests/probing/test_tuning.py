@@ -22,7 +22,7 @@ from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError
 from toolkit_common.features.online import Extraction, OnlineSource, RowEncoder, RowImages
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import Head, HeadSpec

@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
-from toolkit_common.checkpoints import load_checkpoint
 from toolkit_common.config import Layer, resolve
+from toolkit_common.runs.checkpoints import load_checkpoint
 from toolkit_slimp import pretrain as loop
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings

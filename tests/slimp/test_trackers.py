@@ -6,8 +6,8 @@ from types import ModuleType
 import pytest
 
 from toolkit_common.errors import InputError
-from toolkit_common.files import write_json
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.files import write_json
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_slimp.trackers import Trackers, refuse_missing
 

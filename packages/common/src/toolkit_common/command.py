@@ -30,7 +30,7 @@ from toolkit_common.config import (
 )
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_with_launcher, in_worker
-from toolkit_common.locks import locked_folders, unlock_all
+from toolkit_common.runs.locks import locked_folders, unlock_all
 from toolkit_common.training.settings import MACHINE
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
-from toolkit_common.runs import RECORDED_PACKAGES, cpu_name
+from toolkit_common.runs.folder import RECORDED_PACKAGES, cpu_name
 
 
 @dataclass(frozen=True)

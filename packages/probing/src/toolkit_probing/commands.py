@@ -72,7 +72,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup."""
-    from toolkit_common.files import refuse_no_file
+    from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.report import build_report, show_report
 
     if output is not None:
@@ -117,7 +117,7 @@ def attention(
     as_json: AsJson = False,
 ) -> None:
     """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped)."""
-    from toolkit_common.files import refuse_no_file
+    from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.attention import draw_attention
 
     if output is not None:

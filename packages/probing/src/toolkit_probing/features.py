@@ -15,7 +15,7 @@ from toolkit_common.data.task import Task, load_task
 from toolkit_common.data.transforms import Preprocess
 from toolkit_common.features.extract import extract
 from toolkit_common.features.online import Extraction
-from toolkit_common.files import cache_folder, refuse_unwritable
+from toolkit_common.runs.files import cache_folder, refuse_unwritable
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.settings import ExtractSettings, FeatureSettings
 from toolkit_probing.shrunk import refuse_bad_cache, shrink_images

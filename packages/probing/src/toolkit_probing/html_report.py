@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from toolkit_common.files import write_text
+from toolkit_common.runs.files import write_text
 from toolkit_probing.pictures import (
     curves_of,
     draw_confusion,

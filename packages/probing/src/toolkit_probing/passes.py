@@ -17,8 +17,8 @@ from torch import Tensor
 from toolkit_common.console import console
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
-from toolkit_common.files import read_json, write_json
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import Head, HeadSpec, build_head
 from toolkit_probing.inputs import Inputs, read_inputs

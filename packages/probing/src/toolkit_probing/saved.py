@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from toolkit_common.errors import InputError
 from toolkit_common.metrics import Predictions
 from toolkit_common.registry import did_you_mean, lookup
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 
 TEST_ROWS = "test_rows.parquet"
 

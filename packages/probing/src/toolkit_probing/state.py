@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from toolkit_common.checkpoints import save_checkpoint
+from toolkit_common.runs.checkpoints import save_checkpoint
 
 SAVE_EVERY_S = 30.0
 

@@ -12,7 +12,7 @@ from toolkit_common.command import Invocation
 from toolkit_common.console import result_console
 from toolkit_common.data.label_map import LABEL, label_map
 from toolkit_common.data.task import Task
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.baselines import BASELINES_READ
 from toolkit_probing.protocols import describe_protocol, protocol_line
 from toolkit_probing.results import (

@@ -15,11 +15,11 @@ import torch
 from accelerate import Accelerator
 from torch.nn import functional as F
 
-from toolkit_common.checkpoints import load_checkpoint
 from toolkit_common.console import progress
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.checkpoints import load_checkpoint
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.seed import generator
 from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.interrupt import delayed_interrupt

@@ -13,7 +13,7 @@ from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.cost import forward_flops
 from toolkit_probing.head import HeadSpec

@@ -20,7 +20,7 @@ from toolkit_common.features.online import (
     RowImages,
 )
 from toolkit_common.features.planner import duration
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head import Head, HeadSpec
 from toolkit_probing.head_files import save_head

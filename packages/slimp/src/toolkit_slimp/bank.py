@@ -19,7 +19,7 @@ from torch import Tensor
 
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.overlaps import hash_group
-from toolkit_common.files import atomic_path
+from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.table import EncodedTable

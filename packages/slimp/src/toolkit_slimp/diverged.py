@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from safetensors.torch import save_file
 
-from toolkit_common.files import atomic_path, write_text
+from toolkit_common.runs.files import atomic_path, write_text
 from toolkit_common.training.distributed import rank
 from toolkit_slimp.batches import Batch
 

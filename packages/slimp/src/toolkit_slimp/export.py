@@ -24,7 +24,7 @@ from toolkit_common.backbones.exported import (
     read_description,
 )
 from toolkit_common.errors import InputError
-from toolkit_common.files import atomic_path, sha256_of, write_text
+from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 from toolkit_common.seed import untouched_streams
 from toolkit_slimp.build import build_model
 from toolkit_slimp.model import SlimpModel

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from toolkit_common.checkpoints import load_checkpoint
 from toolkit_common.errors import InputError
+from toolkit_common.runs.checkpoints import load_checkpoint
 from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from toolkit_common.checkpoints import save_checkpoint
 from toolkit_common.console import progress
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.checkpoints import save_checkpoint
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_slimp.batches import BatchStream
 from toolkit_slimp.learner import Learner, Schedule

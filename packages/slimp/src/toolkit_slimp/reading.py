@@ -12,7 +12,7 @@ import torch
 
 from toolkit_common.backbones.metadata import LEVELS, EncodedMetadata
 from toolkit_common.data.sheet import Level
-from toolkit_common.files import sha256_of
+from toolkit_common.runs.files import sha256_of
 from toolkit_slimp.bank import METADATA_BATCH
 from toolkit_slimp.columns import unseen_words
 from toolkit_slimp.encoders import MetadataEncoder

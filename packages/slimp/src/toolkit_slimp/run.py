@@ -15,8 +15,8 @@ from toolkit_common.console import console, result_console
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.overlaps import hash_group
 from toolkit_common.data.splits import Splits, splits_table
-from toolkit_common.files import sha256_of_text, write_text
-from toolkit_common.runs import RunFolder, choose_run_folder
+from toolkit_common.runs.files import sha256_of_text, write_text
+from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_slimp.bank import choose_bank_rows, write_bank
 from toolkit_slimp.batches import BatchStream

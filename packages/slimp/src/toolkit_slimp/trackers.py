@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
-from toolkit_common.runs import RunFolder
+from toolkit_common.runs.folder import RunFolder
 
 TrackerName = Literal["tensorboard", "wandb"]
 Track = Callable[[Mapping[str, float], int], None]

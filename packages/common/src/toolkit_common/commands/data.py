@@ -56,7 +56,7 @@ def describe(
     from toolkit_common.data.contact_sheet import draw_contact_sheet
     from toolkit_common.data.describe import describe_data, print_description
     from toolkit_common.data.load import load_data
-    from toolkit_common.files import atomic_path, refuse_unwritable
+    from toolkit_common.runs.files import atomic_path, refuse_unwritable
 
     if output is not None:
         refuse_unwritable(output.parent, option="--output in")
@@ -114,7 +114,7 @@ def audit(
     from toolkit_common.data.audit import audit_data
     from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
     from toolkit_common.data.load import load_data
-    from toolkit_common.files import refuse_unwritable
+    from toolkit_common.runs.files import refuse_unwritable
 
     if output is not None:
         refuse_unwritable(output, option="--output")

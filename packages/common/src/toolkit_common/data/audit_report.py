@@ -20,7 +20,7 @@ from toolkit_common.data.duplicates import Pair
 from toolkit_common.data.findings import ImagePair
 from toolkit_common.data.images import BadImageError, open_image
 from toolkit_common.data.proxies import ColumnFacts
-from toolkit_common.files import atomic_folder, write_json, write_text
+from toolkit_common.runs.files import atomic_folder, write_json, write_text
 
 THUMBNAIL = 160  # pixels
 MAX_PAIRS = 24  # pictured

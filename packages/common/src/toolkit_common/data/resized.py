@@ -21,7 +21,7 @@ from toolkit_common.data.base import ImageData, replace_images
 from toolkit_common.data.images import Place, open_image
 from toolkit_common.data.loaders import chunks
 from toolkit_common.data.transforms import Transform
-from toolkit_common.files import atomic_path, cache_folder
+from toolkit_common.runs.files import atomic_path, cache_folder
 
 VERSION = 1
 QUALITY = 95

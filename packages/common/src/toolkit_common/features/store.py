@@ -25,7 +25,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.base import LayerFeatures
 from toolkit_common.features.codec import StoreDtype
 from toolkit_common.features.packed import Packed, unpack
-from toolkit_common.files import BLOCK, atomic_path, read_json, write_json, write_text
+from toolkit_common.runs.files import BLOCK, atomic_path, read_json, write_json, write_text
 
 VERSION = 3
 INDEX = "index.json"

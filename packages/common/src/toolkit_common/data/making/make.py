@@ -17,8 +17,8 @@ from toolkit_common.data.making import (
 )
 from toolkit_common.data.making.order import Order
 from toolkit_common.errors import InputError
-from toolkit_common.files import refuse_unwritable
 from toolkit_common.registry import lookup
+from toolkit_common.runs.files import refuse_unwritable
 
 Maker = Callable[[Path, Order], None]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from toolkit_common.checkpoints import load_checkpoint, save_checkpoint
-from toolkit_common.files import sha256_of
+from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
+from toolkit_common.runs.files import sha256_of
 
 
 def state(step: int) -> dict[str, Any]:

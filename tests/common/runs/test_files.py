@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolkit_common.errors import InputError
-from toolkit_common.files import (
+from toolkit_common.runs.files import (
     BLOCK,
     atomic_folder,
     atomic_path,

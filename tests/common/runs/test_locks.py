@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from toolkit_common import locks
 from toolkit_common.errors import InputError
-from toolkit_common.locks import lock_folder, refuse_locked, unlock_all, unlock_folder
+from toolkit_common.runs import locks
+from toolkit_common.runs.locks import lock_folder, refuse_locked, unlock_all, unlock_folder
 
 
 @pytest.fixture(autouse=True)

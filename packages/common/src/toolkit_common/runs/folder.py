@@ -27,8 +27,14 @@ from typing import Any
 from toolkit_common.command import Invocation, is_main_process
 from toolkit_common.config import Resolved, read_yaml, resolve
 from toolkit_common.errors import InputError
-from toolkit_common.files import read_json, refuse_unwritable, sha256_of, write_json, write_text
-from toolkit_common.locks import LOCK, lock_folder, refuse_locked, unlock_folder
+from toolkit_common.runs.files import (
+    read_json,
+    refuse_unwritable,
+    sha256_of,
+    write_json,
+    write_text,
+)
+from toolkit_common.runs.locks import LOCK, lock_folder, refuse_locked, unlock_folder
 
 RESULTS_VERSION = 1
 RECORDED_PACKAGES = (

@@ -20,8 +20,8 @@ from conftest import assert_bad_input
 from toolkit_common.command import Invocation
 from toolkit_common.config import Layer, Settings, option, resolve
 from toolkit_common.errors import InputError
-from toolkit_common.files import read_json, sha256_of
-from toolkit_common.runs import RunFolder, choose_run_folder, cpu_name, environment
+from toolkit_common.runs.files import read_json, sha256_of
+from toolkit_common.runs.folder import RunFolder, choose_run_folder, cpu_name, environment
 
 
 class Example(Settings):
@@ -347,7 +347,7 @@ def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> N
 
 def commit_of(site: Path) -> str:
     """Return what the code in a folder takes for its commit."""
-    code = "from toolkit_common.runs import _git_commit; print(_git_commit())"
+    code = "from toolkit_common.runs.folder import _git_commit; print(_git_commit())"
     command = [sys.executable, "-c", code]
     variables = os.environ | {"PYTHONPATH": str(site)}
     return subprocess.check_output(command, text=True, env=variables).strip()

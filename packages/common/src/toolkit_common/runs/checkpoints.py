@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from toolkit_common.files import atomic_path, sha256_of, write_text
+from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 
 KEEP = 2
 

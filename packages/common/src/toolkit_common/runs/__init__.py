@@ -1,0 +1,1 @@
+"""What is on disk is whole or absent: files, locks, checkpoints, and the folder of a run."""
