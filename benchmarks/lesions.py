@@ -27,7 +27,7 @@ from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.making.draw import draw_looks, write_pictures
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.resized import resize_images
-from toolkit_common.data.transforms import Preprocess, build_eval_transform
+from toolkit_common.images.transforms import Preprocess, build_eval_transform
 
 ROWS = (4000, 40_000, 400_000)
 POOL = 500  # distinct pictures

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from small_data import build_data, image_bytes
-from toolkit_common.data.transforms import Preprocess
+from toolkit_common.images.transforms import Preprocess
 from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform, hide_values
 from toolkit_slimp.infer import infer_schema
 from toolkit_slimp.sampling import PatientSampler

@@ -20,8 +20,8 @@ from toolkit_common.backbones.exported import (
 )
 from toolkit_common.backbones.load import build_encoder, load_backbone, parse_backbone_id
 from toolkit_common.backbones.timm import timm
-from toolkit_common.data.transforms import Preprocess
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import Preprocess
 
 VIT = "timm:test_vit?image_size=64"
 CARD = Card("mean", "all", "SLIMP", "because")

@@ -16,8 +16,8 @@ from toolkit_common.backbones.load import (
     load_backbone,
     parse_backbone_id,
 )
-from toolkit_common.data.transforms import Preprocess
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import Preprocess
 
 VIT = "timm:test_vit?image_size=64"
 

@@ -16,8 +16,8 @@ from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.backbones.open_clip import OpenClipEncoder, open_clip
 from toolkit_common.backbones.timm import TimmEncoder
-from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import build_eval_transform
 
 HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "squash"}
 

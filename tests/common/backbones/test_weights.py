@@ -17,8 +17,8 @@ from properties import few_examples
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.backbones.timm import build_timm_model, preprocess_of, timm
 from toolkit_common.backbones.weights import load_weights_, read_state_dict
-from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import build_eval_transform
 
 VIT = "timm:test_vit?image_size=64"
 State = dict[str, Tensor]

@@ -10,8 +10,8 @@ from toolkit_common.data import check
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
 from toolkit_common.data.loaders import build_loader
-from toolkit_common.data.transforms import Preprocess, build_eval_transform
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import Preprocess, build_eval_transform
 
 TRUNCATED = encode(noise((200, 200)), "JPEG")[:-2000]
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from small_data import build_data, image_bytes
-from toolkit_common.data.images import BadImageError
 from toolkit_common.data.loaders import ImageRows, build_loader, choose_num_workers, chunks
-from toolkit_common.data.transforms import Preprocess, build_eval_transform
+from toolkit_common.images.open import BadImageError
+from toolkit_common.images.transforms import Preprocess, build_eval_transform
 
 TRANSFORM = build_eval_transform(Preprocess((6, 6)))
 

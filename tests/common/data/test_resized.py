@@ -7,9 +7,9 @@ import pytest
 
 from small_data import build_data, encode, noise
 from toolkit_common.data import resized
-from toolkit_common.data.images import open_image
 from toolkit_common.data.resized import pixel_change, resize_images
-from toolkit_common.data.transforms import Preprocess, build_eval_transform
+from toolkit_common.images.open import open_image
+from toolkit_common.images.transforms import Preprocess, build_eval_transform
 
 
 def pictures(tmp_path: Path):

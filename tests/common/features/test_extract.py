@@ -13,8 +13,6 @@ from small_data import build_data, image_bytes
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.images import open_image
-from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
 from toolkit_common.features import extract as module
 from toolkit_common.features.base import LayerFeatures
@@ -22,6 +20,8 @@ from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.extract import Extracted, extract
 from toolkit_common.features.online import Extraction
 from toolkit_common.features.store import INDEX, MemoryStore, TokenStore
+from toolkit_common.images.open import open_image
+from toolkit_common.images.transforms import build_eval_transform
 
 VIT = "timm:test_vit?image_size=32"
 ROWS = np.array([6, 0, 3, 5, 1])

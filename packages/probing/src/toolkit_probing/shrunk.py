@@ -9,8 +9,8 @@ from toolkit_common.backbones.base import Backbone
 from toolkit_common.console import console
 from toolkit_common.data.resized import QUALITY, pixel_change, resize_images
 from toolkit_common.data.task import Task
-from toolkit_common.data.transforms import build_eval_transform
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import build_eval_transform
 from toolkit_probing.settings import FeatureSettings, ProbeSettings
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.images import open_image
-from toolkit_common.data.transforms import Preprocess, Transform
+from toolkit_common.images.open import open_image
+from toolkit_common.images.transforms import Preprocess, Transform
 from toolkit_common.seed import generator, seed_everything
 from toolkit_slimp.sampling import PatientBatch, PatientSampler
 from toolkit_slimp.schema import Metadata

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from toolkit_common.data.transforms import Preprocess
+from toolkit_common.images.transforms import Preprocess
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import gather_rows
 from toolkit_slimp.batches import Batch

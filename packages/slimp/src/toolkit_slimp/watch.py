@@ -11,7 +11,7 @@ from torch import Tensor
 from toolkit_common.console import console
 from toolkit_common.data.base import ImageData
 from toolkit_common.data.loaders import build_loader
-from toolkit_common.data.transforms import build_eval_transform
+from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.judge import Judge
 from toolkit_slimp.model import SlimpModel

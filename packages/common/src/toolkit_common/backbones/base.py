@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.backbones.cards import Card
-from toolkit_common.data.transforms import Preprocess
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import Preprocess
 
 
 @dataclass(frozen=True)

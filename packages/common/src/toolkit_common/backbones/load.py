@@ -28,9 +28,9 @@ from toolkit_common.backbones.base import (
 )
 from toolkit_common.backbones.cards import choose_card
 from toolkit_common.backbones.weights import load_weights_, read_state_dict
-from toolkit_common.data.transforms import Preprocess
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options, split_options
+from toolkit_common.images.transforms import Preprocess
 from toolkit_common.seed import seed_everything
 
 OPTIONS = ("weights", "layer", "layers", "image_size")

@@ -18,8 +18,8 @@ from toolkit_common.data.audit import Audit
 from toolkit_common.data.base import Labels
 from toolkit_common.data.duplicates import Pair
 from toolkit_common.data.findings import ImagePair
-from toolkit_common.data.images import BadImageError, open_image
 from toolkit_common.data.proxies import ColumnFacts
+from toolkit_common.images.open import BadImageError, open_image
 from toolkit_common.runs.files import atomic_folder, write_json, write_text
 
 THUMBNAIL = 160  # pixels

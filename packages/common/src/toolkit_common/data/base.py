@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from toolkit_common.data.image_keys import image_keys
-from toolkit_common.data.images import STREAM
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
+from toolkit_common.images.keys import image_keys
+from toolkit_common.images.open import STREAM
 from toolkit_common.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class ImageData:
 
     @cached_property
     def image_keys(self) -> list[str]:
-        """A content key for each row's image, see `toolkit_common.data.image_keys`."""
+        """A content key for each row's image, see `toolkit_common.images.keys`."""
         return image_keys(self.images)
 
     def fingerprint(self) -> str:

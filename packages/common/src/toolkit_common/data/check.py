@@ -16,10 +16,10 @@ from PIL import Image
 
 from toolkit_common.console import console, progress
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.image_keys import ABSENT
-from toolkit_common.data.images import BadImageError, Place, open_image
 from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
+from toolkit_common.images.keys import ABSENT
+from toolkit_common.images.open import BadImageError, Place, open_image
 
 BadFilePolicy = Literal["error", "skip"]
 

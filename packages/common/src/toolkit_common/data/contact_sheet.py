@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from toolkit_common.data.base import ImageData, Labels
-from toolkit_common.data.images import BadImageError, open_image
+from toolkit_common.images.open import BadImageError, open_image
 
 TILE = 112  # pixels
 MARGIN = 4

@@ -24,8 +24,8 @@ from PIL import Image
 
 from toolkit_common.console import progress
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.images import BadImageError, Place, open_image
 from toolkit_common.data.loaders import chunks
+from toolkit_common.images.open import BadImageError, Place, open_image
 
 BITS = 64
 MAX_DISTANCE = 4  # bits of 64 in which near-duplicates may differ

@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.images import open_image
-from toolkit_common.data.transforms import Transform
+from toolkit_common.images.open import open_image
+from toolkit_common.images.transforms import Transform
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

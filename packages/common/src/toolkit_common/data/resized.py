@@ -18,9 +18,9 @@ from PIL import Image
 
 from toolkit_common.console import progress
 from toolkit_common.data.base import ImageData, replace_images
-from toolkit_common.data.images import Place, open_image
 from toolkit_common.data.loaders import chunks
-from toolkit_common.data.transforms import Transform
+from toolkit_common.images.open import Place, open_image
+from toolkit_common.images.transforms import Transform
 from toolkit_common.runs.files import atomic_path, cache_folder
 
 VERSION = 1

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from toolkit_common.data.base import ImageData, build_image_data
-from toolkit_common.data.images import torchvision_data_set, torchvision_path
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
+from toolkit_common.images.open import torchvision_data_set, torchvision_path
 from toolkit_common.registry import did_you_mean
 from toolkit_common.torchvision_ops import prepare
 

@@ -15,14 +15,14 @@ from typing_extensions import override
 
 from toolkit_common.backbones.base import Backbone, BackboneInfo
 from toolkit_common.data.base import ImageData
-from toolkit_common.data.images import BadImageError, open_image
 from toolkit_common.data.loaders import ImageRows, chunks
-from toolkit_common.data.transforms import RandomCrop, build_eval_transform
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features, FeatureSource, LayerFeatures, features_of
 from toolkit_common.features.codec import StoreDtype
 from toolkit_common.features.packed import pack, unpack
 from toolkit_common.features.planner import PlaceChoice
+from toolkit_common.images.open import BadImageError, open_image
+from toolkit_common.images.transforms import RandomCrop, build_eval_transform
 from toolkit_common.seed import generator
 
 OPEN_CLIP = "open_clip:"

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit_common.data.images import STREAM, TORCHVISION, parse_torchvision, split_packed
+from toolkit_common.images.open import STREAM, TORCHVISION, parse_torchvision, split_packed
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -13,7 +13,7 @@ from PIL import Image
 
 from properties import few_examples
 from small_data import encode, noise
-from toolkit_common.data.images import (
+from toolkit_common.images.open import (
     BadImageError,
     name_of,
     open_image,

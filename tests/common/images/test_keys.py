@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from small_data import build_data, image_bytes
-from toolkit_common.data import image_keys
 from toolkit_common.data.base import ImageData
+from toolkit_common.images import keys as image_keys
 
 
 def on_disk(folder: Path, *contents: bytes) -> ImageData:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from properties import few_examples
 from small_data import noise
-from toolkit_common.data.transforms import (
+from toolkit_common.images.transforms import (
     IMAGENET_MEAN,
     Preprocess,
     RandomCrop,

@@ -3,7 +3,7 @@
 A place is `{"bytes": ..., "path": ...}` as `datasets.Image(decode=False)` stores it. Besides files
 a path can name an entry of an HDF5 file (`FILE.hdf5#KEY`) or of a torchvision data set
 (`torchvision://NAME?root=PATH&split=SPLIT#INDEX`, the split empty where there is none) or a row of
-a stream (`toolkit_common.data.streams`).
+a stream (`toolkit_common.images.streams`).
 """
 
 import os
@@ -163,7 +163,7 @@ def _open_torchvision(path: str) -> Image.Image:
 
 
 def _open_streamed(path: str) -> Image.Image:
-    from toolkit_common.data.streams import read_streamed
+    from toolkit_common.images.streams import read_streamed
 
     return decode(read_streamed(path))
 
