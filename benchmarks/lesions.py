@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from harness import MIB, command_cost, write_report
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.load import load_data
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.making.draw import draw_looks, write_pictures

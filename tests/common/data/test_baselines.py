@@ -7,8 +7,8 @@ import pytest
 
 from small_data import build_data
 from toolkit_common.data import baselines
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.baselines import complete_rows, fit_baselines, metadata_baselines
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import make_splits
 

@@ -7,8 +7,8 @@ import pytest
 
 from small_data import build_data, encode, image_bytes, noise
 from toolkit_common.data import check
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess, build_eval_transform

@@ -8,7 +8,7 @@ import pytest
 
 from small_data import build_data, image_bytes, write_images, write_text
 from tiny_encoders import export
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.duplicates import hash_images
 from toolkit_common.data.load import load_data
 from toolkit_common.data.overlaps import find_overlaps, hash_group, load_other

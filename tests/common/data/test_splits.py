@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from small_data import build_data
-from toolkit_common.data.base import SPLITS
+from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits, splits_table
 from toolkit_common.errors import InputError

@@ -12,7 +12,7 @@ from ranks import run_ranks
 from small_data import build_data, image_bytes
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.features import extract as module
 from toolkit_common.features.base import LayerFeatures

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from properties import few_examples
 from small_data import image_bytes
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError
 from toolkit_common.features.extract import extract

@@ -17,7 +17,7 @@ from torch import Tensor
 from toolkit_common.backbones.load import parse_backbone_id
 from toolkit_common.backbones.metadata import LEVELS, MetadataEncoders, load_metadata_encoders
 from toolkit_common.console import console
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features

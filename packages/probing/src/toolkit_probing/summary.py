@@ -10,7 +10,7 @@ import numpy as np
 from toolkit_common.backbones.base import BackboneInfo
 from toolkit_common.command import Invocation
 from toolkit_common.console import result_console
-from toolkit_common.data.label_map import LABEL, label_map
+from toolkit_common.data.labels import LABEL, label_map
 from toolkit_common.data.task import Task
 from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.baselines import BASELINES_READ

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import Preprocess, Transform
 from toolkit_common.seed import generator, seed_everything

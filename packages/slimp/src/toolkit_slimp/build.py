@@ -9,8 +9,8 @@ from toolkit_common.backbones.base import ImageEncoder, Receipt
 from toolkit_common.backbones.cards import Card
 from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backbone_id
 from toolkit_common.console import console
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.load import load_data
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.resized import resize_images

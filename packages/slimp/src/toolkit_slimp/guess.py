@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.base import SPLITS, ImageData
+from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Kind, Level
 from toolkit_slimp.columns import SPELLED, fit_column
 from toolkit_slimp.schema import UNKNOWN, ColumnSchema

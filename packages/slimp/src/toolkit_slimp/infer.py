@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from toolkit_common.console import console
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.load import load_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError

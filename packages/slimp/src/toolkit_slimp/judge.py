@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from toolkit_common.data.base import ImageData, Labels
+from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import build_eval_transform

@@ -12,7 +12,7 @@ from toolkit_common.backbones.cards import Card, choose_card
 from toolkit_common.backbones.load import BackboneId
 from toolkit_common.command import Invocation
 from toolkit_common.console import console, result_console
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.overlaps import hash_group
 from toolkit_common.data.splits import Splits, splits_table
 from toolkit_common.runs.files import sha256_of_text, write_text

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.seed import generator
 from toolkit_slimp.table import EncodedTable

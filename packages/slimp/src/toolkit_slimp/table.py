@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_slimp.schema import Metadata, Schema
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from toolkit_common.console import console
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.seed import derive_seed

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from exports import write_export
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.bcn20000 import SHEET, VASCULAR
 from toolkit_common.data.lesions.folder import NO_PATIENTS
 from toolkit_common.data.load import load_data

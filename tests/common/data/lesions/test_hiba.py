@@ -9,8 +9,8 @@ import pytest
 
 from exports import write_export
 from toolkit_common.data.audit import audit_data
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.hiba import OLDER_COUNTS, SHEET
 from toolkit_common.data.load import load_data
 from toolkit_common.data.making.hiba import LAYOUTS

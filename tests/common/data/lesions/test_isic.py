@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from exports import write_export
 from properties import few_examples
 from small_data import write_images
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.isic import SHEET
 from toolkit_common.data.load import load_data
 from toolkit_common.data.making.isic import LAYOUTS

@@ -9,8 +9,8 @@ import pytest
 
 from small_data import write_images
 from toolkit_common.data.audit import audit_data
-from toolkit_common.data.base import ImageData
 from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.pad_ufes_20 import BLOCK, SHEET
 from toolkit_common.data.load import load_data
 from toolkit_common.data.making.make import make_data

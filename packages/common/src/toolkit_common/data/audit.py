@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.data.audit_splits import find_splits
-from toolkit_common.data.base import ImageData, Labels
 from toolkit_common.data.baselines import Baseline, metadata_baselines
+from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
 from toolkit_common.data.findings import (
     Finding,

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from toolkit_common.data.audit import Audit
-from toolkit_common.data.base import Labels
+from toolkit_common.data.dataset import Labels
 from toolkit_common.data.duplicates import Pair
 from toolkit_common.data.findings import ImagePair
 from toolkit_common.data.proxies import ColumnFacts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit_common.data.base import SPLITS, ImageData
+from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.findings import Finding
 from toolkit_common.data.overlaps import KEYS
 from toolkit_common.data.splits import Splits, make_splits, read_splits, refuse_strange_folds

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.base import ImageData, Labels
+from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.proxies import chance_error
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits

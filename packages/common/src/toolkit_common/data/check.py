@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from toolkit_common.console import console, progress
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
 from toolkit_common.images.keys import ABSENT

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from toolkit_common.data.base import ImageData, Labels
+from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.images.open import BadImageError, open_image
 
 TILE = 112  # pixels

@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from toolkit_common.data.base import SPLITS, ImageData
-from toolkit_common.data.label_map import describe_label_map, label_map
+from toolkit_common.data.dataset import SPLITS, ImageData
+from toolkit_common.data.labels import describe_label_map, label_map
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from toolkit_common.data.base import ImageData, build_image_data
+from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.ids import refuse_options
 

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from toolkit_common.console import progress
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.images.open import BadImageError, Place, open_image
 

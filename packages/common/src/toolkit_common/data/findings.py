@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from toolkit_common.data.base import SPLITS, ImageData, Labels
 from toolkit_common.data.baselines import Baseline
+from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.duplicates import Hashes, Pair
 from toolkit_common.data.lesions.ham10000 import SHEET as HAM10000
 from toolkit_common.data.lesions.isic import SHEET as ISIC

@@ -6,7 +6,7 @@ Ids: `digits`, `lesions` (embedded), `imagefolder:PATH`, `csv:FILE`, `hf:ORG/NAM
 
 from collections.abc import Callable, Mapping
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.digits import load_digits
 from toolkit_common.data.hf import load_hf
 from toolkit_common.data.lesions.bcn20000 import load_bcn20000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
 from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError

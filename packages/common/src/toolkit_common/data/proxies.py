@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.base import Labels
+from toolkit_common.data.dataset import Labels
 
 MIN_ROWS = 10  # of a class and of its rest below which an AUROC says little
 NUM_FOLDS = 5

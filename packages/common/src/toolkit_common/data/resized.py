@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from toolkit_common.console import progress
-from toolkit_common.data.base import ImageData, replace_images
+from toolkit_common.data.dataset import ImageData, replace_images
 from toolkit_common.data.loaders import chunks
 from toolkit_common.images.open import Place, open_image
 from toolkit_common.images.transforms import Transform

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.base import ImageData, build_image_data
+from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.split_names import SPLIT_NAMES, normal_split
 from toolkit_common.data.tables import read_table, require_columns, row_number

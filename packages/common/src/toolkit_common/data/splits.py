@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.base import SPLITS, ImageData, Labels
+from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.tables import read_table, require_columns
 from toolkit_common.errors import InputError
 from toolkit_common.seed import derive_seed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from toolkit_common.data.base import ImageData, build_image_data
+from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options

@@ -15,7 +15,7 @@ from accelerate.utils import broadcast_object_list
 
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.console import console, progress
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import EpochSource, FeatureSource

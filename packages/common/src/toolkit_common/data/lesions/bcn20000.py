@@ -7,7 +7,7 @@ keratoses, and nothing else, indeterminate; 1,156 rows have no diagnosis.
 
 from collections.abc import Mapping
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.folder import read_request, refuse_strange_diagnoses
 from toolkit_common.data.lesions.isic_export import (
     ACQUISITION,

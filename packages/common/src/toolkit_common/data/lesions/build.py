@@ -12,7 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from toolkit_common.data.base import ImageData, build_image_data
+from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import to_number
 from toolkit_common.errors import InputError

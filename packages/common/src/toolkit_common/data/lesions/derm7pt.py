@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.criteria import CHOICES, as_asked, withhold
 from toolkit_common.data.lesions.folder import (
     Request,

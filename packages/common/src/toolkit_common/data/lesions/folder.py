@@ -13,7 +13,7 @@ from typing import cast, get_args
 
 import pandas as pd
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.build import Premalignant, build_lesion_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError

@@ -9,7 +9,7 @@ rows circulate: counts tell. Traps: specs/slimp.md 5.3.
 
 from collections.abc import Mapping
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.folder import (
     add_images,
     find_images,

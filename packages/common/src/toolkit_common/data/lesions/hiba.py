@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.folder import Request, read_request, refuse_strange_diagnoses
 from toolkit_common.data.lesions.isic_export import (
     ACQUISITION,

@@ -8,7 +8,7 @@ history are the patient's, the rest is the lesion's.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.folder import read_request
 from toolkit_common.data.lesions.isic_export import (
     ACQUISITION,

@@ -8,7 +8,7 @@ for extrapolated metadata. `?criteria=inputs`: see `criteria.py`. Traps: specs/s
 
 from collections.abc import Mapping
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.lesions.criteria import CHOICES, as_asked, withhold
 from toolkit_common.data.lesions.folder import (
     add_images,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.large_tables import Wanted
 from toolkit_common.data.lesions.folder import add_images, finish, read_request
 from toolkit_common.data.lesions.measures import measured_column

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from toolkit_common.data.base import ImageData
+from toolkit_common.data.dataset import ImageData
 
 LABEL = "malignant"
 LEFT_OUT = "left out"

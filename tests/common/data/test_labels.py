@@ -3,7 +3,7 @@
 import pytest
 
 from small_data import build_data
-from toolkit_common.data.label_map import describe_label_map, label_map
+from toolkit_common.data.labels import describe_label_map, label_map
 from toolkit_common.data.load import load_data
 
 

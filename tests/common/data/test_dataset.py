@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from small_data import build_data, image_bytes
-from toolkit_common.data.base import ImageData, build_image_data
+from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 
