@@ -189,7 +189,7 @@ def test_a_wheel_holds_its_own_package_and_all_of_it(wheels: dict[str, Path], na
 @pytest.mark.slow
 def test_the_wheel_of_common_holds_the_embedded_lesions(wheels: dict[str, Path]) -> None:
     files = zipfile.ZipFile(wheels["common"]).namelist()
-    sample = "toolkit_common/data/lesions/pad_ufes_20_sample/"
+    sample = "toolkit_common/sources/lesions/pad_ufes_20_sample/"
     assert sum(path.startswith(f"{sample}images/") for path in files) >= 100
     assert any(path.startswith(sample) and path.endswith(".csv") for path in files)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 LIMIT_BYTES = 5_400_000
 SEED = 0
 RARE = ("MEL", "SCC")
-TARGET = Path(__file__).parents[1] / "src/toolkit_common/data/lesions/pad_ufes_20_sample"
+TARGET = Path(__file__).parents[1] / "src/toolkit_common/sources/lesions/pad_ufes_20_sample"
 
 
 def main(source: Path) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.lesions.build import FALSE, TRUE
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Kind
 from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.build import FALSE, TRUE
 from toolkit_slimp.schema import UNKNOWN, ColumnSchema
 
 NUM_QUANTILES = 101

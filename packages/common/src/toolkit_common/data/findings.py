@@ -14,12 +14,12 @@ import numpy as np
 from toolkit_common.data.baselines import Baseline
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.duplicates import Hashes, Pair
-from toolkit_common.data.lesions.ham10000 import SHEET as HAM10000
-from toolkit_common.data.lesions.isic import SHEET as ISIC
-from toolkit_common.data.lesions.pad_ufes_20 import SHEET as PAD_UFES_20
 from toolkit_common.data.overlaps import Overlap
 from toolkit_common.data.proxies import ColumnFacts
 from toolkit_common.data.splits import Splits
+from toolkit_common.sources.lesions.ham10000 import SHEET as HAM10000
+from toolkit_common.sources.lesions.isic import SHEET as ISIC
+from toolkit_common.sources.lesions.pad_ufes_20 import SHEET as PAD_UFES_20
 
 Severity = Literal["leak", "warning", "note"]
 

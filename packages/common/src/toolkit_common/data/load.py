@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.digits import load_digits
 from toolkit_common.data.hf import load_hf
-from toolkit_common.data.lesions.bcn20000 import load_bcn20000
-from toolkit_common.data.lesions.derm7pt import load_derm7pt
-from toolkit_common.data.lesions.ham10000 import load_ham10000
-from toolkit_common.data.lesions.hiba import load_hiba
-from toolkit_common.data.lesions.isic import load_isic
-from toolkit_common.data.lesions.pad_ufes_20 import load_pad_ufes_20
-from toolkit_common.data.lesions.ph2 import load_ph2
-from toolkit_common.data.lesions.sample import load_lesions
-from toolkit_common.data.lesions.slice_3d import load_slice_3d
 from toolkit_common.data.sources import load_csv, load_imagefolder
 from toolkit_common.data.torchvision import load_torchvision
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import lookup
+from toolkit_common.sources.lesions.bcn20000 import load_bcn20000
+from toolkit_common.sources.lesions.derm7pt import load_derm7pt
+from toolkit_common.sources.lesions.ham10000 import load_ham10000
+from toolkit_common.sources.lesions.hiba import load_hiba
+from toolkit_common.sources.lesions.isic import load_isic
+from toolkit_common.sources.lesions.pad_ufes_20 import load_pad_ufes_20
+from toolkit_common.sources.lesions.ph2 import load_ph2
+from toolkit_common.sources.lesions.sample import load_lesions
+from toolkit_common.sources.lesions.slice_3d import load_slice_3d
 
 Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from toolkit_common.data.lesions.folder import SYNTHETIC
 from toolkit_common.data.making import (
     bcn20000,
     derm7pt,
@@ -19,6 +18,7 @@ from toolkit_common.data.making.order import Order
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
 from toolkit_common.runs.files import refuse_unwritable
+from toolkit_common.sources.lesions.folder import SYNTHETIC
 
 Maker = Callable[[Path, Order], None]
 

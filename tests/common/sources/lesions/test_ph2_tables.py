@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import few_examples
-from toolkit_common.data.lesions.ph2_tables import (
+from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.ph2_tables import (
     COLORS,
     COLUMNS,
     CRITERIA,
@@ -19,7 +20,6 @@ from toolkit_common.data.lesions.ph2_tables import (
     read_spreadsheet,
     read_text_table,
 )
-from toolkit_common.errors import InputError
 
 HEADER = (
     "||   Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry | Pigment Network | "

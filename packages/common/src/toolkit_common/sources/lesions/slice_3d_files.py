@@ -9,10 +9,10 @@ import pandas as pd
 from typing_extensions import override
 
 from toolkit_common.data.large_tables import Wanted, read_large_table
-from toolkit_common.data.lesions.folder import Request, find_images, missing_table
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.tables import require_columns
 from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.folder import Request, find_images, missing_table
 
 Part = Literal["train", "test", "permissive"]
 

@@ -8,8 +8,9 @@ keratoses, and nothing else, indeterminate; 1,156 rows have no diagnosis.
 from collections.abc import Mapping
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.folder import read_request, refuse_strange_diagnoses
-from toolkit_common.data.lesions.isic_export import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.folder import read_request, refuse_strange_diagnoses
+from toolkit_common.sources.lesions.isic_export import (
     ACQUISITION,
     LEAKS,
     OWN,
@@ -19,7 +20,6 @@ from toolkit_common.data.lesions.isic_export import (
     read_diagnoses,
     read_export,
 )
-from toolkit_common.data.sheet import Column, Sheet
 
 VASCULAR = "Benign soft tissue proliferations - Vascular"  # has no name at level 3
 ACTINIC = "Solar or actinic keratosis"

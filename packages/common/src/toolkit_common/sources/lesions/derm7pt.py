@@ -14,8 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.criteria import CHOICES, as_asked, withhold
-from toolkit_common.data.lesions.folder import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.tables import read_table, require_columns, row_number, to_number
+from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.criteria import CHOICES, as_asked, withhold
+from toolkit_common.sources.lesions.folder import (
     Request,
     add_images,
     finish,
@@ -23,9 +26,6 @@ from toolkit_common.data.lesions.folder import (
     read_request,
     refuse_strange_diagnoses,
 )
-from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.data.tables import read_table, require_columns, row_number, to_number
-from toolkit_common.errors import InputError
 
 INDEXES = {"train": "train_indexes.csv", "val": "valid_indexes.csv", "test": "test_indexes.csv"}
 IMAGES = {"derm": ("derm",), "clinic": ("clinic",), "both": ("derm", "clinic")}

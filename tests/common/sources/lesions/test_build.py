@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.build import FALSE, TRUE, Premalignant, build_lesion_data
 from toolkit_common.data.sheet import Column, Kind, Level, Sheet
 from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.build import FALSE, TRUE, Premalignant, build_lesion_data
 
 DIAGNOSES = {"MEL": "melanoma", "ACK": "keratosis", "NEV": "nevus"}
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.pad_ufes_20 import SHEET, load_pad_ufes_20
+from toolkit_common.sources.lesions.pad_ufes_20 import SHEET, load_pad_ufes_20
 
 FOLDER = Path(__file__).parent / "pad_ufes_20_sample"
 

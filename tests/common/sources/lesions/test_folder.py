@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from small_data import write_images
-from toolkit_common.data.lesions.folder import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.folder import (
     NO_PATIENTS,
     add_images,
     find_images,
     finish,
     read_request,
 )
-from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.errors import InputError
 
 SHEET = Sheet(
     "small", classes={"a": "a"}, columns=(Column("age", "patient", "numeric"),), notes=("known",)

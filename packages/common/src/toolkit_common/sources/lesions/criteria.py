@@ -7,8 +7,8 @@ system).
 
 from dataclasses import replace
 
-from toolkit_common.data.lesions.folder import Request
 from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.folder import Request
 
 CHOICES = {"criteria": ("withheld", "inputs")}
 WHY = "read from the image by the experts who diagnosed: a system has to see it itself"

@@ -13,18 +13,18 @@ from pathlib import Path
 import pandas as pd
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.build import answer_malignant
-from toolkit_common.data.lesions.folder import (
+from toolkit_common.data.sheet import Sheet
+from toolkit_common.data.splits import NUM_FOLDS
+from toolkit_common.data.tables import read_table, require_columns, row_number
+from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.build import answer_malignant
+from toolkit_common.sources.lesions.folder import (
     Request,
     add_images,
     find_images,
     finish,
     missing_table,
 )
-from toolkit_common.data.sheet import Sheet
-from toolkit_common.data.splits import NUM_FOLDS
-from toolkit_common.data.tables import read_table, require_columns, row_number
-from toolkit_common.errors import InputError
 
 NAMES = ("diagnosis_3", "diagnosis_2", "diagnosis_1", "diagnosis")  # the first that is filled
 CALL_COLUMNS = ("diagnosis_1", "benign_malignant")

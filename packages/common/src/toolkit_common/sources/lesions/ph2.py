@@ -9,21 +9,21 @@ for extrapolated metadata. `?criteria=inputs`: see `criteria.py`. Traps: specs/s
 from collections.abc import Mapping
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.criteria import CHOICES, as_asked, withhold
-from toolkit_common.data.lesions.folder import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.criteria import CHOICES, as_asked, withhold
+from toolkit_common.sources.lesions.folder import (
     add_images,
     find_images,
     finish,
     missing_table,
     read_request,
 )
-from toolkit_common.data.lesions.ph2_tables import (
+from toolkit_common.sources.lesions.ph2_tables import (
     CRITERIA,
     DIAGNOSES,
     read_spreadsheet,
     read_text_table,
 )
-from toolkit_common.data.sheet import Column, Sheet
 
 READERS = {"PH2_dataset.txt": read_text_table, "PH2_dataset.xlsx": read_spreadsheet}
 CRITERIA_COLUMNS = (

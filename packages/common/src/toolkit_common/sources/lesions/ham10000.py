@@ -10,7 +10,9 @@ rows circulate: counts tell. Traps: specs/slimp.md 5.3.
 from collections.abc import Mapping
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.folder import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.sources.lesions.folder import (
     add_images,
     find_images,
     finish,
@@ -18,8 +20,6 @@ from toolkit_common.data.lesions.folder import (
     read_request,
     refuse_strange_diagnoses,
 )
-from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.data.tables import read_table, require_columns
 
 TABLES = ("HAM10000_metadata.csv", "HAM10000_metadata.tab", "HAM10000_metadata")
 UNKNOWN = ("unknown",)

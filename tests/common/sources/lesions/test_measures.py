@@ -2,10 +2,10 @@
 
 import pytest
 
-from toolkit_common.data.lesions.isic import SHEET as ISIC
-from toolkit_common.data.lesions.measures import MEASURED
-from toolkit_common.data.lesions.slice_3d import MEASURES
-from toolkit_common.data.lesions.slice_3d import SHEET as SLICE_3D
+from toolkit_common.sources.lesions.isic import SHEET as ISIC
+from toolkit_common.sources.lesions.measures import MEASURED
+from toolkit_common.sources.lesions.slice_3d import MEASURES
+from toolkit_common.sources.lesions.slice_3d import SHEET as SLICE_3D
 
 COLUMNS = {column.name: column for column in SLICE_3D.columns}
 

@@ -16,18 +16,18 @@ import pyarrow as pa
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.large_tables import Wanted
-from toolkit_common.data.lesions.folder import add_images, finish, read_request
-from toolkit_common.data.lesions.measures import measured_column
-from toolkit_common.data.lesions.slice_3d_files import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.tables import require_columns
+from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.folder import add_images, finish, read_request
+from toolkit_common.sources.lesions.measures import measured_column
+from toolkit_common.sources.lesions.slice_3d_files import (
     LABEL,
     PACKED,
     Layout,
     find_places,
     read_layout,
 )
-from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.data.tables import require_columns
-from toolkit_common.errors import InputError
 
 MEASURES = (
     "clin_size_long_diam_mm", "tbp_lv_A", "tbp_lv_Aext", "tbp_lv_B", "tbp_lv_Bext", "tbp_lv_C",

@@ -13,7 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.folder import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.folder import (
     add_images,
     find_images,
     finish,
@@ -21,9 +24,6 @@ from toolkit_common.data.lesions.folder import (
     read_request,
     refuse_strange_diagnoses,
 )
-from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.data.tables import read_table, require_columns
-from toolkit_common.errors import InputError
 
 UNKNOWN = ("UNK",)
 BLOCK = (

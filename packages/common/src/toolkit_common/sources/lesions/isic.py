@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.folder import read_request
-from toolkit_common.data.lesions.isic_export import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.folder import read_request
+from toolkit_common.sources.lesions.isic_export import (
     ACQUISITION,
     LEAKS,
     NAMES,
@@ -21,9 +22,8 @@ from toolkit_common.data.lesions.isic_export import (
     read_diagnoses,
     read_export,
 )
-from toolkit_common.data.lesions.measures import measured_column
-from toolkit_common.data.lesions.slice_3d import ANGLE, MEASURES
-from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.measures import measured_column
+from toolkit_common.sources.lesions.slice_3d import ANGLE, MEASURES
 
 MEASURED = tuple(name for name in MEASURES if name.startswith("tbp_"))  # of body photographs
 SHEET = Sheet(

@@ -13,8 +13,10 @@ from dataclasses import replace
 import pandas as pd
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.folder import Request, read_request, refuse_strange_diagnoses
-from toolkit_common.data.lesions.isic_export import (
+from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.sources.lesions.folder import Request, read_request, refuse_strange_diagnoses
+from toolkit_common.sources.lesions.isic_export import (
     ACQUISITION,
     LEAKS,
     OWN,
@@ -22,8 +24,6 @@ from toolkit_common.data.lesions.isic_export import (
     read_diagnoses,
     read_export,
 )
-from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.data.tables import read_table, require_columns
 
 SHEET = Sheet(
     title="HIBA",

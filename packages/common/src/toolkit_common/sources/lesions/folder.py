@@ -14,10 +14,10 @@ from typing import cast, get_args
 import pandas as pd
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.lesions.build import Premalignant, build_lesion_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
+from toolkit_common.sources.lesions.build import Premalignant, build_lesion_data
 
 # Lies in the folder that `toolkit data make` wrote; the data may be in a folder of it.
 SYNTHETIC = "SYNTHETIC.md"

@@ -1,0 +1,1 @@
+"""From an id to the rows of a data set: one reader a file, found by name."""
