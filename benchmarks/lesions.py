@@ -22,12 +22,12 @@ import pandas as pd
 
 from harness import MIB, command_cost, write_report
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.load import load_data
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.making.draw import draw_looks, write_pictures
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.resized import resize_images
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
+from toolkit_common.sources.load import load_data
 
 ROWS = (4000, 40_000, 400_000)
 POOL = 500  # distinct pictures
@@ -35,7 +35,7 @@ CROPS, PHOTOS, DISTINCT_PHOTOS, PHOTO_SIZE = 4096, 256, 32, 1200
 BATCH, WORKERS, REPEATS = 64, (0, 1, 2), 3
 
 PLAIN = "pandas.read_csv"
-IMPORTS = "import sys, datasets, h5py, pandas; from toolkit_common.data.load import load_data"
+IMPORTS = "import sys, datasets, h5py, pandas; from toolkit_common.sources.load import load_data"
 TIMED = """{imports}
 import pathlib, time
 start = time.process_time()

@@ -112,7 +112,7 @@ def possible(plan: Plan, conditions: Sequence[str]) -> tuple[str, ...]:
     """Leave out what is about patients' metadata where a data set has none; tells so."""
     import numpy as np
 
-    from toolkit_common.data.load import load_data
+    from toolkit_common.sources.load import load_data
     from toolkit_slimp.infer import infer_schema
 
     data = load_data(plan.data)

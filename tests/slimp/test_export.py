@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from toolkit_common.data.load import load_data
 from toolkit_common.data.overlaps import hash_group
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.sources.load import load_data
 from toolkit_slimp.bank import ROWS, TENSORS, choose_bank_rows, read_bank
 from toolkit_slimp.export import load_slimp
 from toolkit_slimp.table import encode_table

@@ -7,10 +7,10 @@ import pytest
 
 from conftest import assert_bad_input
 from small_data import build_data
-from toolkit_common.data.load import load_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.sources.load import load_data
 from toolkit_slimp.infer import infer_schema, load_schema
 from toolkit_slimp.table import encode_table
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from toolkit_common.data.dataset import build_image_data
-from toolkit_common.data.load import load_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
+from toolkit_common.sources.load import load_data
 from toolkit_slimp.columns import fit_column, unseen_words
 from toolkit_slimp.infer import infer_schema
 from toolkit_slimp.schema import ColumnSchema, Schema

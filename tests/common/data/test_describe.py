@@ -9,8 +9,8 @@ from PIL import Image
 from small_data import build_data, encode, write_images
 from toolkit_common.data.contact_sheet import HEADING, TILE, draw_contact_sheet
 from toolkit_common.data.describe import describe_data, print_description
-from toolkit_common.data.load import load_data
 from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.load import load_data
 
 SHEET = Sheet(
     "Small set",

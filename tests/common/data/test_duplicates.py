@@ -20,7 +20,7 @@ from toolkit_common.data.duplicates import (
     low_cosines,
     turned_hashes,
 )
-from toolkit_common.data.load import load_data
+from toolkit_common.sources.load import load_data
 
 
 def smooth(seed: int) -> Image.Image:

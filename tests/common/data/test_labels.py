@@ -4,7 +4,7 @@ import pytest
 
 from small_data import build_data
 from toolkit_common.data.labels import describe_label_map, label_map
-from toolkit_common.data.load import load_data
+from toolkit_common.sources.load import load_data
 
 
 def test_the_map_is_what_the_rows_say() -> None:

@@ -10,9 +10,9 @@ from small_data import build_data, image_bytes, write_images, write_text
 from tiny_encoders import export
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.duplicates import hash_images
-from toolkit_common.data.load import load_data
 from toolkit_common.data.overlaps import find_overlaps, hash_group, load_other
 from toolkit_common.errors import InputError
+from toolkit_common.sources.load import load_data
 
 ROWS = 12
 IMAGES = [image_bytes(row) for row in range(2 * ROWS)]

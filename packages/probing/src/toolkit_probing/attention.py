@@ -16,7 +16,6 @@ from torch import Tensor
 from toolkit_common.backbones.base import Backbone
 from toolkit_common.config import read_yaml, resolve
 from toolkit_common.console import console
-from toolkit_common.data.sources import IMAGE_SUFFIXES
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import Features, features_of
 from toolkit_common.images.open import BadImageError, Place, open_image
@@ -24,6 +23,7 @@ from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.registry import lookup
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.sources.files import IMAGE_SUFFIXES
 from toolkit_probing.attention_sheet import draw_sheet, group_maps, group_queries, peak_to_even
 from toolkit_probing.features import load_probed_backbone, load_probed_task
 from toolkit_probing.head import Head

@@ -11,13 +11,13 @@ from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backb
 from toolkit_common.console import console
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.load import load_data
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.resized import resize_images
 from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.seed import seed_everything
+from toolkit_common.sources.load import load_data
 from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform
 from toolkit_slimp.infer import infer_schema, load_schema
 from toolkit_slimp.model import SlimpModel, batch_norms

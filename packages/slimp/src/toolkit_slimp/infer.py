@@ -14,10 +14,10 @@ from rich.table import Table
 
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.load import load_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import refuse_unwritable, write_text
+from toolkit_common.sources.load import load_data
 from toolkit_slimp.columns import fit_column, is_observed, unseen_words
 from toolkit_slimp.guess import RESERVED, from_sheet, guess_columns
 from toolkit_slimp.patients import count_differing

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from toolkit_common.data.load import load_data
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.making.pad_ufes_20 import BLOCK, COLUMNS
+from toolkit_common.sources.load import load_data
 
 REAL = Path(__file__).parents[5] / "shared" / "data" / "pad-ufes-20-sample"
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from toolkit_common.data.check import check_images
-from toolkit_common.data.load import load_data
 from toolkit_common.data.splits import keep_labelled, make_splits
 from toolkit_common.sources.lesions.pad_ufes_20 import SHEET
 from toolkit_common.sources.lesions.sample import FOLDER
+from toolkit_common.sources.load import load_data
 
 
 def test_every_image_is_there_and_sound() -> None:

@@ -55,8 +55,8 @@ def describe(
         raise InputError(f"pictures go to a new file that ends in .png, got {output}")
     from toolkit_common.data.contact_sheet import draw_contact_sheet
     from toolkit_common.data.describe import describe_data, print_description
-    from toolkit_common.data.load import load_data
     from toolkit_common.runs.files import atomic_path, refuse_unwritable
+    from toolkit_common.sources.load import load_data
 
     if output is not None:
         refuse_unwritable(output.parent, option="--output in")
@@ -113,8 +113,8 @@ def audit(
         raise InputError(f"{output} exists: name a new folder for the audit")
     from toolkit_common.data.audit import audit_data
     from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
-    from toolkit_common.data.load import load_data
     from toolkit_common.runs.files import refuse_unwritable
+    from toolkit_common.sources.load import load_data
 
     if output is not None:
         refuse_unwritable(output, option="--output")

@@ -16,8 +16,8 @@ import numpy as np
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
-from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError
+from toolkit_common.sources.load import load_data
 
 KEYS = ("patient_id", "lesion_id", "group")
 ARCHIVE_ID = re.compile(r"ISIC_\d{7}")

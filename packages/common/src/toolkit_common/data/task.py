@@ -10,9 +10,9 @@ from toolkit_common.console import console
 from toolkit_common.data.check import BadFilePolicy, check_images
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.labels import LABEL, describe_label_map, label_map
-from toolkit_common.data.load import load_data
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.sources.load import load_data
 
 
 @dataclass(frozen=True)

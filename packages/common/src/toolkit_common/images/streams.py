@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from toolkit_common.data.split_names import SPLIT_NAMES
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import STREAM
+from toolkit_common.sources.split_names import SPLIT_NAMES
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetBuilder

@@ -7,13 +7,13 @@ Ids: `digits`, `lesions` (embedded), `imagefolder:PATH`, `csv:FILE`, `hf:ORG/NAM
 from collections.abc import Callable, Mapping
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.digits import load_digits
-from toolkit_common.data.hf import load_hf
-from toolkit_common.data.sources import load_csv, load_imagefolder
-from toolkit_common.data.torchvision import load_torchvision
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import lookup
+from toolkit_common.sources.digits import load_digits
+from toolkit_common.sources.files import load_csv, load_imagefolder
+from toolkit_common.sources.from_torchvision import load_torchvision
+from toolkit_common.sources.huggingface import load_hf
 from toolkit_common.sources.lesions.bcn20000 import load_bcn20000
 from toolkit_common.sources.lesions.derm7pt import load_derm7pt
 from toolkit_common.sources.lesions.ham10000 import load_ham10000

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Sheet
-from toolkit_common.data.split_names import normal_split
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.images.streams import parquet_files, stream_splits
+from toolkit_common.sources.split_names import normal_split
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from small_data import write_images, write_text
-from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
+from toolkit_common.sources.load import load_data
 from toolkit_common.torchvision_ops import prepare
 
 

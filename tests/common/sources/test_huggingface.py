@@ -8,9 +8,9 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
 from small_data import classes_and_counts, image_bytes
-from toolkit_common.data.load import load_data
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
+from toolkit_common.sources.load import load_data
 
 
 def make(labels: list[Any], *, names: list[str] | None = None, **columns: list[Any]) -> Dataset:

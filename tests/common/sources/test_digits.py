@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from toolkit_common.data.load import load_data
 from toolkit_common.images.open import open_image
+from toolkit_common.sources.load import load_data
 
 
 def test_counts_and_classes_are_those_of_the_sheet() -> None:
