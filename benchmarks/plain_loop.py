@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from literal_probes import batched_ep
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.task import Task, load_task

@@ -43,7 +43,7 @@ def write_timm(
     folder: Path, name: str, *, seed: int = 0, without: str = "none", **config: Any
 ) -> str:
     """Write a timm model of random weights, with a classifier of 5 classes; returns its id."""
-    from toolkit_common.backbones.timm import timm
+    from toolkit_common.backbones.from_timm import timm
 
     torch.manual_seed(seed)
     model = timm.create_model(name, num_classes=5)

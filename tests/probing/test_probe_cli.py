@@ -406,7 +406,7 @@ def test_a_run_is_not_resumed_on_changed_labels(cut_run, tmp_path):
 
 
 def test_a_run_is_not_resumed_with_changed_weights(cut_run, monkeypatch):
-    monkeypatch.setattr("toolkit_common.backbones.base.hash_weights", lambda _: "f" * 64)
+    monkeypatch.setattr("toolkit_common.backbones.contract.hash_weights", lambda _: "f" * 64)
     _, run = cut_run
     result = run("--resume")
     assert_bad_input(result, "cannot resume", "encoder (was ", f"now {'f' * 12})")

@@ -18,7 +18,7 @@ from kills import run_forked
 from ranks import run_ranks
 from small_data import build_data, image_bytes
 from tiny_encoders import write_open_clip
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError
 from toolkit_common.features.online import Extraction, OnlineSource, RowEncoder, RowImages

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tiny_encoders import TOWERS, export, write_open_clip
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
+from toolkit_common.backbones.from_timm import TimmEncoder
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.backbones.timm import TimmEncoder
 
 
 class Expected(NamedTuple):

@@ -18,8 +18,8 @@ from toolkit_common.backbones.exported import (
     find_export,
     read_description,
 )
+from toolkit_common.backbones.from_timm import timm
 from toolkit_common.backbones.load import build_encoder, load_backbone, parse_backbone_id
-from toolkit_common.backbones.timm import timm
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tiny_encoders import Returns, export
-from toolkit_common.backbones.base import Backbone, ImageEncoder
+from toolkit_common.backbones.contract import Backbone, ImageEncoder
 from toolkit_common.backbones.load import (
     ModuleEncoder,
     build_encoder,

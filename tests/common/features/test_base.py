@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from toolkit_common.backbones.base import EncoderFacts, Tokens
+from toolkit_common.backbones.contract import EncoderFacts, Tokens
 from toolkit_common.features.base import Features, features_of
 
 

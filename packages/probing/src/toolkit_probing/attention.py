@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.config import read_yaml, resolve
 from toolkit_common.console import console
 from toolkit_common.errors import InputError

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError

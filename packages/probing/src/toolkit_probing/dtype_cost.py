@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource

@@ -6,7 +6,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
 from toolkit_common.console import console, result_console

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.command import Invocation
 from toolkit_common.console import result_console

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.console import console
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource

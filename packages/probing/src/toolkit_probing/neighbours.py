@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import FeatureSource
 from toolkit_common.knn import knn_probabilities

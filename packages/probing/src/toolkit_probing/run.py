@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.command import Invocation
 from toolkit_common.console import console

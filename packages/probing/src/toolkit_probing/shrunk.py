@@ -5,7 +5,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
 from toolkit_common.data.resized import QUALITY, pixel_change, resize_images
 from toolkit_common.data.task import Task

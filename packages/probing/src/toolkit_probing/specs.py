@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
 from toolkit_probing.head import VECTOR_METHODS, HeadSpec

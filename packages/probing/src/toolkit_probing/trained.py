@@ -9,7 +9,7 @@ import numpy as np
 from accelerate import Accelerator
 from torch import Tensor
 
-from toolkit_common.backbones.base import BackboneInfo
+from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from toolkit_common.backbones.base import Backbone, ImageEncoder
+from toolkit_common.backbones.contract import Backbone, ImageEncoder
 from toolkit_common.errors import InputError
 from toolkit_common.features.base import features_of
 from toolkit_common.runs.files import atomic_path

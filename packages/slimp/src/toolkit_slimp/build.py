@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import ImageEncoder, Receipt
 from toolkit_common.backbones.cards import Card
+from toolkit_common.backbones.contract import ImageEncoder, Receipt
 from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backbone_id
 from toolkit_common.console import console
 from toolkit_common.data.check import check_images

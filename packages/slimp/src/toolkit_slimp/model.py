@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from toolkit_common.backbones.base import ImageEncoder, Tokens
 from toolkit_common.backbones.cards import Card
+from toolkit_common.backbones.contract import ImageEncoder, Tokens
 from toolkit_slimp.encoders import MetadataEncoder
 from toolkit_slimp.losses import equal_pairs, info_nce, nt_xent
 from toolkit_slimp.phenotype import PHENOTYPES, Phenotype

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from toolkit_common.backbones.base import hash_weights
 from toolkit_common.backbones.cards import Card, choose_card
+from toolkit_common.backbones.contract import hash_weights
 from toolkit_common.backbones.load import BackboneId
 from toolkit_common.command import Invocation
 from toolkit_common.console import console, result_console

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from toolkit_common.backbones.base import EncoderFacts
+    from toolkit_common.backbones.contract import EncoderFacts
 
 TokenSource = Literal["patches", "all"]
 VectorSource = Literal["cls", "mean", "pooled"]

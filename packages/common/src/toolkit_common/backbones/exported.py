@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import load_file, save_file
 
-from toolkit_common.backbones.base import ImageEncoder, Receipt
 from toolkit_common.backbones.cards import Card
+from toolkit_common.backbones.contract import ImageEncoder, Receipt
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import atomic_path, read_json, sha256_of, write_json

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from toolkit_common.backbones.base import (
+from toolkit_common.backbones.cards import choose_card
+from toolkit_common.backbones.contract import (
     Backbone,
     BackboneInfo,
     EncoderFacts,
@@ -26,7 +27,6 @@ from toolkit_common.backbones.base import (
     Tokens,
     resolve_layers,
 )
-from toolkit_common.backbones.cards import choose_card
 from toolkit_common.backbones.weights import load_weights_, read_state_dict
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options, split_options
@@ -151,7 +151,7 @@ def load_backbone(
 
 
 def _build_from_timm(parsed: BackboneId, *, pretrained: bool) -> tuple[ImageEncoder, Receipt]:
-    from toolkit_common.backbones import timm
+    from toolkit_common.backbones import from_timm as timm
 
     is_local = parsed.name.startswith("local-dir:")
     if is_local and not Path(parsed.name.removeprefix("local-dir:")).is_dir():
@@ -174,7 +174,7 @@ def _build_from_timm(parsed: BackboneId, *, pretrained: bool) -> tuple[ImageEnco
 
 
 def _build_from_open_clip(parsed: BackboneId, *, pretrained: bool) -> tuple[ImageEncoder, Receipt]:
-    from toolkit_common.backbones.open_clip import build_open_clip_encoder
+    from toolkit_common.backbones.from_open_clip import build_open_clip_encoder
 
     name, _, tag = parsed.name.partition("@")
     if pretrained and not tag and not name.startswith("local-dir:"):

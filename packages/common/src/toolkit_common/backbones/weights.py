@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from toolkit_common.backbones.base import Receipt
+from toolkit_common.backbones.contract import Receipt
 from toolkit_common.errors import InputError
 
 State = dict[str, Tensor]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from toolkit_common.backbones.base import EncoderFacts, Tokens
+from toolkit_common.backbones.contract import EncoderFacts, Tokens
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console, progress
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import chunks

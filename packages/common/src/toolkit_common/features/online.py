@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
-from toolkit_common.backbones.base import Backbone, BackboneInfo
+from toolkit_common.backbones.contract import Backbone, BackboneInfo
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import ImageRows, chunks
 from toolkit_common.errors import InputError

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from toolkit_common.backbones.base import EncoderFacts, ImageEncoder, Tokens
-from toolkit_common.backbones.timm import TimmEncoder, inputs_of
+from toolkit_common.backbones.contract import EncoderFacts, ImageEncoder, Tokens
+from toolkit_common.backbones.from_timm import TimmEncoder, inputs_of
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.registry import did_you_mean

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tiny_encoders import TOWERS, write_open_clip
-from toolkit_common.backbones.base import Backbone
+from toolkit_common.backbones.contract import Backbone
+from toolkit_common.backbones.from_open_clip import OpenClipEncoder, open_clip
+from toolkit_common.backbones.from_timm import TimmEncoder
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.backbones.open_clip import OpenClipEncoder, open_clip
-from toolkit_common.backbones.timm import TimmEncoder
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import build_eval_transform
 
