@@ -25,7 +25,7 @@ from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.task import Task, load_task
-from toolkit_common.features.base import Features, features_of
+from toolkit_common.features.contract import Features, features_of
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.runs.files import write_json
 from toolkit_common.training.optimizers import build_optimizer, parameter_groups

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from toolkit_common.features.base import Features, FeatureSource, LayerFeatures
+from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.head import HeadSpec

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features
+from toolkit_common.features.contract import Features
 from toolkit_probing.head import Head, HeadSpec, build_head
 from toolkit_probing.inputs import read_source
 from toolkit_probing.probes import Pool

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from conftest import assert_bad_input
-from toolkit_common.features.base import Features
+from toolkit_common.features.contract import Features
 from toolkit_probing.head import HeadSpec, build_head
 from toolkit_probing.head_files import fill_head_, load_head, read_published_head, save_head
 

@@ -27,8 +27,8 @@ from probe_problem import PLAN, make_problem, specs
 from small_data import build_data, image_bytes
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.cli import app
+from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
-from toolkit_common.features.online import Extraction
 from toolkit_common.features.store import TokenStore
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator

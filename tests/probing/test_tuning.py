@@ -21,7 +21,7 @@ from tiny_encoders import write_open_clip
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError
-from toolkit_common.features.online import Extraction, OnlineSource, RowEncoder, RowImages
+from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder, RowImages
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.bank import HeadBank

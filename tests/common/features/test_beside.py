@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import few_examples
-from toolkit_common.features.base import Features
 from toolkit_common.features.beside import CropsBeside, SourceBeside
+from toolkit_common.features.contract import Features
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 

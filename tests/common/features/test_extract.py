@@ -15,10 +15,10 @@ from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.features import extract as module
-from toolkit_common.features.base import LayerFeatures
 from toolkit_common.features.codec import bytes_per_image
+from toolkit_common.features.contract import LayerFeatures
+from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import Extracted, extract
-from toolkit_common.features.online import Extraction
 from toolkit_common.features.store import INDEX, MemoryStore, TokenStore
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import build_eval_transform

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from properties import few_examples
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, dequantize, quantize
+from toolkit_common.features.contract import Features, LayerFeatures
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import (
     INDEX,

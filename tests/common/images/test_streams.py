@@ -15,8 +15,8 @@ from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
+from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
-from toolkit_common.features.online import Extraction
 from toolkit_common.images import streams
 from toolkit_common.images.open import decode, open_image
 from toolkit_common.sources.load import load_data

@@ -17,7 +17,7 @@ from toolkit_common.backbones.contract import Backbone
 from toolkit_common.config import read_yaml, resolve
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features, features_of
+from toolkit_common.features.contract import Features, features_of
 from toolkit_common.images.open import BadImageError, Place, open_image
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.registry import lookup

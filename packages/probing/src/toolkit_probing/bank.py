@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from toolkit_common.backbones.contract import ImageEncoder
-from toolkit_common.features.base import Features, LayerFeatures
+from toolkit_common.features.contract import Features, LayerFeatures
 from toolkit_probing.head import Head, HeadSpec, build_head
 from toolkit_probing.inputs import Inputs, read_inputs
 from toolkit_probing.tuning import TunedHead

@@ -9,9 +9,9 @@ from accelerate import Accelerator
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
 from toolkit_common.data.task import Task
-from toolkit_common.features.base import FeatureSource
+from toolkit_common.features.contract import FeatureSource
+from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder
 from toolkit_common.features.extract import Extracted
-from toolkit_common.features.online import Extraction, OnlineSource, RowEncoder
 from toolkit_probing.bank import HeadBank
 from toolkit_probing.head_files import load_head, read_spec
 from toolkit_probing.passes import SAMPLE

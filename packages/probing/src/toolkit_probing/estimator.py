@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features
+from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
 from toolkit_common.training.optimizers import build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine

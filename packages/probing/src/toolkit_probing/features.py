@@ -12,8 +12,8 @@ from toolkit_common.command import Invocation
 from toolkit_common.console import console, result_console
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.task import Task, load_task
+from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
-from toolkit_common.features.online import Extraction
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import cache_folder, refuse_unwritable
 from toolkit_common.training.distributed import build_accelerator

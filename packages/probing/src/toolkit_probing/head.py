@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import override
 
-from toolkit_common.features.base import Features
+from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import BatchNorm

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from toolkit_common.backbones.weights import read_state_dict
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features
+from toolkit_common.features.contract import Features
 from toolkit_common.runs.files import atomic_path
 from toolkit_probing.head import Head, HeadSpec, build_head
 from toolkit_probing.inputs import base_of

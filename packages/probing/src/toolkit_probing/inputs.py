@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features
+from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
 
 TOKENS = ("patches", "all")

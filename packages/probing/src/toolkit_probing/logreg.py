@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.console import console
 from toolkit_common.data.task import Task
-from toolkit_common.features.base import FeatureSource
+from toolkit_common.features.contract import FeatureSource
 from toolkit_probing.inputs import place_name
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings

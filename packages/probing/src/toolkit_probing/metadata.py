@@ -20,8 +20,8 @@ from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features
 from toolkit_common.features.beside import CropsBeside, SourceBeside
+from toolkit_common.features.contract import Features
 from toolkit_common.features.extract import Extracted
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore

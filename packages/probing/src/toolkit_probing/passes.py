@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from toolkit_common.console import console
-from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
+from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.folder import RunFolder

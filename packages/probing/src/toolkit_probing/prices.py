@@ -8,8 +8,8 @@ from accelerate import Accelerator
 
 from toolkit_common.console import console
 from toolkit_common.features.codec import bytes_per_image
+from toolkit_common.features.encode import RowEncoder
 from toolkit_common.features.keys import find_store, store_spec
-from toolkit_common.features.online import RowEncoder
 from toolkit_common.features.planner import price_views
 from toolkit_probing.bank import HeadBank, features_to
 
@@ -49,7 +49,7 @@ def time_training(
 
     Args:
         bank: Heads with the encoder that is trained; their weights stay as they are.
-        images: Reads images (`toolkit_common.features.online.RowImages`).
+        images: Reads images (`toolkit_common.features.encode.RowImages`).
         rows: Of the data set; a few are read.
         accelerator: Where.
     """

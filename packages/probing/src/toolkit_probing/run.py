@@ -14,8 +14,8 @@ from toolkit_common.command import Invocation
 from toolkit_common.console import console
 from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
+from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.extract import Extracted, extract
-from toolkit_common.features.online import Extraction, RowEncoder
 from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_text

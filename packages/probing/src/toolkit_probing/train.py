@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from toolkit_common.console import progress
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
+from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.runs.checkpoints import load_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.seed import generator

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.task import Task
-from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
+from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.bank import HeadBank

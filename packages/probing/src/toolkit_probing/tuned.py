@@ -10,15 +10,15 @@ from accelerate import Accelerator
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
 from toolkit_common.data.task import Task
-from toolkit_common.features.base import LayerFeatures
-from toolkit_common.features.extract import Extracted
-from toolkit_common.features.online import (
+from toolkit_common.features.contract import LayerFeatures
+from toolkit_common.features.encode import (
     CropSource,
     Extraction,
     OnlineSource,
     RowEncoder,
     RowImages,
 )
+from toolkit_common.features.extract import Extracted
 from toolkit_common.features.planner import duration
 from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.bank import HeadBank

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from toolkit_common.backbones.contract import Backbone, ImageEncoder
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import features_of
+from toolkit_common.features.contract import features_of
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import seed_everything
 from toolkit_probing.head import Head

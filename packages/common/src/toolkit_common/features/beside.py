@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from toolkit_common.features.base import EpochSource, FeatureSource, LayerFeatures
+from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
 
 Vectors = Mapping[str, Float[Tensor, "n _"]]
 

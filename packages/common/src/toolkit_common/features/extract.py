@@ -18,16 +18,16 @@ from toolkit_common.console import console, progress
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import EpochSource, FeatureSource
 from toolkit_common.features.codec import bytes_per_image, relative_error
-from toolkit_common.features.keys import find_store, store_spec
-from toolkit_common.features.online import (
+from toolkit_common.features.contract import EpochSource, FeatureSource
+from toolkit_common.features.encode import (
     CropSource,
     Extraction,
     OnlineSource,
     RowEncoder,
     ViewSource,
 )
+from toolkit_common.features.keys import find_store, store_spec
 from toolkit_common.features.packed import Packed, concatenate_packed, pack
 from toolkit_common.features.planner import (
     Place,

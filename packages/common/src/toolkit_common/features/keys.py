@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit_common.features.online import RowEncoder
+from toolkit_common.features.encode import RowEncoder
 from toolkit_common.features.store import INDEX, StoreSpec
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toolkit_common.features.base import Features, LayerFeatures
 from toolkit_common.features.codec import StoreDtype, dequantize, narrow, quantize
+from toolkit_common.features.contract import Features, LayerFeatures
 
 PATCHES, SCALE = "patches", "patches_scale"
 

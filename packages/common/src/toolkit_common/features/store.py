@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import LayerFeatures
 from toolkit_common.features.codec import StoreDtype
+from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.features.packed import Packed, unpack
 from toolkit_common.runs.files import BLOCK, atomic_path, read_json, write_json, write_text
 

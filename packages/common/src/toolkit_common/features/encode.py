@@ -17,8 +17,8 @@ from toolkit_common.backbones.contract import Backbone, BackboneInfo
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import ImageRows, chunks
 from toolkit_common.errors import InputError
-from toolkit_common.features.base import Features, FeatureSource, LayerFeatures, features_of
 from toolkit_common.features.codec import StoreDtype
+from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures, features_of
 from toolkit_common.features.packed import pack, unpack
 from toolkit_common.features.planner import PlaceChoice
 from toolkit_common.images.open import BadImageError, open_image

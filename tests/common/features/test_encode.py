@@ -11,9 +11,9 @@ from accelerate import Accelerator
 from small_data import build_data, image_bytes
 from tiny_encoders import write_open_clip
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.features.base import LayerFeatures
+from toolkit_common.features.contract import LayerFeatures
+from toolkit_common.features.encode import CropSource, Extraction
 from toolkit_common.features.extract import extract
-from toolkit_common.features.online import CropSource, Extraction
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import RandomCrop
 from toolkit_common.seed import generator

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from toolkit_common.backbones.contract import EncoderFacts, Tokens
-from toolkit_common.features.base import Features, features_of
+from toolkit_common.features.contract import Features, features_of
 
 
 def facts(*, has_class_token: bool) -> EncoderFacts:
