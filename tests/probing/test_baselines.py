@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from toolkit_common.cli import app
-from toolkit_common.metrics import Predictions, compute_metrics
+from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_common.sources.load import load_data
 
 TINY = ["probe", "--backbone", "timm:test_vit?image_size=32", "--random-init", "--method", "knn"]

@@ -16,7 +16,7 @@ from conftest import assert_bad_input, write_image_folder
 from probe_problem import Interrupting
 from toolkit_common.features import packed
 from toolkit_common.features.codec import quantize
-from toolkit_common.metrics import Predictions, compute_metrics
+from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_probing import dtype_cost
 from toolkit_probing import run as probe_run
 

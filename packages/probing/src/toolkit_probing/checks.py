@@ -7,7 +7,7 @@ from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
-from toolkit_common.metrics import METRICS, Predictions
+from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_probing.head import build_pool
 from toolkit_probing.inputs import base_of
 from toolkit_probing.probes import POOLS

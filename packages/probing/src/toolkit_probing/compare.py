@@ -10,8 +10,8 @@ from rich.table import Table
 
 from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
-from toolkit_common.metrics import Predictions, find_metric
-from toolkit_common.statistics import UNDEFINED, adjust_holm, estimate_difference
+from toolkit_common.scores.metrics import Predictions, find_metric
+from toolkit_common.scores.statistics import UNDEFINED, adjust_holm, estimate_difference
 from toolkit_probing.inputs import place_name
 from toolkit_probing.report import CONFUSION, TUNED
 from toolkit_probing.results import NO_INTERVAL, why_no_intervals

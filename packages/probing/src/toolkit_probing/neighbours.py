@@ -13,8 +13,8 @@ from torch import Tensor
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.task import Task
 from toolkit_common.features.contract import FeatureSource
-from toolkit_common.knn import knn_probabilities
-from toolkit_common.metrics import LOWER_IS_BETTER
+from toolkit_common.scores.knn import knn_probabilities
+from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_probing.inputs import place_name
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings

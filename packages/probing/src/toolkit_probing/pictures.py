@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toolkit_common.metrics import (
+from toolkit_common.scores.metrics import (
     CALIBRATION_BINS,
     Predictions,
     calibration_bins,

@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
-from toolkit_common.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Predictions
+from toolkit_common.scores.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Predictions
 from toolkit_probing.bank import HeadBank, features_to
 
 EVAL_BATCH = 256

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
-from toolkit_common.metrics import Predictions, confusion_matrix, find_metric
-from toolkit_common.statistics import UNDEFINED, estimate
+from toolkit_common.scores.metrics import Predictions, confusion_matrix, find_metric
+from toolkit_common.scores.statistics import UNDEFINED, estimate
 from toolkit_probing.protocols import protocol_line
 from toolkit_probing.results import format_estimate, why_no_intervals
 from toolkit_probing.saved import SavedRow, SavedRun, find_runs

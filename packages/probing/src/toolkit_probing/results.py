@@ -12,9 +12,9 @@ from rich.table import Table
 
 from toolkit_common.data.baselines import complete_rows
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.metrics import Predictions
 from toolkit_common.runs.files import atomic_path, write_text
-from toolkit_common.statistics import UNDEFINED, estimate
+from toolkit_common.scores.metrics import Predictions
+from toolkit_common.scores.statistics import UNDEFINED, estimate
 from toolkit_probing.inputs import describe_place
 from toolkit_probing.subsets import ALL, Subset
 

@@ -16,10 +16,10 @@ from toolkit_common.data.splits import splits_table
 from toolkit_common.data.task import Task
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.extract import Extracted, extract
-from toolkit_common.metrics import METRICS
 from toolkit_common.registry import lookup
 from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
+from toolkit_common.scores.metrics import METRICS
 from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable

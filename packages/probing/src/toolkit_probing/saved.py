@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit_common.errors import InputError
-from toolkit_common.metrics import Predictions
 from toolkit_common.registry import did_you_mean, lookup
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.scores.metrics import Predictions
 
 TEST_ROWS = "test_rows.parquet"
 

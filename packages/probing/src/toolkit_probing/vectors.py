@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
-from toolkit_common.metrics import LOWER_IS_BETTER, METRICS, Predictions
+from toolkit_common.scores.metrics import LOWER_IS_BETTER, METRICS, Predictions
 from toolkit_probing.inputs import read_inputs
 from toolkit_probing.select import select_setting
 

@@ -25,8 +25,8 @@ from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import build_eval_transform
-from toolkit_common.knn import knn_probabilities
-from toolkit_common.metrics import Predictions, compute_metrics
+from toolkit_common.scores.knn import knn_probabilities
+from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_common.seed import derive_seed, generator
 from toolkit_slimp.model import SlimpModel
 

@@ -17,7 +17,7 @@ from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.proxies import chance_error
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits
-from toolkit_common.metrics import Predictions, auroc, balanced_accuracy
+from toolkit_common.scores.metrics import Predictions, auroc, balanced_accuracy
 
 METRICS = (auroc, balanced_accuracy)
 NUMERIC = ("numeric", "angle")

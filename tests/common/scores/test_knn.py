@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolkit_common import knn
-from toolkit_common.knn import knn_probabilities
+from toolkit_common.scores import knn
+from toolkit_common.scores.knn import knn_probabilities
 
 
 def brute_force(queries, database, targets, num_classes, k, temperature):

@@ -1,7 +1,7 @@
 """Metrics that rank rows by a score, from one curve: how much lies at or above each score.
 
 The curve is what costs (a sort, and sums over all rows for every weighting), so that several
-metrics share it (`toolkit_common.metrics.evaluate`).
+metrics share it (`toolkit_common.scores.metrics.evaluate`).
 
 Shapes: n rows, r weightings, u points.
 """

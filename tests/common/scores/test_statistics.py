@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
 from properties import few_examples
-from toolkit_common import statistics
-from toolkit_common.metrics import METRICS, RANKING_METRICS, Predictions, compute_metrics
-from toolkit_common.statistics import (
+from toolkit_common.scores import statistics
+from toolkit_common.scores.metrics import METRICS, RANKING_METRICS, Predictions, compute_metrics
+from toolkit_common.scores.statistics import (
     adjust_holm,
     draw_weights,
     estimate,

@@ -16,9 +16,9 @@ from functools import cached_property, wraps
 import numpy as np
 from jaxtyping import Float, Int
 
-from toolkit_common import ranking
-from toolkit_common.ranking import Values, Weights
 from toolkit_common.registry import lookup
+from toolkit_common.scores import ranking
+from toolkit_common.scores.ranking import Values, Weights
 
 
 @dataclass(frozen=True)

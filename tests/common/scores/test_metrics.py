@@ -20,7 +20,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from properties import few_examples
 from toolkit_common.errors import InputError
-from toolkit_common.metrics import (
+from toolkit_common.scores.metrics import (
     LOWER_IS_BETTER,
     METRICS,
     RANKING_METRICS,

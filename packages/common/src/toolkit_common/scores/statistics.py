@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from toolkit_common.metrics import METRICS, Predictions, evaluate, is_ranking
+from toolkit_common.scores.metrics import METRICS, Predictions, evaluate, is_ranking
 from toolkit_common.seed import derive_seed
 
 NUM_RESAMPLES = 1000
@@ -100,7 +100,7 @@ def estimate(
     Args:
         runs: One a seed.
         groups: Group of each row; the row itself where there are no groups.
-        names: Which metrics (`toolkit_common.metrics.find_metric`).
+        names: Which metrics (`toolkit_common.scores.metrics.find_metric`).
         seed: Of the bootstrap.
     """
     ones = np.ones((1, len(groups)))

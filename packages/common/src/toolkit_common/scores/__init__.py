@@ -1,0 +1,1 @@
+"""Numbers from predictions: metrics, neighbours, and how sure a figure is."""
