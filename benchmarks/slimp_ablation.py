@@ -13,7 +13,7 @@ and metadata features together. What is compared:
 - image-only: the encoder that all of them start from, as it is;
 - random-init: its untrained twin;
 - metadata-only and missingness: logistic regression on lesion and patient metadata, no image
-  (`toolkit_common.data.baselines`).
+  (`toolkit_common.audit.baselines`).
 
 By default it starts from an ImageNet encoder (tf_efficientnet_lite0 at 64 pixels) on the embedded
 lesions. One process a core, each with one thread.
@@ -187,7 +187,7 @@ def judge(plan: Plan, name: str, fold: int) -> dict[str, float]:
 
 def judge_metadata(plan: Plan, name: str, fold: int) -> dict[str, float]:
     """Return what a baseline without images reaches; NaN where a data set names no columns."""
-    from toolkit_common.data.baselines import metadata_baselines
+    from toolkit_common.audit.baselines import metadata_baselines
     from toolkit_common.data.task import load_task
 
     task = load_task(plan.data, label=plan.label, folds=plan.folds, fold=fold)

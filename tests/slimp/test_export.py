@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from toolkit_common.data.overlaps import hash_group
+from toolkit_common.audit.overlaps import hash_group
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data

@@ -6,7 +6,7 @@ encoder that saw metadata in pre-training and does not beat them owes its figure
 
 import numpy as np
 
-from toolkit_common.data.baselines import fit_baselines
+from toolkit_common.audit.baselines import fit_baselines
 from toolkit_common.data.task import Task
 from toolkit_probing.inputs import NO_LAYER
 from toolkit_probing.results import Outcome

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from toolkit_common.data.baselines import complete_rows
+from toolkit_common.audit.baselines import complete_rows
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.runs.files import atomic_path, write_text
 from toolkit_common.scores.metrics import Predictions

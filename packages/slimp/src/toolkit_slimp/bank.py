@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from toolkit_common.audit.overlaps import hash_group
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.overlaps import hash_group
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.model import SlimpModel

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from exports import write_export
-from toolkit_common.data.audit import audit_data
+from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.making.hiba import LAYOUTS

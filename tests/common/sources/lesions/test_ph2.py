@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit_common.data.audit import audit_data
+from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits

@@ -53,8 +53,8 @@ def describe(
     """Show rows, patients, splits, labels, missing values, notes and example pictures."""
     if output is not None and (output.exists() or output.suffix != ".png"):
         raise InputError(f"pictures go to a new file that ends in .png, got {output}")
-    from toolkit_common.data.contact_sheet import draw_contact_sheet
-    from toolkit_common.data.describe import describe_data, print_description
+    from toolkit_common.audit.contact_sheet import draw_contact_sheet
+    from toolkit_common.audit.describe import describe_data, print_description
     from toolkit_common.runs.files import atomic_path, refuse_unwritable
     from toolkit_common.sources.load import load_data
 
@@ -111,8 +111,8 @@ def audit(
     """
     if output is not None and output.exists():
         raise InputError(f"{output} exists: name a new folder for the audit")
-    from toolkit_common.data.audit import audit_data
-    from toolkit_common.data.audit_report import audit_json, audit_markdown, write_audit
+    from toolkit_common.audit.audit import audit_data
+    from toolkit_common.audit.report import audit_json, audit_markdown, write_audit
     from toolkit_common.runs.files import refuse_unwritable
     from toolkit_common.sources.load import load_data
 

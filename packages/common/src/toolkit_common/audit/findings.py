@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 
-from toolkit_common.data.baselines import Baseline
+from toolkit_common.audit.baselines import Baseline
+from toolkit_common.audit.duplicates import Hashes, Pair
+from toolkit_common.audit.overlaps import Overlap
+from toolkit_common.audit.proxies import ColumnFacts
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
-from toolkit_common.data.duplicates import Hashes, Pair
-from toolkit_common.data.overlaps import Overlap
-from toolkit_common.data.proxies import ColumnFacts
 from toolkit_common.data.splits import Splits
 from toolkit_common.sources.lesions.ham10000 import SHEET as HAM10000
 from toolkit_common.sources.lesions.isic import SHEET as ISIC

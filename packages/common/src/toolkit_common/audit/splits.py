@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit_common.audit.findings import Finding
+from toolkit_common.audit.overlaps import KEYS
 from toolkit_common.data.dataset import SPLITS, ImageData
-from toolkit_common.data.findings import Finding
-from toolkit_common.data.overlaps import KEYS
 from toolkit_common.data.splits import Splits, make_splits, read_splits, refuse_strange_folds
 from toolkit_common.errors import InputError
 

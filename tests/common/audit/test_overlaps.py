@@ -8,9 +8,9 @@ import pytest
 
 from small_data import build_data, image_bytes, write_images, write_text
 from tiny_encoders import export
+from toolkit_common.audit.duplicates import hash_images
+from toolkit_common.audit.overlaps import find_overlaps, hash_group, load_other
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.duplicates import hash_images
-from toolkit_common.data.overlaps import find_overlaps, hash_group, load_other
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolkit_common.audit.proxies import chance_error
 from toolkit_common.data.dataset import ImageData, Labels
-from toolkit_common.data.proxies import chance_error
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits
 from toolkit_common.scores.metrics import Predictions, auroc, balanced_accuracy

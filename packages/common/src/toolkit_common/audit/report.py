@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from toolkit_common.data.audit import Audit
+from toolkit_common.audit.audit import Audit
+from toolkit_common.audit.duplicates import Pair
+from toolkit_common.audit.findings import ImagePair
+from toolkit_common.audit.proxies import ColumnFacts
 from toolkit_common.data.dataset import Labels
-from toolkit_common.data.duplicates import Pair
-from toolkit_common.data.findings import ImagePair
-from toolkit_common.data.proxies import ColumnFacts
 from toolkit_common.images.open import BadImageError, open_image
 from toolkit_common.runs.files import atomic_folder, write_json, write_text
 

@@ -15,11 +15,11 @@ from typer.testing import Result
 
 from conftest import assert_bad_input
 from small_data import build_data, encode, image_bytes, noise
-from toolkit_common.data.audit import Audit, audit_data
-from toolkit_common.data.audit_report import audit_json, write_audit
-from toolkit_common.data.baselines import metadata_baselines
+from toolkit_common.audit.audit import Audit, audit_data
+from toolkit_common.audit.baselines import metadata_baselines
+from toolkit_common.audit.findings import Finding
+from toolkit_common.audit.report import audit_json, write_audit
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.findings import Finding
 from toolkit_common.data.making.make import make_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import keep_labelled, make_splits

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from small_data import build_data
-from toolkit_common.data import baselines
-from toolkit_common.data.baselines import complete_rows, fit_baselines, metadata_baselines
+from toolkit_common.audit import baselines
+from toolkit_common.audit.baselines import complete_rows, fit_baselines, metadata_baselines
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import make_splits

@@ -13,7 +13,7 @@ from imagehash import phash
 from PIL import Image, ImageEnhance
 
 from small_data import build_data, encode, image_bytes
-from toolkit_common.data.duplicates import (
+from toolkit_common.audit.duplicates import (
     find_duplicates,
     find_near,
     hash_images,

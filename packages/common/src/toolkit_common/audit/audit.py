@@ -1,7 +1,7 @@
 """`toolkit data audit`: what could make a result on this data look better than it is.
 
 A finding is a `leak` (a result would be inflated, or a column must not be read), a `warning` (look
-at it) or a `note`; `toolkit_common.data.findings` words them.
+at it) or a `note`; `toolkit_common.audit.findings` words them.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.audit_splits import find_splits
-from toolkit_common.data.baselines import Baseline, metadata_baselines
-from toolkit_common.data.dataset import ImageData, Labels
-from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
-from toolkit_common.data.findings import (
+from toolkit_common.audit.baselines import Baseline, metadata_baselines
+from toolkit_common.audit.duplicates import Hashes, find_duplicates, hash_images
+from toolkit_common.audit.findings import (
     Finding,
     ImagePair,
     baseline_findings,
@@ -28,8 +26,10 @@ from toolkit_common.data.findings import (
     shared_findings,
     size_findings,
 )
-from toolkit_common.data.overlaps import KEYS, find_overlaps, load_other
-from toolkit_common.data.proxies import ColumnFacts, describe_column
+from toolkit_common.audit.overlaps import KEYS, find_overlaps, load_other
+from toolkit_common.audit.proxies import ColumnFacts, describe_column
+from toolkit_common.audit.splits import find_splits
+from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits, keep_labelled
 from toolkit_common.errors import InputError

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit_common.audit.duplicates import Hashes, find_duplicates, hash_images
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.duplicates import Hashes, find_duplicates, hash_images
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 

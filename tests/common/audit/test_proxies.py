@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from toolkit_common.audit.proxies import auroc_of, describe_column
 from toolkit_common.data.dataset import Labels
-from toolkit_common.data.proxies import auroc_of, describe_column
 
 LABELS = Labels("label", ("a", "b"), np.tile([0, 1], 50))
 
