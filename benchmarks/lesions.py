@@ -23,11 +23,11 @@ import pandas as pd
 from harness import MIB, command_cost, write_report
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import build_loader
-from toolkit_common.data.making.draw import draw_looks, write_pictures
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.resized import resize_images
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.draw import draw_looks, write_pictures
+from toolkit_common.synthetic.make import make_data
 
 ROWS = (4000, 40_000, 400_000)
 POOL = 500  # distinct pictures

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from toolkit_common.data.making.make import MAKERS, make_data
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.make import MAKERS, make_data
 from toolkit_slimp.infer import infer_schema
 from toolkit_slimp.table import encode_table
 

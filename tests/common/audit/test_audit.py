@@ -20,11 +20,11 @@ from toolkit_common.audit.baselines import metadata_baselines
 from toolkit_common.audit.findings import Finding
 from toolkit_common.audit.report import audit_json, write_audit
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import keep_labelled, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.make import make_data
 
 ROWS = 60
 SHEET = Sheet(

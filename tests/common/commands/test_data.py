@@ -10,7 +10,7 @@ from typer.testing import Result
 
 from conftest import assert_bad_input
 from toolkit_common.audit.contact_sheet import TILE
-from toolkit_common.data.making.make import make_data
+from toolkit_common.synthetic.make import make_data
 
 RunCli = Callable[..., Result]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from toolkit_common.data.making.make import make_data
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import EMBEDDED, SOURCES, load_data
+from toolkit_common.synthetic.make import make_data
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

@@ -10,13 +10,13 @@ import pytest
 from exports import write_export
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.making.bcn20000 import LAYOUTS
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.bcn20000 import SHEET, VASCULAR
 from toolkit_common.sources.lesions.folder import NO_PATIENTS
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.bcn20000 import LAYOUTS
+from toolkit_common.synthetic.make import make_data
 
 ROW = {"attribution": "Hospital Cl\u00ednic de Barcelona", "copyright_license": "CC-BY-NC",
        "age_approx": "55", "anatom_site_general": "anterior torso", "anatom_site_special": None,

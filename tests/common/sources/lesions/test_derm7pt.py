@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from toolkit_common.data.check import check_images
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.derm7pt import CRITERIA, GROUPS, SHEET
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.make import make_data
 
 NAMES = {column.name for column in CRITERIA}
 LATE = {"management", "level_of_diagnostic_difficulty", "seven_point_score", "notes"}

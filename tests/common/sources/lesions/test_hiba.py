@@ -11,12 +11,12 @@ from exports import write_export
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.making.hiba import LAYOUTS
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.hiba import OLDER_COUNTS, SHEET
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.hiba import LAYOUTS
+from toolkit_common.synthetic.make import make_data
 
 COMMON = {"attribution": "Hospital Italiano de Buenos Aires", "copyright_license": "CC-BY",
           "age_approx": "25.0", "anatom_site_general": "anterior torso", "family_hx_mm": None,

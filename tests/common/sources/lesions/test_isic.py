@@ -13,12 +13,12 @@ from properties import few_examples
 from small_data import write_images
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.making.isic import LAYOUTS
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.isic import SHEET
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.isic import LAYOUTS
+from toolkit_common.synthetic.make import make_data
 
 NEW = {"diagnosis_1": "Malignant", "diagnosis_2": "Malignant melanocytic proliferations (Melanoma)",
        "diagnosis_3": "Melanoma, NOS"}  # fmt: skip

@@ -11,12 +11,12 @@ from small_data import write_images
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.making.make import make_data
-from toolkit_common.data.making.pad_ufes_20 import LAYOUTS
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.pad_ufes_20 import BLOCK, SHEET
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.make import make_data
+from toolkit_common.synthetic.pad_ufes_20 import LAYOUTS
 
 REAL = Path(__file__).parents[5] / "shared" / "data" / "pad-ufes-20-sample"
 BASE = {"patient_id": "PAT_1", "lesion_id": "1", "diagnostic": "NEV", "biopsed": "False"}

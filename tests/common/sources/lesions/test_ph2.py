@@ -9,12 +9,12 @@ import pytest
 
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
 from toolkit_common.sources.lesions.ph2 import CRITERIA_COLUMNS, SHEET
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.make import make_data
 
 LAYOUTS = ("full", "txt", "xlsx")
 CRITERIA = [column.name for column in CRITERIA_COLUMNS]

@@ -10,11 +10,11 @@ import pytest
 
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
-from toolkit_common.data.making.make import make_data
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.slice_3d import ANGLE, COUNTS, KINDS, MEASURES, SHEET
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.make import make_data
 
 REAL = Path(__file__).parents[5] / "shared" / "data" / "slice-3d-schema-sample"
 LAYOUTS = ("kaggle", "kaggle-folder", "isic", "permissive")

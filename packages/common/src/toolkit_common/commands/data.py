@@ -152,7 +152,7 @@ def make(
 
     The pictures carry what the table says (size, colour, asymmetry); SYNTHETIC.md labels them.
     """
-    from toolkit_common.data.making.make import make_data
+    from toolkit_common.synthetic.make import make_data
 
     order = make_data(name, out, rows=rows, seed=seed, layout=layout, pool=pool)
     typer.echo(f"{out}: {order.rows} synthetic rows of {name}, layout {order.layout}")

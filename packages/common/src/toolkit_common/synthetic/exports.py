@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.making.cases import Trait
-from toolkit_common.data.making.draw import write_pictures
+from toolkit_common.synthetic.cases import Trait
+from toolkit_common.synthetic.draw import write_pictures
 
 SIZE = 128  # pixels; really 640 x 480 and more
 CLOSER = 0.6  # a clinical picture shows the lesion that much smaller

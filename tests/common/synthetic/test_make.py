@@ -11,13 +11,13 @@ from PIL import Image
 from typer.testing import Result
 
 from conftest import assert_bad_input
-from toolkit_common.data.making import make as making
-from toolkit_common.data.making.draw import draw_image, draw_looks, lab_to_rgb
-from toolkit_common.data.making.make import make_data
-from toolkit_common.data.making.order import Order
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic import make as making
+from toolkit_common.synthetic.draw import draw_image, draw_looks, lab_to_rgb
+from toolkit_common.synthetic.make import make_data
+from toolkit_common.synthetic.order import Order
 
 RunCli = Callable[..., Result]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit_common.data.making.cases import Trait
-from toolkit_common.data.making.cohort import Recipe, draw_cohort, empty_some
-from toolkit_common.data.making.draw import draw_image, draw_mask
+from toolkit_common.synthetic.cases import Trait
+from toolkit_common.synthetic.cohort import Recipe, draw_cohort, empty_some
+from toolkit_common.synthetic.draw import draw_image, draw_mask
 
 RECIPE = Recipe(
     shares={"nevus": 3, "melanoma": 1},

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from toolkit_common.data.making.cases import Trait, draw_kinds, mark_kinds
-from toolkit_common.data.making.draw import draw_looks, draw_mask, write_pictures
-from toolkit_common.data.making.order import Order
+from toolkit_common.synthetic.cases import Trait, draw_kinds, mark_kinds
+from toolkit_common.synthetic.draw import draw_looks, draw_mask, write_pictures
+from toolkit_common.synthetic.order import Order
 
 SIZE = 128  # pixels; really 768 x 560
 MOST = 437  # the real names end at IMD437

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from toolkit_common.data.making.cases import Trait
-from toolkit_common.data.making.cohort import Recipe, draw_cohort
-from toolkit_common.data.making.draw import write_pictures
-from toolkit_common.data.making.order import Order
+from toolkit_common.synthetic.cases import Trait
+from toolkit_common.synthetic.cohort import Recipe, draw_cohort
+from toolkit_common.synthetic.draw import write_pictures
+from toolkit_common.synthetic.order import Order
 
 SIZE = 112  # pixels; really some hundred to thousands
 RECIPE = Recipe(

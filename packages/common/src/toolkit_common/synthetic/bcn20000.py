@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.making.cohort import Recipe, draw_cohort, empty_some
-from toolkit_common.data.making.exports import MALIGNANT, TRAITS, name_rows, write_export
-from toolkit_common.data.making.order import Order
+from toolkit_common.synthetic.cohort import Recipe, draw_cohort, empty_some
+from toolkit_common.synthetic.exports import MALIGNANT, TRAITS, name_rows, write_export
+from toolkit_common.synthetic.order import Order
 
 RECIPE = Recipe(
     shares={"nevus": 5647, "melanoma": 4003, "basal cell carcinoma": 3676,

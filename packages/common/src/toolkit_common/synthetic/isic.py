@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit_common.data.making.cohort import Recipe, draw_cohort, empty_some
-from toolkit_common.data.making.exports import (
+from toolkit_common.synthetic.cohort import Recipe, draw_cohort, empty_some
+from toolkit_common.synthetic.exports import (
     MALIGNANT,
     ROMAN,
     SITES,
@@ -17,7 +17,7 @@ from toolkit_common.data.making.exports import (
     name_rows,
     write_export,
 )
-from toolkit_common.data.making.order import Order
+from toolkit_common.synthetic.order import Order
 
 RECIPE = Recipe(
     shares={"nevus": 45, "melanoma": 20, "basal cell carcinoma": 12, "seborrheic keratosis": 8,

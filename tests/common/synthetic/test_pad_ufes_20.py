@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from toolkit_common.data.making.make import make_data
-from toolkit_common.data.making.pad_ufes_20 import BLOCK, COLUMNS
 from toolkit_common.sources.load import load_data
+from toolkit_common.synthetic.make import make_data
+from toolkit_common.synthetic.pad_ufes_20 import BLOCK, COLUMNS
 
-REAL = Path(__file__).parents[5] / "shared" / "data" / "pad-ufes-20-sample"
+REAL = Path(__file__).parents[4] / "shared" / "data" / "pad-ufes-20-sample"
 
 
 @pytest.fixture(scope="module")

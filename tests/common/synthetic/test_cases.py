@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit_common.data.making.cases import Trait, draw_kinds, draw_people, hide, leave_traces
-from toolkit_common.data.making.draw import draw_image, draw_looks, draw_mask
+from toolkit_common.synthetic.cases import Trait, draw_kinds, draw_people, hide, leave_traces
+from toolkit_common.synthetic.draw import draw_image, draw_looks, draw_mask
 
 SITES = ("back", "face", "hand")
 TRAITS = {"nevus": Trait(), "vascular": Trait(red=20, size=0.5)}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from toolkit_common.data.making.exports import NAMES, TRAITS
-from toolkit_common.data.making.make import make_data
+from toolkit_common.synthetic.exports import NAMES, TRAITS
+from toolkit_common.synthetic.make import make_data
 
 
 def make(name: str, layout: str, folder: Path, *, rows: int = 100) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.making.cases import Trait, draw_kinds, draw_people, leave_traces
-from toolkit_common.data.making.draw import draw_looks, write_pictures
-from toolkit_common.data.making.order import Order
+from toolkit_common.synthetic.cases import Trait, draw_kinds, draw_people, leave_traces
+from toolkit_common.synthetic.draw import draw_looks, write_pictures
+from toolkit_common.synthetic.order import Order
 
 SIZE = 128  # pixels; really 768 x 512
 SITES = ("abdomen", "acral", "back", "buttocks", "chest", "genital areas", "head neck",

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.making.draw import draw_image, draw_looks, encode_jpeg
-from toolkit_common.data.making.order import Order
 from toolkit_common.sources.lesions.slice_3d import KINDS
+from toolkit_common.synthetic.draw import draw_image, draw_looks, encode_jpeg
+from toolkit_common.synthetic.order import Order
 
 PATIENTS = 1042  # of the real set, at most
 MALIGNANT_SHARE = 0.05  # of the real set 0.001: few rows would hold none

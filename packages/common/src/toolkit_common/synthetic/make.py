@@ -4,7 +4,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from toolkit_common.data.making import (
+from toolkit_common.errors import InputError
+from toolkit_common.registry import lookup
+from toolkit_common.runs.files import refuse_unwritable
+from toolkit_common.sources.lesions.folder import SYNTHETIC
+from toolkit_common.synthetic import (
     bcn20000,
     derm7pt,
     ham10000,
@@ -14,11 +18,7 @@ from toolkit_common.data.making import (
     ph2,
     slice_3d,
 )
-from toolkit_common.data.making.order import Order
-from toolkit_common.errors import InputError
-from toolkit_common.registry import lookup
-from toolkit_common.runs.files import refuse_unwritable
-from toolkit_common.sources.lesions.folder import SYNTHETIC
+from toolkit_common.synthetic.order import Order
 
 Maker = Callable[[Path, Order], None]
 

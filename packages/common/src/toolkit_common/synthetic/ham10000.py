@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from toolkit_common.data.making.cases import (
+from toolkit_common.synthetic.cases import (
     Trait,
     draw_kinds,
     draw_people,
     hide,
     leave_traces,
 )
-from toolkit_common.data.making.draw import draw_looks, draw_mask, write_pictures
-from toolkit_common.data.making.order import Order
+from toolkit_common.synthetic.draw import draw_looks, draw_mask, write_pictures
+from toolkit_common.synthetic.order import Order
 
 SIZE = 128  # pixels; really 600 x 450
 SHARES = {"nv": 0.4, "mel": 0.2, "bkl": 0.12, "bcc": 0.1, "akiec": 0.08, "vasc": 0.05, "df": 0.05}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.making.cases import Trait, draw_kinds, draw_people, leave_traces
-from toolkit_common.data.making.draw import draw_looks
+from toolkit_common.synthetic.cases import Trait, draw_kinds, draw_people, leave_traces
+from toolkit_common.synthetic.draw import draw_looks
 
 TONE = (68.0, 7.0)  # mean and spread of the L* of people's skin
 FEWEST = 6  # patients: splits need five groups, PAD-UFES-20 has six kinds
