@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from toolkit_common.cli import app
+from toolkit_common.cli.app import app
 from toolkit_common.runs.files import read_json
 from toolkit_probing.results import format_estimate
 

@@ -69,7 +69,7 @@ def main() -> None:
 
 def toolkit(command: str, output: Path) -> None:
     """Run one command in this process."""
-    from toolkit_common.cli import app
+    from toolkit_common.cli.app import app
 
     words = [*command.split(), "--output", str(output)]
     if words[0] == "probe":

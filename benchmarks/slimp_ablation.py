@@ -243,7 +243,7 @@ def keep_first(path: Path, value: float) -> float:
 
 def toolkit(plan: Plan, output: Path, command: str, *options: object) -> None:
     """Run one `toolkit` command in this process."""
-    from toolkit_common.cli import app
+    from toolkit_common.cli.app import app
 
     how = "--resume" if plan.resume and (output / "config.yaml").exists() else "--overwrite"
     words = [*command.split(), *map(str, options), "--output", str(output), how]

@@ -44,7 +44,7 @@ def fresh_accelerator() -> Iterator[None]:
 @pytest.fixture
 def run_cli() -> Callable[..., Result]:
     """Run `toolkit ARGS` in this process."""
-    from toolkit_common.cli import app
+    from toolkit_common.cli.app import app
 
     def run(*args: object) -> Result:
         return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="toolkit")

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
-from toolkit_common.cli import app
+from toolkit_common.cli.app import app
 
 HEADER = "image,label,group,split,size_mm,site,age,sex"
 NUM_PATIENTS = 15

@@ -215,7 +215,7 @@ def toolkit(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
 import sys
 import toolkit_common
 assert toolkit_common.__file__.startswith({str(folder)!r}), toolkit_common.__file__
-from toolkit_common.cli import main
+from toolkit_common.cli.app import main
 main()
 """
     # -S: no site-packages and hence no .pth files, in which editable installations live.

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from toolkit_common.cli import app
+from toolkit_common.cli.app import app
 from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_common.sources.load import load_data
 

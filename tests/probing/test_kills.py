@@ -26,7 +26,7 @@ from plugins import write_plugin
 from probe_problem import PLAN, make_problem, specs
 from small_data import build_data, image_bytes
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.cli import app
+from toolkit_common.cli.app import app
 from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
 from toolkit_common.features.store import TokenStore

@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score
 from typer.testing import CliRunner
 
 from conftest import assert_bad_input, write_image_folder
-from toolkit_common.cli import app
+from toolkit_common.cli.app import app
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores import statistics
 from toolkit_probing.html_report import MAX_PICTURED

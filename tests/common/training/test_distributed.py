@@ -235,7 +235,7 @@ def test_bad_input_that_the_main_process_meets_is_raised_on_every_rank() -> None
 WORKER = """
     import os, signal, time, typer
     from pathlib import Path
-    from toolkit_common.command import run_command
+    from toolkit_common.cli.command import run_command
     from toolkit_common.config import Settings, option
     from toolkit_common.errors import InputError
 

@@ -2,7 +2,7 @@
 
 Every value remembers where it came from, and an unknown key is an error that names the nearest
 key. The settings class is the one place that holds an option's name, default and help; the
-command line (`toolkit_common.command`) is generated from it.
+command line (`toolkit_common.cli.command`) is generated from it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

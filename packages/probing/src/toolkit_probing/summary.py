@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.command import Invocation
+from toolkit_common.cli.command import Invocation
 from toolkit_common.console import result_console
 from toolkit_common.data.labels import LABEL, label_map
 from toolkit_common.data.task import Task

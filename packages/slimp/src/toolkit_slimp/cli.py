@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit_common.command import Invocation, run_command
+from toolkit_common.cli.command import Invocation, run_command
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings
 

@@ -11,7 +11,7 @@ from toolkit_common.audit.overlaps import hash_group
 from toolkit_common.backbones.cards import Card, choose_card
 from toolkit_common.backbones.contract import hash_weights
 from toolkit_common.backbones.load import BackboneId
-from toolkit_common.command import Invocation
+from toolkit_common.cli.command import Invocation
 from toolkit_common.console import console, result_console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import Splits, splits_table

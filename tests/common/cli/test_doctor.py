@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import Result
 
-from toolkit_common import doctor
+from toolkit_common.cli import health as doctor
 
 RunCli = Callable[..., Result]
 

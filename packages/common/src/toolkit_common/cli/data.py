@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from toolkit_common.cli import plugin_group
+from toolkit_common.cli.app import plugin_group
 from toolkit_common.errors import InputError
 
 LEAK_FOUND = 3  # exit code

@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from conftest import assert_bad_input
-from toolkit_common.cli import PluginGroup
-from toolkit_common.command import Invocation, is_main_process, run_command
+from toolkit_common.cli.app import PluginGroup
+from toolkit_common.cli.command import Invocation, is_main_process, run_command
 from toolkit_common.config import PositiveFloats, Settings, option
 from toolkit_common.launched import in_worker
 from toolkit_probing.settings import ProbeSettings

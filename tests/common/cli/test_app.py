@@ -11,7 +11,7 @@ from typer.testing import Result
 
 from conftest import assert_bad_input
 from plugins import module_of, write_plugin
-from toolkit_common import cli
+from toolkit_common.cli import app as cli
 
 RunCli = Callable[..., Result]
 HEAVY = {"torch", "timm", "open_clip", "datasets", "numpy", "accelerate", "pandas", "sklearn"}
@@ -47,7 +47,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     code = f"""
 import atexit, sys
-from toolkit_common.cli import app
+from toolkit_common.cli.app import app
 atexit.register(lambda: print("imported:", *sorted({HEAVY} & set(sys.modules))))
 app({args}, prog_name="toolkit")
 """

@@ -13,7 +13,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Check versions, torchvision's library, devices, threads, memory, disk and caches."""
-    from toolkit_common.doctor import examine
+    from toolkit_common.cli.health import examine
 
     findings = examine()
     if as_json:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from toolkit_common import doctor
-from toolkit_common.doctor import CHECKS, Finding, examine
+from toolkit_common.cli import health as doctor
+from toolkit_common.cli.health import CHECKS, Finding, examine
 
 
 def test_a_sound_installation_has_no_bad_finding() -> None:

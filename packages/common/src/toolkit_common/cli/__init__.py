@@ -1,0 +1,1 @@
+"""The `toolkit` command, and the commands of the common package."""
