@@ -24,7 +24,6 @@ from literal_probes import batched_ep
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.loaders import build_loader
-from toolkit_common.data.task import Task, load_task
 from toolkit_common.features.contract import Features, features_of
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.runs.files import write_json
@@ -32,6 +31,7 @@ from toolkit_common.training.optimizers import build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_probing.head import Head, HeadSpec, build_head
 from toolkit_probing.inputs import read_source
+from toolkit_probing.task.task import Task, load_task
 from toolkit_probing.train import REFERENCE_BATCH, epoch_order, infer_batch_size
 
 QUERIES = 32

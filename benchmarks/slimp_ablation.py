@@ -188,7 +188,7 @@ def judge(plan: Plan, name: str, fold: int) -> dict[str, float]:
 def judge_metadata(plan: Plan, name: str, fold: int) -> dict[str, float]:
     """Return what a baseline without images reaches; NaN where a data set names no columns."""
     from toolkit_common.audit.baselines import metadata_baselines
-    from toolkit_common.data.task import load_task
+    from toolkit_probing.task.task import load_task
 
     task = load_task(plan.data, label=plan.label, folds=plan.folds, fold=fold)
     found = metadata_baselines(task.data, task.labels, task.splits)

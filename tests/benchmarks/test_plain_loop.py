@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import plain_loop
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.data.task import load_task
+from toolkit_probing.task.task import load_task
 
 VIT = "timm:test_vit?image_size=32"
 SCRIPTS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))

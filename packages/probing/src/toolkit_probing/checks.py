@@ -5,7 +5,6 @@ import torch
 
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
-from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_probing.head import build_pool
@@ -13,7 +12,8 @@ from toolkit_probing.inputs import base_of
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.specs import pool_options, sources_of
-from toolkit_probing.subsets import label_subsets
+from toolkit_probing.task.subsets import label_subsets
+from toolkit_probing.task.task import Task
 
 
 def refuse_impossible(settings: ProbeSettings, task: Task) -> None:

@@ -8,7 +8,6 @@ from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
-from toolkit_common.data.task import Task
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder
 from toolkit_common.features.extract import Extracted
@@ -16,6 +15,7 @@ from toolkit_probing.bank import HeadBank
 from toolkit_probing.head_files import load_head, read_spec
 from toolkit_probing.passes import SAMPLE
 from toolkit_probing.predict import predict
+from toolkit_probing.task.task import Task
 
 SHARE, MOST = 0.05, 256  # of the images that are encoded again, so that it costs little
 

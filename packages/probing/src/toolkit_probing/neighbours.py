@@ -11,7 +11,6 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.data.task import Task
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.knn import knn_probabilities
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
@@ -19,7 +18,8 @@ from toolkit_probing.inputs import place_name
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.specs import layers_of, sources_of
-from toolkit_probing.subsets import Subset, label_subsets
+from toolkit_probing.task.subsets import Subset, label_subsets
+from toolkit_probing.task.task import Task
 from toolkit_probing.vectors import pick_setting, read_vectors
 
 Votes = dict[tuple[int, float], np.ndarray]

@@ -13,7 +13,6 @@ from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.cli.command import Invocation
 from toolkit_common.console import console
 from toolkit_common.data.splits import splits_table
-from toolkit_common.data.task import Task
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.extract import Extracted, extract
 from toolkit_common.registry import lookup
@@ -24,15 +23,8 @@ from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.dtype_cost import measure_dtype_cost
-from toolkit_probing.features import (
-    build_extraction,
-    load_probed_backbone,
-    load_probed_task,
-    store_folder,
-)
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
-from toolkit_probing.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.prices import tell_price_of_views
 from toolkit_probing.probes import POOLS
@@ -44,9 +36,17 @@ from toolkit_probing.results import (
 )
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
 from toolkit_probing.steps import Shortfall, find_shortfall, with_training
 from toolkit_probing.summary import describe_run, diverged_heads, judged_rows, show_results
+from toolkit_probing.task.load import (
+    build_extraction,
+    load_probed_backbone,
+    load_probed_task,
+    store_folder,
+)
+from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
+from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
+from toolkit_probing.task.task import Task
 from toolkit_probing.trained import (
     probe_with_heads,
     probe_with_published_head,

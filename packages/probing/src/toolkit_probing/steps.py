@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit_common.data.task import Task
 from toolkit_common.training.schedules import warmup_cosine
 from toolkit_probing.head import VECTOR_METHODS
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import PROTOCOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.subsets import label_subsets
+from toolkit_probing.task.subsets import label_subsets
+from toolkit_probing.task.task import Task
 from toolkit_probing.train import REFERENCE_BATCH, step_size
 from toolkit_probing.trained import training_plan
 

@@ -11,7 +11,6 @@ from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.cli.command import Invocation
 from toolkit_common.console import result_console
 from toolkit_common.data.labels import LABEL, label_map
-from toolkit_common.data.task import Task
 from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.baselines import BASELINES_READ
 from toolkit_probing.protocols import describe_protocol, protocol_line
@@ -24,6 +23,7 @@ from toolkit_probing.results import (
 )
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.steps import Shortfall, training_lines
+from toolkit_probing.task.task import Task
 from toolkit_probing.tuned import describe_tuning
 
 WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels

@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.data.task import Task
 from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs.folder import RunFolder
@@ -25,7 +24,8 @@ from toolkit_probing.results import Outcome
 from toolkit_probing.select import select_learning_rate
 from toolkit_probing.settings import ENCODER_LR, ProbeSettings
 from toolkit_probing.specs import head_specs, sources_of
-from toolkit_probing.subsets import Subset, label_subsets
+from toolkit_probing.task.subsets import Subset, label_subsets
+from toolkit_probing.task.task import Task
 from toolkit_probing.train import Best, Part, TrainingPlan, infer_batch_size
 
 

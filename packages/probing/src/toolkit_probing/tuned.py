@@ -9,7 +9,6 @@ from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
-from toolkit_common.data.task import Task
 from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.features.encode import (
     CropSource,
@@ -31,7 +30,8 @@ from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.specs import head_specs
 from toolkit_probing.state import load_trained_
-from toolkit_probing.subsets import label_subsets
+from toolkit_probing.task.subsets import label_subsets
+from toolkit_probing.task.task import Task
 from toolkit_probing.train import Best, Part, step_size, train_bank
 from toolkit_probing.trained import head_facts, train_and_judge, training_plan
 from toolkit_probing.tuning import (

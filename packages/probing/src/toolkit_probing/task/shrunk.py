@@ -8,10 +8,10 @@ from accelerate import Accelerator
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
 from toolkit_common.data.resized import QUALITY, pixel_change, resize_images
-from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_probing.settings import FeatureSettings, ProbeSettings
+from toolkit_probing.task.task import Task
 
 
 @dataclass(frozen=True)

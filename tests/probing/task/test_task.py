@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from small_data import write_images, write_text
-from toolkit_common.data.task import load_task
 from toolkit_common.errors import InputError
+from toolkit_probing.task.task import load_task
 
 
 def write_table(folder: Path, *, num_patients: int = 15, per_patient: int = 2) -> str:
@@ -64,7 +64,7 @@ def test_splits_that_cannot_be_are_told_before_any_image_is_read(
     def unexpected(*args: object, **options: object) -> None:
         raise AssertionError("images were read")
 
-    monkeypatch.setattr("toolkit_common.data.task.check_images", unexpected)
+    monkeypatch.setattr("toolkit_probing.task.task.check_images", unexpected)
     with pytest.raises(InputError, match="fold=1 needs folds"):
         load_task(f"imagefolder:{image_folder}", fold=1)
 

@@ -15,9 +15,9 @@ from small_data import build_data
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import Splits
-from toolkit_common.data.task import Task, load_task
-from toolkit_probing.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
+from toolkit_probing.task.task import Task, load_task
 
 
 @pytest.fixture(scope="module")

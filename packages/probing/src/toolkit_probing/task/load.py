@@ -11,14 +11,14 @@ from toolkit_common.backbones.load import load_backbone
 from toolkit_common.cli.command import Invocation
 from toolkit_common.console import console, result_console
 from toolkit_common.data.loaders import choose_num_workers
-from toolkit_common.data.task import Task, load_task
 from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import cache_folder, refuse_unwritable
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.settings import ExtractSettings, FeatureSettings
-from toolkit_probing.shrunk import refuse_bad_cache, shrink_images
+from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
+from toolkit_probing.task.task import Task, load_task
 
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"

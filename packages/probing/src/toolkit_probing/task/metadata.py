@@ -18,7 +18,6 @@ from toolkit_common.backbones.load import parse_backbone_id
 from toolkit_common.backbones.metadata import LEVELS, MetadataEncoders, load_metadata_encoders
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
 from toolkit_common.features.beside import CropsBeside, SourceBeside
 from toolkit_common.features.contract import Features
@@ -27,6 +26,7 @@ from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.inputs import NO_LAYER
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.task.task import Task
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit_common.data.limited import draw_fraction, draw_shots
-from toolkit_common.data.task import Task
 from toolkit_common.errors import InputError
 from toolkit_common.seed import derive_seed
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.task.limited import draw_fraction, draw_shots
+from toolkit_probing.task.task import Task
 
 ALL = "all labels"
 

@@ -1,0 +1,1 @@
+"""What is judged, made ready once and passed on: images, labels, splits, metadata."""
