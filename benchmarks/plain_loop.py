@@ -29,8 +29,8 @@ from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.runs.files import write_json
 from toolkit_common.training.optimizers import build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_probing.head import Head, HeadSpec, build_head
-from toolkit_probing.inputs import read_source
+from toolkit_probing.heads.head import Head, HeadSpec, build_head
+from toolkit_probing.heads.inputs import read_source
 from toolkit_probing.task.task import Task, load_task
 from toolkit_probing.train import REFERENCE_BATCH, epoch_order, infer_batch_size
 

@@ -11,7 +11,7 @@ import torch
 from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
-from toolkit_probing.head import HeadSpec
+from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.train import TrainingPlan
 
 PLAN = TrainingPlan(

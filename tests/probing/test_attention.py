@@ -19,8 +19,8 @@ from toolkit_probing.attention_sheet import (
     group_queries,
     peak_to_even,
 )
-from toolkit_probing.head import Head
-from toolkit_probing.head_files import read_spec, save_head
+from toolkit_probing.heads.files import read_spec, save_head
+from toolkit_probing.heads.head import Head
 from toolkit_probing.probes import EfficientProbing
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "1"]

@@ -32,7 +32,7 @@ from toolkit_common.features.extract import extract
 from toolkit_common.features.store import TokenStore
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.bank import HeadBank
+from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.train import train_bank
 
 NUM_KILLS = 10

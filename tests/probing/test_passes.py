@@ -13,8 +13,8 @@ from properties import few_examples
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.head import build_head
-from toolkit_probing.inputs import Inputs
+from toolkit_probing.heads.head import build_head
+from toolkit_probing.heads.inputs import Inputs
 from toolkit_probing.passes import HeadCost, head_cost, plan_passes, train_in_passes
 from toolkit_probing.train import Part
 

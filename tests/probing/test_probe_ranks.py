@@ -15,8 +15,8 @@ from probe_problem import PLAN, Interrupting, make_problem, specs
 from ranks import run_ranks, run_toolkit
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.head import HeadSpec
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.train import train_bank
 
 # Pools with batch statistics of their own among them.

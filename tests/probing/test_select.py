@@ -7,8 +7,8 @@ import pytest
 
 from probe_problem import make_problem
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.head import HeadSpec
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.predict import DIVERGED, NO_CLASS, predict, score_heads
 from toolkit_probing.select import select_learning_rate
 from toolkit_probing.train import Best

@@ -13,7 +13,7 @@ from probe_problem import PLAN, make_problem, specs
 from toolkit_common.errors import InputError
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.bank import HeadBank
+from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.predict import predict
 from toolkit_probing.train import epoch_order, infer_batch_size, step_size, train_bank
 

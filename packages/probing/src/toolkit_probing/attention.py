@@ -25,14 +25,14 @@ from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.sources.files import IMAGE_SUFFIXES
 from toolkit_probing.attention_sheet import draw_sheet, group_maps, group_queries, peak_to_even
-from toolkit_probing.head import Head
-from toolkit_probing.head_files import load_head, read_spec
-from toolkit_probing.inputs import base_of, read_source
+from toolkit_probing.heads.files import load_head, read_spec
+from toolkit_probing.heads.head import Head
+from toolkit_probing.heads.inputs import base_of, read_source
+from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.load import load_probed_backbone, load_probed_task
-from toolkit_probing.tuning import ENCODERS, load_tuned_encoder_
 
 BATCH = 16
 NAME = "attention.png"

@@ -7,7 +7,7 @@ encoder that saw metadata in pre-training and does not beat them owes its figure
 import numpy as np
 
 from toolkit_common.audit.baselines import fit_baselines
-from toolkit_probing.inputs import NO_LAYER
+from toolkit_probing.heads.inputs import NO_LAYER
 from toolkit_probing.results import Outcome
 from toolkit_probing.task.subsets import ALL, Subset
 from toolkit_probing.task.task import Task

@@ -7,11 +7,11 @@ from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import METRICS, Predictions
-from toolkit_probing.head import build_pool
-from toolkit_probing.inputs import base_of
+from toolkit_probing.heads.head import build_pool
+from toolkit_probing.heads.inputs import base_of
+from toolkit_probing.heads.specs import pool_options, sources_of
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.specs import pool_options, sources_of
 from toolkit_probing.task.subsets import label_subsets
 from toolkit_probing.task.task import Task
 

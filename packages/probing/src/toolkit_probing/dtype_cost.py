@@ -11,8 +11,8 @@ from toolkit_common.console import console
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder
 from toolkit_common.features.extract import Extracted
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.head_files import load_head, read_spec
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.passes import SAMPLE
 from toolkit_probing.predict import predict
 from toolkit_probing.task.task import Task

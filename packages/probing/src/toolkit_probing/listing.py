@@ -10,11 +10,11 @@ from toolkit_common.backbones.load import load_backbone
 from toolkit_common.cli.command import Invocation
 from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
-from toolkit_probing.cost import forward_flops
-from toolkit_probing.head import Head, build_pool
+from toolkit_probing.heads.cost import forward_flops
+from toolkit_probing.heads.head import Head, build_pool
+from toolkit_probing.heads.specs import pool_options, sources_of
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.specs import pool_options, sources_of
 from toolkit_probing.task.load import STAND_IN
 
 NUM_CLASSES = 1000  # as the papers count

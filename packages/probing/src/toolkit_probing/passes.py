@@ -2,7 +2,7 @@
 
 What a head costs is counted, not guessed: its weights, gradients and optimizer state for as long as
 its pass lasts, and what autograd keeps of one forward pass, which only one head holds at a time
-(`toolkit_probing.bank`).
+(`toolkit_probing.heads.bank`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFe
 from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.folder import RunFolder
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.head import Head, HeadSpec, build_head
-from toolkit_probing.inputs import Inputs, read_inputs
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.head import Head, HeadSpec, build_head
+from toolkit_probing.heads.inputs import Inputs, read_inputs
 from toolkit_probing.train import Best, Part, TrainingPlan, step_size, train_bank
 
 MOMENTS = {"adamw": 2, "lars": 1, "sgd": 1}  # tensors that an optimizer keeps a weight

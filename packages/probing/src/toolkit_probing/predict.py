@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Predictions
-from toolkit_probing.bank import HeadBank, features_to
+from toolkit_probing.heads.bank import HeadBank, features_to
 
 EVAL_BATCH = 256
 NO_CLASS = -1

@@ -11,7 +11,7 @@ from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.encode import RowEncoder
 from toolkit_common.features.keys import find_store, store_spec
 from toolkit_common.features.planner import price_views
-from toolkit_probing.bank import HeadBank, features_to
+from toolkit_probing.heads.bank import HeadBank, features_to
 
 FEW = 16  # images that are timed
 

@@ -15,7 +15,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.runs.files import atomic_path, write_text
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import UNDEFINED, estimate
-from toolkit_probing.inputs import describe_place
+from toolkit_probing.heads.inputs import describe_place
 from toolkit_probing.task.subsets import ALL, Subset
 
 SHOWN = {

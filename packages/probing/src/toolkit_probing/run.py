@@ -23,7 +23,7 @@ from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_probing.baselines import judge_baselines
 from toolkit_probing.checks import refuse_impossible, refuse_unreadable
 from toolkit_probing.dtype_cost import measure_dtype_cost
-from toolkit_probing.head import VECTOR_METHODS
+from toolkit_probing.heads.head import VECTOR_METHODS
 from toolkit_probing.logreg import probe_with_logreg
 from toolkit_probing.neighbours import probe_with_knn
 from toolkit_probing.prices import tell_price_of_views

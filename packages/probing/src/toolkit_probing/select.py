@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from statistics import fmean
 from typing import TypeVar
 
-from toolkit_probing.head import HeadSpec
+from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.predict import DIVERGED
 from toolkit_probing.train import Best
 

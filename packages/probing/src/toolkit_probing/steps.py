@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit_common.training.schedules import warmup_cosine
-from toolkit_probing.head import VECTOR_METHODS
+from toolkit_probing.heads.head import VECTOR_METHODS
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import PROTOCOLS
 from toolkit_probing.settings import ProbeSettings

@@ -25,7 +25,7 @@ from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_probing.bank import HeadBank, features_to
+from toolkit_probing.heads.bank import HeadBank, features_to
 from toolkit_probing.predict import score_heads
 from toolkit_probing.state import Saver, State, copy_trained, load_trained_, trained_state
 

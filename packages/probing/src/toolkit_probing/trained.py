@@ -13,17 +13,17 @@ from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs.folder import RunFolder
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.cost import forward_flops
-from toolkit_probing.head import HeadSpec
-from toolkit_probing.head_files import fill_head_, read_published_head, save_head
-from toolkit_probing.inputs import read_inputs
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.cost import forward_flops
+from toolkit_probing.heads.files import fill_head_, read_published_head, save_head
+from toolkit_probing.heads.head import HeadSpec
+from toolkit_probing.heads.inputs import read_inputs
+from toolkit_probing.heads.specs import head_specs, sources_of
 from toolkit_probing.passes import SAMPLE, train_in_passes
 from toolkit_probing.predict import predict
 from toolkit_probing.results import Outcome
 from toolkit_probing.select import select_learning_rate
 from toolkit_probing.settings import ENCODER_LR, ProbeSettings
-from toolkit_probing.specs import head_specs, sources_of
 from toolkit_probing.task.subsets import Subset, label_subsets
 from toolkit_probing.task.task import Task
 from toolkit_probing.train import Best, Part, TrainingPlan, infer_batch_size

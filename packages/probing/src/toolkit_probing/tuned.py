@@ -20,21 +20,11 @@ from toolkit_common.features.encode import (
 from toolkit_common.features.extract import Extracted
 from toolkit_common.features.planner import duration
 from toolkit_common.runs.folder import RunFolder
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.head import Head, HeadSpec
-from toolkit_probing.head_files import save_head
-from toolkit_probing.passes import SAMPLE
-from toolkit_probing.predict import predict
-from toolkit_probing.prices import time_training
-from toolkit_probing.results import Outcome
-from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.specs import head_specs
-from toolkit_probing.state import load_trained_
-from toolkit_probing.task.subsets import label_subsets
-from toolkit_probing.task.task import Task
-from toolkit_probing.train import Best, Part, step_size, train_bank
-from toolkit_probing.trained import head_facts, train_and_judge, training_plan
-from toolkit_probing.tuning import (
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.files import save_head
+from toolkit_probing.heads.head import Head, HeadSpec
+from toolkit_probing.heads.specs import head_specs
+from toolkit_probing.heads.trainable_encoder import (
     ALPHA,
     ENCODERS,
     TunedHead,
@@ -43,6 +33,16 @@ from toolkit_probing.tuning import (
     save_tuned_encoder,
     tuned_parameters,
 )
+from toolkit_probing.passes import SAMPLE
+from toolkit_probing.predict import predict
+from toolkit_probing.prices import time_training
+from toolkit_probing.results import Outcome
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.state import load_trained_
+from toolkit_probing.task.subsets import label_subsets
+from toolkit_probing.task.task import Task
+from toolkit_probing.train import Best, Part, step_size, train_bank
+from toolkit_probing.trained import head_facts, train_and_judge, training_plan
 
 
 def tuning_of(settings: ProbeSettings) -> Tuning | None:

@@ -24,7 +24,7 @@ from toolkit_common.features.contract import Features
 from toolkit_common.features.extract import Extracted
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
-from toolkit_probing.inputs import NO_LAYER
+from toolkit_probing.heads.inputs import NO_LAYER
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import Task
 

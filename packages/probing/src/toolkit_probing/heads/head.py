@@ -17,7 +17,7 @@ from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import BatchNorm
-from toolkit_probing.inputs import base_of, place_name, read_inputs
+from toolkit_probing.heads.inputs import base_of, place_name, read_inputs
 from toolkit_probing.probes import POOLS
 from toolkit_probing.probes.base import Pool
 
@@ -33,7 +33,7 @@ class HeadSpec:
     Attributes:
         method: Name in the registry.
         layer: Layer of the backbone it reads.
-        source: What it reads there, by a name of `toolkit_probing.inputs`.
+        source: What it reads there, by a name of `toolkit_probing.heads.inputs`.
         base_lr: Learning rate at an effective batch of 256.
         seed: Of its initial weights.
         options: Keyword arguments of its pool.

@@ -5,8 +5,8 @@ import torch
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
-from toolkit_probing.head import Head, HeadSpec, build_head
-from toolkit_probing.inputs import read_source
+from toolkit_probing.heads.head import Head, HeadSpec, build_head
+from toolkit_probing.heads.inputs import read_source
 from toolkit_probing.probes import Pool
 
 

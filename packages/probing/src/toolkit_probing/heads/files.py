@@ -20,8 +20,8 @@ from toolkit_common.backbones.weights import read_state_dict
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
 from toolkit_common.runs.files import atomic_path
-from toolkit_probing.head import Head, HeadSpec, build_head
-from toolkit_probing.inputs import base_of
+from toolkit_probing.heads.head import Head, HeadSpec, build_head
+from toolkit_probing.heads.inputs import base_of
 from toolkit_probing.probes import EfficientProbing
 
 State = Mapping[str, Tensor]

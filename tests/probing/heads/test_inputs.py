@@ -6,8 +6,8 @@ import torch
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
-from toolkit_probing.head import HeadSpec, build_head
-from toolkit_probing.inputs import (
+from toolkit_probing.heads.head import HeadSpec, build_head
+from toolkit_probing.heads.inputs import (
     NO_LAYER,
     base_of,
     describe_place,

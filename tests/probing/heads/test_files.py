@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from conftest import assert_bad_input
 from toolkit_common.features.contract import Features
-from toolkit_probing.head import HeadSpec, build_head
-from toolkit_probing.head_files import fill_head_, load_head, read_published_head, save_head
+from toolkit_probing.heads.files import fill_head_, load_head, read_published_head, save_head
+from toolkit_probing.heads.head import HeadSpec, build_head
 
 WIDTH, CLASSES = 64, 2  # of timm:test_vit and of the fixture `image_folder`
 

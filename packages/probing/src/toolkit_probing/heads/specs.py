@@ -6,8 +6,8 @@ from typing import Any
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
-from toolkit_probing.head import VECTOR_METHODS, HeadSpec
-from toolkit_probing.inputs import NO_LAYER, WITH_METADATA
+from toolkit_probing.heads.head import VECTOR_METHODS, HeadSpec
+from toolkit_probing.heads.inputs import NO_LAYER, WITH_METADATA
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
 

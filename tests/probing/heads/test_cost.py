@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from toolkit_probing.cost import forward_flops
+from toolkit_probing.heads.cost import forward_flops
 from toolkit_probing.probes import EfficientProbing
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from toolkit_common.backbones.contract import ImageEncoder
 from toolkit_common.features.contract import Features, LayerFeatures
-from toolkit_probing.head import Head, HeadSpec, build_head
-from toolkit_probing.inputs import Inputs, read_inputs
-from toolkit_probing.tuning import TunedHead
+from toolkit_probing.heads.head import Head, HeadSpec, build_head
+from toolkit_probing.heads.inputs import Inputs, read_inputs
+from toolkit_probing.heads.trainable_encoder import TunedHead
 
 Place = tuple[int, str]  # layer and source
 

@@ -28,8 +28,8 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.contract import features_of
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import seed_everything
-from toolkit_probing.head import Head
-from toolkit_probing.inputs import read_source
+from toolkit_probing.heads.head import Head
+from toolkit_probing.heads.inputs import read_source
 
 ATTENTION = re.compile(r"(^|\.)attn\.(qkv|proj)$")
 ENCODERS = "encoders"  # folder of a run, a file for each head

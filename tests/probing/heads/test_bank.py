@@ -10,8 +10,8 @@ import torch
 from probe_problem import PLAN, make_problem, specs
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.head import HeadSpec
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.train import train_bank
 
 

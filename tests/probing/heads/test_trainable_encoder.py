@@ -24,17 +24,17 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder, RowImages
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.bank import HeadBank
-from toolkit_probing.head import Head, HeadSpec
-from toolkit_probing.inputs import read_source
-from toolkit_probing.train import TrainingPlan, train_bank
-from toolkit_probing.tuning import (
+from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.head import Head, HeadSpec
+from toolkit_probing.heads.inputs import read_source
+from toolkit_probing.heads.trainable_encoder import (
     Tuning,
     build_tuned_head,
     load_tuned_encoder_,
     save_tuned_encoder,
     tuned_parameters,
 )
+from toolkit_probing.train import TrainingPlan, train_bank
 
 VIT = "timm:test_vit?image_size=32"
 LORA, FULL = Tuning("lora", 2), Tuning("full")
