@@ -32,7 +32,7 @@ from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import read_source
 from toolkit_probing.task.task import Task, load_task
-from toolkit_probing.train import REFERENCE_BATCH, epoch_order, infer_batch_size
+from toolkit_probing.training.loop import REFERENCE_BATCH, epoch_order, infer_batch_size
 
 QUERIES = 32
 

@@ -12,7 +12,7 @@ from toolkit_common.features.contract import Features, FeatureSource, LayerFeatu
 from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.heads.head import HeadSpec
-from toolkit_probing.train import TrainingPlan
+from toolkit_probing.training.loop import TrainingPlan
 
 PLAN = TrainingPlan(
     epochs=3, warmup_epochs=1.0, batch_size=8, optimizer="lars", weight_decay=0.0, seed=0,

@@ -33,13 +33,13 @@ from toolkit_common.features.store import TokenStore
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank
-from toolkit_probing.train import train_bank
+from toolkit_probing.training.loop import train_bank
 
 NUM_KILLS = 10
 
 
 def test_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.state.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("toolkit_probing.training.checkpoint.SAVE_EVERY_S", 0.0)
 
     def train(name: str) -> None:
         store, targets = make_problem()
@@ -144,7 +144,7 @@ def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
     folder = tmp_path_factory.mktemp("killed")
     data = write_image_folder(folder / "images", per_class=16)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("toolkit_probing.state.SAVE_EVERY_S", 0.0)
+        patch.setattr("toolkit_probing.training.checkpoint.SAVE_EVERY_S", 0.0)
         patch.setattr("toolkit_common.features.extract.SHARD_BYTES", 1 << 12)
 
         def run(name: str) -> None:
@@ -174,7 +174,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(
 
 EAGER = """
     from toolkit_common.features import extract
-    from toolkit_probing import state
+    from toolkit_probing.training import checkpoint as state
 
     state.SAVE_EVERY_S = 0.0  # else a short run would save nothing before its end
     extract.SHARD_BYTES = 1 << 12

@@ -17,7 +17,7 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.head import HeadSpec
-from toolkit_probing.train import train_bank
+from toolkit_probing.training.loop import train_bank
 
 # Pools with batch statistics of their own among them.
 HEADS = [*specs()[::5], *(HeadSpec(name, 1, "patches", 0.5, 0) for name in ("cbam", "dolg"))]

@@ -12,7 +12,7 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.head import HeadSpec
-from toolkit_probing.train import train_bank
+from toolkit_probing.training.loop import train_bank
 
 
 def train(chosen: list[HeadSpec], folder, **changes) -> HeadBank:

@@ -34,7 +34,7 @@ from toolkit_probing.heads.trainable_encoder import (
     save_tuned_encoder,
     tuned_parameters,
 )
-from toolkit_probing.train import TrainingPlan, train_bank
+from toolkit_probing.training.loop import TrainingPlan, train_bank
 
 VIT = "timm:test_vit?image_size=32"
 LORA, FULL = Tuning("lora", 2), Tuning("full")
@@ -213,7 +213,7 @@ def test_attention_that_goes_past_its_layers_is_refused_not_left_untuned():
 
 
 def test_training_killed_at_any_moment_ends_with_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.state.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("toolkit_probing.training.checkpoint.SAVE_EVERY_S", 0.0)
 
     def run(name: str) -> None:
         bank = train(LORA, tmp_path / name)

@@ -13,9 +13,9 @@ from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder
 from toolkit_common.features.extract import Extracted
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.files import load_head, read_spec
-from toolkit_probing.passes import SAMPLE
-from toolkit_probing.predict import predict
 from toolkit_probing.task.task import Task
+from toolkit_probing.training.passes import SAMPLE
+from toolkit_probing.training.scoring import predict
 
 SHARE, MOST = 0.05, 256  # of the images that are encoded again, so that it costs little
 

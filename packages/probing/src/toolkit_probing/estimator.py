@@ -26,9 +26,9 @@ from toolkit_common.registry import lookup
 from toolkit_common.training.optimizers import build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
-from toolkit_probing.predict import EVAL_BATCH
 from toolkit_probing.probes import POOLS
-from toolkit_probing.train import REFERENCE_BATCH, epoch_order, infer_batch_size
+from toolkit_probing.training.loop import REFERENCE_BATCH, epoch_order, infer_batch_size
+from toolkit_probing.training.scoring import EVAL_BATCH
 
 LAYER = 1  # a head spec names a layer; tokens that are given have only one
 

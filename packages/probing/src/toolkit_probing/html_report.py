@@ -19,7 +19,7 @@ from toolkit_probing.pictures import (
 from toolkit_probing.report import intervals_told, run_line, sections, subgroup_name
 from toolkit_probing.results import format_estimate
 from toolkit_probing.saved import SavedRun, find_runs
-from toolkit_probing.steps import training_phrase
+from toolkit_probing.training.steps import training_phrase
 
 CURVE_METRIC = "balanced_accuracy"
 MAX_PICTURED = 12  # rows of a run that get pictures of their own

@@ -36,7 +36,6 @@ from toolkit_probing.results import (
 )
 from toolkit_probing.saved import TEST_ROWS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.steps import Shortfall, find_shortfall, with_training
 from toolkit_probing.summary import describe_run, diverged_heads, judged_rows, show_results
 from toolkit_probing.task.load import (
     build_extraction,
@@ -52,6 +51,7 @@ from toolkit_probing.trained import (
     probe_with_published_head,
     published_head,
 )
+from toolkit_probing.training.steps import Shortfall, find_shortfall, with_training
 from toolkit_probing.tuned import (
     image_sources,
     probe_with_tuning,

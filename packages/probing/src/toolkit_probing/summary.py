@@ -22,8 +22,8 @@ from toolkit_probing.results import (
     why_no_intervals,
 )
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.steps import Shortfall, training_lines
 from toolkit_probing.task.task import Task
+from toolkit_probing.training.steps import Shortfall, training_lines
 from toolkit_probing.tuned import describe_tuning
 
 WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels

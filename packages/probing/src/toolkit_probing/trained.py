@@ -19,14 +19,14 @@ from toolkit_probing.heads.files import fill_head_, read_published_head, save_he
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.heads.inputs import read_inputs
 from toolkit_probing.heads.specs import head_specs, sources_of
-from toolkit_probing.passes import SAMPLE, train_in_passes
-from toolkit_probing.predict import predict
 from toolkit_probing.results import Outcome
-from toolkit_probing.select import select_learning_rate
 from toolkit_probing.settings import ENCODER_LR, ProbeSettings
 from toolkit_probing.task.subsets import Subset, label_subsets
 from toolkit_probing.task.task import Task
-from toolkit_probing.train import Best, Part, TrainingPlan, infer_batch_size
+from toolkit_probing.training.loop import Best, Part, TrainingPlan, infer_batch_size
+from toolkit_probing.training.passes import SAMPLE, train_in_passes
+from toolkit_probing.training.scoring import predict
+from toolkit_probing.training.select import select_learning_rate
 
 
 @runtime_checkable

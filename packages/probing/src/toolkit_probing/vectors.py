@@ -10,7 +10,7 @@ from torch import Tensor
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, METRICS, Predictions
 from toolkit_probing.heads.inputs import read_inputs
-from toolkit_probing.select import select_setting
+from toolkit_probing.training.select import select_setting
 
 READ_BATCH = 256
 

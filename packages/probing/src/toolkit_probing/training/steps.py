@@ -15,8 +15,8 @@ from toolkit_probing.protocols import PROTOCOLS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import label_subsets
 from toolkit_probing.task.task import Task
-from toolkit_probing.train import REFERENCE_BATCH, step_size
 from toolkit_probing.trained import training_plan
+from toolkit_probing.training.loop import REFERENCE_BATCH, step_size
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,14 @@ from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_probing.heads.bank import HeadBank, features_to
-from toolkit_probing.predict import score_heads
-from toolkit_probing.state import Saver, State, copy_trained, load_trained_, trained_state
+from toolkit_probing.training.checkpoint import (
+    Saver,
+    State,
+    copy_trained,
+    load_trained_,
+    trained_state,
+)
+from toolkit_probing.training.scoring import score_heads
 
 REFERENCE_BATCH = 256  # base learning rates are given for this batch size
 MIN_BATCH, MAX_BATCH, BATCHES_PER_EPOCH = 16, 1024, 32

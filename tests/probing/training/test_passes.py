@@ -15,8 +15,8 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.head import build_head
 from toolkit_probing.heads.inputs import Inputs
-from toolkit_probing.passes import HeadCost, head_cost, plan_passes, train_in_passes
-from toolkit_probing.train import Part
+from toolkit_probing.training.loop import Part
+from toolkit_probing.training.passes import HeadCost, head_cost, plan_passes, train_in_passes
 
 
 def train(folder, budget):

@@ -9,9 +9,9 @@ from probe_problem import make_problem
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.head import HeadSpec
-from toolkit_probing.predict import DIVERGED, NO_CLASS, predict, score_heads
-from toolkit_probing.select import select_learning_rate
-from toolkit_probing.train import Best
+from toolkit_probing.training.loop import Best
+from toolkit_probing.training.scoring import DIVERGED, NO_CLASS, predict, score_heads
+from toolkit_probing.training.select import select_learning_rate
 
 LINEAR = HeadSpec("linear", 1, "cls", 0.5, 0)
 OTHER = replace(LINEAR, base_lr=2.0)

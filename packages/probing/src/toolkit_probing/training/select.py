@@ -6,8 +6,8 @@ from statistics import fmean
 from typing import TypeVar
 
 from toolkit_probing.heads.head import HeadSpec
-from toolkit_probing.predict import DIVERGED
-from toolkit_probing.train import Best
+from toolkit_probing.training.loop import Best
+from toolkit_probing.training.scoring import DIVERGED
 
 Setting = TypeVar("Setting", bound=Hashable)
 

@@ -22,7 +22,7 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import Inputs, read_inputs
-from toolkit_probing.train import Best, Part, TrainingPlan, step_size, train_bank
+from toolkit_probing.training.loop import Best, Part, TrainingPlan, step_size, train_bank
 
 MOMENTS = {"adamw": 2, "lars": 1, "sgd": 1}  # tensors that an optimizer keeps a weight
 SAMPLE = 2  # rows: batch norm needs two

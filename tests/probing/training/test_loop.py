@@ -14,8 +14,8 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank
-from toolkit_probing.predict import predict
-from toolkit_probing.train import epoch_order, infer_batch_size, step_size, train_bank
+from toolkit_probing.training.loop import epoch_order, infer_batch_size, step_size, train_bank
+from toolkit_probing.training.scoring import predict
 
 TRAIN, SELECT = np.arange(30), np.arange(30, 40)
 

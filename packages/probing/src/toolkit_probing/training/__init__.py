@@ -1,0 +1,1 @@
+"""How heads are trained, picked and read out: one loop, resumable to the bit."""
