@@ -17,8 +17,8 @@ from probe_problem import Interrupting
 from toolkit_common.features import packed
 from toolkit_common.features.codec import quantize
 from toolkit_common.scores.metrics import Predictions, compute_metrics
-from toolkit_probing import dtype_cost
 from toolkit_probing import run as probe_run
+from toolkit_probing.methods import dtype_cost
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "3"]
 

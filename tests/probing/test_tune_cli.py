@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from conftest import assert_bad_input
 from probe_problem import Interrupting
-from toolkit_probing import tuned
+from toolkit_probing.methods import tuned
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2"]
 ONE = ["--method", "ep", "--queries", "4", "--lr", "0.01"]

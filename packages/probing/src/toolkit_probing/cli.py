@@ -14,7 +14,7 @@ features_app = typer.Typer(add_completion=False)
 
 def list_methods(invocation: Invocation[ProbeSettings]) -> Any:
     """List every method with its source, and its size and cost at --backbone; no data is read."""
-    from toolkit_probing.listing import list_methods
+    from toolkit_probing.methods.listing import list_methods
 
     return list_methods(invocation)
 

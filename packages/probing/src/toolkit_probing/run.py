@@ -20,13 +20,23 @@ from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_t
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.scores.metrics import METRICS
 from toolkit_common.training.distributed import build_accelerator, on_main
-from toolkit_probing.baselines import judge_baselines
-from toolkit_probing.checks import refuse_impossible, refuse_unreadable
-from toolkit_probing.dtype_cost import measure_dtype_cost
 from toolkit_probing.heads.head import VECTOR_METHODS
-from toolkit_probing.logreg import probe_with_logreg
-from toolkit_probing.neighbours import probe_with_knn
-from toolkit_probing.prices import tell_price_of_views
+from toolkit_probing.methods.baselines import judge_baselines
+from toolkit_probing.methods.checks import refuse_impossible, refuse_unreadable
+from toolkit_probing.methods.dtype_cost import measure_dtype_cost
+from toolkit_probing.methods.frozen import (
+    probe_with_heads,
+    probe_with_published_head,
+    published_head,
+)
+from toolkit_probing.methods.knn import probe_with_knn
+from toolkit_probing.methods.logreg import probe_with_logreg
+from toolkit_probing.methods.prices import tell_price_of_views
+from toolkit_probing.methods.tuned import (
+    image_sources,
+    probe_with_tuning,
+    refuse_untunable,
+)
 from toolkit_probing.probes import POOLS
 from toolkit_probing.results import (
     Outcome,
@@ -46,17 +56,7 @@ from toolkit_probing.task.load import (
 from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
 from toolkit_probing.task.task import Task
-from toolkit_probing.trained import (
-    probe_with_heads,
-    probe_with_published_head,
-    published_head,
-)
 from toolkit_probing.training.steps import Shortfall, find_shortfall, with_training
-from toolkit_probing.tuned import (
-    image_sources,
-    probe_with_tuning,
-    refuse_untunable,
-)
 
 CURVE_METRIC = "balanced_accuracy"
 TRAINED = (*POOLS, *VECTOR_METHODS)

@@ -12,7 +12,8 @@ from toolkit_common.cli.command import Invocation
 from toolkit_common.console import result_console
 from toolkit_common.data.labels import LABEL, label_map
 from toolkit_common.runs.folder import RunFolder
-from toolkit_probing.baselines import BASELINES_READ
+from toolkit_probing.methods.baselines import BASELINES_READ
+from toolkit_probing.methods.tuned import describe_tuning
 from toolkit_probing.protocols import describe_protocol, protocol_line
 from toolkit_probing.results import (
     SHOWN,
@@ -24,7 +25,6 @@ from toolkit_probing.results import (
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.steps import Shortfall, training_lines
-from toolkit_probing.tuned import describe_tuning
 
 WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from toolkit_common.training.schedules import warmup_cosine
 from toolkit_probing.heads.head import VECTOR_METHODS
+from toolkit_probing.methods.frozen import training_plan
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import PROTOCOLS
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import label_subsets
 from toolkit_probing.task.task import Task
-from toolkit_probing.trained import training_plan
 from toolkit_probing.training.loop import REFERENCE_BATCH, step_size
 
 

@@ -33,12 +33,12 @@ from toolkit_probing.heads.trainable_encoder import (
     save_tuned_encoder,
     tuned_parameters,
 )
-from toolkit_probing.prices import time_training
+from toolkit_probing.methods.frozen import head_facts, train_and_judge, training_plan
+from toolkit_probing.methods.prices import time_training
 from toolkit_probing.results import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import label_subsets
 from toolkit_probing.task.task import Task
-from toolkit_probing.trained import head_facts, train_and_judge, training_plan
 from toolkit_probing.training.checkpoint import load_trained_
 from toolkit_probing.training.loop import Best, Part, step_size, train_bank
 from toolkit_probing.training.passes import SAMPLE

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize
 
-from toolkit_probing.logreg import fit_and_predict
+from toolkit_probing.methods.logreg import fit_and_predict
 
 
 def test_probabilities_are_those_of_the_penalised_likelihood():
@@ -25,7 +25,7 @@ def test_probabilities_are_those_of_the_penalised_likelihood():
 
 
 def test_a_fit_that_did_not_end_is_told(monkeypatch, capsys):
-    monkeypatch.setattr("toolkit_probing.logreg.MAX_ITERATIONS", 1)
+    monkeypatch.setattr("toolkit_probing.methods.logreg.MAX_ITERATIONS", 1)
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(30, 4)), np.arange(30) % 3
     rows = np.arange(30)
