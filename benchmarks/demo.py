@@ -18,7 +18,7 @@ from rich.table import Table
 
 from toolkit_common.cli.app import app
 from toolkit_common.runs.files import read_json
-from toolkit_probing.results import format_estimate
+from toolkit_probing.results.rows import format_estimate
 
 ROOT = Path("runs/demo")
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=160"

@@ -42,7 +42,7 @@ def compare(
 
     Refuses runs whose test images, classes, targets or groups differ, and names what does.
     """
-    from toolkit_probing.compare import compare_runs, show_comparison
+    from toolkit_probing.results.compare import compare_runs, show_comparison
 
     found = compare_runs(runs, rows=_names(rows), metrics=_names(metric))
     show_comparison(found, as_json=as_json)

@@ -17,8 +17,8 @@ from toolkit_probing.pictures import (
     to_png,
 )
 from toolkit_probing.report import intervals_told, run_line, sections, subgroup_name
-from toolkit_probing.results import format_estimate
-from toolkit_probing.saved import SavedRun, find_runs
+from toolkit_probing.results.rows import format_estimate
+from toolkit_probing.results.saved import SavedRun, find_runs
 from toolkit_probing.training.steps import training_phrase
 
 CURVE_METRIC = "balanced_accuracy"

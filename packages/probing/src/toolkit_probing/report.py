@@ -17,8 +17,8 @@ from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import Predictions, confusion_matrix, find_metric
 from toolkit_common.scores.statistics import UNDEFINED, estimate
 from toolkit_probing.protocols import protocol_line
-from toolkit_probing.results import format_estimate, why_no_intervals
-from toolkit_probing.saved import SavedRow, SavedRun, find_runs
+from toolkit_probing.results.rows import format_estimate, why_no_intervals
+from toolkit_probing.results.saved import SavedRow, SavedRun, find_runs
 
 MAX_VALUES = 10  # distinct numbers up to which each is a subgroup of its own; else quarters
 MISSING = "missing"

@@ -38,15 +38,15 @@ from toolkit_probing.methods.tuned import (
     refuse_untunable,
 )
 from toolkit_probing.probes import POOLS
-from toolkit_probing.results import (
+from toolkit_probing.results.rows import (
     Outcome,
     write_curves,
     write_predictions,
     write_test_rows,
 )
-from toolkit_probing.saved import TEST_ROWS
+from toolkit_probing.results.saved import TEST_ROWS
+from toolkit_probing.results.summary import describe_run, diverged_heads, judged_rows, show_results
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.summary import describe_run, diverged_heads, judged_rows, show_results
 from toolkit_probing.task.load import (
     build_extraction,
     load_probed_backbone,

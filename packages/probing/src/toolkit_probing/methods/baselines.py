@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit_common.audit.baselines import fit_baselines
 from toolkit_probing.heads.inputs import NO_LAYER
-from toolkit_probing.results import Outcome
+from toolkit_probing.results.rows import Outcome
 from toolkit_probing.task.subsets import ALL, Subset
 from toolkit_probing.task.task import Task
 

@@ -19,7 +19,7 @@ from toolkit_probing.heads.files import fill_head_, read_published_head, save_he
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.heads.inputs import read_inputs
 from toolkit_probing.heads.specs import head_specs, sources_of
-from toolkit_probing.results import Outcome
+from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ENCODER_LR, ProbeSettings
 from toolkit_probing.task.subsets import Subset, label_subsets
 from toolkit_probing.task.task import Task

@@ -17,7 +17,7 @@ from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_probing.heads.inputs import place_name
 from toolkit_probing.heads.specs import layers_of, sources_of
 from toolkit_probing.methods.vectors import pick_setting, read_vectors
-from toolkit_probing.results import Outcome
+from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import Subset, label_subsets
 from toolkit_probing.task.task import Task

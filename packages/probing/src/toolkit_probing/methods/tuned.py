@@ -35,7 +35,7 @@ from toolkit_probing.heads.trainable_encoder import (
 )
 from toolkit_probing.methods.frozen import head_facts, train_and_judge, training_plan
 from toolkit_probing.methods.prices import time_training
-from toolkit_probing.results import Outcome
+from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import label_subsets
 from toolkit_probing.task.task import Task

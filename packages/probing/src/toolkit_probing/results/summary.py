@@ -15,7 +15,7 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.methods.baselines import BASELINES_READ
 from toolkit_probing.methods.tuned import describe_tuning
 from toolkit_probing.protocols import describe_protocol, protocol_line
-from toolkit_probing.results import (
+from toolkit_probing.results.rows import (
     SHOWN,
     Outcome,
     result_row,

@@ -1,0 +1,1 @@
+"""What a run found: its rows, written, read back, compared."""
