@@ -118,7 +118,7 @@ def attention(
 ) -> None:
     """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped)."""
     from toolkit_common.runs.files import refuse_no_file
-    from toolkit_probing.attention import draw_attention
+    from toolkit_probing.attention.maps import draw_attention
 
     if output is not None:
         refuse_no_file(output, ".png")

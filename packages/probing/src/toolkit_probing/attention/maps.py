@@ -24,7 +24,7 @@ from toolkit_common.registry import lookup
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.sources.files import IMAGE_SUFFIXES
-from toolkit_probing.attention_sheet import draw_sheet, group_maps, group_queries, peak_to_even
+from toolkit_probing.attention.sheet import draw_sheet, group_maps, group_queries, peak_to_even
 from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.heads.head import Head
 from toolkit_probing.heads.inputs import base_of, read_source

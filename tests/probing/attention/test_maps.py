@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from conftest import assert_bad_input
-from toolkit_probing.attention import attention_maps, choose_head, find_images, spread
-from toolkit_probing.attention_sheet import (
+from toolkit_probing.attention.maps import attention_maps, choose_head, find_images, spread
+from toolkit_probing.attention.sheet import (
     COLOURS,
     draw_overlay,
     draw_sheet,
