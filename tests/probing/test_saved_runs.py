@@ -18,7 +18,7 @@ from conftest import assert_bad_input, write_image_folder
 from toolkit_common.cli.app import app
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores import statistics
-from toolkit_probing.html_report import MAX_PICTURED
+from toolkit_probing.reports.page import MAX_PICTURED
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +228,7 @@ def test_metrics_are_recomputed_from_the_predictions(run_cli, runs):
 
 
 def test_subgroups_are_those_of_the_column(run_cli, runs, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.report.MAX_VALUES", 4)
+    monkeypatch.setattr("toolkit_probing.reports.tables.MAX_VALUES", 4)
     options = ["--by", "site,age", "--metric", "auroc,macro_f1", "--json"]
     report = json.loads(run_cli("report", runs / "a", *options).stdout)
     mine = [entry for entry in report["rows"] if entry["name"] == "knn-layer6-cls"]
@@ -297,7 +297,7 @@ def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
 
 
 def test_the_confusion_of_many_classes_or_of_none_is_not_printed(run_cli, copied, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.report.MAX_PRINTED_CLASSES", 1)
+    monkeypatch.setattr("toolkit_probing.reports.tables.MAX_PRINTED_CLASSES", 1)
     shown = run_cli("report", copied / "a", "--metric", "confusion").stdout
     assert "confusion of knn-layer6-cls: 2 classes are too many to print, --json has it" in shown
     nothing = {"probabilities": lambda values: values * np.nan}

@@ -73,14 +73,14 @@ def report(
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup."""
     from toolkit_common.runs.files import refuse_no_file
-    from toolkit_probing.report import build_report, show_report
+    from toolkit_probing.reports.tables import build_report, show_report
 
     if output is not None:
         refuse_no_file(output, ".html")
     found = build_report(runs, metrics=_names(metric), by=_names(by))
     show_report(found, as_json=as_json)
     if output is not None:
-        from toolkit_probing.html_report import write_html
+        from toolkit_probing.reports.page import write_html
 
         write_html(output, found, runs)
         typer.echo(f"report: {output}", err=True)

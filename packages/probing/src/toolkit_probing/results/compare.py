@@ -13,7 +13,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import Predictions, find_metric
 from toolkit_common.scores.statistics import UNDEFINED, adjust_holm, estimate_difference
 from toolkit_probing.heads.inputs import place_name
-from toolkit_probing.report import CONFUSION, TUNED
+from toolkit_probing.reports.tables import CONFUSION, TUNED
 from toolkit_probing.results.rows import NO_INTERVAL, why_no_intervals
 from toolkit_probing.results.saved import SavedRow, SavedRun, choose_row, read_run
 

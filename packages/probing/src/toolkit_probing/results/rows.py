@@ -136,7 +136,7 @@ def write_test_rows(path: Path, data: ImageData, rows: np.ndarray) -> None:
 
 def write_curves(folder: Path, rows: Sequence[Mapping[str, Any]], metric: str) -> None:
     """Write curves over layers and over labels, where there are any, as PNG and CSV."""
-    from toolkit_probing.pictures import curves_of, draw_curves, to_png
+    from toolkit_probing.reports.figures import curves_of, draw_curves, to_png
 
     for axis in ("layer", "num_train"):
         curves = curves_of(rows, axis, metric)

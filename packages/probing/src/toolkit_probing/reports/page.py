@@ -9,14 +9,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from toolkit_common.runs.files import write_text
-from toolkit_probing.pictures import (
+from toolkit_probing.reports.figures import (
     curves_of,
     draw_confusion,
     draw_curves,
     draw_reliability,
     to_png,
 )
-from toolkit_probing.report import intervals_told, run_line, sections, subgroup_name
+from toolkit_probing.reports.tables import intervals_told, run_line, sections, subgroup_name
 from toolkit_probing.results.rows import format_estimate
 from toolkit_probing.results.saved import SavedRun, find_runs
 from toolkit_probing.training.steps import training_phrase
@@ -35,7 +35,7 @@ figure { display: inline-block; margin: .5rem; } img { max-width: 100%; }
 
 
 def write_html(path: Path, report: dict[str, Any], runs: Sequence[Path]) -> None:
-    """Write a report (see `toolkit_probing.report.build_report`) with pictures of its runs."""
+    """Write a report (`toolkit_probing.reports.tables.build_report`) with pictures of its runs."""
     body = [
         "<h1>Probes of frozen encoders</h1>",
         *_paragraphs([run_line(run) for run in report["runs"]]),

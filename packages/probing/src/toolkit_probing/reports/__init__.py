@@ -1,0 +1,1 @@
+"""What is shown of finished runs: tables, figures, a page."""
