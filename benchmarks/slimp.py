@@ -32,10 +32,10 @@ from toolkit_slimp.build import (
     load_patients,
 )
 from toolkit_slimp.learner import Learner, Schedule
+from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
-from toolkit_slimp.table import encode_table
 
 BACKBONE = "timm:vit_small_patch16_224"
 PATIENTS = 11  # about 16 of the embedded lesions

@@ -113,7 +113,7 @@ def possible(plan: Plan, conditions: Sequence[str]) -> tuple[str, ...]:
     import numpy as np
 
     from toolkit_common.sources.load import load_data
-    from toolkit_slimp.infer import infer_schema
+    from toolkit_slimp.metadata.infer import infer_schema
 
     data = load_data(plan.data)
     if infer_schema(data, np.arange(len(data))).at("patient").columns:

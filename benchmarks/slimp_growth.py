@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from harness import Step, cpu_seconds
+from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.phenotype import PHENOTYPES
 from toolkit_slimp.sampling import PatientSampler
-from toolkit_slimp.table import EncodedTable
 from toolkit_slimp.terms import Features, Members
 
 if TYPE_CHECKING:

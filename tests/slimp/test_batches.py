@@ -7,10 +7,10 @@ import torch
 from small_data import build_data, image_bytes
 from toolkit_common.images.transforms import Preprocess
 from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform, hide_values
-from toolkit_slimp.infer import infer_schema
+from toolkit_slimp.metadata.infer import infer_schema
+from toolkit_slimp.metadata.schema import Metadata
+from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.sampling import PatientSampler
-from toolkit_slimp.schema import Metadata
-from toolkit_slimp.table import encode_table
 
 SIZES = (3, 1, 5, 2)
 

@@ -15,7 +15,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.bank import ROWS, TENSORS, choose_bank_rows, read_bank
 from toolkit_slimp.export import load_slimp
-from toolkit_slimp.table import encode_table
+from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.watch import encode_images
 
 

@@ -12,8 +12,8 @@ from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.export import load_slimp
+from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.reading import SlimpMetadataEncoders
-from toolkit_slimp.table import encode_table
 
 
 @pytest.fixture(scope="module")

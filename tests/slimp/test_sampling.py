@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from properties import few_examples
 from small_data import build_data
 from toolkit_common.errors import InputError
-from toolkit_slimp.infer import infer_schema
+from toolkit_slimp.metadata.infer import infer_schema
+from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.sampling import PatientSampler, deviations, positive_rows
-from toolkit_slimp.table import encode_table
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=20)
 

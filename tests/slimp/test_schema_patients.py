@@ -11,10 +11,10 @@ from properties import few_examples
 from small_data import build_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
-from toolkit_slimp.columns import fit_column
-from toolkit_slimp.infer import infer_schema, load_schema
-from toolkit_slimp.schema import ColumnSchema, Schema
-from toolkit_slimp.table import encode_table
+from toolkit_slimp.metadata.columns import fit_column
+from toolkit_slimp.metadata.infer import infer_schema, load_schema
+from toolkit_slimp.metadata.schema import ColumnSchema, Schema
+from toolkit_slimp.metadata.table import encode_table
 
 ROWS = np.arange(4)
 SHEET = Sheet("toy", labels=("label",), columns=(Column("age", "patient", "numeric"),))

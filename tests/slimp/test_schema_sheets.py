@@ -6,8 +6,8 @@ import pytest
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 from toolkit_common.synthetic.make import MAKERS, make_data
-from toolkit_slimp.infer import infer_schema
-from toolkit_slimp.table import encode_table
+from toolkit_slimp.metadata.infer import infer_schema
+from toolkit_slimp.metadata.table import encode_table
 
 
 def encode(data):

@@ -20,9 +20,9 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import Preprocess, Transform
 from toolkit_common.seed import generator, seed_everything
+from toolkit_slimp.metadata.schema import Metadata
+from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.sampling import PatientBatch, PatientSampler
-from toolkit_slimp.schema import Metadata
-from toolkit_slimp.table import EncodedTable
 from toolkit_slimp.terms import Members
 
 CROP_SCALE = (0.6, 1.0)

@@ -58,7 +58,7 @@ def write_schema(
     patient), a range, codes for missing and unknown, and a transform fitted on training patients;
     delete a column's quantiles or categories to have them fitted anew.
     """
-    from toolkit_slimp.infer import export_schema, print_schema
+    from toolkit_slimp.metadata.infer import export_schema, print_schema
 
     found = export_schema(
         identifier,

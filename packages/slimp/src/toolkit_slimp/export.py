@@ -27,8 +27,8 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 from toolkit_common.seed import untouched_streams
 from toolkit_slimp.build import build_model
+from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.model import SlimpModel
-from toolkit_slimp.schema import Schema
 from toolkit_slimp.settings import SlimpSettings
 
 WEIGHTS, SCHEMA = "slimp.safetensors", "schema.json"

@@ -17,9 +17,9 @@ from toolkit_common.training.optimizers import Groups, build_optimizer, paramete
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_slimp.batches import Batch
 from toolkit_slimp.diverged import save_batch
+from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model import SlimpModel
 from toolkit_slimp.step import Stepper
-from toolkit_slimp.table import EncodedTable
 from toolkit_slimp.terms import NestedLoss
 
 BETAS = (0.9, 0.95)

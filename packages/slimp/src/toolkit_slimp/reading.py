@@ -14,10 +14,10 @@ from toolkit_common.backbones.metadata import LEVELS, EncodedMetadata
 from toolkit_common.data.sheet import Level
 from toolkit_common.runs.files import sha256_of
 from toolkit_slimp.bank import METADATA_BATCH
-from toolkit_slimp.columns import unseen_words
-from toolkit_slimp.encoders import MetadataEncoder
 from toolkit_slimp.export import SCHEMA, WEIGHTS, load_slimp
-from toolkit_slimp.schema import Schema
+from toolkit_slimp.metadata.columns import unseen_words
+from toolkit_slimp.metadata.encoder import MetadataEncoder
+from toolkit_slimp.metadata.schema import Schema
 
 
 class SlimpMetadataEncoders:

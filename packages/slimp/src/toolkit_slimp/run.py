@@ -30,10 +30,10 @@ from toolkit_slimp.build import (
 from toolkit_slimp.export import export_slimp
 from toolkit_slimp.judge import Judge, build_judge
 from toolkit_slimp.learner import Schedule
+from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.pretrain import pretrain
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
-from toolkit_slimp.table import encode_table
 from toolkit_slimp.trackers import Trackers, refuse_missing
 from toolkit_slimp.watch import HeldOut, choose_pool
 

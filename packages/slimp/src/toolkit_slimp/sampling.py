@@ -16,7 +16,7 @@ import torch
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.seed import generator
-from toolkit_slimp.table import EncodedTable
+from toolkit_slimp.metadata.table import EncodedTable
 
 PREFERRED_SHARE = 4  # one lesion of so many, rounded up (specs/slimp.md 2)
 

@@ -9,7 +9,7 @@ from typing import Literal
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from toolkit_slimp.schema import Metadata
+from toolkit_slimp.metadata.schema import Metadata
 
 Negatives = Literal["all", "other_lesions", "other_patients"]
 

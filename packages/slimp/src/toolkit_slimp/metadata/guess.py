@@ -8,8 +8,8 @@ import pandas as pd
 
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Kind, Level
-from toolkit_slimp.columns import SPELLED, fit_column
-from toolkit_slimp.schema import UNKNOWN, ColumnSchema
+from toolkit_slimp.metadata.columns import SPELLED, fit_column
+from toolkit_slimp.metadata.schema import UNKNOWN, ColumnSchema
 
 MAX_CATEGORIES = 64
 RESERVED = ("image_id", "patient_id", "lesion_id", "group", "split")

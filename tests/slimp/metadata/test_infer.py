@@ -11,8 +11,8 @@ from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.infer import infer_schema, load_schema
-from toolkit_slimp.table import encode_table
+from toolkit_slimp.metadata.infer import infer_schema, load_schema
+from toolkit_slimp.metadata.table import encode_table
 
 SHEET = Sheet(
     "toy",

@@ -18,11 +18,11 @@ from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import refuse_unwritable, write_text
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.columns import fit_column, is_observed, unseen_words
-from toolkit_slimp.guess import RESERVED, from_sheet, guess_columns
-from toolkit_slimp.patients import count_differing
-from toolkit_slimp.schema import ColumnSchema, Schema
-from toolkit_slimp.table import named
+from toolkit_slimp.metadata.columns import fit_column, is_observed, unseen_words
+from toolkit_slimp.metadata.guess import RESERVED, from_sheet, guess_columns
+from toolkit_slimp.metadata.patients import count_differing
+from toolkit_slimp.metadata.schema import ColumnSchema, Schema
+from toolkit_slimp.metadata.table import named
 
 MAX_SHOWN = 3  # words in a message
 

@@ -9,8 +9,8 @@ Shapes: m rows.
 import numpy as np
 import pandas as pd
 
-from toolkit_slimp.columns import EncodedColumn, known_values
-from toolkit_slimp.schema import ColumnSchema
+from toolkit_slimp.metadata.columns import EncodedColumn, known_values
+from toolkit_slimp.metadata.schema import ColumnSchema
 
 
 def number_patients(groups: pd.Series) -> np.ndarray:

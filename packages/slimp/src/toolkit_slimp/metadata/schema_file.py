@@ -12,8 +12,8 @@ from typing import Any
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
-from toolkit_slimp.columns import BOOLEAN, spell
-from toolkit_slimp.schema import UNKNOWN, VERSION, ColumnSchema
+from toolkit_slimp.metadata.columns import BOOLEAN, spell
+from toolkit_slimp.metadata.schema import UNKNOWN, VERSION, ColumnSchema
 
 KEYS = ("version", "columns")
 FOREIGN = {  # fields that a kind never reads

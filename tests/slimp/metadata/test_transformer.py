@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from toolkit_slimp.encoders import MetadataEncoder, PeriodicNumbers
-from toolkit_slimp.schema import ColumnSchema, Metadata, Schema
-from toolkit_slimp.transformer import Transformer, masked_mean
+from toolkit_slimp.metadata.encoder import MetadataEncoder, PeriodicNumbers
+from toolkit_slimp.metadata.schema import ColumnSchema, Metadata, Schema
+from toolkit_slimp.metadata.transformer import Transformer, masked_mean
 
 CARDINALITIES = (3, 5)
 SCHEMA = Schema(

@@ -16,9 +16,9 @@ from toolkit_common.data.dataset import build_image_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.columns import fit_column, unseen_words
-from toolkit_slimp.infer import infer_schema
-from toolkit_slimp.schema import ColumnSchema, Schema
+from toolkit_slimp.metadata.columns import fit_column, unseen_words
+from toolkit_slimp.metadata.infer import infer_schema
+from toolkit_slimp.metadata.schema import ColumnSchema, Schema
 
 SHEET = Sheet(
     title="toy",

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from toolkit_common.errors import InputError
-from toolkit_slimp.encoders import MetadataEncoder
-from toolkit_slimp.schema import ColumnSchema, Metadata, Schema
+from toolkit_slimp.metadata.encoder import MetadataEncoder
+from toolkit_slimp.metadata.schema import ColumnSchema, Metadata, Schema
 
 SCHEMA = Schema(
     (

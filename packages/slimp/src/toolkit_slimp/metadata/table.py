@@ -11,7 +11,7 @@ from torch import Tensor
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
-from toolkit_slimp.schema import Metadata, Schema
+from toolkit_slimp.metadata.schema import Metadata, Schema
 
 
 @dataclass(frozen=True)

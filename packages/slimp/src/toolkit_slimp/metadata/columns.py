@@ -14,7 +14,7 @@ import pandas as pd
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Kind
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.build import FALSE, TRUE
-from toolkit_slimp.schema import UNKNOWN, ColumnSchema
+from toolkit_slimp.metadata.schema import UNKNOWN, ColumnSchema
 
 NUM_QUANTILES = 101
 BOOLEAN = ("false", "true")

@@ -1,7 +1,8 @@
 """The metadata schema: every input column typed, with its level, its codes, its fitted transform.
 
 The schema is an artefact (`schema.json`): inferred from a data set, fitted on training rows only
-(`toolkit_slimp.infer`), editable, hashed into checkpoints, checked against the rows it encodes.
+(`toolkit_slimp.metadata.infer`), editable, hashed into checkpoints, checked against the rows it
+encodes.
 A missing value is told by a mask, never by a number: 0 is a value (specs/slimp.md 1.3).
 
 Shapes: m rows, t columns, r numeric inputs, w words.
@@ -131,8 +132,8 @@ class Schema:
         Raises:
             InputError: If a column is absent, or a value is out of its range or no number.
         """
-        from toolkit_slimp.columns import encode_column
-        from toolkit_slimp.patients import number_patients, share_value
+        from toolkit_slimp.metadata.columns import encode_column
+        from toolkit_slimp.metadata.patients import number_patients, share_value
 
         for column in self.columns:
             if column.name not in table:
@@ -167,7 +168,7 @@ class Schema:
         Raises:
             InputError: If it is no schema of this version, or a column of it is not possible.
         """
-        from toolkit_slimp.edited import read_columns
+        from toolkit_slimp.metadata.schema_file import read_columns
 
         return Schema(read_columns(text))
 

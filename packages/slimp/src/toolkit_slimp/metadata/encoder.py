@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_slimp.schema import Metadata, Schema
-from toolkit_slimp.transformer import Style, Transformer, masked_mean
+from toolkit_slimp.metadata.schema import Metadata, Schema
+from toolkit_slimp.metadata.transformer import Style, Transformer, masked_mean
 
 NUM_FREQUENCIES = 16
 FREQUENCY_STD = 0.5  # of turns a unit; our inputs are normal, and the paper tunes it a data set
@@ -89,7 +89,7 @@ class MetadataEncoder(nn.Module):
         numbers: How a number becomes a vector: `linear` or `periodic`.
         missing: `mask` leaves missing columns out; `token` puts a learned token there.
         pooling: `cls`, or `mean` over the columns' tokens that are there.
-        style: Of the blocks, `plain` or `ft`; see `toolkit_slimp.transformer`.
+        style: Of the blocks, `plain` or `ft`; see `toolkit_slimp.metadata.transformer`.
 
     Shape:
         metadata of m rows -> `(m, d)`.
