@@ -33,7 +33,7 @@ from toolkit_slimp.build import (
 )
 from toolkit_slimp.learner import Learner, Schedule
 from toolkit_slimp.metadata.table import encode_table
-from toolkit_slimp.model import SlimpModel
+from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
 

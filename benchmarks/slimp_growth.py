@@ -9,10 +9,10 @@ import torch
 
 from harness import Step, cpu_seconds
 from toolkit_slimp.metadata.table import EncodedTable
-from toolkit_slimp.model import SlimpModel
-from toolkit_slimp.phenotype import PHENOTYPES
+from toolkit_slimp.model.phenotype import PHENOTYPES
+from toolkit_slimp.model.slimp import SlimpModel
+from toolkit_slimp.model.terms import Features, Members
 from toolkit_slimp.sampling import PatientSampler
-from toolkit_slimp.terms import Features, Members
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

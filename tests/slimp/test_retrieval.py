@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slimp_problem import build_batch, build_model
-from toolkit_slimp.losses import equal_pairs
+from toolkit_slimp.model.losses import equal_pairs
 from toolkit_slimp.retrieval import describe_retrieval, recall_at
 
 

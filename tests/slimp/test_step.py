@@ -8,8 +8,8 @@ import torch
 from ranks import run_ranks
 from slimp_problem import Float64Preprocess, build_batch, build_model
 from toolkit_common.training.distributed import average_gradients_, build_accelerator
+from toolkit_slimp.model.terms import LossOptions
 from toolkit_slimp.step import Stepper
-from toolkit_slimp.terms import LossOptions
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 

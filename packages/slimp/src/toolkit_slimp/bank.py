@@ -22,7 +22,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.metadata.table import EncodedTable
-from toolkit_slimp.model import SlimpModel
+from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.watch import encode_images
 
 TENSORS, ROWS = "bank.safetensors", "bank.parquet"

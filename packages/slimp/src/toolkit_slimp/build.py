@@ -22,10 +22,10 @@ from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transfo
 from toolkit_slimp.metadata.infer import infer_schema, load_schema
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.metadata.table import EncodedTable
-from toolkit_slimp.model import SlimpModel, batch_norms
+from toolkit_slimp.model.slimp import SlimpModel, batch_norms
+from toolkit_slimp.model.terms import LossOptions
 from toolkit_slimp.sampling import PatientSampler, deviations, positive_rows
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.terms import LossOptions
 
 STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
 

@@ -28,7 +28,7 @@ from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.scores.knn import knn_probabilities
 from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_common.seed import derive_seed, generator
-from toolkit_slimp.model import SlimpModel
+from toolkit_slimp.model.slimp import SlimpModel
 
 EXAMPLES, QUESTIONS = 512, 512  # most lesions: a look must stay cheap beside the training
 BATCH = 64

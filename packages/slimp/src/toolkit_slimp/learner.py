@@ -18,9 +18,9 @@ from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_slimp.batches import Batch
 from toolkit_slimp.diverged import save_batch
 from toolkit_slimp.metadata.table import EncodedTable
-from toolkit_slimp.model import SlimpModel
+from toolkit_slimp.model.slimp import SlimpModel
+from toolkit_slimp.model.terms import NestedLoss
 from toolkit_slimp.step import Stepper
-from toolkit_slimp.terms import NestedLoss
 
 BETAS = (0.9, 0.95)
 

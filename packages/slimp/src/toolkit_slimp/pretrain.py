@@ -15,12 +15,12 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_slimp.batches import BatchStream
 from toolkit_slimp.learner import Learner, Schedule
-from toolkit_slimp.model import SlimpModel
+from toolkit_slimp.model.slimp import SlimpModel
+from toolkit_slimp.model.terms import Members, NestedLoss
 from toolkit_slimp.pace import Pace
 from toolkit_slimp.retrieval import describe_retrieval
 from toolkit_slimp.spread import describe_spread
 from toolkit_slimp.step import Stepper
-from toolkit_slimp.terms import Members, NestedLoss
 from toolkit_slimp.trackers import Trackers
 
 SAVE_EVERY_S = 60.0

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from toolkit_slimp.losses import equal_pairs
-from toolkit_slimp.terms import Members, NestedLoss
+from toolkit_slimp.model.losses import equal_pairs
+from toolkit_slimp.model.terms import Members, NestedLoss
 
 
 def recall_at(

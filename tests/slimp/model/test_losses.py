@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import few_examples
-from toolkit_slimp.losses import equal_pairs, info_nce, nt_xent
+from toolkit_slimp.model.losses import equal_pairs, info_nce, nt_xent
 
 
 def unit(m: int, d: int, seed: int) -> torch.Tensor:

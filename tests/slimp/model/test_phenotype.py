@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import few_examples
-from toolkit_slimp.phenotype import (
+from toolkit_slimp.model.phenotype import (
     PHENOTYPES,
     AttentionPhenotype,
     segment_max,

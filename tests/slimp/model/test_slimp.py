@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from properties import few_examples
 from slimp_problem import build_batch, build_model
 from tiny_encoders import write_open_clip
-from toolkit_slimp.losses import equal_pairs
-from toolkit_slimp.terms import LossOptions, Members
+from toolkit_slimp.model.losses import equal_pairs
+from toolkit_slimp.model.terms import LossOptions, Members
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 

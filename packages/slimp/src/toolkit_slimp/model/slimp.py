@@ -18,11 +18,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from toolkit_common.backbones.cards import Card
 from toolkit_common.backbones.contract import ImageEncoder, Tokens
-from toolkit_slimp.losses import equal_pairs, info_nce, nt_xent
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Metadata, Schema
-from toolkit_slimp.phenotype import PHENOTYPES, Phenotype
-from toolkit_slimp.terms import Features, LossOptions, Members, NestedLoss
+from toolkit_slimp.model.losses import equal_pairs, info_nce, nt_xent
+from toolkit_slimp.model.phenotype import PHENOTYPES, Phenotype
+from toolkit_slimp.model.terms import Features, LossOptions, Members, NestedLoss
 
 MIN_LOGIT_SCALE, MAX_LOGIT_SCALE = 1.0, 100.0  # of learned temperatures, as CLIP bounds its own
 

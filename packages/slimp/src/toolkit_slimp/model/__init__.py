@@ -1,0 +1,1 @@
+"""What is pre-trained: encoders, projection heads, pooling of lesions, the nested loss."""
