@@ -16,7 +16,7 @@ from toolkit_common.sources.load import load_data
 from toolkit_slimp.bank import ROWS, TENSORS, choose_bank_rows, read_bank
 from toolkit_slimp.export import load_slimp
 from toolkit_slimp.metadata.table import encode_table
-from toolkit_slimp.watch import encode_images
+from toolkit_slimp.watching.held_out import encode_images
 
 
 @pytest.fixture

@@ -435,8 +435,8 @@ def test_it_logs_the_spread_and_warns_of_a_collapse(pretrain, tmp_path, monkeypa
         assert 1 <= last[f"{prefix}effective_rank"] <= 16
         assert -4 <= last[f"{prefix}uniformity"] <= 1e-6
         assert 0 <= last[f"{prefix}alignment"] <= 4
-    monkeypatch.setattr("toolkit_slimp.spread.MIN_ROWS", 2)
-    monkeypatch.setattr("toolkit_slimp.spread.MIN_EFFECTIVE_RANK", 17.0)
+    monkeypatch.setattr("toolkit_slimp.watching.spread.MIN_ROWS", 2)
+    monkeypatch.setattr("toolkit_slimp.watching.spread.MIN_EFFECTIVE_RANK", 17.0)
     result = pretrain(output=tmp_path / "collapsed")
     message = "this run has collapsed: embeddings have effective rank"
     assert result.stderr.count(message) == 2  # once an epoch, and no more

@@ -23,7 +23,7 @@ from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.watch import encode_images
+from toolkit_slimp.watching.held_out import encode_images
 
 TENSORS, ROWS = "bank.safetensors", "bank.parquet"
 METADATA_BATCH = 4096

@@ -18,10 +18,10 @@ from toolkit_slimp.learner import Learner, Schedule
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members, NestedLoss
 from toolkit_slimp.pace import Pace
-from toolkit_slimp.retrieval import describe_retrieval
-from toolkit_slimp.spread import describe_spread
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.trackers import Trackers
+from toolkit_slimp.watching.retrieval import describe_retrieval
+from toolkit_slimp.watching.spread import describe_spread
 
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 10

@@ -28,14 +28,14 @@ from toolkit_slimp.build import (
     load_patients,
 )
 from toolkit_slimp.export import export_slimp
-from toolkit_slimp.judge import Judge, build_judge
 from toolkit_slimp.learner import Schedule
 from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.pretrain import pretrain
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.step import Stepper
 from toolkit_slimp.trackers import Trackers, refuse_missing
-from toolkit_slimp.watch import HeldOut, choose_pool
+from toolkit_slimp.watching.held_out import HeldOut, choose_pool
+from toolkit_slimp.watching.judge import Judge, build_judge
 
 
 def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:

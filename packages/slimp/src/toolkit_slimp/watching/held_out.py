@@ -13,12 +13,12 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.seed import derive_seed
-from toolkit_slimp.judge import Judge
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Features, Members
-from toolkit_slimp.retrieval import describe_retrieval
-from toolkit_slimp.spread import collapse_warning, describe_spread
+from toolkit_slimp.watching.judge import Judge
+from toolkit_slimp.watching.retrieval import describe_retrieval
+from toolkit_slimp.watching.spread import collapse_warning, describe_spread
 
 BATCH = 64
 POOL = 512  # lesions that are searched at once: recall depends on it, so it is fixed

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from toolkit_slimp.spread import (
+from toolkit_slimp.watching.spread import (
     MIN_ROWS,
     alignment,
     collapse_warning,

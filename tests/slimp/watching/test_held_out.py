@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit_slimp.watch import POOL, choose_pool
+from toolkit_slimp.watching.held_out import POOL, choose_pool
 
 
 def test_a_large_patient_does_not_crowd_out_the_others():

@@ -9,8 +9,8 @@ from slimp_problem import build_model
 from small_data import build_data
 from toolkit_common.errors import InputError
 from toolkit_probing.probes.ep import EfficientProbing
-from toolkit_slimp import judge
-from toolkit_slimp.judge import OUT_DIM, QUERIES, SmallEP, build_judge, fit_ep
+from toolkit_slimp.watching import judge
+from toolkit_slimp.watching.judge import OUT_DIM, QUERIES, SmallEP, build_judge, fit_ep
 
 
 def draw(*shape, seed=0):

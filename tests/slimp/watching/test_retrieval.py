@@ -5,7 +5,7 @@ import torch
 
 from slimp_problem import build_batch, build_model
 from toolkit_slimp.model.losses import equal_pairs
-from toolkit_slimp.retrieval import describe_retrieval, recall_at
+from toolkit_slimp.watching.retrieval import describe_retrieval, recall_at
 
 
 def test_perfect_pairs_have_recall_one_and_shifted_ones_zero():

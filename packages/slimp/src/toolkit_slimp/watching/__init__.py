@@ -1,0 +1,1 @@
+"""What held-out patients say while a model trains."""
