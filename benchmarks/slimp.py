@@ -23,19 +23,19 @@ from harness import MIB, Step, command_cost, cpu_seconds, peak_memory, write_rep
 from slimp_growth import draw, measure_growth
 from toolkit_common.backbones.cards import choose_card
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_slimp.batches import Batch, BatchStream
-from toolkit_slimp.build import (
+from toolkit_slimp.metadata.table import encode_table
+from toolkit_slimp.model.slimp import SlimpModel
+from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.batches import Batch, BatchStream
+from toolkit_slimp.training.learner import Learner, Schedule
+from toolkit_slimp.training.setup import (
     build_model,
     build_stream,
     choose_schema,
     load_image_encoder,
     load_patients,
 )
-from toolkit_slimp.learner import Learner, Schedule
-from toolkit_slimp.metadata.table import encode_table
-from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.step import Stepper
+from toolkit_slimp.training.step import Stepper
 
 BACKBONE = "timm:vit_small_patch16_224"
 PATIENTS = 11  # about 16 of the embedded lesions

@@ -12,7 +12,7 @@ from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.phenotype import PHENOTYPES
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Features, Members
-from toolkit_slimp.sampling import PatientSampler
+from toolkit_slimp.training.sampling import PatientSampler
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from typing_extensions import override
 from toolkit_common.backbones.cards import choose_card
 from toolkit_common.backbones.load import build_encoder, parse_backbone_id
 from toolkit_common.images.transforms import Preprocess
-from toolkit_slimp.batches import Batch
 from toolkit_slimp.metadata.schema import ColumnSchema, Metadata, Schema
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members
+from toolkit_slimp.training.batches import Batch
 
 SCHEMA = Schema(
     (

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from conftest import assert_bad_input
 from toolkit_common.config import Layer, resolve
 from toolkit_common.runs.checkpoints import load_checkpoint
-from toolkit_slimp import pretrain as loop
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.step import Stepper
+from toolkit_slimp.training import loop
+from toolkit_slimp.training.step import Stepper
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2",
         "--metadata-dim", "16", "--embed-dim", "16", "--patients-per-batch", "4"]  # fmt: skip

@@ -26,10 +26,10 @@ from toolkit_common.backbones.exported import (
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 from toolkit_common.seed import untouched_streams
-from toolkit_slimp.build import build_model
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.setup import build_model
 
 WEIGHTS, SCHEMA = "slimp.safetensors", "schema.json"
 IMAGE = "image_encoder."

@@ -19,21 +19,21 @@ from toolkit_common.runs.files import sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_slimp.bank import choose_bank_rows, write_bank
-from toolkit_slimp.batches import BatchStream
-from toolkit_slimp.build import (
+from toolkit_slimp.export import export_slimp
+from toolkit_slimp.metadata.table import encode_table
+from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.batches import BatchStream
+from toolkit_slimp.training.learner import Schedule
+from toolkit_slimp.training.loop import pretrain
+from toolkit_slimp.training.setup import (
     build_model,
     build_stream,
     choose_schema,
     load_image_encoder,
     load_patients,
 )
-from toolkit_slimp.export import export_slimp
-from toolkit_slimp.learner import Schedule
-from toolkit_slimp.metadata.table import encode_table
-from toolkit_slimp.pretrain import pretrain
-from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.step import Stepper
-from toolkit_slimp.trackers import Trackers, refuse_missing
+from toolkit_slimp.training.step import Stepper
+from toolkit_slimp.training.trackers import Trackers, refuse_missing
 from toolkit_slimp.watching.held_out import HeldOut, choose_pool
 from toolkit_slimp.watching.judge import Judge, build_judge
 

@@ -9,7 +9,7 @@ from ranks import run_ranks
 from slimp_problem import Float64Preprocess, build_batch, build_model
 from toolkit_common.training.distributed import average_gradients_, build_accelerator
 from toolkit_slimp.model.terms import LossOptions
-from toolkit_slimp.step import Stepper
+from toolkit_slimp.training.step import Stepper
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 

@@ -6,11 +6,16 @@ import torch
 
 from small_data import build_data, image_bytes
 from toolkit_common.images.transforms import Preprocess
-from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform, hide_values
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import encode_table
-from toolkit_slimp.sampling import PatientSampler
+from toolkit_slimp.training.batches import (
+    BatchStream,
+    LesionImages,
+    build_train_transform,
+    hide_values,
+)
+from toolkit_slimp.training.sampling import PatientSampler
 
 SIZES = (3, 1, 5, 2)
 

@@ -10,7 +10,7 @@ from small_data import build_data
 from toolkit_common.errors import InputError
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.table import encode_table
-from toolkit_slimp.sampling import PatientSampler, deviations, positive_rows
+from toolkit_slimp.training.sampling import PatientSampler, deviations, positive_rows
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=20)
 

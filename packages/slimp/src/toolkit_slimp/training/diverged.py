@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from toolkit_common.runs.files import atomic_path, write_text
 from toolkit_common.training.distributed import rank
-from toolkit_slimp.batches import Batch
+from toolkit_slimp.training.batches import Batch
 
 
 def save_batch(batch: Batch, image_ids: "pd.Series[str]", folder: Path, step: int) -> Path:

@@ -15,12 +15,12 @@ from toolkit_common.runs.checkpoints import load_checkpoint
 from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_slimp.batches import Batch
-from toolkit_slimp.diverged import save_batch
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import NestedLoss
-from toolkit_slimp.step import Stepper
+from toolkit_slimp.training.batches import Batch
+from toolkit_slimp.training.diverged import save_batch
+from toolkit_slimp.training.step import Stepper
 
 BETAS = (0.9, 0.95)
 

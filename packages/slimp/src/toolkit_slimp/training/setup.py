@@ -18,14 +18,14 @@ from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.seed import seed_everything
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.batches import BatchStream, LesionImages, build_train_transform
 from toolkit_slimp.metadata.infer import infer_schema, load_schema
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel, batch_norms
 from toolkit_slimp.model.terms import LossOptions
-from toolkit_slimp.sampling import PatientSampler, deviations, positive_rows
 from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.batches import BatchStream, LesionImages, build_train_transform
+from toolkit_slimp.training.sampling import PatientSampler, deviations, positive_rows
 
 STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
 

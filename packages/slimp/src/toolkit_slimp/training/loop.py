@@ -13,13 +13,13 @@ from toolkit_common.console import progress
 from toolkit_common.runs.checkpoints import save_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import delayed_interrupt
-from toolkit_slimp.batches import BatchStream
-from toolkit_slimp.learner import Learner, Schedule
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members, NestedLoss
-from toolkit_slimp.pace import Pace
-from toolkit_slimp.step import Stepper
-from toolkit_slimp.trackers import Trackers
+from toolkit_slimp.training.batches import BatchStream
+from toolkit_slimp.training.learner import Learner, Schedule
+from toolkit_slimp.training.pace import Pace
+from toolkit_slimp.training.step import Stepper
+from toolkit_slimp.training.trackers import Trackers
 from toolkit_slimp.watching.retrieval import describe_retrieval
 from toolkit_slimp.watching.spread import describe_spread
 

@@ -23,7 +23,7 @@ from toolkit_common.seed import generator, seed_everything
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.terms import Members
-from toolkit_slimp.sampling import PatientBatch, PatientSampler
+from toolkit_slimp.training.sampling import PatientBatch, PatientSampler
 
 CROP_SCALE = (0.6, 1.0)
 BRIGHTNESS, CONTRAST, SATURATION = 0.1, 0.1, 0.05  # no hue: see above

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from toolkit_slimp.batches import Batch
+from toolkit_slimp.training.batches import Batch
 
 
 class Pace:

@@ -9,7 +9,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.files import write_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_slimp.trackers import Trackers, refuse_missing
+from toolkit_slimp.training.trackers import Trackers, refuse_missing
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +115,7 @@ def test_wandb_that_does_not_start_is_one_sentence(run, monkeypatch):
 
 
 def test_a_tracker_that_is_not_installed_is_refused_with_the_command(monkeypatch):
-    monkeypatch.setattr("toolkit_slimp.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("toolkit_slimp.training.trackers.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"'wandb' needs.*pip install 'toolkit-slimp\[wandb\]'"):
         refuse_missing(("wandb",))
     refuse_missing(())

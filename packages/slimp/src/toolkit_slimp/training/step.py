@@ -17,9 +17,9 @@ from torch import Tensor
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import gather_rows
-from toolkit_slimp.batches import Batch
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Features, NestedLoss
+from toolkit_slimp.training.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from slimp_run import HEADER, table_rows, write_table
 from tiny_encoders import write_open_clip
 from toolkit_common.backbones.load import build_encoder, parse_backbone_id
 from toolkit_common.errors import InputError
-from toolkit_slimp.build import checkpoint_gradients_, freezes, load_patients
 from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.setup import checkpoint_gradients_, freezes, load_patients
 
 
 def kept_and_gradient(model):
@@ -86,7 +86,7 @@ def test_an_encoder_without_checkpointing_is_refused():
 COMPILED = """
 import torch
 from torch import nn
-from toolkit_slimp.build import load_image_encoder
+from toolkit_slimp.training.setup import load_image_encoder
 from toolkit_slimp.settings import SlimpSettings
 
 original = nn.Module.compile
