@@ -18,8 +18,8 @@ from toolkit_common.data.splits import Splits, splits_table
 from toolkit_common.runs.files import sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator, on_main
-from toolkit_slimp.bank import choose_bank_rows, write_bank
-from toolkit_slimp.export import export_slimp
+from toolkit_slimp.exporting.bank import choose_bank_rows, write_bank
+from toolkit_slimp.exporting.write import export_slimp
 from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.batches import BatchStream

@@ -5,7 +5,7 @@ encoder/
   encoder.safetensors, encoder.json    the image encoder (toolkit_common.backbones.exported)
   slimp.safetensors                    metadata encoders, phenotype, projection heads, temperatures
   schema.json                          columns of both metadata encoders, with fitted transforms
-  bank.safetensors, bank.parquet       training lesions, see toolkit_slimp.bank
+  bank.safetensors, bank.parquet       training lesions, see toolkit_slimp.exporting.bank
 ```
 `encoder.json` has the settings that build the model again and the sha256 of these files.
 """

@@ -11,9 +11,9 @@ from slimp_run import pretrain, table_rows, write_table
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.export import load_slimp
+from toolkit_slimp.exporting.read import SlimpMetadataEncoders
+from toolkit_slimp.exporting.write import load_slimp
 from toolkit_slimp.metadata.table import encode_table
-from toolkit_slimp.reading import SlimpMetadataEncoders
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import torch
 from toolkit_common.backbones.metadata import LEVELS, EncodedMetadata
 from toolkit_common.data.sheet import Level
 from toolkit_common.runs.files import sha256_of
-from toolkit_slimp.bank import METADATA_BATCH
-from toolkit_slimp.export import SCHEMA, WEIGHTS, load_slimp
+from toolkit_slimp.exporting.bank import METADATA_BATCH
+from toolkit_slimp.exporting.write import SCHEMA, WEIGHTS, load_slimp
 from toolkit_slimp.metadata.columns import unseen_words
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Schema

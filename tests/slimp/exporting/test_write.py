@@ -13,8 +13,8 @@ from toolkit_common.audit.overlaps import hash_group
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.bank import ROWS, TENSORS, choose_bank_rows, read_bank
-from toolkit_slimp.export import load_slimp
+from toolkit_slimp.exporting.bank import ROWS, TENSORS, choose_bank_rows, read_bank
+from toolkit_slimp.exporting.write import load_slimp
 from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.watching.held_out import encode_images
 

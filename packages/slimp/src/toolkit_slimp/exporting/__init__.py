@@ -1,0 +1,1 @@
+"""The encoder that others read: written, read back, with its reference bank."""
