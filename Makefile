@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 EDITABLE := -e packages/common -e packages/probing -e packages/slimp
-SCRIPTS := $(filter-out benchmarks/harness.py benchmarks/demo.py benchmarks/literal_probes.py benchmarks/plain_loop.py benchmarks/ablation_report.py benchmarks/slimp_growth.py benchmarks/fixed_run.py,$(wildcard benchmarks/*.py))
+SCRIPTS := $(filter-out benchmarks/demo.py benchmarks/fixed_run.py benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%))
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 

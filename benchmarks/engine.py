@@ -21,7 +21,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from harness import MIB, Cost, command_cost, write_report
+from lib.harness import MIB, Cost, command_cost, write_report
 from toolkit_probing.probes import POOLS
 
 LR, EPOCHS = 0.003, 90

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import MIB, command_cost, write_report
+from lib.harness import MIB, command_cost, write_report
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.resized import resize_images

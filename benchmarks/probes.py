@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness import MIB, Step, cpu_seconds, peak_memory, write_report
-from literal_probes import LITERAL, batched_ep
+from lib.harness import MIB, Step, cpu_seconds, peak_memory, write_report
+from lib.literal_probes import LITERAL, batched_ep
 from toolkit_probing.probes import POOLS, Pool, gemm
 
 BATCH, NUM_TOKENS, DIM, GRID = 32, 196, 768, (14, 14)

@@ -5,7 +5,7 @@
 Four questions. A whole training step (metadata encoders, heads, losses, clipping, AdamW) against
 forward and backward of the bare ViT-S on the same images, in time and memory, with the options that
 trade them. Reading and augmenting the images beside it. How losses, aggregation and sampling grow
-with lesions and patients (`slimp_growth`). One process against two.
+with lesions and patients (`lib.growth`). One process against two.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from harness import MIB, Step, command_cost, cpu_seconds, peak_memory, write_report
-from slimp_growth import draw, measure_growth
+from lib.growth import draw, measure_growth
+from lib.harness import MIB, Step, command_cost, cpu_seconds, peak_memory, write_report
 from toolkit_common.backbones.cards import choose_card
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_slimp.metadata.table import encode_table

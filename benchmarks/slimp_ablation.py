@@ -32,7 +32,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from ablation_report import (
+from demo import find_weights
+from lib.ablation_report import (
     CONDITIONS,
     ENCODERS,
     METADATA,
@@ -47,8 +48,7 @@ from ablation_report import (
     public,
     row_of,
 )
-from demo import find_weights
-from harness import RESULTS, write_report
+from lib.harness import RESULTS, write_report
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 

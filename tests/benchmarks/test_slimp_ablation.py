@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import ablation_report
 import slimp_ablation
-from properties import few_examples
+from helpers.properties import few_examples
+from lib import ablation_report
 from toolkit_common.runs.files import read_json
 
 

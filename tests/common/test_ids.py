@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, refuse_options, split_options
 

@@ -21,10 +21,10 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from conftest import write_image_folder
-from kills import run_forked, wait_for_end
-from plugins import write_plugin
-from probe_problem import PLAN, make_problem, specs
-from small_data import build_data, image_bytes
+from helpers.kills import run_forked, wait_for_end
+from helpers.plugins import write_plugin
+from helpers.probe_problem import PLAN, make_problem, specs
+from helpers.small_data import build_data, image_bytes
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.cli.app import app
 from toolkit_common.features.encode import Extraction

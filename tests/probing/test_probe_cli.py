@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input, write_image_folder
-from probe_problem import Interrupting
+from helpers.probe_problem import Interrupting
 from toolkit_common.features import packed
 from toolkit_common.features.codec import quantize
 from toolkit_common.scores.metrics import Predictions, compute_metrics

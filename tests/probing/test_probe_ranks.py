@@ -11,8 +11,8 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from probe_problem import PLAN, Interrupting, make_problem, specs
-from ranks import run_ranks, run_toolkit
+from helpers.probe_problem import PLAN, Interrupting, make_problem, specs
+from helpers.ranks import run_ranks, run_toolkit
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank

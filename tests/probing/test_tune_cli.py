@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
-from probe_problem import Interrupting
+from helpers.probe_problem import Interrupting
 from toolkit_probing.methods import tuned
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ranks import run_toolkit
+from helpers.ranks import run_toolkit
 
 ARGS = ["pretrain", "slimp", "--backbone", "timm:test_vit?image_size=32", "--random-init",
         "--epochs", "2", "--metadata-dim", "16"]  # fmt: skip

@@ -14,7 +14,7 @@ from datasets import Dataset
 from typer.testing import Result
 
 from conftest import assert_bad_input
-from small_data import build_data, encode, image_bytes, noise
+from helpers.small_data import build_data, encode, image_bytes, noise
 from toolkit_common.audit.audit import Audit, audit_data
 from toolkit_common.audit.baselines import metadata_baselines
 from toolkit_common.audit.findings import Finding

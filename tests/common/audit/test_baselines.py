@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from small_data import build_data
+from helpers.small_data import build_data
 from toolkit_common.audit import baselines
 from toolkit_common.audit.baselines import complete_rows, fit_baselines, metadata_baselines
 from toolkit_common.data.dataset import ImageData

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from small_data import build_data, encode, write_images
+from helpers.small_data import build_data, encode, write_images
 from toolkit_common.audit.contact_sheet import HEADING, TILE, draw_contact_sheet
 from toolkit_common.audit.describe import describe_data, print_description
 from toolkit_common.data.sheet import Column, Sheet

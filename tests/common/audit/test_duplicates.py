@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imagehash import phash
 from PIL import Image, ImageEnhance
 
-from small_data import build_data, encode, image_bytes
+from helpers.small_data import build_data, encode, image_bytes
 from toolkit_common.audit.duplicates import (
     find_duplicates,
     find_near,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from small_data import build_data, image_bytes, write_images, write_text
-from tiny_encoders import export
+from helpers.small_data import build_data, image_bytes, write_images, write_text
+from helpers.tiny_encoders import export
 from toolkit_common.audit.duplicates import hash_images
 from toolkit_common.audit.overlaps import find_overlaps, hash_group, load_other
 from toolkit_common.data.dataset import ImageData

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from conftest import write_image_folder
-from small_data import build_data, image_bytes, write_text
+from helpers.small_data import build_data, image_bytes, write_text
 from toolkit_common.audit.audit import Audit, audit_data
 from toolkit_common.data.dataset import ImageData
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.backbones.contract import Backbone, Receipt, resolve_layers
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError

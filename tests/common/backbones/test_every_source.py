@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tiny_encoders import TOWERS, export, write_open_clip
+from helpers.tiny_encoders import TOWERS, export, write_open_clip
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.from_timm import TimmEncoder
 from toolkit_common.backbones.load import load_backbone
@@ -73,7 +73,7 @@ OTHERS = {
     "open_clip:local-dir:{folder}/pooler": Expected((2, 2), 1, has_class_token=True),
     "open_clip:local-dir:{folder}/resnet": CNN,
     "open_clip:local-dir:{folder}/trunk": PLAIN,
-    "python:tiny_encoders:build_map": Expected((28, 28)),
+    "python:helpers.tiny_encoders:build_map": Expected((28, 28)),
     "{folder}/run": PLAIN,
 }
 # At random weights these spread a local change over the whole grid.

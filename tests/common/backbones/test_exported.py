@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tiny_encoders import export, write_open_clip
+from helpers.tiny_encoders import export, write_open_clip
 from toolkit_common.backbones.cards import Card
 from toolkit_common.backbones.exported import (
     DESCRIPTION,

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tiny_encoders import TOWERS, write_open_clip
+from helpers.tiny_encoders import TOWERS, write_open_clip
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.from_open_clip import OpenClipEncoder, open_clip
 from toolkit_common.backbones.from_timm import TimmEncoder

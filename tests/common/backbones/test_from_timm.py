@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tiny_encoders import write_timm
+from helpers.tiny_encoders import write_timm
 from toolkit_common.backbones.from_timm import TimmEncoder, build_timm_model, preprocess_of, timm
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tiny_encoders import Returns, export
+from helpers.tiny_encoders import Returns, export
 from toolkit_common.backbones.contract import Backbone, ImageEncoder
 from toolkit_common.backbones.load import (
     ModuleEncoder,
@@ -123,7 +123,7 @@ def test_random_weights_and_a_file_exclude_each_other() -> None:
         load_backbone("timm:test_vit?weights=a.pth", random_init=True)
 
 
-@pytest.mark.parametrize("source", ["open_clip:ViT-B-32", "python:tiny_encoders:build_map"])
+@pytest.mark.parametrize("source", ["open_clip:ViT-B-32", "python:helpers.tiny_encoders:build_map"])
 def test_an_input_size_that_is_fixed_cannot_be_asked_for(source: str) -> None:
     with pytest.raises(InputError, match=f"encoders have a fixed input: .* '{source}"):
         load_backbone(f"{source}?image_size=64")
@@ -147,12 +147,12 @@ def test_an_exported_encoder_keeps_card_and_provenance(tmp_path: Path) -> None:
 
 
 def test_a_feature_map_of_a_users_module_is_a_grid_of_patches() -> None:
-    backbone = load_backbone("python:tiny_encoders:build_map")
+    backbone = load_backbone("python:helpers.tiny_encoders:build_map")
     images = torch.randn(2, 3, 224, 224)
     feature_map = backbone.encoder.model(images)
     tokens = backbone(images)
     assert torch.equal(tokens.patches[1, 3 * 28 + 5], feature_map[1, :, 3, 5])
-    assert backbone.info.receipt.source == "python:tiny_encoders:build_map"
+    assert backbone.info.receipt.source == "python:helpers.tiny_encoders:build_map"
 
 
 def test_a_users_module_says_how_it_wants_its_images() -> None:
@@ -171,8 +171,8 @@ def test_square_tokens_of_a_users_module_are_a_grid() -> None:
 
 def test_a_ready_encoder_of_a_user_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, _ = build_encoder(parse_backbone_id(VIT), random_init=True)
-    monkeypatch.setattr("tiny_encoders.build_map", lambda: encoder)
-    made, _ = build_encoder(parse_backbone_id("python:tiny_encoders:build_map"))
+    monkeypatch.setattr("helpers.tiny_encoders.build_map", lambda: encoder)
+    made, _ = build_encoder(parse_backbone_id("python:helpers.tiny_encoders:build_map"))
     assert isinstance(made, ImageEncoder)
     assert made is encoder
 
@@ -203,7 +203,7 @@ def test_a_module_that_returns_no_patches_is_refused(out: object, message: str) 
     ("text", "message"),
     [
         ("python:no_such_module:build", "cannot import .* No module named 'no_such_module'"),
-        ("python:tiny_encoders:no_such", "cannot import .* has no attribute 'no_such'"),
+        ("python:helpers.tiny_encoders:no_such", "cannot import .* has no attribute 'no_such'"),
         ("python:collections:OrderedDict", "must return an nn.Module, got a OrderedDict"),
         ("python:math:pi", "must return an nn.Module, got a float"),
         ("python:", "expected python:MODULE:FACTORY, got 'python:'"),
@@ -217,5 +217,7 @@ def test_a_factory_that_gives_no_module_is_refused(text: str, message: str) -> N
 
 
 def test_a_users_module_cannot_be_had_untrained() -> None:
-    with pytest.raises(InputError, match="'python:tiny_encoders:build_map' brings its own weights"):
-        load_backbone("python:tiny_encoders:build_map", random_init=True)
+    with pytest.raises(
+        InputError, match=r"'python:helpers.tiny_encoders:build_map' brings its own weights"
+    ):
+        load_backbone("python:helpers.tiny_encoders:build_map", random_init=True)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tiny_encoders import export
+from helpers.tiny_encoders import export
 from toolkit_common.backbones import metadata
 from toolkit_common.backbones.exported import DESCRIPTION
 from toolkit_common.backbones.metadata import load_metadata_encoders

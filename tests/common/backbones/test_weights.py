@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.backbones.from_timm import build_timm_model, preprocess_of, timm
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.backbones.weights import load_weights_, read_state_dict

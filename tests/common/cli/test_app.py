@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from conftest import assert_bad_input
-from plugins import module_of, write_plugin
+from helpers.plugins import module_of, write_plugin
 from toolkit_common.cli import app as cli
 
 RunCli = Callable[..., Result]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from small_data import build_data, encode, image_bytes, noise
+from helpers.small_data import build_data, encode, image_bytes, noise
 from toolkit_common.data import check
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData

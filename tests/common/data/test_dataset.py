@@ -7,8 +7,8 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
-from small_data import build_data, image_bytes
+from helpers.properties import few_examples
+from helpers.small_data import build_data, image_bytes
 from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError

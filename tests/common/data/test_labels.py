@@ -2,7 +2,7 @@
 
 import pytest
 
-from small_data import build_data
+from helpers.small_data import build_data
 from toolkit_common.data.labels import describe_label_map, label_map
 from toolkit_common.sources.load import load_data
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.data import large_tables
 from toolkit_common.data.large_tables import Wanted, read_large_table
 from toolkit_common.data.tables import MISSING, SEPARATORS, read_table, to_number

@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
-from small_data import build_data, image_bytes
+from helpers.properties import few_examples
+from helpers.small_data import build_data, image_bytes
 from toolkit_common.data.loaders import ImageRows, build_loader, choose_num_workers, chunks
 from toolkit_common.images.open import BadImageError
 from toolkit_common.images.transforms import Preprocess, build_eval_transform

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from small_data import build_data, encode, noise
+from helpers.small_data import build_data, encode, noise
 from toolkit_common.data import resized
 from toolkit_common.data.resized import pixel_change, resize_images
 from toolkit_common.images.open import open_image

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
-from small_data import build_data
+from helpers.properties import few_examples
+from helpers.small_data import build_data
 from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits, splits_table

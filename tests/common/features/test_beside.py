@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.features.beside import CropsBeside, SourceBeside
 from toolkit_common.features.contract import Features
 from toolkit_common.features.packed import pack

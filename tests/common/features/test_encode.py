@@ -8,8 +8,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from small_data import build_data, image_bytes
-from tiny_encoders import write_open_clip
+from helpers.small_data import build_data, image_bytes
+from helpers.tiny_encoders import write_open_clip
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.features.encode import CropSource, Extraction

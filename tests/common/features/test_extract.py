@@ -8,8 +8,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from ranks import run_ranks
-from small_data import build_data, image_bytes
+from helpers.ranks import run_ranks
+from helpers.small_data import build_data, image_bytes
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.dataset import ImageData

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.features.planner import (
     Place,
     PlaceChoice,

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype, dequantize, quantize
 from toolkit_common.features.contract import Features, LayerFeatures

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from small_data import build_data, image_bytes
+from helpers.small_data import build_data, image_bytes
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.images import keys as image_keys
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from properties import few_examples
-from small_data import encode, noise
+from helpers.properties import few_examples
+from helpers.small_data import encode, noise
 from toolkit_common.images.open import (
     BadImageError,
     name_of,

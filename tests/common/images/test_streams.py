@@ -9,8 +9,8 @@ from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, Valu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
-from small_data import image_bytes
+from helpers.properties import few_examples
+from helpers.small_data import image_bytes
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from properties import few_examples
-from small_data import noise
+from helpers.properties import few_examples
+from helpers.small_data import noise
 from toolkit_common.images.transforms import (
     IMAGENET_MEAN,
     Preprocess,

@@ -18,7 +18,7 @@ from sklearn.metrics import (
 from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import (
     LOWER_IS_BETTER,

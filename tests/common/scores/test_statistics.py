@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.scores import statistics
 from toolkit_common.scores.metrics import METRICS, RANKING_METRICS, Predictions, compute_metrics
 from toolkit_common.scores.statistics import (

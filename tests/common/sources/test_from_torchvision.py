@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from small_data import write_images, write_text
+from helpers.small_data import write_images, write_text
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
 from toolkit_common.sources.load import load_data

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
-from small_data import classes_and_counts, image_bytes
+from helpers.small_data import classes_and_counts, image_bytes
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
 from toolkit_common.sources.load import load_data

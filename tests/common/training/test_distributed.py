@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from kills import wait_for_end
-from plugins import write_plugin
-from ranks import run_ranks
+from helpers.kills import wait_for_end
+from helpers.plugins import write_plugin
+from helpers.ranks import run_ranks
 from toolkit_common.errors import InputError
 from toolkit_common.training.distributed import (
     BatchNorm,

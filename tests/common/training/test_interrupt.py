@@ -6,7 +6,7 @@ import threading
 import pytest
 from accelerate import Accelerator
 
-from ranks import run_ranks
+from helpers.ranks import run_ranks
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_common.training.interrupt import Interruption, delayed_interrupt
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from probe_problem import PLAN, make_problem, specs
+from helpers.probe_problem import PLAN, make_problem, specs
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank

@@ -14,10 +14,10 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from kills import run_forked
-from ranks import run_ranks
-from small_data import build_data, image_bytes
-from tiny_encoders import write_open_clip
+from helpers.kills import run_forked
+from helpers.ranks import run_ranks
+from helpers.small_data import build_data, image_bytes
+from helpers.tiny_encoders import write_open_clip
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import toolkit_probing.probes
-from probing_pools import DIM, GRID, WITH_GRID, WITHOUT_GRID, build_pool, draw_tokens
+from helpers.probing_pools import DIM, GRID, WITH_GRID, WITHOUT_GRID, build_pool, draw_tokens
 from toolkit_common.errors import InputError
 from toolkit_probing.probes import POOLS, AttentivePool
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from literal_probes import LITERAL
-from probing_pools import WITHOUT_GRID, build_pool, draw_tokens
-from properties import few_examples
+from helpers.probing_pools import WITHOUT_GRID, build_pool, draw_tokens
+from helpers.properties import few_examples
+from lib.literal_probes import LITERAL
 from toolkit_probing.probes import POOLS, Pool
 
 VARIANTS = [

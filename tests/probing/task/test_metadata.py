@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
-from slimp_run import HEADER, pretrain, table_rows, write_table
-from small_data import build_data
+from helpers.slimp_run import HEADER, pretrain, table_rows, write_table
+from helpers.small_data import build_data
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import Splits

@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image
 
 from conftest import assert_bad_input, write_image_folder
-from small_data import image_bytes
+from helpers.small_data import image_bytes
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--json"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from small_data import write_images, write_text
+from helpers.small_data import write_images, write_text
 from toolkit_common.errors import InputError
 from toolkit_probing.task.task import load_task
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe_problem import PLAN, make_problem, specs
-from properties import few_examples
+from helpers.probe_problem import PLAN, make_problem, specs
+from helpers.properties import few_examples
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probe_problem import make_problem
+from helpers.probe_problem import make_problem
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.head import HeadSpec

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from slimp_run import pretrain, table_rows, write_table
+from helpers.slimp_run import pretrain, table_rows, write_table
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import assert_bad_input
-from small_data import build_data
+from helpers.small_data import build_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError

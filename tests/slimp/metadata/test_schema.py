@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.data.dataset import build_image_data
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError

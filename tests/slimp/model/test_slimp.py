@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
-from slimp_problem import build_batch, build_model
-from tiny_encoders import write_open_clip
+from helpers.properties import few_examples
+from helpers.slimp_problem import build_batch, build_model
+from helpers.tiny_encoders import write_open_clip
 from toolkit_slimp.model.losses import equal_pairs
 from toolkit_slimp.model.terms import LossOptions, Members
 
@@ -102,7 +102,7 @@ MODELS: dict[float, object] = {}
 
 
 def test_without_patient_columns_the_patient_loss_is_off(monkeypatch):
-    import slimp_problem
+    from helpers import slimp_problem
 
     monkeypatch.setattr(slimp_problem, "SCHEMA", slimp_problem.SCHEMA.at("lesion"))
     model, batch = build_model(), build_batch()
@@ -114,7 +114,7 @@ def test_without_patient_columns_the_patient_loss_is_off(monkeypatch):
 
 @pytest.mark.parametrize("how", ["weight", "columns"])
 def test_the_patient_loss_alone_is_watched_by_the_head_that_it_trains(monkeypatch, how):
-    import slimp_problem
+    from helpers import slimp_problem
 
     options = LossOptions(lesion_weight=0.0 if how == "weight" else 0.5)
     if how == "columns":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from small_data import build_data, image_bytes
+from helpers.small_data import build_data, image_bytes
 from toolkit_common.images.transforms import Preprocess
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Metadata

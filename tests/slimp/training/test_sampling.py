@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
-from small_data import build_data
+from helpers.properties import few_examples
+from helpers.small_data import build_data
 from toolkit_common.errors import InputError
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.table import encode_table

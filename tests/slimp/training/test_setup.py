@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from slimp_problem import build_batch, build_model
-from slimp_run import HEADER, table_rows, write_table
-from tiny_encoders import write_open_clip
+from helpers.slimp_problem import build_batch, build_model
+from helpers.slimp_run import HEADER, table_rows, write_table
+from helpers.tiny_encoders import write_open_clip
 from toolkit_common.backbones.load import build_encoder, parse_backbone_id
 from toolkit_common.errors import InputError
 from toolkit_slimp.settings import SlimpSettings

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ranks import run_ranks
-from slimp_problem import Float64Preprocess, build_batch, build_model
+from helpers.ranks import run_ranks
+from helpers.slimp_problem import Float64Preprocess, build_batch, build_model
 from toolkit_common.training.distributed import average_gradients_, build_accelerator
 from toolkit_slimp.model.terms import LossOptions
 from toolkit_slimp.training.step import Stepper

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from slimp_problem import build_model
-from small_data import build_data
+from helpers.slimp_problem import build_model
+from helpers.small_data import build_data
 from toolkit_common.errors import InputError
 from toolkit_probing.probes.ep import EfficientProbing
 from toolkit_slimp.watching import judge

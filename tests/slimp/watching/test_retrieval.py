@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slimp_problem import build_batch, build_model
+from helpers.slimp_problem import build_batch, build_model
 from toolkit_slimp.model.losses import equal_pairs
 from toolkit_slimp.watching.retrieval import describe_retrieval, recall_at
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Kind, Level, Sheet
 from toolkit_common.errors import InputError

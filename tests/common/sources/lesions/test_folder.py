@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from small_data import write_images
+from helpers.small_data import write_images
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.folder import (

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exports import write_export
+from helpers.exports import write_export
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exports import write_export
-from properties import few_examples
-from small_data import write_images
+from helpers.exports import write_export
+from helpers.properties import few_examples
+from helpers.small_data import write_images
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import make_splits

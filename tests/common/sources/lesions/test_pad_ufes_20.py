@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from small_data import write_images
+from helpers.small_data import write_images
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties import few_examples
+from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.ph2_tables import (
     COLORS,

@@ -34,7 +34,7 @@ from toolkit_common.runs.folder import environment
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 MIB = 2**20
 
 Step = Callable[[], object]

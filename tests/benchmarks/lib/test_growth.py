@@ -2,7 +2,7 @@
 
 import pytest
 
-from slimp_growth import epoch_step, growth_row, pooling_step
+from lib.growth import epoch_step, growth_row, pooling_step
 
 
 def test_the_exponent_is_one_for_linear_growth_and_two_for_squares():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-import harness
+from lib import harness
 from toolkit_common.runs.files import read_json
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness import Step, cpu_seconds
+from lib.harness import Step, cpu_seconds
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.phenotype import PHENOTYPES
 from toolkit_slimp.model.slimp import SlimpModel

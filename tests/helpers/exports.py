@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from small_data import write_images
+from helpers.small_data import write_images
 
 
 def write_export(
