@@ -10,7 +10,7 @@ SCRIPTS := $(filter-out benchmarks/demo.py benchmarks/fixed_run.py benchmarks/pl
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%))
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 
-# Nothing is fetched at run time unless asked for; threads of busy cores fight (specs/stack.md 0).
+# Nothing is fetched at run time unless asked for; threads of busy cores fight (docs/stack.md).
 export HF_HUB_OFFLINE ?= 1
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false

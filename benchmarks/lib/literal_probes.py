@@ -2,7 +2,7 @@
 
 `LITERAL[name](pool, tokens)` computes what `pool(tokens)` does from the same parameters: norms,
 keys and values of all tokens are built, all rows of an attention are computed, one product a line
-of the equations (specs/ep.md 1.2 and 2). Nothing is shared with what is tested but the parameters;
+of the equations (docs/poolings.md). Nothing is shared with what is tested but the parameters;
 batch norms are those of torch, and follow `pool.training` without moving running statistics.
 
 Shapes: tokens `(b, n, d)` -> `(b, o)`.

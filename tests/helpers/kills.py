@@ -20,7 +20,7 @@ def run_forked(
     The seconds count from when `counted_from` is first true.
 
     Everything is imported already, so that a start costs milliseconds; safe with one thread only
-    (specs/stack.md 3), which conftest.py sees to.
+    (docs/stack.md), which conftest.py sees to.
     """
     child = os.fork()
     if child == 0:

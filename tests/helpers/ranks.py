@@ -24,7 +24,7 @@ def run_ranks(function: Callable[[Accelerator], T], *, num_ranks: int = 2) -> li
     """Return what `function(accelerator)` returns on each rank; what one raises is raised here.
 
     The processes are forks, which take 0.2 s instead of 10 s and may run a closure. This is safe
-    because conftest.py keeps torch at one thread (specs/stack.md 3).
+    because conftest.py keeps torch at one thread (docs/stack.md).
     """
     with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
         probe.bind(("localhost", 0))

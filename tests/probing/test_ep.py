@@ -1,4 +1,4 @@
-"""EP computes what the paper's equations say (specs/ep.md 2)."""
+"""EP computes what the paper's equations say (docs/poolings.md)."""
 
 from unittest.mock import patch
 

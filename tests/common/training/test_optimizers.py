@@ -1,4 +1,4 @@
-"""Optimizers by name; `lars` is the one of the MAE and EP protocols (specs/traps.md 1)."""
+"""Optimizers by name; `lars` is the one of the MAE and EP protocols (docs/traps.md 1)."""
 
 from collections.abc import Callable
 

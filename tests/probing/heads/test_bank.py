@@ -1,4 +1,4 @@
-"""A head in a bank learns exactly what it learns alone (specs/traps.md 13)."""
+"""A head in a bank learns exactly what it learns alone (docs/traps.md 13)."""
 
 import json
 from dataclasses import replace

@@ -33,7 +33,7 @@ def published_state(
 
 
 def literal_head(state: dict[str, Tensor], tokens: Tensor) -> Tensor:
-    """specs/ep.md 2, from the published names."""
+    """docs/poolings.md, from the published names."""
     queries = state["0.cls_token"][0]
     attention = (tokens @ queries.T / tokens.shape[-1] ** 0.5).softmax(1)
     values = (tokens @ state["0.v.weight"].T).unflatten(2, (len(queries), -1))

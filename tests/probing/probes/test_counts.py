@@ -1,4 +1,4 @@
-"""Parameters count as published (specs/ep.md 1.3); what does not divide is refused."""
+"""Parameters count as published (docs/poolings.md); what does not divide is refused."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The nested loss equals naive loops, whatever the order of lesions (specs/slimp.md 1.2)."""
+"""The nested loss equals naive loops, whatever the order of lesions (docs/slimp.md)."""
 
 import math
 

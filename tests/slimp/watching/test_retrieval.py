@@ -1,4 +1,4 @@
-"""Recall counts ties as hits (specs/traps.md 18)."""
+"""Recall counts ties as hits (docs/traps.md 18)."""
 
 import pytest
 import torch

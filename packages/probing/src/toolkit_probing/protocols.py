@@ -32,7 +32,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     ),
     "ep-paper": Protocol(
         1,
-        "Psomas et al. 2026 (specs/ep.md 4), after MAE's linear probing (He et al. 2022)",
+        "Psomas et al. 2026 (docs/protocols.md), after MAE's linear probing (He et al. 2022)",
         {
             "optimizer": "lars",
             "lr": (0.1,),

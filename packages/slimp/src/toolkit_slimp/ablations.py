@@ -1,7 +1,7 @@
 """Ablations and controls: named sets of settings that each take one idea of SLIMP away or swap it.
 
 An ablation lies between the defaults and the user's own settings, and its name is recorded with
-them. Their meaning is ours; the paper's own ablations are not known (specs/slimp.md 6).
+them. Their meaning is ours; the paper's own ablations are not known (docs/slimp.md).
 """
 
 from collections.abc import Mapping

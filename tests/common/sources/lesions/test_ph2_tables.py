@@ -25,7 +25,7 @@ HEADER = (
     "||   Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry | Pigment Network | "
     "Dots/Globules | Streaks | Regression Areas | Blue-Whitish Veil ||           Colors ||"
 )
-# A line of the real file (specs/slimp.md 5.6).
+# A line of the real file (docs/datasets.md).
 LINE = (
     "|| IMD001 ||                        ||                  0 ||         0 |               T |"
     "             A |       A |                A |                 A ||                4 ||"

@@ -2,7 +2,7 @@
 
 `missingness` reads only which cells are empty, `metadata` the values (numbers filled with the
 train median, an empty word as a word of its own); both are logistic regressions fitted on train
-and judged once on test (specs/slimp.md 6.3, specs/traps.md 17). An encoder that saw metadata and
+and judged once on test (docs/slimp.md, docs/traps.md 17). An encoder that saw metadata and
 does not beat them has learned nothing from the image.
 """
 

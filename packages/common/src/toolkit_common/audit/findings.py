@@ -1,6 +1,6 @@
 """What an audit finds, in sentences: classes, columns, broken images, duplicates.
 
-The thresholds are ours, chosen so that the documented leaks of PAD-UFES-20 (specs/traps.md 17:
+The thresholds are ours, chosen so that the documented leaks of PAD-UFES-20 (docs/traps.md 17:
 `biopsed`, missing cells) are found and its honest columns (age) are not.
 """
 

@@ -3,7 +3,7 @@
 Linear probing and k-NN read the class token where there is one, else the mean of the patches;
 also the mean where the encoder's pooled output comes from a learned attention pooler of its own.
 EP reads the patches, and the class token too where the pre-training objective is defined on the
-class token (specs/ep.md 6, "ep_all"). The first rule that matches an encoder's id wins.
+class token (docs/encoders.md, "ep_all"). The first rule that matches an encoder's id wins.
 """
 
 from dataclasses import dataclass

@@ -140,7 +140,7 @@ class Backbone(nn.Module):
     """A frozen encoder: in eval mode, without gradients, and it stays so.
 
     `train()` has no effect, so that no outer training loop can switch on stochastic depth, batch
-    statistics or augmented position tables (which the EP reference does, specs/ep.md 7.1).
+    statistics or augmented position tables (which the EP reference does, docs/encoders.md).
 
     Shape:
         images `(b, 3, h, w)`, normalised -> `Tokens`.

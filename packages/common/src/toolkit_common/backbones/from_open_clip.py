@@ -143,7 +143,7 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
     architecture = f"open_clip:{name}" + (f"@{tag}" if tag else "")
     if isinstance(model.visual, TimmModel):
         # Read through timm: its prefix tokens are told from its patches there, while open_clip's
-        # wrapper hands out the class token as a patch (specs/ep.md 7.1, item 3).
+        # wrapper hands out the class token as a patch (docs/encoders.md).
         trunk = model.visual.trunk
         return TimmEncoder(trunk, architecture=architecture, preprocess=preprocess)
     return OpenClipEncoder(model.visual, architecture=architecture, preprocess=preprocess)

@@ -2,7 +2,7 @@
 
 `forward_intermediates` gives every family's final features (equal to `forward_features`) and its
 intermediate ones; families differ in layout and in the options they take, which is settled once,
-when the encoder is built (specs/stack.md 4).
+when the encoder is built (docs/stack.md).
 """
 
 import inspect

@@ -210,7 +210,7 @@ def _crop_for(info: BackboneInfo) -> RandomCrop:
     """Return the crop for an encoder.
 
     An open_clip encoder sees crops of 0.9 to 1 of the area without mirroring, as its own training
-    transform has them and the EP reference trains on them (specs/ep.md 4).
+    transform has them and the EP reference trains on them (docs/protocols.md).
     """
     size, mode = info.preprocess.image_size, info.preprocess.interpolation
     is_open_clip = info.facts.architecture.startswith(OPEN_CLIP)

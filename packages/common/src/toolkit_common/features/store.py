@@ -2,9 +2,9 @@
 
 A store is a folder named after the hash of its specification (encoder weights, layers, transform,
 images, dtype), so that a changed transform or weight can never meet old features
-(specs/traps.md 14). Shards are written atomically by any rank; `index.json` comes last and marks
+(docs/traps.md 14). Shards are written atomically by any rank; `index.json` comes last and marks
 the store complete. A shard is checked against its checksum when it is first read
-(specs/traps.md 9).
+(docs/traps.md 9).
 """
 
 import hashlib

@@ -69,7 +69,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A random part of an image, resized: the crop of MAE's linear probing (specs/ep.md 4).
+    """A random part of an image, resized: the crop of MAE's linear probing (docs/protocols.md).
 
     One draw of area and aspect ratio, cut to what the image holds, where torchvision's
     `RandomResizedCrop` would draw again. A crop is a function of its generator alone.

@@ -2,7 +2,7 @@
 
 One vectorised definition serves the figure itself (all weights 1) and its bootstrap (weights are
 how often a row was drawn). A metric that is undefined (a class without rows; a probability that is
-not finite, as of a head that diverged) is NaN, never 0 (specs/traps.md 7). Each is tested against
+not finite, as of a head that diverged) is NaN, never 0 (docs/traps.md 7). Each is tested against
 scikit-learn with `sample_weight`.
 
 Shapes: n rows, c classes, r weightings.

@@ -19,7 +19,7 @@ from toolkit_common.synthetic.order import Order
 PATIENTS = 1042  # of the real set, at most
 MALIGNANT_SHARE = 0.05  # of the real set 0.001: few rows would hold none
 AGES = np.arange(5, 90, 5.0)  # the 17 of the set
-# Site -> simple location -> locations. specs/slimp.md 5.1 gives their numbers (5, 8 and 21 with
+# Site -> simple location -> locations. docs/datasets.md gives their numbers (5, 8 and 21 with
 # Unknown) and some of the names; the other names are a guess.
 SITES: dict[str, dict[str, tuple[str, ...]]] = {
     "posterior torso": {
@@ -41,7 +41,7 @@ SITES: dict[str, dict[str, tuple[str, ...]]] = {
     "": {"Unknown": ("Unknown",)},
 }  # fmt: skip
 SITE_SHARES = (0.32, 0.26, 0.22, 0.16, 0.03, 0.01)
-# The set has seven (specs/slimp.md 5.1); their names are a guess, the test set's is in the spec.
+# The set has seven (docs/datasets.md); their names are a guess, the test set's is in the spec.
 SOURCES = (
     "Memorial Sloan Kettering Cancer Center",
     "Department of Dermatology, Hospital Cl\u00ednic de Barcelona",
@@ -52,7 +52,7 @@ SOURCES = (
     "Department of Dermatology, University of Athens",
 )
 TEST_SOURCE = "FNQH Cairns"
-LICENCES = {"CC-BY": 188_812, "CC-BY-NC": 183_582, "CC-0": 28_665}  # images, specs/slimp.md 4
+LICENCES = {"CC-BY": 188_812, "CC-BY-NC": 183_582, "CC-0": 28_665}  # images, docs/datasets.md
 HIDDEN = ("lesion_id", "iddx_full", "iddx_1", "iddx_2", "iddx_3", "iddx_4", "iddx_5",
           "mel_mitotic_index", "mel_thick_mm", "tbp_lv_dnn_lesion_confidence")  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Optimizers by name, built from well-kept libraries.
 
 `lars` is timm's, set up as the MAE / EP protocol means it: matrices always get the trust ratio
-(timm skips it at weight decay 0, which makes it plain SGD), vectors never (specs/traps.md 1).
+(timm skips it at weight decay 0, which makes it plain SGD), vectors never (docs/traps.md 1).
 """
 
 from collections.abc import Callable, Iterable

@@ -1,6 +1,6 @@
 """A contact sheet of attention maps: photo, all queries in colour, of several each by itself.
 
-More queries than colours are grouped, once for all images (specs/ep.md 5): maps of all images side
+More queries than colours are grouped once for all images (docs/poolings.md): maps of all, side
 by side, unit length, eight clusters on the sphere; the first centre is the query of the most even
 map, the next ones are the farthest from those before; a group's map is the mean of its queries'.
 

@@ -1,6 +1,6 @@
 """Many heads on one read of the features, each trained exactly as if alone.
 
-No head's forward, gradient or update touches another's (specs/traps.md 13: no mean over heads), and
+No head's forward, gradient or update touches another's (docs/traps.md 13: no mean over heads), and
 every head draws its initial weights from a stream of its own. Heads go forward and backward one
 after the other, so that a step holds the activations of one head only.
 """

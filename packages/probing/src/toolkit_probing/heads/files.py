@@ -1,7 +1,7 @@
 """Heads on disk: our own, with what they are in the file's metadata, and published ones of EP.
 
 A published head is the state dict of `Sequential(pool, BatchNorm1d, Linear)` as the EP authors
-export it (specs/ep.md 2, 5): `0.cls_token (1, q, d)`, `0.v.weight (o, d)`, `1.running_mean`,
+export it (docs/formats.md): `0.cls_token (1, q, d)`, `0.v.weight (o, d)`, `1.running_mean`,
 `1.running_var`, `2.weight (c, o)`, `2.bias`, possibly behind `head.` or `module.`.
 """
 

@@ -1,6 +1,6 @@
 """What is trained on frozen features: pool -> batch norm -> linear classifier.
 
-One head for every method (specs/ep.md 1.1); plain linear probing has no pool and reads a vector.
+One head for every method (docs/poolings.md); plain linear probing has no pool and reads a vector.
 """
 
 from collections.abc import Mapping

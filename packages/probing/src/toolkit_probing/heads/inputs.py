@@ -8,8 +8,8 @@
 | `cls+meta` and the like | that vector and all metadata, each L2-normalised, side by side |
 | `patches+meta`, `all+meta` | tokens, and all metadata beside what the probe pools from them |
 
-Blocks are normalised one by one so that none outweighs another in k-NN's distances (specs/slimp.md
-7). An attentive probe attends to tokens of the image alone, as it would without metadata, and its
+Blocks are normalised one by one so that none outweighs another in k-NN's distances (docs/slimp.md).
+An attentive probe attends to tokens of the image alone, as it would without metadata, and its
 classifier reads the metadata's blocks too, after a batch norm that evens their scales.
 
 Shapes: b rows, n tokens, d token width, k metadata width.

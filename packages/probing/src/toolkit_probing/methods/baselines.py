@@ -1,6 +1,6 @@
 """Baselines that read no image, judged as probes are: what the metadata say, and what is missing.
 
-Printed beside every result on data whose sheet names metadata columns (specs/slimp.md 6.3): an
+Printed beside every result on data whose sheet names metadata columns (docs/slimp.md): an
 encoder that saw metadata in pre-training and does not beat them owes its figures to the metadata.
 """
 

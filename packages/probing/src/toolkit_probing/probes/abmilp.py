@@ -2,7 +2,7 @@
 
 Source: Ilse et al., "Attention-based Deep Multiple Instance Learning" (ICML 2018), arXiv
 1802.04712; as a probe, Przewiezlikowski et al., "Beyond [cls]" (2024), arXiv 2412.03215; equations
-in specs/ep.md 1.2. Scores come from a small MLP on each token, weights from their softmax. `mode`
+in docs/poolings.md. Scores come from a small MLP on each token, weights from their softmax. `mode`
 says what it works on: `both` scores and pools the self-attended tokens, `map` scores those and
 pools the raw ones, `none` has no self-attention. The score's last bias is dropped by the softmax.
 The reference's position table and its dropping of the class token are left out: what is read is

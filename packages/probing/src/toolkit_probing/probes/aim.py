@@ -1,7 +1,7 @@
 """AIM's attentive probe: batch-normalised tokens, one learned query.
 
 Source: El-Nouby et al., "Scalable Pre-training of Large Autoregressive Image Models" (2024), arXiv
-2401.08541; equations in specs/ep.md 1.2: batch norm over images and tokens per channel, keys and
+2401.08541; equations in docs/poolings.md: batch norm over images and tokens per channel, keys and
 values without biases, no output projection; 16 heads (the paper's has 12). The norm is affine per
 channel, so that it folds into queries and pooled values; neither normalised tokens, keys nor values
 are built (see `attention`).

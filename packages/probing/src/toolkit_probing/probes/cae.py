@@ -1,7 +1,7 @@
 """CAE's attentive probe.
 
 Source: Chen et al., "Context Autoencoder for Self-Supervised Representation Learning" (2022), arXiv
-2202.03026; equations in specs/ep.md 1.2: a learned query, a norm each for query, keys and values,
+2202.03026; equations in docs/poolings.md: a learned query, a norm each for query, keys and values,
 no qkv bias, no residual, no MLP. The authors build a fourth norm that nothing reads (2 d parameters
 in published counts); ours leaves it out, since parameters without a gradient stop distributed
 training. Neither keys, values nor normalised tokens are built (see `attention`).

@@ -1,7 +1,7 @@
 """CaiT's class attention as a probe.
 
 Source: Touvron et al., "Going Deeper with Image Transformers" (ICCV 2021), arXiv 2103.17239;
-equations in specs/ep.md 1.2: a learned class token attends to itself and the normalised tokens (4
+equations in docs/poolings.md: a learned class token attends to itself and the normalised tokens (4
 heads), layer scale, residual; MLP, layer scale, residual; a last norm. Only the class token's row
 is computed, and neither keys, values nor normalised tokens are built (see `attention`).
 

@@ -1,7 +1,7 @@
 """CBAM as a probe: a channel gate, then a spatial gate over the patch grid.
 
 Source: Woo et al., "CBAM: Convolutional Block Attention Module" (ECCV 2018), arXiv 1807.06521;
-equations in specs/ep.md 1.2: channel gate `sigma(M(avg X) + M(max X))`, M of two layers without
+equations in docs/poolings.md: channel gate `sigma(M(avg X) + M(max X))`, M of two layers without
 biases, a 16th wide; on its output, spatial gate `sigma(BN(conv7x7([mean_c; max_c])))`;
 `y = mean_n relu(X gates + X)`. Gates are positive, so that this is `relu(X) (1 + gates)`: two sums
 over rectified tokens, and nothing of their size is kept for the backward pass.

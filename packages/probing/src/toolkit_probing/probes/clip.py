@@ -1,7 +1,7 @@
 """CLIP's attention pooling as a probe.
 
 Source: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision"
-(2021), arXiv 2103.00020; equations in specs/ep.md 1.2: normalised tokens, their mean in front, a
+(2021), arXiv 2103.00020; equations in docs/poolings.md: normalised tokens, their mean in front, a
 learned position each; 4 heads; only the mean's row of the self-attention is read, so only that row
 is computed. The table has a row for each patch of the grid it was built for.
 

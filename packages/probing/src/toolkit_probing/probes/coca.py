@@ -1,7 +1,7 @@
 """CoCa's attentional pooler as a probe.
 
 Source: Yu et al., "CoCa: Contrastive Captioners are Image-Text Foundation Models" (2022), arXiv
-2205.01917; equations in specs/ep.md 1.2: 8 heads of 64, whatever the token width, that share one
+2205.01917; equations in docs/poolings.md: 8 heads of 64, whatever the token width, that share one
 key and one value map; of 196 learned queries only the first is read. The other 195 are kept so that
 parameters count as published; their gradient is zero. We pool raw tokens and project after.
 

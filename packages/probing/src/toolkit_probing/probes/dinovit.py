@@ -1,7 +1,7 @@
 """A transformer block of DINO's ViT as a probe; the mean of its output.
 
 Source: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (DINO, ICCV
-2021), arXiv 2104.14294; equations in specs/ep.md 1.2: `Z = X + attention(LN X)`,
+2021), arXiv 2104.14294; equations in docs/poolings.md: `Z = X + attention(LN X)`,
 `y = mean_n(Z + MLP(LN Z))`, 8 heads, no qkv bias, no layer scale. Every token attends to every
 other: by far the dearest. The MLP's second map is linear, so that it follows the mean; the n x n
 attention is never kept.

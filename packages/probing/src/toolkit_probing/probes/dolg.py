@@ -1,7 +1,7 @@
 """DOLG's local branch as a probe: tokens weighted by a learned score.
 
 Source: Yang et al., "DOLG: Single-Stage Image Retrieval with Deep Orthogonal Fusion" (ICCV 2021),
-arXiv 2108.02927, without the dilated convolutions; equations in specs/ep.md 1.2:
+arXiv 2108.02927, without the dilated convolutions; equations in docs/poolings.md:
 `u = BN(W x + b)`, `s = softplus(w . relu(u) + c)`, `y = mean_n s_n u_n / |u_n|`. Both convolutions
 are 1 x 1, hence linear maps: no grid is needed, and the class token may be read.
 

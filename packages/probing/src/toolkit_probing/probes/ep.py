@@ -1,7 +1,7 @@
 """Efficient Probing (EP): learned queries read frozen patch tokens, with no key projection.
 
 Source: Psomas et al., "Attention, Please! Revisiting Attentive Probing Through the Lens of
-Efficiency" (ICLR 2026), arXiv 2506.10178; equations in specs/ep.md 2. Each query pools its own
+Efficiency" (ICLR 2026), arXiv 2506.10178; equations in docs/poolings.md. Each query pools its own
 block of one value projection, `y_j = a_j (X W_j)`. That is linear, so we pool first and project
 after, `y_j = (a_j X) W_j`: the same function, and the values (b, n, o) are never built (see
 `ep_kernel`, which also has its own backward pass).

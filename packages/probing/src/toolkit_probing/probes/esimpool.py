@@ -1,9 +1,9 @@
 """Efficient SimPool: SimPool with heads in place of projections; all it trains is a layer norm.
 
-Source: Psomas et al., "Attention, Please!" (ICLR 2026), arXiv 2506.10178; equations in specs/ep.md
-1.2: query, the normalised mean; keys, the normalised tokens; values, the raw tokens. A head's query
-is laid into a vector of the full width, zero elsewhere: more products, but no strided copy of the
-tokens, which costs more (see `attention` for the norm).
+Source: Psomas et al., "Attention, Please!" (ICLR 2026), arXiv 2506.10178; equations in
+docs/poolings.md: query, the normalised mean; keys, the normalised tokens; values, the raw tokens. A
+head's query is laid into a vector of the full width, zero elsewhere: more products, but no strided
+copy of the tokens, which costs more (see `attention` for the norm).
 
 Shapes: b batch, n tokens, d token width, q heads, m = d/q, o output width (= d).
 """

@@ -1,8 +1,9 @@
 """V-JEPA's attentive pooler as a probe.
 
 Source: Bardes et al., "Revisiting Feature Prediction for Learning Visual Representations from
-Video" (V-JEPA, 2024), arXiv 2404.08471; equations in specs/ep.md 1.2: a learned query cross-attends
-to normalised tokens, residual, then an MLP with its norm, residual. 16 heads (upstream 12).
+Video" (V-JEPA, 2024), arXiv 2404.08471; equations in docs/poolings.md: a learned query
+cross-attends to normalised tokens, residual, then an MLP with its norm, residual. 16 heads
+(upstream 12).
 Neither keys, values nor normalised tokens are built (see `attention`).
 
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).

@@ -1,7 +1,7 @@
 """SigLIP's attention pooling head (MAP) as a probe.
 
 Source: Zhai et al., "Sigmoid Loss for Language Image Pre-Training" (2023), arXiv 2303.15343;
-equations in specs/ep.md 1.2: a latent query attends to the tokens with full projections, then
+equations in docs/poolings.md: a latent query attends to the tokens with full projections, then
 `y = z + MLP(z)` without a norm. We pool raw tokens and project after (see `attention`).
 
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).

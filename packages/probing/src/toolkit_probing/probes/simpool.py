@@ -1,8 +1,8 @@
 """SimPool: the mean token asks, the normalised tokens answer.
 
-Source: Psomas et al., "Keep It SimPool" (ICCV 2023), arXiv 2309.06891; equations in specs/ep.md
-1.2: one head, no biases, no value or output projection, the query not normalised, no generalised
-mean. Neither keys nor normalised tokens are built (see `attention`).
+Source: Psomas et al., "Keep It SimPool" (ICCV 2023), arXiv 2309.06891; equations in
+docs/poolings.md: one head, no biases, no value or output projection, the query not normalised, no
+generalised mean. Neither keys nor normalised tokens are built (see `attention`).
 
 Shapes: b batch, n tokens, d token width, o output width (= d).
 """

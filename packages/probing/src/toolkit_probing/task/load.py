@@ -22,7 +22,7 @@ from toolkit_probing.task.task import Task, load_task
 
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
-IMAGENET_INPUT = Preprocess()  # specs/ep.md 4: side to 256/224, bicubic, ImageNet statistics
+IMAGENET_INPUT = Preprocess()  # docs/protocols.md: side to 256/224, bicubic, ImageNet statistics
 
 
 def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def _encode_numbers(
 
 
 def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
-    """Words never seen in training count as missing (specs/slimp.md 6.4)."""
+    """Words never seen in training count as missing (docs/slimp.md)."""
     kind = column.kind
     places = {spell(word, kind): place for place, word in enumerate(column.categories, start=1)}
     places |= dict.fromkeys((UNKNOWN, *(spell(code, kind) for code in column.unknown)), 0)

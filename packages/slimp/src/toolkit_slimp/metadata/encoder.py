@@ -1,7 +1,7 @@
 """The metadata encoder: a transformer over one token a column, with missing values masked out.
 
 Per-column tokens and a CLS token as in FT-Transformer (Gorishniy et al., NeurIPS 2021), the family
-that TRACE (arXiv 2411.08701) and hence most likely SLIMP belong to (specs/slimp.md 1.3). A missing
+that TRACE (arXiv 2411.08701) and hence most likely SLIMP belong to (docs/slimp.md). A missing
 column is no token at all, masked in attention and in the mean, so that a row without any value is
 told by CLS alone; or, if so wanted, it is a learned token of its column.
 

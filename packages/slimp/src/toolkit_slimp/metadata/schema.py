@@ -3,7 +3,7 @@
 The schema is an artefact (`schema.json`): inferred from a data set, fitted on training rows only
 (`toolkit_slimp.metadata.infer`), editable, hashed into checkpoints, checked against the rows it
 encodes.
-A missing value is told by a mask, never by a number: 0 is a value (specs/slimp.md 1.3).
+A missing value is told by a mask, never by a number: 0 is a value (docs/slimp.md).
 
 Shapes: m rows, t columns, r numeric inputs, w words.
 """

@@ -1,7 +1,7 @@
 """The contrastive losses: pairs of two modalities, and two views of one image.
 
 Source: Christopoulos et al., "Skin Lesion Phenotyping via Nested Multi-modal Contrastive Learning",
-arXiv 2505.23709: L = lambda L_lesions + (1 - lambda) L_patient, both InfoNCE (specs/slimp.md 1.2).
+arXiv 2505.23709: L = lambda L_lesions + (1 - lambda) L_patient, both InfoNCE (docs/slimp.md).
 The optional image term is SimCLR's NT-Xent (Chen et al., ICML 2020, eq. 1).
 
 Shapes: m pairs, d width.
@@ -27,7 +27,7 @@ def info_nce(
         second: The other; row i of both is a pair.
         scale: `1 / temperature`.
         positives: Symmetric; which pairs count as matches, the diagonal by default. A row's target
-            is spread evenly over its matches (multi-positive cross-entropy, specs/slimp.md 6.2).
+            is spread evenly over its matches (multi-positive cross-entropy, docs/slimp.md).
         ignored: Symmetric; which pairs are no negatives of each other; matches stay matches.
     """
     logits = scale * first @ second.T

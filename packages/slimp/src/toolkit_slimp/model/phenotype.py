@@ -1,6 +1,6 @@
 """From a patient's lesions to the patient's phenotype: pooling over ragged sets.
 
-The mean is the paper's (as reported in its reviews, specs/slimp.md 1.1). A mean drowns one
+The mean is the paper's (as reported in its reviews, docs/slimp.md). A mean drowns one
 malignant lesion among hundreds, hence two alternatives: gated attention (Ilse et al.,
 "Attention-based Deep Multiple Instance Learning", ICML 2018, eq. 9) and mean beside maximum.
 

@@ -2,7 +2,7 @@
 
 Every patient comes once an epoch, in an order that is a pure function of seed and epoch, not of
 the number of ranks. Ranks share the *lesions* of one batch, equally many each whatever patients
-they belong to: images are what costs, and a gathered loss needs equal counts (specs/traps.md 3).
+they belong to: images are what costs, and a gathered loss needs equal counts (docs/traps.md 3).
 
 Which lesions of a large patient are taken can be steered: up to a quarter of them by preference
 (positives, or "ugly ducklings" that differ from the patient's own mean), the rest at random.
@@ -18,7 +18,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.seed import generator
 from toolkit_slimp.metadata.table import EncodedTable
 
-PREFERRED_SHARE = 4  # one lesion of so many, rounded up (specs/slimp.md 2)
+PREFERRED_SHARE = 4  # one lesion of so many, rounded up (docs/slimp.md)
 
 
 @dataclass(frozen=True)

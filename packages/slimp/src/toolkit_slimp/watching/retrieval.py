@@ -20,7 +20,7 @@ def recall_at(
     """Return the share of rows of `first` that find a match in `second` among their k nearest.
 
     A rank is the number of non-matches that are strictly nearer than the nearest match, so that a
-    tie counts as a hit (specs/traps.md 18).
+    tie counts as a hit (docs/traps.md 18).
 
     Args:
         first: Normalised embeddings that ask.

@@ -1,7 +1,7 @@
 """Dermoscopic criteria (network, streaks, veil ...), which some data sets tell for every image.
 
 The experts who diagnosed read them from the same image: they are withheld from all inputs, unless
-`?criteria=inputs` asks for them (our choice; specs/slimp.md 5.7 calls them leaks for an automatic
+`?criteria=inputs` asks for them (our choice; docs/datasets.md calls them leaks for an automatic
 system).
 """
 

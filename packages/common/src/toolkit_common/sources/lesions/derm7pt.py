@@ -4,7 +4,7 @@ Source: Kawahara et al., IEEE JBHI 23 (2019) 538, doi 10.1109/JBHI.2018.2824327.
 `release_v0/meta/meta.csv`, `release_v0/images/`, official splits in `meta/*_indexes.csv` (rows of
 meta.csv, the first is 0). `?image=derm|clinic|both` picks the images; `?classes=5` puts the 20
 diagnoses into the five groups of the paper; `?criteria=inputs`: see `criteria.py`. The suffixes in
-the table and on the disk differ in case. Traps: specs/slimp.md 5.7.
+the table and on the disk differ in case. Traps: docs/datasets.md.
 """
 
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ CRITERIA = tuple(
         "dots_and_globules", "blue_whitish_veil", "vascular_structures",
     )
 )  # fmt: skip
-# Of the 294 malignant ones 252 are melanomas of some kind (specs/slimp.md 5.7: those of the paper).
+# Of the 294 malignant ones 252 are melanomas of some kind (docs/datasets.md: those of the paper).
 COUNTS = {"images": 1011, "train": 413, "val": 203, "test": 395}
 PUBLISHED = Sheet(
     title="Derm7pt",

@@ -4,7 +4,7 @@ Source: Tschandl, Rosendahl, Kittler, Scientific Data 5 (2018) 180161, doi 10.79
 CC BY-NC 4.0. Layouts: Kaggle (`HAM10000_metadata.csv`, 7 columns), Dataverse (8 columns, named
 `HAM10000_metadata`, or `.tab` with tabs); images in `HAM10000_images_part_1` and `_part_2`, or all
 in one folder. There is no patient id: groups are lesions. Copies with rewritten labels or added
-rows circulate: counts tell. Traps: specs/slimp.md 5.3.
+rows circulate: counts tell. Traps: docs/datasets.md.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Units and ranges of what 3D total-body photography measures of a lesion (`tbp_lv_*`).
 
-Given only where the name, specs/slimp.md 5.1 or the definition of the quantity says so: lengths,
+Given only where the name, docs/datasets.md or the definition of the quantity says so: lengths,
 areas, spreads and chroma are not negative, L* is within 0 and 100, and the eccentricity of an
 ellipse within 0 and 1. Hue is atan2(b*, a*) in degrees in the published rows. The rest have none:
 a* and b*, contrasts, coordinates and scores of the camera's software.

@@ -1,7 +1,7 @@
 """PAD-UFES-20: 2,298 smartphone images of six skin lesions with clinical metadata, from Brazil.
 
 Source: Pacheco et al., Data in Brief 32 (2020) 106221, doi 10.17632/zr7vgbcyr2.1, CC BY 4.0.
-Traps (specs/slimp.md 5.2): `lesion_id` is unique only together with `patient_id`; 804 rows lack the
+Traps (docs/datasets.md): `lesion_id` is unique only together with `patient_id`; 804 rows lack the
 whole clinical block and none of them is cancer, so that "missing" tells the label; `biopsed` alone
 gives an AUROC of 0.90; BRASIL and BRAZIL are one country.
 """

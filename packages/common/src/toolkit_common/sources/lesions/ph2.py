@@ -3,7 +3,7 @@
 Source: Mendonca et al., EMBC 2013, doi 10.1109/EMBC.2013.6610779. Layout: `PH2_dataset.txt` or
 `PH2_dataset.xlsx` (the text is read where both are there), images in `PH2 Dataset images/IMD003/
 IMD003_Dermoscopic_Image/IMD003.bmp`, masks beside them. No age, sex, site or patient: the test case
-for extrapolated metadata. `?criteria=inputs`: see `criteria.py`. Traps: specs/slimp.md 5.6.
+for extrapolated metadata. `?criteria=inputs`: see `criteria.py`. Traps: docs/datasets.md.
 """
 
 from collections.abc import Mapping

@@ -25,7 +25,7 @@ CRITERIA = {  # header of both files -> column
     "regression areas": "regression_areas",
     "blue-whitish veil": "blue_whitish_veil",
 }
-CODES = {  # column -> what its cells may be, besides empty (specs/slimp.md 5.6)
+CODES = {  # column -> what its cells may be, besides empty (docs/datasets.md)
     "asymmetry": ("0", "1", "2"),
     "pigment_network": ("T", "AT"),
     "dots_globules": ("A", "T", "AT"),

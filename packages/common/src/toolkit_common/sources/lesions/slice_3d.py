@@ -4,7 +4,7 @@ Source: Kurtansky et al., ISIC 2024 challenge, doi 10.34970/2024-slice-3d, CC BY
 permissive part (CC BY and CC0 rows) is doi 10.34970/2024-slice-3d-permissive.
 Layouts: Kaggle (`train-metadata.csv`, `train-image.hdf5` or `train-image/image/`; of the test set
 the same without labels) and ISIC archive (`ISIC_2024_*_Input/`, `_GroundTruth.csv`,
-`_Supplement.csv`). Traps: specs/slimp.md 5.1.
+`_Supplement.csv`). Traps: docs/datasets.md.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ MEASURES = (
 ANGLE = "tbp_lv_symm_2axis_angle"
 PERMISSIVE = frozenset(("CC-BY", "CC-0"))
 PERMISSIVE_DOI = "10.34970/2024-slice-3d-permissive"
-# Of iddx_3 and iddx_1 (specs/slimp.md 5.1, which abbreviates them: their spelling is a guess).
+# Of iddx_3 and iddx_1 (docs/datasets.md, which abbreviates them: their spelling is a guess).
 KINDS = {
     "Basal cell carcinoma": 163, "Melanoma in situ": 80, "Melanoma Invasive": 63,
     "Squamous cell carcinoma in situ": 49, "Squamous cell carcinoma, Invasive": 22,
