@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -317,14 +318,20 @@ def test_views_without_crops_are_refused(probe):
     assert_bad_input(probe("--views", "2"), "--views 2 are crops: add --augment crops")
 
 
+def interrupting(context, count):
+    """Return a run's context whose features interrupt it after some batches."""
+    features = replace(context.features, source=Interrupting(context.features.source, count))
+    return replace(context, features=features)
+
+
 def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
     probe, tmp_path, monkeypatch
 ):
     assert probe("--method", "ep", output=tmp_path / "whole").exit_code == 0
     original, count = probe_run.probe_with_heads, itertools.count()
 
-    def interrupt_later(settings, task, source, info, **how):
-        return original(settings, task, Interrupting(source, count), info, **how)
+    def interrupt_later(context):
+        return original(interrupting(context, count))
 
     monkeypatch.setattr(probe_run, "probe_with_heads", interrupt_later)
     interrupted = probe("--method", "ep")
@@ -377,8 +384,8 @@ def cut_run(run_cli, image_folder, tmp_path, monkeypatch):
     ]
     table.write_text("image,label,group\n" + "\n".join(rows) + "\n")
 
-    def interrupted(settings, task, source, info, **how):
-        return original(settings, task, Interrupting(source, itertools.count()), info, **how)
+    def interrupted(context):
+        return original(interrupting(context, itertools.count()))
 
     def run(*more, backbone="timm:test_vit?image_size=32"):
         words = ["--data", f"csv:{table}", "--output", tmp_path / "run", "--epochs", "3"]

@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -47,6 +48,7 @@ from toolkit_probing.results.rows import (
 from toolkit_probing.results.saved import TEST_ROWS
 from toolkit_probing.results.summary import describe_run, diverged_heads, judged_rows, show_results
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.task.context import Context
 from toolkit_probing.task.load import (
     build_extraction,
     load_probed_backbone,
@@ -55,6 +57,7 @@ from toolkit_probing.task.load import (
 )
 from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
+from toolkit_probing.task.subsets import Subset, label_subsets
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.steps import Shortfall, find_shortfall, with_training
 
@@ -76,27 +79,36 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     if invocation.resume and run.is_done:
         return show_results(run.read_json("results.json"), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
-    task, backbone, metadata = _load(settings)
-    shortfall = find_shortfall(settings, task, accelerator.num_processes)
+    loaded = _load(settings)
+    shortfall = find_shortfall(settings, loaded.subsets, accelerator.num_processes)
     if shortfall is not None:
         console.print(shortfall.note)
-    on_main(accelerator, lambda: _start(run, invocation, task, backbone, metadata))
-    how: dict[str, Any] = {"metadata": metadata, "run": run, "accelerator": accelerator}
-    how["shortfall"] = shortfall
-    results, outcomes = _probe(settings, task, backbone, **how)
+    on_main(accelerator, lambda: _start(run, invocation, loaded))
+    results, outcomes = _probe(settings, loaded, run, accelerator, shortfall=shortfall)
     if accelerator.is_main_process:
-        _finish(run, task, results, outcomes)
+        _finish(run, loaded.task, results, outcomes)
     accelerator.end_training()
     return show_results(results, run, invocation)
 
 
-def _load(settings: ProbeSettings) -> tuple[Task, Backbone, TaskMetadata | None]:
+@dataclass(frozen=True)
+class _Loaded:
+    """What is judged, checked, before anything is computed."""
+
+    task: Task
+    subsets: Sequence[Subset]
+    backbone: Backbone
+    metadata: TaskMetadata | None
+
+
+def _load(settings: ProbeSettings) -> _Loaded:
     """Load what is judged; refuse what cannot be done before anything is written."""
     lookup(METRICS, settings.select_by, kind="metric")
     if settings.store in ("auto", "disk") and settings.tune == "none":
         refuse_unwritable(store_folder(settings), option="--store-dir")
     task = load_probed_task(settings)
     refuse_impossible(settings, task)
+    subsets = label_subsets(settings, task)
     backbone = load_probed_backbone(settings)
     refuse_unreadable(settings, backbone.info)
     metadata = read_task_metadata(settings, task)
@@ -104,27 +116,28 @@ def _load(settings: ProbeSettings) -> tuple[Task, Backbone, TaskMetadata | None]
     refuse_untunable(settings, backbone)
     if settings.head is not None:
         published_head(settings, task, backbone.info)
-    return task, backbone, metadata
+    return _Loaded(task, subsets, backbone, metadata)
 
 
 def _probe(
     settings: ProbeSettings,
-    task: Task,
-    backbone: Backbone,
-    *,
-    metadata: TaskMetadata | None,
+    loaded: _Loaded,
     run: RunFolder,
     accelerator: Accelerator,
+    *,
     shortfall: Shortfall | None,
 ) -> tuple[dict[str, Any], list[Outcome]]:
     """Return what results.json holds, and the outcomes behind it, baselines among them."""
+    task, backbone, metadata = loaded.task, loaded.backbone, loaded.metadata
     how = _extraction(settings, task, accelerator)
     images = shrink_images(settings, task, backbone, accelerator)
     extracted = _extract(
         settings, images.task, backbone, how, metadata=metadata, accelerator=accelerator
     )
     start = time.perf_counter()
-    outcomes = _judge(settings, task, extracted, backbone, run=run, accelerator=accelerator)
+    outcomes = _judge(
+        Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
+    )
     seconds = time.perf_counter() - start
     baselines = judge_baselines(task) if accelerator.is_main_process else []
     dtype_cost = measure_dtype_cost(
@@ -144,26 +157,12 @@ def _probe(
     return results, [*outcomes, *baselines]
 
 
-def _judge(
-    settings: ProbeSettings,
-    task: Task,
-    extracted: Extracted,
-    backbone: Backbone,
-    *,
-    run: RunFolder,
-    accelerator: Accelerator,
-) -> list[Outcome]:
-    info, source = backbone.info, extracted.source
-    how: dict[str, Any] = {"run": run, "accelerator": accelerator}
-    if settings.tune != "none":
-        return probe_with_tuning(settings, task, extracted, backbone, **how)
-    if settings.head is None:
-        outcomes = probe_with_heads(settings, task, source, info, crops=extracted.crops, **how)
-    else:
-        outcomes = probe_with_published_head(settings, task, source, info, **how)
-    outcomes += probe_with_knn(settings, task, source, info, accelerator=accelerator)
-    outcomes += probe_with_logreg(settings, task, source, info, accelerator=accelerator)
-    return outcomes
+def _judge(context: Context) -> list[Outcome]:
+    if context.settings.tune != "none":
+        return probe_with_tuning(context)
+    has_head = context.settings.head is not None
+    outcomes = probe_with_published_head(context) if has_head else probe_with_heads(context)
+    return [*outcomes, *probe_with_knn(context), *probe_with_logreg(context)]
 
 
 def _peak_bytes(accelerator: Accelerator) -> int:
@@ -187,21 +186,16 @@ def _with_all_methods(settings: ProbeSettings) -> ProbeSettings:
     return settings.model_copy(update={"method": tuple(methods)})
 
 
-def _start(
-    run: RunFolder,
-    invocation: Invocation[ProbeSettings],
-    task: Task,
-    backbone: Backbone,
-    metadata: TaskMetadata | None,
-) -> None:
+def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loaded) -> None:
+    task = loaded.task
     splits = splits_table(task.splits, task.data).to_csv(index=False)
     facts = {
         "data": task.data.fingerprint(),
         "splits": sha256_of_text(splits),
-        "encoder": backbone.fingerprint(),
+        "encoder": loaded.backbone.fingerprint(),
     }
-    if metadata is not None:
-        facts["metadata_encoders"] = metadata.digest
+    if loaded.metadata is not None:
+        facts["metadata_encoders"] = loaded.metadata.digest
     run.start(invocation, kind="probe", facts=facts)
     if not run.has("splits.csv"):  # a resumed run is refused other ones
         write_text(run.path / "splits.csv", splits)

@@ -12,7 +12,6 @@ from toolkit_probing.heads.inputs import base_of
 from toolkit_probing.heads.specs import pool_options, sources_of
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.subsets import label_subsets
 from toolkit_probing.task.task import Task
 
 
@@ -39,7 +38,6 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
         return
     _refuse_without_images(settings)
     _refuse_untunable(settings)
-    label_subsets(settings, task)
     targets = task.targets_of(settings.select_on)
     even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
     found = METRICS[settings.select_by](Predictions(even, targets), np.ones((1, len(targets))))

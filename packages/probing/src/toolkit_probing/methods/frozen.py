@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from accelerate import Accelerator
 from torch import Tensor
 
 from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
+from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.features.planner import GIB
-from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.cost import forward_flops
 from toolkit_probing.heads.files import fill_head_, read_published_head, save_head
@@ -21,7 +19,8 @@ from toolkit_probing.heads.inputs import read_inputs
 from toolkit_probing.heads.specs import head_specs, sources_of
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ENCODER_LR, ProbeSettings
-from toolkit_probing.task.subsets import Subset, label_subsets
+from toolkit_probing.task.context import Context
+from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.loop import Best, Part, TrainingPlan, infer_batch_size
 from toolkit_probing.training.passes import SAMPLE, train_in_passes
@@ -50,40 +49,18 @@ class Job(Protocol):
         ...
 
 
-def probe_with_heads(
-    settings: ProbeSettings,
-    task: Task,
-    source: FeatureSource,
-    info: BackboneInfo,
-    *,
-    run: RunFolder,
-    accelerator: Accelerator,
-    crops: EpochSource | None = None,
-) -> list[Outcome]:
-    """Train all heads side by side and return what the picked ones do on the test split.
-
-    Args:
-        settings: What to train.
-        task: On which images.
-        source: Features of all images.
-        info: Of the backbone.
-        run: Heads, checkpoints and metrics.jsonl go there.
-        accelerator: Where.
-        crops: Features of random crops to train on instead, new ones each epoch.
-    """
-    job = _FrozenJob(settings, task, source, run, accelerator, crops)
-    return train_and_judge(job, settings, task, info)
+def probe_with_heads(context: Context) -> list[Outcome]:
+    """Train all heads side by side and return what the picked ones do on the test split."""
+    return train_and_judge(_FrozenJob(context), context)
 
 
-def train_and_judge(
-    job: Job, settings: ProbeSettings, task: Task, info: BackboneInfo
-) -> list[Outcome]:
+def train_and_judge(job: Job, context: Context) -> list[Outcome]:
     """Train what the settings ask for, on every subset of the labels, pick, and judge on test."""
-    specs = head_specs(settings, info)
+    specs = head_specs(context.settings, context.backbone.info)
     if not specs:
         return []
     outcomes, first_step = [], 0
-    for subset in label_subsets(settings, task):
+    for subset in context.subsets:
         draws = []
         for number, train in enumerate(subset.draws):
             part = Part(f"{subset.slug or 'all'}-draw{number}", first_step)
@@ -91,7 +68,7 @@ def train_and_judge(
             first_step = part.first_step
             draws.append(best)
         chosen = select_learning_rate(specs, draws)
-        outcomes += _judge(job, subset, chosen, draws, select_by=settings.select_by)
+        outcomes += _judge(job, subset, chosen, draws, select_by=context.settings.select_by)
     return outcomes
 
 
@@ -113,30 +90,23 @@ def published_head(
     )
 
 
-def probe_with_published_head(
-    settings: ProbeSettings,
-    task: Task,
-    source: FeatureSource,
-    info: BackboneInfo,
-    *,
-    run: RunFolder,
-    accelerator: Accelerator,
-) -> list[Outcome]:
+def probe_with_published_head(context: Context) -> list[Outcome]:
     """Let the head of `--head` predict the test split; nothing is trained.
 
     Raises:
         InputError: If the head does not fit the backbone or the data.
     """
+    settings, task, source = context.settings, context.task, context.features.source
     assert settings.head is not None
     sample = next(iter(source.iterate([np.arange(SAMPLE)])))
-    spec, state = published_head(settings, task, info)
+    spec, state = published_head(settings, task, context.backbone.info)
     bank = HeadBank([spec], sample, num_classes=len(task.labels.classes))
     head = bank.head(spec.key)
     fill_head_(head, state, settings.head)
-    bank.to(accelerator.device)
-    if accelerator.is_main_process:
-        save_head(run.path / "heads" / f"{spec.key}.safetensors", spec, head.state_dict())
-    found = predict(bank, source, task.positions("test"), accelerator, probabilities=True)
+    bank.to(context.accelerator.device)
+    if context.accelerator.is_main_process:
+        save_head(context.run.path / "heads" / f"{spec.key}.safetensors", spec, head.state_dict())
+    found = predict(bank, source, task.positions("test"), context.accelerator, probabilities=True)
     return [
         Outcome(
             variant=f"{spec.variant}-published",
@@ -157,30 +127,26 @@ def probe_with_published_head(
 class _FrozenJob:
     """Heads on features of a frozen encoder."""
 
-    settings: ProbeSettings
-    task: Task
-    source: FeatureSource
-    run: RunFolder
-    accelerator: Accelerator
-    crops: EpochSource | None
+    context: Context
 
     def train(
         self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
     ) -> tuple[dict[str, Best], Part]:
         """Train side by side, in as many passes as memory asks for."""
-        memory = self.settings.bank_memory
+        context, settings, task = self.context, self.context.settings, self.context.task
+        memory = settings.bank_memory
         return train_in_passes(
             specs,
-            self.source,
-            self.task.targets,
+            context.features.source,
+            task.targets,
             train=train,
-            select=self.task.positions(self.settings.select_on),
-            plan=training_plan(self.settings, len(train)),
-            accelerator=self.accelerator,
-            run=self.run,
+            select=task.positions(settings.select_on),
+            plan=training_plan(settings, len(train)),
+            accelerator=context.accelerator,
+            run=context.run,
             part=part,
-            crops=self.crops,
-            num_classes=len(self.task.labels.classes),
+            crops=context.features.crops,
+            num_classes=len(task.labels.classes),
             budget=None if memory is None else int(memory * GIB),
         )
 
@@ -188,25 +154,26 @@ class _FrozenJob:
         self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
     ) -> dict[str, np.ndarray]:
         """Save heads and let them predict the test split side by side."""
-        bank = self._bank(specs)
-        bank.to(self.accelerator.device)
+        bank, accelerator = self._bank(specs), self.context.accelerator
+        bank.to(accelerator.device)
         for key, spec in bank.specs.items():
             bank.heads[key].load_state_dict(best[key].state)
-            if self.accelerator.is_main_process:
-                path = self.run.path / "heads" / f"{key}{suffix}.safetensors"
+            if accelerator.is_main_process:
+                path = self.context.run.path / "heads" / f"{key}{suffix}.safetensors"
                 save_head(path, spec, best[key].state)
-        positions = self.task.positions("test")
-        return predict(bank, self.source, positions, self.accelerator, probabilities=True)
+        positions, source = self.context.task.positions("test"), self.context.features.source
+        return predict(bank, source, positions, accelerator, probabilities=True)
 
     def facts(self, spec: HeadSpec) -> dict[str, Any]:
         """Return what an outcome says of a head."""
         return head_facts(spec, self._bank([spec]), self._sample())
 
     def _bank(self, specs: Sequence[HeadSpec]) -> HeadBank:
-        return HeadBank(specs, self._sample(), num_classes=len(self.task.labels.classes))
+        classes = self.context.task.labels.classes
+        return HeadBank(specs, self._sample(), num_classes=len(classes))
 
     def _sample(self) -> LayerFeatures:
-        return next(iter(self.source.iterate([np.arange(SAMPLE)])))
+        return next(iter(self.context.features.source.iterate([np.arange(SAMPLE)])))
 
 
 def _judge(

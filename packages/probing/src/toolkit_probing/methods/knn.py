@@ -6,75 +6,58 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.knn import knn_probabilities
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_probing.heads.inputs import place_name
 from toolkit_probing.heads.specs import layers_of, sources_of
 from toolkit_probing.methods.vectors import pick_setting, read_vectors
 from toolkit_probing.results.rows import Outcome
-from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.subsets import Subset, label_subsets
-from toolkit_probing.task.task import Task
+from toolkit_probing.task.context import Context
+from toolkit_probing.task.subsets import Subset
 
 Votes = dict[tuple[int, float], np.ndarray]
 
 
-def probe_with_knn(
-    settings: ProbeSettings,
-    task: Task,
-    source: FeatureSource,
-    info: BackboneInfo,
-    *,
-    accelerator: Accelerator,
-) -> list[Outcome]:
+def probe_with_knn(context: Context) -> list[Outcome]:
     """Return the outcomes of k-NN at every layer and source, or nothing if it was not asked for."""
+    settings, info = context.settings, context.backbone.info
     if "knn" not in settings.method:
         return []
-    subsets = label_subsets(settings, task)
     outcomes = []
     for layer in layers_of(settings, info):
         for vector in sources_of("knn", settings, info):
-            searcher = _Searcher(settings, task, source, accelerator, layer, vector)
-            outcomes += [_judge(searcher, subset) for subset in subsets]
+            searcher = _Searcher(context, layer, vector)
+            outcomes += [_judge(searcher, subset) for subset in context.subsets]
     return outcomes
 
 
 class _Searcher:
     """The vectors of one layer and source; ranks share the queries, each searches all rows."""
 
-    def __init__(
-        self,
-        settings: ProbeSettings,
-        task: Task,
-        source: FeatureSource,
-        accelerator: Accelerator,
-        layer: int,
-        vector: str,
-    ) -> None:
-        self.settings, self.task, self.accelerator = settings, task, accelerator
-        self.layer, self.vector = layer, vector
+    def __init__(self, context: Context, layer: int, vector: str) -> None:
+        self.context, self.layer, self.vector = context, layer, vector
+        source = context.features.source
         self.vectors = read_vectors(source, np.arange(len(source)), layer, vector)
-        self.temperatures = [math.inf if t == "plain" else float(t) for t in settings.temperature]
+        self.temperatures = [
+            math.inf if t == "plain" else float(t) for t in context.settings.temperature
+        ]
 
     def vote(self, split: str, database: np.ndarray) -> Votes:
         """Return the votes for every row of a split from the rows `database`."""
-        ranks = self.accelerator.num_processes
-        positions = self.task.positions(split)
-        mine = positions[self.accelerator.process_index :: ranks]
+        task, accelerator = self.context.task, self.context.accelerator
+        ranks = accelerator.num_processes
+        mine = task.positions(split)[accelerator.process_index :: ranks]
         found = knn_probabilities(
             self._take(mine),
             self._take(database),
-            torch.from_numpy(self.task.targets[database]),
-            num_classes=len(self.task.labels.classes),
-            ks=self.settings.k,
+            torch.from_numpy(task.targets[database]),
+            num_classes=len(task.labels.classes),
+            ks=self.context.settings.k,
             temperatures=self.temperatures,
-            device=self.accelerator.device,
+            device=accelerator.device,
         )
         parts = [{setting: votes.numpy() for setting, votes in found.items()}]
         if ranks > 1:
@@ -86,7 +69,7 @@ class _Searcher:
 
 
 def _judge(searcher: _Searcher, subset: Subset) -> Outcome:
-    settings, task = searcher.settings, searcher.task
+    settings, task = searcher.context.settings, searcher.context.task
     # Votes are no probabilities: a class without a vote would make any loss meaningless.
     is_loss = settings.select_by in LOWER_IS_BETTER
     metric = "balanced_accuracy" if is_loss else settings.select_by

@@ -8,49 +8,38 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
-from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.console import console
-from toolkit_common.features.contract import FeatureSource
 from toolkit_probing.heads.inputs import place_name
 from toolkit_probing.heads.specs import layers_of, sources_of
 from toolkit_probing.methods.vectors import pick_setting, read_vectors
 from toolkit_probing.results.rows import Outcome
-from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.subsets import Subset, label_subsets
-from toolkit_probing.task.task import Task
+from toolkit_probing.task.context import Context
+from toolkit_probing.task.subsets import Subset
 
 MAX_ITERATIONS = 1000
 
 Places = Mapping[str, np.ndarray]  # split -> positions
 
 
-def probe_with_logreg(
-    settings: ProbeSettings,
-    task: Task,
-    source: FeatureSource,
-    info: BackboneInfo,
-    *,
-    accelerator: Accelerator,
-) -> list[Outcome]:
+def probe_with_logreg(context: Context) -> list[Outcome]:
     """Return logistic regression's outcomes at every layer and source, or nothing if not asked."""
+    settings, info, source = context.settings, context.backbone.info, context.features.source
     if "logreg" not in settings.method:
         return []
     outcomes: list[Outcome] = []
-    if accelerator.is_main_process:
-        subsets = label_subsets(settings, task)
+    if context.accelerator.is_main_process:
         for layer in layers_of(settings, info):
             for vector in sources_of("logreg", settings, info):
                 features = read_vectors(source, np.arange(len(source)), layer, vector).numpy()
                 outcomes += [
-                    _judge(settings, task, features, subset, layer=layer, vector=vector)
-                    for subset in subsets
+                    _judge(context, features, subset, layer=layer, vector=vector)
+                    for subset in context.subsets
                 ]
     shared: list[list[Outcome]] = broadcast_object_list([outcomes])
     return shared[0]
@@ -70,14 +59,9 @@ def fit_and_predict(
 
 
 def _judge(
-    settings: ProbeSettings,
-    task: Task,
-    features: np.ndarray,
-    subset: Subset,
-    *,
-    layer: int,
-    vector: str,
+    context: Context, features: np.ndarray, subset: Subset, *, layer: int, vector: str
 ) -> Outcome:
+    settings, task = context.settings, context.task
     splits: set[str] = {settings.select_on, "test"}
     where = {split: task.positions(split) for split in splits}
     fits = [

@@ -19,7 +19,6 @@ from toolkit_common.features.encode import (
 )
 from toolkit_common.features.extract import Extracted
 from toolkit_common.features.planner import duration
-from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.files import save_head
 from toolkit_probing.heads.head import Head, HeadSpec
@@ -37,7 +36,7 @@ from toolkit_probing.methods.frozen import head_facts, train_and_judge, training
 from toolkit_probing.methods.prices import time_training
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.subsets import label_subsets
+from toolkit_probing.task.context import Context
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.checkpoint import load_trained_
 from toolkit_probing.training.loop import Best, Part, step_size, train_bank
@@ -86,52 +85,36 @@ def image_sources(
     return Extracted(source, "online", was_cached=False, seconds=0.0, key="", crops=crops)
 
 
-def probe_with_tuning(
-    settings: ProbeSettings,
-    task: Task,
-    extracted: Extracted,
-    backbone: Backbone,
-    *,
-    run: RunFolder,
-    accelerator: Accelerator,
-) -> list[Outcome]:
+def probe_with_tuning(context: Context) -> list[Outcome]:
     """Tune an encoder with every head and return what the picked ones do on the test split.
 
     Args:
-        settings: What to train.
-        task: On which images.
-        extracted: What `image_sources` gave.
-        backbone: Where every tuning starts.
-        run: Heads, encoders, checkpoints and metrics.jsonl go there.
-        accelerator: Where.
+        context: Its features are what `image_sources` gave.
     """
-    few = RowEncoder(backbone, task.data, Extraction(run.path, with_pooled=True), accelerator)
-    sample = next(few.batches(task.rows[:SAMPLE]))
-    specs = head_specs(settings, backbone.info)
-    job = _TunedJob(settings, task, extracted, backbone, sample, run, accelerator)
-    job.tell_price(specs)
-    return train_and_judge(job, settings, task, backbone.info)
+    task, backbone = context.task, context.backbone
+    how = Extraction(context.run.path, with_pooled=True)
+    few = RowEncoder(backbone, task.data, how, context.accelerator)
+    job = _TunedJob(context, next(few.batches(task.rows[:SAMPLE])))
+    job.tell_price(head_specs(context.settings, backbone.info))
+    return train_and_judge(job, context)
 
 
 @dataclass(frozen=True)
 class _TunedJob:
     """Heads one after the other, each in front of an encoder that starts as the backbone."""
 
-    settings: ProbeSettings
-    task: Task
-    images: Extracted
-    backbone: Backbone
+    context: Context
     sample: LayerFeatures
-    run: RunFolder
-    accelerator: Accelerator
 
     def tell_price(self, specs: Sequence[HeadSpec]) -> None:
         """Print what training will take, from a step of a few images."""
-        task, epochs = self.task, self.settings.epochs
-        images = RowImages(self.backbone, task.data, Extraction(self.run.path), self.accelerator)
-        each = time_training(self._bank(specs[0]), images, task.rows, self.accelerator)
-        sizes = [size for subset in label_subsets(self.settings, task) for size in subset.sizes]
-        judged = len(sizes) * len(task.positions(self.settings.select_on))
+        context, task, settings = self.context, self.context.task, self.context.settings
+        accelerator, epochs = context.accelerator, settings.epochs
+        how = Extraction(context.run.path)
+        images = RowImages(context.backbone, task.data, how, accelerator)
+        each = time_training(self._bank(specs[0]), images, task.rows, accelerator)
+        sizes = [size for subset in context.subsets for size in subset.sizes]
+        judged = len(sizes) * len(task.positions(settings.select_on))
         # The backward pass takes about twice as long as the forward pass, which judges.
         passes = len(specs) * epochs * (sum(sizes) + judged / 3)
         heads = "1 head with" if len(specs) == 1 else f"{len(specs)} heads, each with"
@@ -139,32 +122,33 @@ class _TunedJob:
         console.print(
             f"tuning: {heads} an encoder of its own, which runs forward and backward over "
             f"{sum(sizes):,} images in {often}, about "
-            f"{duration(each * passes / self.accelerator.num_processes)} in all"
+            f"{duration(each * passes / accelerator.num_processes)} in all"
         )
-        self.accelerator.free_memory()
+        accelerator.free_memory()
 
     def train(
         self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
     ) -> tuple[dict[str, Best], Part]:
         """Train one after the other."""
-        plan = training_plan(self.settings, len(train))
-        size = step_size(plan, len(train), self.accelerator.num_processes)
+        context, settings, task = self.context, self.context.settings, self.context.task
+        plan = training_plan(settings, len(train))
+        size = step_size(plan, len(train), context.accelerator.num_processes)
         steps = plan.epochs * (len(train) // size)
         best: dict[str, Best] = {}
         for number, spec in enumerate(specs):
             best |= train_bank(
                 self._bank(spec),
-                self.images.source,
-                self.task.targets,
+                context.features.source,
+                task.targets,
                 train=train,
-                select=self.task.positions(self.settings.select_on),
+                select=task.positions(settings.select_on),
                 plan=plan,
-                accelerator=self.accelerator,
-                run=self.run,
+                accelerator=context.accelerator,
+                run=context.run,
                 part=Part(f"{part.name}/{spec.key}", part.first_step + number * steps),
-                crops=self.images.crops,
+                crops=context.features.crops,
             )
-            self.accelerator.free_memory()
+            context.accelerator.free_memory()
         return best, replace(part, first_step=part.first_step + len(specs) * steps)
 
     def test(
@@ -172,26 +156,27 @@ class _TunedJob:
     ) -> dict[str, np.ndarray]:
         """Save heads and encoders and let them predict the test split, one after the other."""
         found: dict[str, np.ndarray] = {}
-        tuning, positions = tuning_of(self.settings), self.task.positions("test")
+        context, tuning = self.context, tuning_of(self.context.settings)
+        positions = context.task.positions("test")
         assert tuning is not None
         for spec in specs:
             bank = self._bank(spec)
             load_trained_(bank.heads[spec.key], best[spec.key].state)
             encoder = bank.encoder(spec.key)
             assert encoder is not None
-            if self.accelerator.is_main_process:
+            if context.accelerator.is_main_process:
                 name = f"{spec.key}{suffix}.safetensors"
                 state = {k: v.detach() for k, v in bank.head(spec.key).state_dict().items()}
-                save_head(self.run.path / "heads" / name, spec, state)
-                save_tuned_encoder(self.run.path / ENCODERS / name, encoder, tuning)
-            bank.to(self.accelerator.device)
-            source = self.images.source
-            found |= predict(bank, source, positions, self.accelerator, probabilities=True)
+                save_head(context.run.path / "heads" / name, spec, state)
+                save_tuned_encoder(context.run.path / ENCODERS / name, encoder, tuning)
+            bank.to(context.accelerator.device)
+            source = context.features.source
+            found |= predict(bank, source, positions, context.accelerator, probabilities=True)
         return found
 
     def facts(self, spec: HeadSpec) -> dict[str, Any]:
         """Return what an outcome says of a head; what is tuned of the encoder counts."""
-        bank, tuning = self._bank(spec), tuning_of(self.settings)
+        bank, tuning = self._bank(spec), tuning_of(self.context.settings)
         encoder = bank.encoder(spec.key)
         assert encoder is not None
         assert tuning is not None
@@ -204,17 +189,18 @@ class _TunedJob:
         }
 
     def _bank(self, spec: HeadSpec) -> HeadBank:
-        classes = len(self.task.labels.classes)
+        classes = len(self.context.task.labels.classes)
         return HeadBank([spec], self.sample, num_classes=classes, wrap=self._wrap)
 
     def _wrap(self, spec: HeadSpec, head: Head) -> TunedHead:
-        tuning = tuning_of(self.settings)
+        settings = self.context.settings
+        tuning = tuning_of(settings)
         assert tuning is not None
         return build_tuned_head(
-            self.backbone,
+            self.context.backbone,
             head,
             tuning,
             source=spec.source,
             seed=spec.seed,
-            rows_at_once=self.settings.micro_batch or self.settings.extract_batch_size,
+            rows_at_once=settings.micro_batch or settings.extract_batch_size,
         )

@@ -14,8 +14,7 @@ from toolkit_probing.methods.frozen import training_plan
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import PROTOCOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.subsets import label_subsets
-from toolkit_probing.task.task import Task
+from toolkit_probing.task.subsets import Subset
 from toolkit_probing.training.loop import REFERENCE_BATCH, step_size
 
 
@@ -81,7 +80,9 @@ class Shortfall:
         )
 
 
-def find_shortfall(settings: ProbeSettings, task: Task, num_processes: int) -> Shortfall | None:
+def find_shortfall(
+    settings: ProbeSettings, subsets: Sequence[Subset], num_processes: int
+) -> Shortfall | None:
     """Return how far the batch is below what was asked for, if heads are trained and it is.
 
     Raises:
@@ -90,7 +91,7 @@ def find_shortfall(settings: ProbeSettings, task: Task, num_processes: int) -> S
     trained = any(method in POOLS or method in VECTOR_METHODS for method in settings.method)
     if settings.head is not None or not trained:
         return None
-    sizes = [size for subset in label_subsets(settings, task) for size in subset.sizes]
+    sizes = [size for subset in subsets for size in subset.sizes]
     batches = [count_steps(settings, size, num_processes).effective_batch for size in sizes]
     asked = settings.batch_size
     if asked is None or min(batches) >= asked:
