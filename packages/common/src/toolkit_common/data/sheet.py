@@ -1,6 +1,6 @@
 """The data sheet of a data set: where it comes from, what its columns mean, what must not be read.
 
-A lesion data set's file in `data/lesions/` *is* its sheet; folders and tables of the user's own
+A lesion data set's file in `sources/lesions/` *is* its sheet; folders and tables of the user's own
 get a bare one.
 """
 

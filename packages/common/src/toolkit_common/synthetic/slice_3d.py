@@ -41,7 +41,7 @@ SITES: dict[str, dict[str, tuple[str, ...]]] = {
     "": {"Unknown": ("Unknown",)},
 }  # fmt: skip
 SITE_SHARES = (0.32, 0.26, 0.22, 0.16, 0.03, 0.01)
-# The set has seven (docs/datasets.md); their names are a guess, the test set's is in the spec.
+# The set has seven; their names are a guess, but for the test set's (docs/datasets.md).
 SOURCES = (
     "Memorial Sloan Kettering Cancer Center",
     "Department of Dermatology, Hospital Cl\u00ednic de Barcelona",

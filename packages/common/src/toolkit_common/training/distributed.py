@@ -97,7 +97,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     """Concatenate the rows of all ranks, differentiably; every rank must bring equally many.
 
     With each rank's loss the mean over its own rows and gradients averaged over ranks, the
-    gradient equals that of one process (tested; traps 2 and 3).
+    gradient equals that of one process (tested; docs/traps.md 2, 3).
 
     Shape:
         rows `(m, ...)` -> `(ranks * m, ...)`, rank r's rows from `r * m`.
