@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 FOLDERS = ("packages", "tests", "benchmarks", "docs")
-CITED = re.compile(r"docs/(\w+\.md)((?:,? \d+)*)")
+CITED = re.compile(r"(?:docs/|\]\()(\w+\.md)\)?((?:,? \d+)*)")
 FOREIGN = re.compile(r"\bspecs/|\bDESIGN\.md|\bSTYLE\.md")
 NAMED = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|md))(?:::(\w+))?`")
 
