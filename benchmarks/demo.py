@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from toolkit_common.cli.app import app
-from toolkit_common.runs.files import read_json
-from toolkit_probing.results.rows import format_estimate
+from toolkit_probing.results.contents import Results, read_results
+from toolkit_probing.results.summary import format_estimate
 
 ROOT = Path("runs/demo")
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=160"
@@ -42,7 +42,7 @@ def main() -> None:
     for name, options in encoders.items():
         folder = ROOT / name.lower().replace(" ", "-").replace("+", "and")
         toolkit("probe", method=METHODS, output=folder, **options)
-        results[name] = (folder, read_json(folder / "results.json"))
+        results[name] = (folder, read_results(folder))
     print_table(results)
     out.print(f"took {(time.perf_counter() - start) / 60:.1f} minutes")
 
@@ -64,22 +64,22 @@ def toolkit(command: str, **options: Any) -> None:
     app([*words, "--overwrite"], prog_name="toolkit", standalone_mode=False)
 
 
-def print_table(results: dict[str, tuple[Path, dict[str, Any]]]) -> None:
+def print_table(results: dict[str, tuple[Path, Results]]) -> None:
     """Print every encoder and method with intervals, and what the figures are worth."""
-    data = next(iter(results.values()))[1]["data"]
+    data = next(iter(results.values()))[1].data
     out.print(
-        f"\n[bold]{data['id']}, {data['label']} ({len(data['classes'])} classes): "
-        f"{data['sizes']['test']} test images of {data['num_test_groups']} patients, none of them "
+        f"\n[bold]{data.id}, {data.label} ({len(data.classes)} classes): "
+        f"{data.sizes['test']} test images of {data.num_test_groups} patients, none of them "
         "seen in pre-training or training; 95 % intervals by bootstrap over patients[/]",
         soft_wrap=True,
     )
     table = Table("encoder", "method")
     for heading in METRICS.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, (_, found) in results.items():
-        for row in found["rows"]:
-            figures = [format_estimate(row["metrics"][metric]) for metric in METRICS]
-            table.add_row(name, row["method"], *figures)
+    for name, (_, judged) in results.items():
+        for row in judged.rows:
+            figures = [format_estimate(row.metrics[metric]) for metric in METRICS]
+            table.add_row(name, row.method, *figures)
         table.add_section()
     out.print(table)
     for name, (folder, _) in results.items():

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 from lib.harness import MIB, Cost, command_cost, write_report
 from toolkit_probing.probes import POOLS
+from toolkit_probing.results.contents import read_results
 
 LR, EPOCHS = 0.003, 90
 SMALL = "timm:vit_tiny_patch16_224?image_size=64"  # whose loop can be run to its end
@@ -70,8 +71,7 @@ def measure(place: Path, asked: argparse.Namespace) -> dict[str, Any]:
         run = place / f"run-{len(list(place.iterdir()))}"
         words = ["--method", ",".join(methods), "--lr", LR, "--output", run, "--epochs", epochs]
         cost = toolkit("probe", *words, *WARMUP[epochs], *same, *options)
-        rows = json.loads((run / "results.json").read_text())["rows"]
-        top1 = {row["method"]: row["metrics"]["top1"]["mean"] for row in rows}
+        top1 = {row.method: row.metrics["top1"].mean for row in read_results(run).rows}
         return {"cost": cost, "top1": top1}
 
     coarse = ["--store-dtype", "int8"]

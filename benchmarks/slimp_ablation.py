@@ -51,6 +51,7 @@ from lib.ablation_report import (
 from lib.harness import RESULTS, write_report
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
+from toolkit_probing.results.contents import read_results
 
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=64"
 
@@ -229,8 +230,8 @@ def judge_encoder(plan: Plan, name: str, fold: int, folder: Path) -> dict[str, f
 
 def probed(folder: Path, method: str, metric: str) -> float:
     """Return a figure of a probe's results, NaN where it is undefined."""
-    rows = read_json(folder / "results.json")["rows"]
-    mean = next(row for row in rows if row["method"] == method)["metrics"][metric]["mean"]
+    rows = read_results(folder).rows
+    mean = next(row for row in rows if row.method == method).metrics[metric].mean
     return float("nan") if mean is None else float(mean)
 
 

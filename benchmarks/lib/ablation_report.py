@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit_common.runs.files import read_json
+from toolkit_probing.results.contents import read_results
 from toolkit_slimp.ablations import ABLATIONS
 
 if TYPE_CHECKING:
@@ -135,12 +135,11 @@ def read_sizes(plan: Plan, scores: dict[str, Scores]) -> str:
     name = next((name for name in scores if name not in METADATA), None)
     if name is None:
         return "metadata alone"
-    found = [
-        read_json(plan.runs / name / f"fold-{fold}/probe/results.json")["data"]
-        for fold in range(plan.folds)
+    judged = [
+        read_results(plan.runs / name / f"fold-{fold}/probe").data for fold in range(plan.folds)
     ]
-    images = sum(item["sizes"]["test"] for item in found)
-    return f"{images} images of {sum(item['num_test_groups'] for item in found)} patients"
+    images = sum(data.sizes["test"] for data in judged)
+    return f"{images} images of {sum(data.num_test_groups for data in judged)} patients"
 
 
 def jsonable(scores: dict[str, Scores]) -> dict[str, dict[str, list[float | None]]]:

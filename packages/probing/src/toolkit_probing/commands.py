@@ -1,6 +1,7 @@
 """`toolkit compare`, `report` and `attention`: what finished runs say."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +45,10 @@ def compare(
     """
     from toolkit_probing.results.compare import compare_runs, show_comparison
 
-    found = compare_runs(runs, rows=_names(rows), metrics=_names(metric))
-    show_comparison(found, as_json=as_json)
+    comparison = compare_runs(runs, rows=_names(rows), metrics=_names(metric))
+    show_comparison(comparison, as_json=as_json)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+        typer.echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
 
 
 @report_app.command()
@@ -73,19 +74,20 @@ def report(
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup."""
     from toolkit_common.runs.files import refuse_no_file
-    from toolkit_probing.reports.tables import build_report, show_report
+    from toolkit_probing.reports.recomputed import build_report
+    from toolkit_probing.reports.tables import show_report
 
     if output is not None:
         refuse_no_file(output, ".html")
-    found = build_report(runs, metrics=_names(metric), by=_names(by))
-    show_report(found, as_json=as_json)
+    built = build_report(runs, metrics=_names(metric), by=_names(by))
+    show_report(built, as_json=as_json)
     if output is not None:
         from toolkit_probing.reports.page import write_html
 
-        write_html(output, found, runs)
+        write_html(output, built)
         typer.echo(f"report: {output}", err=True)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+        typer.echo(json.dumps(built.to_json(), indent=2, allow_nan=False))
 
 
 @attention_app.command()
@@ -118,15 +120,15 @@ def attention(
 ) -> None:
     """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped)."""
     from toolkit_common.runs.files import refuse_no_file
-    from toolkit_probing.attention.maps import draw_attention
+    from toolkit_probing.attention.draw import draw_attention
 
     if output is not None:
         refuse_no_file(output, ".png")
-    found = draw_attention(run, images=images, head=head, output=output, num_images=num_images)
+    drawn = draw_attention(run, images=images, head=head, output=output, num_images=num_images)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+        typer.echo(json.dumps(asdict(drawn), indent=2, allow_nan=False))
     else:
-        typer.echo(f"attention of {found['head']}: {found['picture']}")
+        typer.echo(f"attention of {drawn.head}: {drawn.picture}")
 
 
 def _names(text: str) -> list[str]:

@@ -61,8 +61,35 @@ PROTOCOLS: Mapping[str, Protocol] = {
 PRESETS = {name: protocol.settings for name, protocol in PROTOCOLS.items()}
 
 
-def describe_protocol(settings: ProbeSettings, *, unmet: str | None = None) -> dict[str, Any]:
-    """Return what results say: name, version, source, and which of its settings are not its own.
+@dataclass(frozen=True, kw_only=True)
+class UsedProtocol:
+    """The protocol behind some figures.
+
+    Attributes:
+        name: Which one.
+        version: Its version then.
+        source: Where it is described.
+        overridden: Its settings that are not its own.
+        unmet: What of them the data did not allow.
+    """
+
+    name: str
+    version: int
+    source: str
+    overridden: Mapping[str, Any]
+    unmet: str | None = None  # runs of before do not have it
+
+    @property
+    def line(self) -> str:
+        """In one phrase for humans."""
+        changed = [f"{key}={value}" for key, value in self.overridden.items()]
+        changed += [self.unmet] if self.unmet else []
+        name = f"protocol {self.name} v{self.version}"
+        return f"{name} with {', '.join(changed)}" if changed else name
+
+
+def used_protocol(settings: ProbeSettings, *, unmet: str | None = None) -> UsedProtocol:
+    """Return the protocol of some settings, and which of them are not its own.
 
     Args:
         settings: The settings.
@@ -76,19 +103,10 @@ def describe_protocol(settings: ProbeSettings, *, unmet: str | None = None) -> d
         if isinstance(item.json_schema_extra, dict) and item.json_schema_extra["panel"] == TRAINING
     } | dict(protocol.settings)
     given = settings.model_dump()
-    overridden = {key: given[key] for key, value in own.items() if given[key] != value}
-    return {
-        "name": settings.protocol,
-        "version": protocol.version,
-        "source": protocol.source,
-        "overridden": overridden,
-        "unmet": unmet,
-    }
-
-
-def protocol_line(described: Mapping[str, Any]) -> str:
-    """Return what `describe_protocol` found as one phrase for humans."""
-    changed = [f"{key}={value}" for key, value in described["overridden"].items()]
-    changed += [described["unmet"]] if described.get("unmet") else []  # not in runs of before
-    name = f"protocol {described['name']} v{described['version']}"
-    return f"{name} with {', '.join(changed)}" if changed else name
+    return UsedProtocol(
+        name=settings.protocol,
+        version=protocol.version,
+        source=protocol.source,
+        overridden={key: given[key] for key, value in own.items() if given[key] != value},
+        unmet=unmet,
+    )

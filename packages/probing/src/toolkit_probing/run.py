@@ -4,6 +4,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,19 +35,25 @@ from toolkit_probing.methods.knn import probe_with_knn
 from toolkit_probing.methods.logreg import probe_with_logreg
 from toolkit_probing.methods.prices import tell_price_of_views
 from toolkit_probing.methods.tuned import (
+    describe_tuning,
     image_sources,
     probe_with_tuning,
     refuse_untunable,
 )
 from toolkit_probing.probes import POOLS
-from toolkit_probing.results.rows import (
-    Outcome,
-    write_curves,
-    write_predictions,
-    write_test_rows,
+from toolkit_probing.protocols import used_protocol
+from toolkit_probing.reports.curves import write_curves
+from toolkit_probing.results.contents import (
+    Cost,
+    JudgedBackbone,
+    JudgedData,
+    Results,
+    diverged_heads,
+    read_results,
 )
-from toolkit_probing.results.saved import TEST_ROWS
-from toolkit_probing.results.summary import describe_run, diverged_heads, judged_rows, show_results
+from toolkit_probing.results.rows import Outcome, build_rows
+from toolkit_probing.results.saved import write_predictions, write_test_rows
+from toolkit_probing.results.summary import show_results
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
 from toolkit_probing.task.load import (
@@ -59,7 +66,7 @@ from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
 from toolkit_probing.task.subsets import Subset, label_subsets
 from toolkit_probing.task.task import Task
-from toolkit_probing.training.steps import Shortfall, find_shortfall, with_training
+from toolkit_probing.training.steps import Shortfall, find_shortfall
 
 CURVE_METRIC = "balanced_accuracy"
 TRAINED = (*POOLS, *VECTOR_METHODS)
@@ -77,7 +84,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     settings = _with_all_methods(invocation.settings)
     run = choose_run_folder(invocation, name="probe")
     if invocation.resume and run.is_done:
-        return show_results(run.read_json("results.json"), run, invocation)
+        return _show(read_results(run.path), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     loaded = _load(settings)
     shortfall = find_shortfall(settings, loaded.subsets, accelerator.num_processes)
@@ -88,7 +95,14 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     if accelerator.is_main_process:
         _finish(run, loaded.task, results, outcomes)
     accelerator.end_training()
-    return show_results(results, run, invocation)
+    return _show(results, run, invocation)
+
+
+def _show(
+    results: Results, run: RunFolder, invocation: Invocation[ProbeSettings]
+) -> dict[str, Any]:
+    show_results(results, run.path, as_json=invocation.as_json)
+    return {**results.to_json(), "run": str(run.path)}
 
 
 @dataclass(frozen=True)
@@ -126,7 +140,7 @@ def _probe(
     accelerator: Accelerator,
     *,
     shortfall: Shortfall | None,
-) -> tuple[dict[str, Any], list[Outcome]]:
+) -> tuple[Results, list[Outcome]]:
     """Return what results.json holds, and the outcomes behind it, baselines among them."""
     task, backbone, metadata = loaded.task, loaded.backbone, loaded.metadata
     how = _extraction(settings, task, accelerator)
@@ -139,21 +153,29 @@ def _probe(
         Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
     )
     seconds = time.perf_counter() - start
-    baselines = judge_baselines(task) if accelerator.is_main_process else []
+    is_main = accelerator.is_main_process
+    baselines = judge_baselines(task) if is_main else []
     dtype_cost = measure_dtype_cost(
         run.path / "heads", images.task, extracted, backbone, how=how, accelerator=accelerator
     )
-    selected_on = settings.select_on
-    rows = judged_rows(outcomes, task, selected_on=selected_on, inputs=settings.inputs)
-    results = describe_run(settings, task, backbone.info, shortfall=shortfall) | {
-        "features": {**extracted.facts, "dtype_cost": dtype_cost},
-        "inputs": {"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
-        "images": images.facts,
-        "diverged": diverged_heads(run, settings.select_by) if accelerator.is_main_process else {},
-        "cost": {"seconds": seconds, "peak_memory_bytes": _peak_bytes(accelerator)},
-        "rows": with_training(rows, settings, accelerator.num_processes),
-        "baselines": judged_rows(baselines, task, selected_on=selected_on, inputs="metadata alone"),
-    }
+    note = [shortfall.note] if shortfall else []
+    rows = partial(
+        build_rows, task=task, settings=settings, num_processes=accelerator.num_processes
+    )
+    results = Results(
+        protocol=used_protocol(settings, unmet=shortfall.phrase if shortfall else None),
+        data=JudgedData.of(task),
+        backbone=JudgedBackbone.of(backbone.info),
+        notes=[*task.data.sheet.notes, *note],
+        tuning=describe_tuning(settings, len(task.splits.train)),
+        features={**extracted.facts, "dtype_cost": dtype_cost},
+        inputs={"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
+        images=images.facts,
+        diverged=diverged_heads(run.path / "metrics.jsonl", settings.select_by) if is_main else {},
+        cost=Cost(seconds=seconds, peak_memory_bytes=_peak_bytes(accelerator)),
+        rows=rows(outcomes, inputs=settings.inputs),
+        baselines=rows(baselines, inputs="metadata alone"),
+    )
     return results, [*outcomes, *baselines]
 
 
@@ -245,18 +267,10 @@ def _extract(
     return extracted if metadata is None else metadata.beside(extracted)
 
 
-def _finish(
-    run: RunFolder, task: Task, results: dict[str, Any], outcomes: Sequence[Outcome]
-) -> None:
+def _finish(run: RunFolder, task: Task, results: Results, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
-        write_predictions(
-            run.path / "predictions",
-            outcome,
-            ids=task.data.table["image_id"].to_numpy()[task.splits.test],
-            groups=task.groups_of("test"),
-            targets=task.targets_of("test"),
-        )
-    write_curves(run.path / "curves", results["rows"], CURVE_METRIC)
-    write_test_rows(run.path / TEST_ROWS, task.data, task.splits.test)
-    run.write_results(results)
+        write_predictions(run.path, outcome, task)
+    write_curves(run.path / "curves", results.rows, CURVE_METRIC)
+    write_test_rows(run.path, task.data, task.splits.test)
+    run.write_results(results.to_json())
     run.finish()

@@ -1,10 +1,6 @@
 """A contact sheet of attention maps: photo, all queries in colour, of several each by itself.
 
-More queries than colours are grouped once for all images (docs/poolings.md): maps of all, side
-by side, unit length, eight clusters on the sphere; the first centre is the query of the most even
-map, the next ones are the farthest from those before; a group's map is the mean of its queries'.
-
-Shapes: i images, q queries, g groups, (gh, gw) patch grid.
+Shapes: b images, q queries, g groups, (gh, gw) patch grid.
 """
 
 from collections.abc import Sequence
@@ -13,49 +9,16 @@ from math import ceil
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-COLOURS = np.array(
+COLOURS = np.array(  # one a group, `maps.MAX_GROUPS` of them
     [
         (230, 25, 75), (60, 180, 75), (0, 130, 255), (255, 200, 0),
         (200, 60, 230), (0, 210, 210), (255, 130, 30), (170, 255, 120),
     ]
 )  # fmt: skip
-MAX_GROUPS = len(COLOURS)
-LLOYD_STEPS = 25
 QUANTILES = (0.65, 0.99)  # of strength: fully transparent below, opaque above
 POWER = 0.55
 LEAST_SPREAD = 0.25  # a map whose shares differ by less is drawn faint: it is almost even
 CELL, MARGIN, LINE = 144, 4, 16  # pixels
-
-
-def group_queries(maps: np.ndarray, num_groups: int = MAX_GROUPS) -> np.ndarray:
-    """Return the group of each query `(q,)`; each its own where there are no more than groups.
-
-    Args:
-        maps: Attention of all images `(i, q, gh, gw)`, or of another shape `(i, q, ...)`.
-        num_groups: At most so many.
-    """
-    num_queries = maps.shape[1]
-    if num_queries <= num_groups:
-        return np.arange(num_queries)
-    rows = np.moveaxis(maps, 1, 0).reshape(num_queries, -1).astype(np.float64)
-    shares = rows / rows.sum(1, keepdims=True)
-    entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(1)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    chosen = [int(entropy.argmax())]
-    while len(chosen) < num_groups:
-        chosen.append(int((rows @ rows[chosen].T).max(1).argmin()))
-    centres = rows[chosen]
-    for _ in range(LLOYD_STEPS):
-        groups = (rows @ centres.T).argmax(1)
-        for group in np.unique(groups):
-            centre = rows[groups == group].sum(0)
-            centres[group] = centre / np.linalg.norm(centre)
-    return np.unique((rows @ centres.T).argmax(1), return_inverse=True)[1]
-
-
-def group_maps(maps: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the mean map of each group `(i, g, gh, gw)`."""
-    return np.stack([maps[:, groups == group].mean(1) for group in range(groups.max() + 1)], axis=1)
 
 
 def draw_sheet(
@@ -70,7 +33,7 @@ def draw_sheet(
 
     Args:
         photos: What the encoder saw, all of one size.
-        maps: Attention of the groups `(i, g, gh, gw)`.
+        maps: Attention of the groups `(b, g, gh, gw)`.
         groups: Group of each query, for the headings.
         captions: A line below each photo.
         title: Line on top.
@@ -88,12 +51,12 @@ def draw_sheet(
         if colour is not None:
             pen.rectangle((left, top + 2, left + 11, top + 12), fill=colour)
         pen.text((left + (16 if colour else 0), top), heading, fill=(0, 0, 0), font=_font())
-    for row, (photo, found, caption) in enumerate(zip(photos, maps, captions, strict=True)):
+    for row, (photo, own, caption) in enumerate(zip(photos, maps, captions, strict=True)):
         small = photo.resize((width, height), Image.Resampling.BICUBIC)
         top = 3 * LINE + MARGIN + row * row_height
-        cells = [small, draw_overlay(small, found)]
-        if len(found) > 1:
-            cells += [draw_overlay(small, found[[group]], [group]) for group in range(len(found))]
+        cells = [small, draw_overlay(small, own)]
+        if len(own) > 1:
+            cells += [draw_overlay(small, own[[group]], [group]) for group in range(len(own))]
         for column, cell in enumerate(cells):
             sheet.paste(cell, (MARGIN + column * (width + MARGIN), top))
         pen.text((MARGIN, top + height + 1), caption, fill=(90, 90, 90), font=_font())
@@ -109,7 +72,7 @@ def draw_overlay(
     an almost even map, which prefers no place, is faint.
     """
     height, width = photo.height, photo.width
-    large = np.stack([_upsample(found, width, height) for found in maps])
+    large = np.stack([_upsample(item, width, height) for item in maps])
     peaks = large.max(axis=(1, 2), keepdims=True)
     strength = large / np.maximum(peaks, 1e-30)
     winner, strongest = strength.argmax(0), strength.max(0)
@@ -123,18 +86,13 @@ def draw_overlay(
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))
 
 
-def peak_to_even(maps: np.ndarray) -> float:
-    """Return how many times an even share the strongest patch gets, at most over the maps."""
-    return float((maps / maps.mean(axis=(-2, -1), keepdims=True)).max())
-
-
 def _cell_size(photo: Image.Image) -> tuple[int, int]:
     scale = CELL / max(photo.size)
     return max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
 
 
-def _upsample(found: np.ndarray, width: int, height: int) -> np.ndarray:
-    image = Image.fromarray(found.astype(np.float32))
+def _upsample(item: np.ndarray, width: int, height: int) -> np.ndarray:
+    image = Image.fromarray(item.astype(np.float32))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float64)
 
 

@@ -12,11 +12,6 @@ from toolkit_probing.results.rows import Outcome
 from toolkit_probing.task.subsets import ALL, Subset
 from toolkit_probing.task.task import Task
 
-BASELINES_READ = (
-    "baselines read no image: logistic regressions of the metadata, and of which are missing, "
-    "fitted on train"
-)
-
 
 def judge_baselines(task: Task) -> list[Outcome]:
     """Fit the baselines on all of train and predict test; none where the sheet has no columns."""

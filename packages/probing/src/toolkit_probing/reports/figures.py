@@ -5,7 +5,6 @@ Drawn on figures of their own, without pyplot's global state, so that they need 
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,42 +16,16 @@ from toolkit_common.scores.metrics import (
     calibration_bins,
     confusion_matrix,
 )
+from toolkit_common.scores.statistics import Estimate
 
 MAX_NAMED_CLASSES, MAX_COUNTED_CLASSES = 30, 12
 MAX_COLUMNS = 4
 AXES = {"layer": "layer", "num_train": "training images"}
 
-Point = tuple[float, Mapping[str, Any]]  # where on the axis, and the metric's estimate
+Points = Sequence[tuple[float, Estimate]]  # where on the axis, and the metric there
 
 
-def curves_of(rows: Sequence[Mapping[str, Any]], axis: str, metric: str) -> dict[str, list[Point]]:
-    """Return the rows of results.json as curves: what varies along the axis leaves the name.
-
-    Args:
-        rows: Entries of results.json.
-        axis: `layer` or `num_train`.
-        metric: Which metric.
-
-    Returns:
-        Curve's name -> points, ascending; only curves of at least two points.
-    """
-    curves: dict[str, list[Point]] = {}
-    for row in rows:
-        at = float(row["layer"]) if axis == "layer" else float(np.mean(row["num_train"]))
-        name = row["name"]
-        if axis == "layer":
-            name = name.replace(f"-layer{row['layer']}-", "-")
-        elif row["labels"] != "all labels":
-            name = name.rpartition("-")[0]
-        curves.setdefault(name, []).append((at, row["metrics"][metric]))
-    return {
-        name: sorted(points, key=lambda point: point[0])
-        for name, points in curves.items()
-        if len({at for at, _ in points}) > 1
-    }
-
-
-def draw_curves(curves: Mapping[str, Sequence[Point]], axis: str, metric: str) -> Figure:
+def draw_curves(curves: Mapping[str, Points], axis: str, metric: str) -> Figure:
     """Draw a metric along an axis: a panel a method, a line a curve, 95 % intervals as bands."""
     methods = list(dict.fromkeys(name.partition("-")[0] for name in curves))
     columns = min(len(methods), MAX_COLUMNS)
@@ -81,11 +54,11 @@ def _is_of(name: str, method: str) -> bool:
     return name.partition("-")[0] == method
 
 
-def _draw_curve(axes: Axes, name: str, points: Sequence[Point]) -> None:
-    known = [(at, found) for at, found in points if found["mean"] is not None]
-    xs, means = [at for at, _ in known], [found["mean"] for _, found in known]
+def _draw_curve(axes: Axes, name: str, points: Points) -> None:
+    known = [(at, estimate.mean) for at, estimate in points if estimate.mean is not None]
+    xs, means = [at for at, _ in known], [mean for _, mean in known]
     (line,) = axes.plot(xs, means, marker="o", label=name)
-    bands = [(at, *found["ci"]) for at, found in known if found["ci"]]
+    bands = [(at, *estimate.ci) for at, estimate in points if estimate.ci]
     if bands:
         axes.fill_between(*np.transpose(bands), color=line.get_color(), alpha=0.15, lw=0)
 

@@ -1,109 +1,111 @@
-"""A report as one HTML file that needs nothing beside it: tables, and pictures as data."""
+"""A report as one HTML file that needs nothing beside it: tables, and pictures as data.
+
+`page.html` says how it looks; what it shows is put together here.
+"""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from toolkit_common.runs.files import write_text
+from toolkit_probing.reports.curves import AXES, curves_of
 from toolkit_probing.reports.figures import (
-    curves_of,
     draw_confusion,
     draw_curves,
     draw_reliability,
     to_png,
 )
-from toolkit_probing.reports.tables import intervals_told, run_line, sections, subgroup_name
-from toolkit_probing.results.rows import format_estimate
-from toolkit_probing.results.saved import SavedRun, find_runs
-from toolkit_probing.training.steps import training_phrase
+from toolkit_probing.reports.recomputed import Recomputed, Report
+from toolkit_probing.reports.tables import interval_lines, run_line, sections
+from toolkit_probing.results.rows import Row
+from toolkit_probing.results.saved import SavedRun
+from toolkit_probing.results.summary import format_estimate
+from toolkit_probing.training.steps import describe_training
 
 CURVE_METRIC = "balanced_accuracy"
 MAX_PICTURED = 12  # rows of a run that get pictures of their own
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: left; vertical-align: top;
-  white-space: pre-line; }
-td.figure, th.figure { text-align: right; font-variant-numeric: tabular-nums; }
-figure { display: inline-block; margin: .5rem; } img { max-width: 100%; }
-.scroll { overflow-x: auto; }
-"""
 
 
-def write_html(path: Path, report: dict[str, Any], runs: Sequence[Path]) -> None:
-    """Write a report (`toolkit_probing.reports.tables.build_report`) with pictures of its runs."""
-    body = [
-        "<h1>Probes of frozen encoders</h1>",
-        *_paragraphs([run_line(run) for run in report["runs"]]),
-        "<p>Means over repeats (&plusmn; standard deviation).</p>",
-        *_paragraphs(intervals_told(report)),
-        *(
-            part
-            for title, entries in sections(report["rows"])
-            for part in (*([f"<h2>{title}</h2>"] if title else []), _table(report, entries))
-        ),
-        *(part for run in find_runs(runs) for part in _pictures(run)),
-        *_paragraphs(dict.fromkeys(note for run in report["runs"] for note in run["notes"])),
-    ]
-    write_text(
-        path,
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>Probes</title>"
-        f"<style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n",
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a run, or why there is none.
+
+    Attributes:
+        title: What it shows, or why nothing.
+        data: The PNG in base64; empty where there is none.
+    """
+
+    title: str
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table: what it is about, and its figures."""
+
+    cells: Sequence[str]
+    figures: Sequence[str]
+
+
+def write_html(path: Path, report: Report) -> None:
+    """Write a report with pictures of its runs."""
+    templates = Environment(
+        loader=PackageLoader("toolkit_probing", "reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    text = templates.get_template("page.html").render(
+        runs=[run_line(run) for run in report.runs],
+        intervals=interval_lines(report),
+        figures=["images", "groups", *(name.replace("_", " ") for name in report.metrics)],
+        sections=[
+            (title, [_line(report, item) for item in rows]) for title, rows in sections(report.rows)
+        ],
+        pictures=[(run.path, list(_pictures(run))) for run in report.runs],
+        notes=list(dict.fromkeys(note for run in report.runs for note in run.results.notes)),
+    )
+    write_text(path, text)
 
 
-def _paragraphs(lines: Any) -> list[str]:
-    return [f"<p>{escape(line)}</p>" for line in lines]
+def _line(report: Report, item: Recomputed) -> Line:
+    row = item.row
+    about = [str(item.run), row.name, row.inputs, item.images, row.labels, row.selected]
+    figures = [format_estimate(item.metrics[name]) for name in report.metrics]
+    counts = [str(item.num_images), str(item.num_groups)]
+    return Line([*about, _picked(row)], [*counts, *figures])
 
 
-def _table(report: Mapping[str, Any], entries: Sequence[dict[str, Any]]) -> str:
-    told = ["run", "row", "inputs", "images of", "labels", "selected", "picked"]
-    headings = [f"<th>{name}</th>" for name in told]
-    headings += [
-        f"<th class='figure'>{escape(name.replace('_', ' '))}</th>"
-        for name in ("images", "groups", *report["metrics"])
-    ]
-    lines = ["".join(headings)]
-    for entry in entries:
-        settings = ", ".join(f"{key} {value}" for key, value in entry["settings"].items())
-        settings += f"; {training_phrase(entry['training'])}" if entry["training"] else ""
-        cells = [
-            entry["run"], entry["name"], entry["inputs"], subgroup_name(entry), entry["labels"],
-            entry["selected"], f"{settings} ({entry['picked']})",
-        ]  # fmt: skip
-        figures = [str(entry["num_images"]), str(entry["num_groups"])]
-        figures += [format_estimate(entry["metrics"][name]) for name in report["metrics"]]
-        lines.append(
-            "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-            + "".join(f"<td class='figure'>{escape(cell)}</td>" for cell in figures)
-        )
-    rows = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<div class='scroll'><table>{rows}</table></div>"
+def _picked(row: Row) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in row.settings.items())
+    if row.training is not None:
+        settings += f"; {describe_training([row.training])}"
+    return f"{settings} ({row.picked})"
 
 
-def _pictures(run: SavedRun) -> Iterator[str]:
-    yield f"<h2>{escape(str(run.path))}</h2>"
-    for axis in ("layer", "num_train"):
-        curves = curves_of(run.results["rows"], axis, CURVE_METRIC)
+def _pictures(run: SavedRun) -> Iterator[Picture]:
+    for axis in AXES:
+        curves = curves_of(run.results.rows, axis, CURVE_METRIC)
         if curves:
-            yield _image(draw_curves(curves, axis, CURVE_METRIC), f"{CURVE_METRIC} over {axis}")
-    rows = list(run.rows.values())
-    classes = run.results["data"]["classes"]
-    for row in rows[:MAX_PICTURED]:
-        if not all(item.is_finite for item in row.predictions):
-            yield f"<p>No pictures of {escape(row.name)}: it predicts no finite probabilities.</p>"
+            figure = draw_curves(curves, axis, CURVE_METRIC)
+            yield _picture(f"{CURVE_METRIC} over {axis}", figure)
+    saved = list(run.rows.values())
+    for side in saved[:MAX_PICTURED]:
+        name, predictions = side.row.name, side.predictions
+        if not all(item.is_finite for item in predictions):
+            yield Picture(f"No pictures of {name}: it predicts no finite probabilities.")
             continue
-        yield _image(draw_reliability(row.predictions, row.name), f"reliability of {row.name}")
-        picture = draw_confusion(row.predictions, classes, row.name)
-        yield _image(picture, f"confusion of {row.name}")
-    if len(rows) > MAX_PICTURED:
-        yield f"<p>Pictures of the first {MAX_PICTURED} of {len(rows)} rows.</p>"
+        yield _picture(f"reliability of {name}", draw_reliability(predictions, name))
+        confusion = draw_confusion(predictions, run.results.data.classes, name)
+        yield _picture(f"confusion of {name}", confusion)
+    if len(saved) > MAX_PICTURED:
+        yield Picture(f"Pictures of the first {MAX_PICTURED} of {len(saved)} rows.")
 
 
-def _image(figure: Figure, title: str) -> str:
-    data = base64.b64encode(to_png(figure)).decode()
-    return f"<figure><img alt='{escape(title)}' src='data:image/png;base64,{data}'></figure>"
+def _picture(title: str, figure: Figure) -> Picture:
+    return Picture(title, base64.b64encode(to_png(figure)).decode())

@@ -1,7 +1,7 @@
 """`toolkit compare`: is one probe better than another on the same test images, or is it chance?"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,91 @@ from rich.table import Table
 from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import Predictions, find_metric
-from toolkit_common.scores.statistics import UNDEFINED, adjust_holm, estimate_difference
+from toolkit_common.scores.statistics import (
+    UNDEFINED,
+    Difference,
+    adjust_holm,
+    estimate_difference,
+)
 from toolkit_probing.heads.inputs import place_name
-from toolkit_probing.reports.tables import CONFUSION, TUNED
-from toolkit_probing.results.rows import NO_INTERVAL, why_no_intervals
+from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun, choose_row, read_run
+from toolkit_probing.results.summary import NO_INTERVAL, TUNED, why_no_intervals
 
+CONFUSION = "confusion"  # counts, no metric: reports alone have it
 MIXED = "TUNED AGAINST FROZEN: what the tuning changes; it ranks no encoders or probes"
 
 Pair = tuple[SavedRow, SavedRow]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """One metric of two rows on the same test images.
+
+    Attributes:
+        first: One row.
+        second: The other.
+        metric: Which metric.
+        difference: Of the second from the first.
+        p_holm: The p-value, adjusted for all rows of its table.
+    """
+
+    first: SavedRow
+    second: SavedRow
+    metric: str
+    difference: Difference
+    p_holm: float | None = None
+
+    @property
+    def sides(self) -> Pair:
+        """Both rows."""
+        return self.first, self.second
+
+    @property
+    def table(self) -> str:
+        """Title of its table: probes, tuned encoders, and one with the other stand apart."""
+        tuned = [side.row.is_tuned for side in self.sides]
+        return TUNED if all(tuned) else MIXED if any(tuned) else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        first, second = map(_side_json, self.sides)
+        sides = {"first_row": first, "second_row": second, "metric": self.metric}
+        return {**sides, **asdict(self.difference), "p_holm": self.p_holm}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows compared pair by pair, all on the same test images.
+
+    Attributes:
+        num_images: Test images.
+        num_groups: Their groups.
+        compared: One a pair and metric.
+    """
+
+    num_images: int
+    num_groups: int
+    compared: Sequence[Compared]
+
+    def tables(self) -> Iterator[tuple[str, list[Compared]]]:
+        """Yield each table's title and what stands in it; none that is empty."""
+        for title in ("", TUNED, MIXED):
+            if mine := [item for item in self.compared if item.table == title]:
+                yield title, mine
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "num_images": self.num_images,
+            "num_groups": self.num_groups,
+            "comparisons": [item.to_json() for item in self.compared],
+        }
+
+
 def compare_runs(
     paths: Sequence[Path], *, rows: Sequence[str], metrics: Sequence[str]
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare variants of one run, or those of one name of two runs.
 
     Args:
@@ -46,88 +117,64 @@ def compare_runs(
     runs = [read_run(path) for path in paths]
     if len(runs) == 2:
         _refuse_other_task(*runs)
-    entries = []
+    compared: list[Compared] = []
     for first, second in _pairs(runs, rows):
         other = _aligned(first, second)
         found = estimate_difference(first.predictions, other, first.groups, names=metrics)
-        entries += [
-            {
-                "first_row": _label(first),
-                "second_row": _label(second),
-                "metric": metric,
-                **asdict(difference),
-            }
-            for metric, difference in found.items()
-        ]
-    for _, section in _sections(entries):
-        adjusted = adjust_holm([entry["p"] for entry in section])
-        for entry, value in zip(section, adjusted, strict=True):
-            entry["p_holm"] = value
+        compared += [Compared(first, second, *item) for item in found.items()]
     example = next(iter(runs[0].rows.values()))
-    return {
-        "num_images": len(example.image_ids),
-        "num_groups": int(np.unique(example.groups).size),
-        "comparisons": entries,
-    }
+    return Comparison(
+        num_images=len(example.image_ids),
+        num_groups=int(np.unique(example.groups).size),
+        compared=_adjusted(compared),
+    )
 
 
-def show_comparison(found: dict[str, Any], *, as_json: bool) -> None:
+def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     """Print a comparison for humans."""
     out = result_console(as_json=as_json)
     out.print(
-        f"{found['num_images']} test images of {found['num_groups']} groups; 95 % intervals and "
-        "two-sided p by paired bootstrap over groups, Holm over all rows of a table",
+        f"{comparison.num_images} test images of {comparison.num_groups} groups; 95 % intervals "
+        "and two-sided p by paired bootstrap over groups, Holm over all rows of a table",
         soft_wrap=True,
     )
-    for title, entries in _sections(found["comparisons"]):
+    for title, compared in comparison.tables():
         if title:
             out.print(title, soft_wrap=True)
-        out.print(_table(entries))
-    for line in why_no_intervals(found["comparisons"]):
+        out.print(_table(compared))
+    for line in why_no_intervals(item.difference for item in comparison.compared):
         out.print(line, soft_wrap=True)
-    ways = {
-        entry[side]["selected"]
-        for entry in found["comparisons"]
-        for side in ("first_row", "second_row")
-    }
+    ways = {side.row.selected for item in comparison.compared for side in item.sides}
     if len(ways) > 1:
         out.print(f"NOT SELECTED ALIKE: {', '.join(sorted(ways))}", soft_wrap=True)
 
 
-def _sections(
-    entries: Sequence[dict[str, Any]],
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield comparisons of probes, of tuned encoders, and of one with the other, apart."""
-    found: dict[int, list[dict[str, Any]]] = {0: [], 1: [], 2: []}
-    for entry in entries:
-        is_tuned = [entry[side]["tune"] != "none" for side in ("first_row", "second_row")]
-        found[0 if not any(is_tuned) else 1 if all(is_tuned) else 2].append(entry)
-    for title, section in zip(("", TUNED, MIXED), found.values(), strict=True):
-        if section:
-            yield title, section
+def _adjusted(compared: Sequence[Compared]) -> list[Compared]:
+    """Adjust each p-value for all that stand in its table."""
+    adjusted = {
+        title: iter(adjust_holm([item.difference.p for item in compared if item.table == title]))
+        for title in {item.table for item in compared}
+    }
+    return [replace(item, p_holm=next(adjusted[item.table])) for item in compared]
 
 
-def _table(entries: Sequence[dict[str, Any]]) -> Table:
+def _table(compared: Sequence[Compared]) -> Table:
     table = Table(show_lines=True)
     for heading in ("first", "second", "metric"):
         table.add_column(heading, overflow="fold")
     for heading in ("first", "second", "second - first", "p", "p (Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for entry in entries:
-        difference = _number(entry["difference"], "+.3f")
-        if entry["ci"]:
-            difference += "\n{:+.3f} to {:+.3f}".format(*entry["ci"])
-        elif entry["difference"] is not None:
-            difference += f"\n{NO_INTERVAL}"
-        missing = UNDEFINED if entry["difference"] is None else "not computed"
+    for item in compared:
+        difference = item.difference
+        missing = UNDEFINED if difference.difference is None else "not computed"
         table.add_row(
-            *(_told(entry[side]) for side in ("first_row", "second_row")),
-            entry["metric"],
-            _number(entry["first"]),
-            _number(entry["second"]),
-            difference,
-            _number(entry["p"], missing=missing),
-            _number(entry["p_holm"], missing=missing),
+            *map(_side_text, item.sides),
+            item.metric,
+            _number(difference.first),
+            _number(difference.second),
+            _difference_text(difference),
+            _number(difference.p, missing=missing),
+            _number(item.p_holm, missing=missing),
         )
     return table
 
@@ -141,12 +188,14 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
     if len(runs) == 1:
         reference, *others = first.rows.values()
         if not others:
-            raise InputError(f"{first.path} has one row, {reference.name!r}: name a second run")
+            raise InputError(f"{first.path} has one row, {reference.row.name!r}: name a second run")
         return [(reference, other) for other in others]
     if len(first.rows) == len(last.rows) == 1:
         return [(next(iter(first.rows.values())), next(iter(last.rows.values())))]
     for key in (_name, _name_without_place):
-        mine, theirs = ({key(row): row for row in run.rows.values()} for run in (first, last))
+        mine, theirs = (
+            {key(side.row): side for side in run.rows.values()} for run in (first, last)
+        )
         unique = len(mine) == len(first.rows) and len(theirs) == len(last.rows)
         shared = [name for name in mine if name in theirs]
         if unique and shared:
@@ -157,22 +206,25 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
     )
 
 
-def _name(row: SavedRow) -> str:
+def _name(row: Row) -> str:
     return row.name
 
 
-def _name_without_place(row: SavedRow) -> str:
+def _name_without_place(row: Row) -> str:
     """Two encoders differ in depth, and in what their cards say is read."""
-    return row.name.replace(f"-{place_name(row.row['layer'], row.row['source'])}", "")
+    return row.name.replace(f"-{place_name(row.layer, row.source)}", "")
 
 
 def _refuse_other_task(first: SavedRun, second: SavedRun) -> None:
-    one, other = first.results["data"], second.results["data"]
-    for key, what in (("label", "the labels"), ("classes", "the classes")):
-        if one[key] != other[key]:
+    one, other = first.results.data, second.results.data
+    for what, mine, theirs in (
+        ("labels", one.label, other.label),
+        ("classes", list(one.classes), list(other.classes)),
+    ):
+        if mine != theirs:
             raise InputError(
-                f"{first.path} and {second.path} cannot be compared: {what} differ: {one[key]} "
-                f"against {other[key]}"
+                f"{first.path} and {second.path} cannot be compared: the {what} differ: {mine} "
+                f"against {theirs}"
             )
 
 
@@ -195,9 +247,9 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
             if only
         ]
         return "their test images differ: " + ", ".join(parts)
-    for what, values in (("class", "targets"), ("group", "groups")):
+    for what, values in (("class", _targets_of), ("group", _groups_of)):
         mine, theirs = (
-            dict(zip(row.image_ids, _column(row, values), strict=True)) for row in (first, second)
+            dict(zip(side.image_ids, values(side), strict=True)) for side in (first, second)
         )
         if what == "group" and len(set(mine.values())) == len(set(theirs.values())) == len(mine):
             continue  # no groups on either side: each image stands for itself
@@ -211,18 +263,37 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
     return None
 
 
-def _column(row: SavedRow, name: str) -> np.ndarray:
-    return row.groups if name == "groups" else row.predictions[0].targets
+def _targets_of(side: SavedRow) -> np.ndarray:
+    return side.predictions[0].targets
 
 
-def _label(row: SavedRow) -> dict[str, Any]:
-    told = ("name", "labels", "selected", "picked", "settings")
-    read = {"inputs": row.inputs, "tune": row.tune}
-    return {"run": str(row.run), **read, **{key: row.row[key] for key in told}}
+def _groups_of(side: SavedRow) -> np.ndarray:
+    return side.groups
 
 
-def _told(side: dict[str, Any]) -> str:
-    return f"{side['name']}\n{side['run']}\ninputs {side['inputs']}, {side['selected']}"
+def _side_json(side: SavedRow) -> dict[str, Any]:
+    row = side.row
+    return {
+        "run": str(side.run),
+        "inputs": row.inputs,
+        "tune": row.tune,
+        "name": row.name,
+        "labels": row.labels,
+        "selected": row.selected,
+        "picked": row.picked,
+        "settings": row.settings,
+    }
+
+
+def _side_text(side: SavedRow) -> str:
+    return f"{side.row.name}\n{side.run}\ninputs {side.row.inputs}, {side.row.selected}"
+
+
+def _difference_text(difference: Difference) -> str:
+    text = _number(difference.difference, "+.3f")
+    if difference.ci:
+        return text + "\n{:+.3f} to {:+.3f}".format(*difference.ci)
+    return text if difference.difference is None else f"{text}\n{NO_INTERVAL}"
 
 
 def _number(value: float | None, form: str = ".3f", *, missing: str = UNDEFINED) -> str:

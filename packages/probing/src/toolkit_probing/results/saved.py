@@ -1,20 +1,25 @@
-"""Finished probe runs, read back: rows of results.json with their predictions on the test split."""
+"""Predictions beside results.json: written as a run ends, and finished runs read back with them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolkit_common.audit.baselines import complete_rows
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean, lookup
+from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.scores.metrics import Predictions
+from toolkit_probing.results.contents import FILE, Results, parse, read_results, results_file
+from toolkit_probing.results.rows import Outcome, Row
+from toolkit_probing.task.task import Task
 
 TEST_ROWS = "test_rows.parquet"
 
@@ -32,25 +37,10 @@ class SavedRow:
     """
 
     run: Path
-    row: Mapping[str, Any]
+    row: Row
     image_ids: np.ndarray
     groups: np.ndarray
     predictions: Sequence[Predictions]
-
-    @property
-    def name(self) -> str:
-        """The variant's name in its run."""
-        return str(self.row["name"])
-
-    @property
-    def inputs(self) -> str:
-        """What it read: images alone in runs from before there was a choice."""
-        return str(self.row.get("inputs", "image"))
-
-    @property
-    def tune(self) -> str:
-        """How the encoder was trained with the head; `none` in runs from before there was that."""
-        return str(self.row.get("tune", "none"))
 
 
 @dataclass(frozen=True)
@@ -63,17 +53,17 @@ class SavedRun:
     """
 
     path: Path
-    results: Mapping[str, Any]
+    results: Results
 
     @cached_property
     def rows(self) -> Mapping[str, SavedRow]:
         """The run's variants by name, with their predictions."""
-        return {row["name"]: self._read(row) for row in self.results["rows"]}
+        return {row.name: _read_predictions(self.path, row) for row in self.results.rows}
 
     @cached_property
     def baselines(self) -> Mapping[str, SavedRow]:
         """What was judged beside the probes without reading an image, by name."""
-        return {row["name"]: self._read(row) for row in self.results.get("baselines", [])}
+        return {row.name: _read_predictions(self.path, row) for row in self.results.baselines}
 
     @cached_property
     def test_rows(self) -> pd.DataFrame:
@@ -90,56 +80,71 @@ class SavedRun:
         if name not in self.test_rows:
             hint = did_you_mean(name, map(str, self.test_rows.columns))
             raise InputError(f"{self.path}: the test images have no column {name!r}{hint}")
-        found: pd.Series = self.test_rows.loc[image_ids, name]
-        return found
+        values: pd.Series = self.test_rows.loc[image_ids, name]
+        return values
 
-    def _read(self, row: Mapping[str, Any]) -> SavedRow:
-        table = _read_table(self.path / row["predictions"])
-        probabilities = np.stack(table["probabilities"].to_numpy()).astype(float)
-        repeats = len(row["seeds"])
-        count = len(table) // repeats
-        targets = table["target"].to_numpy()[:count]
-        return SavedRow(
-            run=self.path,
-            row=row,
-            image_ids=table["image_id"].to_numpy()[:count],
-            groups=table["group"].to_numpy()[:count],
-            predictions=[
-                Predictions(part, targets) for part in probabilities.reshape(repeats, count, -1)
-            ],
-        )
+
+def write_predictions(run: Path, outcome: Outcome, task: Task) -> None:
+    """Write `image_id, group, target, seed, draw, probabilities`: all metrics follow from them."""
+    ids = task.data.table["image_id"].to_numpy()[task.splits.test]
+    repeats = len(outcome.seeds)
+    table = pa.table(
+        {
+            "image_id": pa.array(np.tile(ids, repeats)),
+            "group": pa.array(np.tile(task.groups_of("test"), repeats)),
+            "target": pa.array(np.tile(task.targets_of("test"), repeats)),
+            "seed": pa.array(np.repeat(np.asarray(outcome.seeds), len(ids))),
+            "draw": pa.array(np.repeat(np.asarray(outcome.draws), len(ids))),
+            "probabilities": pa.array(
+                [row for values in outcome.probabilities for row in values.astype(np.float32)]
+            ),
+        }
+    )
+    with atomic_path(run / "predictions" / f"{outcome.name}.parquet") as temporary:
+        pq.write_table(table, temporary)
+
+
+def write_test_rows(run: Path, data: ImageData, rows: np.ndarray) -> None:
+    """Write all columns of the test images, so that a report can look at subgroups of them.
+
+    Where the sheet names metadata columns, `metadata` tells whether a row has all of them.
+    """
+    frame, complete = data.table.iloc[rows], complete_rows(data)
+    if complete is not None:
+        frame = frame.assign(metadata=np.where(complete[rows], "complete", "incomplete"))
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    with atomic_path(run / TEST_ROWS) as temporary:
+        pq.write_table(table, temporary)
 
 
 def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
     """Return the finished probe runs at some folders, or (at any depth) within them.
 
     Raises:
-        InputError: If a folder holds none.
+        InputError: If a folder holds none, or what a run holds cannot be read.
     """
-    found: dict[Path, SavedRun] = {}
+    runs: dict[Path, SavedRun] = {}
     for path in paths:
         if not path.is_dir():
             raise InputError(f"no run folder at {path}")
-        inside = [item.parent for item in sorted(path.rglob("results.json"))]
-        runs = [run for run in map(RunFolder, inside) if run.is_done and _is_probe(run)]
-        if not runs:
+        inside = [item.parent for item in sorted(path.rglob(FILE)) if _is_probe(item.parent)]
+        if not inside:
             raise InputError(
-                f"{path} holds no finished probe run (one with results.json, predictions and DONE)"
+                f"{path} holds no finished probe run (one with {FILE}, predictions and DONE)"
             )
-        found |= {run.path: SavedRun(run.path, run.read_json("results.json")) for run in runs}
-    return list(found.values())
+        runs |= {folder: SavedRun(folder, read_results(folder)) for folder in inside}
+    return list(runs.values())
 
 
 def read_run(path: Path) -> SavedRun:
     """Return the one finished probe run at a folder.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or what it holds cannot be read.
     """
-    run = RunFolder(path)
-    if not path.is_dir() or not run.is_done or not _is_probe(run):
+    if not path.is_dir() or not _is_probe(path):
         raise InputError(f"{path} is no finished probe run")
-    return SavedRun(path, run.read_json("results.json"))
+    return SavedRun(path, read_results(path))
 
 
 def choose_row(run: SavedRun, name: str) -> SavedRow:
@@ -151,9 +156,29 @@ def choose_row(run: SavedRun, name: str) -> SavedRow:
     return lookup({**run.rows, **run.baselines}, name, kind=f"row of {run.path}")
 
 
-def _is_probe(run: RunFolder) -> bool:
-    results = run.read_json("results.json")
-    return all("predictions" in row for row in results.get("rows", [{}]))
+def _is_probe(folder: Path) -> bool:
+    """Tell whether a folder is a finished run with rows: those of pre-training have none."""
+    if not RunFolder(folder).is_done:
+        return False
+    path = results_file(folder)
+    return "rows" in parse(path.read_text(encoding="utf-8", errors="replace"), path)
+
+
+def _read_predictions(run: Path, row: Row) -> SavedRow:
+    table = _read_table(run / row.predictions)
+    probabilities = np.stack(table["probabilities"].to_numpy()).astype(float)
+    repeats = len(row.seeds)
+    count = len(table) // repeats
+    targets = table["target"].to_numpy()[:count]
+    return SavedRow(
+        run=run,
+        row=row,
+        image_ids=table["image_id"].to_numpy()[:count],
+        groups=table["group"].to_numpy()[:count],
+        predictions=[
+            Predictions(part, targets) for part in probabilities.reshape(repeats, count, -1)
+        ],
+    )
 
 
 def _read_table(path: Path) -> pa.Table:

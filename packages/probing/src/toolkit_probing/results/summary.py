@@ -1,137 +1,120 @@
-"""What results.json says of a run beside its figures, and what of it all is shown."""
+"""A run's results for humans: one table, and what must be known to read it."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from rich.table import Table
 
-from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.cli.command import Invocation
 from toolkit_common.console import result_console
-from toolkit_common.data.labels import LABEL, label_map
-from toolkit_common.runs.folder import RunFolder
-from toolkit_probing.methods.baselines import BASELINES_READ
-from toolkit_probing.methods.tuned import describe_tuning
-from toolkit_probing.protocols import describe_protocol, protocol_line
-from toolkit_probing.results.rows import (
-    SHOWN,
-    Outcome,
-    result_row,
-    results_table,
-    why_no_intervals,
+from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
+from toolkit_probing.heads.inputs import describe_place
+from toolkit_probing.results.contents import Results
+from toolkit_probing.results.rows import Row
+from toolkit_probing.task.subsets import ALL
+from toolkit_probing.training.steps import Training, describe_training
+
+SHOWN = {
+    "top1": "top-1",
+    "balanced_accuracy": "balanced acc.",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+}
+NO_INTERVAL = "no interval"
+BASELINES_READ = (
+    "baselines read no image: logistic regressions of the metadata, and of which are missing, "
+    "fitted on train"
 )
-from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.task import Task
-from toolkit_probing.training.steps import Shortfall, training_lines
-
-WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels
+TUNED = "TUNING (encoders trained with the head; not to be ranked with probes)"
 
 
-def describe_run(
-    settings: ProbeSettings, task: Task, info: BackboneInfo, *, shortfall: Shortfall | None
-) -> dict[str, Any]:
-    """Return what was judged, on what, how."""
-    return {
-        "protocol": describe_protocol(settings, unmet=shortfall.phrase if shortfall else None),
-        "data": {
-            "id": task.data.id,
-            "label": task.labels.name,
-            "classes": list(task.labels.classes),
-            "label_map": label_map(task.data) if task.labels.name == LABEL else {},
-            "splits": task.splits.origin,
-            "sizes": {name: len(task.splits[name]) for name in ("train", "val", "test")},
-            "num_test_groups": int(np.unique(task.groups_of("test")).size),
-            "licence": task.data.sheet.licence,
-        },
-        "backbone": {
-            "id": info.id,
-            "facts": asdict(info.facts),
-            "card": asdict(info.card),
-            "preprocess": asdict(info.preprocess),
-            "weights": asdict(info.receipt),
-            "random_weights": info.receipt.is_random,
-        },
-        "notes": [*task.data.sheet.notes, *([shortfall.note] if shortfall else [])],
-        "tuning": describe_tuning(settings, len(task.splits.train)),
-    }
-
-
-def judged_rows(
-    outcomes: Sequence[Outcome], task: Task, *, selected_on: str, inputs: str
-) -> list[dict[str, Any]]:
-    """Return the entries of results.json of some outcomes.
-
-    Args:
-        outcomes: Predictions for the task's test split.
-        task: The task.
-        selected_on: The split that picked.
-        inputs: What was read.
-    """
-    targets, groups = task.targets_of("test"), task.groups_of("test")
-    rows = [result_row(item, targets, groups, selected_on=selected_on) for item in outcomes]
-    return [{**row, "inputs": inputs} for row in rows]
-
-
-def diverged_heads(run: RunFolder, metric: str) -> dict[str, int]:
-    """Return the heads that in the end predicted no finite probability, and from which epoch on.
-
-    Args:
-        run: Its metrics.jsonl tells.
-        metric: By which heads were picked: undefined since then.
-    """
-    found: dict[str, int] = {}
-    log = run.path / "metrics.jsonl"
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    for line in map(json.loads, lines):
-        draw = line["part"].partition("/")[0]
-        for key, value in line[metric].items():
-            name = key if draw == WHOLE_DRAW else f"{key} ({draw})"
-            if value is None:
-                found.setdefault(name, line["epoch"])
-            else:
-                found.pop(name, None)
-    return found
-
-
-def _diverged_line(heads: Mapping[str, int]) -> str:
-    told = ", ".join(f"{name} from epoch {epoch}" for name, epoch in heads.items())
-    count = "1 head" if len(heads) == 1 else f"{len(heads)} heads"
-    return (
-        f"DIVERGED: {count} ended without finite probabilities; the best epoch before is judged, "
-        f"and a head without one is undefined (lower --lr): {told}"
-    )
-
-
-def show_results(
-    results: Mapping[str, Any], run: RunFolder, invocation: Invocation[ProbeSettings]
-) -> dict[str, Any]:
-    """Show a run's results as a table, with what must be known to read it; return them."""
-    data, out = results["data"], result_console(as_json=invocation.as_json)
+def show_results(results: Results, run: Path, *, as_json: bool) -> None:
+    """Show a run's results as a table, with what must be known to read it."""
+    data, out = results.data, result_console(as_json=as_json)
     out.print(
-        f"{results['backbone']['id']} on {data['id']} ({data['label']}): "
-        f"{data['sizes']['test']} test images of {data['num_test_groups']} groups, "
-        f"{protocol_line(results['protocol'])}, {results['rows'][0]['selected']}, 95 % intervals "
+        f"{results.backbone.id} on {data.id} ({data.label}): "
+        f"{data.sizes['test']} test images of {data.num_test_groups} groups, "
+        f"{results.protocol.line}, {results.rows[0].selected}, 95 % intervals "
         "by bootstrap over groups",
         soft_wrap=True,
     )
-    shown = [*results["rows"], *results["baselines"]]
-    out.print(results_table(shown))
-    for line in why_no_intervals(row["metrics"][name] for row in shown for name in SHOWN):
+    rows = [*results.rows, *results.baselines]
+    out.print(results_table(rows))
+    for line in why_no_intervals(row.metrics[name] for row in rows for name in SHOWN):
         out.print(line, soft_wrap=True)
-    for line in training_lines(results["rows"]):
+    for line in training_lines(results.rows):
         out.print(line, soft_wrap=True)
-    if results["baselines"]:
+    if results.baselines:
         out.print(BASELINES_READ)
-    if results.get("tuning"):  # runs from before there was any have none
-        told = ", ".join(f"{key} {value}" for key, value in results["tuning"].items())
-        out.print(f"TUNED ENCODERS ({told}): tuning, not to be ranked with probes", soft_wrap=True)
-    if results.get("diverged"):
-        out.print(_diverged_line(results["diverged"]), soft_wrap=True)
-    if results["backbone"]["random_weights"]:
+    if results.tuning:
+        facts = ", ".join(f"{key} {value}" for key, value in results.tuning.items())
+        out.print(f"TUNED ENCODERS ({facts}): tuning, not to be ranked with probes", soft_wrap=True)
+    if results.diverged:
+        out.print(_diverged_line(results.diverged), soft_wrap=True)
+    if results.backbone.random_weights:
         out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
-    for note in results["notes"]:
+    for note in results.notes:
         out.print(note, soft_wrap=True)
-    out.print(f"run folder: {run.path}", soft_wrap=True)
-    return {**results, "run": str(run.path)}
+    out.print(f"run folder: {run}", soft_wrap=True)
+
+
+def results_table(rows: Sequence[Row]) -> Table:
+    """Return the results as a table for humans: figure and 95 % interval."""
+    table = Table(show_lines=True)
+    limited = len({row.labels for row in rows}) > 1 or rows[0].labels != ALL
+    for heading in ("method", "reads", *(("labels",) if limited else ()), "picked"):
+        table.add_column(heading, overflow="fold")
+    for heading in (*SHOWN.values(), "parameters"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        figures = [format_estimate(row.metrics[name]) for name in SHOWN]
+        picked = ", ".join(f"{key} {_short(value)}" for key, value in row.settings.items())
+        labels = (row.labels,) if limited else ()
+        reads = describe_place(row.layer, row.source)
+        table.add_row(row.method, reads, *labels, picked, *figures, f"{row.num_parameters:,}")
+    return table
+
+
+def training_lines(rows: Sequence[Row]) -> list[str]:
+    """Return how the heads of a run were trained, a line for each amount of labels."""
+    trained: dict[str, list[Training]] = {}
+    for row in rows:
+        if row.training is not None:
+            trained.setdefault(row.labels, []).append(row.training)
+    lines = [f"heads trained with {describe_training(each)}" for each in trained.values()]
+    if len(lines) == 1:
+        return lines
+    return [f"{labels}: {line}" for labels, line in zip(trained, lines, strict=True)]
+
+
+def format_estimate(metric: Estimate) -> str:
+    """Format a metric, its sd over repeats and its interval; undefined is said, not shown as 0."""
+    if metric.mean is None:
+        return UNDEFINED
+    text = f"{metric.mean:.3f}"
+    if metric.sd is not None:
+        text += f" \u00b1 {metric.sd:.3f}"
+    if metric.ci:
+        return f"{text}\n{metric.ci[0]:.2f} to {metric.ci[1]:.2f}"
+    return f"{text}\n{NO_INTERVAL}" if metric.why_no_ci else text
+
+
+def why_no_intervals(metrics: Iterable[Estimate | Difference]) -> list[str]:
+    """Return why some figures have no interval, a line a reason; runs of before do not know."""
+    reasons = dict.fromkeys(item.why_no_ci for item in metrics)
+    return [f"{NO_INTERVAL}: {reason}" for reason in reasons if reason not in (None, UNDEFINED)]
+
+
+def _diverged_line(heads: Mapping[str, int]) -> str:
+    names = ", ".join(f"{name} from epoch {epoch}" for name, epoch in heads.items())
+    count = "1 head" if len(heads) == 1 else f"{len(heads)} heads"
+    return (
+        f"DIVERGED: {count} ended without finite probabilities; the best epoch before is judged, "
+        f"and a head without one is undefined (lower --lr): {names}"
+    )
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "/".join(map(_short, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

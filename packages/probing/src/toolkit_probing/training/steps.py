@@ -4,13 +4,11 @@ A batch is never larger than the training split (or the subset of its labels), w
 for, and learning rates are scaled by it: what a result says of its training is this, not the wish.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from toolkit_common.training.schedules import warmup_cosine
 from toolkit_probing.heads.head import VECTOR_METHODS
-from toolkit_probing.methods.frozen import training_plan
 from toolkit_probing.probes import POOLS
 from toolkit_probing.protocols import PROTOCOLS
 from toolkit_probing.settings import ProbeSettings
@@ -43,6 +41,8 @@ def count_steps(settings: ProbeSettings, num_train: int, num_processes: int) -> 
     Raises:
         InputError: If there are too few images for a step of all processes.
     """
+    from toolkit_probing.methods.frozen import training_plan  # which reads `results`, above us
+
     plan = training_plan(settings, num_train)
     size = step_size(plan, num_train, num_processes)
     per_epoch = num_train // size
@@ -101,52 +101,40 @@ def find_shortfall(
     return Shortfall(batches, asked, by)
 
 
-def with_training(
-    rows: Sequence[Mapping[str, Any]], settings: ProbeSettings, num_processes: int
-) -> list[dict[str, Any]]:
-    """Add to entries of results.json how their heads were trained; None where nothing was.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the heads of a row were trained, a value for each draw of the labels.
 
-    There is a value for each draw of the labels, as in `num_train`.
+    Attributes:
+        effective_batch: Images of a step over all processes.
+        steps_per_epoch: Steps of a pass.
+        peak_lr: The largest learning rate.
     """
-    return [{**row, "training": _training(row, settings, num_processes)} for row in rows]
+
+    effective_batch: Sequence[int]
+    steps_per_epoch: Sequence[int]
+    peak_lr: Sequence[float]
 
 
-def training_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return how the heads of a run were trained, a line for each amount of labels."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if row.get("training"):  # runs from before it was recorded have none
-            found.setdefault(row["labels"], []).append(row["training"])
-    lines = [f"heads trained with {_together(trained)}" for trained in found.values()]
-    if len(lines) == 1:
-        return lines
-    return [f"{labels}: {line}" for labels, line in zip(found, lines, strict=True)]
-
-
-def training_phrase(training: Mapping[str, Any]) -> str:
-    """Return how one row's heads were trained."""
-    return _together([training])
-
-
-def _training(
-    row: Mapping[str, Any], settings: ProbeSettings, num_processes: int
-) -> dict[str, list[Any]] | None:
-    base_lr = row["settings"].get("lr")
+def training_of(
+    settings: ProbeSettings, sizes: Sequence[int], *, base_lr: float | None, num_processes: int
+) -> Training | None:
+    """Return how heads were trained on draws of so many images; None without a learning rate."""
     if base_lr is None:
         return None
-    draws = [count_steps(settings, size, num_processes) for size in row["num_train"]]
-    return {
-        "effective_batch": [draw.effective_batch for draw in draws],
-        "steps_per_epoch": [draw.steps_per_epoch for draw in draws],
-        "peak_lr": [draw.peak_lr(base_lr) for draw in draws],
-    }
-
-
-def _together(trained: Sequence[Mapping[str, Any]]) -> str:
-    batch, steps, peak = (
-        [value for item in trained for value in item[key]]
-        for key in ("effective_batch", "steps_per_epoch", "peak_lr")
+    draws = [count_steps(settings, size, num_processes) for size in sizes]
+    return Training(
+        effective_batch=[draw.effective_batch for draw in draws],
+        steps_per_epoch=[draw.steps_per_epoch for draw in draws],
+        peak_lr=[draw.peak_lr(base_lr) for draw in draws],
     )
+
+
+def describe_training(trained: Sequence[Training]) -> str:
+    """Return how the heads of some rows were trained, together in one phrase."""
+    batch = [value for item in trained for value in item.effective_batch]
+    steps = [value for item in trained for value in item.steps_per_epoch]
+    peak = [value for item in trained for value in item.peak_lr]
     unit = "step" if max(steps) == 1 else "steps"
     return f"batch {_span(batch)}, {_span(steps)} {unit} an epoch, peak learning rate {_span(peak)}"
 

@@ -1,0 +1,217 @@
+"""Metrics of finished runs, recomputed from their predictions, also by subgroup: no model runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from toolkit_common.errors import InputError
+from toolkit_common.scores.metrics import Predictions, confusion_matrix, find_metric
+from toolkit_common.scores.statistics import Estimate, estimate
+from toolkit_probing.results.compare import CONFUSION
+from toolkit_probing.results.rows import Row
+from toolkit_probing.results.saved import SavedRow, SavedRun, find_runs
+
+MAX_VALUES = 10  # distinct numbers up to which each is a subgroup of its own; else quarters
+MISSING = "missing"
+
+Counts = Sequence[Sequence[int]]  # true classes x predicted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """A row's metrics on all test images, or on a subgroup of them.
+
+    Attributes:
+        run: Folder of its run.
+        row: The row.
+        column: Column that makes the subgroup; None for all images.
+        value: What the column holds there.
+        num_images: Images.
+        num_groups: Their groups.
+        metrics: Every metric that was requested.
+        confusion: A matrix a repeat, None for one that is undefined; None if not requested.
+    """
+
+    run: Path
+    row: Row
+    column: str | None
+    value: str | None
+    num_images: int
+    num_groups: int
+    metrics: dict[str, Estimate]
+    confusion: Sequence[Counts | None] | None
+
+    @property
+    def images(self) -> str:
+        """Which images, for humans."""
+        return "all" if self.column is None else f"{self.column}: {self.value}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        row = self.row
+        return {
+            "run": str(self.run),
+            "name": row.name,
+            "inputs": row.inputs,
+            "tune": row.tune,
+            "labels": row.labels,
+            "selected": row.selected,
+            "picked": row.picked,
+            "settings": row.settings,
+            "training": row.training and asdict(row.training),
+            "column": self.column,
+            "value": self.value,
+            **({} if self.confusion is None else {CONFUSION: self.confusion}),
+            "num_images": self.num_images,
+            "num_groups": self.num_groups,
+            "metrics": {name: asdict(metric) for name, metric in self.metrics.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is reported of some runs.
+
+    Attributes:
+        metrics: Which metrics, the confusion not among them.
+        by: Columns that made subgroups.
+        runs: The runs.
+        rows: Every row of every run, on all images and on each subgroup.
+    """
+
+    metrics: Sequence[str]
+    by: Sequence[str]
+    runs: Sequence[SavedRun]
+    rows: Sequence[Recomputed]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "metrics": list(self.metrics),
+            "by": list(self.by),
+            "runs": [_run_json(run) for run in self.runs],
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def build_report(
+    paths: Sequence[Path], *, metrics: Sequence[str], by: Sequence[str] = ()
+) -> Report:
+    """Return metrics of every row of some runs, of all test images and of subgroups.
+
+    Args:
+        paths: Run folders, or folders that hold some.
+        metrics: Which metrics; `confusion` adds counts (true classes x predicted, one matrix a
+            repeat).
+        by: Columns of the data set; numbers with many values are cut into quarters.
+
+    Raises:
+        InputError: If a run is not finished, or a metric or column is unknown.
+    """
+    figures = [metric for metric in metrics if metric != CONFUSION]
+    for metric in figures:
+        try:
+            find_metric(metric)
+        except InputError as error:
+            raise InputError(f"{error}, {CONFUSION}") from None
+    runs = find_runs(paths)
+    rows = [
+        _recompute(saved, images, metrics=figures, with_confusion=CONFUSION in metrics)
+        for run in runs
+        for saved in (*run.rows.values(), *run.baselines.values())
+        for images in _parts(run, saved, by)
+    ]
+    return Report(figures, by, runs, rows)
+
+
+def inputs_of(run: SavedRun) -> list[str]:
+    """Return what a run's rows read."""
+    return sorted({row.inputs for row in run.results.rows})
+
+
+def selected_in(run: SavedRun) -> list[str]:
+    """Return how a run's rows were selected."""
+    return sorted({row.selected for row in run.results.rows})
+
+
+def subgroups(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name and the mask of each subgroup; rows without a value are one of them."""
+    known = values.notna().to_numpy()
+    as_numbers = pd.to_numeric(values, errors="coerce")  # a table's columns are text
+    if as_numbers.notna().to_numpy().sum() == known.sum():
+        values = as_numbers
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MAX_VALUES:
+        edges = np.unique(np.quantile(values[known], [0.0, 0.25, 0.5, 0.75, 1.0]))
+        numbers = values.to_numpy(float)
+        for low, high in pairwise(edges):
+            is_last = high == edges[-1]
+            inside = (numbers >= low) & ((numbers <= high) if is_last else (numbers < high))
+            yield f"{low:g} to {'' if is_last else 'below '}{high:g}", inside
+    else:
+        for value in sorted(values[known].unique()):
+            name = f"{value:g}" if isinstance(value, float) else str(value)
+            yield name, (values == value).to_numpy(bool)
+    if not known.all():
+        yield MISSING, ~known
+
+
+@dataclass(frozen=True)
+class _Images:
+    """All test images, or a subgroup: where it is from, and its mask."""
+
+    column: str | None
+    value: str | None
+    mask: np.ndarray
+
+
+def _parts(run: SavedRun, saved: SavedRow, by: Sequence[str]) -> Iterator[_Images]:
+    yield _Images(None, None, np.ones(len(saved.image_ids), bool))
+    for column in by:
+        for value, mask in subgroups(run.column(column, saved.image_ids)):
+            yield _Images(column, value, mask)
+
+
+def _recompute(
+    saved: SavedRow, images: _Images, *, metrics: Sequence[str], with_confusion: bool
+) -> Recomputed:
+    mask = images.mask
+    parts = [Predictions(run.probabilities[mask], run.targets[mask]) for run in saved.predictions]
+    groups = saved.groups[mask]
+    return Recomputed(
+        run=saved.run,
+        row=saved.row,
+        column=images.column,
+        value=images.value,
+        num_images=int(mask.sum()),
+        num_groups=int(np.unique(groups).size),
+        metrics=estimate(parts, groups, names=metrics),
+        confusion=[_confusion(part) for part in parts] if with_confusion else None,
+    )
+
+
+def _confusion(predictions: Predictions) -> Counts | None:
+    if not predictions.is_finite:
+        return None
+    counts: Counts = confusion_matrix(predictions).tolist()
+    return counts
+
+
+def _run_json(run: SavedRun) -> dict[str, Any]:
+    results = run.results
+    return {
+        "run": str(run.path),
+        "backbone": results.backbone.id,
+        "random_weights": results.backbone.random_weights,
+        "data": results.data.id,
+        "label": results.data.label,
+        "classes": results.data.classes,
+        "protocol": asdict(results.protocol),
+        "inputs": inputs_of(run),
+        "selected": selected_in(run),
+        "notes": results.notes,
+    }

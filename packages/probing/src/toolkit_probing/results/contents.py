@@ -1,0 +1,228 @@
+"""What results.json holds, as types: written from them, and read into them strictly.
+
+A run of today or of before opens: what was added since has a default. A file that lacks a key,
+holds one too many or a value of another kind is refused by its name and the key's, and one of a
+version that is not known yet is refused too, so that no figure is read for what it is not.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from toolkit_common.backbones.contract import BackboneInfo
+from toolkit_common.data.dataset import SPLITS
+from toolkit_common.data.labels import LABEL, label_map
+from toolkit_common.errors import InputError
+from toolkit_common.runs.folder import RESULTS_VERSION
+from toolkit_probing.protocols import UsedProtocol
+from toolkit_probing.results.rows import ROW_VERSION, Row
+from toolkit_probing.task.task import Task
+
+FILE = "results.json"
+WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedData:
+    """The data that a run judged on.
+
+    Attributes:
+        id: The data set.
+        label: What was predicted.
+        classes: Its classes, in the order of the probabilities.
+        label_map: Answer -> diagnosis -> images, where a rule made the label.
+        splits: Where the splits are from.
+        sizes: Images of each split.
+        num_test_groups: Groups (patients) of the test split.
+        licence: The data's licence.
+    """
+
+    id: str
+    label: str
+    classes: Sequence[str]
+    label_map: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    splits: str
+    sizes: Mapping[str, int]
+    num_test_groups: int
+    licence: str | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> "JudgedData":
+        """Describe a task's data."""
+        return cls(
+            id=task.data.id,
+            label=task.labels.name,
+            classes=list(task.labels.classes),
+            label_map=label_map(task.data) if task.labels.name == LABEL else {},
+            splits=task.splits.origin,
+            sizes={name: len(task.splits[name]) for name in SPLITS},
+            num_test_groups=int(np.unique(task.groups_of("test")).size),
+            licence=task.data.sheet.licence,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedBackbone:
+    """The encoder that a run judged; `facts` to `weights` are for people to read.
+
+    Attributes:
+        id: Names it.
+        facts: Shapes.
+        card: What is read of it.
+        preprocess: What its images are made of.
+        weights: How much of it a file filled.
+        random_weights: Whether none did: such figures judge no trained encoder.
+    """
+
+    id: str
+    facts: Mapping[str, Any]
+    card: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+    weights: Mapping[str, Any]
+    random_weights: bool
+
+    @classmethod
+    def of(cls, info: BackboneInfo) -> "JudgedBackbone":
+        """Describe a backbone."""
+        return cls(
+            id=info.id,
+            facts=asdict(info.facts),
+            card=asdict(info.card),
+            preprocess=asdict(info.preprocess),
+            weights=asdict(info.receipt),
+            random_weights=info.receipt.is_random,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What judging took, extraction apart.
+
+    Attributes:
+        seconds: Of all methods.
+        peak_memory_bytes: The most that was held at once: of the GPU, or of the process.
+    """
+
+    seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All of results.json.
+
+    Attributes:
+        version: Of what stands beside the rows.
+        protocol: The named settings behind the figures.
+        data: On what.
+        backbone: Of what.
+        notes: What must be known to read the figures.
+        tuning: How the encoder was tuned; None where it stayed frozen.
+        features: Where they lie, what they cost and how exact they are.
+        inputs: What was read, and what of the metadata.
+        images: What a cache of images changed.
+        diverged: Heads that ended without finite probabilities, and the epoch that began it.
+        cost: Of the run.
+        rows: One a variant.
+        baselines: Rows of what reads no image.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    version: int = RESULTS_VERSION
+    protocol: UsedProtocol
+    data: JudgedData
+    backbone: JudgedBackbone
+    notes: Sequence[str]
+    tuning: Mapping[str, Any] | None = None
+    features: Mapping[str, Any]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, Any] = field(default_factory=dict)
+    diverged: Mapping[str, int] = field(default_factory=dict)
+    cost: Cost
+    rows: Sequence[Row]
+    baselines: Sequence[Row] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is written."""
+        return asdict(self)
+
+
+def diverged_heads(log: Path, metric: str) -> dict[str, int]:
+    """Return the heads that in the end predicted no finite probability, and from which epoch on.
+
+    Args:
+        log: The run's metrics.jsonl.
+        metric: By which heads were picked: undefined since then.
+    """
+    diverged: dict[str, int] = {}
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    for line in map(json.loads, lines):
+        draw = line["part"].partition("/")[0]
+        for key, value in line[metric].items():
+            name = key if draw == WHOLE_DRAW else f"{key} ({draw})"
+            if value is None:
+                diverged.setdefault(name, line["epoch"])
+            else:
+                diverged.pop(name, None)
+    return diverged
+
+
+def results_file(folder: Path) -> Path:
+    """Return the results.json of a run.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if not (folder / FILE).is_file():
+        raise InputError(f"{folder} has no {FILE}: it is no finished run folder")
+    return folder / FILE
+
+
+def read_results(folder: Path) -> Results:
+    """Read the results.json of a run.
+
+    Raises:
+        InputError: If it is not there, damaged, of another kind of run, or newer than this code.
+    """
+    path = results_file(folder)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for what, version, known in _versions(parse(text, path)):
+        if isinstance(version, int) and version > known:
+            raise InputError(
+                f"{path}: {what} of version {version}, this toolkit reads up to {known}: update it"
+            )
+    try:
+        return TypeAdapter(Results).validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key, message = ".".join(map(str, first["loc"])), first["msg"].lower()
+        raise InputError(f"{path}: {key}: {message}; no probe wrote it so, run it again") from None
+
+
+def parse(text: str, path: Path) -> Mapping[str, Any]:
+    """Return what stands in a file of results, unchecked.
+
+    Raises:
+        InputError: If it is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged, no JSON ({error}): run the probe again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is damaged, no JSON object: run the probe again")
+    return found
+
+
+def _versions(contents: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
+    """Yield what has a version, which, and the highest one that this code knows."""
+    yield "is", contents.get("version"), RESULTS_VERSION
+    rows = contents.get("rows")
+    for row in rows if isinstance(rows, list) else ():
+        yield "has rows", row.get("version") if isinstance(row, dict) else None, ROW_VERSION

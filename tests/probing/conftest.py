@@ -1,0 +1,46 @@
+"""Finished probe runs, shared by the tests of what reads them."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from conftest import write_image_folder
+from toolkit_common.cli.app import app
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs on one table: `a` of three methods and layers, `b` of other learning rates."""
+    root = tmp_path_factory.mktemp("runs")
+    write_image_folder(root / "pictures", per_class=20)
+    rng, lines = np.random.default_rng(0), ["image,label,group,site,age"]
+    for name in ("dark", "light"):
+        for index in range(20):
+            site = ("arm", "back", "")[index % 3]
+            age = rng.integers(20, 90)
+            lines.append(f"pictures/{name}/{index:03d}.png,{name},p{index % 10},{site},{age}")
+    (root / "table.csv").write_text("\n".join(lines) + "\n")
+    shared = ["--data", f"csv:{root / 'table.csv'}", "--backbone", "timm:test_vit?image_size=32",
+              "--random-init", "--store", "memory", "--epochs", "2"]  # fmt: skip
+    previous = Path.cwd()
+    os.chdir(root)
+    for name, options in {
+        "a": ["--method", "linear,knn", "--layers", "2,-1", "--num-seeds", "2"],
+        "b": ["--method", "linear,knn", "--select-on", "test", "--epochs", "1"],
+    }.items():
+        made = CliRunner().invoke(app, ["probe", *shared, *options, "-o", str(root / name)])
+        assert made.exit_code == 0, made.output
+    os.chdir(previous)
+    return root
+
+
+@pytest.fixture
+def copied(runs, tmp_path):
+    """Copies of the runs that a test may spoil."""
+    for name in ("a", "b"):
+        shutil.copytree(runs / name, tmp_path / name)
+    return tmp_path

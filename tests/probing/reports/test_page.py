@@ -1,0 +1,47 @@
+"""A report as one HTML file."""
+
+import pytest
+
+from conftest import assert_bad_input
+from helpers.saved_runs import one_group
+from toolkit_probing.reports.page import MAX_PICTURED
+
+
+def test_a_report_says_why_figures_have_no_interval(run_cli, copied, tmp_path):
+    one_group(copied / "a")
+    page = tmp_path / "report.html"
+    shown = run_cli("report", copied / "a", "--metric", "top1", "-o", page)
+    for text in (shown.stdout, page.read_text()):
+        assert "no interval: not computed: all images are of one group" in text
+        assert "undefined" not in text
+
+
+def test_a_folder_of_runs_is_reported_as_one_html_file(run_cli, runs, tmp_path):
+    result = run_cli("report", runs, "-o", tmp_path / "report.html", "--by", "site")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "report.html").read_text()
+    assert "src='http" not in page
+    assert page.count("<img") == 1 + 2 * 4 + 2 * 2  # layers; reliability and confusion a row
+    for text in ("linear-layer6-cls", "site: back", "selected on test", "learning rate and epoch"):
+        assert text in page
+    assert "RANDOM WEIGHTS" in page
+    assert MAX_PICTURED >= 4
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("folder", "--output folder is a folder: give a file that ends in .html"),
+        ("notes.md", "--output notes.md: give a file that ends in .html"),
+        ("afile/report.html", "--output in afile cannot be made: "),
+        ("/proc/zz/report.html", "--output in /proc/zz cannot be written "),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_it_is_made(
+    run_cli, runs, tmp_path, output, said
+):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "afile").touch()
+    result = run_cli("report", runs / "a", "-o", output)
+    assert_bad_input(result, said)
+    assert result.stdout == ""

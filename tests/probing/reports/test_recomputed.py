@@ -1,0 +1,105 @@
+"""Metrics recomputed from saved predictions, for all test images and by subgroup."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score
+
+from conftest import assert_bad_input
+from toolkit_common.runs.files import read_json
+
+
+def test_metrics_are_recomputed_from_the_predictions(run_cli, runs):
+    metrics = "auroc,sensitivity_at_80_specificity"
+    result = run_cli("report", runs / "a", "--metric", metrics, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    rows = {row["name"]: row for row in read_json(runs / "a/results.json")["rows"]}
+    assert [entry["name"] for entry in report["rows"]] == list(rows)
+    for entry in report["rows"]:
+        assert entry["metrics"]["auroc"] == rows[entry["name"]]["metrics"]["auroc"]
+        assert 0 <= entry["metrics"]["sensitivity_at_80_specificity"]["mean"] <= 1
+
+
+def test_subgroups_are_those_of_the_column(run_cli, runs, monkeypatch):
+    monkeypatch.setattr("toolkit_probing.reports.recomputed.MAX_VALUES", 4)
+    options = ["--by", "site,age", "--metric", "auroc,macro_f1", "--json"]
+    report = json.loads(run_cli("report", runs / "a", *options).stdout)
+    mine = [entry for entry in report["rows"] if entry["name"] == "knn-layer6-cls"]
+    whole, sites = mine[0], [entry for entry in mine if entry["column"] == "site"]
+    table = pq.read_table(runs / "a/test_rows.parquet").to_pandas()
+    values = table["site"].fillna("missing")
+    assert [entry["value"] for entry in sites] == sorted(values.unique())
+    predictions = pq.read_table(runs / "a/predictions/knn-layer6-cls.parquet").to_pandas()
+    assert table["image_id"].tolist() == predictions["image_id"].tolist()
+    assert [entry["num_images"] for entry in sites] == list(values.value_counts().sort_index())
+    quarters = [entry for entry in mine if entry["column"] == "age"]
+    assert 2 <= len(quarters) <= 4
+    assert quarters[0]["value"].startswith(f"{table['age'].astype(int).min()} to below ")
+    assert sum(entry["num_images"] for entry in quarters) == whole["num_images"]
+    back = predictions[(table["site"] == "back").to_numpy()]
+    scores = np.stack(back["probabilities"].to_numpy())[:, 1]
+    found = next(item for item in sites if item["value"] == "back")["metrics"]["auroc"]["mean"]
+    if back["target"].nunique() == 2:
+        assert found == pytest.approx(roc_auc_score(back["target"], scores))
+    else:
+        assert found is None
+
+
+def test_what_is_undefined_in_a_subgroup_is_said(run_cli, copied):
+    path = copied / "a/test_rows.parquet"
+    frame = pq.read_table(path).to_pandas()
+    frame["site"] = frame["label"]
+    pq.write_table(pa.Table.from_pandas(frame), path)
+    metrics = ["--metric", "balanced_accuracy,auroc"]
+    result = run_cli("report", copied / "a", "--by", "site", *metrics, "--json")
+    entry = next(item for item in json.loads(result.stdout)["rows"] if item["value"] == "dark")
+    nothing = {"mean": None, "sd": None, "ci": None, "values": [None] * 2}
+    told = {"resamples": 1000, "why_no_ci": "undefined"}
+    assert entry["metrics"]["auroc"] == nothing | told
+    predictions = pq.read_table(copied / "a" / f"predictions/{entry['name']}.parquet").to_pandas()
+    dark = predictions[predictions["target"] == 0]
+    found = np.stack(dark["probabilities"].to_numpy()).argmax(1)
+    seeds = [dark["seed"] == seed for seed in (0, 1)]
+    expected = [recall_score(dark["target"][of], found[of], pos_label=0) for of in seeds]
+    assert entry["metrics"]["balanced_accuracy"]["values"] == pytest.approx(expected)
+    assert "undefined" in run_cli("report", copied / "a", "--by", "site", *metrics).stdout
+
+
+def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
+    options = ["--metric", "confusion,top1", "--by", "site"]
+    result = run_cli("report", runs / "a", *options, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["metrics"] == ["top1"]
+    mine = [entry for entry in report["rows"] if entry["name"] == "linear-layer6-cls"]
+    table = pq.read_table(runs / "a/predictions/linear-layer6-cls.parquet").to_pandas()
+    found = np.stack(table["probabilities"].to_numpy()).argmax(1)
+    for seed, counts in enumerate(mine[0]["confusion"]):
+        of = (table["seed"] == seed).to_numpy()
+        assert counts == confusion_matrix(table["target"][of], found[of], labels=[0, 1]).tolist()
+    assert len(mine[0]["confusion"]) == 2
+    parts = [np.array(entry["confusion"]) for entry in mine[1:]]
+    assert (sum(parts) == np.array(mine[0]["confusion"])).all()
+    assert "confusion" not in json.loads(run_cli("report", runs / "a", "--json").stdout)["rows"][0]
+    alone = run_cli("report", runs / "a", "--metric", "confusion")
+    assert "true classes down" in alone.stdout
+    assert "intervals" not in alone.stdout
+    shown = run_cli("report", runs / "a", *options).stdout
+    assert "confusion of linear-layer6-cls: true classes down" in shown
+    assert "confusion of linear-layer6-cls, site: back" in shown
+
+
+def test_what_cannot_be_reported_says_why(run_cli, copied):
+    a = copied / "a"
+    assert_bad_input(run_cli("report", a, "--by", "sight"), "no column 'sight'", "'site'")
+    assert_bad_input(run_cli("report", copied / "none"), "no run folder at")
+    (copied / "empty").mkdir()
+    assert_bad_input(run_cli("report", copied / "empty"), "holds no finished probe run")
+    (a / "predictions/knn-layer6-cls.parquet").write_bytes(b"broken")
+    assert_bad_input(run_cli("report", a), "cannot read", "knn-layer6-cls.parquet", "again")
+    (copied / "b/test_rows.parquet").unlink()
+    assert_bad_input(run_cli("report", copied / "b", "--by", "site"), "cannot read", "test_rows")
