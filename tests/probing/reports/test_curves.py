@@ -1,8 +1,12 @@
 """Curves over layers and labels."""
 
+from dataclasses import replace
 from io import BytesIO
 
 from PIL import Image
+
+from toolkit_probing.reports.curves import curves_of
+from toolkit_probing.results.contents import read_results
 
 
 def test_a_run_with_several_layers_has_a_curve(runs):
@@ -15,3 +19,16 @@ def test_a_run_with_several_layers_has_a_curve(runs):
         ["linear-cls", "2"], ["linear-cls", "6"], ["knn-cls", "2"], ["knn-cls", "6"],
     ]  # fmt: skip
     assert not (runs / "b/curves").exists()
+
+
+def test_along_the_labels_a_curve_has_a_point_an_amount(runs):
+    row = read_results(runs / "b").rows[0]
+    few = [
+        replace(row, name=f"{row.name}-{n}shot", labels=f"{n} shots", num_train=[n, 3 * n])
+        for n in (8, 2)
+    ]
+    curves = curves_of([row, *few], "num_train", "top1")
+    assert {name: [at for at, _ in points] for name, points in curves.items()} == {
+        "linear-layer6-cls": [4.0, 16.0, *map(float, row.num_train)]
+    }
+    assert curves_of([row], "num_train", "top1") == {}

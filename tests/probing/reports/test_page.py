@@ -1,9 +1,11 @@
 """A report as one HTML file."""
 
+import numpy as np
 import pytest
 
 from conftest import assert_bad_input
-from helpers.saved_runs import one_group
+from helpers.saved_runs import change_predictions, one_group
+from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.reports.page import MAX_PICTURED
 
 
@@ -45,3 +47,24 @@ def test_a_report_that_cannot_be_written_is_refused_before_it_is_made(
     result = run_cli("report", runs / "a", "-o", output)
     assert_bad_input(result, said)
     assert result.stdout == ""
+
+
+def test_what_is_written_into_a_page_is_escaped(run_cli, copied, tmp_path):
+    results = read_json(copied / "b/results.json")
+    results["notes"] = ["<script>alert('a & b')</script>"]
+    write_json(copied / "b/results.json", results)
+    run_cli("report", copied / "b", "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(&#39;a &amp; b&#39;)" in page
+
+
+def test_rows_without_finite_probabilities_and_those_beyond_the_limit_say_so(
+    run_cli, copied, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("toolkit_probing.reports.page.MAX_PICTURED", 1)
+    change_predictions(copied / "b", probabilities=lambda values: values * np.nan)
+    run_cli("report", copied / "b", "-o", tmp_path / "report.html", "--metric", "top1")
+    page = (tmp_path / "report.html").read_text()
+    assert "<p>No pictures of linear-layer6-cls: it predicts no finite probabilities.</p>" in page
+    assert "<p>Pictures of the first 1 of 2 rows.</p>" in page

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score
 
 from conftest import assert_bad_input
 from toolkit_common.runs.files import read_json
+from toolkit_probing.reports.recomputed import subgroups
 
 
 def test_metrics_are_recomputed_from_the_predictions(run_cli, runs):
@@ -93,13 +95,21 @@ def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
     assert "confusion of linear-layer6-cls, site: back" in shown
 
 
-def test_what_cannot_be_reported_says_why(run_cli, copied):
-    a = copied / "a"
-    assert_bad_input(run_cli("report", a, "--by", "sight"), "no column 'sight'", "'site'")
-    assert_bad_input(run_cli("report", copied / "none"), "no run folder at")
-    (copied / "empty").mkdir()
-    assert_bad_input(run_cli("report", copied / "empty"), "holds no finished probe run")
-    (a / "predictions/knn-layer6-cls.parquet").write_bytes(b"broken")
-    assert_bad_input(run_cli("report", a), "cannot read", "knn-layer6-cls.parquet", "again")
-    (copied / "b/test_rows.parquet").unlink()
-    assert_bad_input(run_cli("report", copied / "b", "--by", "site"), "cannot read", "test_rows")
+def test_a_column_that_is_not_there_is_answered_with_the_nearest(run_cli, runs):
+    result = run_cli("report", runs / "a", "--by", "sight")
+    assert_bad_input(result, "no column 'sight'", "'site'")
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (["b", None, "a"], ["a", "b", "missing"]),
+        (["2", "10", "2"], ["2", "10"]),
+        ([*map(str, range(12)), None], ["0 to below 2.75", "2.75 to below 5.5",
+                                        "5.5 to below 8.25", "8.25 to 11", "missing"]),
+    ],
+)  # fmt: skip
+def test_a_column_is_cut_by_value_or_into_quarters_and_every_row_is_somewhere(values, names):
+    parts = dict(subgroups(pd.Series(values, dtype=object)))
+    assert list(parts) == names
+    assert (sum(mask.astype(int) for mask in parts.values()) == 1).all()
