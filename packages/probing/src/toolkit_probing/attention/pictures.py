@@ -61,7 +61,7 @@ def spread(items: Sequence[Picture], count: int) -> list[Picture]:
 def encode(
     backbone: Backbone, pictures: Sequence[Picture], *, layer: int
 ) -> tuple[list[Image.Image], Features]:
-    """Return what the encoder sees of the images, and what it says about them at a layer.
+    """Return what the encoder sees of the images, and what it gives for them at a layer.
 
     Raises:
         InputError: If an image does not decode.

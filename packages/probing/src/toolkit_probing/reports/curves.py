@@ -48,7 +48,8 @@ def write_curves(folder: Path, rows: Sequence[Row], metric: str) -> None:
         curves = curves_of(rows, axis, metric)
         if not curves:
             continue
-        from toolkit_probing.reports.figures import draw_curves, to_png  # matplotlib, a second
+        # Here: matplotlib takes a second to import, and most runs have no curve.
+        from toolkit_probing.reports.figures import draw_curves, to_png
 
         with atomic_path(folder / f"{metric}-by-{axis}.png") as temporary:
             temporary.write_bytes(to_png(draw_curves(curves, axis, metric)))

@@ -1,10 +1,10 @@
 """A report as one HTML file that needs nothing beside it: tables, and pictures as data.
 
-`page.html` says how it looks; what it shows is put together here.
+How it looks stands in `page.html`, what it shows is put together here.
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from toolkit_probing.reports.figures import (
     draw_reliability,
     to_png,
 )
-from toolkit_probing.reports.recomputed import Recomputed, Report
+from toolkit_probing.reports.recomputed import Report
 from toolkit_probing.reports.tables import interval_lines, run_line, sections
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
@@ -43,42 +43,25 @@ class Picture:
     data: str = ""
 
 
-@dataclass(frozen=True)
-class Line:
-    """A row of a table: what it is about, and its figures."""
-
-    cells: Sequence[str]
-    figures: Sequence[str]
-
-
 def write_html(path: Path, report: Report) -> None:
     """Write a report with pictures of its runs."""
     templates = Environment(
         loader=PackageLoader("toolkit_probing", "reports"),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=StrictUndefined,  # a name that is misspelt in the page is an error, not a blank
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters |= {"estimate": format_estimate, "picked": _picked}
     text = templates.get_template("page.html").render(
         runs=[run_line(run) for run in report.runs],
         intervals=interval_lines(report),
-        figures=["images", "groups", *(name.replace("_", " ") for name in report.metrics)],
-        sections=[
-            (title, [_line(report, item) for item in rows]) for title, rows in sections(report.rows)
-        ],
-        pictures=[(run.path, list(_pictures(run))) for run in report.runs],
-        notes=list(dict.fromkeys(note for run in report.runs for note in run.results.notes)),
+        metrics=report.metrics,
+        sections=sections(report.rows),
+        pictures=((run.path, _pictures(run)) for run in report.runs),
+        notes=dict.fromkeys(note for run in report.runs for note in run.results.notes),
     )
     write_text(path, text)
-
-
-def _line(report: Report, item: Recomputed) -> Line:
-    row = item.row
-    about = [str(item.run), row.name, row.inputs, item.images, row.labels, row.selected]
-    figures = [format_estimate(item.metrics[name]) for name in report.metrics]
-    counts = [str(item.num_images), str(item.num_groups)]
-    return Line([*about, _picked(row)], [*counts, *figures])
 
 
 def _picked(row: Row) -> str:

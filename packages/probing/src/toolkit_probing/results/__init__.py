@@ -1,1 +1,1 @@
-"""What a run found: its rows, written, read back, compared."""
+"""The rows of a run: written, read back, compared."""

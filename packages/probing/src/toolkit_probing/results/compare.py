@@ -120,8 +120,8 @@ def compare_runs(
     compared: list[Compared] = []
     for first, second in _pairs(runs, rows):
         other = _aligned(first, second)
-        found = estimate_difference(first.predictions, other, first.groups, names=metrics)
-        compared += [Compared(first, second, *item) for item in found.items()]
+        differences = estimate_difference(first.predictions, other, first.groups, names=metrics)
+        compared += [Compared(first, second, *item) for item in differences.items()]
     example = next(iter(runs[0].rows.values()))
     return Comparison(
         num_images=len(example.image_ids),
@@ -211,7 +211,7 @@ def _name(row: Row) -> str:
 
 
 def _name_without_place(row: Row) -> str:
-    """Two encoders differ in depth, and in what their cards say is read."""
+    """Two encoders differ in depth, and in what is read of them by default."""
     return row.name.replace(f"-{place_name(row.layer, row.source)}", "")
 
 
@@ -247,9 +247,9 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
             if only
         ]
         return "their test images differ: " + ", ".join(parts)
-    for what, values in (("class", _targets_of), ("group", _groups_of)):
+    for what in ("class", "group"):
         mine, theirs = (
-            dict(zip(side.image_ids, values(side), strict=True)) for side in (first, second)
+            dict(zip(side.image_ids, _column(side, what), strict=True)) for side in (first, second)
         )
         if what == "group" and len(set(mine.values())) == len(set(theirs.values())) == len(mine):
             continue  # no groups on either side: each image stands for itself
@@ -263,12 +263,8 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
     return None
 
 
-def _targets_of(side: SavedRow) -> np.ndarray:
-    return side.predictions[0].targets
-
-
-def _groups_of(side: SavedRow) -> np.ndarray:
-    return side.groups
+def _column(side: SavedRow, what: str) -> np.ndarray:
+    return side.groups if what == "group" else side.predictions[0].targets
 
 
 def _side_json(side: SavedRow) -> dict[str, Any]:

@@ -132,6 +132,7 @@ class Results:
         baselines: Rows of what reads no image.
     """
 
+    # Of reading alone, and for all types within: what we build ourselves, mypy has checked.
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     version: int = RESULTS_VERSION
@@ -192,6 +193,7 @@ def read_results(folder: Path) -> Results:
     """
     path = results_file(folder)
     text = path.read_text(encoding="utf-8", errors="replace")
+    # Before anything else: a newer file has keys that the types below would call unknown.
     for what, version, known in _versions(parse(text, path)):
         if isinstance(version, int) and version > known:
             raise InputError(
@@ -212,12 +214,12 @@ def parse(text: str, path: Path) -> Mapping[str, Any]:
         InputError: If it is no JSON object.
     """
     try:
-        found = json.loads(text)
+        contents = json.loads(text)
     except ValueError as error:
         raise InputError(f"{path} is damaged, no JSON ({error}): run the probe again") from None
-    if not isinstance(found, dict):
+    if not isinstance(contents, dict):
         raise InputError(f"{path} is damaged, no JSON object: run the probe again")
-    return found
+    return contents
 
 
 def _versions(contents: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:

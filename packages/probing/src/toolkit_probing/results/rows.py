@@ -28,7 +28,7 @@ class Outcome:
         method: Its method.
         layer: Layer of the backbone, or `NO_LAYER`.
         source: What it read there.
-        variant: All that tells it from the run's other outcomes but the labels.
+        variant: Names it among the run's other outcomes of the same labels.
         subset: The labels it learned from.
         settings: What was picked (learning rate and epochs, or k and temperature) and its options.
         picked: What was picked, and by which metric.
@@ -70,25 +70,15 @@ class Outcome:
 class Row:
     """An entry of results.json: one variant's figures, and all that is needed to read them.
 
-    A field with a default is one that rows of before do not have.
+    What is not named here is as in `Outcome`. A field with a default is one that rows of before do
+    not have.
 
     Attributes:
-        name: Tells it from the other rows of its run.
-        method: Its method.
-        layer: Layer of the backbone, or `NO_LAYER`.
-        source: What it read there.
-        tune: How the encoder was trained with the head, `none` where it was not.
+        name: Unique in its run.
         labels: The amount of labels it learned from.
         num_train: Training images of each draw of the labels.
-        settings: What was picked, and its options.
         selected: How it was selected.
-        picked: What was picked, and by which metric.
-        select_score: Mean score on the selection split; None where it is not finite.
-        grid: The score of every setting that was tried.
-        seeds: Seed of each repeat.
-        draws: Draw of the labels of each repeat.
-        num_parameters: Trained parameters.
-        flops: Floating-point operations of one image's forward pass through the head.
+        select_score: As in `Outcome`; None where it is not finite.
         metrics: Every metric on the test split.
         predictions: File of its predictions, in the run folder.
         inputs: What was read: images, metadata, or both.

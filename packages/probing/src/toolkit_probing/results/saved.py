@@ -107,7 +107,7 @@ def write_predictions(run: Path, outcome: Outcome, task: Task) -> None:
 def write_test_rows(run: Path, data: ImageData, rows: np.ndarray) -> None:
     """Write all columns of the test images, so that a report can look at subgroups of them.
 
-    Where the sheet names metadata columns, `metadata` tells whether a row has all of them.
+    Where the sheet names metadata columns, `metadata` is whether a row has all of them.
     """
     frame, complete = data.table.iloc[rows], complete_rows(data)
     if complete is not None:
@@ -169,6 +169,7 @@ def _read_predictions(run: Path, row: Row) -> SavedRow:
     probabilities = np.stack(table["probabilities"].to_numpy()).astype(float)
     repeats = len(row.seeds)
     count = len(table) // repeats
+    # Repeats stand one behind the other, each with the same images in the same order.
     targets = table["target"].to_numpy()[:count]
     return SavedRow(
         run=run,

@@ -88,7 +88,7 @@ def training_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def format_estimate(metric: Estimate) -> str:
-    """Format a metric, its sd over repeats and its interval; undefined is said, not shown as 0."""
+    """Format a metric, its sd over repeats and its interval; undefined is a word, never 0."""
     if metric.mean is None:
         return UNDEFINED
     text = f"{metric.mean:.3f}"
