@@ -5,11 +5,13 @@ key. The settings class is the one place that holds an option's name, default an
 command line (`toolkit_common.cli.command`) is generated from it.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,9 +20,17 @@ from pydantic.fields import FieldInfo
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean, lookup
 
+logger = logging.getLogger(__name__)
+
 
 class Settings(BaseModel):
-    """Base of all settings classes: frozen, typed, finite, unknown keys refused."""
+    """Base of all settings classes: frozen, typed, finite, unknown keys refused.
+
+    `gone` holds settings of earlier versions and the one value that is left of each: old files and
+    commands that give this value are read with a note, any other value is refused.
+    """
+
+    gone: ClassVar[Mapping[str, Any]] = {}
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
@@ -194,6 +204,9 @@ def _merge_(
     prefix: str,
 ) -> None:
     for key, value in new.items():
+        if key in (gone := getattr(owner, "gone", {})):
+            _check_gone(f"{prefix}{key}", value, source, left=gone[key])
+            continue
         if key not in owner.model_fields:
             hint = did_you_mean(str(key), owner.model_fields)
             raise InputError(f"{source}: unknown setting {prefix}{key!s}{hint}")
@@ -206,6 +219,18 @@ def _merge_(
         else:
             values[key] = value
             sources[f"{prefix}{key}"] = source
+
+
+def _check_gone(key: str, value: Any, source: str, *, left: Any) -> None:
+    given = yaml.safe_load(value) if isinstance(value, str) else value  # an option gives text
+    if given != left:
+        raise InputError(f"{source}: the setting {key} is gone, only {left} is left: got {value!r}")
+    _note_gone(key, left)
+
+
+@cache  # once, however often a run reads its settings
+def _note_gone(key: str, left: Any) -> None:
+    logger.warning("the setting %s is gone, %s is all that is left: drop it", key, left)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

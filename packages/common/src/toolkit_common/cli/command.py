@@ -197,6 +197,8 @@ def _parameters(
         key=lambda item: field_extra(item[1])["panel"] == MACHINE,
     )
     parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
+    hidden = Annotated[str | None, typer.Option(hidden=True)]  # `resolve` says what became of it
+    parameters += [_parameter(key, hidden, None) for key in getattr(settings_class, "gone", ())]
     return parameters + [
         _parameter(key, annotation, RUN_DEFAULTS.get(key))
         for key, annotation in run_options.items()
