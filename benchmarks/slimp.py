@@ -21,21 +21,12 @@ import torch
 
 from lib.growth import draw, measure_growth
 from lib.harness import MIB, Step, command_cost, cpu_seconds, peak_memory, write_report
-from toolkit_common.backbones.cards import choose_card
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.batches import Batch, BatchStream
-from toolkit_slimp.training.learner import Learner, Schedule
-from toolkit_slimp.training.setup import (
-    build_model,
-    build_stream,
-    choose_schema,
-    load_image_encoder,
-    load_patients,
-)
-from toolkit_slimp.training.step import Stepper
+from toolkit_slimp.training.setup import set_up
+from toolkit_slimp.training.step import Learner
 
 BACKBONE = "timm:vit_small_patch16_224"
 PATIENTS = 11  # about 16 of the embedded lesions
@@ -55,27 +46,27 @@ REPEATS = 3
 
 def main() -> None:
     """Measure everything and write the report."""
-    asked = read_arguments()
+    options = read_arguments()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         parts = {
-            name: build_part(asked.backbone, Path(place), options)
-            for name, options in FORMS.items()
+            name: build_part(options.backbone, Path(place), values)
+            for name, values in FORMS.items()
         }
         steps: dict[str, Step] = {BARE: bare_step(parts[FULL].learner.model, parts[FULL].batch)}
         steps |= {name: part.step for name, part in parts.items()}
         steps[DATA] = parts[FULL].read
-        seconds = cpu_seconds(steps, repeats=asked.repeats)
+        seconds = cpu_seconds(steps, repeats=options.repeats)
         memory = {name: peak_memory(step) / MIB for name, step in steps.items() if name != DATA}
         del steps
         growth = measure_growth(parts[FULL].learner.model, parts[FULL].learner.table)
-        processes = [measure_processes(asked.backbone, Path(place), count) for count in (1, 2)]
+        processes = [measure_processes(options.backbone, Path(place), count) for count in (1, 2)]
     lesions = {name: len(part.batch.rows) for name, part in parts.items()}
     write_report(
         "slimp",
         title="What a SLIMP step costs beside its encoder",
         rows=[row_of(name, seconds, memory) for name in memory],
-        notes=notes(asked.backbone, seconds, lesions[FULL], processes),
+        notes=notes(options.backbone, seconds, lesions[FULL], processes),
         figure=draw(growth),
         more={"How the rest grows": growth, "One process and two": processes},
     )
@@ -106,31 +97,14 @@ class Part:
         next(self.stream.batches(0, 1))
 
 
-def build_part(backbone: str, place: Path, options: Mapping[str, Any]) -> Part:
+def build_part(backbone: str, place: Path, values: Mapping[str, Any]) -> Part:
     """Build what `toolkit pretrain slimp` builds, on the embedded lesions."""
     settings = SlimpSettings(
-        backbone=backbone, random_init=True, patients_per_batch=PATIENTS, **options
+        backbone=backbone, random_init=True, patients_per_batch=PATIENTS, **values
     )
-    accelerator = build_accelerator(device="cpu")
-    data, splits = load_patients(settings)
-    schema = choose_schema(settings, data, splits)
-    table = encode_table(data, schema)
-    parsed, encoder, _ = load_image_encoder(settings)
-    model = build_model(settings, encoder, choose_card(parsed.text, encoder.facts), schema)
-    stream = build_stream(settings, data, splits, table, encoder=encoder, accelerator=accelerator)
-    stepper = Stepper(
-        model, accelerator, encoder.preprocess, lesions_per_pass=settings.lesions_per_pass
-    )
-    schedule = Schedule(
-        total_steps=100,
-        lr=settings.lr,
-        image_lr=settings.image_lr,
-        weight_decay=settings.weight_decay,
-        warmup=settings.warmup,
-        clip_grad=settings.clip_grad,
-        ema=settings.ema,
-    )
-    learner = Learner(stepper, schedule, table=table, folder=place)
+    setup = set_up(settings, build_accelerator(device="cpu"))
+    stream = setup.stream
+    learner = Learner(setup.stepper, stream.table, place, total_steps=100)
     return Part(learner, stream, next(stream.batches(0, 1)))
 
 

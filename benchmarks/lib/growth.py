@@ -11,7 +11,8 @@ from lib.harness import Step, cpu_seconds
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.phenotype import PHENOTYPES
 from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.model.terms import Features, Members
+from toolkit_slimp.model.terms import LesionFeatures, Members
+from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.sampling import PatientSampler
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def loss_step(model: SlimpModel, table: EncodedTable, num_lesions: int) -> Step:
     )
 
     def step() -> None:
-        features = Features(images.requires_grad_(), lesions.requires_grad_())
+        features = LesionFeatures(images.requires_grad_(), lesions.requires_grad_())
         model.nested_loss(features, members).total.backward()
         model.zero_grad()
 
@@ -97,9 +98,7 @@ def epoch_step(num_lesions: int) -> Step:
     draws = np.random.default_rng(0)
     shares = draws.lognormal(sigma=1.5, size=max(1, num_lesions // LESIONS_EACH))
     groups = draws.choice(len(shares), num_lesions, p=shares / shares.sum()).astype(str)
-    sampler = PatientSampler(
-        groups, np.arange(num_lesions), patients_per_batch=32, lesions_per_patient=16, seed=0
-    )
+    sampler = PatientSampler(groups, np.arange(num_lesions), SlimpSettings())
     return lambda: sampler.epoch(0)
 
 

@@ -12,6 +12,7 @@ from toolkit_common.images.transforms import Preprocess
 from toolkit_slimp.metadata.schema import ColumnSchema, Metadata, Schema
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members
+from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.batches import Batch
 
 SCHEMA = Schema(
@@ -56,15 +57,20 @@ def build_batch(*, sizes: tuple[int, ...] = SIZES, views: bool = False, seed: in
     )
 
 
+def build_settings(**values: Any) -> SlimpSettings:
+    """Settings of a small model, random encoder."""
+    small = {"metadata_dim": 16, "metadata_heads": 2, "embed_dim": 8, "random_init": True}
+    return SlimpSettings(**{**small, **values})
+
+
 def build_model(
-    text: str = "timm:test_vit?image_size=32", *, seed: int = 0, **options: Any
+    text: str = "timm:test_vit?image_size=32", *, seed: int = 0, **values: Any
 ) -> SlimpModel:
     """A model in float64."""
     encoder, _ = build_encoder(parse_backbone_id(text), random_init=True, seed=seed)
     torch.manual_seed(seed)
-    options = {"metadata_encoder": {"dim": 16, "num_heads": 2}, "embed_dim": 8, **options}
     card = choose_card(text, encoder.facts)
-    return SlimpModel(encoder, card=card, schema=SCHEMA, **options).double()
+    return SlimpModel(encoder, card, SCHEMA, build_settings(seed=seed, **values)).double()
 
 
 class Float64Preprocess(Preprocess):

@@ -10,6 +10,8 @@ from toolkit_common.cli.app import app
 
 HEADER = "image,label,group,split,size_mm,site,age,sex"
 NUM_PATIENTS = 15
+TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2",
+        "--metadata-dim", "16", "--embed-dim", "16", "--patients-per-batch", "4"]  # fmt: skip
 SPLITS = ("train", "train", "train", "val", "test")
 
 

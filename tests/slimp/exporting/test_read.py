@@ -1,5 +1,7 @@
-"""Metadata encoders read back from an export: row by row, whatever the table looks like."""
+"""An export read back: the model built again, metadata encoders row by row."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,7 @@ from helpers.slimp_run import pretrain, table_rows, write_table
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.exporting.read import SlimpMetadataEncoders
-from toolkit_slimp.exporting.write import load_slimp
+from toolkit_slimp.exporting.read import SlimpMetadataEncoders, load_slimp
 from toolkit_slimp.metadata.table import encode_table
 
 
@@ -20,7 +21,7 @@ from toolkit_slimp.metadata.table import encode_table
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("slimp")
     data = write_table(root / "table.csv", table_rows())
-    pretrain(data, root / "run", "--bank-size", "0", "--metadata-missing", "token")
+    pretrain(data, root / "run", "--bank-size", "0")
     return root
 
 
@@ -109,3 +110,40 @@ def test_nothing_of_them_is_trained_and_the_digest_tells_them_apart(root, encode
     other = load_metadata_encoders(pretrain(data, tmp_path / "other", "--seed", "1"))
     assert other.digest != encoders.digest
     assert not encoders.encode(load_data(data).table, "lesion").vectors.requires_grad
+
+
+def test_loading_leaves_the_global_random_streams_alone(root):
+    folder = root / "run/encoder"
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    load_slimp(folder)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_damaged_or_foreign_folder_is_refused(root, tmp_path):
+    folder = Path(shutil.copytree(root / "run/encoder", tmp_path / "encoder"))
+    schema = folder / "schema.json"
+    schema.write_text(schema.read_text() + " ")
+    with pytest.raises(InputError, match=r"schema\.json is missing or damaged"):
+        load_slimp(folder)
+    description = json.loads((folder / "encoder.json").read_text())
+    description["provenance"]["method"] = "another"
+    (folder / "encoder.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r"no export of toolkit pretrain slimp"):
+        load_slimp(folder)
+
+
+def test_exports_of_before_some_settings_went_are_read_if_nothing_else_is_meant(root, tmp_path):
+    folder = Path(shutil.copytree(root / "run/encoder", tmp_path / "encoder"))
+    description = json.loads((folder / "encoder.json").read_text())
+    stored = description["provenance"]["settings"]
+    stored |= {"metadata_numbers": "linear", "metadata_missing": "mask"}
+    stored |= {"metadata_block_dropout": 0.1}  # of training alone
+    (folder / "encoder.json").write_text(json.dumps(description))
+    expected, found = (load_slimp(place)[0].state_dict() for place in (root / "run", folder))
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    stored["metadata_numbers"] = "periodic"
+    (folder / "encoder.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r"metadata_numbers is gone, .*periodic"):
+        load_slimp(folder)

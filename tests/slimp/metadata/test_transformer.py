@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from toolkit_slimp.metadata.encoder import MetadataEncoder, PeriodicNumbers
+from helpers.slimp_problem import build_settings
+from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import ColumnSchema, Metadata, Schema
 from toolkit_slimp.metadata.transformer import Transformer, masked_mean
 
@@ -57,9 +58,11 @@ def test_it_is_ft_transformer_to_the_last_digits(depth):
         d_block=dim, attention_n_heads=heads, attention_dropout=0.0, ffn_d_hidden=None,
         ffn_d_hidden_multiplier=ratio, ffn_dropout=0.0, residual_dropout=0.0,
     ).double()  # fmt: skip
-    ours = MetadataEncoder(
-        SCHEMA, dim=dim, depth=depth, num_heads=heads, mlp_ratio=ratio, pooling="cls", style="ft"
-    ).double()
+    settings = build_settings(
+        metadata_dim=dim, metadata_depth=depth, metadata_heads=heads, metadata_mlp_ratio=ratio,
+        metadata_pooling="cls", metadata_blocks="ft",
+    )  # fmt: skip
+    ours = MetadataEncoder(SCHEMA, settings).double()
     copy_weights_(ours, theirs)
     numbers = torch.randn(7, 2, dtype=torch.float64)
     ids = torch.stack([torch.randint(n, (7,)) for n in CARDINALITIES], dim=1)
@@ -78,7 +81,7 @@ def test_it_is_ft_transformer_to_the_last_digits(depth):
 @pytest.mark.parametrize("style", ["plain", "ft"])
 def test_absent_tokens_change_nothing_as_if_they_were_cut_off(style):
     torch.manual_seed(0)
-    model = Transformer(8, depth=2, num_heads=2, mlp_ratio=2.0, style=style).double().eval()
+    model = Transformer(build_settings(metadata_dim=8, metadata_blocks=style)).double().eval()
     tokens = torch.randn(3, 6, 8, dtype=torch.float64)
     present = torch.tensor([True, True, False, True, False, False]).repeat(3, 1)
     kept = present[0]
@@ -91,7 +94,7 @@ def test_absent_tokens_change_nothing_as_if_they_were_cut_off(style):
 
 def test_the_plain_blocks_equal_those_of_torch():
     torch.manual_seed(0)
-    ours = Transformer(8, depth=1, num_heads=2, mlp_ratio=4.0).double().eval()
+    ours = Transformer(build_settings(metadata_dim=8, metadata_depth=1)).double().eval()
     theirs = torch.nn.TransformerEncoderLayer(
         8, 2, dim_feedforward=32, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     ).double()
@@ -108,25 +111,3 @@ def test_the_plain_blocks_equal_those_of_torch():
     present[:, 0] = True
     expected = ours.norm(theirs(tokens, src_key_padding_mask=~present))
     torch.testing.assert_close(ours(tokens, present), expected)
-
-
-def test_periodic_numbers_equal_a_loop():
-    torch.manual_seed(0)
-    layer = PeriodicNumbers(2, 3).double()
-    numbers = torch.randn(4, 2, dtype=torch.float64)
-    found = layer(numbers)
-    for row in range(4):
-        for column in range(2):
-            turns = 2 * torch.pi * numbers[row, column] * layer.frequencies[column]
-            waves = torch.cat([turns.cos(), turns.sin()])
-            vector = (waves @ layer.weight[column] + layer.bias[column]).clamp(min=0)
-            torch.testing.assert_close(found[row, column], vector)
-
-
-def test_dropout_works_in_training_alone():
-    torch.manual_seed(0)
-    model = Transformer(8, depth=1, num_heads=2, mlp_ratio=2.0, dropout=0.5)
-    tokens, present = torch.randn(2, 4, 8), torch.ones(2, 4, dtype=torch.bool)
-    assert not torch.equal(model(tokens, present), model(tokens, present))
-    model.eval()
-    assert torch.equal(model(tokens, present), model(tokens, present))

@@ -12,9 +12,10 @@ from helpers.properties import few_examples
 from helpers.slimp_problem import build_batch, build_model
 from helpers.tiny_encoders import write_open_clip
 from toolkit_slimp.model.losses import equal_pairs
-from toolkit_slimp.model.terms import LossOptions, Members
+from toolkit_slimp.model.terms import Members
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
+SAME = {"patient_positives": "same_metadata"}
 
 
 def features_of(model, batch):
@@ -41,8 +42,8 @@ def shuffled(batch, order):
 @pytest.mark.parametrize("phenotype", ["mean", "attention", "mean_max"])
 @pytest.mark.parametrize("negatives", ["all", "other_lesions", "other_patients"])
 def test_neither_the_order_of_lesions_nor_of_patients_matters(phenotype, negatives):
-    options = LossOptions(negatives=negatives, same_metadata=True, image_weight=0.5)
-    model, batch = build_model(phenotype=phenotype, loss=options), build_batch(views=True)
+    options = {"lesion_negatives": negatives, **SAME, "image_weight": 0.5}
+    model, batch = build_model(phenotype=phenotype, **options), build_batch(views=True)
     order = torch.randperm(len(batch.rows), generator=torch.Generator().manual_seed(1))
     expected = model.nested_loss(features_of(model, batch), batch.members)
     other = shuffled(batch, order)
@@ -67,8 +68,8 @@ def naive_loss(first, second, scale, ignored, positives):
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), seed=st.integers(0, 99),
        weight=st.sampled_from([0.0, 0.3, 1.0]))  # fmt: skip
 def test_the_nested_loss_equals_naive_loops(sizes, seed, weight):
-    options = LossOptions(lesion_weight=weight, negatives="other_lesions", same_metadata=True)
-    model = MODELS.setdefault(weight, build_model(loss=options).requires_grad_(False))
+    options = {"lesion_weight": weight, "lesion_negatives": "other_lesions", **SAME}
+    model = MODELS.setdefault(weight, build_model(**options).requires_grad_(False))
     batch = build_batch(sizes=tuple(sizes), seed=seed)
     members, features = batch.members, features_of(model, batch)
     loss = model.nested_loss(features, members)
@@ -116,10 +117,10 @@ def test_without_patient_columns_the_patient_loss_is_off(monkeypatch):
 def test_the_patient_loss_alone_is_watched_by_the_head_that_it_trains(monkeypatch, how):
     from helpers import slimp_problem
 
-    options = LossOptions(lesion_weight=0.0 if how == "weight" else 0.5)
+    weight = 0.0 if how == "weight" else 0.5
     if how == "columns":
         monkeypatch.setattr(slimp_problem, "SCHEMA", slimp_problem.SCHEMA.at("patient"))
-    model, batch = build_model(loss=options), build_batch()
+    model, batch = build_model(lesion_weight=weight), build_batch()
     loss = model.nested_loss(features_of(model, batch), batch.members)
     assert (loss.lesion, loss.lesion_pairs) == (None, None)
     torch.testing.assert_close(loss.total, loss.patient)
@@ -132,8 +133,7 @@ def test_the_patient_loss_alone_is_watched_by_the_head_that_it_trains(monkeypatc
 
 
 def test_simclr_alone_reads_no_metadata():
-    options = LossOptions(nested_weight=0.0, image_weight=0.5)
-    model, batch = build_model(loss=options), build_batch(views=True)
+    model, batch = build_model(nested_weight=0.0, image_weight=0.5), build_batch(views=True)
     features = features_of(model, batch)
     loss = model.nested_loss(features, batch.members)
     first, second = (
@@ -159,8 +159,7 @@ def test_the_nested_weight_scales_both_levels():
     batch = build_batch(views=True)
     totals = {}
     for weight in (1.0, 0.25):
-        options = LossOptions(nested_weight=weight, image_weight=0.5)
-        model = build_model(loss=options)
+        model = build_model(nested_weight=weight, image_weight=0.5)
         loss = model.nested_loss(features_of(model, batch), batch.members)
         totals[weight] = loss.total.item() - 0.5 * loss.image.item()
     assert totals[0.25] == pytest.approx(0.25 * totals[1.0], abs=1e-9)
@@ -168,7 +167,7 @@ def test_the_nested_weight_scales_both_levels():
 
 @pytest.mark.parametrize("start", [5.0, 1e-9])
 def test_learned_temperatures_stay_in_their_bounds_and_can_come_back(start):
-    model = build_model(loss=LossOptions(learn_temperature=True))
+    model = build_model(learn_temperature=True)
     with torch.no_grad():
         model.log_scales.fill_(-math.log(start))
     model.clamp_temperatures_()
@@ -181,7 +180,7 @@ def test_learned_temperatures_stay_in_their_bounds_and_can_come_back(start):
 
 
 def test_fixed_temperatures_are_what_was_asked_for_and_have_no_gradient():
-    model = build_model(loss=LossOptions(temperature=4.0))
+    model = build_model(temperature=4.0)
     model.clamp_temperatures_()
     assert model.scales().tolist() == pytest.approx([0.25, 0.25])
     assert not model.log_scales.requires_grad

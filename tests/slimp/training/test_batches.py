@@ -9,6 +9,7 @@ from toolkit_common.images.transforms import Preprocess
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import encode_table
+from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.batches import (
     BatchStream,
     LesionImages,
@@ -20,7 +21,7 @@ from toolkit_slimp.training.sampling import PatientSampler
 SIZES = (3, 1, 5, 2)
 
 
-def stream(**options):
+def stream(*, views=False, **options):
     count = sum(SIZES)
     data = build_data(
         ["a"] * count,
@@ -31,11 +32,12 @@ def stream(**options):
         lesion_id=[str(row // 2) for row in range(count)],
     )
     table = encode_table(data, infer_schema(data, np.arange(count)))
-    sampler = PatientSampler(
-        data.groups, np.arange(count), patients_per_batch=2, lesions_per_patient=3, seed=0
+    settings = SlimpSettings(
+        patients_per_batch=2, lesions_per_patient=3, metadata_dropout=0.3, image_weight=float(views)
     )
+    sampler = PatientSampler(data.groups, np.arange(count), settings)
     images = LesionImages(data, build_train_transform(Preprocess((16, 16))), seed=0)
-    return BatchStream(sampler, images, table, **{"dropout": 0.3, **options})
+    return BatchStream(sampler, images, table, settings, **options)
 
 
 def assert_same(first, second):
@@ -71,7 +73,7 @@ def test_ranks_share_the_batch_of_one_process():
 
 
 def test_two_views_differ_and_the_first_is_that_of_one():
-    [one], [two] = stream().batches(0, 1), stream(num_views=2).batches(0, 1)
+    [one], [two] = stream().batches(0, 1), stream(views=True).batches(0, 1)
     assert one.views is None
     assert torch.equal(two.images, one.images)
     assert not torch.equal(two.views, two.images)

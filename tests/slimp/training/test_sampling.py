@@ -10,15 +10,16 @@ from helpers.small_data import build_data
 from toolkit_common.errors import InputError
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.table import encode_table
+from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.sampling import PatientSampler, deviations, positive_rows
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=20)
 
 
-def build(sizes, **options):
+def build(sizes, preference=None, **values):
     groups = np.repeat([f"p{i}" for i in range(len(sizes))], sizes)
-    values = {"patients_per_batch": 3, "lesions_per_patient": 4, "seed": 0, **options}
-    return groups, PatientSampler(groups, np.arange(len(groups)), **values)
+    settings = SlimpSettings(**{"patients_per_batch": 3, "lesions_per_patient": 4, **values})
+    return groups, PatientSampler(groups, np.arange(len(groups)), settings, preference)
 
 
 @few_examples
@@ -97,7 +98,8 @@ def test_preference_is_a_chance_in_proportion_to_its_weight():
 def test_patients_with_positives_come_more_often_and_never_twice_in_a_batch(sizes, repeats, every):
     groups = np.repeat(np.arange(len(sizes)), sizes)
     preference = (groups % every == 0).astype(float)
-    _, sampler = build(sizes, preference=preference, repeats=repeats)
+    often = {"lesion_sampling": "positives", "positive_repeats": repeats}
+    _, sampler = build(sizes, preference, **often)
     seen = np.zeros(len(sizes), int)
     for batch in sampler.epoch(1):
         patients = groups[batch.patients]

@@ -14,7 +14,7 @@ from helpers.tiny_encoders import write_open_clip
 from toolkit_common.backbones.load import build_encoder, parse_backbone_id
 from toolkit_common.errors import InputError
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.training.setup import checkpoint_gradients_, freezes, load_patients
+from toolkit_slimp.training.setup import checkpoint_gradients_, load_patients
 
 
 def kept_and_gradient(model):
@@ -60,20 +60,6 @@ def test_checkpointing_keeps_less_and_changes_no_gradient(text, tmp_path):
     less, found = kept_and_gradient(model)
     assert less < 0.7 * whole
     torch.testing.assert_close(found, expected)
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({}, False),  # the stand-in is untrained
-        ({"backbone": "timm:resnet18"}, True),
-        ({"backbone": "timm:resnet18", "random_init": True}, False),
-        ({"backbone": "timm:resnet18", "random_init": True, "batch_norm": "frozen"}, True),
-        ({"backbone": "timm:resnet18", "batch_norm": "batch"}, False),
-    ],
-)
-def test_batch_norms_keep_statistics_that_were_trained(settings, expected):
-    assert freezes(SlimpSettings(**settings)) is expected
 
 
 def test_an_encoder_without_checkpointing_is_refused():

@@ -4,21 +4,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from helpers.ranks import run_ranks
 from helpers.slimp_problem import Float64Preprocess, build_batch, build_model
 from toolkit_common.training.distributed import average_gradients_, build_accelerator
-from toolkit_slimp.model.terms import LossOptions
 from toolkit_slimp.training.step import Stepper
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 
 
-def run(model, batch, accelerator=None, *, step: int = 0, **options):
+def run(model, batch, accelerator=None, *, step: int = 0):
     """The loss and the gradient of every parameter that has one."""
     accelerator = accelerator or build_accelerator(device="cpu")
-    stepper = Stepper(model, accelerator, Float64Preprocess(), **options)
-    loss = stepper.backward(batch, step)
+    model.image_encoder.preprocess = Float64Preprocess()
+    loss = Stepper(model, accelerator).backward(batch, step)
     average_gradients_(model.parameters())
     return loss, {
         name: parameter.grad
@@ -38,10 +38,10 @@ def assert_equal_gradients(found, expected):
 @pytest.mark.parametrize("weights", [(0.5, 0.0), (1.0, 0.0), (0.0, 0.0), (0.3, 0.5)])
 def test_pieces_have_the_gradient_of_the_whole_batch(size, weights):
     lesion_weight, image_weight = weights
-    options = LossOptions(lesion_weight=lesion_weight, image_weight=image_weight)
+    options = {"lesion_weight": lesion_weight, "image_weight": image_weight}
     batch = build_batch(views=image_weight > 0)
-    expected, gradients = run(build_model(loss=options), batch)
-    found, others = run(build_model(loss=options), batch, lesions_per_pass=size)
+    expected, gradients = run(build_model(**options), batch)
+    found, others = run(build_model(**options, lesions_per_pass=size), batch)
     torch.testing.assert_close(found.total, expected.total, **EXACT)
     assert_equal_gradients(others, gradients)
 
@@ -52,17 +52,23 @@ def test_pieces_have_the_gradient_of_the_whole_batch(size, weights):
 def test_pieces_are_exact_for_other_encoders_without_batch_statistics(text):
     batch = build_batch(sizes=(2, 1))
     _, expected = run(build_model(text), batch)
-    assert_equal_gradients(run(build_model(text), batch, lesions_per_pass=2)[1], expected)
+    assert_equal_gradients(run(build_model(text, lesions_per_pass=2), batch)[1], expected)
 
 
 def test_a_piece_sees_the_same_dropout_both_times():
     """Without a graph first, with one later: as if the pieces had been encoded once, with it."""
     batch, size = build_batch(), 4
-    options = {"metadata_encoder": {"dim": 16, "num_heads": 2, "dropout": 0.5}}
-    _, found = run(build_model(**options), batch, lesions_per_pass=size, seed=3, step=7)
 
-    model = build_model(**options)
-    stepper = Stepper(model, build_accelerator(device="cpu"), Float64Preprocess(), seed=3)
+    def build():
+        model = build_model(seed=3, lesions_per_pass=size)
+        transformer = model.lesion_encoder.transformer
+        transformer.norm = nn.Sequential(transformer.norm, nn.Dropout(0.5))
+        return model
+
+    _, found = run(build(), batch, step=7)
+    model = build()
+    model.image_encoder.preprocess = Float64Preprocess()
+    stepper = Stepper(model, build_accelerator(device="cpu"))
     starts = range(0, len(batch.rows), size)
     pieces = [batch.take(slice(start, start + size)) for start in starts]
     encoded = [stepper._encode(piece, 7, number) for number, piece in enumerate(pieces)]
@@ -70,18 +76,18 @@ def test_a_piece_sees_the_same_dropout_both_times():
     stepper._loss(type(encoded[0])(*joined), batch, 7).total.backward()
     expected = {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
     assert_equal_gradients(found, expected)
-    other = run(build_model(**options), batch, lesions_per_pass=size, seed=3, step=8)[1]
+    other = run(build(), batch, step=8)[1]
     assert any(not torch.equal(other[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("text", ["timm:test_resnet", "timm:test_efficientnet"])
 def test_frozen_statistics_stay_and_pieces_are_exact(text):
     """A batch norm that reads no batch is exact in pieces; its scale and shift are trained."""
-    batch, options = build_batch(), {"frozen_statistics": True}
+    batch, options = build_batch(), {"batch_norm": "frozen"}
     _, expected = run(build_model(text, **options), batch)
-    model = build_model(text, **options)
+    model = build_model(text, **options, lesions_per_pass=4)
     before = {name: item.clone() for name, item in model.named_buffers()}
-    _, found = run(model, batch, lesions_per_pass=4)
+    _, found = run(model, batch)
     assert_equal_gradients(found, expected)
     assert any("bn" in name for name in found)
     for name, item in model.named_buffers():
@@ -100,9 +106,8 @@ def test_pieces_work_under_mixed_precision():
     accelerator = build_accelerator(device="cpu", precision="bf16")
 
     def gradients(size):
-        model, batch = build_model().float(), build_batch()
-        preprocess = model.image_encoder.preprocess
-        stepper = Stepper(model, accelerator, preprocess, lesions_per_pass=size)
+        model, batch = build_model(lesions_per_pass=size).float(), build_batch()
+        stepper = Stepper(model, accelerator)
         assert stepper.backward(batch, 0).total.dtype == torch.float32
         return {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
 
@@ -118,14 +123,15 @@ def test_pieces_work_under_mixed_precision():
 @pytest.mark.parametrize(
     "options",
     [
-        LossOptions(),
-        LossOptions(negatives="other_patients", same_metadata=True, image_weight=0.5),
+        {},
+        {"lesion_negatives": "other_patients", "patient_positives": "same_metadata",
+         "image_weight": 0.5},
     ],
-)
+)  # fmt: skip
 def test_two_processes_have_the_loss_and_gradient_of_one(options, size):
     sizes = (3, 1, 4, 3)  # 11 lesions: the second part is filled up
-    batch = build_batch(sizes=sizes, views=options.image_weight > 0)
-    build = {"loss": options, "phenotype": "attention"}
+    batch = build_batch(sizes=sizes, views="image_weight" in options)
+    build = {**options, "phenotype": "attention"}
 
     def work(accelerator):
         own = torch.tensor([[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 10]])[accelerator.process_index]
@@ -134,7 +140,7 @@ def test_two_processes_have_the_loss_and_gradient_of_one(options, size):
             batch,
             rows=own, images=batch.images[own], views=views, lesions=batch.lesions.take(own),
         )  # fmt: skip
-        loss, found = run(build_model(**build), part, accelerator, lesions_per_pass=size)
+        loss, found = run(build_model(**build, lesions_per_pass=size), part, accelerator)
         return loss.total.detach(), found
 
     several = run_ranks(work)  # first: forks inherit accelerate's state
@@ -163,7 +169,7 @@ def test_a_patient_of_one_lesion_and_one_of_many_fit_in_bounded_memory():
             return tensor
 
         with saved_tensors_hooks(pack, unpack):
-            run(build_model(), build_batch(sizes=sizes), lesions_per_pass=lesions_per_pass)
+            run(build_model(lesions_per_pass=lesions_per_pass), build_batch(sizes=sizes))
         return peak
 
     few, many = kept((1, 7), 8), kept((1, 95), 8)

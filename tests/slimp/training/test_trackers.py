@@ -9,7 +9,8 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.files import write_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_slimp.training.trackers import Trackers, refuse_missing
+from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.trackers import open_trackers, refuse_missing
 
 
 @pytest.fixture(autouse=True)
@@ -31,17 +32,20 @@ def read_scalars(folder):
 
 def test_a_resumed_run_replaces_what_was_shown_after_its_checkpoint(tmp_path):
     pytest.importorskip("tensorboard")
-    trackers = Trackers(("tensorboard",), RunFolder(tmp_path), {})
-    with trackers.open(0) as track:
+    settings, run = SlimpSettings(tracker=("tensorboard",)), RunFolder(tmp_path)
+    with open_trackers(settings, run, 0) as track:
         for step in (1, 2, 3):
             track({"loss": 1.0}, step)
-    with trackers.open(1) as track:
+    with open_trackers(settings, run, 1) as track:
         track({"loss": 2.0}, 2)
     assert read_scalars(tmp_path / "tensorboard") == {"loss": {1: 1.0, 2: 2.0}}
 
 
+WANDB = SlimpSettings(tracker=("wandb",))
+
+
 class Recorder(ModuleType):
-    """Stands for the package wandb: remembers what it is told."""
+    """Stands for the package wandb: remembers its calls."""
 
     def __init__(self, error=None):
         super().__init__("wandb")
@@ -82,34 +86,33 @@ def test_wandb_is_offline_unless_the_environment_says_otherwise(run, monkeypatch
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with Trackers(("wandb",), run, {"lr": 0.1}).open(0) as track:
+    with open_trackers(WANDB, run, 0) as track:
         track({"loss": 1.0}, 10)
     assert wandb.started["mode"] == mode
-    assert wandb.started["config"] == {"lr": 0.1}
+    assert wandb.started["config"] == WANDB.model_dump(mode="json")
     assert wandb.logged == [(10, {"loss": 1.0})]
     assert wandb.finished == 1
     first = wandb.started["id"]
-    with Trackers(("wandb",), run, {}).open(10):
+    with open_trackers(WANDB, run, 10):
         assert wandb.started["id"] == first
     write_json(run.path / "run.json", {"starts": ["2026-01-02"]})
-    with Trackers(("wandb",), run, {}).open(0):
+    with open_trackers(WANDB, run, 0):
         assert wandb.started["id"] != first
 
 
 def test_trackers_are_closed_when_the_run_fails(run, monkeypatch):
     wandb = Recorder()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
-    with pytest.raises(KeyboardInterrupt), Trackers(("wandb",), run, {}).open(0):
+    with pytest.raises(KeyboardInterrupt), open_trackers(WANDB, run, 0):
         raise KeyboardInterrupt
     assert wandb.finished == 1
 
 
 def test_wandb_that_does_not_start_is_one_sentence(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", Recorder(OSError("no route")))
-    trackers = Trackers(("wandb",), run, {})
     with (
         pytest.raises(InputError, match=r"mode offline \(OSError: no route\).*WANDB_MODE=offline"),
-        trackers.open(0),
+        open_trackers(WANDB, run, 0),
     ):
         pass
 

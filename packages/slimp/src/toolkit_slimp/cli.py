@@ -1,13 +1,17 @@
 """Commands of the SLIMP package."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from toolkit_common.cli.command import Invocation, run_command
+from toolkit_common.errors import InputError
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings
+
+if TYPE_CHECKING:
+    from toolkit_slimp.metadata.schema import Schema
 
 pretrain = typer.Typer(add_completion=False)
 schema = typer.Typer(add_completion=False)
@@ -58,22 +62,42 @@ def write_schema(
     patient), a range, codes for missing and unknown, and a transform fitted on training patients;
     delete a column's quantiles or categories to have them fitted anew.
     """
-    from toolkit_slimp.metadata.infer import export_schema, print_schema
+    from toolkit_common.data.splits import make_splits
+    from toolkit_common.runs.files import refuse_unwritable, write_text
+    from toolkit_common.sources.load import load_data
+    from toolkit_slimp.metadata.infer import infer_schema
 
-    found = export_schema(
-        identifier,
-        None if as_json else output,
-        premalignant_as=premalignant_as,
-        split_seed=split_seed,
-        splits_file=splits,
-        folds=folds,
-        fold=fold,
-        overwrite=overwrite,
-    )
+    if not as_json:
+        if output.is_dir():
+            raise InputError(f"{output} is a folder: give a file's name as --output")
+        if output.exists() and not overwrite:
+            raise InputError(
+                f"{output} exists: add --overwrite to replace it, or give another --output"
+            )
+        refuse_unwritable(output.parent, option="--output in")
+    data = load_data(identifier, premalignant_as=premalignant_as)
+    made = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits)
+    columns = infer_schema(data, made.train)
     if as_json:
-        typer.echo(found.to_json(), nl=False)
-    else:
-        print_schema(found)
-        typer.echo(
-            f"edit {output}, then: toolkit pretrain slimp --data {identifier} --schema {output}"
-        )
+        typer.echo(columns.to_json(), nl=False)
+        return
+    write_text(output, columns.to_json())
+    print_schema(columns)
+    typer.echo(f"edit {output}, then: toolkit pretrain slimp --data {identifier} --schema {output}")
+
+
+def print_schema(schema: "Schema") -> None:
+    """Print a table of the columns."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("column", "level", "kind", "range", "values")
+    for column in schema.columns:
+        bounds = [f"{bound:g}" if bound is not None else "" for bound in (column.low, column.high)]
+        span = f"{bounds[0]}..{bounds[1]} {column.unit}".strip()
+        values = ", ".join(column.categories)
+        if column.quantiles:
+            values = f"{column.quantiles[0]:g} to {column.quantiles[-1]:g} in training"
+        shown = "" if span == ".." else span
+        table.add_row(column.name, column.level, column.kind, shown, values)
+    Console(highlight=False).print(table)

@@ -1,7 +1,8 @@
 """The settings of `toolkit pretrain slimp`: each field is an option, its help and its default."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, model_validator
 
@@ -11,11 +12,22 @@ from toolkit_common.training.settings import MACHINE, MachineSettings
 
 MODEL, METADATA, LOSS = "Model", "Metadata encoders", "Loss"
 BATCHES, TRAINING = "Batches", "Training"
-TrackerNames = Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(split_commas)]
+Phenotype = Literal["mean", "attention", "mean_max"]
+TrackerName = Literal["tensorboard", "wandb"]
 
 
 class SlimpSettings(MachineSettings, DataSettings):
-    """What to pre-train, on what, how."""
+    """What to pre-train, on what, how.
+
+    Of a metadata encoder what makes TRACE (depth 1, 2 heads) and FT-Transformer (blocks ft, MLP
+    ratio 4/3, pooling cls) can be set, and no more: see `docs/slimp.md`.
+    """
+
+    gone: ClassVar[Mapping[str, Any]] = {
+        "metadata_numbers": "linear",
+        "metadata_missing": "mask",
+        "metadata_block_dropout": 0.0,
+    }
 
     metadata_schema: Path | None = option(
         None,
@@ -53,9 +65,7 @@ class SlimpSettings(MachineSettings, DataSettings):
         panel=MODEL,
     )
     embed_dim: int = option(128, "Width of the contrastive embeddings.", panel=MODEL, ge=2)
-    phenotype: Literal["mean", "attention", "mean_max"] = option(
-        "mean", "How a patient's lesions are pooled.", panel=MODEL
-    )
+    phenotype: Phenotype = option("mean", "How a patient's lesions are pooled.", panel=MODEL)
     metadata_dim: int = option(128, "Width.", panel=METADATA, ge=4)
     metadata_depth: int = option(2, "Blocks.", panel=METADATA, ge=1)
     metadata_heads: int = option(4, "Attention heads.", panel=METADATA, ge=1)
@@ -67,15 +77,6 @@ class SlimpSettings(MachineSettings, DataSettings):
         "GELU blocks with a final norm, or those of FT-Transformer (ReGLU; its own MLP ratio is "
         "4/3, its pooling cls).",
         panel=METADATA,
-    )
-    metadata_block_dropout: float = option(
-        0.0, "Dropout inside the blocks.", panel=METADATA, ge=0, lt=1
-    )
-    metadata_numbers: Literal["linear", "periodic"] = option(
-        "linear", "How a number becomes a vector.", panel=METADATA
-    )
-    metadata_missing: Literal["mask", "token"] = option(
-        "mask", "Leave missing columns out, or put a learned token of the column.", panel=METADATA
     )
     metadata_pooling: Literal["mean", "cls"] = option(
         "mean", "Read the mean of the columns that are there, or the class token.", panel=METADATA
@@ -157,8 +158,8 @@ class SlimpSettings(MachineSettings, DataSettings):
     )
     watch_every: int | None = option(
         None,
-        "Look at held-out patients every so many steps, not every epoch, and judge their labels "
-        "with k-NN and a small EP. Labels are read for watching alone, and only then.",
+        "Look at held-out patients every so many steps, not every epoch, and classify them by k-NN "
+        "too. Labels are read for watching alone, and only then; toolkit probe judges with EP.",
         panel=TRAINING,
         ge=1,
         affects_result=False,
@@ -169,7 +170,7 @@ class SlimpSettings(MachineSettings, DataSettings):
         panel=TRAINING,
         affects_result=False,
     )
-    tracker: TrackerNames = option(
+    tracker: Annotated[tuple[TrackerName, ...], BeforeValidator(split_commas)] = option(
         (),
         "Show what metrics.jsonl holds elsewhere too: tensorboard, wandb (offline without "
         "WANDB_API_KEY).",
@@ -195,8 +196,24 @@ class SlimpSettings(MachineSettings, DataSettings):
         False, "Compile the image encoder (torch.compile).", panel=MACHINE, affects_result=False
     )
 
+    @property
+    def metadata_hidden_dim(self) -> int:
+        """Width between the two layers of a metadata block's MLP."""
+        return int(self.metadata_dim * self.metadata_mlp_ratio)
+
+    @property
+    def freezes_batch_norms(self) -> bool:
+        """Whether batch norms keep the statistics that the image encoder came with."""
+        is_random = self.random_init or self.backbone is None
+        return self.batch_norm == "frozen" or (self.batch_norm == "auto" and not is_random)
+
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "SlimpSettings":
+        if self.metadata_dim % self.metadata_heads:
+            raise ValueError(
+                f"the metadata width must be a multiple of its heads, got {self.metadata_dim} and "
+                f"{self.metadata_heads}"
+            )
         if self.positive_repeats > 1 and self.lesion_sampling != "positives":
             raise ValueError(
                 f"positive_repeats {self.positive_repeats} needs lesion_sampling positives, got "

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
-from toolkit_common.backbones.contract import Backbone, BackboneInfo
+from toolkit_common.backbones.contract import Backbone, BackboneInfo, ImageEncoder
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.loaders import ImageRows, chunks
+from toolkit_common.data.loaders import ImageRows, build_loader, chunks
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype
 from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures, features_of
@@ -26,6 +26,7 @@ from toolkit_common.images.transforms import RandomCrop, build_eval_transform
 from toolkit_common.seed import generator
 
 OPEN_CLIP = "open_clip:"
+VECTOR_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,33 @@ class ViewSource:
         """Yield the features of each batch of positions, cropped as in `epoch`."""
         places = [np.array([self._places[int(at)] for at in batch]) for batch in batches]
         return self._views[epoch % len(self._views)].iterate(places)
+
+
+@runtime_checkable
+class VectorEncoder(Protocol):
+    """An encoder that is being trained, with the vector of an image that its loss reads."""
+
+    image_encoder: ImageEncoder
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Normalised images `(b, 3, h, w)` -> vectors `(b, d)`."""
+        ...
+
+
+@torch.no_grad()
+def encode_images(
+    encoder: VectorEncoder, data: ImageData, rows: np.ndarray, *, device: torch.device
+) -> Tensor:
+    """Return the vectors of rows, in their order, as the encoder is now: nothing is kept.
+
+    For an encoder that is no frozen `Backbone` because its training goes on; the caller has set it
+    to eval mode. Neither augmented nor under autocast.
+    """
+    preprocess = encoder.image_encoder.preprocess
+    transform = build_eval_transform(preprocess)
+    loader = build_loader(data, rows, transform=transform, batch_size=VECTOR_BATCH)
+    images = (preprocess.normalize(batch["image"].to(device)) for batch in loader)
+    return torch.cat([encoder.encode_images(batch) for batch in images])
 
 
 def _crop_for(info: BackboneInfo) -> RandomCrop:

@@ -6,61 +6,43 @@ bank.safetensors   images (m, d) features, lesions (m, k) and patients (m, k) fe
                    patient loss alone was trained; fp32, row by row
 bank.parquet       hashed image id and patient of each row, raw values of the schema's columns
 ```
-Ids are hashed as in `encoder.json`: rows of one patient can be told, and left out, and no more.
+Ids are hashed as in `encoder.json`: rows of one patient can be matched and left out, no more.
 """
 
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from toolkit_common.audit.overlaps import hash_group
-from toolkit_common.data.dataset import ImageData
+from toolkit_common.features.encode import encode_images
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import derive_seed
-from toolkit_slimp.metadata.table import EncodedTable
-from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.watching.held_out import encode_images
+from toolkit_slimp.training.setup import Setup
 
 TENSORS, ROWS = "bank.safetensors", "bank.parquet"
 METADATA_BATCH = 4096
 
 
 @torch.no_grad()
-def write_bank(
-    folder: Path,
-    model: SlimpModel,
-    data: ImageData,
-    rows: np.ndarray,
-    *,
-    table: EncodedTable,
-    device: torch.device,
-) -> None:
-    """Write features and metadata of some lesions.
+def write_bank(folder: Path, setup: Setup) -> None:
+    """Write features and metadata of a run's training lesions, at most `bank_size` of them.
 
     Args:
         folder: Where to.
-        model: The trained model; it is in eval mode afterwards.
-        data: The data set.
-        rows: Which of its rows.
-        table: Metadata of every row of the data set.
-        device: Where the model is.
+        setup: Of the run; its model is trained, and in eval mode afterwards.
     """
+    model, data, table = setup.model.eval(), setup.data, setup.stream.table
     assert data.groups is not None
-    model.eval()
-    images = torch.cat([part.float() for part in encode_images(model, data, rows, device)])
+    device = setup.stepper.accelerator.device
+    rows = choose_bank_rows(setup.splits.train, model.settings.bank_size, seed=model.settings.seed)
+    images = encode_images(model, data, rows, device=device).float()
     lesions, patients = [], []
     for index in torch.from_numpy(rows).split(METADATA_BATCH):
         lesions.append(model.lesion_encoder(table.lesions.take(index).to(device)))
         patients.append(model.patient_encoder(table.patients.take(index).to(device)))
-    tensors = {
-        "images": images,
-        "lesions": torch.cat(lesions),
-        "patients": torch.cat(patients),
-    }
+    tensors = {"images": images, "lesions": torch.cat(lesions), "patients": torch.cat(patients)}
     if (embeddings := model.embed_images(images)) is not None:
         tensors["embeddings"] = embeddings
     with atomic_path(folder / TENSORS) as temporary:
@@ -82,12 +64,3 @@ def choose_bank_rows(rows: np.ndarray, size: int, *, seed: int) -> np.ndarray:
     draws = np.random.default_rng(derive_seed(seed, "bank"))
     chosen = draws.choice(len(rows), size, replace=False)
     return rows[np.sort(chosen)]
-
-
-def read_bank(folder: Path) -> tuple[dict[str, Tensor], pd.DataFrame]:
-    """Return a bank's tensors and its rows.
-
-    Raises:
-        FileNotFoundError: If the export has none (`--bank-size 0`).
-    """
-    return load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)

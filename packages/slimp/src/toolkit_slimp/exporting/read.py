@@ -1,4 +1,6 @@
-"""The metadata encoders of an export, for whoever reads one (`toolkit_common.backbones.metadata`).
+"""Reads an export: the whole model, or its metadata encoders as probing wants them.
+
+The contract of the latter is `toolkit_common.backbones.metadata`.
 
 Shapes: n rows, k metadata width.
 """
@@ -6,18 +8,32 @@ Shapes: n rows, k metadata width.
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 
+from toolkit_common.backbones.exported import (
+    build_exported_encoder,
+    find_export,
+    read_description,
+)
 from toolkit_common.backbones.metadata import LEVELS, EncodedMetadata
+from toolkit_common.config import Layer, resolve
 from toolkit_common.data.sheet import Level
+from toolkit_common.errors import InputError
 from toolkit_common.runs.files import sha256_of
+from toolkit_common.seed import untouched_streams
 from toolkit_slimp.exporting.bank import METADATA_BATCH
-from toolkit_slimp.exporting.write import SCHEMA, WEIGHTS, load_slimp
+from toolkit_slimp.exporting.write import IMAGE, SCHEMA, WEIGHTS
 from toolkit_slimp.metadata.columns import unseen_words
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Schema
+from toolkit_slimp.metadata.schema_file import read_schema
+from toolkit_slimp.metadata.table import encode_rows
+from toolkit_slimp.model.slimp import SlimpModel, build_model
+from toolkit_slimp.settings import SlimpSettings
 
 
 class SlimpMetadataEncoders:
@@ -53,7 +69,7 @@ class SlimpMetadataEncoders:
         # A level's own columns in the schema's order, whatever the table's; absent ones are empty.
         keys = [name for name in ("group", "image_id") if name in table]  # for patients, messages
         known = table.reindex(columns=[*self.columns[level], *keys])
-        metadata = schema.encode(known)
+        metadata = encode_rows(schema, known)
         parts = [
             self._encoders[level](metadata.take(slice(start, start + METADATA_BATCH)))
             for start in range(0, len(table), METADATA_BATCH)
@@ -79,12 +95,48 @@ def load_metadata_encoders(folder: Path) -> SlimpMetadataEncoders:
     model.requires_grad_(requires_grad=False)
     sums = "".join(sha256_of(folder / name) for name in (WEIGHTS, SCHEMA))
     encoders: dict[Level, MetadataEncoder] = {}
-    if model.loss.nested_weight > 0.0:
-        encoders["lesion"] = model.lesion_encoder
-        if model.lesion_weight < 1.0:
-            encoders["patient"] = model.patient_encoder
-    return SlimpMetadataEncoders(
-        encoders,
-        schema,
-        digest=hashlib.sha256(sums.encode()).hexdigest(),
-    )
+    if model.has_lesion_loss or model.has_patient_loss:
+        encoders["lesion"] = model.lesion_encoder  # which the patient loss trains as well
+    if model.has_patient_loss:
+        encoders["patient"] = model.patient_encoder
+    return SlimpMetadataEncoders(encoders, schema, digest=hashlib.sha256(sums.encode()).hexdigest())
+
+
+def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
+    """Build an exported model again, in eval mode, with all its weights and its schema.
+
+    The global random streams stay as they are.
+
+    Args:
+        path: The exported folder, or the run's.
+
+    Raises:
+        InputError: If it is no export of SLIMP, or a file's checksum differs.
+    """
+    folder = find_export(path)
+    description = read_description(folder)
+    files = description.provenance.get("files", {})
+    if description.provenance.get("method") != "SLIMP" or not {WEIGHTS, SCHEMA} <= set(files):
+        raise InputError(f"{folder} is no export of toolkit pretrain slimp: it has no {WEIGHTS}")
+    for name in (WEIGHTS, SCHEMA):
+        if not (folder / name).is_file() or sha256_of(folder / name) != files[name]:
+            raise InputError(f"{folder / name} is missing or damaged: its sha256 differs")
+    schema = read_schema((folder / SCHEMA).read_text(encoding="utf-8"))
+    settings = _stored_settings(description.provenance["settings"], folder)
+    with untouched_streams():  # every weight is overwritten
+        encoder, _ = build_exported_encoder(folder, pretrained=True)
+        model = build_model(settings, encoder, description.card, schema)
+    image = {name: value for name, value in model.state_dict().items() if name.startswith(IMAGE)}
+    model.load_state_dict({**load_file(folder / WEIGHTS), **image})
+    return model.eval(), schema
+
+
+def _stored_settings(stored: Mapping[str, Any], folder: Path) -> SlimpSettings:
+    """Return the settings of an export, also of one that an earlier version has written."""
+    left = {
+        key: value
+        for key, value in stored.items()
+        # Dropout acts in training alone.
+        if SlimpSettings.gone.get(key, ...) != value and key != "metadata_block_dropout"
+    }
+    return resolve(SlimpSettings, [Layer(str(folder), left)]).settings

@@ -1,7 +1,7 @@
 """One metadata column: its transform fitted on training values, its values encoded.
 
 Numbers are mapped by their training quantiles to a normal, so that no outlier, skew or unit is
-left; words become yes or no for each known word; what is missing is told apart.
+left; words become yes or no for each known word; what is missing has a mask of its own.
 """
 
 from collections import Counter
@@ -84,39 +84,30 @@ def encode_column(
     return _encode_words(column, values)
 
 
-def is_observed(
-    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
-) -> np.ndarray:
-    """Return which rows have a value, or a code for unknown, in a range or out of it `(m,)`.
+def has_value(column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None) -> bool:
+    """Return whether a column is fitted and some row has a value or a code for unknown.
+
+    A number counts whether or not it is in the column's range.
 
     Raises:
         InputError: If it is numeric and a value is no number.
     """
-    if column.num_numbers:
-        numbers, is_unknown = _numbers(column, values, ids)
-        return np.asarray(~np.isnan(numbers) | is_unknown)
-    return _encode_words(column, values).observed
+    if not column.is_fitted:
+        return False
+    if not column.num_numbers:
+        return bool(_encode_words(column, values).observed.any())
+    numbers, is_unknown = _numbers(column, values, ids)
+    return bool((~np.isnan(numbers) | is_unknown).any())
 
 
-def known_values(
-    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
-) -> pd.Series:
-    """Return values as they are meant, to be compared: None for missing, unknown and codes.
+def count_differing(column: ColumnSchema, table: pd.DataFrame) -> int:
+    """Count the patients who have two known values; codes and spellings do not count.
 
     Raises:
-        InputError: If it is numeric and a value is no number.
+        InputError: If the column is numeric and a value is no number.
     """
-    if column.num_numbers:
-        numbers, is_unknown = _numbers(column, values, ids)
-        return pd.Series(np.where(is_unknown, np.nan, numbers), index=values.index)
-    codes = (*column.unknown, *column.missing)
-    apart = {UNKNOWN, *(spell(code, column.kind) for code in codes)}
-    texts = values.map(str, na_action="ignore")
-    meant = {}
-    for cell in texts.dropna().unique():
-        said = {spell(answer, column.kind) for answer in _answers(cell, column)} - apart
-        meant[cell] = ANSWER_SEPARATOR.join(sorted(said)) or None
-    return texts.map(meant)
+    values = _known_values(column, table[column.name], table["image_id"])
+    return int((values.groupby(table["group"]).nunique() > 1).sum())
 
 
 def unseen_words(column: ColumnSchema, values: pd.Series) -> dict[str, int]:
@@ -131,6 +122,21 @@ def unseen_words(column: ColumnSchema, values: pd.Series) -> dict[str, int]:
             if spell(answer, column.kind) not in known:
                 counts[answer] += count
     return dict(counts.most_common())
+
+
+def _known_values(column: ColumnSchema, values: pd.Series, ids: pd.Series) -> pd.Series:
+    """Return values as they are compared: None for missing, unknown and codes."""
+    if column.num_numbers:
+        numbers, is_unknown = _numbers(column, values, ids)
+        return pd.Series(np.where(is_unknown, np.nan, numbers), index=values.index)
+    codes = (*column.unknown, *column.missing)
+    apart = {UNKNOWN, *(spell(code, column.kind) for code in codes)}
+    texts = values.map(str, na_action="ignore")
+    meanings = {}
+    for cell in texts.dropna().unique():
+        words = {spell(answer, column.kind) for answer in _answers(cell, column)} - apart
+        meanings[cell] = ANSWER_SEPARATOR.join(sorted(words)) or None
+    return texts.map(meanings)
 
 
 def _encode_numbers(
@@ -163,8 +169,8 @@ def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
     index, cells = pd.factorize(texts)
     for number, cell in enumerate(cells):
         answers = (spell(answer, kind) for answer in _answers(cell, column))
-        said = [places[answer] for answer in answers if answer in places]
-        words[np.ix_(index == number, said)] = True
+        held = [places[answer] for answer in answers if answer in places]
+        words[np.ix_(index == number, held)] = True
     return EncodedColumn(np.zeros((len(values), 0)), words, np.asarray(words.any(axis=1)))
 
 
@@ -176,24 +182,24 @@ def _numbers(
     if pd.api.types.is_numeric_dtype(values):  # holds no words: looking for them takes seconds
         codes = (), ()
     is_unknown, is_word = (values.isin(words) for words in codes)  # a code may be no number
-    numbers = pd.to_numeric(values.mask(is_word, np.nan), errors="coerce")
-    is_strange = (numbers.isna() & values.notna() & ~is_word).to_numpy(bool)
+    parsed = pd.to_numeric(values.mask(is_word, np.nan), errors="coerce")
+    is_strange = (parsed.isna() & values.notna() & ~is_word).to_numpy(bool)
     if is_strange.any():
         place = int(is_strange.argmax())
         raise InputError(
             f"column {column.name!r} is {column.kind} in the schema: {values.iloc[place]!r} is no "
             f"number{_image(ids, place, ' ({})')}: if it is a code, list it as missing or unknown"
         )
-    found = numbers.to_numpy(float)
-    if np.isinf(found).any():
-        place = int(np.isinf(found).argmax())
+    numbers = parsed.to_numpy(float)
+    if np.isinf(numbers).any():
+        place = int(np.isinf(numbers).argmax())
         raise InputError(
             f"column {column.name!r}: {str(values.iloc[place])!r} is no finite number"
             f"{_image(ids, place, ' ({})')}"
         )
-    found = np.where(np.isin(found, _floats(column.missing)), np.nan, found)
-    is_code = np.isin(found, _floats(column.unknown))
-    return found, np.logical_or(is_unknown.to_numpy(bool), is_code)
+    numbers = np.where(np.isin(numbers, _floats(column.missing)), np.nan, numbers)
+    is_code = np.isin(numbers, _floats(column.unknown))
+    return numbers, np.logical_or(is_unknown.to_numpy(bool), is_code)
 
 
 def _check_range(column: ColumnSchema, numbers: np.ndarray, ids: pd.Series | None) -> None:

@@ -1,30 +1,77 @@
-"""Reads `schema.json` back, as a user may have edited it: what cannot be meant is refused.
+"""Reads a user's `schema.json`: checked in itself, then against the data that it is to describe.
 
 Nothing is passed over in silence: an unknown key, a number that is none, a field that the kind of
-its column never reads.
+its column never reads. Columns on the deny-list of the data set's sheet are refused by name.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from toolkit_common.console import console
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
-from toolkit_slimp.metadata.columns import BOOLEAN, spell
-from toolkit_slimp.metadata.schema import UNKNOWN, VERSION, ColumnSchema
+from toolkit_slimp.metadata.columns import (
+    BOOLEAN,
+    count_differing,
+    fit_column,
+    has_value,
+    spell,
+    unseen_words,
+)
+from toolkit_slimp.metadata.infer import KEYS
+from toolkit_slimp.metadata.schema import UNKNOWN, VERSION, ColumnSchema, Schema
+from toolkit_slimp.metadata.table import named
 
-KEYS = ("version", "columns")
+FILE_KEYS = ("version", "columns")
 FOREIGN = {  # fields that a kind never reads
     "numeric": ("categories",),
     "angle": ("categories", "quantiles"),
     **dict.fromkeys(("categorical", "boolean", "multi"), ("unit", "low", "high", "quantiles")),
 }
+MAX_SHOWN = 3  # words in a message
 
 
-def read_columns(text: str) -> tuple[ColumnSchema, ...]:
-    """Read the columns of a schema.
+def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
+    """Read a user's schema and check it against a data set.
+
+    Columns whose quantiles or categories were deleted are fitted anew.
+
+    Args:
+        path: The JSON file.
+        data: The data set that it is to describe.
+        rows: Training rows, to fit what is not fitted.
+
+    Raises:
+        InputError: If the file is missing or no schema, or a column is denied, a label, absent,
+            without a value, or said to be the patient's and not constant within patients.
+    """
+    try:
+        schema = read_schema(path.read_text(encoding="utf-8-sig"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except FileNotFoundError:
+        raise InputError(
+            f"no schema at {path}: write one with toolkit data schema {data.id}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the schema {path}: {error}") from None
+    table = data.table.iloc[rows]
+    columns = tuple(_fit_to_data(column, data, table) for column in schema.columns)
+    if not columns:
+        raise InputError(f"the schema {path} has no columns")
+    return Schema(columns)
+
+
+def read_schema(text: str) -> Schema:
+    """Read what `Schema.to_json` wrote, or a user's edit of it.
 
     Raises:
         InputError: If it is no schema of this version, or a column of it is not possible.
@@ -36,18 +83,73 @@ def read_columns(text: str) -> tuple[ColumnSchema, ...]:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(f"column {doubled[0]!r} stands twice in the schema")
-    return columns
+    return Schema(columns)
+
+
+def _fit_to_data(column: ColumnSchema, data: ImageData, table: pd.DataFrame) -> ColumnSchema:
+    """Return the column, fitted if it was not, and checked against the training rows."""
+    _check_place(column, data)
+    values, ids = table[column.name], table["image_id"]
+    with named(data):
+        fitted = column if column.is_fitted else fit_column(column, values, ids)
+        _check_vocabulary(fitted, values)
+        if not has_value(fitted, values, ids):
+            raise InputError(f"column {column.name!r} has no value in the training rows")
+    return fitted
+
+
+def _check_place(column: ColumnSchema, data: ImageData) -> None:
+    name = column.name
+    if name in data.sheet.leaks:
+        raise InputError(
+            f"column {name!r} of {data.id!r} must never be an input: {data.sheet.leaks[name]}; "
+            "take it out of the schema"
+        )
+    if name in data.sheet.labels or name in KEYS:
+        what = "a label" if name in data.sheet.labels else "a key"
+        raise InputError(f"column {name!r} is {what}, never an input: take it out of the schema")
+    if name not in data.table:
+        raise InputError(f"the data has no metadata column {name!r} of the schema")
+    if name in data.sheet.acquisition:
+        console.print(f"column {name!r} is read as asked: {data.sheet.acquisition[name]}")
+    if column.level == "patient" and data.groups is not None:
+        with named(data):
+            differing = count_differing(column, data.table)
+        if differing:
+            raise InputError(
+                f"column {name!r} is the patient's in the schema, and differs between lesions of "
+                f"{differing} patients: set its level to lesion"
+            )
+
+
+def _check_vocabulary(column: ColumnSchema, values: pd.Series) -> None:
+    """Refuse a column none of whose training values is known, report those of others."""
+    unseen = unseen_words(column, values)
+    if not unseen:
+        return
+    shown = [f"{word!r} {count}" for word, count in unseen.items()]
+    others = [f"{len(shown) - MAX_SHOWN} more"] if len(shown) > MAX_SHOWN else []
+    listed, count = ", ".join([*shown[:MAX_SHOWN], *others]), int(values.notna().sum())
+    if not has_value(column, values):
+        raise InputError(
+            f"column {column.name!r}: none of its {count} training values is a word of the schema "
+            f"({listed}): mend its kind or its categories, or delete these to have them fitted"
+        )
+    console.print(
+        f"column {column.name!r}: words that the schema lacks are read as missing: {listed} (of "
+        f"{count} training values)"
+    )
 
 
 def _read_items(text: str) -> list[Any]:
     try:
-        found = json.loads(text)
-        version, items = found["version"], found["columns"]
+        given = json.loads(text)
+        version, items = given["version"], given["columns"]
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"not a metadata schema: {type(error).__name__}: {error}") from None
     if version != VERSION:
         raise InputError(f"schema version {version} is not {VERSION}")
-    _check_keys(found, KEYS, "the schema")
+    _check_keys(given, FILE_KEYS, "the schema")
     if not isinstance(items, list):
         raise InputError(
             f"not a metadata schema: its columns must be a list, got {json.dumps(items)}"

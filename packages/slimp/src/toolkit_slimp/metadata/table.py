@@ -1,6 +1,12 @@
-"""A whole data set's metadata, encoded once, and who in it belongs together."""
+"""A data set's metadata, encoded once: columns side by side, and which rows belong together.
 
-from collections.abc import Iterator
+Tables leave cells of a patient empty here and there. A known value counts for all rows of its
+patient, so that it does not matter which lesion is drawn; where none is known, `unknown` does.
+
+Shapes: m rows.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +17,7 @@ from torch import Tensor
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
+from toolkit_slimp.metadata.columns import EncodedColumn, encode_column
 from toolkit_slimp.metadata.schema import Metadata, Schema
 
 
@@ -45,17 +52,41 @@ def encode_table(data: ImageData, schema: Schema) -> EncodedTable:
     """
     table = data.table
     with named(data):
-        patients = schema.at("patient").encode(table)
-        lesions = schema.at("lesion").encode(table)
+        patients = encode_rows(schema.at("patient"), table)
+        lesions = encode_rows(schema.at("lesion"), table)
     lesion_ids = table["lesion_id"] if "lesion_id" in table else table["image_id"]
     return EncodedTable(
         schema=schema,
         lesions=lesions,
         patients=patients,
         lesion_codes=_codes(lesion_ids.to_numpy(str)),
-        metadata_codes=metadata_codes(lesions),
-        patient_codes=metadata_codes(patients),
+        metadata_codes=_metadata_codes(lesions),
+        patient_codes=_metadata_codes(patients),
         image_ids=table["image_id"],
+    )
+
+
+def encode_rows(schema: Schema, table: pd.DataFrame) -> Metadata:
+    """Encode rows; where they have a `group`, a patient's values are shared by its rows.
+
+    Raises:
+        InputError: If a column is absent, or a value is out of its range or no number.
+    """
+    for column in schema.columns:
+        if column.name not in table:
+            raise InputError(f"the data has no metadata column {column.name!r} of the schema")
+    ids = table.get("image_id")
+    encoded = [encode_column(column, table[column.name], ids) for column in schema.columns]
+    if "group" in table:
+        patients = _number_patients(table["group"])
+        encoded = [
+            _share_value(item, patients) if column.level == "patient" else item
+            for column, item in zip(schema.columns, encoded, strict=True)
+        ]
+    return Metadata(
+        numeric=_join([item.numbers for item in encoded], len(table), torch.float32),
+        words=_join([item.words for item in encoded], len(table), torch.bool),
+        observed=_join([item.observed[:, None] for item in encoded], len(table), torch.bool),
     )
 
 
@@ -68,14 +99,36 @@ def named(data: ImageData) -> Iterator[None]:
         raise InputError(f"data set {data.id!r}: {error}") from None
 
 
-def metadata_codes(metadata: Metadata) -> Tensor:
+def _number_patients(groups: pd.Series) -> np.ndarray:
+    """Return a number for each row's patient `(m,)`; a row without one is a patient of its own."""
+    codes, names = pd.factorize(groups)
+    return np.where(codes < 0, len(names) + np.arange(len(codes)), codes)
+
+
+def _share_value(column: EncodedColumn, patients: np.ndarray) -> EncodedColumn:
+    """Give every row its patient's value: the first known one, else unknown, else missing."""
+    is_unknown = column.words[:, 0]
+    worth = np.where(column.observed, np.where(is_unknown, 1, 2), 0)
+    order = np.lexsort((-worth, patients))  # stable: of equals the first row
+    _, first, patient = np.unique(patients[order], return_index=True, return_inverse=True)
+    source = np.empty_like(order)
+    source[order] = order[first[patient]]
+    return EncodedColumn(column.numbers[source], column.words[source], column.observed[source])
+
+
+def _join(parts: Sequence[np.ndarray], count: int, dtype: torch.dtype) -> Tensor:
+    tensors = [torch.from_numpy(np.ascontiguousarray(part)).to(dtype) for part in parts]
+    return torch.cat([torch.zeros(count, 0, dtype=dtype), *tensors], dim=1)
+
+
+def _metadata_codes(metadata: Metadata) -> Tensor:
     """Return a number for each row, equal exactly where all values are."""
     parts = (metadata.numeric, metadata.words.float(), metadata.observed.float())
     return _codes(torch.cat(parts, dim=1).numpy())
 
 
 def _codes(rows: np.ndarray) -> Tensor:
-    if rows.ndim == 2 and rows.shape[1] == 0:
+    if rows.ndim == 2 and rows.shape[1] == 0:  # np.unique needs a column to compare
         return torch.zeros(len(rows), dtype=torch.int64)
-    found = np.unique(rows, axis=0, return_inverse=True)[1]
-    return torch.from_numpy(found.reshape(-1).astype(np.int64))
+    codes = np.unique(rows, axis=0, return_inverse=True)[1]
+    return torch.from_numpy(codes.reshape(-1).astype(np.int64))

@@ -7,16 +7,14 @@ malignant lesion among hundreds, hence two alternatives: gated attention (Ilse e
 Shapes: m lesions, p patients, d width.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-HIDDEN_DIM = 128  # Ilse et al. use 64 to 128
+from toolkit_slimp.settings import Phenotype
 
-Phenotype = Literal["mean", "attention", "mean_max"]
+HIDDEN_DIM = 128  # Ilse et al. use 64 to 128
 
 
 class MeanPhenotype(nn.Module):

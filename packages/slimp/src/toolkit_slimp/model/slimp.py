@@ -7,29 +7,29 @@ Shapes: m lesions, p patients, d image width, k metadata width, e embedding widt
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from toolkit_common.backbones.cards import Card
-from toolkit_common.backbones.contract import ImageEncoder, Tokens
+from toolkit_common.backbones.contract import ImageEncoder
+from toolkit_common.seed import seed_everything
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Metadata, Schema
 from toolkit_slimp.model.losses import equal_pairs, info_nce, nt_xent
-from toolkit_slimp.model.phenotype import PHENOTYPES, Phenotype
-from toolkit_slimp.model.terms import Features, LossOptions, Members, NestedLoss
+from toolkit_slimp.model.phenotype import PHENOTYPES
+from toolkit_slimp.model.terms import LesionFeatures, Members, NestedLoss
+from toolkit_slimp.settings import SlimpSettings
 
 MIN_LOGIT_SCALE, MAX_LOGIT_SCALE = 1.0, 100.0  # of learned temperatures, as CLIP bounds its own
 
 
 def batch_norms(encoder: nn.Module) -> list[nn.Module]:
     """Return the modules of an encoder that normalise by statistics of the batch in training."""
-    return [found for found in encoder.modules() if isinstance(found, _BatchNorm)]
+    return [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
 
 
 def projection(dim: int, embed_dim: int) -> nn.Sequential:
@@ -45,55 +45,51 @@ class SlimpModel(nn.Module):
         card: Which vector stands for an image: the class token or the mean of the patches.
         schema: Metadata columns of both levels; without patient columns the outer loss is off,
             without lesion columns the inner one.
-        metadata_encoder: Options of `MetadataEncoder`.
-        embed_dim: Width e of the embeddings.
-        phenotype: How a patient's lesions are pooled.
-        loss: How embeddings are compared.
-        frozen_statistics: Whether the image encoder's batch norms keep the statistics they came
-            with. Patients' lesions come together, in small batches: statistics of such batches
-            differ from those of any data set, and no image is then encoded on its own.
+        settings: Of the run. Batch norms of the image encoder may be frozen: patients' lesions come
+            together, in small batches, whose statistics differ from those of any data set, and no
+            image is then encoded on its own.
     """
 
     def __init__(
-        self,
-        image_encoder: ImageEncoder,
-        *,
-        card: Card,
-        schema: Schema,
-        metadata_encoder: Mapping[str, Any] | None = None,
-        embed_dim: int = 128,
-        phenotype: Phenotype = "mean",
-        loss: LossOptions | None = None,
-        frozen_statistics: bool = False,
+        self, image_encoder: ImageEncoder, card: Card, schema: Schema, settings: SlimpSettings
     ) -> None:
         super().__init__()
-        self.frozen_statistics = frozen_statistics
-        options, self.loss = metadata_encoder or {}, loss or LossOptions()
+        self.settings = settings
         self.image_encoder = image_encoder
         self.reads_class_token = card.linear == "cls"
-        self.lesion_encoder = MetadataEncoder(schema.at("lesion"), **options)
-        self.patient_encoder = MetadataEncoder(schema.at("patient"), **options)
-        image_dim = image_encoder.facts.embed_dim
+        self.lesion_encoder = MetadataEncoder(schema.at("lesion"), settings)
+        self.patient_encoder = MetadataEncoder(schema.at("patient"), settings)
+        image_dim, embed_dim = image_encoder.facts.embed_dim, settings.embed_dim
         meta_dim = self.lesion_encoder.out_dim
-        self.phenotype = PHENOTYPES[phenotype](image_dim + meta_dim)
+        self.phenotype = PHENOTYPES[settings.phenotype](image_dim + meta_dim)
         self.project_image = projection(image_dim, embed_dim)
         self.project_lesion = projection(meta_dim, embed_dim)
         self.project_phenotype = projection(int(self.phenotype.out_dim), embed_dim)  # type: ignore[arg-type]
         self.project_patient = projection(meta_dim, embed_dim)
-        self.project_view = projection(image_dim, embed_dim) if self.loss.image_weight else None
-        start = torch.full((2,), -math.log(self.loss.temperature))
-        self.log_scales = nn.Parameter(start, requires_grad=self.loss.learn_temperature)
-        self.lesion_weight = self.loss.lesion_weight
+        self.project_view = projection(image_dim, embed_dim) if settings.image_weight else None
+        start = torch.full((2,), -math.log(settings.temperature))
+        self.log_scales = nn.Parameter(start, requires_grad=settings.learn_temperature)
+        self.lesion_weight = settings.lesion_weight
         if not schema.at("patient").columns:
             self.lesion_weight = 1.0
         elif not schema.at("lesion").columns:
             self.lesion_weight = 0.0
         self.train()
 
+    @property
+    def has_lesion_loss(self) -> bool:
+        """Whether images are compared with lesion metadata."""
+        return self.settings.nested_weight > 0.0 and self.lesion_weight > 0.0
+
+    @property
+    def has_patient_loss(self) -> bool:
+        """Whether phenotypes are compared with patient metadata."""
+        return self.settings.nested_weight > 0.0 and self.lesion_weight < 1.0
+
     def train(self, mode: bool = True) -> "SlimpModel":
         """Set the mode, as `nn.Module.train` does, but for the norms whose statistics are kept."""
         super().train(mode)
-        if self.frozen_statistics:
+        if self.settings.freezes_batch_norms:
             for norm in batch_norms(self.image_encoder):
                 norm.eval()
         return self
@@ -103,7 +99,7 @@ class SlimpModel(nn.Module):
         images: Float[Tensor, "m 3 h w"],
         lesions: Metadata,
         views: Float[Tensor, "m 3 h w"] | None = None,
-    ) -> Features:
+    ) -> LesionFeatures:
         """Return the features of some lesions.
 
         Args:
@@ -111,7 +107,7 @@ class SlimpModel(nn.Module):
             lesions: Their metadata.
             views: Second views of the images, where the loss compares views.
         """
-        return Features(
+        return LesionFeatures(
             images=_wide(self.encode_images(images)),
             lesions=_wide(self.lesion_encoder(lesions)),
             views=None if views is None else _wide(self.encode_images(views)),
@@ -119,32 +115,10 @@ class SlimpModel(nn.Module):
 
     def encode_images(self, images: Float[Tensor, "m 3 h w"]) -> Float[Tensor, "m d"]:
         """Return the vector of each image that the losses and the probes read."""
-        found = self._encode(images)
-        return found.prefix[:, 0] if self.reads_class_token else found.patches.mean(dim=1)
-
-    def tokens(self, images: Float[Tensor, "m 3 h w"]) -> Float[Tensor, "m n d"]:
-        """Return what EP reads of an export: the patches, the class token first if it is read."""
-        found = self._encode(images)
-        if not self.reads_class_token:
-            return found.patches
-        return torch.cat([found.prefix[:, :1], found.patches], dim=1)
-
-    def _encode(self, images: Float[Tensor, "m 3 h w"]) -> Tokens:
         # Evaluation is not compiled: encoders then read more, by hooks that a graph leaves out.
         encoder = self.image_encoder if self.training else self.image_encoder.forward
-        found: Tokens = encoder(images)
-        return found
-
-    def phenotypes(
-        self,
-        images: Float[Tensor, "m d"],
-        lesions: Float[Tensor, "m k"],
-        segments: Int[Tensor, " m"],
-        num_patients: int,
-    ) -> Float[Tensor, "p e"]:
-        """Pool the features of each patient's lesions, before any projection."""
-        pooled = self.phenotype(torch.cat([images, lesions], dim=1), segments, num_patients)
-        return _wide(pooled)
+        tokens = encoder(images)
+        return tokens.prefix[:, 0] if self.reads_class_token else tokens.patches.mean(dim=1)
 
     def scales(self) -> Float[Tensor, "2"]:
         """Return `1 / temperature` of the lesion and the patient loss."""
@@ -159,35 +133,37 @@ class SlimpModel(nn.Module):
         if self.log_scales.requires_grad:
             self.log_scales.clamp_(math.log(MIN_LOGIT_SCALE), math.log(MAX_LOGIT_SCALE))
 
-    def nested_loss(self, features: Features, members: Members) -> NestedLoss:
+    def nested_loss(self, features: LesionFeatures, members: Members) -> NestedLoss:
         """Return the loss of a whole batch from its features."""
-        ignored, views = self._ignored(members), self._view_pairs(features)
+        settings, ignored = self.settings, self._ignored(members)
+        views = self._view_pairs(features)
         total = features.images.new_zeros(())
         lesion = patient = image = lesion_pairs = patient_pairs = None
         lesion_scale, patient_scale = self.scales()
         if views is not None and (second := views[1]) is not None:
-            image = nt_xent(views[0], second, 1.0 / self.loss.temperature, ignored=ignored)
-            total = total + self.loss.image_weight * image
-        if self.loss.nested_weight and self.lesion_weight > 0.0:
+            image = nt_xent(views[0], second, 1.0 / settings.temperature, ignored=ignored)
+            total = total + settings.image_weight * image
+        if self.has_lesion_loss:
             lesion_pairs = self._lesion_pairs(features)
             lesion = info_nce(*lesion_pairs, lesion_scale, ignored=ignored)
-            total = total + self.loss.nested_weight * self.lesion_weight * lesion
-        if self.loss.nested_weight and self.lesion_weight < 1.0:
+            total = total + settings.nested_weight * self.lesion_weight * lesion
+        if self.has_patient_loss:
             patient_pairs = self._patient_pairs(features, members)
-            positives = equal_pairs(members.patient_codes) if self.loss.same_metadata else None
+            spreads = settings.patient_positives == "same_metadata"
+            positives = equal_pairs(members.patient_codes) if spreads else None
             patient = info_nce(*patient_pairs, patient_scale, positives=positives)
-            total = total + self.loss.nested_weight * (1.0 - self.lesion_weight) * patient
+            total = total + settings.nested_weight * (1.0 - self.lesion_weight) * patient
         watched = lesion_pairs or patient_pairs or views
         assert watched is not None, "settings refuse a run without any loss"
         return NestedLoss(total, lesion, patient, image, lesion_pairs, patient_pairs, *watched)
 
     def embed_images(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m e"] | None:
         """Return the embeddings of image features by a head that is trained, if there is one."""
-        if self.loss.nested_weight and self.lesion_weight > 0.0:
+        if self.has_lesion_loss:
             return _embed(self.project_image, features)
         return None if self.project_view is None else _embed(self.project_view, features)
 
-    def _view_pairs(self, features: Features) -> tuple[Tensor, Tensor | None] | None:
+    def _view_pairs(self, features: LesionFeatures) -> tuple[Tensor, Tensor | None] | None:
         if self.project_view is None:
             return None
         second = features.views
@@ -196,19 +172,18 @@ class SlimpModel(nn.Module):
             None if second is None else _embed(self.project_view, second),
         )
 
-    def _lesion_pairs(self, features: Features) -> tuple[Tensor, Tensor]:
+    def _lesion_pairs(self, features: LesionFeatures) -> tuple[Tensor, Tensor]:
         return (
             _embed(self.project_image, features.images),
             _embed(self.project_lesion, features.lesions),
         )
 
-    def _patient_pairs(self, features: Features, members: Members) -> tuple[Tensor, Tensor]:
+    def _patient_pairs(self, features: LesionFeatures, members: Members) -> tuple[Tensor, Tensor]:
         patients = members.patients
-        phenotypes = self.phenotypes(
-            features.images, features.lesions, members.segments, len(patients)
-        )
+        lesions = torch.cat([features.images, features.lesions], dim=1)  # pooled, then projected
+        phenotypes = self.phenotype(lesions, members.segments, len(patients))
         return (
-            _embed(self.project_phenotype, phenotypes),
+            _embed(self.project_phenotype, _wide(phenotypes)),
             _embed(self.project_patient, _wide(self.patient_encoder(patients))),
         )
 
@@ -217,8 +192,16 @@ class SlimpModel(nn.Module):
             "all": None,
             "other_lesions": members.lesion_codes,
             "other_patients": members.segments,
-        }[self.loss.negatives]
+        }[self.settings.lesion_negatives]
         return None if codes is None else equal_pairs(codes)
+
+
+def build_model(
+    settings: SlimpSettings, encoder: ImageEncoder, card: Card, schema: Schema
+) -> SlimpModel:
+    """Build the model around an image encoder; its other weights depend on the seed alone."""
+    seed_everything(settings.seed, "model")
+    return SlimpModel(encoder, card, schema, settings)
 
 
 def _embed(head: nn.Module, features: Tensor) -> Tensor:

@@ -1,47 +1,20 @@
-"""What the losses are given and what they return: options, features, who belongs to whom.
+"""What the losses read and what they return: features, who belongs to whom, the terms.
 
 Shapes: m lesions, p patients, d image width, k metadata width.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from toolkit_slimp.metadata.schema import Metadata
 
-Negatives = Literal["all", "other_lesions", "other_patients"]
-
 
 @dataclass(frozen=True)
-class LossOptions:
-    """How embeddings are compared.
-
-    Attributes:
-        temperature: Of all terms; the start value where it is learned.
-        learn_temperature: Whether the temperatures of both levels are trained.
-        lesion_weight: The paper's lambda, in [0, 1]; 1 leaves the patient loss out, 0 the lesion
-            loss.
-        nested_weight: Weight of lesion and patient loss together; 0 leaves both out, and with them
-            all metadata: what is left is SimCLR.
-        image_weight: Weight of the image-image term; 0 leaves it out.
-        negatives: Whose metadata count as negatives of a lesion's image.
-        same_metadata: Whether patients with identical metadata are all positives of each other.
-    """
-
-    temperature: float = 0.1
-    learn_temperature: bool = False
-    lesion_weight: float = 0.5
-    nested_weight: float = 1.0
-    image_weight: float = 0.0
-    negatives: Negatives = "all"
-    same_metadata: bool = False
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the encoders say of some lesions.
+class LesionFeatures:
+    """What the encoders make of some lesions.
 
     Attributes:
         images: Image vectors `(m, d)`.
@@ -55,8 +28,7 @@ class Features:
 
     def parts(self) -> list[Tensor]:
         """Return the tensors that there are, in this order."""
-        found = (self.images, self.lesions, self.views)
-        return [part for part in found if part is not None]
+        return [part for part in (self.images, self.lesions, self.views) if part is not None]
 
 
 @dataclass(frozen=True)
@@ -76,6 +48,16 @@ class Members:
     metadata_codes: Int[Tensor, " m"]
     patients: Metadata
     patient_codes: Int[Tensor, " p"]
+
+    def to(self, device: Any) -> "Members":
+        """Move to a device."""
+        return Members(
+            segments=self.segments.to(device, non_blocking=True),
+            lesion_codes=self.lesion_codes.to(device, non_blocking=True),
+            metadata_codes=self.metadata_codes.to(device, non_blocking=True),
+            patients=self.patients.to(device),
+            patient_codes=self.patient_codes.to(device, non_blocking=True),
+        )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from toolkit_common.seed import generator, seed_everything
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.terms import Members
+from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.sampling import PatientBatch, PatientSampler
 
 CROP_SCALE = (0.6, 1.0)
@@ -49,19 +50,12 @@ class Batch:
 
     def to(self, device: Any) -> "Batch":
         """Move to a device."""
-        members = self.members
         return replace(
             self,
             images=self.images.to(device, non_blocking=True),
             views=None if self.views is None else self.views.to(device, non_blocking=True),
             lesions=self.lesions.to(device),
-            members=Members(
-                segments=members.segments.to(device, non_blocking=True),
-                lesion_codes=members.lesion_codes.to(device, non_blocking=True),
-                metadata_codes=members.metadata_codes.to(device, non_blocking=True),
-                patients=members.patients.to(device),
-                patient_codes=members.patient_codes.to(device, non_blocking=True),
-            ),
+            members=self.members.to(device),
         )
 
     def take(self, rows: Tensor | slice) -> "Batch":
@@ -124,8 +118,7 @@ class BatchStream:
         sampler: Deals patients to batches.
         images: Augmented images.
         table: Metadata of every row of the data set.
-        dropout: Share of metadata values to hide.
-        num_views: Views of each image, 1 or 2.
+        settings: What share of metadata values is hidden; whether there are second views.
         rank: This process.
         num_ranks: All processes.
         num_workers: Processes that decode.
@@ -136,9 +129,8 @@ class BatchStream:
         sampler: PatientSampler,
         images: LesionImages,
         table: EncodedTable,
+        settings: SlimpSettings,
         *,
-        dropout: float,
-        num_views: int = 1,
         rank: int = 0,
         num_ranks: int = 1,
         num_workers: int = 0,
@@ -146,11 +138,16 @@ class BatchStream:
         self.sampler = sampler
         self.images = images
         self.table = table
-        self.dropout = dropout
-        self.num_views = num_views
+        self.settings = settings
+        self.num_views = 2 if settings.image_weight else 1
         self.rank = rank
         self.num_ranks = num_ranks
         self.num_workers = num_workers
+
+    @property
+    def total_steps(self) -> int:
+        """Batches of the whole run."""
+        return self.settings.epochs * self.sampler.batches_per_epoch
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Yield this process's part of each step's batch."""
@@ -166,11 +163,11 @@ class BatchStream:
             yield self._batch(step, batch, first, others[0] if others else None)
 
     def _batch(self, step: int, batch: PatientBatch, images: Tensor, views: Tensor | None) -> Batch:
-        table = self.table
+        table, share = self.table, self.settings.metadata_dropout
         rows, patients = _index(batch.rows), _index(batch.patients)
         # All ranks draw for the whole batch, so that its patients are the same everywhere.
         draws = generator(self.images.seed, "hide", step)
-        lesions = hide_values(table.lesions.take(rows), self.dropout, draws)
+        lesions = hide_values(table.lesions.take(rows), share, draws)
         own = _index(batch.part(self.rank, self.num_ranks))
         return Batch(
             rows=rows[own],
@@ -181,7 +178,7 @@ class BatchStream:
                 segments=_index(batch.segments),
                 lesion_codes=table.lesion_codes[rows],
                 metadata_codes=table.metadata_codes[rows],
-                patients=hide_values(table.patients.take(patients), self.dropout, draws),
+                patients=hide_values(table.patients.take(patients), share, draws),
                 patient_codes=table.patient_codes[patients],
             ),
         )

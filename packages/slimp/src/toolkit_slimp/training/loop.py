@@ -5,7 +5,7 @@ and the step are all there is to save.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 
@@ -15,11 +15,9 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members, NestedLoss
-from toolkit_slimp.training.batches import BatchStream
-from toolkit_slimp.training.learner import Learner, Schedule
-from toolkit_slimp.training.pace import Pace
-from toolkit_slimp.training.step import Stepper
-from toolkit_slimp.training.trackers import Trackers
+from toolkit_slimp.training.batches import Batch, BatchStream
+from toolkit_slimp.training.step import Learner, Stepper
+from toolkit_slimp.training.trackers import open_trackers
 from toolkit_slimp.watching.retrieval import describe_retrieval
 from toolkit_slimp.watching.spread import describe_spread
 
@@ -29,7 +27,6 @@ NOTED = {  # beside the bar, the newest value of each
     "recall@1": "lesion_recall_at_1",
     "of patients": "patient_recall_at_1",
     "knn": "val_knn_balanced_accuracy",
-    "ep": "val_ep_balanced_accuracy",
     "rank": "effective_rank",
     "alignment": "alignment",
     "uniformity": "uniformity",
@@ -41,42 +38,38 @@ def pretrain(
     stepper: Stepper,
     stream: BatchStream,
     *,
-    schedule: Schedule,
     run: RunFolder,
     watch: Callable[[SlimpModel], dict[str, float]],
-    watch_every: int | None = None,
-    trackers: Trackers,
 ) -> dict[str, float]:
-    """Train the stepper's model in place; with an EMA, it ends as the average.
+    """Train the stepper's model in place, by its settings; with an EMA, it ends as the average.
 
     Args:
-        stepper: The model, and how it learns from a batch.
+        stepper: The model, and how its gradient is computed.
         stream: Its batches.
-        schedule: How long and how fast.
         run: Checkpoints and metrics.jsonl go there; its newest checkpoint is continued.
-        watch: Called once an epoch, and at the end; its values are logged.
-        watch_every: Steps between calls of `watch`, in place of an epoch.
-        trackers: What else is told what metrics.jsonl is told.
+        watch: Called once an epoch, or every `watch_every` steps, and at the end; its values are
+            logged.
 
     Returns:
-        What `watch` said of the model that it ends as.
+        The values of `watch` for the model that it ends as.
 
     Raises:
         KeyboardInterrupt: After an interrupt, when the state is saved.
         InputError: If the loss is no finite number, the batch saved and the state before kept; or
             if the checkpoint was made with another schema.
     """
-    learner = Learner(stepper, schedule, table=stream.table, folder=run.path)
     accelerator, model = stepper.accelerator, stepper.model
+    settings, total = model.settings, stream.total_steps
+    per_epoch = stream.sampler.batches_per_epoch
+    learner = Learner(stepper, stream.table, run.path, total_steps=total)
     folder, last_saved = run.path / "checkpoints", time.monotonic()
-    step = learner.resume_(folder)
+    step, pace = learner.resume_(folder), Pace()
     if accelerator.is_main_process:
         run.rewind_log(step)
-    total, per_epoch, pace = schedule.total_steps, stream.sampler.batches_per_epoch, Pace()
-    seen: dict[str, float] = {}  # what the last look at held-out patients said
+    seen: dict[str, float] = {}  # of the last look at held-out patients
     noted: dict[str, float] = {}
     with (
-        trackers.open(step) as track,
+        open_trackers(settings, run, step, is_main=accelerator.is_main_process) as track,
         progress("pre-training", total) as advance,
         delayed_interrupt() as interruption,
     ):
@@ -84,7 +77,7 @@ def pretrain(
         for batch in pace.watch(stream.batches(step, total)):
             loss, norm = learner.step_(batch.to(accelerator.device), step)
             step += 1
-            is_due = step % (watch_every or per_epoch) == 0 or step == total
+            is_due = step % (settings.watch_every or per_epoch) == 0 or step == total
             if is_due:
                 try:
                     seen = watch(learner.watched)
@@ -107,6 +100,40 @@ def pretrain(
                 raise KeyboardInterrupt
     learner.finish_()
     return seen or watch(learner.model)  # a run that died after its last step looks again
+
+
+class Pace:
+    """Counts lesions and seconds from one reading to the next."""
+
+    def __init__(self) -> None:
+        self._start_()
+
+    def _start_(self) -> None:
+        self._since = time.monotonic()
+        self._waited = 0.0
+        self._lesions = 0
+
+    def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches, with the time that each one took to come on the clock."""
+        source = iter(batches)
+        while True:
+            since = time.monotonic()
+            batch = next(source, None)
+            self._waited += time.monotonic() - since
+            if batch is None:
+                return
+            self._lesions += len(batch.members.segments)
+            yield batch
+
+    def read_(self) -> dict[str, float]:
+        """Return `lesions_per_s` and `data_wait` (a share of the time), and start anew."""
+        elapsed = max(time.monotonic() - self._since, 1e-9)
+        values = {
+            "lesions_per_s": self._lesions / elapsed,
+            "data_wait": self._waited / elapsed,
+        }
+        self._start_()
+        return values
 
 
 def _note(loss: NestedLoss, noted: Mapping[str, float]) -> str:

@@ -2,7 +2,7 @@
 
 Every patient comes once an epoch, in an order that is a pure function of seed and epoch, not of
 the number of ranks. Ranks share the *lesions* of one batch, equally many each whatever patients
-they belong to: images are what costs, and a gathered loss needs equal counts (docs/traps.md 3).
+they belong to: images are what costs, and a gaobservedd loss needs equal counts (docs/traps.md 3).
 
 Which lesions of a large patient are taken can be steered: up to a quarter of them by preference
 (positives, or "ugly ducklings" that differ from the patient's own mean), the rest at random.
@@ -17,6 +17,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.seed import generator
 from toolkit_slimp.metadata.table import EncodedTable
+from toolkit_slimp.settings import SlimpSettings
 
 PREFERRED_SHARE = 4  # one lesion of so many, rounded up (docs/slimp.md)
 
@@ -52,37 +53,30 @@ class PatientSampler:
     Args:
         groups: Patient of each row.
         rows: Rows to sample from.
-        patients_per_batch: P, the most patients of a batch.
-        lesions_per_patient: L, the most lesions taken of one patient; drawn anew every epoch.
-        seed: Of all draws.
+        settings: How many patients and lesions a batch has at most, and of which seed; how often
+            a patient with a preferred lesion comes in an epoch.
         preference: Weight of each row `(n,)`, 0 or more: up to a quarter of a patient's lesions
             are drawn with chances in proportion to it.
-        repeats: Times that a patient with a lesion of weight above 0 comes in an epoch.
     """
 
     def __init__(
         self,
         groups: np.ndarray,
         rows: np.ndarray,
-        *,
-        patients_per_batch: int,
-        lesions_per_patient: int,
-        seed: int,
+        settings: SlimpSettings,
         preference: np.ndarray | None = None,
-        repeats: int = 1,
     ) -> None:
         names, index = np.unique(groups[rows], return_inverse=True)
         order = np.argsort(index, kind="stable")
         self.lesions = np.split(rows[order], np.cumsum(np.bincount(index))[:-1])
         self.preference = preference
-        self.lesions_per_patient = lesions_per_patient
-        self.seed = seed
+        self.settings = settings
         self._times = np.ones(len(names), int)
         if preference is not None:
             is_preferred = np.array([bool((preference[own] > 0).any()) for own in self.lesions])
-            self._times[is_preferred] = repeats
+            self._times[is_preferred] = settings.positive_repeats
         # No patient may meet itself in a batch: it would be its own false negative.
-        fewest = -(-int(self._times.sum()) // patients_per_batch)
+        fewest = -(-int(self._times.sum()) // settings.patients_per_batch)
         self.batches_per_epoch = max(fewest, int(self._times.max()))
 
     @property
@@ -92,7 +86,7 @@ class PatientSampler:
 
     def epoch(self, epoch: int) -> list[PatientBatch]:
         """Return the batches of an epoch, equally large but for one patient."""
-        draws = generator(self.seed, "patients", epoch)
+        draws = generator(self.settings.seed, "patients", epoch)
         order = torch.randperm(len(self.lesions), generator=draws).numpy()
         dealt = np.repeat(order, self._times[order])  # as cards: the same patient to many batches
         count = self.batches_per_epoch
@@ -109,7 +103,7 @@ class PatientSampler:
 
     def _choose(self, lesions: np.ndarray, draws: torch.Generator) -> np.ndarray:
         order = torch.randperm(len(lesions), generator=draws).numpy()
-        most = self.lesions_per_patient
+        most = self.settings.lesions_per_patient
         if self.preference is not None and len(lesions) > most:
             weights = self.preference[lesions[order]]
             quarter = min(-(-most // PREFERRED_SHARE), int((weights > 0).sum()))
@@ -119,6 +113,22 @@ class PatientSampler:
                 soonest = np.argsort(waits.numpy() / weights, kind="stable")[:quarter]
             order = np.concatenate([order[soonest], np.delete(order, soonest)])
         return lesions[order[:most]]
+
+
+def build_preference(
+    settings: SlimpSettings, data: ImageData, table: EncodedTable
+) -> np.ndarray | None:
+    """Return the weight of each row by which lesions are preferred, None where all are equal.
+
+    Raises:
+        InputError: If the label of `positives` does not exist, or lacks its value.
+    """
+    assert data.groups is not None
+    if settings.lesion_sampling == "positives":
+        return positive_rows(data, settings.positives)
+    if settings.lesion_sampling == "deviation":
+        return deviations(table, data.groups)
+    return None
 
 
 def positive_rows(data: ImageData, positive: str) -> np.ndarray:
@@ -163,12 +173,12 @@ def deviations(table: EncodedTable, groups: np.ndarray) -> np.ndarray:
     schema, lesions = table.schema.at("lesion"), table.lesions
     owners = [*schema.number_owners, *schema.word_owners]
     values = torch.cat([lesions.numeric, lesions.words.float()], dim=1)
-    there = lesions.observed[:, owners].float()
+    observed = lesions.observed[:, owners].float()
     names, index = np.unique(groups, return_inverse=True)
     patient = torch.from_numpy(index)
     zeros = values.new_zeros(len(names), values.shape[1])
-    counts = zeros.index_add(0, patient, there).clamp(min=1.0)
-    means = zeros.index_add(0, patient, values * there) / counts
-    squares = (values - means[patient]).square() * there
-    found: np.ndarray = (squares.sum(dim=1) / there.sum(dim=1).clamp(min=1.0)).numpy()
-    return found.astype(float)
+    counts = zeros.index_add(0, patient, observed).clamp(min=1.0)
+    means = zeros.index_add(0, patient, values * observed) / counts
+    squares = (values - means[patient]).square() * observed
+    distances: np.ndarray = (squares.sum(dim=1) / observed.sum(dim=1).clamp(min=1.0)).numpy()
+    return distances.astype(float)

@@ -1,13 +1,14 @@
 """From the settings of a pre-training run to its data, model and batches."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.cards import Card
-from toolkit_common.backbones.contract import ImageEncoder, Receipt
+from toolkit_common.backbones.cards import Card, choose_card
+from toolkit_common.backbones.contract import ImageEncoder, Receipt, hash_weights
 from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backbone_id
+from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.console import console
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
@@ -16,22 +17,108 @@ from toolkit_common.data.resized import resize_images
 from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
-from toolkit_common.seed import seed_everything
+from toolkit_common.images.transforms import Preprocess
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.metadata.infer import infer_schema, load_schema
+from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Schema
-from toolkit_slimp.metadata.table import EncodedTable
-from toolkit_slimp.model.slimp import SlimpModel, batch_norms
-from toolkit_slimp.model.terms import LossOptions
+from toolkit_slimp.metadata.schema_file import load_schema
+from toolkit_slimp.metadata.table import EncodedTable, encode_table
+from toolkit_slimp.model.slimp import SlimpModel, batch_norms, build_model
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.batches import BatchStream, LesionImages, build_train_transform
-from toolkit_slimp.training.sampling import PatientSampler, deviations, positive_rows
+from toolkit_slimp.training.sampling import PatientSampler, build_preference
+from toolkit_slimp.training.step import Stepper
+from toolkit_slimp.watching.held_out import HeldOut, build_held_out
 
 STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
 
 
+@dataclass(frozen=True)
+class Setup:
+    """All that a run is made of, before anything is written.
+
+    Attributes:
+        data: The data set.
+        splits: Its patient-disjoint splits.
+        stepper: The model, and how its gradient is computed.
+        stream: Its batches.
+        watch: How it is looked at.
+        card: How its image encoder is read.
+        backbone: What its image encoder was built from.
+        start: Where the image encoder's first weights came from.
+        start_hash: Of those weights.
+    """
+
+    data: ImageData
+    splits: Splits
+    stepper: Stepper
+    stream: BatchStream
+    watch: HeldOut
+    card: Card
+    backbone: BackboneId
+    start: str
+    start_hash: str
+
+    @property
+    def model(self) -> SlimpModel:
+        """What is trained."""
+        return self.stepper.model
+
+    @property
+    def schema(self) -> Schema:
+        """What its metadata are encoded by."""
+        return self.stream.table.schema
+
+    @property
+    def architecture(self) -> str:
+        """Backbone id that builds the image encoder untrained."""
+        size = f"?image_size={self.backbone.image_size}" if self.backbone.image_size else ""
+        return f"{self.backbone.source}:{self.backbone.name.partition('@')[0]}{size}"
+
+    def describe(self) -> list[str]:
+        """Return lines for humans: columns of both levels, losses that are off, sizes."""
+        model, lines = self.model, []
+        for level in LEVELS:
+            columns = self.schema.at(level).columns
+            names = ", ".join(column.name for column in columns) or "none"
+            lines.append(f"{level} metadata: {len(columns)} columns ({names})")
+        if not (model.has_lesion_loss or model.has_patient_loss):
+            lines.append("nested loss: off (SimCLR alone; metadata encoders stay untrained)")
+        elif not (model.has_lesion_loss and model.has_patient_loss):
+            lines.append(f"{'patient' if model.has_lesion_loss else 'lesion'} loss: off")
+        trained = sum(item.numel() for item in model.parameters() if item.requires_grad)
+        return [
+            *lines,
+            f"training {trained:,} parameters for {self.stream.total_steps} steps of "
+            f"{self.stream.sampler.patients_per_batch} patients",
+        ]
+
+
+def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
+    """Load, split and encode the data, build the model and its batches.
+
+    Raises:
+        InputError: If the settings, the data or the backbone are at fault.
+    """
+    data, splits = load_patients(settings)
+    schema = choose_schema(settings, data, splits)
+    table = encode_table(data, schema)
+    parsed, encoder, receipt = load_image_encoder(settings)
+    card = choose_card(parsed.text, encoder.facts)
+    start_hash = hash_weights(encoder)
+    stepper = Stepper(build_model(settings, encoder, card, schema), accelerator)
+    stream = build_stream(
+        settings, data, splits, table, preprocess=encoder.preprocess, accelerator=accelerator
+    )
+    watch = build_held_out(settings, data, splits, table, accelerator.device)
+    return Setup(
+        data, splits, stepper, stream, watch, card, parsed, start=receipt.source,
+        start_hash=start_hash,
+    )  # fmt: skip
+
+
 def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
-    """Load a data set with groups, check its images, split it by patient; tells what was found.
+    """Load a data set with groups, check its images, split it by patient; prints the counts.
 
     Raises:
         InputError: If the data, their images or their splits are at fault, or there are no groups.
@@ -84,7 +171,7 @@ def choose_schema(settings: SlimpSettings, data: ImageData, splits: Splits) -> S
 
 
 def _refuse_unused(settings: SlimpSettings, schema: Schema) -> None:
-    """Refuse to train less than what was asked for, under its name."""
+    """Refuse to train less than the settings name."""
     weights: dict[Level, float] = {
         "lesion": settings.lesion_weight,
         "patient": 1.0 - settings.lesion_weight,
@@ -131,20 +218,15 @@ def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncode
         encoder.compile(dynamic=True)  # patients bring different numbers of lesions
     norms = ""
     if count := len(batch_norms(encoder)):
-        norms = f", {count} batch norms ({'frozen' if freezes(settings) else 'batch'} statistics)"
+        statistics = "frozen" if settings.freezes_batch_norms else "batch"
+        norms = f", {count} batch norms ({statistics} statistics)"
     console.print(f"image encoder: {parsed.text}, starts from {receipt.source}{norms}")
     return parsed, encoder, receipt
 
 
-def freezes(settings: SlimpSettings) -> bool:
-    """Whether batch norms keep the statistics that the image encoder came with."""
-    is_random = settings.random_init or settings.backbone is None
-    return settings.batch_norm == "frozen" or (settings.batch_norm == "auto" and not is_random)
-
-
 def _refuse_pieces(settings: SlimpSettings, encoder: ImageEncoder) -> None:
     count = len(batch_norms(encoder))
-    if count and settings.lesions_per_pass is not None and not freezes(settings):
+    if count and settings.lesions_per_pass is not None and not settings.freezes_batch_norms:
         raise InputError(
             f"the image encoder has {count} batch normalisations, whose statistics would be those "
             "of a piece: drop --lesions-per-pass, give --batch-norm frozen, or choose an encoder "
@@ -167,108 +249,46 @@ def checkpoint_gradients_(encoder: ImageEncoder) -> None:
         ) from None
 
 
-def build_model(
-    settings: SlimpSettings, encoder: ImageEncoder, card: Card, schema: Schema
-) -> SlimpModel:
-    """Build the model around an image encoder; its other weights depend on the seed alone."""
-    seed_everything(settings.seed, "model")
-    return SlimpModel(
-        encoder,
-        card=card,
-        schema=schema,
-        metadata_encoder={
-            "dim": settings.metadata_dim,
-            "depth": settings.metadata_depth,
-            "num_heads": settings.metadata_heads,
-            "mlp_ratio": settings.metadata_mlp_ratio,
-            "dropout": settings.metadata_block_dropout,
-            "numbers": settings.metadata_numbers,
-            "missing": settings.metadata_missing,
-            "pooling": settings.metadata_pooling,
-            "style": settings.metadata_blocks,
-        },
-        embed_dim=settings.embed_dim,
-        phenotype=settings.phenotype,
-        loss=LossOptions(
-            temperature=settings.temperature,
-            learn_temperature=settings.learn_temperature,
-            lesion_weight=settings.lesion_weight,
-            nested_weight=settings.nested_weight,
-            image_weight=settings.image_weight,
-            negatives=settings.lesion_negatives,
-            same_metadata=settings.patient_positives == "same_metadata",
-        ),
-        frozen_statistics=freezes(settings),
-    )
-
-
 def build_stream(
     settings: SlimpSettings,
     data: ImageData,
     splits: Splits,
     table: EncodedTable,
     *,
-    encoder: ImageEncoder,
+    preprocess: Preprocess,
     accelerator: Accelerator,
 ) -> BatchStream:
     """Build the batches of a run.
 
     Raises:
-        InputError: If the settings ask for lesions or labels that the data do not have.
+        InputError: If the settings name lesions or labels that the data do not have.
     """
-    assert data.groups is not None
+    groups = data.groups
+    assert groups is not None
     if settings.lesion_negatives == "other_lesions" and "lesion_id" not in data.table:
         raise InputError(
             f"data set {data.id!r} has no lesion_id to tell other lesions by: use "
             "--lesion-negatives all or other_patients"
         )
+    preference = build_preference(settings, data, table)
+    if settings.cache_images is not None:
+        _refuse_small(settings.cache_images, max(preprocess.image_size))
+        with accelerator.main_process_first():
+            data = resize_images(data, splits.train, size=settings.cache_images)
     return BatchStream(
-        PatientSampler(
-            data.groups,
-            splits.train,
-            patients_per_batch=settings.patients_per_batch,
-            lesions_per_patient=settings.lesions_per_patient,
-            seed=settings.seed,
-            preference=_preference(settings, data, table),
-            repeats=settings.positive_repeats,
-        ),
-        LesionImages(
-            _shrink(settings, data, splits, encoder, accelerator),
-            build_train_transform(encoder.preprocess),
-            seed=settings.seed,
-        ),
+        PatientSampler(groups, splits.train, settings, preference),
+        LesionImages(data, build_train_transform(preprocess), seed=settings.seed),
         table,
-        dropout=settings.metadata_dropout,
-        num_views=2 if settings.image_weight else 1,
+        settings,
         rank=accelerator.process_index,
         num_ranks=accelerator.num_processes,
         num_workers=choose_num_workers(settings.num_workers, accelerator),
     )
 
 
-def _preference(settings: SlimpSettings, data: ImageData, table: EncodedTable) -> np.ndarray | None:
-    assert data.groups is not None
-    if settings.lesion_sampling == "positives":
-        return positive_rows(data, settings.positives)
-    if settings.lesion_sampling == "deviation":
-        return deviations(table, data.groups)
-    return None
-
-
-def _shrink(
-    settings: SlimpSettings,
-    data: ImageData,
-    splits: Splits,
-    encoder: ImageEncoder,
-    accelerator: Accelerator,
-) -> ImageData:
-    size, needed = settings.cache_images, max(encoder.preprocess.image_size)
-    if size is None:
-        return data
+def _refuse_small(size: int, needed: int) -> None:
     if size < needed:
         raise InputError(
             f"--cache-images {size} is below the encoder's input of {needed} pixels: images would "
             "be enlarged again"
         )
-    with accelerator.main_process_first():
-        return resize_images(data, splits.train, size=size)

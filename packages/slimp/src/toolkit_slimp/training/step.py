@@ -1,4 +1,4 @@
-"""One training step: the gradient of a whole batch's loss, however few lesions fit at once.
+"""One training step: the gradient of a whole batch's loss, and the update that it makes.
 
 A contrastive loss compares all lesions of a batch, so that adding up the losses of small batches
 would be another loss. The gradient is cached instead (Gao et al., "Scaling Deep Contrastive
@@ -8,37 +8,43 @@ again with a graph to carry its part of it back. Both times a piece sees the sam
 (dropout, stochastic depth). Exact for encoders that use no statistics of the batch.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
-from toolkit_common.images.transforms import Preprocess
+from toolkit_common.errors import InputError
+from toolkit_common.runs.checkpoints import load_checkpoint
 from toolkit_common.seed import seed_everything
-from toolkit_common.training.distributed import gather_rows
+from toolkit_common.training.distributed import average_gradients_, gather_rows
+from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
+from toolkit_common.training.schedules import set_lr_, warmup_cosine
+from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.model.terms import Features, NestedLoss
+from toolkit_slimp.model.terms import LesionFeatures, NestedLoss
 from toolkit_slimp.training.batches import Batch
+from toolkit_slimp.training.diverged import save_batch
+
+BETAS = (0.9, 0.95)
 
 
 @dataclass(frozen=True)
 class Stepper:
-    """How a step is carried out.
+    """How the gradient of a batch is computed.
 
     Attributes:
-        model: What is trained.
+        model: What is trained, by its settings.
         accelerator: Where, and at which precision.
-        preprocess: How images are normalised.
-        seed: Of dropout and stochastic depth.
-        lesions_per_pass: Lesions that a process encodes at once; None for all of them.
     """
 
     model: SlimpModel
     accelerator: Accelerator
-    preprocess: Preprocess
-    seed: int = 0
-    lesions_per_pass: int | None = None
 
     def backward(self, batch: Batch, step: int) -> NestedLoss:
         """Add the gradient of a batch's loss to this process's parameters.
@@ -53,15 +59,15 @@ class Stepper:
             The loss of the whole batch.
         """
         own = len(batch.rows)
-        size = min(self.lesions_per_pass or own, own)
+        size = min(self.model.settings.lesions_per_pass or own, own)
         pieces = [batch.take(slice(start, start + size)) for start in range(0, own, size)]
         if len(pieces) == 1:
             loss = self._loss(self._encode(batch, step, 0), batch, step)
             self.accelerator.backward(loss.total)
             return loss
         with torch.no_grad():
-            found = [self._encode(piece, step, number) for number, piece in enumerate(pieces)]
-        features = _join(found)
+            parts = [self._encode(piece, step, number) for number, piece in enumerate(pieces)]
+        features = _join(parts)
         loss = self._loss(features, batch, step)
         self.accelerator.backward(loss.total)
         gradients = [_gradient(part).split(size) for part in features.parts()]
@@ -70,30 +76,153 @@ class Stepper:
             torch.autograd.backward(again, [gradient[number] for gradient in gradients])
         return loss
 
-    def _encode(self, batch: Batch, step: int, number: int) -> Features:
+    def _encode(self, batch: Batch, step: int, number: int) -> LesionFeatures:
         rank = self.accelerator.process_index
-        seed_everything(self.seed, "encode", step, rank, number)
-        views = batch.views
+        seed_everything(self.model.settings.seed, "encode", step, rank, number)
+        normalize, views = self.model.image_encoder.preprocess.normalize, batch.views
         with self.accelerator.autocast():
             return self.model.encode(
-                self.preprocess.normalize(batch.images),
-                batch.lesions,
-                None if views is None else self.preprocess.normalize(views),
+                normalize(batch.images), batch.lesions, None if views is None else normalize(views)
             )
 
-    def _loss(self, features: Features, batch: Batch, step: int) -> NestedLoss:
-        seed_everything(self.seed, "loss", step)
+    def _loss(self, features: LesionFeatures, batch: Batch, step: int) -> NestedLoss:
+        seed_everything(self.model.settings.seed, "loss", step)
         count = len(batch.members.segments)  # the last rank's part may be filled up
-        gathered = Features(*(gather_rows(part)[:count] for part in features.parts()))
+        gathered = LesionFeatures(*(gather_rows(part)[:count] for part in features.parts()))
         # Heads and loss are small, and autocast would round the logits to 8 bits: fp32 for them.
         return self.model.nested_loss(gathered, batch.members)
 
 
-def _join(found: list[Features]) -> Features:
-    parts = zip(*(item.parts() for item in found), strict=True)
-    return Features(*(torch.cat(part).requires_grad_() for part in parts))
+class Learner:
+    """Learns from one batch after another, and can be put down and taken up again.
+
+    Args:
+        stepper: The model, and how it learns from a batch.
+        table: Metadata of every row of the data set.
+        folder: Of the run: a batch that diverges is saved there.
+        total_steps: How long the run is, for its learning rates.
+    """
+
+    def __init__(
+        self, stepper: Stepper, table: EncodedTable, folder: Path, *, total_steps: int
+    ) -> None:
+        self.stepper, self.table, self.folder = stepper, table, folder
+        self.total_steps = total_steps
+        self.accelerator, self.model = stepper.accelerator, stepper.model
+        self.settings = stepper.model.settings
+        self.model.to(self.accelerator.device)
+        self.optimizer: Any = self.accelerator.prepare(_build_optimizer(self.model))
+        self.average: AveragedModel | None = None
+        if (decay := self.settings.ema) is not None:
+            average = _averaging(decay)
+            self.average = AveragedModel(self.model, avg_fn=average, use_buffers=True)
+
+    @property
+    def watched(self) -> SlimpModel:
+        """The model that is watched and exported."""
+        return self.model if self.average is None else cast(SlimpModel, self.average.module)
+
+    def step_(self, batch: Batch, step: int) -> tuple[NestedLoss, float]:
+        """Update the model once; returns the loss before it and the gradient's norm."""
+        self.model.train()
+        set_lr_(self.optimizer, self.lr_factor(step))
+        self.optimizer.zero_grad()
+        loss = self.stepper.backward(batch, step)
+        if not math.isfinite(value := float(loss.total.detach())):
+            self.give_up(f"loss is {value}", batch, step)
+        average_gradients_(self.model.parameters())
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
+        skips = self.accelerator.scaler is not None  # fp16's scaler expects such steps
+        if not skips and not math.isfinite(value := float(norm)):
+            self.give_up(f"gradient's norm is {value}", batch, step)
+        self.optimizer.step()
+        self.model.clamp_temperatures_()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return loss, float(norm)
+
+    def lr_factor(self, step: int) -> float:
+        """Return the share of the peak learning rates at a step."""
+        warmup_steps = int(self.settings.warmup * self.total_steps)
+        return warmup_cosine(step, total_steps=self.total_steps, warmup_steps=warmup_steps)
+
+    def give_up(self, what: str, batch: Batch, step: int) -> NoReturn:
+        """Save the batch, then name what is no finite number and where to go on from.
+
+        Raises:
+            InputError: Always.
+        """
+        place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step)
+        checkpoints = self.folder / "checkpoints"
+        before = f", checkpoints from before are in {checkpoints}" if checkpoints.is_dir() else ""
+        raise InputError(
+            f"the {what} at step {step}: lower --lr and --image-lr; the batch is in {place}{before}"
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return what `resume_` needs."""
+        scaler = self.accelerator.scaler
+        return {
+            "schema": self.table.schema.digest(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+
+    def resume_(self, folder: Path) -> int:
+        """Take up the newest checkpoint; returns its step, 0 without one."""
+        if (checkpoint := load_checkpoint(folder)) is None:
+            return 0
+        step, state = checkpoint
+        own = self.table.schema.digest()
+        if state["schema"] != own:
+            raise InputError(
+                f"cannot resume {folder.parent} with another metadata schema (its checkpoint has "
+                f"{state['schema'][:12]}, now {own[:12]}): give the one in "
+                f"{folder.parent / 'schema.json'}, or start a new run"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return step
+
+    def finish_(self) -> None:
+        """Put the average in the model's place."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+
+
+def _join(parts: list[LesionFeatures]) -> LesionFeatures:
+    columns = zip(*(part.parts() for part in parts), strict=True)
+    return LesionFeatures(*(torch.cat(column).requires_grad_() for column in columns))
 
 
 def _gradient(features: Tensor) -> Tensor:
     """A weight of 0 leaves features without a gradient."""
     return torch.zeros_like(features) if features.grad is None else features.grad
+
+
+def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """An exponential moving average that forgets its first steps faster, as TensorFlow's does."""
+
+    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        return mean + (1.0 - min(decay, (1 + int(count)) / (10 + int(count)))) * (new - mean)
+
+    return average
+
+
+def _build_optimizer(model: SlimpModel) -> torch.optim.Optimizer:
+    settings, decay = model.settings, model.settings.weight_decay
+    image = {id(parameter) for parameter in model.image_encoder.parameters()}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in image]
+    groups: Groups = [
+        *parameter_groups(
+            model.image_encoder.parameters(), lr=settings.image_lr, weight_decay=decay
+        ),
+        *parameter_groups(rest, lr=settings.lr, weight_decay=decay),
+    ]
+    return build_optimizer("adamw", [{**group, "betas": BETAS} for group in groups])

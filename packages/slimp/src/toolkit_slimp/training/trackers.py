@@ -1,23 +1,22 @@
 """Optional trackers beside metrics.jsonl, through accelerate: TensorBoard and Weights & Biases.
 
 metrics.jsonl is always written and holds the same values. wandb stays offline unless the
-environment says otherwise (`WANDB_API_KEY` or `WANDB_MODE`), so that a run never waits for a
-network nor asks for a login.
+environment has `WANDB_API_KEY` or `WANDB_MODE`, so that a run never waits for a network nor a
+login.
 """
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.runs.folder import RunFolder
+from toolkit_slimp.settings import SlimpSettings, TrackerName
 
-TrackerName = Literal["tensorboard", "wandb"]
 Track = Callable[[Mapping[str, float], int], None]
 PROJECT = "toolkit-slimp"
 
@@ -36,56 +35,46 @@ def refuse_missing(names: Sequence[TrackerName]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Trackers:
-    """The trackers of a run.
+@contextmanager
+def open_trackers(
+    settings: SlimpSettings, run: RunFolder, step: int, *, is_main: bool = True
+) -> Iterator[Track]:
+    """Yield what sends values and their step to all trackers; they are closed afterwards.
 
-    Attributes:
-        names: Which ones; none in all processes but the main one.
-        run: Their files go into its folder.
-        config: Settings to show beside the curves.
+    Args:
+        settings: Name the trackers, and are shown beside the curves.
+        run: The trackers' files go into its folder.
+        step: The step that a run goes on from: what was shown after it gives way.
+        is_main: Whether this is the process that shows anything at all.
     """
+    with ExitStack() as closing:
+        opened = []
+        for name in settings.tracker if is_main else ():
+            tracker = _START[name](settings, run, step)
+            closing.callback(tracker.finish)
+            opened.append(tracker)
 
-    names: Sequence[TrackerName]
-    run: RunFolder
-    config: Mapping[str, Any]
+        def track(values: Mapping[str, float], at: int) -> None:
+            for tracker in opened:
+                tracker.log(dict(values), step=at)
 
-    @contextmanager
-    def open(self, step: int) -> Iterator[Track]:
-        """Yield what sends values and their step to all of them; they are closed afterwards.
-
-        Args:
-            step: The step that a run goes on from: what was shown after it gives way.
-        """
-        with ExitStack() as closing:
-            opened = []
-            for name in self.names:
-                tracker = _START[name](self, step)
-                closing.callback(tracker.finish)
-                opened.append(tracker)
-
-            def track(values: Mapping[str, float], at: int) -> None:
-                for tracker in opened:
-                    tracker.log(dict(values), step=at)
-
-            yield track
+        yield track
 
 
-def _start_tensorboard(trackers: Trackers, step: int) -> Any:
+def _start_tensorboard(settings: SlimpSettings, run: RunFolder, step: int) -> Any:
+    del settings  # it shows curves alone
     from accelerate.tracking import TensorBoardTracker
 
-    place = trackers.run.path
-    tracker = TensorBoardTracker("tensorboard", place, purge_step=step + 1 if step else None)
+    tracker = TensorBoardTracker("tensorboard", run.path, purge_step=step + 1 if step else None)
     tracker.start()
-    console.print(f"tracker: tensorboard --logdir {place / 'tensorboard'}")
+    console.print(f"tracker: tensorboard --logdir {run.path / 'tensorboard'}")
     return tracker
 
 
-def _start_wandb(trackers: Trackers, step: int) -> Any:
+def _start_wandb(settings: SlimpSettings, run: RunFolder, step: int) -> Any:
     del step  # wandb itself drops steps that it has
     from accelerate.tracking import WandBTracker
 
-    run = trackers.run
     begun = f"{run.path.resolve()} {run.read_json('run.json')['starts'][0]}"
     has_key = "WANDB_API_KEY" in os.environ
     mode = os.environ.get("WANDB_MODE", "online" if has_key else "offline")
@@ -96,7 +85,7 @@ def _start_wandb(trackers: Trackers, step: int) -> Any:
         resume="allow",
         dir=str(run.path),
         mode=mode,
-        config=dict(trackers.config),
+        config=settings.model_dump(mode="json"),
     )
     try:
         tracker.start()
@@ -110,7 +99,7 @@ def _start_wandb(trackers: Trackers, step: int) -> Any:
     return tracker
 
 
-_START: Mapping[TrackerName, Callable[[Trackers, int], Any]] = {
+_START: Mapping[TrackerName, Callable[[SlimpSettings, RunFolder, int], Any]] = {
     "tensorboard": _start_tensorboard,
     "wandb": _start_wandb,
 }

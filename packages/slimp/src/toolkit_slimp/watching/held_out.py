@@ -1,26 +1,24 @@
-"""What the held-out patients say during training: retrieval between modalities, at both levels."""
+"""Held-out patients during training: the loss, retrieval between modalities, the spread."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.loaders import build_loader
-from toolkit_common.images.transforms import build_eval_transform
+from toolkit_common.data.splits import Splits
+from toolkit_common.features.encode import encode_images
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.model.terms import Features, Members
-from toolkit_slimp.watching.judge import Judge
+from toolkit_slimp.model.terms import LesionFeatures, Members
+from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.watching.labels import LabelWatch, build_label_watch
 from toolkit_slimp.watching.retrieval import describe_retrieval
 from toolkit_slimp.watching.spread import collapse_warning, describe_spread
 
-BATCH = 64
 POOL = 512  # lesions that are searched at once: recall depends on it, so it is fixed
 
 
@@ -33,57 +31,73 @@ class HeldOut:
         rows: Held-out rows that are looked at, see `choose_pool`.
         table: Metadata of every row of the data set.
         device: Where the model is.
-        judge: Asks for labels as well; None where no label may be read.
+        labels: Watches labels as well; None where no label may be read.
     """
 
     data: ImageData
     rows: np.ndarray
     table: EncodedTable
     device: torch.device
-    judge: Judge | None = None
+    labels: LabelWatch | None = None
 
     @torch.no_grad()
     def __call__(self, model: SlimpModel) -> dict[str, float]:
-        """Return the nested loss, recall at 1 and 5 at both levels, and the spread.
+        """Return the nested loss, recall at 1 and 5 at both levels, the spread, k-NN of labels.
 
-        With a judge also what k-NN and EP tell of the labels.
-
-        Tells when the embeddings have collapsed.
+        Warns when the embeddings have collapsed.
 
         Raises:
             FloatingPointError: If the loss or an embedding is no finite number.
         """
         model.eval()
-        rows = self.rows
-        lesions = self.table.lesions.take(torch.from_numpy(rows)).to(self.device)
-        images = torch.cat(list(encode_images(model, self.data, rows, self.device)))
-        features = Features(images, model.lesion_encoder(lesions))
-        members = self._members(rows)
-        loss = model.nested_loss(features, members)
+        lesions = self.table.lesions.take(torch.from_numpy(self.rows)).to(self.device)
+        images = encode_images(model, self.data, self.rows, device=self.device)
+        members = self._members()
+        loss = model.nested_loss(LesionFeatures(images, model.lesion_encoder(lesions)), members)
         if not (loss.total.isfinite() and loss.embeddings.isfinite().all()):
             raise FloatingPointError("held-out loss")
         is_nested = loss.lesion is not None or loss.patient is not None
-        found = {"val_loss": float(loss.total)} if is_nested else {}
-        found |= describe_retrieval(loss, members, ks=(1, 5), prefix="val_")
-        warning = collapse_warning(loss.embeddings)
-        if warning is not None:
+        values = {"val_loss": float(loss.total)} if is_nested else {}
+        values |= describe_retrieval(loss, members, ks=(1, 5), prefix="val_")
+        if (warning := collapse_warning(loss.embeddings)) is not None:
             console.print(f"[bold red]WARNING[/] {warning}")
-        found |= describe_spread(loss.embeddings, loss.partners, prefix="val_")
-        return found if self.judge is None else found | self.judge(model)
+        values |= describe_spread(loss.embeddings, loss.partners, prefix="val_")
+        return values if self.labels is None else values | self.labels(model)
 
-    def _members(self, rows: np.ndarray) -> Members:
+    def _members(self) -> Members:
         assert self.data.groups is not None
         _, first, segments = np.unique(
-            self.data.groups[rows], return_index=True, return_inverse=True
+            self.data.groups[self.rows], return_index=True, return_inverse=True
         )
-        table, patients = self.table, torch.from_numpy(rows[first])
+        table, rows = self.table, torch.from_numpy(self.rows)
+        patients = torch.from_numpy(self.rows[first])
         return Members(
-            segments=torch.from_numpy(segments).to(self.device),
-            lesion_codes=table.lesion_codes[torch.from_numpy(rows)].to(self.device),
-            metadata_codes=table.metadata_codes[torch.from_numpy(rows)].to(self.device),
-            patients=table.patients.take(patients).to(self.device),
-            patient_codes=table.patient_codes[patients].to(self.device),
-        )
+            segments=torch.from_numpy(segments),
+            lesion_codes=table.lesion_codes[rows],
+            metadata_codes=table.metadata_codes[rows],
+            patients=table.patients.take(patients),
+            patient_codes=table.patient_codes[patients],
+        ).to(self.device)
+
+
+def build_held_out(
+    settings: SlimpSettings,
+    data: ImageData,
+    splits: Splits,
+    table: EncodedTable,
+    device: torch.device,
+) -> HeldOut:
+    """Build what looks at the held-out patients of a run; labels are read if it says so.
+
+    Raises:
+        InputError: If the label to watch does not exist, or too few lesions have it.
+    """
+    assert data.groups is not None
+    watches_labels = settings.watch_every is not None
+    labels = build_label_watch(settings, data, splits, device) if watches_labels else None
+    return HeldOut(
+        data, choose_pool(splits.val, data.groups, seed=settings.seed), table, device, labels
+    )
 
 
 def choose_pool(rows: np.ndarray, groups: np.ndarray, *, seed: int) -> np.ndarray:
@@ -96,15 +110,5 @@ def choose_pool(rows: np.ndarray, groups: np.ndarray, *, seed: int) -> np.ndarra
     """
     shuffled = np.random.default_rng(derive_seed(seed, "pool")).permutation(rows)
     turns = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount()
-    found: np.ndarray = np.sort(shuffled[np.argsort(turns, kind="stable")[:POOL]])
-    return found
-
-
-def encode_images(
-    model: SlimpModel, data: ImageData, rows: np.ndarray, device: torch.device
-) -> Iterator[Tensor]:
-    """Yield the image features `(b, d)` of some rows, batch after batch, without augmentation."""
-    preprocess = model.image_encoder.preprocess
-    transform = build_eval_transform(preprocess)
-    for batch in build_loader(data, rows, transform=transform, batch_size=BATCH):
-        yield model.encode_images(preprocess.normalize(batch["image"].to(device)))
+    pool: np.ndarray = np.sort(shuffled[np.argsort(turns, kind="stable")[:POOL]])
+    return pool

@@ -23,9 +23,9 @@ def recall_at(
     tie counts as a hit (docs/traps.md 18).
 
     Args:
-        first: Normalised embeddings that ask.
-        second: Normalised embeddings that answer.
-        k: How many answers are looked at.
+        first: Normalised embeddings that search.
+        second: Normalised embeddings that are searched.
+        k: How many of the nearest are looked at.
         positives: Which pairs match; the diagonal by default.
     """
     similarity = first.float() @ second.float().T
@@ -42,22 +42,22 @@ def describe_retrieval(
 ) -> dict[str, float]:
     """Return recall at both levels as values to log, of those losses that are on.
 
-    `lesion_recall_at_1` asks with images for their metadata, `lesion_reverse_recall_at_1` with
-    metadata for their images; `patient_` with phenotypes for patients' metadata and back. Whoever
+    `lesion_recall_at_1` searches metadata with images, `lesion_reverse_recall_at_1` images
+    with metadata; `patient_` patients' metadata with phenotypes and back. Whoever
     has identical metadata is a match.
     """
     levels = {
         "lesion": (loss.lesion_pairs, members.metadata_codes),
         "patient": (loss.patient_pairs, members.patient_codes),
     }
-    found = {}
+    values = {}
     for level, (pairs, codes) in levels.items():
         if pairs is None:
             continue
         first, second = pairs
         same = equal_pairs(codes.to(first.device))
-        asked = {"recall": (first, second), "reverse_recall": (second, first)}
+        directions = {"recall": (first, second), "reverse_recall": (second, first)}
         for k in ks:
-            for name, (one, other) in asked.items():
-                found[f"{prefix}{level}_{name}_at_{k}"] = recall_at(one, other, k, positives=same)
-    return found
+            for name, (one, other) in directions.items():
+                values[f"{prefix}{level}_{name}_at_{k}"] = recall_at(one, other, k, positives=same)
+    return values

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 # Seen in 22 short runs on the embedded lesions (ViT-Ti and EfficientNet-Lite0, temperatures 0.01 to
 # 5, learning rates 10 to 1000 times ours): whatever collapsed ended at rank 1.0 to 1.2, uniformity
 # -0.001 to 0, and passed 1.4 and -0.008 on the way; whatever trained stayed at rank 3.1 and
-# uniformity -0.044 or wider. Not told: two runs that learned nothing and did not collapse either
+# uniformity -0.044 or wider. Missed: two runs that learned nothing and did not collapse either
 # (EfficientNet at 100 times our rates, two patients a batch: rank 2.1 to 2.3, -0.02 to -0.03).
 MIN_EFFECTIVE_RANK = 2.0
 MAX_UNIFORMITY = -0.02
@@ -54,11 +54,11 @@ def describe_spread(
     first: Float[Tensor, "m d"], second: Float[Tensor, "m d"] | None, *, prefix: str = ""
 ) -> dict[str, float]:
     """Return effective rank and uniformity of `first`, and alignment of pairs, as values to log."""
-    found = {} if second is None else {"alignment": alignment(first, second)}
-    found["effective_rank"] = effective_rank(first)
+    values = {} if second is None else {"alignment": alignment(first, second)}
+    values["effective_rank"] = effective_rank(first)
     if len(first) > 1:
-        found["uniformity"] = uniformity(first)
-    return {f"{prefix}{name}": value for name, value in found.items()}
+        values["uniformity"] = uniformity(first)
+    return {f"{prefix}{name}": value for name, value in values.items()}
 
 
 def collapse_warning(embeddings: Float[Tensor, "m d"]) -> str | None:

@@ -1,0 +1,67 @@
+"""The reference bank: what the model says of the training lesions."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from helpers.slimp_run import pretrain, table_rows, write_table
+from toolkit_common.audit.overlaps import hash_group
+from toolkit_common.data.splits import make_splits
+from toolkit_common.features.encode import encode_images
+from toolkit_common.sources.load import load_data
+from toolkit_slimp.exporting.bank import ROWS, TENSORS, choose_bank_rows
+from toolkit_slimp.exporting.read import load_slimp
+from toolkit_slimp.metadata.table import encode_table
+
+
+@pytest.fixture
+def data_id(tmp_path) -> str:
+    return write_table(tmp_path / "table.csv", table_rows())
+
+
+def export(data: str, place: Path, *options: str) -> Path:
+    return pretrain(data, place / "run", *options) / "encoder"
+
+
+def test_the_model_built_again_says_what_the_bank_says(data_id, tmp_path):
+    folder = export(data_id, tmp_path, "--phenotype", "attention", "--learn-temperature")
+    model, schema = load_slimp(folder.parent)
+    tensors, rows = load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)
+    data = load_data(data_id)
+    train = make_splits(data, seed=0).train
+    table = encode_table(data, schema)
+    index = torch.from_numpy(train)
+    with torch.no_grad():
+        images = encode_images(model, data, train, device=torch.device("cpu"))
+        expected = {
+            "images": images,
+            "embeddings": F.normalize(model.project_image(images), dim=1),
+            "lesions": model.lesion_encoder(table.lesions.take(index)),
+            "patients": model.patient_encoder(table.patients.take(index)),
+        }
+    assert set(tensors) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(tensors[name], value, rtol=1e-5, atol=1e-6)
+    assert data.groups is not None
+    assert list(rows["group_hash"]) == [hash_group(group) for group in data.groups[train]]
+    raw = data.table.iloc[train].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows[["size_mm", "age"]], raw[["size_mm", "age"]])
+    assert not set(rows.columns) & {"image_id", "group", "label"}
+
+
+def test_the_bank_is_bounded_and_can_be_left_out(data_id, tmp_path):
+    folder = export(data_id, tmp_path, "--bank-size", "5")
+    tensors, rows = load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)
+    assert {len(value) for value in tensors.values()} == {5}
+    assert len(rows) == 5
+    rows_of_ten = np.arange(10, 20)
+    chosen = choose_bank_rows(rows_of_ten, 4, seed=0)
+    assert len(set(chosen)) == 4
+    assert set(chosen) <= set(rows_of_ten)
+    assert list(chosen) == sorted(chosen)
+    assert list(choose_bank_rows(rows_of_ten, 10, seed=0)) == list(rows_of_ten)
