@@ -6,29 +6,21 @@ left; words become yes or no for each known word; what is missing has a mask of 
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import torch
 
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Kind
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.build import FALSE, TRUE
-from toolkit_slimp.metadata.schema import UNKNOWN, ColumnSchema
+from toolkit_slimp.metadata.schema import UNKNOWN, ColumnSchema, Metadata
 
 NUM_QUANTILES = 101
 BOOLEAN = ("false", "true")
 SPELLED = {**dict.fromkeys((*TRUE, "y"), "true"), **dict.fromkeys((*FALSE, "n"), "false")}
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 0.99  # what the smallest and the largest training value become
-
-
-@dataclass(frozen=True)
-class EncodedColumn:
-    """Some rows of one column: `numbers (m, r)`, `words (m, w)`, `observed (m,)`."""
-
-    numbers: np.ndarray
-    words: np.ndarray
-    observed: np.ndarray
 
 
 def spell(word: str, kind: Kind) -> str:
@@ -73,8 +65,8 @@ def fit_column(
 
 def encode_column(
     column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
-) -> EncodedColumn:
-    """Encode values.
+) -> Metadata:
+    """Encode values; they have one column.
 
     Raises:
         InputError: If a value is out of its range, or no number where one must be.
@@ -139,9 +131,7 @@ def _known_values(column: ColumnSchema, values: pd.Series, ids: pd.Series) -> pd
     return texts.map(meanings)
 
 
-def _encode_numbers(
-    column: ColumnSchema, values: pd.Series, ids: pd.Series | None
-) -> EncodedColumn:
+def _encode_numbers(column: ColumnSchema, values: pd.Series, ids: pd.Series | None) -> Metadata:
     numbers, is_unknown = _numbers(column, values, ids)
     has_number = np.logical_not(np.isnan(numbers) | is_unknown)
     _check_range(column, np.where(has_number, numbers, np.nan), ids)
@@ -151,14 +141,10 @@ def _encode_numbers(
         encoded = np.stack([np.sin(turn), np.cos(turn)], axis=1)
     else:
         encoded = _to_normal(filled, np.asarray(column.quantiles))[:, None]
-    return EncodedColumn(
-        numbers=encoded * has_number[:, None],
-        words=is_unknown[:, None],
-        observed=has_number | is_unknown,
-    )
+    return _metadata(encoded * has_number[:, None], is_unknown[:, None], has_number | is_unknown)
 
 
-def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
+def _encode_words(column: ColumnSchema, values: pd.Series) -> Metadata:
     """Words never seen in training count as missing (docs/slimp.md)."""
     kind = column.kind
     places = {spell(word, kind): place for place, word in enumerate(column.categories, start=1)}
@@ -171,7 +157,15 @@ def _encode_words(column: ColumnSchema, values: pd.Series) -> EncodedColumn:
         answers = (spell(answer, kind) for answer in _answers(cell, column))
         held = [places[answer] for answer in answers if answer in places]
         words[np.ix_(index == number, held)] = True
-    return EncodedColumn(np.zeros((len(values), 0)), words, np.asarray(words.any(axis=1)))
+    return _metadata(np.zeros((len(values), 0)), words, np.asarray(words.any(axis=1)))
+
+
+def _metadata(numbers: np.ndarray, words: np.ndarray, observed: np.ndarray) -> Metadata:
+    return Metadata(
+        torch.from_numpy(numbers).float(),
+        torch.from_numpy(words),
+        torch.from_numpy(observed[:, None]),
+    )
 
 
 def _numbers(

@@ -20,7 +20,7 @@ from torch import Tensor
 from toolkit_common.data.sheet import Kind, Level
 
 VERSION = 1
-UNKNOWN = "unknown"  # the question was put and not answered: not the same as missing
+UNKNOWN = "unknown"  # asked, and not known: not the same as missing
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ColumnSchema:
         low: Smallest value that is accepted.
         high: Largest value that is accepted.
         missing: Codes that stand for no value, beside the empty cell.
-        unknown: Codes for "put, and not answered", beside the word `unknown`.
+        unknown: Codes for "asked, and not known", beside the word `unknown`.
         categories: Known words.
         quantiles: Of a numeric column's training values, evenly spaced from 0 to 1: the transform
             maps them to those of a normal.

@@ -6,7 +6,7 @@ patient, so that it does not matter which lesion is drawn; where none is known, 
 Shapes: m rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
-from toolkit_slimp.metadata.columns import EncodedColumn, encode_column
+from toolkit_slimp.metadata.columns import encode_column
 from toolkit_slimp.metadata.schema import Metadata, Schema
 
 
@@ -83,10 +83,11 @@ def encode_rows(schema: Schema, table: pd.DataFrame) -> Metadata:
             _share_value(item, patients) if column.level == "patient" else item
             for column, item in zip(schema.columns, encoded, strict=True)
         ]
+    flags = torch.zeros(len(table), 0, dtype=torch.bool)  # where there are no columns
     return Metadata(
-        numeric=_join([item.numbers for item in encoded], len(table), torch.float32),
-        words=_join([item.words for item in encoded], len(table), torch.bool),
-        observed=_join([item.observed[:, None] for item in encoded], len(table), torch.bool),
+        numeric=torch.cat([flags.float(), *(item.numeric for item in encoded)], dim=1),
+        words=torch.cat([flags, *(item.words for item in encoded)], dim=1),
+        observed=torch.cat([flags, *(item.observed for item in encoded)], dim=1),
     )
 
 
@@ -105,20 +106,15 @@ def _number_patients(groups: pd.Series) -> np.ndarray:
     return np.where(codes < 0, len(names) + np.arange(len(codes)), codes)
 
 
-def _share_value(column: EncodedColumn, patients: np.ndarray) -> EncodedColumn:
+def _share_value(column: Metadata, patients: np.ndarray) -> Metadata:
     """Give every row its patient's value: the first known one, else unknown, else missing."""
-    is_unknown = column.words[:, 0]
-    worth = np.where(column.observed, np.where(is_unknown, 1, 2), 0)
+    observed, is_unknown = column.observed[:, 0].numpy(), column.words[:, 0].numpy()
+    worth = np.where(observed, np.where(is_unknown, 1, 2), 0)
     order = np.lexsort((-worth, patients))  # stable: of equals the first row
     _, first, patient = np.unique(patients[order], return_index=True, return_inverse=True)
     source = np.empty_like(order)
     source[order] = order[first[patient]]
-    return EncodedColumn(column.numbers[source], column.words[source], column.observed[source])
-
-
-def _join(parts: Sequence[np.ndarray], count: int, dtype: torch.dtype) -> Tensor:
-    tensors = [torch.from_numpy(np.ascontiguousarray(part)).to(dtype) for part in parts]
-    return torch.cat([torch.zeros(count, 0, dtype=dtype), *tensors], dim=1)
+    return column.take(torch.from_numpy(source))
 
 
 def _metadata_codes(metadata: Metadata) -> Tensor:

@@ -4,7 +4,9 @@ The mean is the paper's (as reported in its reviews, docs/slimp.md). A mean drow
 malignant lesion among hundreds, hence two alternatives: gated attention (Ilse et al.,
 "Attention-based Deep Multiple Instance Learning", ICML 2018, eq. 9) and mean beside maximum.
 
-Shapes: m lesions, p patients, d width.
+All map values `(m, d)` and segments `(m,)` to `(p, e)`.
+
+Shapes: m lesions, p patients, d width, e width of the phenotype.
 """
 
 import torch
@@ -18,11 +20,7 @@ HIDDEN_DIM = 128  # Ilse et al. use 64 to 128
 
 
 class MeanPhenotype(nn.Module):
-    """The mean of a patient's lesions.
-
-    Shape:
-        values `(m, d)`, segments `(m,)` -> `(p, d)`.
-    """
+    """The mean of a patient's lesions."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -36,11 +34,7 @@ class MeanPhenotype(nn.Module):
 
 
 class MeanMaxPhenotype(nn.Module):
-    """The mean of a patient's lesions beside the maximum of each feature.
-
-    Shape:
-        values `(m, d)`, segments `(m,)` -> `(p, 2d)`.
-    """
+    """The mean of a patient's lesions beside the maximum of each feature: e is 2 d."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -55,11 +49,7 @@ class MeanMaxPhenotype(nn.Module):
 
 
 class AttentionPhenotype(nn.Module):
-    """A mean of a patient's lesions weighted by gated attention.
-
-    Shape:
-        values `(m, d)`, segments `(m,)` -> `(p, d)`.
-    """
+    """A mean of a patient's lesions weighted by gated attention."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -72,16 +62,10 @@ class AttentionPhenotype(nn.Module):
     def forward(
         self, values: Float[Tensor, "m d"], segments: Int[Tensor, " m"], num_segments: int
     ) -> Float[Tensor, "p d"]:
-        weights = self.weights(values, segments, num_segments).to(values.dtype)
-        sums = values.new_zeros(num_segments, values.shape[1])
-        return sums.index_add(0, segments, weights.unsqueeze(1) * values)
-
-    def weights(
-        self, values: Float[Tensor, "m d"], segments: Int[Tensor, " m"], num_segments: int
-    ) -> Float[Tensor, " m"]:
-        """Return each lesion's share of its patient's phenotype; a patient's sum to 1."""
         scores = self.score(self.content(values).tanh() * self.gate(values).sigmoid())
-        return segment_softmax(scores.squeeze(1), segments, num_segments)
+        shares = segment_softmax(scores.squeeze(1), segments, num_segments).to(values.dtype)
+        sums = values.new_zeros(num_segments, values.shape[1])
+        return sums.index_add(0, segments, shares.unsqueeze(1) * values)
 
 
 PHENOTYPES: dict[Phenotype, type[nn.Module]] = {

@@ -144,7 +144,10 @@ class SlimpModel(nn.Module):
             image = nt_xent(views[0], second, 1.0 / settings.temperature, ignored=ignored)
             total = total + settings.image_weight * image
         if self.has_lesion_loss:
-            lesion_pairs = self._lesion_pairs(features)
+            lesion_pairs = (
+                _embed(self.project_image, features.images),
+                _embed(self.project_lesion, features.lesions),
+            )
             lesion = info_nce(*lesion_pairs, lesion_scale, ignored=ignored)
             total = total + settings.nested_weight * self.lesion_weight * lesion
         if self.has_patient_loss:
@@ -164,19 +167,10 @@ class SlimpModel(nn.Module):
         return None if self.project_view is None else _embed(self.project_view, features)
 
     def _view_pairs(self, features: LesionFeatures) -> tuple[Tensor, Tensor | None] | None:
-        if self.project_view is None:
+        head, second = self.project_view, features.views
+        if head is None:
             return None
-        second = features.views
-        return (
-            _embed(self.project_view, features.images),
-            None if second is None else _embed(self.project_view, second),
-        )
-
-    def _lesion_pairs(self, features: LesionFeatures) -> tuple[Tensor, Tensor]:
-        return (
-            _embed(self.project_image, features.images),
-            _embed(self.project_lesion, features.lesions),
-        )
+        return _embed(head, features.images), None if second is None else _embed(head, second)
 
     def _patient_pairs(self, features: LesionFeatures, members: Members) -> tuple[Tensor, Tensor]:
         patients = members.patients

@@ -151,16 +151,29 @@ class BatchStream:
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Yield this process's part of each step's batch."""
-        plan = _Plan(self.sampler, first_step, last_step)
         loader: DataLoader[Tensor] = DataLoader(
             self.images,
-            batch_sampler=_Keys(plan, self.rank, self.num_ranks, self.num_views),
+            batch_sampler=(self._keys(*item) for item in self._plan(first_step, last_step)),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
         )
-        for (step, batch), images in zip(plan, loader, strict=True):
+        # The loader reads ahead, so that it has a plan of its own.
+        for (step, batch), images in zip(self._plan(first_step, last_step), loader, strict=True):
             first, *others = images.chunk(self.num_views)
             yield self._batch(step, batch, first, others[0] if others else None)
+
+    def _plan(self, first_step: int, last_step: int) -> Iterator[tuple[int, PatientBatch]]:
+        batches: Sequence[PatientBatch] = ()
+        for step in range(first_step, last_step):
+            epoch, number = divmod(step, self.sampler.batches_per_epoch)
+            if number == 0 or not batches:
+                batches = self.sampler.epoch(epoch)
+            yield step, batches[number]
+
+    def _keys(self, step: int, batch: PatientBatch) -> list[tuple[int, int, int]]:
+        """Return `(step, row, view)` of this rank's lesions, view after view."""
+        mine = batch.rows[batch.part(self.rank, self.num_ranks)]
+        return [(step, int(row), view) for view in range(self.num_views) for row in mine]
 
     def _batch(self, step: int, batch: PatientBatch, images: Tensor, views: Tensor | None) -> Batch:
         table, share = self.table, self.settings.metadata_dropout
@@ -182,41 +195,6 @@ class BatchStream:
                 patient_codes=table.patient_codes[patients],
             ),
         )
-
-
-class _Plan:
-    """Steps and batches from one step to another, again and again the same."""
-
-    def __init__(self, sampler: PatientSampler, first_step: int, last_step: int) -> None:
-        self.sampler = sampler
-        self.steps = range(first_step, last_step)
-
-    def __iter__(self) -> Iterator[tuple[int, PatientBatch]]:
-        per_epoch = self.sampler.batches_per_epoch
-        batches: Sequence[PatientBatch] = ()
-        for step in self.steps:
-            epoch, number = divmod(step, per_epoch)
-            if number == 0 or not batches:
-                batches = self.sampler.epoch(epoch)
-            yield step, batches[number]
-
-
-class _Keys:
-    """The loader's batch sampler: `(step, row, view)` of this rank's lesions, view after view."""
-
-    def __init__(self, plan: _Plan, rank: int, num_ranks: int, num_views: int) -> None:
-        self.plan = plan
-        self.rank = rank
-        self.num_ranks = num_ranks
-        self.num_views = num_views
-
-    def __len__(self) -> int:
-        return len(self.plan.steps)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        for step, batch in self.plan:
-            mine = batch.rows[batch.part(self.rank, self.num_ranks)]
-            yield [(step, int(row), view) for view in range(self.num_views) for row in mine]
 
 
 def _quarter_turn(image: Image.Image) -> Image.Image:

@@ -137,25 +137,28 @@ class Pace:
 
 
 def _note(loss: NestedLoss, noted: Mapping[str, float]) -> str:
-    terms = {
-        "loss": loss.total,
-        "lesion": loss.lesion,
-        "patient": loss.patient,
-        "image": loss.image,
-    }
-    shown = {name: float(term.detach()) for name, term in terms.items() if term is not None}
+    shown = {name.removesuffix("_loss"): value for name, value in _terms(loss).items()}
     shown |= {name: noted[key] for name, key in NOTED.items() if key in noted}
     return " ".join(f"{name} {value:.3f}" for name, value in shown.items())
 
 
+def _terms(loss: NestedLoss) -> dict[str, float]:
+    terms = {
+        "loss": loss.total,
+        "lesion_loss": loss.lesion,
+        "patient_loss": loss.patient,
+        "image_loss": loss.image,
+    }
+    return {name: float(term.detach()) for name, term in terms.items() if term is not None}
+
+
 @torch.no_grad()
 def _describe(loss: NestedLoss, model: SlimpModel, members: Members) -> dict[str, float]:
-    terms = {"lesion_loss": loss.lesion, "patient_loss": loss.patient, "image_loss": loss.image}
-    values = {"loss": float(loss.total)}
-    values |= {name: float(term) for name, term in terms.items() if term is not None}
-    values["lesion_logit_scale"], values["patient_logit_scale"] = model.scales().tolist()
+    lesion_scale, patient_scale = model.scales().tolist()
     return {
-        **values,
+        **_terms(loss),
+        "lesion_logit_scale": lesion_scale,
+        "patient_logit_scale": patient_scale,
         **describe_retrieval(loss, members),
         **describe_spread(loss.embeddings, loss.partners),
     }

@@ -272,7 +272,11 @@ def build_stream(
         )
     preference = build_preference(settings, data, table)
     if settings.cache_images is not None:
-        _refuse_small(settings.cache_images, max(preprocess.image_size))
+        if settings.cache_images < (needed := max(preprocess.image_size)):
+            raise InputError(
+                f"--cache-images {settings.cache_images} is below the encoder's input of {needed} "
+                "pixels: images would be enlarged again"
+            )
         with accelerator.main_process_first():
             data = resize_images(data, splits.train, size=settings.cache_images)
     return BatchStream(
@@ -284,11 +288,3 @@ def build_stream(
         num_ranks=accelerator.num_processes,
         num_workers=choose_num_workers(settings.num_workers, accelerator),
     )
-
-
-def _refuse_small(size: int, needed: int) -> None:
-    if size < needed:
-        raise InputError(
-            f"--cache-images {size} is below the encoder's input of {needed} pixels: images would "
-            "be enlarged again"
-        )
