@@ -57,7 +57,7 @@ ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=64"
 
 
 def main() -> None:
-    """Run what the command line asks for and write the report."""
+    """Run what the command line names and write the report."""
     options = parse_options()
     plan = Plan(
         data=options.data,
@@ -110,7 +110,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def possible(plan: Plan, conditions: Sequence[str]) -> tuple[str, ...]:
-    """Leave out what is about patients' metadata where a data set has none; tells so."""
+    """Leave out what is about patients' metadata where a data set has none; prints which."""
     import numpy as np
 
     from toolkit_common.sources.load import load_data
@@ -127,24 +127,24 @@ def possible(plan: Plan, conditions: Sequence[str]) -> tuple[str, ...]:
 
 def names(text: str) -> tuple[str, ...]:
     """Read `--only`."""
-    found = tuple(text.split(","))
-    for name in found:
+    chosen = tuple(text.split(","))
+    for name in chosen:
         if name not in CONDITIONS:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(CONDITIONS)}")
-    return found
+    return chosen
 
 
 def run_all(plan: Plan, conditions: Sequence[str], *, num_processes: int) -> dict[str, Scores]:
-    """Return every condition's figures, a value for each fold; tells as they come."""
+    """Return every condition's figures, a value for each fold; prints them as they come."""
     tasks = [(name, fold) for fold in range(plan.folds) for name in conditions]
-    found: dict[tuple[str, int], dict[str, float]] = {}
+    figures: dict[tuple[str, int], dict[str, float]] = {}
     for (name, fold), scores in judged(plan, tasks, num_processes):
-        found[name, fold] = scores
-        told = f"[{len(found)}/{len(tasks)}] fold {fold}, {name}: AUROC {scores['auroc']:.3f}"
-        print(told, file=sys.stderr, flush=True)
+        figures[name, fold] = scores
+        line = f"[{len(figures)}/{len(tasks)}] fold {fold}, {name}: AUROC {scores['auroc']:.3f}"
+        print(line, file=sys.stderr, flush=True)
     folds = range(plan.folds)
     return {
-        name: {key: [found[name, fold][key] for fold in folds] for key in found[name, 0]}
+        name: {key: [figures[name, fold][key] for fold in folds] for key in figures[name, 0]}
         for name in conditions
     }
 
@@ -192,8 +192,8 @@ def judge_metadata(plan: Plan, name: str, fold: int) -> dict[str, float]:
     from toolkit_probing.task.task import load_task
 
     task = load_task(plan.data, label=plan.label, folds=plan.folds, fold=fold)
-    found = metadata_baselines(task.data, task.labels, task.splits)
-    figures = {item.name: (item.auroc, item.balanced_accuracy) for item in found}
+    baselines = metadata_baselines(task.data, task.labels, task.splits)
+    figures = {item.name: (item.auroc, item.balanced_accuracy) for item in baselines}
     auroc, balanced_accuracy = figures.get(name, (float("nan"), float("nan")))
     return {"auroc": auroc, "balanced_accuracy": balanced_accuracy}
 
@@ -252,8 +252,8 @@ def toolkit(plan: Plan, output: Path, command: str, *options: object) -> None:
     if code := app(words, prog_name="toolkit", standalone_mode=False):
         log = output.parent / "log.txt"
         sys.stderr.flush()
-        said = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
-        why = said[-1].removeprefix("error: ") if said else f"exit code {code}"
+        errors = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
+        why = errors[-1].removeprefix("error: ") if errors else f"exit code {code}"
         raise RuntimeError(f"{why} (see {log})")
 
 

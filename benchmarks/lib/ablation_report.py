@@ -1,4 +1,4 @@
-"""What `slimp_ablation` found, as a table, notes and a picture.
+"""The figures of `slimp_ablation` as a table, notes and a picture.
 
 A condition's figures are a value for each fold of a cross-validation over patients.
 """
@@ -101,7 +101,7 @@ def shown(values: Sequence[float], folds: int, *, sign: str = "") -> str | None:
 def notes(plan: Plan, scores: dict[str, Scores], *, minutes: float) -> list[str]:
     """Return what the figures are, and what they do not say."""
     sizes, shown_plan = read_sizes(plan, scores), public(plan)
-    found = [
+    lines = [
         f"Data: {shown_plan['data']}, {sizes}; label {plan.label!r}; {plan.folds} folds, "
         "no patient on two sides. Mean over the folds \u00b1 half the 95 % t interval, corrected "
         "for overlapping training sets (Nadeau and Bengio 2003); differences are taken fold by "
@@ -118,16 +118,16 @@ def notes(plan: Plan, scores: dict[str, Scores], *, minutes: float) -> list[str]
         "nearest, at the end of pre-training.",
     ]
     if not plan.resume:
-        found.append(f"All of it took {minutes:.0f} minutes.")
+        lines.append(f"All of it took {minutes:.0f} minutes.")
     if plan.data.startswith("lesions"):
-        found.insert(
+        lines.insert(
             0,
             "The embedded sample is tiny, chosen by hand, and this budget is minutes: the figures "
             "show that everything runs on equal terms, not which idea is better. Differences "
             "within their intervals mean nothing. Lesions without a clinical block are never "
             "cancer here, so that what is missing tells the label (missingness).",
         )
-    return found
+    return lines
 
 
 def read_sizes(plan: Plan, scores: dict[str, Scores]) -> str:

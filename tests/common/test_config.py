@@ -1,7 +1,8 @@
 """Settings are strict, layered, and remember where each value came from."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 import yaml
@@ -313,3 +314,15 @@ def test_defaults_are_checked_like_given_values() -> None:
 
     with pytest.raises(InputError, match=r"epochs: .*greater than or equal to 1, got 0"):
         resolve(Wrong)
+
+
+class Later(Example):
+    gone: ClassVar[Mapping[str, Any]] = {"flavour": "plain"}
+
+
+def test_a_setting_that_is_gone_is_read_at_the_one_value_that_is_left_of_it() -> None:
+    for value in ("plain", "'plain'"):
+        assert resolve(Later, [Layer("old.yaml", {"flavour": value})]).settings == Later()
+    message = "old.yaml: the setting flavour is gone, only plain is left: got 'mint'"
+    with pytest.raises(InputError, match=message):
+        resolve(Later, [Layer("old.yaml", {"flavour": "mint"})])

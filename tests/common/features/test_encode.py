@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
 
 from helpers.small_data import build_data, image_bytes
 from helpers.tiny_encoders import write_open_clip
-from toolkit_common.backbones.load import load_backbone
+from toolkit_common.backbones.load import build_encoder, load_backbone, parse_backbone_id
 from toolkit_common.features.contract import LayerFeatures
-from toolkit_common.features.encode import CropSource, Extraction
+from toolkit_common.features.encode import VECTOR_BATCH, CropSource, Extraction, encode_images
 from toolkit_common.features.extract import extract
 from toolkit_common.images.open import open_image
-from toolkit_common.images.transforms import RandomCrop
+from toolkit_common.images.transforms import RandomCrop, build_eval_transform
 from toolkit_common.seed import generator
 
 ROWS = np.array([5, 0, 3])
@@ -76,3 +77,30 @@ def test_open_clips_own_crops_are_nearly_the_whole_image(tmp_path: Path) -> None
 def test_without_being_asked_there_are_no_crops(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         crops(tmp_path, random_crops=False)
+
+
+class Trained(nn.Module):
+    """An encoder in training, which reads the class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        parsed = parse_backbone_id("timm:test_vit?image_size=32")
+        self.image_encoder = build_encoder(parsed, random_init=True)[0].eval()
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        vectors: Tensor = self.image_encoder(images).prefix[:, 0]
+        return vectors
+
+
+def test_vectors_of_an_encoder_in_training_come_in_the_order_of_the_rows() -> None:
+    count = VECTOR_BATCH + 3
+    data = build_data(["a"] * count, images=[image_bytes(seed) for seed in range(count)])
+    encoder, rows = Trained(), np.arange(count)[::-1].copy()
+    vectors = encode_images(encoder, data, rows, device=torch.device("cpu"))
+    preprocess = encoder.image_encoder.preprocess
+    for place in (0, 1, count - 1):
+        image = open_image(data.images[int(rows[place])]["image"])
+        pixels = preprocess.normalize(build_eval_transform(preprocess)(image)[None])
+        torch.testing.assert_close(vectors[place], encoder.encode_images(pixels)[0].detach())
+    assert not vectors.requires_grad
+    assert all(parameter.requires_grad for parameter in encoder.parameters())

@@ -33,7 +33,7 @@ class LabelWatch:
 
     Attributes:
         data: The data set.
-        labels: What is asked.
+        labels: Their labels.
         examples: Rows of training lesions with a label.
         questions: Rows of validation lesions with a label.
         device: Where the model is.
