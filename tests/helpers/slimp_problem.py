@@ -69,8 +69,8 @@ def build_model(
     """A model in float64."""
     encoder, _ = build_encoder(parse_backbone_id(text), random_init=True, seed=seed)
     torch.manual_seed(seed)
-    card = choose_card(text, encoder.facts)
-    return SlimpModel(encoder, card, SCHEMA, build_settings(seed=seed, **values)).double()
+    card, settings = choose_card(text, encoder.facts), build_settings(seed=seed, **values)
+    return SlimpModel(encoder, card=card, schema=SCHEMA, settings=settings).double()
 
 
 class Float64Preprocess(Preprocess):

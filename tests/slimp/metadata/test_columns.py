@@ -18,13 +18,21 @@ def column(**options):
     return ColumnSchema("x", "lesion", **options)
 
 
+def fit(schema, values):
+    return fit_column(schema, pd.DataFrame({"x": values}))
+
+
+def unseen(schema, values):
+    return unseen_words(schema, pd.DataFrame({"x": values}))
+
+
 def encode(schema, values):
     return encode_rows(Schema((schema,)), pd.DataFrame({"x": pd.Series(values)}))
 
 
 def test_codes_of_a_numeric_column_tell_missing_from_unknown():
     given = column(kind="numeric", missing=("-1",), unknown=("999",), low=0.0, high=10.0)
-    fitted = fit_column(given, pd.Series([0.0, 5.0, -1.0, 999.0]))
+    fitted = fit(given, pd.Series([0.0, 5.0, -1.0, 999.0]))
     assert (fitted.quantiles[0], fitted.quantiles[-1]) == (0.0, 5.0)
     found = encode(fitted, [0.0, -1.0, 999.0, None, "unknown"])
     assert found.observed[:, 0].tolist() == [True, False, True, False, True]
@@ -35,7 +43,7 @@ def test_codes_of_a_numeric_column_tell_missing_from_unknown():
 
 def test_codes_of_words_tell_missing_from_unknown():
     given = column(kind="categorical", missing=("NA",), unknown=("?",))
-    fitted = fit_column(given, pd.Series(["arm", "NA", "?", "leg", None]))
+    fitted = fit(given, pd.Series(["arm", "NA", "?", "leg", None]))
     assert fitted.categories == ("arm", "leg")
     found = encode(fitted, ["arm", "NA", "?", "unknown", None])
     assert found.observed[:, 0].tolist() == [True, False, True, True, False]
@@ -43,7 +51,7 @@ def test_codes_of_words_tell_missing_from_unknown():
 
 
 def test_a_cell_may_hold_several_answers():
-    fitted = fit_column(column(kind="multi"), pd.Series(["red; blue", "red", None, "unknown"]))
+    fitted = fit(column(kind="multi"), pd.Series(["red; blue", "red", None, "unknown"]))
     assert fitted.categories == ("blue", "red")
     found = encode(fitted, ["red;blue", "blue", "green", "green; red", None, "unknown"])
     assert found.words.int().tolist() == [
@@ -62,7 +70,7 @@ def test_a_cell_may_hold_several_answers():
     ],
 )
 def test_booleans_are_read_as_they_are_spelled(values):
-    fitted = fit_column(column(kind="boolean"), pd.Series(values))
+    fitted = fit(column(kind="boolean"), pd.Series(values))
     assert encode(fitted, values).words.int().tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
 
 
@@ -78,21 +86,19 @@ def test_codes_and_categories_of_booleans_are_read_as_their_cells():
 def test_words_that_a_column_does_not_know_are_counted():
     sites = column(kind="categorical", categories=("arm",), missing=("NA",), unknown=("?",))
     cells = pd.Series(["arm", "leg", "NA", "?", "leg", "unknown", None, "back"])
-    assert unseen_words(sites, cells) == {"leg": 2, "back": 1}
+    assert unseen(sites, cells) == {"leg": 2, "back": 1}
     answers = pd.Series(["Perhaps", "yes", "FALSE", "perhaps"])
-    assert unseen_words(fit_column(column(kind="boolean"), answers), answers) == {
+    assert unseen(fit(column(kind="boolean"), answers), answers) == {
         "Perhaps": 1,
         "perhaps": 1,
     }
-    assert unseen_words(column(kind="multi", categories=("a",)), pd.Series(["a; b", "b"])) == {
-        "b": 2
-    }
-    assert unseen_words(column(kind="numeric"), pd.Series([1.0, 2.0])) == {}
+    assert unseen(column(kind="multi", categories=("a",)), pd.Series(["a; b", "b"])) == {"b": 2}
+    assert unseen(column(kind="numeric"), pd.Series([1.0, 2.0])) == {}
 
 
 def test_a_code_of_a_numeric_column_may_be_a_word():
     given = column(kind="numeric", missing=("?", "-1"), unknown=("not told",), high=9.0)
-    fitted = fit_column(given, pd.Series(["1.5", "2.5", "?", "-1", "not told", None]))
+    fitted = fit(given, pd.Series(["1.5", "2.5", "?", "-1", "not told", None]))
     assert (fitted.quantiles[0], fitted.quantiles[-1]) == (1.5, 2.5)
     found = encode(fitted, ["2", "?", "-1.0", "not told", "unknown", None])
     assert found.observed[:, 0].tolist() == [True, False, False, True, True, False]
@@ -111,12 +117,12 @@ def test_a_word_in_a_numeric_column_is_named():
 def test_an_infinite_number_is_named():
     column = ColumnSchema(name="x", level="lesion", kind="numeric")
     with pytest.raises(InputError, match="column 'x': '1e400' is no finite number"):
-        fit_column(column, pd.Series(["1", "1e400", "2"], name="x"))
+        fit(column, pd.Series(["1", "1e400", "2"], name="x"))
 
 
 def test_a_value_that_most_rows_have_is_mapped_to_the_middle_of_its_share():
     values = pd.Series([0.0] * 50 + list(range(1, 51)))
-    fitted = fit_column(column(kind="numeric"), values)
+    fitted = fit(column(kind="numeric"), values)
     found = encode(fitted, [0.0, 25.0, 50.0]).numeric[:, 0].double()
     levels = torch.special.ndtr(found)
     torch.testing.assert_close(levels[0], torch.tensor(0.255).double(), atol=0.01, rtol=0)
@@ -126,7 +132,7 @@ def test_a_value_that_most_rows_have_is_mapped_to_the_middle_of_its_share():
 @few_examples
 @given(st.floats(-1e9, 1e9))
 def test_a_column_of_one_value_is_encoded(value):
-    fitted = fit_column(column(kind="numeric"), pd.Series([value, value]))
+    fitted = fit(column(kind="numeric"), pd.Series([value, value]))
     assert float(encode(fitted, [value]).numeric) == pytest.approx(0.0, abs=1e-6)
 
 

@@ -115,14 +115,14 @@ AGE = {"name": "age", "level": "patient", "kind": "numeric"}
 SEX = {"name": "sex", "level": "patient", "kind": "categorical"}
 
 
-TRUTHS = {"age": ["30", "41.5", "0"], "sex": ["male", "female", "other"]}
+TRUTHS = {"dose": ["30", "41.5", "0"], "sex": ["male", "female", "other"]}
 
 
-CODES = {"age": ["-1", "?", "unknown"], "sex": ["NA", "UNK", "unknown"]}
+CODES = {"dose": ["-1", "?", "unknown"], "sex": ["NA", "UNK", "unknown"]}
 
 
 PATIENT = (
-    ColumnSchema("age", "patient", "numeric", missing=("-1",), unknown=("?",)),
+    ColumnSchema("dose", "patient", "numeric", missing=("-1",), unknown=("?",)),
     ColumnSchema("sex", "patient", "categorical", missing=("NA",), unknown=("UNK",)),
 )
 
@@ -195,7 +195,7 @@ def test_patient_codes_are_constant_within_a_patient(draw):
         for name, codes in CODES.items()
     }
     data = build_data(["a"] * count, groups=[f"p{who}" for who in patients], **columns)
-    fitted = [fit_column(column, data.table[column.name]) for column in PATIENT]
+    fitted = [fit_column(column, data.table) for column in PATIENT]
     schema = Schema(tuple(column for column in fitted if column.is_fitted))
     for found in (schema, *inferred(data)):
         codes = encode_table(data, found).patient_codes

@@ -37,7 +37,7 @@ def stream(*, views=False, **options):
     )
     sampler = PatientSampler(data.groups, np.arange(count), settings)
     images = LesionImages(data, build_train_transform(Preprocess((16, 16))), seed=0)
-    return BatchStream(sampler, images, table, settings, **options)
+    return BatchStream(sampler, images, table, settings=settings, **options)
 
 
 def assert_same(first, second):

@@ -18,7 +18,7 @@ def build(labels, label=None):
     cpu = torch.device("cpu")
     splits = Splits(rows[::2], rows[1::2], rows[:0], origin="here")
     settings = SlimpSettings(watch_every=1, watch_label=label)
-    return build_label_watch(settings, data, splits, cpu)
+    return build_label_watch(settings, data, splits, device=cpu)
 
 
 def test_rows_without_a_label_are_neither_examples_nor_questions(monkeypatch):

@@ -75,8 +75,7 @@ class SlimpMetadataEncoders:
             for start in range(0, len(table), METADATA_BATCH)
         ]
         unseen = {
-            column.name: sum(unseen_words(column, known[column.name]).values())
-            for column in schema.columns
+            column.name: sum(unseen_words(column, known).values()) for column in schema.columns
         }
         return EncodedMetadata(
             torch.cat(parts).float(), {name: count for name, count in unseen.items() if count}
@@ -125,7 +124,7 @@ def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
     settings = _stored_settings(description.provenance["settings"], folder)
     with untouched_streams():  # every weight is overwritten
         encoder, _ = build_exported_encoder(folder, pretrained=True)
-        model = build_model(settings, encoder, description.card, schema)
+        model = build_model(settings, encoder, card=description.card, schema=schema)
     image = {name: value for name, value in model.state_dict().items() if name.startswith(IMAGE)}
     model.load_state_dict({**load_file(folder / WEIGHTS), **image})
     return model.eval(), schema

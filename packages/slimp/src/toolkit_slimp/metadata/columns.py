@@ -34,17 +34,14 @@ def spell(word: str, kind: Kind) -> str:
     return word
 
 
-def fit_column(
-    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
-) -> ColumnSchema:
+def fit_column(column: ColumnSchema, table: pd.DataFrame) -> ColumnSchema:
     """Return the column with the quantiles or the categories of its training values.
 
     A column that needs neither, or has no value, comes back as it is.
 
     Args:
         column: The column.
-        values: Its training values.
-        ids: Image of each value, for messages, here and below.
+        table: Training rows; messages name the image where there is an `image_id`, here and below.
 
     Raises:
         InputError: If it is numeric and a value is no number.
@@ -53,9 +50,11 @@ def fit_column(
         return replace(column, categories=BOOLEAN)
     if column.kind in ("categorical", "multi"):
         apart = {UNKNOWN, *column.unknown, *column.missing}
-        answers = {answer for cell in values.dropna() for answer in _answers(cell, column)}
+        answers = {
+            answer for cell in table[column.name].dropna() for answer in _answers(cell, column)
+        }
         return replace(column, categories=tuple(sorted(answers - apart)))
-    numbers, is_unknown = _numbers(column, values, ids)
+    numbers, is_unknown = _numbers(column, table)
     known = numbers[~np.isnan(numbers) & ~is_unknown]
     if column.kind == "angle" or not known.size:
         return column
@@ -63,20 +62,18 @@ def fit_column(
     return replace(column, quantiles=tuple(float(value) for value in quantiles))
 
 
-def encode_column(
-    column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None
-) -> Metadata:
-    """Encode values; they have one column.
+def encode_column(column: ColumnSchema, table: pd.DataFrame) -> Metadata:
+    """Encode one column of some rows.
 
     Raises:
         InputError: If a value is out of its range, or no number where one must be.
     """
     if column.num_numbers:
-        return _encode_numbers(column, values, ids)
-    return _encode_words(column, values)
+        return _encode_numbers(column, table)
+    return _encode_words(column, table)
 
 
-def has_value(column: ColumnSchema, values: pd.Series, ids: pd.Series | None = None) -> bool:
+def has_value(column: ColumnSchema, table: pd.DataFrame) -> bool:
     """Return whether a column is fitted and some row has a value or a code for unknown.
 
     A number counts whether or not it is in the column's range.
@@ -87,8 +84,8 @@ def has_value(column: ColumnSchema, values: pd.Series, ids: pd.Series | None = N
     if not column.is_fitted:
         return False
     if not column.num_numbers:
-        return bool(_encode_words(column, values).observed.any())
-    numbers, is_unknown = _numbers(column, values, ids)
+        return bool(_encode_words(column, table).observed.any())
+    numbers, is_unknown = _numbers(column, table)
     return bool((~np.isnan(numbers) | is_unknown).any())
 
 
@@ -98,32 +95,32 @@ def count_differing(column: ColumnSchema, table: pd.DataFrame) -> int:
     Raises:
         InputError: If the column is numeric and a value is no number.
     """
-    values = _known_values(column, table[column.name], table["image_id"])
+    values = _known_values(column, table)
     return int((values.groupby(table["group"]).nunique() > 1).sum())
 
 
-def unseen_words(column: ColumnSchema, values: pd.Series) -> dict[str, int]:
+def unseen_words(column: ColumnSchema, table: pd.DataFrame) -> dict[str, int]:
     """Count the words that are neither known nor codes, the most frequent first."""
     if column.num_numbers:
         return {}
     listed = (*column.categories, *column.unknown, *column.missing)
     known = {UNKNOWN, *(spell(word, column.kind) for word in listed)}
     counts: Counter[str] = Counter()
-    for cell, count in values.map(str, na_action="ignore").value_counts().items():
+    for cell, count in _texts(column, table).value_counts().items():
         for answer in _answers(cell, column):
             if spell(answer, column.kind) not in known:
                 counts[answer] += count
     return dict(counts.most_common())
 
 
-def _known_values(column: ColumnSchema, values: pd.Series, ids: pd.Series) -> pd.Series:
+def _known_values(column: ColumnSchema, table: pd.DataFrame) -> pd.Series:
     """Return values as they are compared: None for missing, unknown and codes."""
     if column.num_numbers:
-        numbers, is_unknown = _numbers(column, values, ids)
-        return pd.Series(np.where(is_unknown, np.nan, numbers), index=values.index)
+        numbers, is_unknown = _numbers(column, table)
+        return pd.Series(np.where(is_unknown, np.nan, numbers), index=table.index)
     codes = (*column.unknown, *column.missing)
     apart = {UNKNOWN, *(spell(code, column.kind) for code in codes)}
-    texts = values.map(str, na_action="ignore")
+    texts = _texts(column, table)
     meanings = {}
     for cell in texts.dropna().unique():
         words = {spell(answer, column.kind) for answer in _answers(cell, column)} - apart
@@ -131,10 +128,10 @@ def _known_values(column: ColumnSchema, values: pd.Series, ids: pd.Series) -> pd
     return texts.map(meanings)
 
 
-def _encode_numbers(column: ColumnSchema, values: pd.Series, ids: pd.Series | None) -> Metadata:
-    numbers, is_unknown = _numbers(column, values, ids)
+def _encode_numbers(column: ColumnSchema, table: pd.DataFrame) -> Metadata:
+    numbers, is_unknown = _numbers(column, table)
     has_number = np.logical_not(np.isnan(numbers) | is_unknown)
-    _check_range(column, np.where(has_number, numbers, np.nan), ids)
+    _check_range(column, np.where(has_number, numbers, np.nan), table)
     filled = np.where(has_number, numbers, 0.0)
     if column.kind == "angle":
         turn = np.deg2rad(2.0 * filled)  # an axis: 180 degrees are 0
@@ -144,20 +141,20 @@ def _encode_numbers(column: ColumnSchema, values: pd.Series, ids: pd.Series | No
     return _metadata(encoded * has_number[:, None], is_unknown[:, None], has_number | is_unknown)
 
 
-def _encode_words(column: ColumnSchema, values: pd.Series) -> Metadata:
+def _encode_words(column: ColumnSchema, table: pd.DataFrame) -> Metadata:
     """Words never seen in training count as missing (docs/slimp.md)."""
     kind = column.kind
     places = {spell(word, kind): place for place, word in enumerate(column.categories, start=1)}
     places |= dict.fromkeys((UNKNOWN, *(spell(code, kind) for code in column.unknown)), 0)
-    words = np.zeros((len(values), column.num_words), bool)
+    words = np.zeros((len(table), column.num_words), bool)
     # An empty column may be one of floats.
-    texts = values.map(str, na_action="ignore").astype(object).fillna("")
+    texts = _texts(column, table).astype(object).fillna("")
     index, cells = pd.factorize(texts)
     for number, cell in enumerate(cells):
         answers = (spell(answer, kind) for answer in _answers(cell, column))
         held = [places[answer] for answer in answers if answer in places]
         words[np.ix_(index == number, held)] = True
-    return _metadata(np.zeros((len(values), 0)), words, np.asarray(words.any(axis=1)))
+    return _metadata(np.zeros((len(table), 0)), words, np.asarray(words.any(axis=1)))
 
 
 def _metadata(numbers: np.ndarray, words: np.ndarray, observed: np.ndarray) -> Metadata:
@@ -168,10 +165,9 @@ def _metadata(numbers: np.ndarray, words: np.ndarray, observed: np.ndarray) -> M
     )
 
 
-def _numbers(
-    column: ColumnSchema, values: pd.Series, ids: pd.Series | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(column: ColumnSchema, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers, NaN where missing, and which of them are codes for unknown."""
+    values = table[column.name]
     codes = (UNKNOWN, *column.unknown), (UNKNOWN, *column.unknown, *column.missing)
     if pd.api.types.is_numeric_dtype(values):  # holds no words: looking for them takes seconds
         codes = (), ()
@@ -182,21 +178,21 @@ def _numbers(
         place = int(is_strange.argmax())
         raise InputError(
             f"column {column.name!r} is {column.kind} in the schema: {values.iloc[place]!r} is no "
-            f"number{_image(ids, place, ' ({})')}: if it is a code, list it as missing or unknown"
+            f"number{_image(table, place, ' ({})')}: if it is a code, list it as missing or unknown"
         )
     numbers = parsed.to_numpy(float)
     if np.isinf(numbers).any():
         place = int(np.isinf(numbers).argmax())
         raise InputError(
             f"column {column.name!r}: {str(values.iloc[place])!r} is no finite number"
-            f"{_image(ids, place, ' ({})')}"
+            f"{_image(table, place, ' ({})')}"
         )
     numbers = np.where(np.isin(numbers, _floats(column.missing)), np.nan, numbers)
     is_code = np.isin(numbers, _floats(column.unknown))
     return numbers, np.logical_or(is_unknown.to_numpy(bool), is_code)
 
 
-def _check_range(column: ColumnSchema, numbers: np.ndarray, ids: pd.Series | None) -> None:
+def _check_range(column: ColumnSchema, numbers: np.ndarray, table: pd.DataFrame) -> None:
     """Refuse numbers out of the column's range; NaN is in it."""
     for bound, is_out, word in (
         (column.low, np.less, "below"),
@@ -209,12 +205,13 @@ def _check_range(column: ColumnSchema, numbers: np.ndarray, ids: pd.Series | Non
             unit = f" {column.unit}" if column.unit else ""
             raise InputError(
                 f"column {column.name!r}: {count} {values} {word} {bound:g}{unit}, the first "
-                f"{numbers[first]:g}{_image(ids, first, ' of {}')}: mend the data, "
+                f"{numbers[first]:g}{_image(table, first, ' of {}')}: mend the data, "
                 "list a code as missing, or widen the column's range in the schema"
             )
 
 
-def _image(ids: pd.Series | None, place: int, form: str) -> str:
+def _image(table: pd.DataFrame, place: int, form: str) -> str:
+    ids = table.get("image_id")
     return "" if ids is None else form.format(f"image {ids.iloc[place]}")
 
 
@@ -226,6 +223,10 @@ def _to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     from_below = np.interp(values, quantiles, levels)
     from_above = -np.interp(-values, -quantiles[::-1], -levels[::-1])
     return ndtri(0.5 * (from_below + from_above))
+
+
+def _texts(column: ColumnSchema, table: pd.DataFrame) -> pd.Series:
+    return table[column.name].map(str, na_action="ignore")
 
 
 def _answers(cell: object, column: ColumnSchema) -> list[str]:

@@ -38,12 +38,9 @@ def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
     declared = [column for column in data.sheet.columns if column.name in data.table]
     columns = [_from_sheet(column) for column in declared] or _guess_columns(data)
     table = data.table.iloc[rows]
-    ids, used = table["image_id"], []
     with named(data):
-        for column in columns:
-            fitted = fit_column(column, table[column.name], ids)
-            if has_value(fitted, table[column.name], ids):
-                used.append(fitted)
+        fitted = [fit_column(column, table) for column in columns]
+        used = tuple(column for column in fitted if has_value(column, table))
     if not used:
         raise InputError(
             f"data set {data.id!r} has no metadata columns: SLIMP aligns images with metadata; "
@@ -51,7 +48,7 @@ def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
         )
     if data.groups is not None:
         _report_differing(data.table, used)
-    return Schema(tuple(used))
+    return Schema(used)
 
 
 def _report_differing(table: pd.DataFrame, columns: Sequence[ColumnSchema]) -> None:
@@ -92,7 +89,7 @@ def _guess_columns(data: ImageData) -> list[ColumnSchema]:
         column = ColumnSchema(name, _guess_level(data, name), kind, **known)
         distinct = values.nunique()
         if kind == "multi":
-            distinct = max(2, len(fit_column(column, values).categories))
+            distinct = max(2, len(fit_column(column, data.table).categories))
         if distinct < 2 or (kind != "numeric" and distinct > MAX_CATEGORIES):
             continue
         columns.append(column)

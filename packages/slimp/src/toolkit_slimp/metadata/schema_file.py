@@ -89,11 +89,10 @@ def read_schema(text: str) -> Schema:
 def _fit_to_data(column: ColumnSchema, data: ImageData, table: pd.DataFrame) -> ColumnSchema:
     """Return the column, fitted if it was not, and checked against the training rows."""
     _check_place(column, data)
-    values, ids = table[column.name], table["image_id"]
     with named(data):
-        fitted = column if column.is_fitted else fit_column(column, values, ids)
-        _check_vocabulary(fitted, values)
-        if not has_value(fitted, values, ids):
+        fitted = column if column.is_fitted else fit_column(column, table)
+        _check_vocabulary(fitted, table)
+        if not has_value(fitted, table):
             raise InputError(f"column {column.name!r} has no value in the training rows")
     return fitted
 
@@ -122,15 +121,15 @@ def _check_place(column: ColumnSchema, data: ImageData) -> None:
             )
 
 
-def _check_vocabulary(column: ColumnSchema, values: pd.Series) -> None:
+def _check_vocabulary(column: ColumnSchema, table: pd.DataFrame) -> None:
     """Refuse a column none of whose training values is known, report those of others."""
-    unseen = unseen_words(column, values)
+    unseen = unseen_words(column, table)
     if not unseen:
         return
     shown = [f"{word!r} {count}" for word, count in unseen.items()]
     others = [f"{len(shown) - MAX_SHOWN} more"] if len(shown) > MAX_SHOWN else []
-    listed, count = ", ".join([*shown[:MAX_SHOWN], *others]), int(values.notna().sum())
-    if not has_value(column, values):
+    listed, count = ", ".join([*shown[:MAX_SHOWN], *others]), int(table[column.name].notna().sum())
+    if not has_value(column, table):
         raise InputError(
             f"column {column.name!r}: none of its {count} training values is a word of the schema "
             f"({listed}): mend its kind or its categories, or delete these to have them fitted"

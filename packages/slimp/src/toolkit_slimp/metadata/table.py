@@ -75,8 +75,7 @@ def encode_rows(schema: Schema, table: pd.DataFrame) -> Metadata:
     for column in schema.columns:
         if column.name not in table:
             raise InputError(f"the data has no metadata column {column.name!r} of the schema")
-    ids = table.get("image_id")
-    encoded = [encode_column(column, table[column.name], ids) for column in schema.columns]
+    encoded = [encode_column(column, table) for column in schema.columns]
     if "group" in table:
         patients = _number_patients(table["group"])
         encoded = [

@@ -51,7 +51,7 @@ class SlimpModel(nn.Module):
     """
 
     def __init__(
-        self, image_encoder: ImageEncoder, card: Card, schema: Schema, settings: SlimpSettings
+        self, image_encoder: ImageEncoder, *, card: Card, schema: Schema, settings: SlimpSettings
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -191,11 +191,11 @@ class SlimpModel(nn.Module):
 
 
 def build_model(
-    settings: SlimpSettings, encoder: ImageEncoder, card: Card, schema: Schema
+    settings: SlimpSettings, encoder: ImageEncoder, *, card: Card, schema: Schema
 ) -> SlimpModel:
     """Build the model around an image encoder; its other weights depend on the seed alone."""
     seed_everything(settings.seed, "model")
-    return SlimpModel(encoder, card, schema, settings)
+    return SlimpModel(encoder, card=card, schema=schema, settings=settings)
 
 
 def _embed(head: nn.Module, features: Tensor) -> Tensor:

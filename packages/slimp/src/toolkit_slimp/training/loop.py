@@ -5,7 +5,7 @@ and the step are all there is to save.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 
@@ -16,7 +16,7 @@ from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members, NestedLoss
 from toolkit_slimp.training.batches import Batch, BatchStream
-from toolkit_slimp.training.step import Learner, Stepper
+from toolkit_slimp.training.step import Learner, Stepper, Watch
 from toolkit_slimp.training.trackers import open_trackers
 from toolkit_slimp.watching.retrieval import describe_retrieval
 from toolkit_slimp.watching.spread import describe_spread
@@ -39,7 +39,7 @@ def pretrain(
     stream: BatchStream,
     *,
     run: RunFolder,
-    watch: Callable[[SlimpModel], dict[str, float]],
+    watch: Watch,
 ) -> dict[str, float]:
     """Train the stepper's model in place, by its settings; with an EMA, it ends as the average.
 
@@ -79,10 +79,7 @@ def pretrain(
             step += 1
             is_due = step % (settings.watch_every or per_epoch) == 0 or step == total
             if is_due:
-                try:
-                    seen = watch(learner.watched)
-                except FloatingPointError as error:
-                    learner.give_up(f"{error} is no finite number", batch, step - 1)
+                seen = learner.look(watch, batch, step - 1)
             if accelerator.is_main_process and (is_due or step % LOG_EVERY == 0):
                 values = {"epoch": step / per_epoch, **_describe(loss, model, batch.members)}
                 values |= {**pace.read_(), "grad_norm": norm, **(seen if is_due else {})}

@@ -106,14 +106,15 @@ def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
     parsed, encoder, receipt = load_image_encoder(settings)
     card = choose_card(parsed.text, encoder.facts)
     start_hash = hash_weights(encoder)
-    stepper = Stepper(build_model(settings, encoder, card, schema), accelerator)
+    stepper = Stepper(build_model(settings, encoder, card=card, schema=schema), accelerator)
     stream = build_stream(
-        settings, data, splits, table, preprocess=encoder.preprocess, accelerator=accelerator
-    )
-    watch = build_held_out(settings, data, splits, table, accelerator.device)
+        settings, data, splits,
+        table=table, preprocess=encoder.preprocess, accelerator=accelerator,
+    )  # fmt: skip
+    watch = build_held_out(settings, data, splits, table=table, device=accelerator.device)
     return Setup(
-        data, splits, stepper, stream, watch, card, parsed, start=receipt.source,
-        start_hash=start_hash,
+        data=data, splits=splits, stepper=stepper, stream=stream, watch=watch,
+        card=card, backbone=parsed, start=receipt.source, start_hash=start_hash,
     )  # fmt: skip
 
 
@@ -253,8 +254,8 @@ def build_stream(
     settings: SlimpSettings,
     data: ImageData,
     splits: Splits,
-    table: EncodedTable,
     *,
+    table: EncodedTable,
     preprocess: Preprocess,
     accelerator: Accelerator,
 ) -> BatchStream:
@@ -283,7 +284,7 @@ def build_stream(
         PatientSampler(groups, splits.train, settings, preference),
         LesionImages(data, build_train_transform(preprocess), seed=settings.seed),
         table,
-        settings,
+        settings=settings,
         rank=accelerator.process_index,
         num_ranks=accelerator.num_processes,
         num_workers=choose_num_workers(settings.num_workers, accelerator),

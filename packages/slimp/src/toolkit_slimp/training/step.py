@@ -33,6 +33,8 @@ from toolkit_slimp.training.diverged import save_batch
 
 BETAS = (0.9, 0.95)
 
+Watch = Callable[[SlimpModel], dict[str, float]]
+
 
 @dataclass(frozen=True)
 class Stepper:
@@ -140,6 +142,13 @@ class Learner:
         if self.average is not None:
             self.average.update_parameters(self.model)
         return loss, float(norm)
+
+    def look(self, watch: Watch, batch: Batch, step: int) -> dict[str, float]:
+        """Return what `watch` says after a step; gives up where that is no finite number."""
+        try:
+            return watch(self.watched)
+        except FloatingPointError as error:
+            self.give_up(f"{error} is no finite number", batch, step)
 
     def lr_factor(self, step: int) -> float:
         """Return the share of the peak learning rates at a step."""

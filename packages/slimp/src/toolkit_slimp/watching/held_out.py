@@ -84,6 +84,7 @@ def build_held_out(
     settings: SlimpSettings,
     data: ImageData,
     splits: Splits,
+    *,
     table: EncodedTable,
     device: torch.device,
 ) -> HeldOut:
@@ -94,7 +95,7 @@ def build_held_out(
     """
     assert data.groups is not None
     watches_labels = settings.watch_every is not None
-    labels = build_label_watch(settings, data, splits, device) if watches_labels else None
+    labels = build_label_watch(settings, data, splits, device=device) if watches_labels else None
     return HeldOut(
         data, choose_pool(splits.val, data.groups, seed=settings.seed), table, device, labels
     )

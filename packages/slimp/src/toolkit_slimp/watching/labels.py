@@ -68,7 +68,7 @@ class LabelWatch:
 
 
 def build_label_watch(
-    settings: SlimpSettings, data: ImageData, splits: Splits, device: torch.device
+    settings: SlimpSettings, data: ImageData, splits: Splits, *, device: torch.device
 ) -> LabelWatch | None:
     """Return what watches labels, or None where none was named and the data set has none.
 
@@ -78,8 +78,9 @@ def build_label_watch(
     name = settings.watch_label
     labels = data.labels(name) if name is not None or _has_label(data) else None
     if labels is not None:
-        examples = _draw(splits.train, labels, EXAMPLES, settings.seed, "examples")
-        questions = _draw(splits.val, labels, QUESTIONS, settings.seed, "questions")
+        seeds = [derive_seed(settings.seed, "judge", what) for what in ("examples", "questions")]
+        examples = _draw(splits.train, labels, EXAMPLES, seed=seeds[0])
+        questions = _draw(splits.val, labels, QUESTIONS, seed=seeds[1])
         num_values = np.unique(labels.targets[examples]).size
         if num_values >= 2 and questions.size:
             console.print(
@@ -96,11 +97,11 @@ def build_label_watch(
     return None
 
 
-def _draw(rows: np.ndarray, labels: Labels, size: int, seed: int, what: str) -> np.ndarray:
-    """Return at most `size` of the rows that have a label, in their order."""
+def _draw(rows: np.ndarray, labels: Labels, most: int, *, seed: int) -> np.ndarray:
+    """Return at most `most` of the rows that have a label, in their order."""
     rows = rows[labels.targets[rows] >= 0]
-    draws = np.random.default_rng(derive_seed(seed, "judge", what))
-    chosen: np.ndarray = rows[np.sort(draws.permutation(len(rows))[:size])]
+    draws = np.random.default_rng(seed)
+    chosen: np.ndarray = rows[np.sort(draws.permutation(len(rows))[:most])]
     return chosen
 
 
