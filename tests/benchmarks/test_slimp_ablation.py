@@ -56,8 +56,8 @@ def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
              "--output", "out", "--runs", "runs"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["bench", *words])
     slimp_ablation.main()
-    found = read_json(tmp_path / "out/slimp-ablation.json")
-    rows = {row["condition"]: row for row in found["rows"]}
+    actual = read_json(tmp_path / "out/slimp-ablation.json")
+    rows = {row["condition"]: row for row in actual["rows"]}
     assert list(rows) == conditions
     assert rows["slimp"]["AUROC"].startswith("1.000")
     assert rows["metadata-only"]["AUROC"] is None  # a CSV file's sheet names no columns
@@ -80,9 +80,9 @@ def test_the_image_term_alone_is_not_judged_with_untrained_metadata_encoders(dat
     more = ("random_init=true", "metadata_dim=8", "embed_dim=8")
     plan = ablation_report.Plan(data_id, "label", "timm:test_vit?image_size=32", 1, 3, more,
                                 tmp_path, False)  # fmt: skip
-    found = slimp_ablation.judge(plan, "simclr", 0)
-    assert found.keys() == {"recall", "cpu_minutes", "auroc", "balanced_accuracy", "knn_auroc"}
-    assert math.isnan(found["recall"])
+    actual = slimp_ablation.judge(plan, "simclr", 0)
+    assert actual.keys() == {"recall", "cpu_minutes", "auroc", "balanced_accuracy", "knn_auroc"}
+    assert math.isnan(actual["recall"])
 
 
 def test_the_cost_of_a_run_that_is_taken_up_is_that_of_its_first_time(tmp_path):
@@ -97,8 +97,8 @@ def test_a_run_that_fails_ends_the_comparison_with_its_log(data_id, tmp_path, mo
     with pytest.raises(SystemExit) as stopped:
         slimp_ablation.main()
     assert stopped.value.code == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(r"error: .*'none'.* \(see runs.*fold-0/log.txt\)", told)
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"error: .*'none'.* \(see runs.*fold-0/log.txt\)", message)
     assert "'none'" in (tmp_path / "runs/slimp-ablation/random-init/fold-0/log.txt").read_text()
 
 

@@ -64,8 +64,8 @@ def test_statistics_that_came_with_the_weights_are_exported_as_they_were(pretrai
     weights = ["--backbone", f"{start[1]}&weights={first}", "--no-random-init"]
     result = pretrain(*weights, "--epochs", "1", "--batch-norm", how)
     assert result.exit_code == 0, result.output
-    told = {"auto": "frozen statistics", "batch": "batch statistics"}[how]
-    assert told in " ".join(result.output.split())
+    message = {"auto": "frozen statistics", "batch": "batch statistics"}[how]
+    assert message in " ".join(result.output.split())
     before, after = load_file(first), load_file(tmp_path / "run/encoder/encoder.safetensors")
     assert not torch.equal(before["bn1.weight"], after["bn1.weight"])
     same = [torch.equal(before[key], after[key]) for key in before if key.endswith("running_mean")]

@@ -32,9 +32,9 @@ def table(root) -> pd.DataFrame:
 
 @pytest.fixture
 def encoders(root) -> SlimpMetadataEncoders:
-    found = load_metadata_encoders(root / "run")
-    assert isinstance(found, SlimpMetadataEncoders)
-    return found
+    actual = load_metadata_encoders(root / "run")
+    assert isinstance(actual, SlimpMetadataEncoders)
+    return actual
 
 
 def test_they_say_what_the_trained_model_says(root, encoders, table):
@@ -53,21 +53,21 @@ def test_they_say_what_the_trained_model_says(root, encoders, table):
 def test_rows_keep_their_vectors_in_any_order_and_company(encoders, table):
     whole = encoders.encode(table, "lesion").vectors
     order = np.random.default_rng(0).permutation(len(table))[:20]
-    found = encoders.encode(table.iloc[order], "lesion").vectors
-    torch.testing.assert_close(found, whole[torch.from_numpy(order)])
-    assert not torch.allclose(found, whole[:20])
+    actual = encoders.encode(table.iloc[order], "lesion").vectors
+    torch.testing.assert_close(actual, whole[torch.from_numpy(order)])
+    assert not torch.allclose(actual, whole[:20])
 
 
 def test_a_patient_s_known_value_counts_for_all_its_lesions(encoders, table):
     holes = table["age"].mask(np.arange(len(table)) % 2 == 1)
-    found = encoders.encode(table.assign(age=holes), "patient").vectors
-    assert torch.equal(found, encoders.encode(table, "patient").vectors)
+    actual = encoders.encode(table.assign(age=holes), "patient").vectors
+    assert torch.equal(actual, encoders.encode(table, "patient").vectors)
 
 
 def test_columns_may_stand_in_any_order_and_have_strangers_between(encoders, table):
     other = table[list(table.columns[::-1])].assign(stranger="x")
-    expected, found = (encoders.encode(item, "patient").vectors for item in (table, other))
-    assert torch.equal(found, expected)
+    expected, actual = (encoders.encode(item, "patient").vectors for item in (table, other))
+    assert torch.equal(actual, expected)
 
 
 def test_lesions_of_one_patient_share_its_vector(encoders, table):
@@ -141,8 +141,8 @@ def test_exports_of_before_some_settings_went_are_read_if_nothing_else_is_meant(
     stored |= {"metadata_numbers": "linear", "metadata_missing": "mask"}
     stored |= {"metadata_block_dropout": 0.1}  # of training alone
     (folder / "encoder.json").write_text(json.dumps(description))
-    expected, found = (load_slimp(place)[0].state_dict() for place in (root / "run", folder))
-    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    expected, actual = (load_slimp(place)[0].state_dict() for place in (root / "run", folder))
+    assert all(torch.equal(expected[key], actual[key]) for key in expected)
     stored["metadata_numbers"] = "periodic"
     (folder / "encoder.json").write_text(json.dumps(description))
     with pytest.raises(InputError, match=r"metadata_numbers is gone, .*periodic"):

@@ -34,30 +34,30 @@ def test_codes_of_a_numeric_column_tell_missing_from_unknown():
     given = column(kind="numeric", missing=("-1",), unknown=("999",), low=0.0, high=10.0)
     fitted = fit(given, pd.Series([0.0, 5.0, -1.0, 999.0]))
     assert (fitted.quantiles[0], fitted.quantiles[-1]) == (0.0, 5.0)
-    found = encode(fitted, [0.0, -1.0, 999.0, None, "unknown"])
-    assert found.observed[:, 0].tolist() == [True, False, True, False, True]
-    assert found.words[:, 0].tolist() == [False, False, True, False, True]
-    assert found.numeric[0, 0] < 0.0
-    assert found.numeric[1:, 0].tolist() == [0.0] * 4
+    actual = encode(fitted, [0.0, -1.0, 999.0, None, "unknown"])
+    assert actual.observed[:, 0].tolist() == [True, False, True, False, True]
+    assert actual.words[:, 0].tolist() == [False, False, True, False, True]
+    assert actual.numeric[0, 0] < 0.0
+    assert actual.numeric[1:, 0].tolist() == [0.0] * 4
 
 
 def test_codes_of_words_tell_missing_from_unknown():
     given = column(kind="categorical", missing=("NA",), unknown=("?",))
     fitted = fit(given, pd.Series(["arm", "NA", "?", "leg", None]))
     assert fitted.categories == ("arm", "leg")
-    found = encode(fitted, ["arm", "NA", "?", "unknown", None])
-    assert found.observed[:, 0].tolist() == [True, False, True, True, False]
-    assert found.words.int().tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
+    actual = encode(fitted, ["arm", "NA", "?", "unknown", None])
+    assert actual.observed[:, 0].tolist() == [True, False, True, True, False]
+    assert actual.words.int().tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
 
 
 def test_a_cell_may_hold_several_answers():
     fitted = fit(column(kind="multi"), pd.Series(["red; blue", "red", None, "unknown"]))
     assert fitted.categories == ("blue", "red")
-    found = encode(fitted, ["red;blue", "blue", "green", "green; red", None, "unknown"])
-    assert found.words.int().tolist() == [
+    actual = encode(fitted, ["red;blue", "blue", "green", "green; red", None, "unknown"])
+    assert actual.words.int().tolist() == [
         [0, 1, 1], [0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0],
     ]  # fmt: skip
-    assert found.observed[:, 0].tolist() == [True, True, False, True, False, True]
+    assert actual.observed[:, 0].tolist() == [True, True, False, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_booleans_are_read_as_they_are_spelled(values):
 
 def test_codes_and_categories_of_booleans_are_read_as_their_cells():
     given = column(kind="boolean", categories=("Yes", "No"), missing=("NA",), unknown=("UNK",))
-    found = encode(given, ["YES", "no", "UNK", "unk", "na", "perhaps", None])
+    actual = encode(given, ["YES", "no", "UNK", "unk", "na", "perhaps", None])
     assert (
-        found.words.int().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0]] + [[0] * 3] * 3
+        actual.words.int().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0]] + [[0] * 3] * 3
     )
-    assert found.observed[:, 0].tolist() == [True] * 4 + [False] * 3
+    assert actual.observed[:, 0].tolist() == [True] * 4 + [False] * 3
 
 
 def test_words_that_a_column_does_not_know_are_counted():
@@ -100,9 +100,9 @@ def test_a_code_of_a_numeric_column_may_be_a_word():
     given = column(kind="numeric", missing=("?", "-1"), unknown=("not told",), high=9.0)
     fitted = fit(given, pd.Series(["1.5", "2.5", "?", "-1", "not told", None]))
     assert (fitted.quantiles[0], fitted.quantiles[-1]) == (1.5, 2.5)
-    found = encode(fitted, ["2", "?", "-1.0", "not told", "unknown", None])
-    assert found.observed[:, 0].tolist() == [True, False, False, True, True, False]
-    assert found.words[:, 0].tolist() == [False, False, False, True, True, False]
+    actual = encode(fitted, ["2", "?", "-1.0", "not told", "unknown", None])
+    assert actual.observed[:, 0].tolist() == [True, False, False, True, True, False]
+    assert actual.words[:, 0].tolist() == [False, False, False, True, True, False]
 
 
 def test_a_word_in_a_numeric_column_is_named():
@@ -123,8 +123,8 @@ def test_an_infinite_number_is_named():
 def test_a_value_that_most_rows_have_is_mapped_to_the_middle_of_its_share():
     values = pd.Series([0.0] * 50 + list(range(1, 51)))
     fitted = fit(column(kind="numeric"), values)
-    found = encode(fitted, [0.0, 25.0, 50.0]).numeric[:, 0].double()
-    levels = torch.special.ndtr(found)
+    actual = encode(fitted, [0.0, 25.0, 50.0]).numeric[:, 0].double()
+    levels = torch.special.ndtr(actual)
     torch.testing.assert_close(levels[0], torch.tensor(0.255).double(), atol=0.01, rtol=0)
     torch.testing.assert_close(levels[1], torch.tensor(0.745).double(), atol=0.01, rtol=0)
 

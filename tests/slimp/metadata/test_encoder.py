@@ -61,9 +61,9 @@ def test_every_observed_value_changes_the_output(pooling):
         changed = encoder(Metadata(moved, full.words, full.observed))
         assert (changed - encoder(full)).abs().amax(1).min() > 1e-4
     for word in range(WORDS):
-        said = full.words.clone()
-        said[:, word] = ~said[:, word]
-        changed = encoder(Metadata(full.numeric, said, full.observed))
+        words = full.words.clone()
+        words[:, word] = ~words[:, word]
+        changed = encoder(Metadata(full.numeric, words, full.observed))
         assert (changed - encoder(full)).abs().amax(1).min() > 1e-4
 
 

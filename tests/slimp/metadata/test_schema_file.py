@@ -36,12 +36,12 @@ def patients(sheet=SHEET, **columns):
 
 def write(path, data, edit=None, **column):
     """Write the data's schema, edited: one column changed, or the list of columns."""
-    found = json.loads(infer_schema(data, ROWS).to_json())
+    schema = json.loads(infer_schema(data, ROWS).to_json())
     if column:
-        next(item for item in found["columns"] if item["name"] == column["name"]).update(column)
+        next(item for item in schema["columns"] if item["name"] == column["name"]).update(column)
     if edit:
-        edit(found["columns"])
-    path.write_text(json.dumps(found))
+        edit(schema["columns"])
+    path.write_text(json.dumps(schema))
     return path
 
 
@@ -256,14 +256,14 @@ def test_a_column_without_a_training_value_is_named(tmp_path):
         load_schema(path, empty, np.arange(3))
 
 
-def asked(**column):
+def yes_and_no(**column):
     """Data with a yes and no, and the edit of its column."""
     return patients(itch=["Yes", "No", "Yes", None]), {"name": "itch", "level": "lesion", **column}
 
 
 @pytest.mark.parametrize("edit", [{}, {"categories": ["Yes", "No"]}])
 def test_a_yes_and_no_may_be_made_a_boolean(tmp_path, capsys, edit):
-    data, itch = asked(kind="boolean", **edit)
+    data, itch = yes_and_no(kind="boolean", **edit)
     path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(itch))
     schema = load_schema(path, data, ROWS).at("lesion")
     assert encode_rows(schema, data.table).observed[:, -1].tolist() == [True, True, True, False]
@@ -271,7 +271,7 @@ def test_a_yes_and_no_may_be_made_a_boolean(tmp_path, capsys, edit):
 
 
 def test_a_column_whose_words_are_not_the_data_s_is_refused(tmp_path):
-    data, itch = asked(kind="categorical", categories=["true", "false"])
+    data, itch = yes_and_no(kind="categorical", categories=["true", "false"])
     path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(itch))
     message = (
         r"column 'itch': none of its 3 training values is a word of the schema \('Yes' 2, 'No' "
@@ -282,11 +282,13 @@ def test_a_column_whose_words_are_not_the_data_s_is_refused(tmp_path):
 
 
 def test_words_of_the_training_rows_that_the_schema_lacks_are_told(tmp_path, capsys):
-    data, itch = asked(kind="categorical", categories=["Yes"])
+    data, itch = yes_and_no(kind="categorical", categories=["Yes"])
     path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(itch))
     load_schema(path, data, ROWS)
-    told = "column 'itch': words that the schema lacks are read as missing: 'No' 1 (of 3 training"
-    assert told in capsys.readouterr().err
+    message = (
+        "column 'itch': words that the schema lacks are read as missing: 'No' 1 (of 3 training"
+    )
+    assert message in capsys.readouterr().err
     load_schema(path, data, np.array([0, 2]))
     assert "itch" not in capsys.readouterr().err
 

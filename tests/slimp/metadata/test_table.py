@@ -171,8 +171,8 @@ def test_codes_and_spellings_do_not_make_a_patient_differ(tmp_path):
 def test_a_patient_column_of_a_sheet_that_differs_is_told_and_read_once(capsys):
     data = sparse([30.0, 40.0, 50.0, 50.0], sheet=AGE_SHEET)
     table = encode_table(data, infer_schema(data, ROWS))
-    told = "column 'age' differs within 1 patients: a patient's first value is read"
-    assert told in capsys.readouterr().err
+    message = "column 'age' differs within 1 patients: a patient's first value is read"
+    assert message in capsys.readouterr().err
     assert table.patient_codes.tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
 
 
@@ -197,8 +197,8 @@ def test_patient_codes_are_constant_within_a_patient(draw):
     data = build_data(["a"] * count, groups=[f"p{who}" for who in patients], **columns)
     fitted = [fit_column(column, data.table) for column in PATIENT]
     schema = Schema(tuple(column for column in fitted if column.is_fitted))
-    for found in (schema, *inferred(data)):
-        codes = encode_table(data, found).patient_codes
+    for kind in (schema, *inferred(data)):
+        codes = encode_table(data, kind).patient_codes
         assert all(len(codes[patients == who].unique()) == 1 for who in set(patients))
 
 

@@ -66,13 +66,13 @@ def test_it_is_ft_transformer_to_the_last_digits(depth):
     copy_weights_(ours, theirs)
     numbers = torch.randn(7, 2, dtype=torch.float64)
     ids = torch.stack([torch.randint(n, (7,)) for n in CARDINALITIES], dim=1)
-    said = [torch.nn.functional.one_hot(ids[:, i], n) for i, n in enumerate(CARDINALITIES)]
-    words = torch.cat([torch.zeros(7, 2), *said], dim=1).bool()
-    found = ours(Metadata(numbers, words, torch.ones(7, 4, dtype=torch.bool)))
+    words = [torch.nn.functional.one_hot(ids[:, i], n) for i, n in enumerate(CARDINALITIES)]
+    words = torch.cat([torch.zeros(7, 2), *words], dim=1).bool()
+    actual = ours(Metadata(numbers, words, torch.ones(7, 4, dtype=torch.bool)))
     expected = theirs(numbers, ids)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
     # Gradients too: of what both have in one piece.
-    found.square().sum().backward()
+    actual.square().sum().backward()
     expected.square().sum().backward()
     torch.testing.assert_close(ours.cls.grad, theirs.cls_embedding.weight.grad)
     torch.testing.assert_close(ours.numbers.weight.grad, theirs.cont_embeddings.weight.grad)
@@ -85,9 +85,9 @@ def test_absent_tokens_change_nothing_as_if_they_were_cut_off(style):
     tokens = torch.randn(3, 6, 8, dtype=torch.float64)
     present = torch.tensor([True, True, False, True, False, False]).repeat(3, 1)
     kept = present[0]
-    found = model(tokens, present)[:, kept]
+    actual = model(tokens, present)[:, kept]
     expected = model(tokens[:, kept], torch.ones(3, 3, dtype=torch.bool))
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
     shorter = masked_mean(tokens, present)
     torch.testing.assert_close(shorter, tokens[:, kept].mean(1))
 

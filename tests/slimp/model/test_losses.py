@@ -95,8 +95,8 @@ def test_ignored_pairs_are_no_negatives(m, kinds, seed):
             log_sum = math.log(sum(math.exp(value) for value in logits.values()))
             matches = [j for j in kept if positives[i, j]]
             total += sum(log_sum - logits[j] for j in matches) / len(matches) / m
-    found = info_nce(first, second, 10.0, positives=positives, ignored=ignored)
-    assert float(found) == pytest.approx(0.5 * total, abs=1e-9)
+    actual = info_nce(first, second, 10.0, positives=positives, ignored=ignored)
+    assert float(actual) == pytest.approx(0.5 * total, abs=1e-9)
 
 
 @few_examples
@@ -106,8 +106,8 @@ def test_nt_xent_equals_a_naive_loop(m, kinds, seed):
     nothing = torch.zeros(m, m, dtype=torch.bool)
     for mask, given_mask in ((nothing, None), (ignored, ignored)):
         expected = naive_nt_xent(first, second, 5.0, mask)
-        found = nt_xent(first, second, 5.0, ignored=given_mask)
-        assert float(found) == pytest.approx(expected, abs=1e-9)
+        actual = nt_xent(first, second, 5.0, ignored=given_mask)
+        assert float(actual) == pytest.approx(expected, abs=1e-9)
 
 
 def test_gradients_with_ignored_pairs_are_right_and_finite():

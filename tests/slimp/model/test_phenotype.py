@@ -65,9 +65,9 @@ def test_gradients_are_right(name):
 @pytest.mark.parametrize("name", PHENOTYPES)
 def test_a_patient_with_one_lesion_is_that_lesion(name):
     values, segments = ragged([1, 1], seed=2)
-    found = PHENOTYPES[name](3).double()(values, segments, 2)
-    torch.testing.assert_close(found[:, :3], values[segments.argsort()])
-    assert found.shape[1] == PHENOTYPES[name](3).out_dim
+    actual = PHENOTYPES[name](3).double()(values, segments, 2)
+    torch.testing.assert_close(actual[:, :3], values[segments.argsort()])
+    assert actual.shape[1] == PHENOTYPES[name](3).out_dim
 
 
 def test_attention_weights_of_a_patient_sum_to_one_whatever_the_scores():
@@ -100,5 +100,5 @@ def test_ties_share_the_gradient_of_a_maximum():
 
 def test_a_patient_with_9000_lesions_and_one_with_a_single_one_work_together():
     segments = torch.cat([torch.zeros(9000, dtype=torch.int64), torch.ones(1, dtype=torch.int64)])
-    found = segment_mean(torch.ones(9001, 2), segments, 2)
-    torch.testing.assert_close(found, torch.ones(2, 2))
+    actual = segment_mean(torch.ones(9001, 2), segments, 2)
+    torch.testing.assert_close(actual, torch.ones(2, 2))

@@ -47,9 +47,9 @@ def test_neither_the_order_of_lesions_nor_of_patients_matters(phenotype, negativ
     order = torch.randperm(len(batch.rows), generator=torch.Generator().manual_seed(1))
     expected = model.nested_loss(features_of(model, batch), batch.members)
     other = shuffled(batch, order)
-    found = model.nested_loss(features_of(model, other), other.members)
+    actual = model.nested_loss(features_of(model, other), other.members)
     for name in ("total", "lesion", "patient", "image"):
-        torch.testing.assert_close(getattr(found, name), getattr(expected, name), **EXACT)
+        torch.testing.assert_close(getattr(actual, name), getattr(expected, name), **EXACT)
 
 
 def naive_loss(first, second, scale, ignored, positives):

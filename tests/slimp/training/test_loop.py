@@ -35,12 +35,12 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
     assert pretrain("--resume").exit_code == 0
     for name in ("encoder.safetensors", "slimp.safetensors"):
         expected = load_file(tmp_path / "whole/encoder" / name)
-        found = load_file(tmp_path / "run/encoder" / name)
-        assert all(torch.equal(expected[key], found[key]) for key in expected)
-    expected, found = (
+        actual = load_file(tmp_path / "run/encoder" / name)
+        assert all(torch.equal(expected[key], actual[key]) for key in expected)
+    expected, actual = (
         json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "run")
     )
-    assert found["held_out"] == expected["held_out"]
+    assert actual["held_out"] == expected["held_out"]
 
 
 @pytest.mark.parametrize(

@@ -116,10 +116,10 @@ def lesions(**columns):
 def test_an_ugly_duckling_deviates_most_and_a_single_lesion_not_at_all():
     data = lesions(size=[1.0, 1.0, 1.0, 9.0, 5.0], site=["arm", "arm", "arm", "leg", "arm"])
     table = encode_table(data, infer_schema(data, np.arange(5)))
-    found = deviations(table, data.groups)
-    assert found[4] == 0.0
-    assert found[3] > 2 * found[0] > 0
-    np.testing.assert_allclose(found[:3], found[0])
+    actual = deviations(table, data.groups)
+    assert actual[4] == 0.0
+    assert actual[3] > 2 * actual[0] > 0
+    np.testing.assert_allclose(actual[:3], actual[0])
 
 
 def test_missing_values_are_no_deviation():

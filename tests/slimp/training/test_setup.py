@@ -47,8 +47,8 @@ def test_how_premalignant_lesions_count_is_part_of_the_data_sets_id():
 def test_images_are_counted_and_groups_called_what_they_are(key, name, tmp_path, capsys):
     header = HEADER.replace("site", key)
     load_patients(SlimpSettings(data=write_table(tmp_path / "t.csv", table_rows(), header)))
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"train 18 images of 9 {name}, held out 6 of 3" in told
+    message = " ".join(capsys.readouterr().err.split())
+    assert f"train 18 images of 9 {name}, held out 6 of 3" in message
 
 
 @pytest.mark.parametrize("text", ["timm:test_vit?image_size=32", "timm:test_convnext", "open_clip"])
@@ -57,9 +57,9 @@ def test_checkpointing_keeps_less_and_changes_no_gradient(text, tmp_path):
     whole, expected = kept_and_gradient(build_model(text).train())
     model = build_model(text).train()
     checkpoint_gradients_(model.image_encoder)
-    less, found = kept_and_gradient(model)
+    less, actual = kept_and_gradient(model)
     assert less < 0.7 * whole
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_an_encoder_without_checkpointing_is_refused():

@@ -27,11 +27,11 @@ def run(model, batch, accelerator=None, *, step: int = 0):
     }
 
 
-def assert_equal_gradients(found, expected):
-    assert found.keys() == expected.keys()
+def assert_equal_gradients(actual, expected):
+    assert actual.keys() == expected.keys()
     assert sum(float(gradient.abs().sum()) for gradient in expected.values()) > 0
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, msg=name, **EXACT)
+        torch.testing.assert_close(actual[name], gradient, msg=name, **EXACT)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
@@ -41,8 +41,8 @@ def test_pieces_have_the_gradient_of_the_whole_batch(size, weights):
     options = {"lesion_weight": lesion_weight, "image_weight": image_weight}
     batch = build_batch(views=image_weight > 0)
     expected, gradients = run(build_model(**options), batch)
-    found, others = run(build_model(**options, lesions_per_pass=size), batch)
-    torch.testing.assert_close(found.total, expected.total, **EXACT)
+    actual, others = run(build_model(**options, lesions_per_pass=size), batch)
+    torch.testing.assert_close(actual.total, expected.total, **EXACT)
     assert_equal_gradients(others, gradients)
 
 
@@ -65,7 +65,7 @@ def test_a_piece_sees_the_same_dropout_both_times():
         transformer.norm = nn.Sequential(transformer.norm, nn.Dropout(0.5))
         return model
 
-    _, found = run(build(), batch, step=7)
+    _, actual = run(build(), batch, step=7)
     model = build()
     model.image_encoder.preprocess = Float64Preprocess()
     stepper = Stepper(model, build_accelerator(device="cpu"))
@@ -75,7 +75,7 @@ def test_a_piece_sees_the_same_dropout_both_times():
     joined = [torch.cat(part) for part in zip(*(item.parts() for item in encoded), strict=True)]
     stepper._loss(type(encoded[0])(*joined), batch, 7).total.backward()
     expected = {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
-    assert_equal_gradients(found, expected)
+    assert_equal_gradients(actual, expected)
     other = run(build(), batch, step=8)[1]
     assert any(not torch.equal(other[name], expected[name]) for name in expected)
 
@@ -87,9 +87,9 @@ def test_frozen_statistics_stay_and_pieces_are_exact(text):
     _, expected = run(build_model(text, **options), batch)
     model = build_model(text, **options, lesions_per_pass=4)
     before = {name: item.clone() for name, item in model.named_buffers()}
-    _, found = run(model, batch)
-    assert_equal_gradients(found, expected)
-    assert any("bn" in name for name in found)
+    _, actual = run(model, batch)
+    assert_equal_gradients(actual, expected)
+    assert any("bn" in name for name in actual)
     for name, item in model.named_buffers():
         assert torch.equal(item, before[name]), name
 
@@ -111,10 +111,10 @@ def test_pieces_work_under_mixed_precision():
         assert stepper.backward(batch, 0).total.dtype == torch.float32
         return {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
 
-    expected, found = gradients(None), gradients(4)
-    assert found.keys() == expected.keys()
+    expected, actual = gradients(None), gradients(4)
+    assert actual.keys() == expected.keys()
     for name, gradient in expected.items():
-        error = (found[name] - gradient).norm()
+        error = (actual[name] - gradient).norm()
         assert error <= 0.1 * gradient.norm() + 1e-3, name
 
 
@@ -140,14 +140,14 @@ def test_two_processes_have_the_loss_and_gradient_of_one(options, size):
             batch,
             rows=own, images=batch.images[own], views=views, lesions=batch.lesions.take(own),
         )  # fmt: skip
-        loss, found = run(build_model(**build, lesions_per_pass=size), part, accelerator)
-        return loss.total.detach(), found
+        loss, actual = run(build_model(**build, lesions_per_pass=size), part, accelerator)
+        return loss.total.detach(), actual
 
     several = run_ranks(work)  # first: forks inherit accelerate's state
     expected, gradients = run(build_model(**build), batch)
-    for total, found in several:
+    for total, actual in several:
         torch.testing.assert_close(total, expected.total.detach(), **EXACT)
-        assert_equal_gradients(found, gradients)
+        assert_equal_gradients(actual, gradients)
 
 
 def test_a_patient_of_one_lesion_and_one_of_many_fit_in_bounded_memory():

@@ -23,9 +23,9 @@ def build(labels, label=None):
 
 def test_rows_without_a_label_are_neither_examples_nor_questions(monkeypatch):
     values = ["a", "b", None, None, "b", "a", "a", "b", "b", "b"]
-    found = build(values)
-    assert found.examples.tolist() == [0, 4, 6, 8]
-    assert found.questions.tolist() == [1, 5, 7, 9]
+    actual = build(values)
+    assert actual.examples.tolist() == [0, 4, 6, 8]
+    assert actual.questions.tolist() == [1, 5, 7, 9]
     monkeypatch.setattr(labels, "QUESTIONS", 2)
     few = build(values).questions.tolist()
     assert len(few) == 2

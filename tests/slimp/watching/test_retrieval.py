@@ -33,7 +33,7 @@ def test_identical_metadata_count_as_hits_at_both_levels_and_both_ways(seed):
     model, batch = build_model(seed=seed), build_batch(sizes=(3, 1, 4, 2, 2), seed=seed)
     images = batch.images.double() / 255.0 - 0.5
     loss = model.nested_loss(model.encode(images, batch.lesions), batch.members)
-    found = describe_retrieval(loss, batch.members, ks=(1, 3), prefix="val_")
+    actual = describe_retrieval(loss, batch.members, ks=(1, 3), prefix="val_")
     members = batch.members
     levels = {
         "lesion": (loss.lesion_pairs, members.metadata_codes.tolist()),
@@ -46,11 +46,11 @@ def test_identical_metadata_count_as_hits_at_both_levels_and_both_ways(seed):
                 hits = 0
                 for row in range(len(one)):
                     order = (one[row] @ other.T).argsort(descending=True, stable=True).tolist()
-                    hits += any(codes[found] == codes[row] for found in order[:k])
+                    hits += any(codes[actual] == codes[row] for actual in order[:k])
                 expected[f"val_{level}_{name}_at_{k}"] = pytest.approx(hits / len(one))
-    assert found == expected
+    assert actual == expected
     plain = recall_at(*loss.lesion_pairs, 1)
-    assert plain <= found["val_lesion_recall_at_1"]
+    assert plain <= actual["val_lesion_recall_at_1"]
 
 
 def test_twins_find_each_other_even_where_their_answers_differ_in_the_last_bit():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit_common.cli.command import Invocation, run_command
+from toolkit_common.cli.data import Identifier, PremalignantAs
 from toolkit_common.errors import InputError
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings
@@ -30,18 +31,11 @@ def pretrain_slimp(invocation: Invocation[SlimpSettings]) -> Any:
 
 @schema.command("schema")
 def write_schema(
-    identifier: Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")],
+    identifier: Identifier,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
         "schema.json"
     ),
-    premalignant_as: Annotated[
-        str | None,
-        typer.Option(
-            metavar="benign|malignant|drop",
-            help="How label `malignant` counts premalignant diagnoses; splits are stratified by "
-            "it in some data sets.",
-        ),
-    ] = None,
+    premalignant_as: PremalignantAs = None,
     split_seed: Annotated[
         int, typer.Option(help="Seed of the splits; transforms are fitted on training patients.")
     ] = 0,

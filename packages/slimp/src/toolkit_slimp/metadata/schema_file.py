@@ -182,14 +182,10 @@ def _check_keys(item: Mapping[str, Any], known: Iterable[str], where: str) -> No
 
 
 def _check_numbers(column: ColumnSchema, where: str) -> None:
-    for name, numbers in (
-        ("low", (column.low,)),
-        ("high", (column.high,)),
-        ("quantiles", column.quantiles),
-    ):
-        for number in numbers:
-            if number is not None and not isfinite(number):
-                raise InputError(f"{where}: {name}: {number} is no finite number")
+    quantiles = (("quantiles", number) for number in column.quantiles)
+    for name, number in (("low", column.low), ("high", column.high), *quantiles):
+        if number is not None and not isfinite(number):
+            raise InputError(f"{where}: {name}: {number} is no finite number")
     if column.low is not None and column.high is not None and column.low >= column.high:
         raise InputError(f"{where}: low {column.low:g} is not below high {column.high:g}")
     if list(column.quantiles) != sorted(column.quantiles):
