@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from toolkit_slimp.metadata.schema import Metadata
+from toolkit_slimp.metadata.table import EncodedTable
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,26 @@ class Members:
             patients=self.patients.to(device),
             patient_codes=self.patient_codes.to(device, non_blocking=True),
         )
+
+
+def build_members(
+    table: EncodedTable, rows: Tensor, *, patients: Tensor, segments: Tensor
+) -> Members:
+    """Return who belongs to whom among some rows of a table.
+
+    Args:
+        table: Metadata of every row.
+        rows: Row of each lesion `(m,)`.
+        patients: A row of each patient `(p,)`, to read patient metadata from.
+        segments: Number of each lesion's patient `(m,)`.
+    """
+    return Members(
+        segments=segments,
+        lesion_codes=table.lesion_codes[rows],
+        metadata_codes=table.metadata_codes[rows],
+        patients=table.patients.take(patients),
+        patient_codes=table.patient_codes[patients],
+    )
 
 
 @dataclass(frozen=True)

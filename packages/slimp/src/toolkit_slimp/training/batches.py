@@ -22,7 +22,7 @@ from toolkit_common.images.transforms import Preprocess, Transform
 from toolkit_common.seed import generator, seed_everything
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import EncodedTable
-from toolkit_slimp.model.terms import Members
+from toolkit_slimp.model.terms import Members, build_members
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.sampling import PatientBatch, PatientSampler
 
@@ -176,25 +176,15 @@ class BatchStream:
         return [(step, int(row), view) for view in range(self.num_views) for row in mine]
 
     def _batch(self, step: int, batch: PatientBatch, images: Tensor, views: Tensor | None) -> Batch:
-        table, share = self.table, self.settings.metadata_dropout
-        rows, patients = _index(batch.rows), _index(batch.patients)
+        rows, share = _index(batch.rows), self.settings.metadata_dropout
+        segments, patients = _index(batch.segments), _index(batch.patients)
+        members = build_members(self.table, rows, patients=patients, segments=segments)
         # All ranks draw for the whole batch, so that its patients are the same everywhere.
         draws = generator(self.images.seed, "hide", step)
-        lesions = hide_values(table.lesions.take(rows), share, draws)
+        lesions = hide_values(self.table.lesions.take(rows), share, draws)
+        members = replace(members, patients=hide_values(members.patients, share, draws))
         own = _index(batch.part(self.rank, self.num_ranks))
-        return Batch(
-            rows=rows[own],
-            images=images,
-            views=views,
-            lesions=lesions.take(own),
-            members=Members(
-                segments=_index(batch.segments),
-                lesion_codes=table.lesion_codes[rows],
-                metadata_codes=table.metadata_codes[rows],
-                patients=hide_values(table.patients.take(patients), share, draws),
-                patient_codes=table.patient_codes[patients],
-            ),
-        )
+        return Batch(rows[own], images, views, lesions.take(own), members)
 
 
 def _quarter_turn(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from toolkit_common.features.encode import encode_images
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.model.terms import LesionFeatures, Members
+from toolkit_slimp.model.terms import LesionFeatures, Members, build_members
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.watching.labels import LabelWatch, build_label_watch
 from toolkit_slimp.watching.retrieval import describe_retrieval
@@ -69,14 +69,11 @@ class HeldOut:
         _, first, segments = np.unique(
             self.data.groups[self.rows], return_index=True, return_inverse=True
         )
-        table, rows = self.table, torch.from_numpy(self.rows)
-        patients = torch.from_numpy(self.rows[first])
-        return Members(
+        return build_members(
+            self.table,
+            torch.from_numpy(self.rows),
+            patients=torch.from_numpy(self.rows[first]),
             segments=torch.from_numpy(segments),
-            lesion_codes=table.lesion_codes[rows],
-            metadata_codes=table.metadata_codes[rows],
-            patients=table.patients.take(patients),
-            patient_codes=table.patient_codes[patients],
         ).to(self.device)
 
 
