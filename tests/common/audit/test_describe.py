@@ -56,7 +56,7 @@ def test_a_description_is_json(text: str) -> None:
 def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [f"p{row // 2}" for row in range(2000)]
     data = build_data(["a", "b"] * 1000, groups=groups, sheet=SHEET, age=["40", None] * 1000)
-    print_description(describe_data(data))
+    print_description(describe_data(data), data.sheet)
     out = capsys.readouterr().out
     assert "Small set (small), licence CC BY 4.0" in out
     assert "2,000 images in 1,000 groups (median 2, at most 2 images each)" in out
@@ -71,9 +71,10 @@ def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str])
 )
 def test_what_groups_are_is_told(key: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     groups = [f"p{row // 2}" for row in range(20)]
-    described = describe_data(build_data(["a", "b"] * 10, groups=groups, **{key: groups}))
+    data = build_data(["a", "b"] * 10, groups=groups, **{key: groups})
+    described = describe_data(data)
     assert described["grouped_by"] == (key if name else None)
-    print_description(described)
+    print_description(described, data.sheet)
     assert f"20 images in 10 groups{name} (median 2" in capsys.readouterr().out
 
 
@@ -82,7 +83,7 @@ def test_words_of_files_are_no_markup(word: str, capsys: pytest.CaptureFixture[s
     columns = (Column(word, "patient", "numeric"),)
     sheet = Sheet(word, source=word, doi=word, licence=word, columns=columns, notes=(word,))
     data = build_data([word, "b"] * 10, sheet=sheet, **{word: ["1", "2"] * 10})
-    print_description(describe_data(data))
+    print_description(describe_data(data), data.sheet)
     out = capsys.readouterr().out
     assert out.count(word) == 7  # title, licence, source, doi, label, column, note
     assert f"label label: {word} 10" in out

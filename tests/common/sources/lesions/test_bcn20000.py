@@ -105,4 +105,4 @@ def test_every_synthetic_layout_is_read_and_split_by_lesion(made: dict[str, Imag
 def test_the_counts_of_the_sheet_add_up() -> None:
     images = sum(SHEET.counts[name] for name in SHEET.classes) + SHEET.counts["undiagnosed"]
     assert images == SHEET.counts["images"]
-    assert sum(SHEET.counts[name] for name in SHEET.malignant) == SHEET.counts["malignant"]
+    assert sum(SHEET.counts[name] for name in SHEET.binary.positive) == SHEET.counts["malignant"]

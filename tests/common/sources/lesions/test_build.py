@@ -15,7 +15,13 @@ from helpers.properties import few_examples
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Kind, Level, Sheet
 from toolkit_common.errors import InputError
-from toolkit_common.sources.lesions.build import FALSE, TRUE, Premalignant, build_lesion_data
+from toolkit_common.sources.lesions.build import (
+    FALSE,
+    TRUE,
+    Premalignant,
+    build_lesion_data,
+    malignancy,
+)
 
 DIAGNOSES = {"MEL": "melanoma", "ACK": "keratosis", "NEV": "nevus"}
 
@@ -46,8 +52,7 @@ def build(
         "lesions",
         labels=("diagnosis", "malignant"),
         classes=DIAGNOSES,
-        malignant=frozenset({"MEL"}),
-        premalignant=frozenset({"ACK"}),
+        binary=malignancy({"MEL"}, premalignant={"ACK"}),
         columns=(Column("column", level, kind, unknown=("UNK", "unsure")),),
         acquisition={"camera": "tells the site"},
     )

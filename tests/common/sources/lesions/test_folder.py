@@ -9,6 +9,7 @@ import pytest
 from helpers.small_data import write_images
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import (
     NO_PATIENTS,
     add_images,
@@ -96,7 +97,7 @@ def test_images_without_ids_are_counted(tmp_path: Path) -> None:
 COUNTED = Sheet(
     "small",
     classes={"a": "a", "b": "b"},
-    malignant=frozenset("b"),
+    binary=malignancy("b"),
     counts={"images": 2, "patients": 2, "A": 1, "b": 1, "malignant": 1, "undiagnosed": 0,
             "malignant patients": 1},
     lesion_counts={"b": 1},
@@ -121,7 +122,7 @@ def test_labels_of_a_part_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_the_answer_of_a_file_is_counted_where_the_sheet_has_none(tmp_path: Path) -> None:
-    sheet = replace(COUNTED, malignant=frozenset(), counts={"malignant": 1}, lesion_counts={})
+    sheet = replace(COUNTED, binary=malignancy(), counts={"malignant": 1}, lesion_counts={})
     answers: list[str | None] = ["malignant", "malignant"]
     assert notes_of(sheet, tmp_path, malignant=answers) == (
         "labels differ from the published ones: found malignant 2 (expected 1)",

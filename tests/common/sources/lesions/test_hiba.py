@@ -111,7 +111,7 @@ def test_lesions_of_each_diagnosis_are_those_of_the_release(tmp_path: Path) -> N
     counts = SHEET.lesion_counts
     assert set(counts) == set(SHEET.classes)
     lesions = [(name, number) for name in counts for number in range(counts[name])]
-    again = SHEET.counts["malignant"] - sum(counts[name] for name in SHEET.malignant)
+    again = SHEET.counts["malignant"] - sum(counts[name] for name in SHEET.binary.positive)
     lesions += [("melanoma", 0)] * again
     lesions += [("nevus", 0)] * (SHEET.counts["images"] - len(lesions))
     rows = [{"isic_id": f"ISIC_{place}"} | OLD | {"diagnosis": name, "patient_id": place % 623,

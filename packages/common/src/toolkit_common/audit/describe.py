@@ -8,6 +8,7 @@ from rich.table import Table
 
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.labels import describe_label_map, label_map
+from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 
@@ -25,7 +26,7 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         "notes": list(sheet.notes),
         "labels": {name: _counts(data, name) for name in sheet.labels if name in table},
         "label_map": label_map(data),
-        "premalignant": sorted(sheet.premalignant),
+        **({sheet.binary.either_name: sorted(sheet.binary.either)} if sheet.binary.name else {}),
         "columns": {
             column.name: {
                 "level": column.level,
@@ -90,8 +91,8 @@ def _tell_groups(groups: dict[str, Any], key: str | None) -> str:
     return f" in {groups['count']:,} groups{name} ({each})"
 
 
-def print_description(described: dict[str, Any]) -> None:
-    """Print a description for humans."""
+def print_description(described: dict[str, Any], sheet: Sheet) -> None:
+    """Print a data set's description for humans."""
     # Words of the user's files are no markup, whatever brackets and colons they hold.
     out = Console(highlight=False, markup=False, emoji=False)
     out.print(f"{described['title']} ({described['id']}), licence {described['licence']}")
@@ -117,7 +118,7 @@ def print_description(described: dict[str, Any]) -> None:
         shown = ", ".join(f"{value} {count:,}" for value, count in counts.items())
         out.print(f"label {name}: {shown}", soft_wrap=True)
     if described["label_map"]:
-        line = describe_label_map(described["label_map"], described["premalignant"])
+        line = describe_label_map(described["label_map"], sheet.binary)
         out.print(line, soft_wrap=True)
     if described["columns"]:
         table = Table("column", "level", "kind", "missing", "distinct")

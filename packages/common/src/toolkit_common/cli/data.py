@@ -71,7 +71,7 @@ def describe(
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:
-        print_description(described)
+        print_description(described, data.sheet)
 
 
 @app.command()

@@ -1,48 +1,48 @@
-"""Which diagnosis counts as what under the label `malignant`, as the rows have it."""
+"""Which class counts as what under the sheet's binary label, as the rows have it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from toolkit_common.data.dataset import ImageData
+from toolkit_common.data.sheet import BinaryLabel
 
-LABEL = "malignant"
 LEFT_OUT = "left out"
-UNNAMED = "unnamed"  # no diagnosis, or one too rare to be a class
+UNNAMED = "unnamed"  # no class, or one too rare to be one
 
 
 def label_map(data: ImageData) -> dict[str, dict[str, int]]:
-    """Return answer -> diagnosis -> number of images; empty where there is nothing to map.
+    """Return answer -> class -> number of images; empty where there is nothing to map.
 
     Read from the rows, not from the sheet: it is what happened, whatever file, sheet and options
-    had to say. Rows that `malignant` leaves out stand under `left out`.
+    had to say. Rows that the binary label leaves out stand under `left out`.
     """
-    if not {LABEL, "diagnosis"} <= set(data.table):
+    label, of = data.sheet.binary.name, data.sheet.binary.of
+    if not {label, of} <= set(data.table):
         return {}
-    answers = data.table[LABEL].astype(object).where(data.table[LABEL].notna(), LEFT_OUT)
-    diagnoses = data.table["diagnosis"].astype(object)
-    named = diagnoses.where(diagnoses.notna(), UNNAMED)
+    answers = data.table[label].astype(object).where(data.table[label].notna(), LEFT_OUT)
+    classes = data.table[of].astype(object)
+    named = classes.where(classes.notna(), UNNAMED)
     counts = named.groupby([answers, named]).size()
-    order = sorted(set(answers), key=lambda answer: (answer == LEFT_OUT, answer != LABEL))
+    order = sorted(set(answers), key=lambda answer: (answer == LEFT_OUT, answer != label))
     return {
         str(answer): {str(name): int(count) for name, count in counts[answer].items()}
         for answer in order
     }
 
 
-def describe_label_map(
-    answers: Mapping[str, Mapping[str, int]], premalignant: Collection[str]
-) -> str:
+def describe_label_map(answers: Mapping[str, Mapping[str, int]], binary: BinaryLabel) -> str:
     """Return a map in one line.
 
     Args:
         answers: What `label_map` returned, not empty.
-        premalignant: Diagnoses to be marked: a user may count them otherwise.
+        binary: The sheet's; classes that a user may count otherwise are marked.
     """
+    mark = binary.either_name
     parts = []
-    for answer, diagnoses in answers.items():
+    for answer, classes in answers.items():
         names = ", ".join(
-            f"{name} {count:,}" + (" (premalignant)" if name in premalignant else "")
-            for name, count in diagnoses.items()
+            f"{name} {count:,}" + (f" ({mark})" if name in binary.either else "")
+            for name, count in classes.items()
         )
         parts.append(f"{answer} is {names}")
-    hint = "; --premalignant-as counts premalignant ones otherwise" if premalignant else ""
+    hint = f"; --{mark}-as counts {mark} ones otherwise" if binary.either else ""
     return f"label map: {'; '.join(parts)}{hint}"

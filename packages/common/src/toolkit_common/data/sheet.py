@@ -39,6 +39,25 @@ class Column:
 
 
 @dataclass(frozen=True)
+class BinaryLabel:
+    """A label of two answers that sums up the classes of another one.
+
+    Attributes:
+        name: The label, also its positive answer; empty if there is no such label.
+        of: The label whose classes it sums up.
+        positive: Classes that are positive; empty where the file itself holds the answer.
+        either: Classes that a user may count either way.
+        either_name: What those are called, as in `--NAME-as`.
+    """
+
+    name: str = ""
+    of: str = ""
+    positive: frozenset[str] = frozenset()
+    either: frozenset[str] = frozenset()
+    either_name: str = ""
+
+
+@dataclass(frozen=True)
 class Sheet:
     """What is known about a data set beyond its rows.
 
@@ -49,12 +68,11 @@ class Sheet:
         licence: Licence with its restrictions.
         labels: Columns that can be the label, the default first.
         counts: Expected numbers of `images`, `lesions`, `patients`, of images of a split
-            (`train`) or a class (its code), of `malignant` and `undiagnosed` images, and of
-            `malignant patients`.
+            (`train`), a class (its code) or an answer (its name), of `undiagnosed` images, and
+            of patients with an answer (`NAME patients`).
         lesion_counts: Expected numbers of lesions of a class (its code).
         classes: Code of a diagnosis -> its name.
-        malignant: Codes that count as malignant.
-        premalignant: Codes that a user may count either way.
+        binary: The label that sums up the classes in two answers.
         columns: Metadata columns that may be inputs.
         leaks: Column -> why it must never be an input.
         acquisition: Column -> why it is left out unless asked for (site, device).
@@ -69,8 +87,7 @@ class Sheet:
     counts: Mapping[str, int] = field(default_factory=dict)
     lesion_counts: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
-    malignant: frozenset[str] = frozenset()
-    premalignant: frozenset[str] = frozenset()
+    binary: BinaryLabel = BinaryLabel()
     columns: tuple[Column, ...] = ()
     leaks: Mapping[str, str] = field(default_factory=dict)
     acquisition: Mapping[str, str] = field(default_factory=dict)

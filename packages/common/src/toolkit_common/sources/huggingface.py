@@ -9,6 +9,7 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.images.streams import parquet_files, stream_splits
+from toolkit_common.sources.lesions.build import MALIGNANCY
 from toolkit_common.sources.split_names import normal_split
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def load_hf(identifier: str, name: str, options: Mapping[str, str]) -> ImageData
     rows: Dataset = concatenate_datasets(pieces).cast_column("image", Image(decode=False))
     if "image_id" not in rows.column_names:
         rows = rows.add_column("image_id", [str(index) for index in range(len(rows))])
-    return ImageData(identifier, rows, Sheet(title=name, licence=first.info.license or "unknown"))
+    licence = first.info.license or "unknown"
+    return ImageData(identifier, rows, Sheet(name, licence=licence, binary=MALIGNANCY))
 
 
 def _is_streamed(identifier: str, options: Mapping[str, str]) -> bool:

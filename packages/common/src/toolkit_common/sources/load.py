@@ -77,7 +77,7 @@ def load_data(
     if PREMALIGNANT in options and source in WITHOUT_SHEET:
         raise _nothing_premalignant(identifier)
     data = loader(identifier, name, options)
-    if PREMALIGNANT in options and not data.sheet.premalignant:
+    if PREMALIGNANT in options and not data.sheet.binary.either:
         raise _nothing_premalignant(identifier)
     return data
 

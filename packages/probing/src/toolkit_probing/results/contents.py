@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.dataset import SPLITS
-from toolkit_common.data.labels import LABEL, label_map
+from toolkit_common.data.labels import label_map
 from toolkit_common.errors import InputError
 from toolkit_common.runs.folder import RESULTS_VERSION
 from toolkit_probing.protocols import UsedProtocol
@@ -54,11 +54,12 @@ class JudgedData:
     @classmethod
     def of(cls, task: Task) -> "JudgedData":
         """Describe a task's data."""
+        is_binary = task.labels.name == task.data.sheet.binary.name
         return cls(
             id=task.data.id,
             label=task.labels.name,
             classes=list(task.labels.classes),
-            label_map=label_map(task.data) if task.labels.name == LABEL else {},
+            label_map=label_map(task.data) if is_binary else {},
             splits=task.splits.origin,
             sizes={name: len(task.splits[name]) for name in SPLITS},
             num_test_groups=int(np.unique(task.groups_of("test")).size),

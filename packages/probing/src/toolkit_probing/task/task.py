@@ -9,7 +9,7 @@ import pandas as pd
 from toolkit_common.console import console
 from toolkit_common.data.check import BadFilePolicy, check_images
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
-from toolkit_common.data.labels import LABEL, describe_label_map, label_map
+from toolkit_common.data.labels import describe_label_map, label_map
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
@@ -70,14 +70,14 @@ def load_task(
 
     Raises:
         InputError: If the data, its label, its images or its splits are at fault, or premalignant
-            diagnoses are to be counted under another label than `malignant`.
+            diagnoses are to be counted under another label than the binary one.
     """
     data = load_data(identifier, premalignant_as=premalignant_as)
-    labels = data.labels(label)
-    if premalignant_as is not None and labels.name != LABEL:
+    labels, binary = data.labels(label), data.sheet.binary
+    if premalignant_as is not None and labels.name != binary.name:
         raise InputError(
-            f"premalignant_as={premalignant_as} is about label 'malignant', and {labels.name!r} is "
-            "to be predicted: add --label malignant, or leave it out"
+            f"premalignant_as={premalignant_as} is about label {binary.name!r}, and "
+            f"{labels.name!r} is to be predicted: add --label {binary.name}, or leave it out"
         )
     made = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=bad_files)
@@ -90,6 +90,6 @@ def load_task(
         f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
         f"{sizes} ({splits.origin})"
     )
-    if labels.name == LABEL and (answers := label_map(data)):
-        console.print(describe_label_map(answers, data.sheet.premalignant), soft_wrap=True)
+    if labels.name == binary.name and (answers := label_map(data)):
+        console.print(describe_label_map(answers, binary), soft_wrap=True)
     return Task(data, labels, splits, bad)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import read_request, refuse_strange_diagnoses
 from toolkit_common.sources.lesions.isic_export import (
     ACQUISITION,
@@ -38,9 +39,8 @@ SHEET = Sheet(
     counts={"images": 18_946, "lesions": 5440, "malignant": 8871, "undiagnosed": 1156,
             VASCULAR: 151} | IMAGES,
     classes={name: name.lower() for name in IMAGES} | {VASCULAR: "vascular lesion"},
-    malignant=frozenset({"Melanoma, NOS", "Basal cell carcinoma", "Melanoma metastasis",
-                         "Squamous cell carcinoma, NOS"}),
-    premalignant=frozenset({ACTINIC}),
+    binary=malignancy({"Melanoma, NOS", "Basal cell carcinoma", "Melanoma metastasis",
+                       "Squamous cell carcinoma, NOS"}, premalignant={ACTINIC}),
     columns=(
         Column("age_approx", "patient", "numeric", unit="years", low=0, high=120),
         Column("sex", "patient", "categorical"),

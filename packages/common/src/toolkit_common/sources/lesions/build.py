@@ -6,6 +6,7 @@ happens here.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,12 +14,13 @@ from typing import Literal
 import pandas as pd
 
 from toolkit_common.data.dataset import ImageData, build_image_data
-from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.data.sheet import BinaryLabel, Column, Sheet
 from toolkit_common.data.tables import to_number
 from toolkit_common.errors import InputError
 
 Premalignant = Literal["benign", "malignant", "drop"]
 
+MALIGNANCY = BinaryLabel("malignant", of="diagnosis", either_name="premalignant")
 TRUE, FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
 
 
@@ -47,7 +49,7 @@ def build_lesion_data(
     keys = [name for name in ("image", "image_id", "patient_id", "lesion_id", "diagnosis", "split")
             if name in frame]  # fmt: skip
     typed = frame[keys].copy()
-    if sheet.malignant or "malignant" in frame:
+    if sheet.binary.positive or "malignant" in frame:
         typed["malignant"] = answer_malignant(frame, sheet, premalignant_as)
     typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
     notes = list(sheet.notes)
@@ -67,6 +69,13 @@ def build_lesion_data(
     return replace(build_image_data(identifier, typed, sheet), withheld=withheld)
 
 
+def malignancy(
+    malignant: Collection[str] = (), *, premalignant: Collection[str] = ()
+) -> BinaryLabel:
+    """Return the binary label of a data set: which of its diagnoses count as what."""
+    return replace(MALIGNANCY, positive=frozenset(malignant), either=frozenset(premalignant))
+
+
 def answer_malignant(
     frame: pd.DataFrame, sheet: Sheet, premalignant_as: Premalignant
 ) -> "pd.Series[str]":
@@ -77,11 +86,13 @@ def answer_malignant(
         sheet: Says which diagnoses are malignant, and which are premalignant.
         premalignant_as: The user's answer for the premalignant ones.
     """
-    answers = {code: "malignant" if code in sheet.malignant else "benign" for code in sheet.classes}
+    answers = {
+        code: "malignant" if code in sheet.binary.positive else "benign" for code in sheet.classes
+    }
     diagnosis = frame["diagnosis"]
     answer = frame["malignant"] if "malignant" in frame else diagnosis.map(answers)
     chosen = None if premalignant_as == "drop" else premalignant_as
-    return answer.astype(object).mask(diagnosis.isin(sheet.premalignant), chosen)
+    return answer.astype(object).mask(diagnosis.isin(sheet.binary.either), chosen)
 
 
 def _typed(frame: pd.DataFrame, column: Column, path: Path) -> pd.Series:

@@ -17,6 +17,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns, row_number, to_number
 from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.criteria import CHOICES, as_asked, withhold
 from toolkit_common.sources.lesions.folder import (
     Request,
@@ -69,7 +70,7 @@ PUBLISHED = Sheet(
     labels=("diagnosis", "malignant"),
     counts={**COUNTS, "lesions": 1011, "basal cell carcinoma": 42, "malignant": 294},
     classes={name: name for name in sorted(GROUP_OF)},
-    malignant=frozenset(name for name, group in GROUP_OF.items() if group in MALIGNANT_GROUPS),
+    binary=malignancy({name for name, group in GROUP_OF.items() if group in MALIGNANT_GROUPS}),
     columns=(
         Column("sex", "patient", "categorical"),
         Column("location", "lesion", "categorical"),
@@ -120,7 +121,8 @@ def _sheet(request: Request, *, has_splits: bool) -> Sheet:
     sheet = as_asked(SHEET, CRITERIA, request)
     if request.options["classes"] == "5":
         counts = {**COUNTS, "lesions": 1011, "BCC": 42, "MEL": 252}
-        sheet = replace(sheet, classes=GROUP_NAMES, malignant=MALIGNANT_GROUPS, counts=counts)
+        binary = malignancy(MALIGNANT_GROUPS)
+        sheet = replace(sheet, classes=GROUP_NAMES, binary=binary, counts=counts)
     if not has_splits:
         note = f"the official splits, {', '.join(INDEXES.values())}, are not there: made ones serve"
         sheet = replace(sheet, notes=(note, *sheet.notes))

@@ -248,8 +248,8 @@ def _differences(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
 def _changed_labels(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
     """Tell the counts of classes that differ, however their names are written."""
     diagnosis = frame["diagnosis"].str.lower()
-    malignant = frame["diagnosis"].isin(sheet.malignant)
-    if not sheet.malignant and "malignant" in frame:  # the file has the answer
+    malignant = frame["diagnosis"].isin(sheet.binary.positive)
+    if not sheet.binary.positive and "malignant" in frame:  # the file has the answer
         malignant = frame["malignant"] == "malignant"
     found = {str(name): int(count) for name, count in diagnosis.value_counts().items()}
     found |= {"malignant": int(malignant.sum()), "undiagnosed": int(diagnosis.isna().sum())}

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import (
     add_images,
     find_images,
@@ -43,8 +44,7 @@ SHEET = Sheet(
         "nv": "nevus",
         "vasc": "vascular lesion",
     },
-    malignant=frozenset({"bcc", "mel"}),
-    premalignant=frozenset({"akiec"}),
+    binary=malignancy({"bcc", "mel"}, premalignant={"akiec"}),
     columns=(
         Column("age", "patient", "numeric", unit="years", low=0, high=120),
         Column("sex", "patient", "categorical", unknown=UNKNOWN),

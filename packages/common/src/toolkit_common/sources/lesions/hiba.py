@@ -15,6 +15,7 @@ import pandas as pd
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import Request, read_request, refuse_strange_diagnoses
 from toolkit_common.sources.lesions.isic_export import (
     ACQUISITION,
@@ -46,8 +47,8 @@ SHEET = Sheet(
             "squamous cell carcinoma", "vascular lesion",
         )
     },
-    malignant=frozenset({"basal cell carcinoma", "melanoma", "squamous cell carcinoma"}),
-    premalignant=frozenset({"actinic keratosis"}),
+    binary=malignancy({"basal cell carcinoma", "melanoma", "squamous cell carcinoma"},
+                      premalignant={"actinic keratosis"}),
     columns=(
         Column("age_approx", "patient", "numeric", unit="years", low=0, high=120),
         Column("sex", "patient", "categorical"),

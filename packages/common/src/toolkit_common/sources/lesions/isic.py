@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import read_request
 from toolkit_common.sources.lesions.isic_export import (
     ACQUISITION,
@@ -31,7 +32,7 @@ SHEET = Sheet(
     source="International Skin Imaging Collaboration, gallery.isic-archive.com",
     licence="of each image: column copyright_license",
     labels=("diagnosis", "malignant"),
-    premalignant=frozenset({"actinic keratosis", "Solar or actinic keratosis"}),
+    binary=malignancy(premalignant={"actinic keratosis", "Solar or actinic keratosis"}),
     columns=(
         Column("age_approx", "patient", "numeric", unit="years", low=0, high=120),
         Column("sex", "patient", "categorical"),

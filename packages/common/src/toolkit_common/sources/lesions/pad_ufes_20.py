@@ -16,6 +16,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns
 from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import (
     add_images,
     find_images,
@@ -50,8 +51,7 @@ SHEET = Sheet(
         "SCC": "squamous cell carcinoma",
         "SEK": "seborrheic keratosis",
     },
-    malignant=frozenset({"BCC", "SCC", "MEL"}),
-    premalignant=frozenset({"ACK"}),
+    binary=malignancy({"BCC", "SCC", "MEL"}, premalignant={"ACK"}),
     columns=(
         Column("age", "patient", "numeric", unit="years", low=0, high=120),
         Column("gender", "patient", "categorical"),

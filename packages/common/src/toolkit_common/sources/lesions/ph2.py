@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.criteria import CHOICES, as_asked, withhold
 from toolkit_common.sources.lesions.folder import (
     add_images,
@@ -38,7 +39,7 @@ PUBLISHED = Sheet(
     labels=("diagnosis", "malignant"),
     counts={"images": 200, "common nevus": 80, "atypical nevus": 80, "melanoma": 40},
     classes={name: name for name in DIAGNOSES},
-    malignant=frozenset({"melanoma"}),
+    binary=malignancy({"melanoma"}),
     leaks={"histological_diagnosis": "filled where the lesion was cut out: it tells the diagnosis"},
 )
 SHEET = withhold(PUBLISHED, CRITERIA_COLUMNS)

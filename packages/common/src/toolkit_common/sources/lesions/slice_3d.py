@@ -19,6 +19,7 @@ from toolkit_common.data.large_tables import Wanted
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import require_columns
 from toolkit_common.errors import InputError
+from toolkit_common.sources.lesions.build import MALIGNANCY
 from toolkit_common.sources.lesions.folder import add_images, finish, read_request
 from toolkit_common.sources.lesions.measures import measured_column
 from toolkit_common.sources.lesions.slice_3d_files import (
@@ -60,6 +61,7 @@ SHEET = Sheet(
     doi="10.34970/2024-slice-3d",
     licence="CC BY-NC 4.0 (rows CC-BY and CC-0 alone: ?license=permissive)",
     labels=("malignant", "diagnosis"),
+    binary=MALIGNANCY,
     counts=COUNTS["train"],
     columns=(
         Column("age_approx", "patient", "numeric", unit="years", low=0, high=120),
