@@ -12,9 +12,8 @@ from typer.testing import CliRunner, Result
 
 from conftest import assert_bad_input
 from toolkit_common.cli.app import PluginGroup
-from toolkit_common.cli.command import Invocation, is_main_process, run_command
-from toolkit_common.config import PositiveFloats, Settings, option
-from toolkit_common.launched import in_worker
+from toolkit_common.cli.command import run_command
+from toolkit_common.config import Invocation, PositiveFloats, Settings, option
 from toolkit_probing.settings import ProbeSettings
 from toolkit_slimp.settings import SlimpSettings
 
@@ -165,16 +164,6 @@ def test_a_launched_process_does_not_launch_again(
     monkeypatch.setenv("WORLD_SIZE", "2")
     _, calls = run("--num-processes", 2)
     assert len(calls) == 1
-
-
-def test_a_process_knows_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_main_process()
-    assert not in_worker()
-    monkeypatch.setenv("RANK", "1")
-    assert not in_worker()  # RANK alone is set by other programs, too
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert in_worker()
-    assert not is_main_process()
 
 
 # Help

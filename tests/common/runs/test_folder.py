@@ -17,8 +17,7 @@ import pytest
 from typer.testing import Result
 
 from conftest import assert_bad_input
-from toolkit_common.cli.command import Invocation
-from toolkit_common.config import Layer, Settings, option, resolve
+from toolkit_common.config import Invocation, Layer, Settings, option, resolve
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, sha256_of
 from toolkit_common.runs.folder import RunFolder, choose_run_folder, cpu_name, environment

@@ -1,5 +1,6 @@
 """A folder is written by one process at a time, and by another when that one dies."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -9,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import filelock
 import pytest
 
 from toolkit_common.errors import InputError
-from toolkit_common.runs import locks
 from toolkit_common.runs.locks import lock_folder, refuse_locked, unlock_all, unlock_folder
 
 
@@ -84,6 +85,8 @@ def test_a_lock_ends_with_its_process_though_a_fork_of_it_lives_on(tmp_path: Pat
         (tmp_path / "worker").write_text(str(worker))
 
     holder = fork_holder(tmp_path, fork_worker)
+    with pytest.raises(InputError, match=f"pid {holder} on"):
+        lock_folder(tmp_path)
     kill(holder)
     worker = int((tmp_path / "worker").read_text())
     try:
@@ -109,11 +112,11 @@ def test_where_there_are_no_locks_nothing_is_locked(
     def not_here(*_: object) -> None:
         raise OSError("no locks available")
 
-    monkeypatch.setattr(locks.fcntl, "flock", not_here)
+    monkeypatch.setattr(fcntl, "flock", not_here)
     lock_folder(tmp_path)
     refuse_locked(tmp_path)
     monkeypatch.undo()
-    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(filelock, "has_fcntl", False)
     holder = fork_holder(tmp_path)
     lock_folder(tmp_path)
     refuse_locked(tmp_path)

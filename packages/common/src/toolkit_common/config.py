@@ -113,6 +113,22 @@ class Resolved(Generic[S]):
         return {key: value for key, value in _flatten(dump) if key.split(".")[0] not in free}
 
 
+@dataclass(frozen=True)
+class Invocation(Generic[S]):
+    """One call of a run command: what to compute (`resolved`) and how to carry it out."""
+
+    resolved: Resolved[S]
+    output: Path | None
+    resume: bool = False
+    overwrite: bool = False
+    as_json: bool = False
+
+    @property
+    def settings(self) -> S:
+        """The settings alone."""
+        return self.resolved.settings
+
+
 def field_extra(field: FieldInfo) -> dict[str, Any]:
     """Return what `option` declared beside a field's type, default and help."""
     declared = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from typing_extensions import override
 
-from toolkit_common.cli.command import is_main_process
+from toolkit_common.launched import is_main_process
 
 console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_main_process())
 

@@ -1,4 +1,4 @@
-"""A process that a launcher started (torchrun, accelerate, Slurm) knows so, and ends with it."""
+"""What a process knows of its launcher (torchrun, accelerate, Slurm): its part, and its end."""
 
 import ctypes
 import os
@@ -8,6 +8,11 @@ import sys
 LAUNCHER = "TOOLKIT_LAUNCHER"  # pid of a launcher of ours
 ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, ours or torchrun
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one that prints and writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def in_worker() -> bool:

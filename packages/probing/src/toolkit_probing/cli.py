@@ -4,7 +4,8 @@ from typing import Any
 
 import typer
 
-from toolkit_common.cli.command import Invocation, run_command
+from toolkit_common.cli.command import run_command
+from toolkit_common.config import Invocation
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ExtractSettings, ProbeSettings
 

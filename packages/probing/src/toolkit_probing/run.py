@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.metadata import LEVELS
-from toolkit_common.cli.command import Invocation
+from toolkit_common.config import Invocation
 from toolkit_common.console import console
 from toolkit_common.data.splits import splits_table
 from toolkit_common.features.encode import Extraction, RowEncoder

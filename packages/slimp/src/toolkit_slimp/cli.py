@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toolkit_common.cli.command import Invocation, run_command
+from toolkit_common.cli.command import run_command
 from toolkit_common.cli.data import Identifier, PremalignantAs
+from toolkit_common.config import Invocation
 from toolkit_common.errors import InputError
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings

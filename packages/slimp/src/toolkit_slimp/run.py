@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from toolkit_common.cli.command import Invocation
+from toolkit_common.config import Invocation
 from toolkit_common.console import console, result_console
 from toolkit_common.data.splits import splits_table
 from toolkit_common.runs.files import sha256_of_text, write_text

@@ -7,21 +7,19 @@ reach the same fields and the nested ones; `--json`, `--output`, `--resume`, `--
 
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Generic, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from toolkit_common.config import (
+    Invocation,
     Layer,
-    Resolved,
     S,
     field_extra,
     parse_assignment,
@@ -29,26 +27,9 @@ from toolkit_common.config import (
     resolve,
 )
 from toolkit_common.errors import InputError
-from toolkit_common.launched import end_with_launcher, in_worker
+from toolkit_common.launched import end_with_launcher, in_worker, is_main_process
 from toolkit_common.runs.locks import locked_folders, unlock_all
 from toolkit_common.training.settings import MACHINE
-
-
-@dataclass(frozen=True)
-class Invocation(Generic[S]):
-    """One call of a run command: what to compute (`resolved`) and how to carry it out."""
-
-    resolved: Resolved[S]
-    output: Path | None
-    resume: bool = False
-    overwrite: bool = False
-    as_json: bool = False
-
-    @property
-    def settings(self) -> S:
-        """The settings alone."""
-        return self.resolved.settings
-
 
 RUN_PANEL = "Run"
 RUN_OPTIONS: dict[str, Any] = {
@@ -211,11 +192,6 @@ def _interrupted(folders: Sequence[Path]) -> str:
         return "interrupted: no run folder was begun"
     (folder,) = folders
     return f"interrupted: go on with --resume --output {folder}"
-
-
-def is_main_process() -> bool:
-    """Tell whether this process is the one that prints and writes."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _stored_layer(output: Path | None) -> list[Layer]:

@@ -24,9 +24,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from toolkit_common.cli.command import Invocation, is_main_process
-from toolkit_common.config import Resolved, read_yaml, resolve
+from toolkit_common.config import Invocation, Resolved, read_yaml, resolve
 from toolkit_common.errors import InputError
+from toolkit_common.launched import is_main_process
 from toolkit_common.runs.files import (
     read_json,
     refuse_unwritable,

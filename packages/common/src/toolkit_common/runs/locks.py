@@ -1,30 +1,39 @@
 """One process writes a folder at a time.
 
-The lock is the kernel's (`flock`) on a file in the folder: it ends with the process that holds it,
-however that dies. Where there is no such lock (Windows, some network file systems) nothing is
-locked.
+The lock is the kernel's (`flock`, through filelock) on a file in the folder: it ends with the
+process that holds it, however that dies, and a fork has no share in it. filelock keeps what the
+holder wrote into the file; two things it leaves to us: the file goes with the lock, and a folder
+that was deleted and made again is locked again. Where there is no such lock (Windows, some network
+file systems) nothing is locked: filelock's markers there would outlive a killed process.
 """
 
 import logging
 import os
 import socket
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from toolkit_common.errors import InputError
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from filelock import UnixFileLock
 
 LOCK = ".lock"
-ATTEMPTS, PAUSE_S = 3, 0.1
+PATIENCE_S, PAUSE_S = 0.2, 0.1  # the holder may have looked only, or end this very moment
 
 logger = logging.getLogger(__name__)
 
-_held: dict[Path, int] = {}  # folder -> file descriptor
+
+@dataclass(frozen=True)
+class _Held:
+    """A lock of this process, and the file that it is on."""
+
+    lock: "UnixFileLock"
+    file: os.stat_result
+
+
+_held: dict[Path, _Held] = {}  # by folder
 
 
 def lock_folder(folder: Path) -> None:
@@ -34,31 +43,17 @@ def lock_folder(folder: Path) -> None:
         InputError: If another process holds it.
     """
     folder = folder.resolve()
-    if fcntl is None or _is_held(folder):
-        return
-    for attempt in range(ATTEMPTS):
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        state = _take(descriptor)
-        if state == "taken" and _is_current(descriptor, folder / LOCK):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
-            _held[folder] = descriptor
-            return
-        holder = _describe_holder(descriptor)
-        os.close(descriptor)
-        if state == "impossible":
-            return
-        if attempt < ATTEMPTS - 1:  # the holder may have looked only, or ended this very moment
-            time.sleep(PAUSE_S)
-    raise InputError(_refusal(folder, holder))
+    if not _is_held(folder) and (lock := _acquire(folder, patience_s=PATIENCE_S)) is not None:
+        (folder / LOCK).write_text(f"{os.getpid()} {socket.gethostname()}\n")
+        _held[folder] = _Held(lock, (folder / LOCK).stat())
 
 
 def unlock_folder(folder: Path) -> None:
     """Let others write a folder that this process locked."""
-    descriptor = _held.pop(folder.resolve(), None)
-    if descriptor is not None:
+    held = _held.pop(folder.resolve(), None)
+    if held is not None:
         (folder / LOCK).unlink(missing_ok=True)
-        os.close(descriptor)
+        held.lock.release(force=True)
 
 
 def locked_folders() -> list[Path]:
@@ -78,58 +73,52 @@ def refuse_locked(folder: Path) -> None:
     Raises:
         InputError: If so.
     """
-    if fcntl is None or _is_held(folder.resolve()) or not (folder / LOCK).exists():
-        return
-    descriptor = os.open(folder / LOCK, os.O_RDONLY)
-    state, holder = _take(descriptor), _describe_holder(descriptor)
-    os.close(descriptor)
-    if state == "held":
-        raise InputError(_refusal(folder, holder))
+    if (folder / LOCK).exists() and not _is_held(folder.resolve()):
+        lock = _acquire(folder, patience_s=0.0)
+        if lock is not None:
+            lock.release()
+
+
+def _acquire(folder: Path, *, patience_s: float) -> "UnixFileLock | None":
+    """Return the lock, held; None where there are no locks."""
+    from filelock import Timeout, UnixFileLock, has_fcntl
+
+    if not has_fcntl:
+        return None
+    lock = UnixFileLock(folder / LOCK, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=patience_s, poll_interval=PAUSE_S)
+    except Timeout:
+        raise InputError(
+            f"run folder {folder} is being written by another process ({_holder(folder)}): wait "
+            "for it, end it, or choose another --output"
+        ) from None
+    except OSError as error:
+        logger.info("the file system of the run folder has no locks: %s", error)
+        return None
+    return lock
+
+
+def _holder(folder: Path) -> str:
+    try:
+        text = (folder / LOCK).read_text(errors="replace")
+    except OSError:  # it ended this very moment
+        text = ""
+    pid, _, host = text.strip().partition(" ")
+    return f"pid {pid} on {host}" if host else "pid unknown"
 
 
 def _is_held(folder: Path) -> bool:
     """Whether this process has the lock; not if the folder was deleted and made again."""
-    if folder in _held and not _is_current(_held[folder], folder / LOCK):
-        os.close(_held.pop(folder))
+    held = _held.get(folder)
+    if held is None:
+        return False
+    file = folder / LOCK
+    if not file.exists() or not os.path.samestat(held.file, file.stat()):
+        _held.pop(folder).lock.release(force=True)
     return folder in _held
 
 
-def _take(descriptor: int) -> Literal["taken", "held", "impossible"]:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "held"
-    except OSError as error:
-        logger.info("the file system of the run folder has no locks: %s", error)
-        return "impossible"
-    return "taken"
-
-
-def _describe_holder(descriptor: int) -> str:
-    pid, _, host = os.pread(descriptor, 256, 0).decode(errors="replace").strip().partition(" ")
-    return f"pid {pid} on {host}" if host else "pid unknown"
-
-
-def _refusal(folder: Path, holder: str) -> str:
-    return (
-        f"run folder {folder} is being written by another process ({holder}): wait for it, end it, "
-        "or choose another --output"
-    )
-
-
-def _is_current(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _forget() -> None:
-    """Give a fork (a process that decodes images) no share in the locks: it may live longer."""
-    for descriptor in _held.values():
-        os.close(descriptor)
-    _held.clear()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    # A fork (a process that decodes images) may live longer than the run: filelock takes its share.
+    os.register_at_fork(after_in_child=_held.clear)

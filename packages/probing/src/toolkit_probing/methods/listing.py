@@ -7,7 +7,7 @@ from rich.table import Table
 
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.cli.command import Invocation
+from toolkit_common.config import Invocation
 from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
 from toolkit_probing.heads.cost import forward_flops

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.cli.command import Invocation
+from toolkit_common.config import Invocation
 from toolkit_common.console import console, result_console
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.features.encode import Extraction
