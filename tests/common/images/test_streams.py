@@ -150,22 +150,3 @@ def test_crops_of_a_stream_are_refused(stream: ImageData, tmp_path: Path) -> Non
 def test_a_stream_must_be_kept(stream: ImageData, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tokens must be kept \(asked for\); choose --store disk"):
         run(stream, how(tmp_path, store="online"))
-
-
-# What is refused
-
-
-def test_a_saved_data_set_is_read_in_place(tmp_path: Path) -> None:
-    Dataset.from_dict({"label": [0]}).save_to_disk(tmp_path / "saved")
-    with pytest.raises(InputError, match=r"saved is a saved data set, .* leave out .streaming=1"):
-        load_data(f"hf:{tmp_path}/saved?streaming=1")
-
-
-def test_streaming_is_a_switch(folder: Path) -> None:
-    with pytest.raises(InputError, match="streaming must be 0 or 1, got 'yes' in"):
-        load_data(f"hf:{folder}?streaming=yes")
-
-
-def test_an_empty_folder_has_nothing_to_stream(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"^{tmp_path} holds neither a saved data set nor parquet"):
-        load_data(f"hf:{tmp_path}?streaming=1")

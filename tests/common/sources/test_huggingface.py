@@ -123,3 +123,22 @@ def test_a_hub_id_without_a_network_is_told_in_one_line(name: str) -> None:
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{tmp_path} holds neither a saved data set nor parquet"):
         load_data(f"hf:{tmp_path}")
+
+
+# Streams
+
+
+def test_a_saved_data_set_is_read_in_place(tmp_path: Path) -> None:
+    Dataset.from_dict({"label": [0]}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(InputError, match=r"saved is a saved data set, .* leave out .streaming=1"):
+        load_data(f"hf:{tmp_path}/saved?streaming=1")
+
+
+def test_streaming_is_a_switch(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="streaming must be 0 or 1, got 'yes' in"):
+        load_data(f"hf:{tmp_path}?streaming=yes")
+
+
+def test_an_empty_folder_has_nothing_to_stream(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^{tmp_path} holds neither a saved data set nor parquet"):
+        load_data(f"hf:{tmp_path}?streaming=1")

@@ -20,7 +20,7 @@ import pyarrow as pa
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.images.keys import image_keys
-from toolkit_common.images.open import STREAM
+from toolkit_common.images.streams import STREAM
 from toolkit_common.registry import did_you_mean
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit_common.images.open import STREAM, TORCHVISION, parse_torchvision, split_packed
+from toolkit_common.images.open import TORCHVISION, parse_torchvision, split_packed
+from toolkit_common.images.streams import STREAM
 
 if TYPE_CHECKING:
     from datasets import Dataset

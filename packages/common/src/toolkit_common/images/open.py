@@ -19,12 +19,12 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from toolkit_common.errors import InputError
+from toolkit_common.images.streams import STREAM, read_streamed
 
 Place = Mapping[str, Any]
 
 WHITE = (255, 255, 255)
 TORCHVISION = "torchvision://"
-STREAM = "hf-stream://"
 PACKED = ".hdf5#"
 TURNS: dict[object, Image.Transpose] = {  # EXIF orientation -> what turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -163,8 +163,6 @@ def _open_torchvision(path: str) -> Image.Image:
 
 
 def _open_streamed(path: str) -> Image.Image:
-    from toolkit_common.images.streams import read_streamed
-
     return decode(read_streamed(path))
 
 

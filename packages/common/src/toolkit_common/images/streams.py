@@ -1,9 +1,8 @@
-"""Hugging Face data that need not fit on this machine: images are read from where they are.
+"""Images that need not fit on this machine: read from the files of a Hugging Face data set.
 
-Labels and metadata come in one pass that leaves the images out. An image is then a path
-`hf-stream://NAME?config=..&split=..&column=..&origin=..#INDEX`, which a reader finds by going
-forward: ascending order costs one pass, any other begins again each time. `origin` is a hash of
-what the files were, so that the features of other files are never taken for theirs.
+An image is a path `hf-stream://NAME?config=..&split=..&column=..&origin=..#INDEX`, which a reader
+finds by going forward: ascending order costs one pass, any other begins again each time. `origin`
+is a hash of what the files were, so that the features of other files are never taken for theirs.
 """
 
 import hashlib
@@ -15,39 +14,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from toolkit_common.errors import InputError
-from toolkit_common.images.open import STREAM
-from toolkit_common.sources.split_names import SPLIT_NAMES
+from toolkit_common.split_names import SPLIT_NAMES
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetBuilder
+    from datasets import DatasetBuilder
 
+STREAM = "hf-stream://"
 NEAR = 64  # rows that are passed over rather than found by a new start
-
-
-def stream_splits(name: str, config: str | None) -> "dict[str, Dataset]":
-    """Return the rows of every split, their images as places of the stream.
-
-    Args:
-        name: A Hub id, or a folder of parquet files.
-        config: One of its configurations.
-
-    Raises:
-        InputError: If the folder has no parquet files.
-    """
-    from datasets import Dataset, Features
-
-    builder = _builder(name, config)
-    splits: dict[str, Dataset] = {}
-    for split, stream in builder.as_streaming_dataset().items():
-        images = [key for key, kind in stream.features.items() if type(kind).__name__ == "Image"]
-        others = [key for key in stream.features if key not in images]
-        told = _builder(name, config, columns=others).as_streaming_dataset(split=split)
-        kinds = Features({key: stream.features[key] for key in others})
-        rows = Dataset.from_list(list(told.select_columns(others)), features=kinds)
-        for column in images:
-            rows = _add_places(rows, column, _place(name, config, split, column, builder))
-        splits[split] = rows
-    return splits
 
 
 def read_streamed(path: str) -> bytes:
@@ -72,6 +45,56 @@ def parquet_files(folder: Path) -> dict[str, list[str]]:
     return files
 
 
+def open_builder(
+    name: str, config: str | None, *, columns: list[str] | None = None
+) -> "DatasetBuilder":
+    """Open a data set, of which parquet files give only what is wanted of their columns.
+
+    Args:
+        name: A Hub id, or a folder of parquet files.
+        config: One of its configurations.
+        columns: What is wanted; all by default.
+
+    Raises:
+        InputError: If the folder has no parquet files.
+    """
+    from datasets import load_dataset_builder
+
+    folder = Path(name).expanduser()
+    where: dict[str, Any] = (
+        {"path": "parquet", "data_files": parquet_files(folder)}
+        if folder.exists()
+        else {"path": name, "name": config}
+    )
+    builder = load_dataset_builder(**where)
+    if columns is not None and hasattr(builder.config, "columns"):
+        return load_dataset_builder(**where, columns=columns)
+    return builder
+
+
+def stream_path(
+    name: str, config: str | None, *, split: str, column: str, builder: "DatasetBuilder"
+) -> str:
+    """Return the path of an image column, to which `#INDEX` is added.
+
+    Args:
+        name: As `open_builder` takes it.
+        config: As `open_builder` takes it.
+        split: Which of its splits.
+        column: Which of its columns.
+        builder: What `open_builder` returned.
+    """
+    files = (builder.config.data_files or {}).get(split)
+    origin = repr(getattr(files, "origin_metadata", None)) + str(builder.hash)
+    options = {
+        "config": config or "",
+        "split": split,
+        "column": column,
+        "origin": hashlib.sha256(origin.encode()).hexdigest()[:16],
+    }
+    return f"{STREAM}{quote(name, safe='')}?{urlencode(options)}"
+
+
 class _Reader:
     """Walks one column of one split, forward."""
 
@@ -81,7 +104,7 @@ class _Reader:
         parts = urlsplit(where)
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         column = options["column"]
-        builder = _builder(unquote(parts.netloc), options["config"] or None, columns=[column])
+        builder = open_builder(unquote(parts.netloc), options["config"] or None, columns=[column])
         stream = builder.as_streaming_dataset(split=options["split"])
         self._column = column
         self._rows = stream.select_columns([column]).cast_column(column, Image(decode=False))
@@ -104,43 +127,3 @@ class _Reader:
 def _reader(where: str, process: int) -> _Reader:
     del process  # it is there for the cache
     return _Reader(where)
-
-
-def _builder(
-    name: str, config: str | None, *, columns: list[str] | None = None
-) -> "DatasetBuilder":
-    """Build a data set, of which parquet files give only what is wanted of their columns."""
-    from datasets import load_dataset_builder
-
-    folder = Path(name).expanduser()
-    where: dict[str, Any] = (
-        {"path": "parquet", "data_files": parquet_files(folder)}
-        if folder.exists()
-        else {"path": name, "name": config}
-    )
-    builder = load_dataset_builder(**where)
-    if columns is not None and hasattr(builder.config, "columns"):
-        return load_dataset_builder(**where, columns=columns)
-    return builder
-
-
-def _place(
-    name: str, config: str | None, split: str, column: str, builder: "DatasetBuilder"
-) -> str:
-    """Return the path of an image column, to which `#INDEX` is added."""
-    files = (builder.config.data_files or {}).get(split)
-    origin = repr(getattr(files, "origin_metadata", None)) + str(builder.hash)
-    options = {
-        "config": config or "",
-        "split": split,
-        "column": column,
-        "origin": hashlib.sha256(origin.encode()).hexdigest()[:16],
-    }
-    return f"{STREAM}{quote(name, safe='')}?{urlencode(options)}"
-
-
-def _add_places(rows: "Dataset", column: str, place: str) -> "Dataset":
-    from datasets import Image
-
-    places = [{"bytes": None, "path": f"{place}#{index}"} for index in range(len(rows))]
-    return rows.add_column(column, places, feature=Image(decode=False))

@@ -13,7 +13,7 @@ from toolkit_common.data.tables import read_table, require_columns, row_number
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.sources.lesions.build import MALIGNANCY
-from toolkit_common.sources.split_names import SPLIT_NAMES, normal_split
+from toolkit_common.split_names import SPLIT_NAMES, normal_split
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm",

@@ -1,4 +1,4 @@
-"""Hugging Face data sets: of the Hub, saved folders, parquet files; streamed where asked."""
+"""Hugging Face data sets: of the Hub, saved folders, parquet files; streamed if requested."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
-from toolkit_common.images.streams import parquet_files, stream_splits
+from toolkit_common.images.streams import open_builder, parquet_files, stream_path
 from toolkit_common.sources.lesions.build import MALIGNANCY
-from toolkit_common.sources.split_names import normal_split
+from toolkit_common.split_names import normal_split
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -76,7 +76,7 @@ def _hf_splits(name: str, config: str | None, *, is_streamed: bool) -> "dict[str
         )
     try:
         if is_streamed:
-            return stream_splits(name, config)
+            return _stream_splits(name, config)
         if not folder.exists():
             loaded = load_dataset(name, config)
         elif is_saved:
@@ -94,6 +94,32 @@ def _hf_splits(name: str, config: str | None, *, is_streamed: bool) -> "dict[str
             "hf:FOLDER with what `save_to_disk` wrote, or with parquet files"
         ) from error
     return {"train": loaded} if isinstance(loaded, Dataset) else dict(loaded)
+
+
+def _stream_splits(name: str, config: str | None) -> "dict[str, Dataset]":
+    """Return the rows of every split, read in one pass without images; those are places."""
+    from datasets import Dataset, Features
+
+    builder = open_builder(name, config)
+    splits: dict[str, Dataset] = {}
+    for split, stream in builder.as_streaming_dataset().items():
+        images = [key for key, kind in stream.features.items() if type(kind).__name__ == "Image"]
+        others = [key for key in stream.features if key not in images]
+        rest = open_builder(name, config, columns=others).as_streaming_dataset(split=split)
+        kinds = Features({key: stream.features[key] for key in others})
+        rows = Dataset.from_list(list(rest.select_columns(others)), features=kinds)
+        for column in images:
+            place = stream_path(name, config, split=split, column=column, builder=builder)
+            rows = _add_places(rows, column, place)
+        splits[split] = rows
+    return splits
+
+
+def _add_places(rows: "Dataset", column: str, place: str) -> "Dataset":
+    from datasets import Image
+
+    places = [{"bytes": None, "path": f"{place}#{index}"} for index in range(len(rows))]
+    return rows.add_column(column, places, feature=Image(decode=False))
 
 
 def _rename(part: "Dataset", roles: Mapping[str, str], identifier: str) -> "Dataset":
