@@ -7,7 +7,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from toolkit_common.backbones.cards import choose_card
-from toolkit_common.backbones.load import build_encoder, parse_backbone_id
+from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.load import build_encoder
 from toolkit_common.images.transforms import Preprocess
 from toolkit_slimp.metadata.schema import ColumnSchema, Metadata, Schema
 from toolkit_slimp.model.slimp import SlimpModel

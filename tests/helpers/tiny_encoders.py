@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from toolkit_common.backbones.exported import export_encoder
-from toolkit_common.backbones.load import build_encoder, load_backbone, parse_backbone_id
+from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.load import build_encoder, load_backbone
 
 TEXT = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 1}
 TOWERS: dict[str, dict[str, Any]] = {

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from toolkit_common.backbones.cards import RULES, Card, choose_card
-from toolkit_common.backbones.contract import EncoderFacts
+from toolkit_common.backbones.cards import RULES, choose_card
+from toolkit_common.backbones.contract import Card, EncoderFacts
 from toolkit_common.backbones.load import load_backbone
 
 VIT = EncoderFacts(

@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from helpers.tiny_encoders import export, write_open_clip
-from toolkit_common.backbones.cards import Card
+from toolkit_common.backbones.contract import Card
 from toolkit_common.backbones.exported import (
     DESCRIPTION,
     FORMAT,
     WEIGHTS,
-    build_exported_encoder,
     export_encoder,
     find_export,
     read_description,
 )
 from toolkit_common.backbones.from_timm import timm
-from toolkit_common.backbones.load import build_encoder, load_backbone, parse_backbone_id
+from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.load import build_encoder, build_exported_encoder, load_backbone
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 

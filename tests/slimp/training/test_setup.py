@@ -11,7 +11,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from helpers.slimp_problem import build_batch, build_model
 from helpers.slimp_run import HEADER, table_rows, write_table
 from helpers.tiny_encoders import write_open_clip
-from toolkit_common.backbones.load import build_encoder, parse_backbone_id
+from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.load import build_encoder
 from toolkit_common.errors import InputError
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.setup import checkpoint_gradients_, load_patients

@@ -8,23 +8,8 @@ class token (docs/encoders.md, "ep_all"). The first rule that matches an encoder
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from toolkit_common.backbones.contract import EncoderFacts
-
-TokenSource = Literal["patches", "all"]
-VectorSource = Literal["cls", "mean", "pooled"]
-
-
-@dataclass(frozen=True)
-class Card:
-    """How probes read an encoder, and why."""
-
-    linear: VectorSource
-    ep: TokenSource
-    objective: str
-    reason: str
+from toolkit_common.backbones.contract import Card, EncoderFacts
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,7 @@ RULES = (
 )
 
 
-def choose_card(backbone_id: str, facts: "EncoderFacts") -> Card:
+def choose_card(backbone_id: str, facts: EncoderFacts) -> Card:
     """Return the reading rule for an encoder.
 
     Args:

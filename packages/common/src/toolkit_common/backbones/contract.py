@@ -8,15 +8,18 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from toolkit_common.backbones.cards import Card
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
+
+TokenSource = Literal["patches", "all"]
+VectorSource = Literal["cls", "mean", "pooled"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,16 @@ class EncoderFacts:
     depth: int
     is_convolutional: bool = False
     has_final_norm: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """How probes read an encoder, and why."""
+
+    linear: VectorSource
+    ep: TokenSource
+    objective: str
+    reason: str
 
 
 @dataclass(frozen=True)

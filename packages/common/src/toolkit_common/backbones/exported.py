@@ -12,18 +12,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from toolkit_common.backbones.cards import Card
-from toolkit_common.backbones.contract import ImageEncoder, Receipt
+from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import atomic_path, read_json, sha256_of, write_json
-
-if TYPE_CHECKING:
-    from toolkit_common.backbones.load import BackboneId
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
@@ -122,29 +118,16 @@ def read_description(path: Path) -> Description:
         raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error
 
 
-def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncoder, Receipt]:
-    """Rebuild an exported encoder.
-
-    Args:
-        path: Its folder, or the run's.
-        pretrained: Whether to load its weights; False gives its untrained control.
+def load_exported_(encoder: ImageEncoder, folder: Path) -> Receipt:
+    """Load the weights of an export into an encoder of its architecture.
 
     Raises:
-        InputError: If the folder is incomplete or its weights' checksum differs.
+        InputError: If they are missing, or their checksum differs.
     """
-    from toolkit_common.backbones.load import build_encoder, parse_backbone_id
-
-    folder = find_export(path)
-    description = read_description(folder)
-    parsed: BackboneId = parse_backbone_id(description.architecture)
-    encoder, receipt = build_encoder(parsed, random_init=True)
-    encoder.preprocess = description.preprocess
-    if not pretrained:
-        return encoder, receipt
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise InputError(f"{folder} has no {WEIGHTS}")
-    if sha256_of(weights) != description.weights_sha256:
+    if sha256_of(weights) != read_description(folder).weights_sha256:
         raise InputError(f"{weights} is damaged: its sha256 differs from the one in {DESCRIPTION}")
     encoder.model.load_state_dict(load_file(weights))
-    return encoder, Receipt(str(weights), 1.0)
+    return Receipt(str(weights), 1.0)

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -139,6 +140,28 @@ class TimmEncoder(ImageEncoder):
 
     def _pool(self, final: Tensor) -> Tensor:
         return self.model.forward_head(final, pre_logits=True)  # type: ignore[operator]
+
+
+def build_timm_encoder(
+    name: str, *, pretrained: bool, image_size: int | None = None
+) -> TimmEncoder:
+    """Build a timm model behind the contract; arguments and errors as `build_timm_model`."""
+    local = Path(name.removeprefix("local-dir:"))
+    if name.startswith("local-dir:") and not local.is_dir():
+        raise InputError(f"no folder at {local}")
+    try:
+        model = build_timm_model(name, pretrained=pretrained, image_size=image_size)
+        return TimmEncoder(
+            model,
+            architecture=f"timm:{name}" + (f"?image_size={image_size}" if image_size else ""),
+            preprocess=preprocess_of(model, image_size),
+        )
+    except InputError:
+        raise
+    except (AssertionError, RuntimeError, ValueError) as error:
+        if image_size is None:
+            raise
+        raise InputError(f"timm:{name} cannot take image_size={image_size}: {error}") from error
 
 
 @contextmanager

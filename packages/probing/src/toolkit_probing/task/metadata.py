@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from toolkit_common.backbones.load import parse_backbone_id
+from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.metadata import LEVELS, MetadataEncoders, load_metadata_encoders
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData

@@ -14,11 +14,8 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file
 
-from toolkit_common.backbones.exported import (
-    build_exported_encoder,
-    find_export,
-    read_description,
-)
+from toolkit_common.backbones.exported import find_export, read_description
+from toolkit_common.backbones.load import build_exported_encoder
 from toolkit_common.backbones.metadata import LEVELS, EncodedMetadata
 from toolkit_common.config import Layer, resolve
 from toolkit_common.data.sheet import Level

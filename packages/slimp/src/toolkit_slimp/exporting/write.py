@@ -16,7 +16,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from toolkit_common.audit.overlaps import hash_group
-from toolkit_common.backbones.cards import Card, TokenSource
+from toolkit_common.backbones.contract import Card, TokenSource
 from toolkit_common.backbones.exported import export_encoder
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 from toolkit_slimp.exporting.bank import write_bank

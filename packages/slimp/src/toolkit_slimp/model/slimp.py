@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from toolkit_common.backbones.cards import Card
-from toolkit_common.backbones.contract import ImageEncoder
+from toolkit_common.backbones.contract import Card, ImageEncoder
 from toolkit_common.seed import seed_everything
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Metadata, Schema

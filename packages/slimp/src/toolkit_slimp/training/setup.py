@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.cards import Card, choose_card
-from toolkit_common.backbones.contract import ImageEncoder, Receipt, hash_weights
-from toolkit_common.backbones.load import BackboneId, build_encoder, parse_backbone_id
+from toolkit_common.backbones.cards import choose_card
+from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt, hash_weights
+from toolkit_common.backbones.ids import BackboneId, parse_backbone_id
+from toolkit_common.backbones.load import build_encoder
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.console import console
 from toolkit_common.data.check import check_images
