@@ -21,11 +21,7 @@ from typing_extensions import override
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
 
-GROUP_HELP = {
-    "adapt": "Continue pre-training on a new data set.",
-    "extrapolate": "Transfer metadata to image-only data.",
-    "pretrain": "Pre-train an image encoder.",
-}
+GROUP_HELP = {"pretrain": "Pre-train an image encoder."}
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 RANK_PATIENCE_S = 5.0
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has within

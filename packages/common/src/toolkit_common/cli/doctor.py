@@ -1,6 +1,12 @@
 """`toolkit doctor`: is this installation sound?"""
 
 import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +19,6 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Check versions, torchvision's library, devices, threads, memory, disk and caches."""
-    from toolkit_common.cli.health import examine
-
     findings = examine()
     if as_json:
         typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
@@ -23,3 +27,94 @@ def doctor(
             typer.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name:<12} {finding.value}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    value: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything; a check that raises is a finding, not a crash."""
+    return [_run(name, check) for name, check in CHECKS.items()]
+
+
+def _run(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, ok=True, value=check())
+    except Exception as error:
+        return Finding(name, ok=False, value=f"{type(error).__name__}: {error}")
+
+
+def _packages() -> str:
+    from toolkit_common.runs.folder import RECORDED_PACKAGES
+
+    names = [name for name in RECORDED_PACKAGES if not name.startswith("toolkit-")]
+    return ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def _commands() -> str:
+    points = sorted(entry_points(group="toolkit.commands"), key=lambda point: point.name)
+    for point in points:
+        point.load()
+    return ", ".join(point.name for point in points)
+
+
+def _torchvision() -> str:
+    from toolkit_common.torchvision_ops import prepare
+
+    loaded = prepare()
+    import torchvision
+
+    note = "" if loaded else " (its compiled operators do not load here; none of them is used)"
+    return f"{torchvision.__version__} imports{note}"
+
+
+def _encoders() -> str:
+    from toolkit_common.backbones.load import load_backbone
+
+    facts = load_backbone("timm:test_vit", random_init=True).info.facts
+    return f"timm:test_vit builds, grid {facts.grid[0]} x {facts.grid[1]}"
+
+
+def _devices() -> str:
+    import torch
+
+    from toolkit_common.runs.folder import cpu_name
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return f"{', '.join(gpus) or 'no GPU'}; {cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def _memory() -> str:
+    from toolkit_common.features.planner import available_memory, size
+
+    return f"{size(available_memory())} free"
+
+
+def _disk() -> str:
+    from toolkit_common.features.planner import size
+
+    free = shutil.disk_usage(Path.cwd()).free
+    return f"{size(free)} free here"
+
+
+def _hub() -> str:
+    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
+    return "offline (HF_HUB_OFFLINE is set)" if offline else "asked when weights are not cached"
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "packages": _packages,
+    "commands": _commands,
+    "torchvision": _torchvision,
+    "encoders": _encoders,
+    "devices": _devices,
+    "memory": _memory,
+    "disk": _disk,
+    "hub": _hub,
+}
