@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from toolkit_common.features.codec import keep
 from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures
-from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.training.loop import TrainingPlan
@@ -26,7 +26,7 @@ def make_problem(num_rows: int = 40, d: int = 8) -> tuple[MemoryStore, np.ndarra
     patches = torch.randn(num_rows, 4, d, generator=draws)
     patches[:, 0] += 3 * torch.eye(d)[targets]
     vectors = {"mean": patches.mean(1), "cls": patches[:, 0].clone()}
-    store = MemoryStore(pack({1: Features(vectors, patches, (2, 2))}, "fp32"), num_rows)
+    store = MemoryStore(keep({1: Features(vectors, patches, (2, 2))}, "fp32"))
     return store, targets.numpy()
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from toolkit_common.backbones.contract import EncoderFacts, Tokens
-from toolkit_common.features.contract import Features, features_of
+from toolkit_common.features.contract import Features, concatenate, features_of
 
 
 def facts(*, has_class_token: bool) -> EncoderFacts:
@@ -65,3 +65,18 @@ def test_features_move_as_one() -> None:
         "meta"
     }
     assert Features({}, None, (1, 1)).to("meta").patches is None
+
+
+def test_batches_join_as_one_with_all_that_they_have() -> None:
+    batches = [
+        {layer: Features({"mean": torch.rand(rows, 4)}, patches, (1, 2)) for layer, patches in
+         ((1, None), (2, torch.rand(rows, 2, 4)))}
+        for rows in (3, 1)
+    ]  # fmt: skip
+    joined = concatenate(batches)
+    assert joined[1].patches is None
+    assert joined[1].num_images == 4
+    assert joined[2].patches is not None
+    assert torch.equal(joined[2].patches[3:], batches[1][2].patches)
+    last = joined[2].take(torch.tensor([3]))
+    assert torch.equal(last.vectors["mean"], batches[1][2].vectors["mean"])

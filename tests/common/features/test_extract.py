@@ -164,7 +164,10 @@ def test_memory_takes_what_the_plan_says(dtype: str, how: Extraction) -> None:
     assert isinstance(found.source, MemoryStore)
     planned = bytes_per_image({6: (4, 64)}, dtype=dtype, with_patches=True)  # type: ignore[arg-type]
     pooled = 4 * 64  # which the plan counts too, was not asked for
-    assert found.source.num_bytes == (planned - pooled) * len(ROWS)
+    kept = found.source.features[6]
+    tensors = [*kept.vectors.values(), kept.patches, kept.scale]
+    held = sum(item.nbytes for item in tensors if item is not None)
+    assert held == (planned - pooled) * len(ROWS)
 
 
 @pytest.mark.parametrize("place", ["disk", "memory", "online"])

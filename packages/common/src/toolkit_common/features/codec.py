@@ -1,9 +1,13 @@
 """How patch tokens are kept: in full, in half the bytes, or as int8 with one scale a token.
 
+One encoding on disk, in memory, and on the way from an encoder that runs online: where tokens are
+kept changes no bit of what a head reads.
+
 Shapes: b rows, n patch tokens, d token width.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Literal, NoReturn
 
@@ -12,6 +16,7 @@ from jaxtyping import Float, Float16, Int8
 from torch import Tensor
 
 from toolkit_common.errors import InputError
+from toolkit_common.features.contract import Features, LayerFeatures
 
 StoreDtype = Literal["fp32", "fp16", "bf16", "int8"]
 DTYPES: dict[str, torch.dtype] = {
@@ -39,6 +44,20 @@ def bytes_per_image(
             scale = 2 if dtype == "int8" else 0
             total += patches * (width * DTYPES[dtype].itemsize + scale)
     return total
+
+
+def keep(features: LayerFeatures, dtype: StoreDtype) -> LayerFeatures:
+    """Return features as they are kept: vectors in fp32, patches in `dtype`.
+
+    Raises:
+        InputError: If patches are not finite, or not any more in that dtype.
+    """
+    return {layer: _keep(item, dtype) for layer, item in features.items()}
+
+
+def decode(features: LayerFeatures) -> LayerFeatures:
+    """Return kept features as they are read; patches in their dtype, of int8 as fp32."""
+    return {layer: _decode(item) for layer, item in features.items()}
 
 
 def narrow(patches: Tensor, dtype: StoreDtype) -> Tensor:
@@ -78,13 +97,30 @@ def dequantize(
 
 def relative_error(layers: Iterable[Tensor | None], dtype: StoreDtype) -> float | None:
     """Return the norm of what a dtype loses of some tokens over their norm, in the worst layer."""
-    found = []
+    errors = []
     for patches in layers:
         if patches is None:
             return None
         kept = dequantize(*quantize(patches)) if dtype == "int8" else narrow(patches, dtype).float()
-        found.append(float((kept - patches).norm() / patches.float().norm().clamp(min=1e-30)))
-    return max(found)
+        errors.append(float((kept - patches).norm() / patches.float().norm().clamp(min=1e-30)))
+    return max(errors)
+
+
+def _keep(features: Features, dtype: StoreDtype) -> Features:
+    vectors = {name: vector.float().contiguous() for name, vector in features.vectors.items()}
+    patches, scale = features.patches, None
+    if patches is not None and dtype == "int8":
+        patches, scale = (item.contiguous() for item in quantize(patches))
+    elif patches is not None:
+        patches = narrow(patches, dtype)
+    return replace(features, vectors=vectors, patches=patches, scale=scale)
+
+
+def _decode(features: Features) -> Features:
+    if features.patches is None or features.scale is None:
+        return features
+    patches = dequantize(features.patches, features.scale)
+    return replace(features, patches=patches, scale=None)
 
 
 def _refuse_overflow(patches: Tensor, dtype: StoreDtype) -> NoReturn:

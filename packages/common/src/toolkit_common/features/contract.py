@@ -3,13 +3,13 @@
 Shapes: b rows, n patch tokens, d token width, e vector width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float16, Int8, UInt8
 from torch import Tensor
 
 from toolkit_common.backbones.contract import EncoderFacts, Tokens
@@ -17,7 +17,7 @@ from toolkit_common.backbones.contract import EncoderFacts, Tokens
 
 @dataclass(frozen=True)
 class Features:
-    """Features of some images at one layer.
+    """Features of some images at one layer: on disk, in memory, on the way to a head.
 
     Attributes:
         vectors: `mean` of the patches, `cls` token, both also before the final norm (`mean_raw`,
@@ -26,23 +26,37 @@ class Features:
         patches: `(b, n, d)`, or None where only vectors were asked for.
         grid: Patch grid (gh, gw).
         images: The images themselves, where the encoder is trained and its features change.
+        scale: Of each token, where patches are kept as int8 (`toolkit_common.features.codec`).
     """
 
     vectors: Mapping[str, Float[Tensor, "b _"]]
-    patches: Float[Tensor, "b n d"] | None
+    patches: Float[Tensor, "b n d"] | Int8[Tensor, "b n d"] | None
     grid: tuple[int, int]
     images: UInt8[Tensor, "b 3 h w"] | None = None
+    scale: Float16[Tensor, "b n"] | None = None
+
+    @property
+    def num_images(self) -> int:
+        """How many images they are of."""
+        return len(next(iter(self.vectors.values())))
 
     def to(self, device: torch.device | str) -> "Features":
         """Move to a device."""
-        moved = {
-            name: vector.to(device, non_blocking=True) for name, vector in self.vectors.items()
-        }
-        patches, images = (
-            None if item is None else item.to(device, non_blocking=True)
-            for item in (self.patches, self.images)
+        # A copy to the CPU that does not wait may be read before it has arrived.
+        wait = torch.device(device).type == "cpu"
+        return self._each(lambda tensor: tensor.to(device, non_blocking=not wait))
+
+    def take(self, rows: Tensor) -> "Features":
+        """Return those of some of the images."""
+        return self._each(lambda tensor: tensor[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Features":
+        vectors = {name: change(vector) for name, vector in self.vectors.items()}
+        patches, images, scale = (
+            None if tensor is None else change(tensor)
+            for tensor in (self.patches, self.images, self.scale)
         )
-        return replace(self, vectors=moved, patches=patches, images=images)
+        return Features(vectors, patches, self.grid, images, scale)
 
 
 LayerFeatures = Mapping[int, Features]
@@ -80,3 +94,21 @@ def features_of(tokens: Tokens, facts: EncoderFacts, *, with_patches: bool) -> F
     if tokens.pooled is not None:
         vectors["pooled"] = tokens.pooled.float()
     return Features(vectors, tokens.patches if with_patches else None, tokens.grid)
+
+
+def concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:
+    """Return the features of several batches as those of one."""
+    return {layer: _concatenate([part[layer] for part in parts]) for layer in parts[0]}
+
+
+def _concatenate(parts: Sequence[Features]) -> Features:
+    first = parts[0]
+    vectors = {name: torch.cat([part.vectors[name] for part in parts]) for name in first.vectors}
+    patches = _join([part.patches for part in parts])
+    images = _join([part.images for part in parts])
+    return Features(vectors, patches, first.grid, images, _join([part.scale for part in parts]))
+
+
+def _join(parts: Sequence[Tensor | None]) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    return torch.cat(present) if present else None

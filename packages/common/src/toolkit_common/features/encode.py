@@ -1,8 +1,9 @@
 """From rows of a data set to features by running the encoder: once, every epoch, on new crops."""
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,10 +18,16 @@ from toolkit_common.backbones.contract import Backbone, BackboneInfo, ImageEncod
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import ImageRows, build_loader, chunks
 from toolkit_common.errors import InputError
-from toolkit_common.features.codec import StoreDtype
-from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures, features_of
-from toolkit_common.features.packed import pack, unpack
+from toolkit_common.features.codec import StoreDtype, decode, keep
+from toolkit_common.features.contract import (
+    Features,
+    FeatureSource,
+    LayerFeatures,
+    concatenate,
+    features_of,
+)
 from toolkit_common.features.planner import PlaceChoice
+from toolkit_common.features.store import StoreSpec
 from toolkit_common.images.open import BadImageError, open_image
 from toolkit_common.images.transforms import RandomCrop, build_eval_transform
 from toolkit_common.seed import generator
@@ -98,6 +105,30 @@ class RowEncoder:
         positions = chunks(np.arange(len(rows)), self.how.batch_size)
         return self.in_batches(self.images(rows, view), positions)
 
+    def store_spec(self, rows: np.ndarray, view: int | None = None) -> StoreSpec:
+        """Return everything that determines the features of rows, or of one crop of each."""
+        backbone, how = self.backbone, self.how
+        keys = self.data.image_keys
+        names = [keys[int(row)] for row in rows]
+        crop = None
+        if view is not None:
+            crop = {"seed": how.seed, "view": view, **asdict(self.crop)}
+            # What a crop shows depends on its row's number too.
+            names = [f"{row}:{name}" for row, name in zip(rows, names, strict=True)]
+        images = hashlib.sha256("\n".join(names).encode())
+        return StoreSpec(
+            encoder=backbone.fingerprint(),
+            layers=backbone.info.layers,
+            preprocess=asdict(backbone.info.preprocess),
+            images=images.hexdigest(),
+            num_images=len(rows),
+            with_patches=how.with_patches,
+            with_pooled=how.with_pooled,
+            dtype=how.dtype,
+            precision=str(self.accelerator.mixed_precision),
+            crop=crop,
+        )
+
     def time_one_batch(self, rows: np.ndarray) -> tuple[LayerFeatures, float]:
         """Return the features of a first small batch and the seconds an image takes."""
         few = rows[: min(len(rows), self.how.batch_size, 16)]
@@ -124,11 +155,11 @@ class RowEncoder:
             num_workers=0 if self.data.is_streamed else self.how.num_workers,
             pin_memory=torch.cuda.is_available(),
         )
-        found = iter(loader)
+        loaded = iter(loader)
         try:
             for batch in pieces:
                 # A copy, as tensors made in inference mode cannot be saved for a head's backward.
-                yield concatenate([self.encode(next(found)["image"]) for _ in batch])
+                yield concatenate([self.encode(next(loaded)["image"]) for _ in batch])
         except BadImageError as error:
             raise InputError(
                 f"bad image {str(error).splitlines()[-1]}: mend or remove it"
@@ -173,8 +204,8 @@ class OnlineSource:
 
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        found, dtype = self._encoder.in_batches(self._images, batches), self._dtype
-        return found if dtype is None else (unpack(pack(item, dtype)) for item in found)
+        encoded, dtype = self._encoder.in_batches(self._images, batches), self._dtype
+        return encoded if dtype is None else (decode(keep(item, dtype)) for item in encoded)
 
 
 class CropSource:
@@ -261,21 +292,3 @@ class _CroppedRows(Dataset[dict[str, Any]]):
         row, (seed, epoch) = int(self.rows[position]), self.when
         draws = generator(seed, "crop", epoch, row)
         return {"image": self.crop(open_image(self.images[row]["image"]), draws), "row": row}
-
-
-def concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:
-    """Return the features of several batches as those of one."""
-    joined = {}
-    for layer, first in parts[0].items():
-        vectors = {
-            name: torch.cat([part[layer].vectors[name] for part in parts]) for name in first.vectors
-        }
-        patches = _join([part[layer].patches for part in parts])
-        images = _join([part[layer].images for part in parts])
-        joined[layer] = Features(vectors, patches, first.grid, images)
-    return joined
-
-
-def _join(parts: Sequence[Tensor | None]) -> Tensor | None:
-    found = [part for part in parts if part is not None]
-    return torch.cat(found) if found else None

@@ -5,7 +5,7 @@ Ranks share the pass shard by shard; a killed pass continues with the shards tha
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,13 @@ from toolkit_common.console import console, progress
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
-from toolkit_common.features.codec import bytes_per_image, relative_error
-from toolkit_common.features.contract import EpochSource, FeatureSource
+from toolkit_common.features.codec import bytes_per_image, keep, relative_error
+from toolkit_common.features.contract import (
+    EpochSource,
+    FeatureSource,
+    LayerFeatures,
+    concatenate,
+)
 from toolkit_common.features.encode import (
     CropSource,
     Extraction,
@@ -27,8 +32,6 @@ from toolkit_common.features.encode import (
     RowEncoder,
     ViewSource,
 )
-from toolkit_common.features.keys import find_store, store_spec
-from toolkit_common.features.packed import Packed, concatenate_packed, pack
 from toolkit_common.features.planner import (
     Place,
     Plan,
@@ -41,6 +44,7 @@ from toolkit_common.features.store import (
     MemoryStore,
     StoreWriter,
     TokenStore,
+    find_store,
 )
 
 SHARD_BYTES = 1 << 27
@@ -54,8 +58,8 @@ class Extracted:
         source: Random access to them.
         place: Where they are.
         was_cached: Whether a store from before served.
-        seconds: Wall time of the extraction.
         key: The store's key.
+        seconds: Wall time of the extraction.
         crops: Features of random crops of the same images, where they were asked for.
         relative_error: What keeping patch tokens in the store's dtype changes them by, measured on
             the first batch; None where nothing was extracted.
@@ -64,8 +68,8 @@ class Extracted:
     source: FeatureSource
     place: Place
     was_cached: bool
-    seconds: float
     key: str
+    seconds: float = 0.0
     crops: EpochSource | None = None
     relative_error: float | None = None
 
@@ -79,17 +83,6 @@ class Extracted:
             "relative_error": self.relative_error,
             "store": self.key,
         }
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What `Extracted` says of one list of images."""
-
-    source: FeatureSource
-    place: Place
-    was_cached: bool
-    key: str
-    relative_error: float | None = None
 
 
 def extract(
@@ -133,22 +126,19 @@ def extract(
             f"{took} in all (--views K keeps K crops of each)"
         )
         crops = CropSource(encoder, rows)
-    seconds = time.perf_counter() - start
-    return Extracted(
-        kept.source, kept.place, kept.was_cached, seconds, kept.key, crops, kept.relative_error
-    )
+    return replace(kept, seconds=time.perf_counter() - start, crops=crops)
 
 
-def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> _Kept:
+def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Extracted:
     """Find the features of rows, or one random crop of each, in a store, or extract them."""
     how = encoder.how
-    spec = store_spec(encoder, rows, view)
+    spec = encoder.store_spec(rows, view)
     hit = find_store(spec, how.store_dir) if how.store in ("auto", "disk") else None
     if hit is not None:
         # Several views are read in turn: each would think that memory is its own.
         in_memory = view is None and _fits_memory(hit, encoder.accelerator)
         console.print(f"{_name(how, view)}: stored ones serve, {hit}")
-        return _Kept(TokenStore(hit, in_memory=in_memory), "disk", True, hit.name)
+        return Extracted(TokenStore(hit, in_memory=in_memory), "disk", True, hit.name)
     plan, row_bytes, error = _plan(encoder, rows, view)
     shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
     source: FeatureSource
@@ -162,7 +152,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> _Ke
         _extract_to_disk(encoder, rows, writer, view)
         source = TokenStore(folder, in_memory=plan.in_memory and view is None)
         console.print(f"{_name(how, view)}: kept in {folder} ({size(plan.num_bytes)})")
-    return _Kept(source, plan.place, False, spec.key(), error)
+    return Extracted(source, plan.place, False, spec.key(), relative_error=error)
 
 
 def _plan(
@@ -222,8 +212,8 @@ def _extract_to_memory(
     num_rows, parts = sum(map(len, pieces)), []
     with progress("extracting features", num_rows) as advance:
         for rows in pieces:
-            parts += _packed_batches(encoder, rows, view, advance)
-    return MemoryStore(concatenate_packed(parts), num_rows)
+            parts += _kept_batches(encoder, rows, view, advance)
+    return MemoryStore(concatenate(parts))
 
 
 def _extract_to_disk(
@@ -237,21 +227,22 @@ def _extract_to_disk(
             if writer.has(shard):
                 advance(len(pieces[shard]))
                 continue
-            parts = _packed_batches(encoder, pieces[shard], view, advance)
-            writer.write(shard, concatenate_packed(parts))
+            parts = _kept_batches(encoder, pieces[shard], view, advance)
+            writer.write(shard, concatenate(parts))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         writer.finish()
     accelerator.wait_for_everyone()
 
 
-def _packed_batches(
+def _kept_batches(
     encoder: RowEncoder, rows: np.ndarray, view: int | None, advance: Callable[[int], None]
-) -> list[Packed]:
-    parts = []
+) -> list[LayerFeatures]:
+    parts: list[LayerFeatures] = []
     for batch in encoder.batches(rows, view):
-        parts.append(pack(batch, encoder.how.dtype).to_cpu())
-        advance(len(next(iter(batch.values())).vectors["mean"]))
+        kept = keep(batch, encoder.how.dtype)
+        parts.append({layer: item.to("cpu") for layer, item in kept.items()})
+        advance(next(iter(batch.values())).num_images)
     return parts
 
 

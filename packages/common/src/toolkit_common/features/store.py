@@ -22,13 +22,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from toolkit_common.errors import InputError
-from toolkit_common.features.codec import StoreDtype
-from toolkit_common.features.contract import LayerFeatures
-from toolkit_common.features.packed import Packed, unpack
+from toolkit_common.features.codec import StoreDtype, decode
+from toolkit_common.features.contract import Features, LayerFeatures
 from toolkit_common.runs.files import BLOCK, atomic_path, read_json, write_json, write_text
 
 VERSION = 3
 INDEX = "index.json"
+PATCHES, SCALE = "patches", "patches_scale"
+
+Grids = dict[int, tuple[int, int]]  # by layer
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,6 @@ class StoreSpec:
         text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def with_all_tokens(self) -> "StoreSpec":
-        """Return the specification of the store that holds patch tokens too."""
-        return replace(self, with_patches=True)
-
 
 class StoreWriter:
     """Writes the shards of one store; several ranks may write different shards at once."""
@@ -90,12 +88,12 @@ class StoreWriter:
         checksum = path.with_suffix(".xxh3")
         return path.exists() and checksum.exists() and checksum.read_text() == _checksum(path)
 
-    def write(self, shard: int, packed: Packed) -> None:
-        """Write the features of rows `shard * shard_rows` and following."""
+    def write(self, shard: int, features: LayerFeatures) -> None:
+        """Write the kept features of rows `shard * shard_rows` and following."""
         path = _shard_path(self.folder, shard)
-        grids = {str(layer): grid for layer, grid in packed.grids.items()}
+        grids = {str(layer): item.grid for layer, item in features.items()}
         with atomic_path(path) as temporary:
-            save_file(dict(packed.tensors), temporary, metadata={"grids": json.dumps(grids)})
+            save_file(_flatten(features), temporary, metadata={"grids": json.dumps(grids)})
             checksum = _checksum(temporary)
         write_text(path.with_suffix(".xxh3"), checksum)
 
@@ -140,7 +138,7 @@ class TokenStore:
         self.in_memory = in_memory
         self._shard_rows: int = index["shard_rows"]
         self._checksums: dict[str, str] = index["shards"]
-        self._opened: dict[int, tuple[dict[str, Tensor], dict[int, tuple[int, int]]]] = {}
+        self._opened: dict[int, tuple[dict[str, Tensor], Grids]] = {}
 
     def __len__(self) -> int:
         return self.spec.num_images
@@ -161,7 +159,7 @@ class TokenStore:
         """
         shards, local = np.divmod(positions, self._shard_rows)
         gathered: dict[str, Tensor] = {}
-        grids: dict[int, tuple[int, int]] = {}
+        grids: Grids = {}
         for shard in np.unique(shards):
             tensors, grids = self._open(int(shard))
             here = np.flatnonzero(shards == shard)
@@ -170,9 +168,9 @@ class TokenStore:
                 if name not in gathered:
                     gathered[name] = tensor.new_empty((len(positions), *tensor.shape[1:]))
                 gathered[name][torch.from_numpy(here)] = tensor[rows]
-        return unpack(Packed(gathered, grids))
+        return decode(_by_layer(gathered, grids))
 
-    def _open(self, shard: int) -> tuple[dict[str, Tensor], dict[int, tuple[int, int]]]:
+    def _open(self, shard: int) -> tuple[dict[str, Tensor], Grids]:
         if shard not in self._opened:
             path = _shard_path(self.folder, shard)
             try:
@@ -192,19 +190,13 @@ class TokenStore:
 
 
 class MemoryStore:
-    """Features held in memory, for one run, encoded as on disk."""
+    """Features held in memory, for one run, kept as on disk (`toolkit_common.features.codec`)."""
 
-    def __init__(self, packed: Packed, num_images: int) -> None:
-        self._packed = packed
-        self._num_images = num_images
-
-    @property
-    def num_bytes(self) -> int:
-        """Memory that they take."""
-        return sum(item.nbytes for item in self._packed.tensors.values())
+    def __init__(self, features: LayerFeatures) -> None:
+        self.features = features
 
     def __len__(self) -> int:
-        return self._num_images
+        return next(iter(self.features.values())).num_images
 
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
@@ -212,7 +204,44 @@ class MemoryStore:
 
     def read(self, positions: np.ndarray) -> LayerFeatures:
         """Return the features at `positions`, by layer."""
-        return unpack(self._packed.take(torch.from_numpy(positions)))
+        rows = torch.from_numpy(positions)
+        return decode({layer: item.take(rows) for layer, item in self.features.items()})
+
+
+def find_store(spec: StoreSpec, root: Path) -> Path | None:
+    """Return the finished store of a specification under `root`, if there is one.
+
+    A store that also holds patch tokens serves where vectors are wanted.
+    """
+    for candidate in (spec, replace(spec, with_patches=True)):
+        folder = root / candidate.key()
+        if (folder / INDEX).exists():
+            return folder
+    return None
+
+
+def _flatten(features: LayerFeatures) -> dict[str, Tensor]:
+    """Return `LAYER.NAME` -> tensor, as a shard has them."""
+    tensors: dict[str, Tensor] = {}
+    for layer, item in features.items():
+        own = {**item.vectors, PATCHES: item.patches, SCALE: item.scale}
+        tensors |= {f"{layer}.{name}": tensor for name, tensor in own.items() if tensor is not None}
+    return tensors
+
+
+def _by_layer(tensors: Mapping[str, Tensor], grids: Grids) -> LayerFeatures:
+    """Undo `_flatten`."""
+    features = {}
+    for layer, grid in grids.items():
+        front = f"{layer}."
+        own = {
+            name.removeprefix(front): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(front)
+        }
+        patches, scale = own.pop(PATCHES, None), own.pop(SCALE, None)
+        features[layer] = Features(own, patches, grid, scale=scale)
+    return features
 
 
 def _shard_path(folder: Path, shard: int) -> Path:

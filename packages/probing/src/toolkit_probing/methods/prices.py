@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from toolkit_common.console import console
 from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.encode import RowEncoder
-from toolkit_common.features.keys import find_store, store_spec
 from toolkit_common.features.planner import price_views
+from toolkit_common.features.store import find_store
 from toolkit_probing.heads.bank import HeadBank, features_to
 
 FEW = 16  # images that are timed
@@ -25,7 +25,7 @@ def tell_price_of_views(encoder: RowEncoder, train: np.ndarray) -> None:
     """
     how = encoder.how
     missing = sum(
-        how.store == "memory" or find_store(store_spec(encoder, train, view), how.store_dir) is None
+        how.store == "memory" or find_store(encoder.store_spec(train, view), how.store_dir) is None
         for view in range(how.views)
     )
     if not missing or how.store == "online":

@@ -19,13 +19,13 @@ from toolkit_common.backbones.metadata import LEVELS, MetadataEncoders, load_met
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
-from toolkit_common.features.beside import CropsBeside, SourceBeside
+from toolkit_common.features.codec import keep
 from toolkit_common.features.contract import Features
 from toolkit_common.features.extract import Extracted
-from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.heads.inputs import NO_LAYER
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.task.beside import CropsBeside, SourceBeside
 from toolkit_probing.task.task import Task
 
 
@@ -57,8 +57,7 @@ class TaskMetadata:
 
     def alone(self) -> Extracted:
         """Return the embeddings as all that there is to read: no image is encoded."""
-        count = len(next(iter(self.vectors.values())))
-        store = MemoryStore(pack({NO_LAYER: Features(self.vectors, None, (0, 0))}, "fp32"), count)
+        store = MemoryStore(keep({NO_LAYER: Features(self.vectors, None, (0, 0))}, "fp32"))
         return Extracted(store, "memory", was_cached=False, seconds=0.0, key=self.digest)
 
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
-from toolkit_common.features.beside import CropsBeside, SourceBeside
+from toolkit_common.features.codec import keep
 from toolkit_common.features.contract import Features
-from toolkit_common.features.packed import pack
 from toolkit_common.features.store import MemoryStore
+from toolkit_probing.task.beside import CropsBeside, SourceBeside
 
 ROWS = 7
 
@@ -21,7 +21,7 @@ def numbered(width: int = 2) -> torch.Tensor:
 
 def images() -> MemoryStore:
     kept = Features({"mean": numbered()}, numbered()[:, None], (1, 1))
-    return MemoryStore(pack({3: kept, 6: kept}, "fp32"), ROWS)
+    return MemoryStore(keep({3: kept, 6: kept}, "fp32"))
 
 
 @few_examples
