@@ -85,8 +85,8 @@ def test_a_check_that_raises_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-@pytest.mark.parametrize(("value", "says"), [("1", "offline"), ("0", "asked"), (None, "asked")])
-def test_it_says_whether_the_hub_is_asked(
+@pytest.mark.parametrize(("value", "says"), [("1", "offline"), ("0", "used"), (None, "used")])
+def test_it_says_whether_the_hub_is_used(
     monkeypatch: pytest.MonkeyPatch, value: str | None, says: str
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE")

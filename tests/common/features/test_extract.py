@@ -365,7 +365,7 @@ def test_a_run_is_told_the_price_of_every_place(
 ) -> None:
     run(replace(how, train_reads=1_000_000, other_reads=5))
     said = capsys.readouterr().err
-    assert "tokens go to disk: asked for" in said
+    assert "tokens go to disk: requested" in said
     assert "-> disk" in said
     online = next(line for line in said.splitlines() if line.startswith("     online"))
     assert online.endswith((" min", " h"))

@@ -59,7 +59,7 @@ def test_the_table_of_decisions(
     )
     assert (plan.place, plan.in_memory) == (place, in_memory)
     assert plan.num_bytes == (0 if place == "online" else num_bytes)
-    assert (plan.reason == "asked for") == (choice == place)
+    assert (plan.reason == "requested") == (choice == place)
 
 
 def test_free_space_is_asked_of_the_system(tmp_path: Path) -> None:

@@ -148,5 +148,5 @@ def test_crops_of_a_stream_are_refused(stream: ImageData, tmp_path: Path) -> Non
 
 
 def test_a_stream_must_be_kept(stream: ImageData, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tokens must be kept \(asked for\); choose --store disk"):
+    with pytest.raises(InputError, match=r"tokens must be kept \(requested\); choose --store disk"):
         run(stream, how(tmp_path, store="online"))

@@ -51,7 +51,7 @@ def test_fp16_needs_cuda() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_cuda_must_exist_to_be_asked_for() -> None:
-    with pytest.raises(InputError, match="--device cuda was asked for and torch sees no CUDA"):
+    with pytest.raises(InputError, match="--device cuda was requested and torch sees no CUDA"):
         build_accelerator(device="cuda")
 
 

@@ -281,9 +281,9 @@ def _first_problem(error: ValidationError, sources: Mapping[str, str]) -> str:
     # What follows a position in a list is no key but a member of a union.
     key = ".".join(map(str, takewhile(lambda part: isinstance(part, str), first["loc"])))
     message = first["msg"].removeprefix("Value error, ")
-    said = f" (from {_source_of(key, sources)})" if key and _source_of(key, sources) else ""
+    source = f" (from {_source_of(key, sources)})" if key and _source_of(key, sources) else ""
     given = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-    return f"{key or 'settings'}: {message[0].lower()}{message[1:]}{given}{said}"
+    return f"{key or 'settings'}: {message[0].lower()}{message[1:]}{given}{source}"
 
 
 def load_settings(settings_class: type[S], path: Path) -> S:

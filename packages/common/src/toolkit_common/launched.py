@@ -30,5 +30,5 @@ def end_with_launcher() -> None:
         return
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     launcher = os.environ.pop(LAUNCHER, None)
-    if launcher is not None and os.getppid() != int(launcher):  # it died before it was asked
+    if launcher is not None and os.getppid() != int(launcher):  # it died before that call
         os.kill(os.getpid(), signal.SIGKILL)

@@ -42,7 +42,7 @@ def seed_everything(seed: int, *purpose: str | int) -> None:
 
 @contextmanager
 def untouched_streams() -> Iterator[None]:
-    """Leave the global streams of Python, NumPy and torch (all devices) as they were found.
+    """Leave the global streams of Python, NumPy and torch (all devices) as they were.
 
     For what seeds them on the way (building a model) and is called by others.
     """

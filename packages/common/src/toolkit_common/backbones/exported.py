@@ -100,19 +100,19 @@ def read_description(path: Path) -> Description:
     """
     file = find_export(path) / DESCRIPTION
     try:
-        found = read_json(file)
-        if found.get("format") != FORMAT:
+        content = read_json(file)
+        if content.get("format") != FORMAT:
             raise InputError(
-                f"{path} has encoder format {found.get('format')!r}, this version reads {FORMAT}"
+                f"{path} has encoder format {content.get('format')!r}, this version reads {FORMAT}"
             )
-        raw = found["preprocess"]
+        raw = content["preprocess"]
         sequences = {key: tuple(raw[key]) for key in ("image_size", "mean", "std")}
         return Description(
-            architecture=found["architecture"],
+            architecture=content["architecture"],
             preprocess=Preprocess(**{**raw, **sequences}),
-            card=Card(**found["card"]),
-            provenance=found["provenance"],
-            weights_sha256=found["weights_sha256"],
+            card=Card(**content["card"]),
+            provenance=content["provenance"],
+            weights_sha256=content["weights_sha256"],
         )
     except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error

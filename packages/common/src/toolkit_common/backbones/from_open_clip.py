@@ -142,7 +142,7 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
     preprocess = _preprocess_of(model.visual)
     architecture = f"open_clip:{name}" + (f"@{tag}" if tag else "")
     if isinstance(model.visual, TimmModel):
-        # Read through timm: its prefix tokens are told from its patches there, while open_clip's
+        # Read through timm: its prefix tokens are apart from its patches there, while open_clip's
         # wrapper hands out the class token as a patch (docs/encoders.md).
         trunk = model.visual.trunk
         return TimmEncoder(trunk, architecture=architecture, preprocess=preprocess)

@@ -101,10 +101,10 @@ class TimmEncoder(ImageEncoder):
             if not isinstance(final, Tensor) or (
                 final.ndim == 3 and final.shape[1] != self._num_prefix_tokens + height * width
             ):
-                said = tuple(final.shape) if isinstance(final, Tensor) else type(final).__name__
+                given = tuple(final.shape) if isinstance(final, Tensor) else type(final).__name__
                 raise InputError(
                     f"{architecture!r} has no single grid of patch tokens (its features are "
-                    f"{said}, its last grid {height} x {width}): choose another model"
+                    f"{given}, its last grid {height} x {width}): choose another model"
                 )
             try:
                 tokens = self._read_final(final, layers[-1].grid, self._pool(final))

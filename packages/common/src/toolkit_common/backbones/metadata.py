@@ -82,11 +82,11 @@ def load_metadata_encoders(path: Path) -> MetadataEncoders:
             "pretrain slimp"
         )
     name = method.lower()
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in found:
+    loaders = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in loaders:
         how = f": pip install {DISTRIBUTIONS[name]}" if name in DISTRIBUTIONS else ""
         raise InputError(
             f"the metadata encoders of {folder} were made by {method}, which is not installed{how}"
         )
-    loader: Loader = found[name].load()
+    loader: Loader = loaders[name].load()
     return loader(folder)

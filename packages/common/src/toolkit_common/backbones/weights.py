@@ -36,7 +36,7 @@ def read_state_dict(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise InputError(f"{path} is no whole safetensors file: {error}") from None
     except Exception as error:
@@ -46,20 +46,20 @@ def read_state_dict(path: Path) -> State:
             f"cannot read {path} as plain tensors ({type(error).__name__}: {reason}): save its "
             "state dict with safetensors"
         ) from None
-    while isinstance(found, Mapping) and not _is_state(found):
-        inner = next((found[key] for key in CONTAINERS if key in found), None)
+    while isinstance(content, Mapping) and not _is_state(content):
+        inner = next((content[key] for key in CONTAINERS if key in content), None)
         if inner is None:
-            raise InputError(f"{path} holds no state dict, but: {', '.join(map(str, found))}")
-        found = inner
-    if not isinstance(found, Mapping):
-        raise InputError(f"{path} holds a {type(found).__name__}, not a state dict")
-    return {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+            raise InputError(f"{path} holds no state dict, but: {', '.join(map(str, content))}")
+        content = inner
+    if not isinstance(content, Mapping):
+        raise InputError(f"{path} holds a {type(content).__name__}, not a state dict")
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def load_weights_(
     model: nn.Module, state: State, *, source: str, allow_partial: bool = False
 ) -> Receipt:
-    """Load `state` into `model`, adapting names and position tables, and say what fitted.
+    """Load `state` into `model`, adapting names and position tables, and return what fitted.
 
     Args:
         model: Where the weights go; left as it was when they do not fit.
@@ -68,7 +68,7 @@ def load_weights_(
         allow_partial: Accept weights that do not fill the model.
 
     Raises:
-        InputError: If not all of the model's weights are found, unless `allow_partial`.
+        InputError: If not all of the model's weights are there, unless `allow_partial`.
     """
     wanted = model.state_dict()
     prefix = max(_prefixes(state), key=lambda prefix: _score(state, prefix, model, wanted))
@@ -89,25 +89,25 @@ def load_weights_(
         ),
     )
     if missing and not (allow_partial and fitting):
-        raise InputError(_complain(receipt, wanted, state, misshapen))
+        raise InputError(_describe_misfit(receipt, wanted, state, misshapen))
     model.load_state_dict(fitting, strict=False)
     return receipt
 
 
-def _is_state(found: Mapping[Any, Any]) -> bool:
-    tensors = sum(isinstance(value, Tensor) for value in found.values())
+def _is_state(content: Mapping[Any, Any]) -> bool:
+    tensors = sum(isinstance(value, Tensor) for value in content.values())
     return tensors > 0 and not any(
-        isinstance(found.get(key), Mapping) for key in CONTAINERS if key in found
+        isinstance(content.get(key), Mapping) for key in CONTAINERS if key in content
     )
 
 
 def _prefixes(state: State) -> list[str]:
     """Return the wrappers' prefixes that occur: of `module.encoder.x` these are three."""
-    found = {""}
+    prefixes = {""}
     for name in state:
         wrappers = WRAPPERS.match(name)
-        found |= set(accumulate(re.findall(r"\w+\.", wrappers[0] if wrappers else "")))
-    return sorted(found)
+        prefixes |= set(accumulate(re.findall(r"\w+\.", wrappers[0] if wrappers else "")))
+    return sorted(prefixes)
 
 
 def _score(
@@ -189,11 +189,11 @@ def _filter_like_timm(state: State, model: nn.Module) -> State:
     try:
         converted: State = convert(dict(state), model)
     except Exception:  # it meets names and shapes it was not written for
-        return state  # what does not fit is told by the comparison of names and shapes
+        return state  # the comparison of names and shapes then names what does not fit
     return converted
 
 
-def _complain(
+def _describe_misfit(
     receipt: Receipt, wanted: Mapping[str, Tensor], state: State, misshapen: list[str]
 ) -> str:
     parts = [f"{receipt.source} fills {receipt.loaded:.1%} of the encoder's weights"]

@@ -1,4 +1,4 @@
-"""The `toolkit` command: a Typer application whose commands are found through entry points.
+"""The `toolkit` command: a Typer application whose commands come through entry points.
 
 A package adds a command with an entry point in the group `toolkit.commands` that names a
 `typer.Typer`; a dot in the entry point's name makes a group (`pretrain.slimp`). Command modules
@@ -33,7 +33,7 @@ def _plugins() -> dict[str, EntryPoint]:
 
 
 class PluginGroup(TyperGroup):
-    """Looks its commands up among the installed entry points and imports one when it is asked for.
+    """Looks its commands up among the installed entry points and imports one on demand.
 
     `prefix` is the group's own name: the root has none, `pretrain` holds `pretrain.*`.
     """
@@ -47,10 +47,10 @@ class PluginGroup(TyperGroup):
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        found = super().get_command(ctx, cmd_name)
-        if found is None and cmd_name in self.list_commands(ctx):
-            found = self.commands[cmd_name] = self._load(cmd_name)
-        return found
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in self.list_commands(ctx):
+            command = self.commands[cmd_name] = self._load(cmd_name)
+        return command
 
     @override
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -74,9 +74,9 @@ class PluginGroup(TyperGroup):
         except USAGE_ERROR as error:
             if type(error).__name__ == "NoArgsIsHelpError":
                 raise
-            told = " ".join(error.format_message().split())
+            message = " ".join(error.format_message().split())
             place = error.ctx.command_path if error.ctx is not None else "toolkit"
-            typer.echo(f"error: {told.rstrip('.')}; see {place} --help", err=True)
+            typer.echo(f"error: {message.rstrip('.')}; see {place} --help", err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
 
     def _own_plugins(self) -> list[str]:
@@ -137,11 +137,11 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> bool:
-    if asked:
+def _print_version(requested: bool) -> bool:
+    if requested:
         typer.echo(f"toolkit {version('toolkit-common')}")
         raise typer.Exit
-    return asked
+    return requested
 
 
 @app.callback()

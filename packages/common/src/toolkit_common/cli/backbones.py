@@ -28,14 +28,16 @@ def backbones(
     pairs = [f"{name}@{tag}" for name, tag in open_clip.list_pretrained()]
     names = [f"timm:{name}" for name in timm.list_pretrained()]
     names += [f"open_clip:{pair}" for pair in pairs]
-    found = [name for name in names if fnmatchcase(name.partition(":")[2].lower(), wanted.lower())]
+    matches = [
+        name for name in names if fnmatchcase(name.partition(":")[2].lower(), wanted.lower())
+    ]
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(matches, indent=2))
         return
-    for name in found:
+    for name in matches:
         typer.echo(name)
     typer.echo(
-        f"{len(found)} of {len(names)} encoders match {wanted!r}; weights come from the Hub's "
+        f"{len(matches)} of {len(names)} encoders match {wanted!r}; weights come from the Hub's "
         "cache, or from a file with ?weights=FILE",
         err=True,
     )

@@ -172,7 +172,7 @@ def _parameters(
     settings_class: type[BaseModel], run_options: Mapping[str, Any]
 ) -> list[inspect.Parameter]:
     """Return a parameter for every option, as Typer reads them."""
-    # What the machine needs stands behind what is asked; the order within a panel stays.
+    # What the machine needs stands behind what is computed; the order within a panel stays.
     fields = sorted(
         settings_class.model_fields.items(),
         key=lambda item: field_extra(item[1])["panel"] == MACHINE,

@@ -118,7 +118,7 @@ def audit(
 
     if output is not None:
         refuse_unwritable(output, option="--output")
-    found = audit_data(
+    report = audit_data(
         load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial),
         label=label,
         split_seed=split_seed,
@@ -129,9 +129,9 @@ def audit(
         images=images,
     )
     if output is not None:
-        write_audit(output, found)
-    typer.echo(json.dumps(audit_json(found), indent=2) if as_json else audit_markdown(found))
-    if found.has_leak:
+        write_audit(output, report)
+    typer.echo(json.dumps(audit_json(report), indent=2) if as_json else audit_markdown(report))
+    if report.has_leak:
         raise typer.Exit(LEAK_FOUND)
 
 

@@ -105,7 +105,7 @@ def _disk() -> str:
 
 def _hub() -> str:
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    return "offline (HF_HUB_OFFLINE is set)" if offline else "asked when weights are not cached"
+    return "offline (HF_HUB_OFFLINE is set)" if offline else "used when weights are not cached"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -1,7 +1,7 @@
 """Looks at every image before long work begins: what does not decode is named now, not hours later.
 
 JPEGs are decoded at an eighth of their size, which reads all of the file at a fraction of the cost.
-Of more than `MAX_LOOKED_AT` images a part is decoded, evenly spread, and the user is told; that the
+Of more than `MAX_LOOKED_AT` images a part is decoded, evenly spread, which is printed; that the
 others' files are there is checked all the same, and a bad one ends a run when it is read.
 """
 
@@ -55,7 +55,7 @@ def check_images(
         }
     )
     if problems and (policy == "error" or len(problems) == len(rows)):
-        raise InputError(_tell(table["problem"].tolist(), len(looked_at)))
+        raise InputError(_describe(table["problem"].tolist(), len(looked_at)))
     if problems:
         console.print(f"leaving out {len(problems)} bad files of {len(rows)} (see bad_files.csv)")
     return table
@@ -87,8 +87,8 @@ def _problems_of(data: ImageData, rows: np.ndarray) -> dict[int, str]:
     ):
         for chunk in chunks(rows, CHUNK):
             # Workers fetch the images: a pool takes in all its arguments at once.
-            found = pool.map(lambda row: _problem_of(data.images[int(row)]["image"]), chunk)
-            for row, problem in zip(chunk, found, strict=True):
+            outcomes = pool.map(lambda row: _problem_of(data.images[int(row)]["image"]), chunk)
+            for row, problem in zip(chunk, outcomes, strict=True):
                 if problem:
                     problems[int(row)] = problem
                 advance()
@@ -114,12 +114,12 @@ def _is_sound_jpeg(place: Place) -> bool:
                 return False
             image.draft("RGB", (image.width // 8 or 1, image.height // 8 or 1))
             image.load()
-    except Exception:  # open_image tells why
+    except Exception:  # open_image says why
         return False
     return True
 
 
-def _tell(problems: Sequence[str], total: int) -> str:
+def _describe(problems: Sequence[str], total: int) -> str:
     more = f" (and {len(problems) - 1} more bad files of {total})" if len(problems) > 1 else ""
     hint = "" if len(problems) == total else ": mend or remove it, or add --bad-files skip"
     return f"bad image {problems[0]}{more}{hint}"

@@ -99,8 +99,8 @@ class ImageData:
             classes = tuple(names)
             targets = [-1 if value is None else value for value in values]
         else:
-            found = {str(value) for value in values if value is not None}
-            classes = tuple(sorted(found, key=_natural))
+            present = {str(value) for value in values if value is not None}
+            classes = tuple(sorted(present, key=_natural))
             codes = {str(value): code for code, value in enumerate(classes)}
             targets = [-1 if value is None else codes[str(value)] for value in values]
         if len(classes) < 2:
@@ -192,9 +192,9 @@ def replace_images(rows: "Dataset", places: Iterable[tuple[int, str]]) -> "Datas
         rows: Rows of a data set.
         places: Row and path of each image that is replaced.
     """
-    found = rows.select_columns("image")[:]["image"]  # not the other columns, row by row
-    paths = [place["path"] for place in found]
-    contents = [place["bytes"] for place in found]
+    before = rows.select_columns("image")[:]["image"]  # not the other columns, row by row
+    paths = [place["path"] for place in before]
+    contents = [place["bytes"] for place in before]
     for row, path in places:
         paths[row], contents[row] = path, None
     arrays = [pa.array(contents, pa.binary()), pa.array(paths, pa.string())]

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 MAX_WORKERS = 16
 
 
-def choose_num_workers(asked: int | None, accelerator: "Accelerator") -> int:
+def choose_num_workers(requested: int | None, accelerator: "Accelerator") -> int:
     """Return how many processes decode images for each process that computes.
 
     Args:
-        asked: The user's number, or None: none beside a CPU encoder, which is slower than decoding
-            and would lose its cores to them; else as many as there are cores, at most 16.
+        requested: The user's number, or None: none beside a CPU encoder, which is slower than
+            decoding and would lose its cores to them; else as many as there are cores, at most 16.
         accelerator: Where the encoder runs.
     """
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     per_process = (os.cpu_count() or 1) // accelerator.num_processes
     return 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
 

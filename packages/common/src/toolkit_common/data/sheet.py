@@ -26,7 +26,7 @@ class Column:
         unit: Of a numeric column.
         low: Smallest plausible value.
         high: Largest plausible value.
-        unknown: Spellings that say "asked, and not known", told apart from an empty cell.
+        unknown: Spellings of "not known", which is another value than an empty cell.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Sheet:
         binary: The label that sums up the classes in two answers.
         columns: Metadata columns that may be inputs.
         leaks: Column -> why it must never be an input.
-        acquisition: Column -> why it is left out unless asked for (site, device).
+        acquisition: Column -> why it is left out unless requested (site, device).
         notes: What every user should know, a line each.
     """
 

@@ -143,11 +143,11 @@ def read_splits(file: Path, data: ImageData) -> Splits:
     require_columns(table, ("image_id", "split"), path=file)
     strange = ~table["split"].isin(SPLITS)
     if strange.any():
-        found = table["split"][strange].iloc[0]
-        raise InputError(f"{file}: split {found!r} is none of {', '.join(SPLITS)}")
+        name = table["split"][strange].iloc[0]
+        raise InputError(f"{file}: split {name!r} is none of {', '.join(SPLITS)}")
     if table["image_id"].duplicated().any():
-        found = table["image_id"][table["image_id"].duplicated()].iloc[0]
-        raise InputError(f"{file}: image id {found!r} occurs more than once")
+        image = table["image_id"][table["image_id"].duplicated()].iloc[0]
+        raise InputError(f"{file}: image id {image!r} occurs more than once")
     at = dict(zip(data.table["image_id"].astype(str), range(len(data)), strict=True))
     absent = ~table["image_id"].isin(list(at))
     if absent.any():

@@ -23,7 +23,7 @@ class Features:
         vectors: `mean` of the patches, `cls` token, both also before the final norm (`mean_raw`,
             `cls_raw`), `pooled` output where the encoder has them, and whatever an exported encoder
             adds (metadata embeddings); `(b, e)` fp32 each.
-        patches: `(b, n, d)`, or None where only vectors were asked for.
+        patches: `(b, n, d)`, or None where only vectors were requested.
         grid: Patch grid (gh, gw).
         images: The images themselves, where the encoder is trained and its features change.
         scale: Of each token, where patches are kept as int8 (`toolkit_common.features.codec`).

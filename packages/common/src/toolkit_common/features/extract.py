@@ -60,7 +60,7 @@ class Extracted:
         was_cached: Whether a store from before served.
         key: The store's key.
         seconds: Wall time of the extraction.
-        crops: Features of random crops of the same images, where they were asked for.
+        crops: Features of random crops of the same images, where they were requested.
         relative_error: What keeping patch tokens in the store's dtype changes them by, measured on
             the first batch; None where nothing was extracted.
     """
@@ -158,7 +158,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
 def _plan(
     encoder: RowEncoder, rows: np.ndarray, view: int | None
 ) -> tuple[Plan, int, float | None]:
-    """Choose a place after one batch, tell it, and return it, an image's bytes and the error."""
+    """Choose a place after one batch, print it, and return it, an image's bytes and the error."""
     how, accelerator = encoder.how, encoder.accelerator
     sample, per_image = encoder.time_one_batch(rows)
     shapes = {

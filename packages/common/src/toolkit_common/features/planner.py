@@ -46,21 +46,21 @@ def plan_extraction(
 
     Args:
         num_bytes: Size of all tokens.
-        choice: What the user asked for.
+        choice: What the user requested.
         folder: Where stores lie.
         num_processes: Several processes share tokens through the disk.
-        free_memory: Bytes; asked of the system when not given.
-        free_disk: Bytes; asked of the system when not given.
+        free_memory: Bytes; those of the system by default.
+        free_disk: Bytes; those of the system by default.
     """
     memory = int(SHARE_OF_FREE * (available_memory() if free_memory is None else free_memory))
     disk = int(SHARE_OF_FREE * (_available_disk(folder) if free_disk is None else free_disk))
     fits_memory, fits_disk = num_bytes * num_processes <= memory, num_bytes <= disk
     if choice == "disk":
-        return Plan("disk", fits_memory, num_bytes, "asked for")
+        return Plan("disk", fits_memory, num_bytes, "requested")
     if choice == "memory" and num_processes == 1:
-        return Plan("memory", True, num_bytes, "asked for")
+        return Plan("memory", True, num_bytes, "requested")
     if choice == "online":
-        return Plan("online", False, 0, "asked for")
+        return Plan("online", False, 0, "requested")
     if fits_disk:
         reason = f"fits {size(disk)}, half of the free disk, and serves the next probe"
         return Plan("disk", fits_memory, num_bytes, reason)

@@ -45,8 +45,8 @@ def _image_key(place: dict[str, Any], file_key: Callable[[str], tuple[str, str] 
     if place["path"].startswith(STREAM):
         return str(place["path"])  # it holds a hash of what its files were
     path, entry = split_packed(place["path"]) or (place["path"], "")
-    found = file_key(path)
-    return f"{place['path']}{ABSENT}" if found is None else f"{found[0]}#{entry}:{found[1]}"
+    known = file_key(path)
+    return f"{place['path']}{ABSENT}" if known is None else f"{known[0]}#{entry}:{known[1]}"
 
 
 def _file_key(path: str) -> tuple[str, str] | None:

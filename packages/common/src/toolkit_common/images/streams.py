@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datasets import DatasetBuilder
 
 STREAM = "hf-stream://"
-NEAR = 64  # rows that are passed over rather than found by a new start
+NEAR = 64  # rows that are passed over rather than reached by a new start
 
 
 def read_streamed(path: str) -> bytes:
@@ -119,8 +119,8 @@ class _Reader:
         while self._next < index:
             row, self._next = next(self._walk), self._next + 1
         self._next += 1
-        found = row[self._column]
-        return found["bytes"] if found["bytes"] is not None else Path(found["path"]).read_bytes()
+        place = row[self._column]
+        return place["bytes"] if place["bytes"] is not None else Path(place["path"]).read_bytes()
 
 
 @lru_cache(maxsize=8)  # once a process: an open stream survives no fork

@@ -1,4 +1,4 @@
-"""The run folder: what was asked, on what machine, what came out, and a mark that it is whole.
+"""The run folder: what was requested, on what machine, what came out, and a mark that it is whole.
 
 ```
 runs/NAME/
@@ -136,7 +136,7 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
         name: Stem of the folder's name where `--output` is not given.
 
     Raises:
-        InputError: If the folder exists and neither `--resume` nor `--overwrite` was asked for, if
+        InputError: If the folder exists and neither `--resume` nor `--overwrite` was given, if
             there is nothing to resume, if a resumed run's settings changed, if what
             `--overwrite` would delete is no run folder, if the folder cannot be made or written,
             or if another process writes it.
@@ -266,13 +266,13 @@ def _step_of(line: str) -> int:
 
 
 def _installed_versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in RECORDED_PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _git_commit() -> str | None:

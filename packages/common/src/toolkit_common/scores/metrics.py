@@ -86,10 +86,10 @@ def top5(predictions: Predictions, weights: Weights) -> Values:
 
 @_of_finite
 def balanced_accuracy(predictions: Predictions, weights: Weights) -> Values:
-    """Mean over the classes present of the share of their rows that is found, in [0, 1]."""
-    found = (predictions.predicted == predictions.targets)[:, None] * predictions.is_class
+    """Mean over the classes present of the share of their rows predicted right, in [0, 1]."""
+    hits = (predictions.predicted == predictions.targets)[:, None] * predictions.is_class
     with np.errstate(invalid="ignore"):
-        recall = (weights @ found) / (weights @ predictions.is_class)
+        recall = (weights @ hits) / (weights @ predictions.is_class)
     return _mean_defined(recall)
 
 
@@ -129,7 +129,7 @@ def sensitivity_at(specificity: float) -> Metric:
     """Return the metric: largest true-positive rate at this specificity, classes as in `auroc`.
 
     Args:
-        specificity: Share of the negatives that must be told as such, in (0, 1).
+        specificity: Share of the negatives that must be predicted as such, in (0, 1).
     """
 
     def metric(predictions: Predictions, weights: Weights) -> Values:
@@ -209,9 +209,9 @@ def evaluate(
     """
     curves = {name: _curve_metric(name) for name in names if is_ranking(name)}
     ranked = _rank(list(curves.values()), predictions, weights) if curves else []
-    found = dict(zip(curves, ranked, strict=True))
+    shared = dict(zip(curves, ranked, strict=True))
     return {
-        name: found[name] if name in found else find_metric(name)(predictions, weights)
+        name: shared[name] if name in shared else find_metric(name)(predictions, weights)
         for name in names
     }
 
@@ -219,7 +219,7 @@ def evaluate(
 def confusion_matrix(predictions: Predictions) -> Int[np.ndarray, "c c"]:
     """Return how many rows of each true class (rows) got each predicted one (columns).
 
-    Not to be asked of probabilities that are not finite: they predict nothing.
+    Of finite probabilities alone: others predict nothing.
     """
     assert predictions.is_finite
     counts = np.zeros((predictions.num_classes, predictions.num_classes), np.int64)
@@ -230,8 +230,8 @@ def confusion_matrix(predictions: Predictions) -> Int[np.ndarray, "c c"]:
 def compute_metrics(predictions: Predictions) -> dict[str, float | None]:
     """Return every metric; None where it is undefined."""
     ones = np.ones((1, len(predictions.targets)))
-    found = {name: float(values[0]) for name, values in evaluate(predictions, ones).items()}
-    return {name: None if np.isnan(value) else value for name, value in found.items()}
+    metrics = {name: float(values[0]) for name, values in evaluate(predictions, ones).items()}
+    return {name: None if np.isnan(value) else value for name, value in metrics.items()}
 
 
 def _specificity_in(name: str) -> float | None:

@@ -86,8 +86,8 @@ def sensitivity(specificity: float) -> CurveMetric:
 
     def best(curve: Curve) -> Values:
         false, true = curve.rates
-        found = np.where(false <= most_false, true, 0.0).max(axis=1)
-        return np.where(np.isnan(true[:, -1] + false[:, -1]), np.nan, found)
+        rates = np.where(false <= most_false, true, 0.0).max(axis=1)
+        return np.where(np.isnan(true[:, -1] + false[:, -1]), np.nan, rates)
 
     return best
 
@@ -104,5 +104,5 @@ def _sums_above(
     if len(rows):
         # Row after row: with all weightings of a row side by side this reads memory in its order.
         sums[1:][some] = np.add.reduceat(weights.T[rows], before[some], axis=0)
-    found: np.ndarray = np.cumsum(sums, axis=0).T
-    return found
+    totals: np.ndarray = np.cumsum(sums, axis=0).T
+    return totals

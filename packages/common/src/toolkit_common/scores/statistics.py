@@ -106,12 +106,12 @@ def estimate(
     ones = np.ones((1, len(groups)))
     singles = [evaluate(run, ones, names) for run in runs]
     (resampled,) = _resample([runs], groups, names, seed)
-    found = {}
+    estimates = {}
     for name in names:
         values = np.array([single[name][0] for single in singles])
         mean, drawn = _number(values.mean()), resampled[name]
         ci = _interval(drawn)
-        found[name] = Estimate(
+        estimates[name] = Estimate(
             mean=mean,
             sd=_number(values.std(ddof=1)) if len(runs) > 1 else None,
             ci=ci,
@@ -119,7 +119,7 @@ def estimate(
             resamples=len(drawn),
             why_no_ci=None if ci else _why_no_ci(name, mean, groups, runs),
         )
-    return found
+    return estimates
 
 
 def estimate_difference(
@@ -144,12 +144,12 @@ def estimate_difference(
     ones = np.ones((1, len(groups)))
     singles = [[evaluate(run, ones, names) for run in runs] for runs in (first, second)]
     sides = _resample([first, second], groups, names, seed)
-    found = {}
+    differences = {}
     for name in names:
         one, other = (float(np.mean([values[name][0] for values in side])) for side in singles)
         drawn = sides[1][name] - sides[0][name]
         ci, difference = _interval(drawn), _number(other - one)
-        found[name] = Difference(
+        differences[name] = Difference(
             first=_number(one),
             second=_number(other),
             difference=difference,
@@ -158,7 +158,7 @@ def estimate_difference(
             resamples=len(drawn),
             why_no_ci=None if ci else _why_no_ci(name, difference, groups, first),
         )
-    return found
+    return differences
 
 
 def adjust_holm(values: Sequence[float | None]) -> list[float | None]:

@@ -32,11 +32,11 @@ def build_accelerator(*, device: str = "auto", precision: str = "auto") -> Accel
         precision: `auto` (bf16 on CUDA, fp32 on CPU), `fp32`, `bf16` or `fp16`.
 
     Raises:
-        InputError: If CUDA is asked for and there is none, or fp16 on a CPU.
+        InputError: If CUDA is requested and there is none, or fp16 on a CPU.
     """
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise InputError("--device cuda was asked for and torch sees no CUDA device: use cpu")
+        raise InputError("--device cuda was requested and torch sees no CUDA device: use cpu")
     on_cpu = device == "cpu" or not has_cuda
     mixed = PRECISIONS[precision] or ("no" if on_cpu else "bf16")
     if on_cpu and mixed == "fp16":
@@ -113,10 +113,10 @@ def average_gradients_(parameters: Iterable[nn.Parameter]) -> None:
     """
     if world_size() == 1:
         return
-    found = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    for work in [dist.all_reduce(gradient, async_op=True) for gradient in found]:
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    for work in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
         work.wait()
-    torch._foreach_div_(found, float(world_size()))
+    torch._foreach_div_(gradients, float(world_size()))
 
 
 class _SumOverRanks(torch.autograd.Function):

@@ -15,7 +15,7 @@ class Interruption:
     requested = False
 
     def agreed(self, accelerator: Accelerator) -> bool:
-        """Tell whether any rank was asked to stop, so that all leave the loop at one step."""
+        """Tell whether any rank was interrupted, so that all leave the loop at one step."""
         if accelerator.num_processes == 1:
             return self.requested
         flag = torch.tensor(int(self.requested), device=accelerator.device)
