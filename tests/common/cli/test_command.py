@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from conftest import assert_bad_input
 from toolkit_common.cli.app import PluginGroup
-from toolkit_common.cli.command import run_command
+from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.config import Invocation, PositiveFloats, Settings, option
 from toolkit_probing.settings import ProbeSettings
 from toolkit_slimp.settings import SlimpSettings
@@ -164,6 +164,20 @@ def test_a_launched_process_does_not_launch_again(
     monkeypatch.setenv("WORLD_SIZE", "2")
     _, calls = run("--num-processes", 2)
     assert len(calls) == 1
+
+
+def test_a_command_that_is_no_run_has_an_option_for_every_setting() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @with_settings(Example)
+    def look(place: Annotated[str, typer.Argument()], *, settings: Example) -> None:
+        typer.echo(f"{place} {settings.lr} {settings.dry}")
+
+    result = CliRunner().invoke(app, ["here", "--lr", "0.1,0.2", "--dry"])
+    assert result.stdout == "here (0.1, 0.2) True\n"
+    result = CliRunner().invoke(app, ["here", "--epochs", "0"])
+    assert str(result.exception).startswith("epochs: input should be greater than or equal to 1")
 
 
 # Help

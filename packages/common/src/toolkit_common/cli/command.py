@@ -9,6 +9,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -124,8 +125,8 @@ def run_command(
 
     def decorate(function: Callable[[Invocation[S]], Any]) -> Callable[[Invocation[S]], Any]:
         def command(**given: Any) -> None:
-            how = {"output": None} | {key: given.pop(key) for key in run_options}
-            act = listing if listing is not None and how.pop("wants_list") else function
+            how = {"output": None} | RUN_DEFAULTS | {key: given.pop(key) for key in run_options}
+            act = listing if listing is not None and how["wants_list"] else function
             resolved = resolve(
                 settings_class, _layers(given, how), presets=presets, preset_field=preset_field
             )
@@ -133,10 +134,16 @@ def run_command(
                 from toolkit_common.training.distributed import relaunch
 
                 raise typer.Exit(relaunch(how["num_processes"], sys.argv[1:]))
-            del how["num_processes"], how["config"], how["assignments"]
             end_with_launcher()
+            call = Invocation(
+                resolved,
+                output=how["output"],
+                resume=how["resume"],
+                overwrite=how["overwrite"],
+                as_json=how["as_json"],
+            )
             try:
-                result = act(Invocation(resolved, **how))
+                result = act(call)
             except KeyboardInterrupt:
                 if is_main_process():
                     typer.echo(_interrupted(locked_folders()), err=True)
@@ -146,26 +153,57 @@ def run_command(
             if how["as_json"] and is_main_process():
                 typer.echo(json.dumps(result, indent=2, allow_nan=False))
 
-        parameters = _parameters(settings_class, run_options)
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {item.name: item.annotation for item in parameters}
-        app.command(name, help=inspect.getdoc(function))(command)
+        app.command(name, help=inspect.getdoc(function))(
+            _signed(command, _parameters(settings_class, run_options))
+        )
         return function
 
     return decorate
 
 
+def with_settings(settings_class: type[S]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command that is no run an option for every field of the `settings` that it takes."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def command(**given: Any) -> None:
+            fields = {key: given.pop(key) for key in settings_class.model_fields}
+            function(settings=resolve(settings_class, _option_layers(fields)).settings, **given)
+
+        own = inspect.signature(function).parameters.values()
+        parameters = [
+            *(_parameter(item.name, item.annotation, item.default) for item in own
+              if item.name != "settings"),
+            *(_field_parameter(key, field) for key, field in settings_class.model_fields.items()),
+        ]  # fmt: skip
+        return _signed(command, parameters)
+
+    return decorate
+
+
+def _signed(
+    command: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Let a command of any options look to Typer as if it had these."""
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    return command
+
+
 def _layers(given: Mapping[str, Any], how: Mapping[str, Any]) -> list[Layer]:
     """Return where settings come from, later ones winning: run, file, `--set`, options."""
-    stored = _stored_layer(how["output"]) if how.get("resume") else []
+    stored = _stored_layer(how["output"]) if how["resume"] else []
     file = [read_yaml(how["config"])] if how["config"] else []
     assigned = [parse_assignment(text) for text in how["assignments"] or ()]
-    options = [
+    return [*stored, *file, *assigned, *_option_layers(given)]
+
+
+def _option_layers(given: Mapping[str, Any]) -> list[Layer]:
+    return [
         Layer(f"--{key.replace('_', '-')}", {key: value})
         for key, value in given.items()
         if value is not None
     ]
-    return [*stored, *file, *assigned, *options]
 
 
 def _parameters(

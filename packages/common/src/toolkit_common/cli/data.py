@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from toolkit_common.cli.app import plugin_group
+from toolkit_common.cli.command import with_settings
+from toolkit_common.config import Settings, option
 from toolkit_common.errors import InputError
+
+if TYPE_CHECKING:
+    from toolkit_common.data.dataset import ImageData
 
 LEAK_FOUND = 3  # exit code
 
@@ -19,19 +24,42 @@ app = typer.Typer(
 )
 
 Identifier = Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")]
-PremalignantAs = Annotated[
-    str | None,
-    typer.Option(
-        metavar="benign|malignant|drop",
-        help="How label `malignant` counts premalignant diagnoses, the data set's default: benign, "
-        "or drop where its file calls them indeterminate.",
-    ),
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
-AllowPartial = Annotated[
-    bool,
-    typer.Option("--allow-partial", help="Leave out rows whose image is absent; counts them."),
-]
+
+class _ReadSettings(Settings):
+    """How a data set is read."""
+
+    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
+        None,
+        "How label `malignant` counts premalignant diagnoses, the data set's default: benign, or "
+        "drop where its file calls them indeterminate.",
+    )
+    allow_partial: bool = option(False, "Leave out rows whose image is absent; counts them.")
+
+    def load(self, identifier: str) -> "ImageData":
+        """Load a data set so."""
+        from toolkit_common.sources.load import load_data
+
+        return load_data(
+            identifier, premalignant_as=self.premalignant_as, allow_partial=self.allow_partial
+        )
+
+
+class _AuditSettings(_ReadSettings):
+    """What an audit looks at."""
+
+    against: str | None = option(
+        None, "Another data set's id, or the folder of an exported encoder."
+    )
+    label: str | None = option(None, "Label that columns are scored against.")
+    split_seed: int = option(0, "Seed of made splits.")
+    splits: Path | None = option(
+        None, "CSV file image_id,split to audit, such as a run's splits.csv."
+    )
+    folds: int | None = option(None, "Cross-validation: number of parts, as in probe.")
+    fold: int = option(0, "Which of the --folds parts is the test split.")
+    images: bool = option(True, "Decode all images: broken files, duplicates.")
 
 
 @app.callback()
@@ -39,16 +67,17 @@ def _data() -> None: ...
 
 
 @app.command()
+@with_settings(_ReadSettings)
 def describe(
     identifier: Identifier,
+    *,
+    settings: _ReadSettings,
     label: Annotated[str | None, typer.Option(help="Label whose classes are pictured.")] = None,
-    premalignant_as: PremalignantAs = None,
-    allow_partial: AllowPartial = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show rows, patients, splits, labels, missing values, notes and example pictures."""
     if output is not None and (output.exists() or output.suffix != ".png"):
@@ -56,11 +85,10 @@ def describe(
     from toolkit_common.audit.contact_sheet import draw_contact_sheet
     from toolkit_common.audit.describe import describe_data, print_description
     from toolkit_common.runs.files import atomic_path, refuse_unwritable
-    from toolkit_common.sources.load import load_data
 
     if output is not None:
         refuse_unwritable(output.parent, option="--output in")
-    data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
+    data = settings.load(identifier)
     is_pictured = output is not None and data.sheet.labels[0] in data.table
     labels = data.labels(label) if label is not None or is_pictured else None
     described = describe_data(data)
@@ -75,34 +103,16 @@ def describe(
 
 
 @app.command()
+@with_settings(_AuditSettings)
 def audit(
     identifier: Identifier,
-    against: Annotated[
-        str | None,
-        typer.Option(help="Another data set's id, or the folder of an exported encoder."),
-    ] = None,
-    label: Annotated[
-        str | None, typer.Option(help="Label that columns are scored against.")
-    ] = None,
-    premalignant_as: PremalignantAs = None,
-    allow_partial: AllowPartial = False,
-    split_seed: Annotated[int, typer.Option(help="Seed of made splits.")] = 0,
-    splits: Annotated[
-        Path | None,
-        typer.Option(help="CSV file image_id,split to audit, such as a run's splits.csv."),
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option(help="Cross-validation: number of parts, as in probe.")
-    ] = None,
-    fold: Annotated[int, typer.Option(help="Which of the --folds parts is the test split.")] = 0,
-    images: Annotated[
-        bool, typer.Option(help="Decode all images: broken files, duplicates.")
-    ] = True,
+    *,
+    settings: _AuditSettings,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="New folder for audit.html, audit.md, audit.json."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for what would inflate results; exits with code 3 when it finds a leak.
 
@@ -114,19 +124,18 @@ def audit(
     from toolkit_common.audit.audit import audit_data
     from toolkit_common.audit.report import audit_json, audit_markdown, write_audit
     from toolkit_common.runs.files import refuse_unwritable
-    from toolkit_common.sources.load import load_data
 
     if output is not None:
         refuse_unwritable(output, option="--output")
     report = audit_data(
-        load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial),
-        label=label,
-        split_seed=split_seed,
-        splits_file=splits,
-        folds=folds,
-        fold=fold,
-        against=against,
-        images=images,
+        settings.load(identifier),
+        label=settings.label,
+        split_seed=settings.split_seed,
+        splits_file=settings.splits,
+        folds=settings.folds,
+        fold=settings.fold,
+        against=settings.against,
+        images=settings.images,
     )
     if output is not None:
         write_audit(output, report)

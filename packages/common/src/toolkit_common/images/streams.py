@@ -5,10 +5,11 @@ finds by going forward: ascending order costs one pass, any other begins again e
 is a hash of what the files were, so that the features of other files are never taken for theirs.
 """
 
+import atexit
 import hashlib
 import os
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -61,14 +62,14 @@ def open_builder(
     from datasets import load_dataset_builder
 
     folder = Path(name).expanduser()
-    where: dict[str, Any] = (
-        {"path": "parquet", "data_files": parquet_files(folder)}
+    build = (
+        partial(load_dataset_builder, "parquet", data_files=parquet_files(folder))
         if folder.exists()
-        else {"path": name, "name": config}
+        else partial(load_dataset_builder, name, config)
     )
-    builder = load_dataset_builder(**where)
+    builder = build()
     if columns is not None and hasattr(builder.config, "columns"):
-        return load_dataset_builder(**where, columns=columns)
+        return build(columns=columns)
     return builder
 
 
@@ -127,3 +128,6 @@ class _Reader:
 def _reader(where: str, process: int) -> _Reader:
     del process  # it is there for the cache
     return _Reader(where)
+
+
+atexit.register(_reader.cache_clear)  # while what the streams were opened with is still loaded
