@@ -92,11 +92,11 @@ class Case(NamedTuple):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("encoders")
+    result = tmp_path_factory.mktemp("encoders")
     for tower in TOWERS:
-        write_open_clip(found / tower, tower)
-    export(found / "run" / "encoder")
-    return found
+        write_open_clip(result / tower, tower)
+    export(result / "run" / "encoder")
+    return result
 
 
 @pytest.fixture(scope="module", params=CONFIGURATIONS)

@@ -138,12 +138,12 @@ def test_a_folder_that_holds_none_is_named(tmp_path: Path) -> None:
         load_backbone(str(tmp_path))
 
 
-@pytest.mark.parametrize("found", [2, None, "1"])
-def test_another_format_is_refused(found: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("result", [2, None, "1"])
+def test_another_format_is_refused(result: object, tmp_path: Path) -> None:
     folder = export(tmp_path / "encoder")
-    edit(folder, format=found)
+    edit(folder, format=result)
     with pytest.raises(
-        InputError, match=f"has encoder format {found!r}, this version reads {FORMAT}"
+        InputError, match=f"has encoder format {result!r}, this version reads {FORMAT}"
     ):
         build_exported_encoder(folder, pretrained=True)
 

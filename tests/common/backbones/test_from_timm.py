@@ -101,16 +101,16 @@ def test_a_size_that_a_model_cannot_take_is_told(name: str, size: int, reason: s
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "printed"),
     [
         ("crossvit_tiny_240", "its features are list"),
         ("coat_lite_tiny", r"its features are \(1, 50, 320\), its last grid 7 x 7"),
         ("pit_ti_224", r"its features are \(1, 1, 256\), its last grid 7 x 7"),
     ],
 )
-def test_a_model_without_one_grid_is_refused(name: str, said: str) -> None:
+def test_a_model_without_one_grid_is_refused(name: str, printed: str) -> None:
     with pytest.raises(
-        InputError, match=f"'timm:{name}' has no single grid of patch tokens.*{said}"
+        InputError, match=f"'timm:{name}' has no single grid of patch tokens.*{printed}"
     ):
         load_backbone(f"timm:{name}", random_init=True)
 

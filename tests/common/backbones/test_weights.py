@@ -67,9 +67,9 @@ def test_both_kinds_of_files_are_read(tmp_path: Path) -> None:
 def test_containers_are_opened(wrap: Callable[[State], Any], tmp_path: Path) -> None:
     state = {"a": torch.rand(2), "b": torch.rand(3)}
     torch.save(wrap(state), tmp_path / "w.pth")
-    found = read_state_dict(tmp_path / "w.pth")
-    assert found.keys() == state.keys()
-    assert all(torch.equal(found[name], value) for name, value in state.items())
+    result = read_state_dict(tmp_path / "w.pth")
+    assert result.keys() == state.keys()
+    assert all(torch.equal(result[name], value) for name, value in state.items())
 
 
 class Malicious:

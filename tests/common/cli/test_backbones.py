@@ -9,14 +9,14 @@ from typer.testing import Result
 RunCli = Callable[..., Result]
 
 
-def found(run_cli: RunCli, *pattern: str) -> list[str]:
+def actual(run_cli: RunCli, *pattern: str) -> list[str]:
     result = run_cli("backbones", *pattern, "--json")
     assert result.exit_code == 0
     return json.loads(result.stdout)
 
 
 def test_all_are_listed_without_a_pattern(run_cli: RunCli) -> None:
-    names = found(run_cli)
+    names = actual(run_cli)
     assert len(names) > 1000
     assert {name.partition(":")[0] for name in names} == {"timm", "open_clip"}
     assert "timm:vit_base_patch16_224.mae" in names
@@ -33,7 +33,7 @@ def test_all_are_listed_without_a_pattern(run_cli: RunCli) -> None:
     ],
 )
 def test_a_pattern_or_a_part_of_a_name_selects(run_cli: RunCli, pattern: str, name: str) -> None:
-    names = found(run_cli, pattern)
+    names = actual(run_cli, pattern)
     assert name in names
     assert len(names) < 100
     words = [word for word in pattern.lower().split("*") if word]
@@ -41,7 +41,7 @@ def test_a_pattern_or_a_part_of_a_name_selects(run_cli: RunCli, pattern: str, na
 
 
 def test_a_pattern_that_fits_none_says_so(run_cli: RunCli) -> None:
-    assert found(run_cli, "no_such_encoder") == []
+    assert actual(run_cli, "no_such_encoder") == []
     result = run_cli("backbones", "no_such_encoder")
     assert result.stdout == ""
     assert result.stderr.startswith("0 of ")

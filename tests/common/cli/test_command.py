@@ -185,14 +185,14 @@ def test_a_command_that_is_no_run_has_an_option_for_every_setting() -> None:
 
 def entries(help_text: str) -> dict[str, str]:
     """Return the help of each long option, its lines joined."""
-    found: dict[str, str] = {}
+    actual: dict[str, str] = {}
     name = ""
     for line in help_text.splitlines():
         if match := re.match(r"│ (--[a-z-]+)", line):
             name = match[1]
         if line.startswith("│") and name:
-            found[name] = " ".join([found.get(name, ""), *line.strip("│ ").split()])
-    return found
+            actual[name] = " ".join([actual.get(name, ""), *line.strip("│ ").split()])
+    return actual
 
 
 def written(default: object) -> str:

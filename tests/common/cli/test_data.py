@@ -73,7 +73,7 @@ def test_a_label_is_checked_with_and_without_pictures(run_cli: RunCli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "output", "said"),
+    ("command", "output", "printed"),
     [
         ("describe", "afile/x.png", "--output in afile cannot be made: "),
         ("describe", "/proc/x/y.png", "--output in /proc/x cannot be written"),
@@ -81,10 +81,10 @@ def test_a_label_is_checked_with_and_without_pictures(run_cli: RunCli) -> None:
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_before_data_are_read(
-    run_cli: RunCli, command: str, output: str, said: str
+    run_cli: RunCli, command: str, output: str, printed: str
 ) -> None:
     Path("afile").touch()
-    assert_bad_input(run_cli("data", command, "none", "-o", output), said)
+    assert_bad_input(run_cli("data", command, "none", "-o", output), printed)
 
 
 def test_data_without_labels_are_pictured(run_cli: RunCli, tmp_path: Path) -> None:

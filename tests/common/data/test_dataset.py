@@ -40,9 +40,9 @@ def from_features(labels: list[object], feature: object) -> ImageData:
 def test_text_labels_are_numbered_in_natural_order(
     labels: list[str | None], classes: tuple[str, ...], targets: list[int]
 ) -> None:
-    found = build_data(labels).labels()
-    assert found.classes == classes
-    assert found.targets.tolist() == targets
+    result = build_data(labels).labels()
+    assert result.classes == classes
+    assert result.targets.tolist() == targets
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ def test_text_labels_are_numbered_in_natural_order(
 def test_labels_of_any_type_are_numbered(
     labels: list[object], feature: object, classes: tuple[str, ...], targets: list[int]
 ) -> None:
-    found = from_features(labels, feature).labels()
-    assert found.classes == classes
-    assert found.targets.tolist() == targets
+    result = from_features(labels, feature).labels()
+    assert result.classes == classes
+    assert result.targets.tolist() == targets
 
 
 @given(st.lists(st.text(min_size=1, max_size=4), min_size=2, max_size=12).filter(
        lambda labels: len(set(labels)) > 1))  # fmt: skip
 @few_examples
 def test_every_target_is_the_number_of_its_class(labels: list[str]) -> None:
-    found = build_data(labels).labels()
-    assert [found.classes[target] for target in found.targets] == labels
-    assert set(found.classes) == set(labels)
+    result = build_data(labels).labels()
+    assert [result.classes[target] for target in result.targets] == labels
+    assert set(result.classes) == set(labels)
 
 
 def test_any_column_can_be_the_label() -> None:
@@ -115,9 +115,9 @@ def test_of_very_many_columns_the_nearest_alone_are_offered() -> None:
         unlabelled.labels()
 
 
-@pytest.mark.parametrize(("labels", "said"), [(["a", "a"], "only 'a'"), ([None], "no value")])
-def test_a_label_of_one_class_is_refused(labels: list[str | None], said: str) -> None:
-    with pytest.raises(InputError, match=f"label 'label' of 'small' has {said}: .* two classes"):
+@pytest.mark.parametrize(("labels", "printed"), [(["a", "a"], "only 'a'"), ([None], "no value")])
+def test_a_label_of_one_class_is_refused(labels: list[str | None], printed: str) -> None:
+    with pytest.raises(InputError, match=f"label 'label' of 'small' has {printed}: .* two classes"):
         build_data(labels).labels()
 
 

@@ -40,5 +40,5 @@ def test_data_without_binary_label_have_no_map() -> None:
     ("choice", "answer"), [("benign", "benign"), ("malignant", "malignant"), ("drop", "left out")]
 )
 def test_premalignant_diagnoses_stand_where_the_user_puts_them(choice: str, answer: str) -> None:
-    found = label_map(load_data("lesions", premalignant_as=choice))
-    assert [name for name, diagnoses in found.items() if "ACK" in diagnoses] == [answer]
+    result = label_map(load_data("lesions", premalignant_as=choice))
+    assert [name for name, diagnoses in result.items() if "ACK" in diagnoses] == [answer]

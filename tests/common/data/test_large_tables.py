@@ -26,8 +26,8 @@ def write(text: str | bytes) -> Path:
 
 
 def cells_of(column: pd.Series) -> list[Any]:
-    found = column.astype(object)
-    return found.where(found.notna(), None).tolist()
+    result = column.astype(object)
+    return result.where(result.notna(), None).tolist()
 
 
 def answer(read: Any) -> Any:

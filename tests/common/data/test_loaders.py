@@ -52,7 +52,7 @@ def test_pieces_put_together_are_the_rows(count: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "processes", "cores", "expected"),
+    ("requested", "device", "processes", "cores", "expected"),
     [
         (None, "cpu", 1, 8, 0),
         (None, "cuda", 1, 8, 8),
@@ -64,7 +64,7 @@ def test_pieces_put_together_are_the_rows(count: int, size: int) -> None:
     ],
 )
 def test_the_number_of_workers_fits_the_machine(
-    asked: int | None,
+    requested: int | None,
     device: str,
     processes: int,
     cores: int | None,
@@ -75,4 +75,4 @@ def test_the_number_of_workers_fits_the_machine(
     accelerator = Accelerator(cpu=True)
     monkeypatch.setattr(Accelerator, "device", torch.device(device))
     monkeypatch.setattr(Accelerator, "num_processes", processes)
-    assert choose_num_workers(asked, accelerator) == expected
+    assert choose_num_workers(requested, accelerator) == expected

@@ -44,9 +44,9 @@ def test_rows_that_are_not_asked_for_keep_their_images(tmp_path):
 def test_pixels_are_those_of_the_shrunk_image_but_for_jpeg(tmp_path):
     flat = noise((64, 64)).resize((8, 8)).resize((64, 64))
     data = build_data(list("ab"), images=[encode(flat)] * 2)
-    found = np.asarray(images_of(resize_images(data, np.arange(2), size=32))[0], float)
+    result = np.asarray(images_of(resize_images(data, np.arange(2), size=32))[0], float)
     expected = np.asarray(flat.resize((32, 32)), float)
-    assert np.abs(found - expected).mean() < 6
+    assert np.abs(result - expected).mean() < 6
 
 
 def test_a_second_call_reads_what_the_first_wrote(tmp_path, monkeypatch):
@@ -91,13 +91,13 @@ def test_the_change_of_the_input_is_a_mean_over_pixels_and_images(tmp_path, monk
     data = pictures(tmp_path)
     small = resize_images(data, np.arange(4), size=20)
     transform = build_eval_transform(Preprocess(image_size=(14, 14)))
-    found = pixel_change(data, small, np.arange(4), transform=transform)
+    result = pixel_change(data, small, np.arange(4), transform=transform)
     changes = []
     for row in (0, 3):
         first, second = (
             transform(images_of(item)[row]).numpy().astype(float) for item in (data, small)
         )
         changes += [abs(a - b) for a, b in zip(first.ravel(), second.ravel(), strict=True)]
-    assert found == pytest.approx(sum(changes) / len(changes), rel=1e-6)
-    assert found > 0
+    assert result == pytest.approx(sum(changes) / len(changes), rel=1e-6)
+    assert result > 0
     assert pixel_change(data, data, np.arange(4), transform=transform) == 0

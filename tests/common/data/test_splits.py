@@ -125,11 +125,11 @@ def test_numbers_can_be_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "said"), [(["g1", "g2", "g3", "g4"] * 3, "4 groups"), (None, "4 images")]
+    ("groups", "printed"), [(["g1", "g2", "g3", "g4"] * 3, "4 groups"), (None, "4 images")]
 )
-def test_too_few_groups_are_refused(groups: list[str] | None, said: str) -> None:
+def test_too_few_groups_are_refused(groups: list[str] | None, printed: str) -> None:
     data = build_data(["a"] * len(groups or "abcd"), groups=groups)
-    with pytest.raises(InputError, match=f"cannot split {said} into .*: at least 5 are needed"):
+    with pytest.raises(InputError, match=f"cannot split {printed} into .*: at least 5 are needed"):
         make_splits(data)
 
 
@@ -168,15 +168,15 @@ def test_without_a_given_validation_split_a_fifth_of_train_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("splits", "said"),
+    ("splits", "printed"),
     [
         (["train", "test", "val", "test"], "group 'p1' of 'small' is in train and in test"),
         (["train", "val", "test", "val"], "group 'p1' of 'small' is in train and in val"),
         (["val", "test", "train", "test"], "group 'p1' of 'small' is in val and in test"),
     ],
 )
-def test_a_group_on_two_given_sides_is_named(splits: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=rf"{said} \(1 such group\): figures would be inflated"):
+def test_a_group_on_two_given_sides_is_named(splits: list[str], printed: str) -> None:
+    with pytest.raises(InputError, match=rf"{printed} \(1 such group\): figures would be inflated"):
         given_splits(*splits, groups=["p1", "p1", "p2", "p3"])
 
 

@@ -39,7 +39,7 @@ def read(source: CropSource, epoch: int, *batches: list[int]) -> list[LayerFeatu
 
 def test_features_are_those_of_the_cropped_images(tmp_path: Path) -> None:
     source = crops(tmp_path, seed=3)
-    (found,) = read(source, 7, [0, 1, 2])
+    (result,) = read(source, 7, [0, 1, 2])
     encoder = source._encoder
     crop = RandomCrop((32, 32), encoder.backbone.info.preprocess.interpolation)
     images = [
@@ -47,8 +47,8 @@ def test_features_are_those_of_the_cropped_images(tmp_path: Path) -> None:
         for row in ROWS
     ]
     expected = encoder.encode(torch.stack(images))
-    torch.testing.assert_close(found[6].patches, expected[6].patches)
-    torch.testing.assert_close(found[6].vectors["cls"], expected[6].vectors["cls"])
+    torch.testing.assert_close(result[6].patches, expected[6].patches)
+    torch.testing.assert_close(result[6].vectors["cls"], expected[6].vectors["cls"])
 
 
 def test_an_epoch_is_a_function_of_seed_and_number_not_of_the_batches(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_an_epoch_is_a_function_of_seed_and_number_not_of_the_batches(tmp_path: 
 
 
 def test_features_of_crops_can_be_trained_on(tmp_path: Path) -> None:
-    (found,) = read(crops(tmp_path), 0, [0, 1])
+    (result,) = read(crops(tmp_path), 0, [0, 1])
     weight = torch.zeros(64, requires_grad=True)
-    (found[6].patches @ weight).sum().backward()
+    (result[6].patches @ weight).sum().backward()
     assert weight.grad is not None
 
 

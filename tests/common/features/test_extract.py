@@ -49,13 +49,13 @@ def run(
 
 def read(extracted: Extracted, *positions: int) -> LayerFeatures:
     batch = np.array(positions) if positions else np.arange(len(extracted.source))
-    (found,) = extracted.source.iterate([batch])
-    return found
+    (result,) = extracted.source.iterate([batch])
+    return result
 
 
-def assert_same(found: LayerFeatures, expected: LayerFeatures, tolerance: float = 0.0) -> None:
-    assert found.keys() == expected.keys()
-    for layer, kept in found.items():
+def assert_same(result: LayerFeatures, expected: LayerFeatures, tolerance: float = 0.0) -> None:
+    assert result.keys() == expected.keys()
+    for layer, kept in result.items():
         for name, vector in expected[layer].vectors.items():
             torch.testing.assert_close(kept.vectors[name], vector, rtol=tolerance, atol=tolerance)
         wanted = expected[layer].patches
@@ -80,9 +80,9 @@ def test_features_are_those_of_the_backbone_on_the_images_in_their_order(how: Ex
     transform = build_eval_transform(backbone.info.preprocess)
     images = [transform(open_image(data.images[int(row)]["image"])) for row in ROWS]
     expected = backbone.forward_layers(backbone.info.preprocess.normalize(torch.stack(images)))
-    found = read(run(how, backbone=backbone, data=data))
-    assert list(found) == [2, 6]
-    for tokens, kept in zip(expected, found.values(), strict=True):
+    result = read(run(how, backbone=backbone, data=data))
+    assert list(result) == [2, 6]
+    for tokens, kept in zip(expected, result.values(), strict=True):
         assert kept.patches is not None
         torch.testing.assert_close(kept.patches, tokens.patches, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(kept.vectors["cls"], tokens.prefix[:, 0], rtol=1e-4, atol=1e-5)
@@ -97,26 +97,26 @@ def test_the_batch_size_changes_nothing(batch_size: int, how: Extraction) -> Non
 
 
 def test_all_places_give_the_same_features(how: Extraction) -> None:
-    found = {place: run(replace(how, store=place)) for place in ("disk", "memory", "online")}  # type: ignore[arg-type]
-    assert {place: item.place for place, item in found.items()} == {name: name for name in found}
+    result = {place: run(replace(how, store=place)) for place in ("disk", "memory", "online")}  # type: ignore[arg-type]
+    assert {place: item.place for place, item in result.items()} == {name: name for name in result}
     for positions in ((), (4, 0, 0, 2)):
-        expected = read(found["disk"], *positions)
-        assert_same(read(found["memory"], *positions), expected)
-        assert_same(read(found["online"], *positions), expected, tolerance=1e-5)
+        expected = read(result["disk"], *positions)
+        assert_same(read(result["memory"], *positions), expected)
+        assert_same(read(result["online"], *positions), expected, tolerance=1e-5)
 
 
 def crops_of(extracted: Extracted, epoch: int, *positions: int) -> LayerFeatures:
     assert extracted.crops is not None
-    (found,) = extracted.crops.iterate([np.array(positions)], epoch=epoch)
-    return found
+    (result,) = extracted.crops.iterate([np.array(positions)], epoch=epoch)
+    return result
 
 
 def test_views_are_the_crops_of_the_first_epochs_in_turn(how: Extraction) -> None:
-    asked = replace(how, random_crops=True, seed=3)
+    requested = replace(how, random_crops=True, seed=3)
     train = np.array([4, 0, 2])
-    anew = run(asked)
+    anew = run(requested)
     for place in ("disk", "memory", "online"):
-        kept = run(replace(asked, views=2, store=place), train=train)  # type: ignore[arg-type]
+        kept = run(replace(requested, views=2, store=place), train=train)  # type: ignore[arg-type]
         for epoch in range(4):
             expected = crops_of(anew, epoch % 2, 2, 4)
             assert_same(crops_of(kept, epoch, 2, 4), expected, tolerance=1e-5)
@@ -124,15 +124,15 @@ def test_views_are_the_crops_of_the_first_epochs_in_turn(how: Extraction) -> Non
 
 
 def test_views_are_kept_for_the_next_run_each_under_its_key(how: Extraction) -> None:
-    asked = replace(how, random_crops=True, views=2)
-    run(asked)
-    assert len(shards(asked)) == 3
-    before = {path: path.stat().st_mtime_ns for path in shards(asked)}
-    run(replace(asked, views=1))
-    assert {path: path.stat().st_mtime_ns for path in shards(asked)} == before
-    run(replace(asked, seed=1))
-    run(asked, rows=ROWS[::-1].copy())
-    assert len(shards(asked)) == 3 + 2 + 3
+    requested = replace(how, random_crops=True, views=2)
+    run(requested)
+    assert len(shards(requested)) == 3
+    before = {path: path.stat().st_mtime_ns for path in shards(requested)}
+    run(replace(requested, views=1))
+    assert {path: path.stat().st_mtime_ns for path in shards(requested)} == before
+    run(replace(requested, seed=1))
+    run(requested, rows=ROWS[::-1].copy())
+    assert len(shards(requested)) == 3 + 2 + 3
 
 
 def test_a_view_of_fewer_images_keeps_those_alone(how: Extraction) -> None:
@@ -149,9 +149,9 @@ def test_every_place_gives_the_bits_of_the_disk(
 ) -> None:
     monkeypatch.setattr(module, "SHARD_BYTES", 1 << 11)  # shards that no batch fills
     how = replace(how, dtype=dtype)  # type: ignore[arg-type]
-    on_disk, found = run(how), run(replace(how, store=place))  # type: ignore[arg-type]
+    on_disk, result = run(how), run(replace(how, store=place))  # type: ignore[arg-type]
     for positions in ((), (4, 0, 0, 2)):
-        expected, got = read(on_disk, *positions)[6].patches, read(found, *positions)[6].patches
+        expected, got = read(on_disk, *positions)[6].patches, read(result, *positions)[6].patches
         assert expected is not None
         assert got is not None
         assert got.dtype == expected.dtype
@@ -160,11 +160,11 @@ def test_every_place_gives_the_bits_of_the_disk(
 
 @pytest.mark.parametrize("dtype", ["fp16", "int8"])
 def test_memory_takes_what_the_plan_says(dtype: str, how: Extraction) -> None:
-    found = run(replace(how, dtype=dtype, store="memory"))  # type: ignore[arg-type]
-    assert isinstance(found.source, MemoryStore)
+    result = run(replace(how, dtype=dtype, store="memory"))  # type: ignore[arg-type]
+    assert isinstance(result.source, MemoryStore)
     planned = bytes_per_image({6: (4, 64)}, dtype=dtype, with_patches=True)  # type: ignore[arg-type]
     pooled = 4 * 64  # which the plan counts too, was not asked for
-    kept = found.source.features[6]
+    kept = result.source.features[6]
     tensors = [*kept.vectors.values(), kept.patches, kept.scale]
     held = sum(item.nbytes for item in tensors if item is not None)
     assert held == (planned - pooled) * len(ROWS)
@@ -194,15 +194,15 @@ def test_tokens_that_do_not_fit_are_refused_everywhere(
 
 def test_the_pooled_output_is_kept_when_asked_for(how: Extraction) -> None:
     assert "pooled" not in read(run(how))[6].vectors
-    found = run(replace(how, with_pooled=True))
-    assert read(found)[6].vectors["pooled"].shape == (5, 64)
-    assert not found.was_cached
+    result = run(replace(how, with_pooled=True))
+    assert read(result)[6].vectors["pooled"].shape == (5, 64)
+    assert not result.was_cached
 
 
 def test_convolutional_encoders_are_extracted_too(how: Extraction) -> None:
-    found = read(run(how, text="timm:test_resnet?image_size=64&layers=3,-1"))
-    assert [kept.grid for kept in found.values()] == [(8, 8), (2, 2)]
-    assert set(found[5].vectors) == {"mean"}
+    result = read(run(how, text="timm:test_resnet?image_size=64&layers=3,-1"))
+    assert [kept.grid for kept in result.values()] == [(8, 8), (2, 2)]
+    assert set(result[5].vectors) == {"mean"}
 
 
 # What is reused
@@ -227,9 +227,9 @@ def test_vectors_are_served_from_a_store_of_all_tokens(how: Extraction) -> None:
 
 def test_patches_are_not_served_from_a_store_of_vectors(how: Extraction) -> None:
     assert not run(replace(how, with_patches=False)).was_cached
-    found = run(how)
-    assert not found.was_cached
-    assert read(found)[6].patches is not None
+    result = run(how)
+    assert not result.was_cached
+    assert read(result)[6].patches is not None
 
 
 def test_a_store_is_not_used_where_none_is_wanted(how: Extraction) -> None:
@@ -332,30 +332,30 @@ def test_ranks_share_one_pass(place: str, small_shards: Extraction) -> None:
     how = replace(small_shards, store=place)  # type: ignore[arg-type]
 
     def work(accelerator: Accelerator) -> tuple[LayerFeatures, bool, str]:
-        found = extract(backbone, data, ROWS, how=how, accelerator=accelerator)
-        return read(found), found.was_cached, found.place
+        result = extract(backbone, data, ROWS, how=how, accelerator=accelerator)
+        return read(result), result.was_cached, result.place
 
-    found = run_ranks(work)
+    result = run_ranks(work)
     expected = read(run(replace(how, store="memory"), backbone=backbone, data=data))
-    for features, was_cached, where in found:
+    for features, was_cached, where in result:
         assert_same(features, expected, tolerance=1e-5)
         assert (was_cached, where) == (False, "disk")
     assert len(shards(how)) == 3
 
 
 def test_a_store_can_be_read_without_the_encoder(how: Extraction) -> None:
-    found = run(how)
-    store = TokenStore(how.store_dir / found.key)
-    assert store.spec.num_images == len(found.source) == 5
-    assert store.spec.key() == found.key
+    result = run(how)
+    store = TokenStore(how.store_dir / result.key)
+    assert store.spec.num_images == len(result.source) == 5
+    assert store.spec.key() == result.key
 
 
 def test_what_it_costs_is_told_first(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
     run(how)
-    said = capsys.readouterr().err
-    assert "features: 5 images x 4 tokens = " in said
-    assert "change with --store-dtype" in said
-    assert "online" not in said  # what only extracts has no choice of place
+    printed = capsys.readouterr().err
+    assert "features: 5 images x 4 tokens = " in printed
+    assert "change with --store-dtype" in printed
+    assert "online" not in printed  # what only extracts has no choice of place
     run(how)
     assert "features: stored ones serve" in capsys.readouterr().err
 
@@ -364,16 +364,16 @@ def test_a_run_is_told_the_price_of_every_place(
     how: Extraction, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(replace(how, train_reads=1_000_000, other_reads=5))
-    said = capsys.readouterr().err
-    assert "tokens go to disk: requested" in said
-    assert "-> disk" in said
-    online = next(line for line in said.splitlines() if line.startswith("     online"))
+    printed = capsys.readouterr().err
+    assert "tokens go to disk: requested" in printed
+    assert "-> disk" in printed
+    online = next(line for line in printed.splitlines() if line.startswith("     online"))
     assert online.endswith((" min", " h"))
-    assert "(change with --store, --store-dtype)" in said
+    assert "(change with --store, --store-dtype)" in printed
 
 
 def test_crops_are_told_what_they_cost(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
     run(replace(how, random_crops=True, train_reads=1_000_000))
-    said = capsys.readouterr().err
-    assert "runs the encoder on new crops of its images every epoch, about " in said
-    assert "--views K keeps K crops of each" in said
+    printed = capsys.readouterr().err
+    assert "runs the encoder on new crops of its images every epoch, about " in printed
+    assert "--views K keeps K crops of each" in printed

@@ -72,13 +72,13 @@ def test_free_space_is_asked_of_the_system(tmp_path: Path) -> None:
 @pytest.mark.parametrize("choice", ["disk", "memory", "online"])
 def test_every_place_is_priced_beside_the_chosen_one(choice: Place, tmp_path: Path) -> None:
     plan = plan_extraction(3 << 20, choice=choice, folder=tmp_path)
-    told = price_places(plan, 3 << 20, seconds=600, online_seconds=36000, folder=tmp_path)
-    assert [line.split()[0] for line in told if "->" not in line] == [
+    message = price_places(plan, 3 << 20, seconds=600, online_seconds=36000, folder=tmp_path)
+    assert [line.split()[0] for line in message if "->" not in line] == [
         place for place in ("disk", "memory", "online") if place != choice
     ]
-    (chosen,) = [line for line in told if "->" in line]
+    (chosen,) = [line for line in message if "->" in line]
     assert chosen.split()[1] == choice
-    disk, memory, online = told
+    disk, memory, online = message
     assert "3 MiB of " in disk
     assert "encoder runs 10 min, serves later probes" in disk
     assert "3 MiB of " in memory

@@ -72,9 +72,9 @@ def write(
     return writer
 
 
-def assert_same(found: LayerFeatures, expected: LayerFeatures) -> None:
-    assert found.keys() == expected.keys()
-    for layer, kept in found.items():
+def assert_same(result: LayerFeatures, expected: LayerFeatures) -> None:
+    assert result.keys() == expected.keys()
+    for layer, kept in result.items():
         assert kept.grid == expected[layer].grid
         assert kept.vectors.keys() == expected[layer].vectors.keys()
         for name, vector in kept.vectors.items():
@@ -106,9 +106,9 @@ def test_rows_come_in_any_order_and_as_often_as_asked(rows: list[int], shard_row
     if not folder.exists():
         write(folder, features, shard_rows=shard_rows)
     positions = np.array(rows)
-    found = TokenStore(folder).read(positions)
-    assert_same(found, MemoryStore(keep(features, "fp32")).read(positions))
-    assert_same(found, rows_of(features, torch.tensor(rows)))
+    result = TokenStore(folder).read(positions)
+    assert_same(result, MemoryStore(keep(features, "fp32")).read(positions))
+    assert_same(result, rows_of(features, torch.tensor(rows)))
 
 
 def test_batches_come_one_by_one(tmp_path: Path) -> None:
@@ -148,11 +148,11 @@ def test_patches_come_back_as_near_as_their_dtype(
 def test_int8_is_what_quantizing_gives(tmp_path: Path) -> None:
     features = make_features(scale=100.0)
     write(tmp_path / "s", features, replace(SPEC, dtype="int8"))
-    found = TokenStore(tmp_path / "s").read(np.array([7]))[5].patches
+    result = TokenStore(tmp_path / "s").read(np.array([7]))[5].patches
     original = features[5].patches
-    assert found is not None
+    assert result is not None
     assert original is not None
-    assert torch.equal(found, dequantize(*quantize(original[7:8])))
+    assert torch.equal(result, dequantize(*quantize(original[7:8])))
 
 
 def test_vectors_can_be_kept_alone(tmp_path: Path) -> None:

@@ -58,20 +58,20 @@ def test_rgb_of_any_size_is_unchanged(size: tuple[int, int]) -> None:
     ],
 )
 def test_grey_images_become_rgb_of_eight_bits(image: Image.Image, expected: list[int]) -> None:
-    found = open_bytes(encode(image, "TIFF"))[0]
-    assert found.tolist() == [[value] * 3 for value in expected]
+    result = open_bytes(encode(image, "TIFF"))[0]
+    assert result.tolist() == [[value] * 3 for value in expected]
 
 
 def test_a_16_bit_png_is_scaled_not_clipped() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    found = open_bytes(encode(Image.fromarray(ramp)))[..., 0]
-    assert np.array_equal(found, np.round(ramp / 257.0).astype(np.uint8))
+    result = open_bytes(encode(Image.fromarray(ramp)))[..., 0]
+    assert np.array_equal(result, np.round(ramp / 257.0).astype(np.uint8))
 
 
 def test_a_cmyk_jpeg_keeps_its_colours() -> None:
     red = Image.new("RGB", (16, 16), (200, 30, 40)).convert("CMYK")
-    found = open_bytes(encode(red, "JPEG", quality=100))
-    assert np.abs(found.astype(int) - np.asarray(red.convert("RGB"))).max() <= 4
+    result = open_bytes(encode(red, "JPEG", quality=100))
+    assert np.abs(result.astype(int) - np.asarray(red.convert("RGB"))).max() <= 4
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -80,9 +80,9 @@ def test_what_is_transparent_lies_over_white(mode: str) -> None:
     alpha = Image.new("L", (3, 1))
     alpha.putdata([0, 255, 128])
     image.putalpha(alpha)
-    found = open_bytes(encode(image))[0, :, 0]
-    assert found.tolist()[:2] == [255, 0]
-    assert abs(int(found[2]) - 127) <= 1
+    result = open_bytes(encode(image))[0, :, 0]
+    assert result.tolist()[:2] == [255, 0]
+    assert abs(int(result[2]) - 127) <= 1
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
@@ -90,15 +90,15 @@ def test_a_transparent_colour_of_a_palette_lies_over_white(kind: str) -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.putdata([0, 1])
-    found = open_bytes(encode(image, kind, transparency=0))[0]
-    assert found.tolist() == [[255, 255, 255], [200, 100, 50]]
+    result = open_bytes(encode(image, kind, transparency=0))[0]
+    assert result.tolist() == [[255, 255, 255], [200, 100, 50]]
 
 
 def test_a_transparent_colour_of_rgb_lies_over_white() -> None:
     image = Image.new("RGB", (2, 1), (1, 2, 3))
     image.putpixel((1, 0), (9, 9, 9))
-    found = open_bytes(encode(image, transparency=(1, 2, 3)))[0]
-    assert found.tolist() == [[255, 255, 255], [9, 9, 9]]
+    result = open_bytes(encode(image, transparency=(1, 2, 3)))[0]
+    assert result.tolist() == [[255, 255, 255], [9, 9, 9]]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -110,8 +110,8 @@ def test_images_are_turned_upright(orientation: int) -> None:
     stored = upright.transpose(turns[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = open_bytes(encode(stored, "PNG", exif=exif))
-    assert np.array_equal(found, np.asarray(upright))
+    result = open_bytes(encode(stored, "PNG", exif=exif))
+    assert np.array_equal(result, np.asarray(upright))
 
 
 def test_the_first_frame_of_an_animation_is_taken() -> None:

@@ -58,8 +58,8 @@ def stream(folder: Path) -> ImageData:
 def is_right(data: ImageData, row: int) -> bool:
     """Whether a row has the image that was written with its metadata."""
     seed = int(data.table["age"].iloc[row])
-    found = open_image(data.images[row]["image"])
-    return np.array_equal(np.asarray(found), np.asarray(decode(image_bytes(seed))))
+    result = open_image(data.images[row]["image"])
+    return np.array_equal(np.asarray(result), np.asarray(decode(image_bytes(seed))))
 
 
 def origin(data: ImageData) -> str:
@@ -124,10 +124,10 @@ def run(data: ImageData, how: Extraction):
 
 
 def test_features_are_those_of_the_files(folder: Path, stream: ImageData, tmp_path: Path) -> None:
-    found = [run(data, how(tmp_path / name)).source for name, data in
+    result = [run(data, how(tmp_path / name)).source for name, data in
              (("a", stream), ("b", load_data(f"hf:{folder}")))]  # fmt: skip
     every = [np.arange(NUM_TRAIN + NUM_TEST)]
-    first, second = (next(iter(source.iterate(every)))[6].patches for source in found)
+    first, second = (next(iter(source.iterate(every)))[6].patches for source in result)
     assert first is not None
     assert first.equal(second)
 

@@ -30,10 +30,10 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     save_steps(tmp_path / "new/folder", 7)
     loaded = load_checkpoint(tmp_path / "new/folder")
     assert loaded is not None
-    step, found = loaded
+    step, result = loaded
     assert step == 7
-    assert torch.equal(found["model"].pop("weight"), state(7)["model"].pop("weight"))
-    assert found == {"model": {}, "optimizer": [{"lr": 0.1, "step": 7}], "best": None}
+    assert torch.equal(result["model"].pop("weight"), state(7)["model"].pop("weight"))
+    assert result == {"model": {}, "optimizer": [{"lr": 0.1, "step": 7}], "best": None}
 
 
 def test_tensors_land_on_the_cpu_with_their_type(tmp_path: Path) -> None:

@@ -32,11 +32,11 @@ def test_votes_equal_a_brute_force_loop(b, m, c, k, temperature, seed):
     queries = torch.randn(b, 6, dtype=torch.float64, generator=draws)
     database = torch.randn(m, 6, dtype=torch.float64, generator=draws)
     targets = torch.randint(c, (m,), generator=draws)
-    found = knn_probabilities(
+    result = knn_probabilities(
         queries, database, targets, num_classes=c, ks=[k], temperatures=[temperature]
     )[k, temperature]
     expected = brute_force(queries, database, targets, c, k, temperature)
-    torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(result, expected, atol=1e-9, rtol=1e-9)
 
 
 @settings(max_examples=25, deadline=None)
@@ -46,28 +46,28 @@ def test_cutting_queries_and_database_changes_nothing(rows, elements, seed):
     queries = torch.randn(7, 5, dtype=torch.float64, generator=draws)
     database = torch.randn(9, 5, dtype=torch.float64, generator=draws)
     targets = torch.randint(3, (9,), generator=draws)
-    asked = {"num_classes": 3, "ks": [1, 4, 20], "temperatures": [0.1, math.inf]}
-    whole = knn_probabilities(queries, database, targets, **asked)
+    requested = {"num_classes": 3, "ks": [1, 4, 20], "temperatures": [0.1, math.inf]}
+    whole = knn_probabilities(queries, database, targets, **requested)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(knn, "CHUNK_ROWS", rows)
         patch.setattr(knn, "CHUNK_ELEMENTS", elements)
-        cut = knn_probabilities(queries, database, targets, **asked)
+        cut = knn_probabilities(queries, database, targets, **requested)
     for setting, votes in whole.items():
         torch.testing.assert_close(cut[setting], votes)
 
 
 def test_an_infinite_temperature_gives_every_neighbour_one_vote():
     database = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
-    found = knn_probabilities(
+    result = knn_probabilities(
         torch.tensor([[1.0, 0.0]]), database, torch.tensor([0, 1, 1]), num_classes=2, ks=[3],
         temperatures=[math.inf],
     )  # fmt: skip
-    torch.testing.assert_close(found[3, math.inf], torch.tensor([[1 / 3, 2 / 3]]))
+    torch.testing.assert_close(result[3, math.inf], torch.tensor([[1 / 3, 2 / 3]]))
 
 
 def test_a_tiny_temperature_does_not_overflow():
     queries = torch.randn(3, 4)
-    found = knn_probabilities(
+    result = knn_probabilities(
         queries, queries, torch.tensor([0, 1, 0]), num_classes=2, ks=[3], temperatures=[1e-4]
     )
-    assert torch.isfinite(found[3, 1e-4]).all()
+    assert torch.isfinite(result[3, 1e-4]).all()

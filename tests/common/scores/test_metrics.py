@@ -139,12 +139,12 @@ def test_a_metric_equals_scikit_learn(
 ) -> None:
     predictions = draw_predictions(seed, num_classes=num_classes, levels=levels)
     weights = np.random.default_rng(seed).integers(1, 4, (3, 40)).astype(float)
-    found = METRICS[name](predictions, weights)
+    result = METRICS[name](predictions, weights)
     if name == "top5" and num_classes <= 5:
-        assert np.isnan(found).all()
+        assert np.isnan(result).all()
         return
     expected = [REFERENCES[name](predictions, row) for row in weights]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -155,9 +155,9 @@ def test_a_weight_counts_as_so_many_rows(name: str, seed: int, num_classes: int)
     counts = np.random.default_rng(seed).integers(0, 3, 40)
     rows = np.repeat(np.arange(40), counts)
     repeated = Predictions(predictions.probabilities[rows], predictions.targets[rows])
-    found = METRICS[name](predictions, counts[None].astype(float))
+    result = METRICS[name](predictions, counts[None].astype(float))
     expected = METRICS[name](repeated, np.ones((1, len(rows))))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
 
 
 @few_examples
@@ -171,10 +171,10 @@ def test_all_metrics_but_the_log_loss_lie_between_0_and_1(seed: int, name: str) 
 def test_with_two_classes_the_ranking_metrics_are_those_of_class_1() -> None:
     predictions = draw_predictions(0, num_classes=2)
     scores = predictions.probabilities[:, 1]
-    found = compute_metrics(predictions)
-    assert found["auroc"] == pytest.approx(roc_auc_score(predictions.targets, scores))
+    result = compute_metrics(predictions)
+    assert result["auroc"] == pytest.approx(roc_auc_score(predictions.targets, scores))
     expected = average_precision_score(predictions.targets, scores)
-    assert found["average_precision"] == pytest.approx(expected)
+    assert result["average_precision"] == pytest.approx(expected)
 
 
 def without_class(predictions: Predictions, absent: int) -> Predictions:
@@ -185,9 +185,9 @@ def without_class(predictions: Predictions, absent: int) -> Predictions:
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_ranking_metrics_are_undefined_when_a_class_has_no_row(num_classes: int) -> None:
     predictions = without_class(draw_predictions(0, num_classes=num_classes), 1)
-    found = compute_metrics(predictions)
+    result = compute_metrics(predictions)
     for name in RANKING_METRICS:
-        assert found[name] is None, name
+        assert result[name] is None, name
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true:UserWarning")
@@ -200,8 +200,8 @@ def test_balanced_accuracy_is_the_mean_over_the_classes_present() -> None:
 def test_classes_neither_true_nor_predicted_do_not_count_in_f1() -> None:
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.7, 0.3, 0.0]])
     targets = np.array([0, 1, 1])
-    found = compute_metrics(Predictions(probabilities, targets))["macro_f1"]
-    assert found == pytest.approx(f1_score(targets, [0, 1, 0], average="macro"))
+    result = compute_metrics(Predictions(probabilities, targets))["macro_f1"]
+    assert result == pytest.approx(f1_score(targets, [0, 1, 0], average="macro"))
 
 
 def test_top5_is_undefined_with_five_classes() -> None:
@@ -218,16 +218,16 @@ def test_a_class_without_any_vote_is_not_among_the_top_five() -> None:
 
 def test_constant_scores_rank_no_better_than_chance() -> None:
     targets = np.array([0, 1, 1, 0])
-    found = compute_metrics(Predictions(np.full((4, 2), 0.5), targets))
-    assert found["auroc"] == 0.5
-    assert found["average_precision"] == 0.5
+    result = compute_metrics(Predictions(np.full((4, 2), 0.5), targets))
+    assert result["auroc"] == 0.5
+    assert result["average_precision"] == 0.5
 
 
 def test_perfect_predictions_score_1_everywhere() -> None:
     targets = np.arange(12) % 6
-    found = compute_metrics(Predictions(np.eye(6)[targets], targets))
+    result = compute_metrics(Predictions(np.eye(6)[targets], targets))
     errors = dict.fromkeys(LOWER_IS_BETTER, 0.0)
-    assert found == pytest.approx({**dict.fromkeys(METRICS, 1.0), **errors, "partial_auroc": 0.2})
+    assert result == pytest.approx({**dict.fromkeys(METRICS, 1.0), **errors, "partial_auroc": 0.2})
 
 
 @few_examples
@@ -241,14 +241,14 @@ def test_the_confusion_matrix_equals_scikit_learns(seed: int, num_classes: int) 
 
 
 def test_a_true_class_of_probability_0_costs_much_but_not_everything() -> None:
-    found = compute_metrics(Predictions(np.array([[1.0, 0.0]]), np.array([1])))["log_loss"]
-    assert found == pytest.approx(-np.log(1e-7))
+    result = compute_metrics(Predictions(np.array([[1.0, 0.0]]), np.array([1])))["log_loss"]
+    assert result == pytest.approx(-np.log(1e-7))
 
 
 def test_a_confidence_on_an_edge_of_calibration_belongs_to_the_bin_below() -> None:
     predictions = Predictions(np.array([[0.6, 0.4], [0.62, 0.38]]), np.array([0, 1]))  # 0.6 = 9/15
-    found = compute_metrics(predictions)["expected_calibration_error"]
-    assert found == pytest.approx((0.4 + 0.62) / 2)  # in one bin they would cancel
+    result = compute_metrics(predictions)["expected_calibration_error"]
+    assert result == pytest.approx((0.4 + 0.62) / 2)  # in one bin they would cancel
 
 
 @few_examples
@@ -258,13 +258,13 @@ def test_calibration_on_the_edges_equals_a_loop(edges: list[int], seed: int) -> 
     targets = np.random.default_rng(seed).integers(0, 2, len(edges))
     predictions = Predictions(np.stack([confidences, 1 - confidences], axis=1), targets)
     weights = np.ones((1, len(edges)))
-    found = METRICS["expected_calibration_error"](predictions, weights)[0]
-    assert found == pytest.approx(calibration_error(predictions, weights[0]))
+    result = METRICS["expected_calibration_error"](predictions, weights)[0]
+    assert result == pytest.approx(calibration_error(predictions, weights[0]))
 
 
 def test_no_confidence_at_all_is_in_the_first_bin() -> None:
-    found = compute_metrics(Predictions(np.zeros((1, 2)), np.array([0])))
-    assert found["expected_calibration_error"] == 1.0
+    result = compute_metrics(Predictions(np.zeros((1, 2)), np.array([0])))
+    assert result["expected_calibration_error"] == 1.0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -285,10 +285,10 @@ def test_metrics_evaluated_together_equal_those_alone(seed: int, num_classes: in
     predictions = draw_predictions(seed, num_classes=num_classes, levels=3)
     weights = np.random.default_rng(seed).integers(0, 3, (3, 40)).astype(float)
     names = [*METRICS, "sensitivity_at_80_specificity"]
-    found = evaluate(predictions, weights, names)
-    assert list(found) == names
+    result = evaluate(predictions, weights, names)
+    assert list(result) == names
     for name in names:
-        np.testing.assert_array_equal(found[name], find_metric(name)(predictions, weights))
+        np.testing.assert_array_equal(result[name], find_metric(name)(predictions, weights))
 
 
 @pytest.mark.parametrize("percent", [80, 95, 97.5])
@@ -302,8 +302,8 @@ def test_sensitivity_at_any_specificity_equals_scikit_learns_curve(
     predictions = Predictions(np.stack([1 - scores, scores], axis=1), targets)
     false, true, _ = roc_curve(targets, scores)
     expected = true[false <= 1 - percent / 100 + 1e-12].max()
-    found = find_metric(f"sensitivity_at_{percent:g}_specificity")(predictions, np.ones((1, 80)))
-    assert found[0] == pytest.approx(expected)
+    result = find_metric(f"sensitivity_at_{percent:g}_specificity")(predictions, np.ones((1, 80)))
+    assert result[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["sensitivity_at_0_specificity", "sensitivity_at_x", "auc"])

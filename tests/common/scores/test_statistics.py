@@ -64,20 +64,20 @@ def test_a_group_is_drawn_as_often_as_chance_says() -> None:
 
 def test_without_seeds_to_compare_there_is_no_standard_deviation() -> None:
     run = draw_predictions(0)
-    found = estimate([run], np.arange(120))
+    result = estimate([run], np.arange(120))
     for name, value in compute_metrics(run).items():
-        assert found[name].mean == (None if value is None else pytest.approx(value))
-        assert found[name].values == (value,)
-        assert found[name].sd is None
+        assert result[name].mean == (None if value is None else pytest.approx(value))
+        assert result[name].values == (value,)
+        assert result[name].sd is None
 
 
 def test_seeds_are_averaged_and_spread() -> None:
     runs = [draw_predictions(seed) for seed in range(3)]
-    found = estimate(runs, np.arange(120))["top1"]
+    result = estimate(runs, np.arange(120))["top1"]
     values = [compute_metrics(run)["top1"] for run in runs]
-    assert found.values == tuple(values)
-    assert found.mean == pytest.approx(np.mean(values))
-    assert found.sd == pytest.approx(np.std(values, ddof=1))
+    assert result.values == tuple(values)
+    assert result.mean == pytest.approx(np.mean(values))
+    assert result.sd == pytest.approx(np.std(values, ddof=1))
 
 
 def test_the_interval_is_a_function_of_the_seed() -> None:
@@ -100,9 +100,9 @@ def naive_interval(run: Predictions, groups: np.ndarray, num_resamples: int) -> 
 @pytest.mark.parametrize("rows_each", [1, 10])
 def test_the_interval_agrees_with_a_bootstrap_written_as_a_loop(rows_each: int) -> None:
     run, groups = draw_predictions(3), patients(120, rows_each)
-    found = estimate([run], groups)["balanced_accuracy"].ci
+    result = estimate([run], groups)["balanced_accuracy"].ci
     # 1000 draws each: the bounds themselves have a standard error of about 0.004.
-    assert found == pytest.approx(naive_interval(run, groups, 1000), abs=0.015)
+    assert result == pytest.approx(naive_interval(run, groups, 1000), abs=0.015)
 
 
 def test_rows_that_hang_together_widen_the_interval() -> None:
@@ -130,26 +130,26 @@ def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
 
 
 def test_an_undefined_metric_has_no_figures() -> None:
-    found = estimate([draw_predictions(0)], np.arange(120))["top5"]
-    assert (found.mean, found.sd, found.ci, found.values) == (None, None, None, (None,))
+    result = estimate([draw_predictions(0)], np.arange(120))["top5"]
+    assert (result.mean, result.sd, result.ci, result.values) == (None, None, None, (None,))
 
 
 def test_a_class_of_one_patient_keeps_its_interval_from_the_draws_that_have_it() -> None:
     run = draw_predictions(0, num_rows=40)
     targets = np.zeros(40, dtype=int)
     targets[:2] = 1
-    found = estimate([Predictions(run.probabilities, targets)], patients(40, 2))["auroc"]
-    assert found.mean is not None
-    assert found.ci is not None
-    assert found.ci[0] <= found.mean <= found.ci[1]
+    result = estimate([Predictions(run.probabilities, targets)], patients(40, 2))["auroc"]
+    assert result.mean is not None
+    assert result.ci is not None
+    assert result.ci[0] <= result.mean <= result.ci[1]
 
 
 def test_one_group_has_figures_and_no_interval() -> None:
     runs, groups = [draw_predictions(0)], patients(120, 120)
-    found = estimate(runs, groups, names=["top1", "auroc"])
-    assert all(item.mean is not None and item.ci is None for item in found.values())
-    assert all(item.why_no_ci == statistics.ONE_GROUP for item in found.values())
-    assert all(item.resamples == 0 for item in found.values())
+    result = estimate(runs, groups, names=["top1", "auroc"])
+    assert all(item.mean is not None and item.ci is None for item in result.values())
+    assert all(item.why_no_ci == statistics.ONE_GROUP for item in result.values())
+    assert all(item.resamples == 0 for item in result.values())
     against = estimate_difference(runs, [draw_predictions(1)], groups, names=["top1"])["top1"]
     assert against.difference is not None
     assert against.ci is against.p is None
@@ -160,32 +160,32 @@ def test_a_metric_that_most_draws_lack_has_no_interval() -> None:
     assert statistics._interval(np.array([0.5, np.nan, np.nan])) is None
     assert statistics._interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)
     run = draw_predictions(0, num_classes=3)
-    found = estimate([run], run.targets, names=["auroc"])["auroc"]  # all three drawn: 2 in 9
-    assert found.mean is not None
-    assert (found.ci, found.why_no_ci) == (None, statistics.MOSTLY_UNDEFINED)
+    result = estimate([run], run.targets, names=["auroc"])["auroc"]  # all three drawn: 2 in 9
+    assert result.mean is not None
+    assert (result.ci, result.why_no_ci) == (None, statistics.MOSTLY_UNDEFINED)
 
 
 def test_the_size_of_the_chunks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     runs, groups = [draw_predictions(0)], patients(120, 4)
     whole = estimate(runs, groups)
     monkeypatch.setattr(statistics, "CHUNK_ELEMENTS", 120 * 7)
-    for name, found in estimate(runs, groups).items():
+    for name, result in estimate(runs, groups).items():
         if name != "top5":
-            assert found.ci == pytest.approx(whole[name].ci), name
+            assert result.ci == pytest.approx(whole[name].ci), name
 
 
 def test_sorting_metrics_get_no_interval_when_there_is_too_much_to_sort(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(statistics, "RANKING_LIMIT", 120 * 2 - 1)
-    found = estimate([draw_predictions(0)], np.arange(120))
-    without = {name for name, item in found.items() if item.ci is None}
+    result = estimate([draw_predictions(0)], np.arange(120))
+    without = {name for name, item in result.items() if item.ci is None}
     assert without == {*RANKING_METRICS, "top5"}
-    assert found["auroc"].mean is not None
-    assert set(found) == set(METRICS)
-    assert found["auroc"].why_no_ci == statistics.TOO_LARGE
-    assert found["top5"].why_no_ci == statistics.UNDEFINED
-    assert found["top1"].why_no_ci is None
+    assert result["auroc"].mean is not None
+    assert set(result) == set(METRICS)
+    assert result["auroc"].why_no_ci == statistics.TOO_LARGE
+    assert result["top5"].why_no_ci == statistics.UNDEFINED
+    assert result["top1"].why_no_ci is None
     run = draw_predictions(0)
     against = estimate_difference([run], [run], np.arange(120), names=["auroc"])["auroc"]
     assert (against.ci, against.p, against.why_no_ci) == (None, None, statistics.TOO_LARGE)
@@ -198,19 +198,19 @@ def test_sorting_metrics_get_fewer_resamples_when_there_is_much_to_sort(
     whole = estimate(runs, groups)
     monkeypatch.setattr(statistics, "RANKING_LIMIT", 120 * 2 * 2)
     monkeypatch.setattr(statistics, "CHUNK_ELEMENTS", 120 * 300)  # cut within a chunk
-    found = estimate(runs, groups)
-    assert found["top1"] == whole["top1"]
-    assert (found["auroc"].resamples, found["top1"].resamples) == (400, 1000)
-    assert found["auroc"].mean == whole["auroc"].mean
-    assert found["auroc"].ci == pytest.approx(whole["auroc"].ci, abs=0.02)
+    result = estimate(runs, groups)
+    assert result["top1"] == whole["top1"]
+    assert (result["auroc"].resamples, result["top1"].resamples) == (400, 1000)
+    assert result["auroc"].mean == whole["auroc"].mean
+    assert result["auroc"].ci == pytest.approx(whole["auroc"].ci, abs=0.02)
     against = estimate_difference(runs, [draw_predictions(0, skill=9.0)], groups, names=["auroc"])
     assert (against["auroc"].p, against["auroc"].resamples) == (pytest.approx(2 / 401), 400)
 
 
 def test_imagenets_validation_split_is_not_too_large_for_an_interval() -> None:
     size = np.broadcast_to(0.0, (50_000, 1000))
-    found = statistics._ranking_resamples([Predictions(size, np.zeros(50_000, int))])
-    assert found >= statistics.FEWEST_RESAMPLES
+    result = statistics._ranking_resamples([Predictions(size, np.zeros(50_000, int))])
+    assert result >= statistics.FEWEST_RESAMPLES
 
 
 # Differences
@@ -219,7 +219,7 @@ def test_imagenets_validation_split_is_not_too_large_for_an_interval() -> None:
 def test_a_difference_equals_a_bootstrap_written_as_a_loop() -> None:
     first, second = draw_predictions(1, num_rows=60), draw_predictions(1, num_rows=60, skill=2.0)
     groups = patients(60, 3)
-    found = estimate_difference([first], [second], groups, names=["top1"])["top1"]
+    result = estimate_difference([first], [second], groups, names=["top1"])["top1"]
     rng = np.random.default_rng(5)
     members = [np.flatnonzero(groups == name) for name in np.unique(groups)]
     drawn = []
@@ -227,33 +227,33 @@ def test_a_difference_equals_a_bootstrap_written_as_a_loop() -> None:
         rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
         hits = [(side.predicted == side.targets)[rows].mean() for side in (first, second)]
         drawn.append(hits[1] - hits[0])
-    assert found.first == compute_metrics(first)["top1"]
-    assert found.second == compute_metrics(second)["top1"]
-    assert found.difference == pytest.approx(found.second - found.first)
-    assert found.ci == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+    assert result.first == compute_metrics(first)["top1"]
+    assert result.second == compute_metrics(second)["top1"]
+    assert result.difference == pytest.approx(result.second - result.first)
+    assert result.ci == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
     share = min((np.array(drawn) <= 0).mean(), (np.array(drawn) >= 0).mean())
-    assert found.p == pytest.approx(2 * share, abs=0.02)
+    assert result.p == pytest.approx(2 * share, abs=0.02)
 
 
 def test_a_side_does_not_differ_from_itself() -> None:
     runs = [draw_predictions(1), draw_predictions(1, skill=2.0)]
-    found = estimate_difference(runs, runs, patients(120, 4), names=list(METRICS))
+    result = estimate_difference(runs, runs, patients(120, 4), names=list(METRICS))
     for name in METRICS:
         if name != "top5":
-            assert (found[name].difference, found[name].ci) == (0.0, (0.0, 0.0)), name
-            assert found[name].p == 1.0
-    assert found["top5"].difference is found["top5"].p is None
+            assert (result[name].difference, result[name].ci) == (0.0, (0.0, 0.0)), name
+            assert result[name].p == 1.0
+    assert result["top5"].difference is result["top5"].p is None
 
 
 def test_pairing_narrows_the_interval_of_a_difference() -> None:
     first = draw_predictions(1, num_rows=200)
     moved = Predictions(first.probabilities.copy(), first.targets)
     moved.probabilities[:5] = np.eye(2)[first.targets[:5]]
-    found = estimate_difference([first], [moved], np.arange(200), names=["top1"])["top1"]
+    result = estimate_difference([first], [moved], np.arange(200), names=["top1"])["top1"]
     alone = estimate([first], np.arange(200), names=["top1"])["top1"]
-    assert found.ci is not None
+    assert result.ci is not None
     assert alone.ci is not None
-    assert found.ci[1] - found.ci[0] < (alone.ci[1] - alone.ci[0]) / 3
+    assert result.ci[1] - result.ci[0] < (alone.ci[1] - alone.ci[0]) / 3
 
 
 def test_only_the_metrics_asked_for_are_estimated() -> None:

@@ -122,9 +122,9 @@ def test_a_gathered_loss_has_the_value_and_gradient_of_one_process() -> None:
     encoder, images = encode(inputs[0])
     loss = contrast(images, F.normalize(encoder(inputs[1]), dim=-1), 0, 8)
     loss.backward()
-    found = run_ranks(my_share)
+    result = run_ranks(my_share)
     for name, expected in (("loss", loss.detach()), ("grad", encoder.weight.grad)):
-        averaged = (found[0][name] + found[1][name]) / 2  # as DDP does
+        averaged = (result[0][name] + result[1][name]) / 2  # as DDP does
         torch.testing.assert_close(averaged, expected, rtol=1e-12, atol=1e-14)
 
 

@@ -55,9 +55,9 @@ def ours(name: str) -> Callable[[nn.Linear], torch.optim.Optimizer]:
 
 def test_lars_is_that_of_mae() -> None:
     layer, twin = build_layer(), build_layer()
-    found, expected = train(layer, ours("lars")(layer)), train(twin, MaeLars(twin.parameters()))
+    result, expected = train(layer, ours("lars")(layer)), train(twin, MaeLars(twin.parameters()))
     # timm adds 1e-8 to the gradient's norm.
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-9)
 
 
 def test_lars_from_zero_weights_is_that_of_mae() -> None:

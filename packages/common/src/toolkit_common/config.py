@@ -284,8 +284,3 @@ def _first_problem(error: ValidationError, sources: Mapping[str, str]) -> str:
     source = f" (from {_source_of(key, sources)})" if key and _source_of(key, sources) else ""
     given = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
     return f"{key or 'settings'}: {message[0].lower()}{message[1:]}{given}{source}"
-
-
-def load_settings(settings_class: type[S], path: Path) -> S:
-    """Read a complete settings file, as a run folder holds one."""
-    return resolve(settings_class, [read_yaml(path)]).settings
