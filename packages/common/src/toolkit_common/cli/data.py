@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,9 +10,6 @@ from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.command import with_settings
 from toolkit_common.config import Settings, option
 from toolkit_common.errors import InputError
-
-if TYPE_CHECKING:
-    from toolkit_common.data.dataset import ImageData
 
 LEAK_FOUND = 3  # exit code
 
@@ -23,36 +20,29 @@ app = typer.Typer(
     help="Describe, audit and make data sets before computing on them.",
 )
 
+PREMALIGNANT_HELP = (
+    "How label `malignant` counts premalignant diagnoses, the data set's default: benign, or drop "
+    "where its file calls them indeterminate."
+)
+PARTIAL_HELP = "Leave out rows whose image is absent; counts them."
+
 Identifier = Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")]
+PremalignantAs = Annotated[
+    str | None, typer.Option(metavar="benign|malignant|drop", help=PREMALIGNANT_HELP)
+]
+AllowPartial = Annotated[bool, typer.Option("--allow-partial", help=PARTIAL_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
-class _ReadSettings(Settings):
-    """How a data set is read."""
-
-    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(
-        None,
-        "How label `malignant` counts premalignant diagnoses, the data set's default: benign, or "
-        "drop where its file calls them indeterminate.",
-    )
-    allow_partial: bool = option(False, "Leave out rows whose image is absent; counts them.")
-
-    def load(self, identifier: str) -> "ImageData":
-        """Load a data set so."""
-        from toolkit_common.sources.load import load_data
-
-        return load_data(
-            identifier, premalignant_as=self.premalignant_as, allow_partial=self.allow_partial
-        )
-
-
-class _AuditSettings(_ReadSettings):
-    """What an audit looks at."""
+class AuditSettings(Settings):
+    """What an audit reads and looks at."""
 
     against: str | None = option(
         None, "Another data set's id, or the folder of an exported encoder."
     )
     label: str | None = option(None, "Label that columns are scored against.")
+    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(None, PREMALIGNANT_HELP)
+    allow_partial: bool = option(False, PARTIAL_HELP)
     split_seed: int = option(0, "Seed of made splits.")
     splits: Path | None = option(
         None, "CSV file image_id,split to audit, such as a run's splits.csv."
@@ -67,12 +57,12 @@ def _data() -> None: ...
 
 
 @app.command()
-@with_settings(_ReadSettings)
 def describe(
     identifier: Identifier,
     *,
-    settings: _ReadSettings,
     label: Annotated[str | None, typer.Option(help="Label whose classes are pictured.")] = None,
+    premalignant_as: PremalignantAs = None,
+    allow_partial: AllowPartial = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
@@ -85,10 +75,11 @@ def describe(
     from toolkit_common.audit.contact_sheet import draw_contact_sheet
     from toolkit_common.audit.describe import describe_data, print_description
     from toolkit_common.runs.files import atomic_path, refuse_unwritable
+    from toolkit_common.sources.load import load_data
 
     if output is not None:
         refuse_unwritable(output.parent, option="--output in")
-    data = settings.load(identifier)
+    data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
     is_pictured = output is not None and data.sheet.labels[0] in data.table
     labels = data.labels(label) if label is not None or is_pictured else None
     described = describe_data(data)
@@ -103,11 +94,11 @@ def describe(
 
 
 @app.command()
-@with_settings(_AuditSettings)
+@with_settings(AuditSettings)
 def audit(
     identifier: Identifier,
     *,
-    settings: _AuditSettings,
+    settings: AuditSettings,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="New folder for audit.html, audit.md, audit.json."),
@@ -124,11 +115,16 @@ def audit(
     from toolkit_common.audit.audit import audit_data
     from toolkit_common.audit.report import audit_json, audit_markdown, write_audit
     from toolkit_common.runs.files import refuse_unwritable
+    from toolkit_common.sources.load import load_data
 
     if output is not None:
         refuse_unwritable(output, option="--output")
     report = audit_data(
-        settings.load(identifier),
+        load_data(
+            identifier,
+            premalignant_as=settings.premalignant_as,
+            allow_partial=settings.allow_partial,
+        ),
         label=settings.label,
         split_seed=settings.split_seed,
         splits_file=settings.splits,
