@@ -165,7 +165,7 @@ def resolve(
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in stack:
-        _merge_(values, layer.values, settings_class, layer.source, sources, prefix="")
+        _merge_(values, layer.values, settings_class, source=layer.source, sources=sources)
     try:
         settings = settings_class(**values)
     except ValidationError as error:
@@ -215,9 +215,10 @@ def _merge_(
     values: dict[str, Any],
     new: Mapping[Any, Any],
     owner: type[BaseModel],
+    *,
     source: str,
     sources: dict[str, str],
-    prefix: str,
+    prefix: str = "",
 ) -> None:
     for key, value in new.items():
         if key in (gone := getattr(owner, "gone", {})):
@@ -231,7 +232,8 @@ def _merge_(
             if not isinstance(value, Mapping):
                 raise InputError(f"{source}: {prefix}{key} is a group of settings, got {value!r}")
             inner = values.setdefault(key, {})
-            _merge_(inner, value, nested, source, sources, prefix=f"{prefix}{key}.")
+            front = f"{prefix}{key}."
+            _merge_(inner, value, nested, source=source, sources=sources, prefix=front)
         else:
             values[key] = value
             sources[f"{prefix}{key}"] = source

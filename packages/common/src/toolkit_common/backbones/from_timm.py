@@ -97,15 +97,7 @@ class TimmEncoder(ImageEncoder):
             except AssertionError:  # Hiera refuses to normalise intermediate features
                 self._options["norm"] = False
                 final, layers = self._run(images, None)
-            height, width = layers[-1].grid
-            if not isinstance(final, Tensor) or (
-                final.ndim == 3 and final.shape[1] != self._num_prefix_tokens + height * width
-            ):
-                given = tuple(final.shape) if isinstance(final, Tensor) else type(final).__name__
-                raise InputError(
-                    f"{architecture!r} has no single grid of patch tokens (its features are "
-                    f"{given}, its last grid {height} x {width}): choose another model"
-                )
+            _refuse_no_grid(final, layers[-1].grid, self._num_prefix_tokens, name=architecture)
             try:
                 tokens = self._read_final(final, layers[-1].grid, self._pool(final))
             except (NotImplementedError, TypeError) as error:
@@ -140,6 +132,20 @@ class TimmEncoder(ImageEncoder):
 
     def _pool(self, final: Tensor) -> Tensor:
         return self.model.forward_head(final, pre_logits=True)  # type: ignore[operator]
+
+
+def _refuse_no_grid(
+    final: Any, grid: tuple[int, int], num_prefix_tokens: int, *, name: str
+) -> None:
+    height, width = grid
+    num_tokens = num_prefix_tokens + height * width
+    if isinstance(final, Tensor) and (final.ndim != 3 or final.shape[1] == num_tokens):
+        return
+    given = tuple(final.shape) if isinstance(final, Tensor) else type(final).__name__
+    raise InputError(
+        f"{name!r} has no single grid of patch tokens (its features are {given}, its last grid "
+        f"{height} x {width}): choose another model"
+    )
 
 
 def build_timm_encoder(

@@ -71,7 +71,7 @@ def load_weights_(
         InputError: If not all of the model's weights are there, unless `allow_partial`.
     """
     wanted = model.state_dict()
-    prefix = max(_prefixes(state), key=lambda prefix: _score(state, prefix, model, wanted))
+    prefix = max(_prefixes(state), key=lambda prefix: _score(state, prefix, model, wanted=wanted))
     dropped = [name for name in state if not name.startswith(prefix)]
     before = {name: value.shape for name, value in _under(prefix, state).items()}
     state = _convert(_under(prefix, state), model)
@@ -89,7 +89,7 @@ def load_weights_(
         ),
     )
     if missing and not (allow_partial and fitting):
-        raise InputError(_describe_misfit(receipt, wanted, state, misshapen))
+        raise InputError(_describe_misfit(receipt, wanted, state, misshapen=misshapen))
     model.load_state_dict(fitting, strict=False)
     return receipt
 
@@ -111,7 +111,7 @@ def _prefixes(state: State) -> list[str]:
 
 
 def _score(
-    state: State, prefix: str, model: nn.Module, wanted: Mapping[str, Tensor]
+    state: State, prefix: str, model: nn.Module, *, wanted: Mapping[str, Tensor]
 ) -> tuple[int, int, int]:
     """Prefer the prefix under which most tensors fit, then most lie, then the longest."""
     inner = _under(prefix, state)
@@ -194,7 +194,7 @@ def _filter_like_timm(state: State, model: nn.Module) -> State:
 
 
 def _describe_misfit(
-    receipt: Receipt, wanted: Mapping[str, Tensor], state: State, misshapen: list[str]
+    receipt: Receipt, wanted: Mapping[str, Tensor], state: State, *, misshapen: list[str]
 ) -> str:
     parts = [f"{receipt.source} fills {receipt.loaded:.1%} of the encoder's weights"]
     if misshapen:

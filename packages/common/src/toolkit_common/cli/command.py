@@ -134,7 +134,6 @@ def run_command(
                 from toolkit_common.training.distributed import relaunch
 
                 raise typer.Exit(relaunch(how["num_processes"], sys.argv[1:]))
-            end_with_launcher()
             call = Invocation(
                 resolved,
                 output=how["output"],
@@ -142,15 +141,8 @@ def run_command(
                 overwrite=how["overwrite"],
                 as_json=how["as_json"],
             )
-            try:
-                result = act(call)
-            except KeyboardInterrupt:
-                if is_main_process():
-                    typer.echo(_interrupted(locked_folders()), err=True)
-                raise
-            finally:
-                unlock_all()
-            if how["as_json"] and is_main_process():
+            result = _carry_out(act, call)
+            if call.as_json and is_main_process():
                 typer.echo(json.dumps(result, indent=2, allow_nan=False))
 
         app.command(name, help=inspect.getdoc(function))(
@@ -188,6 +180,19 @@ def _signed(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
     return command
+
+
+def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> Any:
+    """Act, and leave no lock and no process behind, however it ends."""
+    end_with_launcher()
+    try:
+        return act(call)
+    except KeyboardInterrupt:
+        if is_main_process():
+            typer.echo(_interrupted(locked_folders()), err=True)
+        raise
+    finally:
+        unlock_all()
 
 
 def _layers(given: Mapping[str, Any], how: Mapping[str, Any]) -> list[Layer]:

@@ -144,6 +144,7 @@ def audit(
 def make(
     name: Annotated[str, typer.Argument(help="A lesion data set, such as slice-3d.")],
     out: Annotated[Path, typer.Argument(help="New folder.")],
+    *,
     rows: Annotated[int, typer.Option(help="Images to write.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed writes the same data.")] = 0,
     layout: Annotated[

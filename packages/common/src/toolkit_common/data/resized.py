@@ -43,7 +43,7 @@ def resize_images(
     folder = folder or cache_folder() / "images"
     file = folder / f"{_key(data, rows, size)}-{size}.hdf5"
     if not file.exists():
-        _write(data, rows, size, file)
+        _write(data, rows, size, file=file)
     return replace(data, rows=replace_images(data.rows, _places(file)))
 
 
@@ -76,7 +76,7 @@ def _key(data: ImageData, rows: np.ndarray, size: int) -> str:
     return digest.hexdigest()[:24]
 
 
-def _write(data: ImageData, rows: np.ndarray, size: int, file: Path) -> None:
+def _write(data: ImageData, rows: np.ndarray, size: int, *, file: Path) -> None:
     import h5py
 
     def shrink(row: int) -> tuple[int, bytes | None]:

@@ -73,10 +73,10 @@ def make_splits(
     if file is not None:
         splits = read_splits(file, data)
         _check_groups(splits, data)
-        splits = _complete(splits, strata, groups, seed)
+        splits = _complete(splits, strata, groups, seed=seed)
     elif folds is not None:
         made = derive_seed(seed, "split", 0)
-        parts = _stratified_folds(rows, strata, groups, made, num_folds=folds)
+        parts = _stratified_folds(rows, strata, groups, seed=made, num_folds=folds)
         test, val = parts[fold], parts[(fold + 1) % folds]
         train = np.setdiff1d(rows, np.concatenate([test, val]))
         splits = Splits(
@@ -87,9 +87,9 @@ def make_splits(
         train, val, test = (np.flatnonzero(given == name) for name in SPLITS)
         splits = Splits(train, val, test, "given")
         _check_groups(splits, data)
-        splits = _complete(splits, strata, groups, seed)
+        splits = _complete(splits, strata, groups, seed=seed)
     else:
-        train, val, test = _grouped_parts(rows, strata, groups, seed)
+        train, val, test = _grouped_parts(rows, strata, groups, seed=seed)
         splits = Splits(train, val, test, f"made: {kind}, 60/20/20, split seed {seed}")
     _check_groups(splits, data)
     return splits
@@ -202,27 +202,28 @@ def _groups(data: ImageData) -> np.ndarray | None:
     return codes
 
 
-def _complete(given: Splits, strata: np.ndarray, groups: np.ndarray | None, seed: int) -> Splits:
+def _complete(given: Splits, strata: np.ndarray, groups: np.ndarray | None, *, seed: int) -> Splits:
     train, val, test, origin = given.train, given.val, given.test, given.origin
     if test.size == 0:
         test, val = val, test
         origin += "; its validation split is the test split"
     if val.size == 0 and train.size:
-        *_, held_out = _stratified_folds(train, strata, groups, seed)
+        *_, held_out = _stratified_folds(train, strata, groups, seed=seed)
         train, val = np.setdiff1d(train, held_out), held_out
         origin += f"; validation: a fifth of train, split seed {seed}"
     return Splits(train, val, test, origin)
 
 
 def _grouped_parts(
-    rows: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, seed: int
+    rows: np.ndarray, strata: np.ndarray, groups: np.ndarray | None, *, seed: int
 ) -> Sequence[np.ndarray]:
     """Return train, val and test; of some seeds, the first that puts every class everywhere."""
     best: Sequence[np.ndarray] = ()
     most = -1
     wanted = np.unique(strata[rows]).size * len(SPLITS)
     for attempt in range(ATTEMPTS):
-        folds = _stratified_folds(rows, strata, groups, derive_seed(seed, "split", attempt))
+        drawn = derive_seed(seed, "split", attempt)
+        folds = _stratified_folds(rows, strata, groups, seed=drawn)
         parts = (np.sort(np.concatenate(folds[2:])), folds[1], folds[0])
         present = sum(np.unique(strata[part]).size for part in parts)
         if present > most:
@@ -236,8 +237,8 @@ def _stratified_folds(
     rows: np.ndarray,
     strata: np.ndarray,
     groups: np.ndarray | None,
-    seed: int,
     *,
+    seed: int,
     num_folds: int = NUM_FOLDS,
 ) -> list[np.ndarray]:
     import warnings

@@ -87,7 +87,7 @@ class RowEncoder:
         """Return the images of rows as the encoder takes them, or one random crop of each."""
         if view is None:
             return ImageRows(self.data, rows, self.transform)
-        return _CroppedRows(self.data, rows, self.crop, (self.how.seed, view))
+        return _CroppedRows(self.data, rows, self.crop, when=(self.how.seed, view))
 
     def encode(self, images: Tensor) -> LayerFeatures:
         """Uint8 images -> features, on the encoder's device."""
@@ -280,7 +280,7 @@ class _CroppedRows(Dataset[dict[str, Any]]):
     """Some rows of a data set, each image cropped as seed, epoch and row say."""
 
     def __init__(
-        self, data: ImageData, rows: np.ndarray, crop: RandomCrop, when: tuple[int, int]
+        self, data: ImageData, rows: np.ndarray, crop: RandomCrop, *, when: tuple[int, int]
     ) -> None:
         self.images = data.images
         self.rows = rows

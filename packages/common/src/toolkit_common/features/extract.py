@@ -149,7 +149,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
     else:
         folder = how.store_dir / spec.key()
         writer = StoreWriter(folder, spec, shard_rows=shard_rows)
-        _extract_to_disk(encoder, rows, writer, view)
+        _extract_to_disk(encoder, rows, writer, view=view)
         source = TokenStore(folder, in_memory=plan.in_memory and view is None)
         console.print(f"{_name(how, view)}: kept in {folder} ({size(plan.num_bytes)})")
     return Extracted(source, plan.place, False, spec.key(), relative_error=error)
@@ -212,12 +212,12 @@ def _extract_to_memory(
     num_rows, parts = sum(map(len, pieces)), []
     with progress("extracting features", num_rows) as advance:
         for rows in pieces:
-            parts += _kept_batches(encoder, rows, view, advance)
+            parts += _kept_batches(encoder, rows, view, advance=advance)
     return MemoryStore(concatenate(parts))
 
 
 def _extract_to_disk(
-    encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter, view: int | None
+    encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter, *, view: int | None
 ) -> None:
     accelerator = encoder.accelerator
     mine = range(accelerator.process_index, writer.num_shards, accelerator.num_processes)
@@ -227,7 +227,7 @@ def _extract_to_disk(
             if writer.has(shard):
                 advance(len(pieces[shard]))
                 continue
-            parts = _kept_batches(encoder, pieces[shard], view, advance)
+            parts = _kept_batches(encoder, pieces[shard], view, advance=advance)
             writer.write(shard, concatenate(parts))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -236,7 +236,7 @@ def _extract_to_disk(
 
 
 def _kept_batches(
-    encoder: RowEncoder, rows: np.ndarray, view: int | None, advance: Callable[[int], None]
+    encoder: RowEncoder, rows: np.ndarray, view: int | None, *, advance: Callable[[int], None]
 ) -> list[LayerFeatures]:
     parts: list[LayerFeatures] = []
     for batch in encoder.batches(rows, view):

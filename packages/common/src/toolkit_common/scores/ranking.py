@@ -51,7 +51,9 @@ def curve_of(
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
     has_positive = np.diff(np.cumsum(positive[order])[ends], prepend=0) > 0
     ends = ends[has_positive | np.append(has_positive[1:], True)]
-    false, true = (_sums_above(mask, order, ends, weights) for mask in (~positive, positive))
+    false, true = (
+        _sums_above(mask, order, ends, weights=weights) for mask in (~positive, positive)
+    )
     return Curve(false, true)
 
 
@@ -93,7 +95,7 @@ def sensitivity(specificity: float) -> CurveMetric:
 
 
 def _sums_above(
-    mask: np.ndarray, order: np.ndarray, ends: np.ndarray, weights: Weights
+    mask: np.ndarray, order: np.ndarray, ends: np.ndarray, *, weights: Weights
 ) -> np.ndarray:
     """Sum the weights of the rows of a mask up to each end in the order, 0 before all."""
     inside = mask[order]

@@ -105,7 +105,7 @@ def estimate(
     """
     ones = np.ones((1, len(groups)))
     singles = [evaluate(run, ones, names) for run in runs]
-    (resampled,) = _resample([runs], groups, names, seed)
+    (resampled,) = _resample([runs], groups, names, seed=seed)
     estimates = {}
     for name in names:
         values = np.array([single[name][0] for single in singles])
@@ -117,7 +117,7 @@ def estimate(
             ci=ci,
             values=tuple(_number(value) for value in values),
             resamples=len(drawn),
-            why_no_ci=None if ci else _why_no_ci(name, mean, groups, runs),
+            why_no_ci=None if ci else _why_no_ci(name, mean, groups, runs=runs),
         )
     return estimates
 
@@ -143,7 +143,7 @@ def estimate_difference(
     """
     ones = np.ones((1, len(groups)))
     singles = [[evaluate(run, ones, names) for run in runs] for runs in (first, second)]
-    sides = _resample([first, second], groups, names, seed)
+    sides = _resample([first, second], groups, names, seed=seed)
     differences = {}
     for name in names:
         one, other = (float(np.mean([values[name][0] for values in side])) for side in singles)
@@ -156,7 +156,7 @@ def estimate_difference(
             ci=ci,
             p=None if ci is None else _two_sided_p(drawn),
             resamples=len(drawn),
-            why_no_ci=None if ci else _why_no_ci(name, difference, groups, first),
+            why_no_ci=None if ci else _why_no_ci(name, difference, groups, runs=first),
         )
     return differences
 
@@ -173,7 +173,7 @@ def adjust_holm(values: Sequence[float | None]) -> list[float | None]:
 
 
 def _resample(
-    sides: Sequence[Sequence[Predictions]], groups: np.ndarray, names: Sequence[str], seed: int
+    sides: Sequence[Sequence[Predictions]], groups: np.ndarray, names: Sequence[str], *, seed: int
 ) -> list[dict[str, Float[np.ndarray, " r"]]]:
     """Return, for each side, every metric's mean over its runs in each of the same resamples.
 
@@ -215,7 +215,7 @@ def _ranking_resamples(runs: Sequence[Predictions]) -> int:
 
 
 def _why_no_ci(
-    name: str, value: float | None, groups: np.ndarray, runs: Sequence[Predictions]
+    name: str, value: float | None, groups: np.ndarray, *, runs: Sequence[Predictions]
 ) -> str:
     if value is None:
         return UNDEFINED
