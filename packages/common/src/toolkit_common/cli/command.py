@@ -9,7 +9,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -32,71 +32,34 @@ from toolkit_common.launched import end_with_launcher, in_worker, is_main_proces
 from toolkit_common.runs.locks import locked_folders, unlock_all
 from toolkit_common.training.settings import MACHINE
 
-RUN_PANEL = "Run"
+_run_option = partial(typer.Option, rich_help_panel="Run")
 RUN_OPTIONS: dict[str, Any] = {
     "output": Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Run folder to create.",
-            show_default="the next free runs/NAME-N",
-            rich_help_panel=RUN_PANEL,
-        ),
+        _run_option("--output", "-o", help="Run folder to create.",
+                    show_default="the next free runs/NAME-N"),
     ],
     "resume": Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Continue the run in --output, to the same result.",
-            rich_help_panel=RUN_PANEL,
-        ),
+        bool, _run_option("--resume", help="Continue the run in --output, to the same result.")
     ],
     "overwrite": Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Delete the run folder at --output first.",
-            rich_help_panel=RUN_PANEL,
-        ),
+        bool, _run_option("--overwrite", help="Delete the run folder at --output first.")
     ],
     "num_processes": Annotated[
-        int,
-        typer.Option(
-            "--num-processes",
-            min=1,
-            help="Processes on this machine (one a GPU).",
-            rich_help_panel=RUN_PANEL,
-        ),
+        int, _run_option("--num-processes", min=1, help="Processes on this machine (one a GPU).")
     ],
-    "config": Annotated[
-        Path | None,
-        typer.Option("--config", help="YAML file of settings.", rich_help_panel=RUN_PANEL),
-    ],
+    "config": Annotated[Path | None, _run_option("--config", help="YAML file of settings.")],
     "assignments": Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting, also nested (a.b=c).",
-            rich_help_panel=RUN_PANEL,
-        ),
+        _run_option("--set", metavar="KEY=VALUE", help="Any setting, also nested (a.b=c)."),
     ],
-    "as_json": Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print the result as JSON on stdout.", rich_help_panel=RUN_PANEL
-        ),
-    ],
-}
+    "as_json": Annotated[bool, _run_option("--json", help="Print the result as JSON on stdout.")],
+}  # fmt: skip
 FOLDER_OPTIONS = ("output", "resume", "overwrite")
 RUN_DEFAULTS: dict[str, Any] = {
-    "resume": False,
-    "overwrite": False,
-    "num_processes": 1,
-    "as_json": False,
-    "wants_list": False,
-}
+    **dict.fromkeys(RUN_OPTIONS), "resume": False, "overwrite": False, "num_processes": 1,
+    "as_json": False, "wants_list": False,
+}  # fmt: skip
 
 
 def run_command(
@@ -120,12 +83,12 @@ def run_command(
     }
 
     if listing is not None:
-        info = typer.Option("--list", help=inspect.getdoc(listing), rich_help_panel=RUN_PANEL)
+        info = _run_option("--list", help=inspect.getdoc(listing))
         run_options["wants_list"] = Annotated[bool, info]
 
     def decorate(function: Callable[[Invocation[S]], Any]) -> Callable[[Invocation[S]], Any]:
         def command(**given: Any) -> None:
-            how = {"output": None} | RUN_DEFAULTS | {key: given.pop(key) for key in run_options}
+            how = RUN_DEFAULTS | {key: given.pop(key) for key in run_options}
             act = listing if listing is not None and how["wants_list"] else function
             resolved = resolve(
                 settings_class, _layers(given, how), presets=presets, preset_field=preset_field
@@ -224,8 +187,7 @@ def _parameters(
     hidden = Annotated[str | None, typer.Option(hidden=True)]  # `resolve` says what became of it
     parameters += [_parameter(key, hidden, None) for key in getattr(settings_class, "gone", ())]
     return parameters + [
-        _parameter(key, annotation, RUN_DEFAULTS.get(key))
-        for key, annotation in run_options.items()
+        _parameter(key, annotation, RUN_DEFAULTS[key]) for key, annotation in run_options.items()
     ]
 
 

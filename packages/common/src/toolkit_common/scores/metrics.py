@@ -103,41 +103,6 @@ def macro_f1(predictions: Predictions, weights: Weights) -> Values:
         return _mean_defined(2.0 * hits / both)
 
 
-def auroc(predictions: Predictions, weights: Weights) -> Values:
-    """Area under the ROC curve: of class 1 for two classes, else macro one-versus-rest.
-
-    NaN as soon as one class has no row, as no part of the mean may be made up.
-    """
-    return _rank([ranking.area], predictions, weights)[0]
-
-
-def average_precision(predictions: Predictions, weights: Weights) -> Values:
-    """Average precision (step-wise area under precision-recall), classes as in `auroc`."""
-    return _rank([ranking.average_of_precision], predictions, weights)[0]
-
-
-def partial_auroc(predictions: Predictions, weights: Weights) -> Values:
-    """Area between the ROC curve and a true-positive rate of 80 %, in [0, 0.2].
-
-    The score of the ISIC 2024 challenge (SLICE-3D), where a missed cancer is what matters; classes
-    as in `auroc`.
-    """
-    return _rank([ranking.area_above], predictions, weights)[0]
-
-
-def sensitivity_at(specificity: float) -> Metric:
-    """Return the metric: largest true-positive rate at this specificity, classes as in `auroc`.
-
-    Args:
-        specificity: Share of the negatives that must be predicted as such, in (0, 1).
-    """
-
-    def metric(predictions: Predictions, weights: Weights) -> Values:
-        return _rank([ranking.sensitivity(specificity)], predictions, weights)[0]
-
-    return metric
-
-
 @_of_finite
 def expected_calibration_error(predictions: Predictions, weights: Weights) -> Values:
     """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017)."""
@@ -160,26 +125,33 @@ def log_loss(predictions: Predictions, weights: Weights) -> Values:
     return (weights @ -np.log(np.maximum(true, 1e-7))) / weights.sum(axis=1)
 
 
-METRICS: Mapping[str, Metric] = {
-    "top1": top1,
-    "top5": top5,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
-    "auroc": auroc,
-    "average_precision": average_precision,
-    "partial_auroc": partial_auroc,
-    "sensitivity_at_90_specificity": sensitivity_at(0.9),
-    "expected_calibration_error": expected_calibration_error,
-    "log_loss": log_loss,
-}
-LOWER_IS_BETTER = ("expected_calibration_error", "log_loss")
-CLASS_METRICS = ("top1", "balanced_accuracy", "macro_f1")  # need the predicted class alone
-RANKING_METRICS: Mapping[str, ranking.CurveMetric] = {  # sort all rows, once a class
+# Of class 1 for two classes, else the mean over the classes, each against the rest; NaN as soon as
+# one class has no row, as no part of the mean may be made up. Each sorts all rows, once a class.
+RANKING_METRICS: Mapping[str, ranking.CurveMetric] = {
     "auroc": ranking.area,
     "average_precision": ranking.average_of_precision,
     "partial_auroc": ranking.area_above,
     "sensitivity_at_90_specificity": ranking.sensitivity(0.9),
 }
+
+
+def _ranked(curve_metric: ranking.CurveMetric) -> Metric:
+    return lambda predictions, weights: _rank([curve_metric], predictions, weights)[0]
+
+
+auroc = _ranked(ranking.area)
+
+METRICS: Mapping[str, Metric] = {
+    "top1": top1,
+    "top5": top5,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+    **{name: _ranked(curve_metric) for name, curve_metric in RANKING_METRICS.items()},
+    "expected_calibration_error": expected_calibration_error,
+    "log_loss": log_loss,
+}
+LOWER_IS_BETTER = ("expected_calibration_error", "log_loss")
+CLASS_METRICS = ("top1", "balanced_accuracy", "macro_f1")  # need the predicted class alone
 
 
 def find_metric(name: str) -> Metric:
@@ -190,7 +162,7 @@ def find_metric(name: str) -> Metric:
     """
     specificity = _specificity_in(name)
     if name not in METRICS and specificity is not None:
-        return sensitivity_at(specificity)
+        return _ranked(ranking.sensitivity(specificity))
     return lookup(METRICS, name, kind="metric")
 
 

@@ -64,7 +64,10 @@ def area(curve: Curve) -> Values:
 
 
 def area_above(curve: Curve) -> Values:
-    """Return the area between the ROC curve and a true-positive rate of 80 %."""
+    """Return the area between the ROC curve and a true-positive rate of 80 %, in [0, 0.2].
+
+    The score of the ISIC 2024 challenge (SLICE-3D), where a missed cancer is what matters.
+    """
     false, true = curve.rates
     above = true - MIN_TRUE_POSITIVE_RATE
     low, high = above[:, :-1], above[:, 1:]  # a segment's ends; the curve never falls
