@@ -26,8 +26,10 @@ from toolkit_common.data.loaders import build_loader
 from toolkit_common.data.resized import resize_images
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
 from toolkit_common.sources.load import load_data
-from toolkit_common.synthetic.draw import draw_looks, write_pictures
+from toolkit_common.synthetic.cohort import Order, draw_cohort
+from toolkit_common.synthetic.ham10000 import RECIPE
 from toolkit_common.synthetic.make import make_data
+from toolkit_common.synthetic.pictures import write_pictures
 
 ROWS = (4000, 40_000, 400_000)
 POOL = 500  # distinct pictures
@@ -114,7 +116,7 @@ def photographs(folder: Path) -> Pictures:
     rng = np.random.default_rng(0)
     folder.mkdir()
     paths = [folder / f"{number}.jpg" for number in range(PHOTOS)]
-    looks = draw_looks(np.arange(DISTINCT_PHOTOS) % 2 == 0, rng)
+    looks = draw_cohort(Order(DISTINCT_PHOTOS, seed=0), RECIPE).cases
     write_pictures(looks, paths[:DISTINCT_PHOTOS], size=PHOTO_SIZE, rng=rng)
     for number in range(DISTINCT_PHOTOS, PHOTOS):
         paths[number].write_bytes(paths[number % DISTINCT_PHOTOS].read_bytes())

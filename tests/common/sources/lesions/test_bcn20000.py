@@ -15,8 +15,10 @@ from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.bcn20000 import SHEET, VASCULAR
 from toolkit_common.sources.lesions.folder import NO_PATIENTS
 from toolkit_common.sources.load import load_data
-from toolkit_common.synthetic.bcn20000 import LAYOUTS
+from toolkit_common.synthetic.isic_exports import EXPORTS
 from toolkit_common.synthetic.make import make_data
+
+LAYOUTS = tuple(EXPORTS["bcn20000"].layouts)
 
 ROW = {"attribution": "Hospital Cl\u00ednic de Barcelona", "copyright_license": "CC-BY-NC",
        "age_approx": "55", "anatom_site_general": "anterior torso", "anatom_site_special": None,

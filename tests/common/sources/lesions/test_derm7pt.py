@@ -46,7 +46,7 @@ def test_the_images_asked_for_are_read_with_official_splits(made: Path, image: s
     splits, groups = make_splits(data), data.groups
     assert splits.origin == "given"
     sizes = [len(splits[name]) for name in ("train", "val", "test")]
-    assert sizes == [17 * times, 8 * times, 15 * times]
+    assert sizes == [16 * times, 8 * times, 16 * times]
     assert groups is not None
     assert not set(groups[splits.train]) & set(groups[splits.test])
     assert check_images(data, np.arange(len(data))).empty

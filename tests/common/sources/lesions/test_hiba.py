@@ -15,8 +15,10 @@ from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.hiba import OLDER_COUNTS, SHEET
 from toolkit_common.sources.load import load_data
-from toolkit_common.synthetic.hiba import LAYOUTS
+from toolkit_common.synthetic.isic_exports import EXPORTS
 from toolkit_common.synthetic.make import make_data
+
+LAYOUTS = tuple(EXPORTS["hiba"].layouts)
 
 COMMON = {"attribution": "Hospital Italiano de Buenos Aires", "copyright_license": "CC-BY",
           "age_approx": "25.0", "anatom_site_general": "anterior torso", "family_hx_mm": None,
@@ -163,7 +165,7 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
     folder = tmp_path_factory.mktemp("hiba")
     for layout in LAYOUTS:
-        make_data("hiba", folder / layout, rows=60, seed=1, layout=layout, pool=None)
+        make_data("hiba", folder / layout, rows=60, seed=2, layout=layout, pool=None)
     return {layout: load_data(f"hiba:{folder / layout}") for layout in LAYOUTS}
 
 

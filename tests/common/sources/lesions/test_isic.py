@@ -17,8 +17,10 @@ from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.isic import SHEET
 from toolkit_common.sources.load import load_data
-from toolkit_common.synthetic.isic import LAYOUTS
+from toolkit_common.synthetic.isic_exports import EXPORTS
 from toolkit_common.synthetic.make import make_data
+
+LAYOUTS = tuple(EXPORTS["isic"].layouts)
 
 NEW = {"diagnosis_1": "Malignant", "diagnosis_2": "Malignant melanocytic proliferations (Melanoma)",
        "diagnosis_3": "Melanoma, NOS"}  # fmt: skip

@@ -42,7 +42,7 @@ def column(data: ImageData, name: str) -> list[Any]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
     folder = tmp_path_factory.mktemp("pad-ufes-20")
     for layout in LAYOUTS:
-        make_data("pad-ufes-20", folder / layout, rows=60, seed=1, layout=layout, pool=None)
+        make_data("pad-ufes-20", folder / layout, rows=60, seed=2, layout=layout, pool=None)
     return {layout: load_data(f"pad-ufes-20:{folder / layout}") for layout in LAYOUTS}
 
 

@@ -9,141 +9,105 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from toolkit_common.synthetic.cases import Trait, draw_kinds, draw_people, leave_traces
-from toolkit_common.synthetic.draw import draw_looks, write_pictures
-from toolkit_common.synthetic.order import Order
+from toolkit_common.sources.lesions.derm7pt import GROUPS
+from toolkit_common.synthetic.cohort import Cohort, Kind, Order, Recipe, draw_cohort
+from toolkit_common.synthetic.pictures import write_pictures
 
 SIZE = 128  # pixels; really 768 x 512
-SITES = ("abdomen", "acral", "back", "buttocks", "chest", "genital areas", "head neck",
-         "lower limbs", "upper limbs")  # fmt: skip
-BENIGN = {
-    "clark nevus": (0.3, Trait()),
-    "reed or spitz nevus": (0.06, Trait(light=-6)),
-    "seborrheic keratosis": (0.04, Trait(light=4, yellow=8)),
-    "blue nevus": (0.03, Trait(light=-4, yellow=-10)),
-    "vascular lesion": (0.03, Trait(red=20, size=0.8)),
-    "dermal nevus": (0.03, Trait(light=5)),
-    "lentigo": (0.03, Trait(yellow=5)),
-    "congenital nevus": (0.02, Trait(size=1.4)),
-    "dermatofibroma": (0.02, Trait(yellow=3, size=0.6)),
-    "melanosis": (0.02, Trait(light=-3)),
-    "combined nevus": (0.02, Trait()),
-    "miscellaneous": (0.02, Trait()),
-    "recurrent nevus": (0.02, Trait()),
+# How the five groups of diagnoses look.
+LOOKS = {
+    "BCC": Kind(0.06, malignant=True, light=10, red=6),
+    "MEL": Kind(0.05, malignant=True, light=-4),
+    "MISC": Kind(0.025, red=12, size=0.7),
+    "NEV": Kind(0.07),
+    "SK": Kind(0.04, light=4, yellow=8),
 }
-MALIGNANT = {
-    "melanoma (less than 0.76 mm)": (0.1, Trait(light=-2)),
-    "melanoma (in situ)": (0.06, Trait()),
-    "basal cell carcinoma": (0.06, Trait(light=10, red=6)),
-    "melanoma (0.76 to 1.5 mm)": (0.05, Trait(light=-4)),
-    "melanoma (more than 1.5 mm)": (0.03, Trait(light=-8)),
-    "melanoma": (0.03, Trait(light=-4)),
-    "melanoma metastasis": (0.03, Trait(light=-8, size=0.8)),
-}
+RECIPE = Recipe(
+    kinds={name: LOOKS[group] for group, names in GROUPS.items() for name in names},
+    sites=("abdomen", "acral", "back", "buttocks", "chest", "genital areas", "head neck",
+           "lower limbs", "upper limbs"),
+)  # fmt: skip
+# Criterion -> what it is read from, bounds between its answers, answers, its points of the
+# checklist; all answers from the first of `SUSPICIOUS` on give them.
+CRITERIA = {
+    "pigment_network": ("border", (0.1, 0.35), ("absent", "typical", "atypical"), 2),
+    "streaks": ("border", (0.2, 0.35), ("absent", "regular", "irregular"), 1),
+    "pigmentation": ("asymmetry", (0.15, 0.3, 0.45),
+                     ("absent", "diffuse regular", "localized irregular", "diffuse irregular"), 1),
+    "regression_structures": ("paler", (17, 22), ("absent", "white areas", "blue areas"), 1),
+    "dots_and_globules": ("long_mm", (3, 5), ("absent", "regular", "irregular"), 1),
+    "blue_whitish_veil": ("bluer", (4,), ("absent", "present"), 2),
+    "vascular_structures": ("redder", (5, 9), ("absent", "arborizing", "linear irregular"), 2),
+}  # fmt: skip
+SUSPICIOUS = ("atypical", "irregular", "localized irregular", "diffuse irregular", "white areas",
+              "blue areas", "present", "linear irregular")  # fmt: skip
 SPLITS = {"train": 0.41, "valid": 0.2, "test": 0.39}
-FOLDERS = ("Aal", "Fal", "Nel", "Ngl")
-SCORES = {"pigment_network": 2, "blue_whitish_veil": 2, "vascular_structures": 2, "streaks": 1,
-          "pigmentation": 1, "dots_and_globules": 1, "regression_structures": 1}  # fmt: skip
+LAYOUTS = {"release": "release_v0", "bare": "."}  # where the folders are
 
 
 def make_derm7pt(out: Path, order: Order) -> None:
     """Write the data set; a row is a case with two images."""
-    rng = np.random.default_rng(order.seed)
-    base = out / "release_v0" if order.layout == "release" else out
-    kinds = draw_kinds({name: share for name, (share, _) in (BENIGN | MALIGNANT).items()},
-                       order.rows, rng)  # fmt: skip
-    is_malignant = np.isin(kinds, list(MALIGNANT))
-    people = draw_people(SITES, is_malignant, rng).assign(age=50)
-    traits = {name: trait for name, (_, trait) in (BENIGN | MALIGNANT).items()}
-    looks = draw_looks(is_malignant, rng)
-    looks = leave_traces(looks, people, kinds, sites=SITES, traits=traits)
-    table = _tell(looks, people, kinds, rng)
-    _write_images(base / "images", table, looks, rng)
+    cohort = draw_cohort(order, RECIPE)
+    base = out / LAYOUTS[order.layout]
+    table = _table(cohort)
+    _write_images(base / "images", table, cohort)
     (base / "meta").mkdir(parents=True)
     table.to_csv(base / "meta" / "meta.csv", index=False)
-    for name, rows in _deal(is_malignant, rng).items():
+    for name, rows in _deal(cohort).items():
         path = base / "meta" / f"{name}_indexes.csv"
         pd.DataFrame({"indexes": rows}).to_csv(path, index=False)
 
 
-def _tell(
-    looks: pd.DataFrame, people: pd.DataFrame, kinds: np.ndarray, rng: np.random.Generator
-) -> pd.DataFrame:
-    n = len(looks)
-    criteria = _judge(looks)
-    is_bad = pd.DataFrame({name: words.isin(_BAD) for name, words in criteria.items()})
-    names = [FOLDERS[number] for number in rng.integers(0, len(FOLDERS), n)]
+def _table(cohort: Cohort) -> pd.DataFrame:
+    cases = cohort.cases.assign(
+        paler=lambda row: row["L0"] - row["L1"],
+        bluer=lambda row: row["b0"] - row["b1"],
+        redder=lambda row: row["a1"] - row["a0"],
+    )
+    criteria = {
+        name: pd.Series(np.array(answers)[np.digitize(cases[source], bounds)])
+        for name, (source, bounds, answers, _) in CRITERIA.items()
+    }
+    score = sum(criteria[name].isin(SUSPICIOUS) * CRITERIA[name][-1] for name in CRITERIA)
+    number = (2 * cases["image"]).astype(str).str.zfill(3)
+    folder = cohort.choose(("Aal", "Fal", "Nel", "Ngl"))
+    grades = np.array(["flat", "palpable", "nodular"])
+    waited = cohort.choose(("clinical follow up", "no further examination"))
     return pd.DataFrame(
         {
-            "case_num": np.arange(1, n + 1),
-            "diagnosis": kinds,
-            "seven_point_score": (is_bad * pd.Series(SCORES)).sum(axis=1),
+            "case_num": cases["image"] + 1,
+            "diagnosis": cases["kind"],
+            "seven_point_score": score,
             **criteria,
-            "level_of_diagnostic_difficulty": rng.choice(["low", "medium", "high"], n),
-            "elevation": _grade(looks["long_mm"], (3, 5), ("flat", "palpable", "nodular")),
-            "location": people["site"],
-            "sex": people["sex"],
-            "management": np.where(looks["malignant"], "excision",
-                                   rng.choice(["clinical follow up", "no further examination"], n)),
-            "clinic": [f"{name.upper()}/{name.upper()}{2 * at + 1:03d}.JPG"
-                       for at, name in enumerate(names)],
-            "derm": [f"{name.upper()}/{name}{2 * at + 2:03d}.jpg" for at, name in enumerate(names)],
+            "level_of_diagnostic_difficulty": cohort.choose(("low", "medium", "high")),
+            "elevation": grades[np.digitize(cases["long_mm"], (3, 5))],
+            "location": cases["site"],
+            "sex": cases["sex"],
+            "management": waited.mask(cases["malignant"], "excision"),
+            "clinic": folder.str.upper() + "/" + folder.str.upper() + number + "C.JPG",
+            "derm": folder.str.upper() + "/" + folder + number + ".jpg",
             "case_id": "",
             "notes": "",
         }
-    )  # fmt: skip
+    )
 
 
-def _judge(looks: pd.DataFrame) -> dict[str, pd.Series]:
-    """Read the checklist off the looks."""
-    contrast = looks["L0"] - looks["L1"]
-    regular = ("absent", "regular", "irregular")
-    return {
-        "pigment_network": _grade(looks["border"], (0.1, 0.35), ("absent", "typical", "atypical")),
-        "streaks": _grade(looks["border"], (0.25, 0.45), regular),
-        "pigmentation": _grade(looks["asymmetry"], (0.15, 0.3, 0.45),
-                               ("absent", "diffuse regular", "localized irregular",
-                                "diffuse irregular")),
-        "regression_structures": _grade(contrast, (17, 22), ("absent", "white areas",
-                                                             "blue areas")),
-        "dots_and_globules": _grade(looks["long_mm"], (3, 5), regular),
-        "blue_whitish_veil": _grade(looks["b0"] - looks["b1"], (4,), ("absent", "present")),
-        "vascular_structures": _grade(looks["a1"] - looks["a0"], (5, 9),
-                                      ("absent", "arborizing", "linear irregular")),
-    }  # fmt: skip
-
-
-_BAD = ("atypical", "irregular", "localized irregular", "diffuse irregular", "linear irregular",
-        "white areas", "blue areas", "present")  # fmt: skip
-
-
-def _grade(values: pd.Series, bounds: tuple[float, ...], words: tuple[str, ...]) -> pd.Series:
-    return pd.Series(np.array(words)[np.digitize(values, bounds)])
-
-
-def _write_images(
-    root: Path, table: pd.DataFrame, looks: pd.DataFrame, rng: np.random.Generator
-) -> None:
+def _write_images(root: Path, table: pd.DataFrame, cohort: Cohort) -> None:
     """The clinical image shows the lesion from afar; every fifth name has another case on disk."""
-    far = looks.assign(long_mm=looks["long_mm"] / 2, short_mm=looks["short_mm"] / 2)
-    for kind, shown in (("derm", looks), ("clinic", far)):
+    far = cohort.cases.assign(**cohort.cases[["long_mm", "short_mm"]] / 2)
+    for kind, shown in (("derm", cohort.cases), ("clinic", far)):
         paths = [root / name for name in table[kind]]
-        paths = [
-            path.with_suffix(path.suffix.swapcase()) if at % 5 == 0 else path
-            for at, path in enumerate(paths)
-        ]
-        write_pictures(shown, paths, size=SIZE, rng=rng)
+        paths[::5] = [path.with_suffix(path.suffix.swapcase()) for path in paths[::5]]
+        write_pictures(shown, paths, size=SIZE, rng=cohort.rng)
 
 
-def _deal(is_malignant: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _deal(cohort: Cohort) -> dict[str, np.ndarray]:
     """Deal the rows to the splits, malignant ones and others by the same shares."""
-    sides = np.empty(len(is_malignant), dtype=object)
+    is_malignant = cohort.cases["malignant"].to_numpy()
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in SPLITS}
     for flag in (False, True):
-        rows = rng.permutation(np.flatnonzero(is_malignant == flag))
+        rows = cohort.rng.permutation(np.flatnonzero(is_malignant == flag))
         ends = np.round(np.cumsum(list(SPLITS.values())) * len(rows)).astype(int)
         for name, part in zip(SPLITS, np.split(rows, ends[:-1]), strict=True):
-            sides[part] = name
-    return {name: np.flatnonzero(sides == name) for name in SPLITS}
-
-
-LAYOUTS = ("release", "bare")
+            parts[name].append(part)
+    return {name: np.sort(np.concatenate(rows)) for name, rows in parts.items()}

@@ -8,99 +8,68 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from toolkit_common.synthetic.cases import (
-    Trait,
-    draw_kinds,
-    draw_people,
-    hide,
-    leave_traces,
-)
-from toolkit_common.synthetic.draw import draw_looks, draw_mask, write_pictures
-from toolkit_common.synthetic.order import Order
+from toolkit_common.synthetic.cohort import Cohort, Kind, Order, Recipe, draw_cohort
+from toolkit_common.synthetic.pictures import write_masks, write_pictures
 
 SIZE = 128  # pixels; really 600 x 450
-SHARES = {"nv": 0.4, "mel": 0.2, "bkl": 0.12, "bcc": 0.1, "akiec": 0.08, "vasc": 0.05, "df": 0.05}
-MALIGNANT = ("bcc", "mel")
-TRAITS = {
-    "nv": Trait(),
-    "mel": Trait(light=-4),
-    "bkl": Trait(light=3, yellow=7),
-    "bcc": Trait(light=10, red=6),
-    "akiec": Trait(light=4, red=9, size=1.2),
-    "vasc": Trait(light=-2, red=20, size=0.8),
-    "df": Trait(yellow=3, size=0.6),
-}
-SITES = (
-    "abdomen", "acral", "back", "chest", "ear", "face", "foot", "genital", "hand",
-    "lower extremity", "neck", "scalp", "trunk", "upper extremity",
+HIDDEN = 0.02  # share of values that are missing
+RECIPE = Recipe(
+    kinds={
+        "nv": Kind(0.4),
+        "mel": Kind(0.2, malignant=True, light=-4),
+        "bkl": Kind(0.12, light=3, yellow=7),
+        "bcc": Kind(0.1, malignant=True, light=10, red=6),
+        "akiec": Kind(0.08, light=4, red=9, size=1.2),
+        "vasc": Kind(0.05, light=-2, red=20, size=0.8),
+        "df": Kind(0.05, yellow=3, size=0.6),
+    },
+    sites=("abdomen", "acral", "back", "chest", "ear", "face", "foot", "genital", "hand",
+           "lower extremity", "neck", "scalp", "trunk", "upper extremity"),
+    lesions=0.75,
+    patients=0.75,
 )  # fmt: skip
-LESIONS = 0.75  # for each image
+PARTS = "HAM10000_images_part_{}"
+LAYOUTS = {  # folder of the images, name of the table; that of the Dataverse has the source
+    "kaggle": (PARTS, "HAM10000_metadata.csv"),
+    "flat": ("HAM10000_images", "HAM10000_metadata.csv"),
+    "dataverse": (PARTS, "HAM10000_metadata"),
+    "dataverse-tab": (PARTS, "HAM10000_metadata.tab"),
+}
 
 
 def make_ham10000(out: Path, order: Order) -> None:
     """Write the data set."""
-    rng = np.random.default_rng(order.seed)
-    table, looks = _draw(order.rows, rng)
-    folder, name, separator, columns = _LAYOUTS[order.layout]
-    half = len(table) // 2
-    rank = table["image_id"].rank().to_numpy()
-    folders = np.where(rank <= half, folder.format(1), folder.format(2))
-    paths = [out / at / f"{key}.jpg" for at, key in zip(folders, table["image_id"], strict=True)]
-    write_pictures(looks, paths, size=SIZE, rng=rng)
-    if "dataset" in columns:
-        _write_masks(out / "HAM10000_segmentations_lesion_tschandl", table["image_id"], looks)
-    table[columns].to_csv(out / name, sep=separator, index=False)
+    cohort = draw_cohort(order, RECIPE)
+    table = _table(cohort)
+    ids = table["image_id"]
+    folder, name = LAYOUTS[order.layout]
+    parts = np.where(ids.rank() <= len(ids) // 2, 1, 2)
+    paths = [out / folder.format(part) / f"{key}.jpg" for part, key in zip(parts, ids, strict=True)]
+    write_pictures(cohort.cases, paths, size=SIZE, rng=cohort.rng)
+    if order.layout.startswith("dataverse"):
+        masks = out / "HAM10000_segmentations_lesion_tschandl"
+        paths = [masks / f"{key}_segmentation.png" for key in ids]
+        write_masks(cohort.cases, paths, size=SIZE, least=0.5)
+    else:
+        table = table.drop(columns="dataset")
+    table.to_csv(out / name, sep="\t" if name.endswith(".tab") else ",", index=False)
 
 
-def _draw(n: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw lesions, then images of them: the same look from another side."""
-    lesions = max(1, round(LESIONS * n))
-    kinds = draw_kinds(SHARES, lesions, rng)
-    is_malignant = np.isin(kinds, MALIGNANT)
-    people = draw_people(SITES, is_malignant, rng)
-    looks = leave_traces(draw_looks(is_malignant, rng), people, kinds, sites=SITES, traits=TRAITS)
-    table = _describe(people, kinds, rng)
-    of_image = rng.permutation(np.r_[np.arange(lesions), rng.integers(0, lesions, n - lesions)])
-    looks, table = (part.iloc[of_image].reset_index(drop=True) for part in (looks, table))
-    looks["angle"] = rng.integers(0, 180, n)
-    table.insert(1, "image_id", [f"ISIC_{24_306 + number:07d}" for number in rng.permutation(n)])
-    return table, looks
-
-
-def _describe(people: pd.DataFrame, kinds: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    n = len(people)
-    kind = pd.Series(kinds)
-    proof = pd.Series(rng.choice(["consensus", "follow_up", "histo"], n))
-    proof = proof.mask(kind == "bkl", "confocal").mask(kind.isin(MALIGNANT), "histo")
-    source = pd.Series(rng.choice(["rosendahl", "vidir_modern", "vienna_dias"], n))
+def _table(cohort: Cohort) -> pd.DataFrame:
+    cases = cohort.cases
+    proof = cohort.choose(("consensus", "follow_up", "histo"), of="lesion")
+    proof = proof.mask(cases["kind"] == "bkl", "confocal").mask(cases["malignant"], "histo")
+    source = cohort.choose(("rosendahl", "vidir_modern", "vienna_dias"), of="lesion")
     return pd.DataFrame(
         {
-            "lesion_id": [f"HAM_{number:07d}" for number in rng.permutation(n)],
-            "dx": kind,
+            "lesion_id": cohort.name("HAM_", of="lesion"),
+            "image_id": cohort.name("ISIC_", of="image"),
+            "dx": cases["kind"],
             "dx_type": proof,
-            "age": hide(people["age"], np.nan, rng),
-            "sex": hide(people["sex"], "unknown", rng),
-            "localization": hide(people["site"], "unknown", rng),
+            "age": cohort.blank(cases["age"], HIDDEN, of="lesion", word=np.nan),
+            "sex": cohort.blank(cases["sex"], HIDDEN, of="lesion", word="unknown"),
+            "localization": cohort.blank(cases["site"], HIDDEN, of="lesion", word="unknown"),
             "dataset": source.mask(proof == "follow_up", "vidir_molemax"),
         }
     )
-
-
-def _write_masks(folder: Path, ids: "pd.Series[str]", looks: pd.DataFrame) -> None:
-    folder.mkdir()
-    for name, (_, look) in zip(ids, looks.iterrows(), strict=True):
-        mask = (draw_mask(look, SIZE) > 0.5).astype(np.uint8) * 255
-        Image.fromarray(mask).save(folder / f"{name}_segmentation.png")
-
-
-_SEVEN = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
-_PARTS = "HAM10000_images_part_{}"
-_LAYOUTS = {  # folder of the images, name of the table, its separator, its columns
-    "kaggle": (_PARTS, "HAM10000_metadata.csv", ",", _SEVEN),
-    "flat": ("HAM10000_images", "HAM10000_metadata.csv", ",", _SEVEN),
-    "dataverse": (_PARTS, "HAM10000_metadata", ",", [*_SEVEN, "dataset"]),
-    "dataverse-tab": (_PARTS, "HAM10000_metadata.tab", "\t", [*_SEVEN, "dataset"]),
-}
-LAYOUTS = tuple(_LAYOUTS)

@@ -2,34 +2,32 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
 from toolkit_common.runs.files import refuse_unwritable
 from toolkit_common.sources.lesions.folder import SYNTHETIC
-from toolkit_common.synthetic import (
-    bcn20000,
-    derm7pt,
-    ham10000,
-    hiba,
-    isic,
-    pad_ufes_20,
-    ph2,
-    slice_3d,
-)
-from toolkit_common.synthetic.order import Order
+from toolkit_common.synthetic import derm7pt, ham10000, isic_exports, pad_ufes_20, ph2, slice_3d
+from toolkit_common.synthetic.cohort import Order
 
 Maker = Callable[[Path, Order], None]
 
+
+def _export(name: str) -> tuple[Maker, tuple[str, ...]]:
+    export = isic_exports.EXPORTS[name]
+    return partial(isic_exports.make_export, export), tuple(export.layouts)
+
+
 MAKERS: dict[str, tuple[Maker, tuple[str, ...]]] = {  # the default layout first
-    "bcn20000": (bcn20000.make_bcn20000, bcn20000.LAYOUTS),
-    "derm7pt": (derm7pt.make_derm7pt, derm7pt.LAYOUTS),
-    "ham10000": (ham10000.make_ham10000, ham10000.LAYOUTS),
-    "hiba": (hiba.make_hiba, hiba.LAYOUTS),
-    "isic": (isic.make_isic, isic.LAYOUTS),
-    "pad-ufes-20": (pad_ufes_20.make_pad_ufes_20, pad_ufes_20.LAYOUTS),
-    "ph2": (ph2.make_ph2, ph2.LAYOUTS),
+    "bcn20000": _export("bcn20000"),
+    "derm7pt": (derm7pt.make_derm7pt, tuple(derm7pt.LAYOUTS)),
+    "ham10000": (ham10000.make_ham10000, tuple(ham10000.LAYOUTS)),
+    "hiba": _export("hiba"),
+    "isic": _export("isic"),
+    "pad-ufes-20": (pad_ufes_20.make_pad_ufes_20, tuple(pad_ufes_20.LAYOUTS)),
+    "ph2": (ph2.make_ph2, tuple(ph2.LAYOUTS)),
     "slice-3d": (slice_3d.make_slice_3d, slice_3d.LAYOUTS),
 }
 POOLED = ("slice-3d",)  # so large that rows share pictures

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from toolkit_common.synthetic.exports import NAMES, TRAITS
+from toolkit_common.synthetic.isic_exports import KINDS, NAMES
 from toolkit_common.synthetic.make import make_data
 
 
@@ -19,9 +19,10 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def test_every_name_has_a_look_and_three_levels() -> None:
-    assert NAMES.keys() == TRAITS.keys()
-    assert {len(levels) for levels in NAMES.values()} == {3}
+def test_every_name_has_a_look_and_levels_that_call_it_alike() -> None:
+    assert NAMES.keys() == KINDS.keys()
+    for name, (level, _) in NAMES.items():
+        assert level.startswith("Malignant") == KINDS[name].malignant
 
 
 @pytest.mark.parametrize(("layout", "width"), [("2023", 17), ("newer", 18)])
@@ -40,7 +41,7 @@ def test_hiba_has_the_columns_of_its_generation(layout: str, width: int, tmp_pat
     assert (table["dermoscopic_type"] == "").equals(table["image_type"] != "dermoscopic")
 
 
-def test_hiba_tells_skin_types_apart(tmp_path: Path) -> None:
+def test_older_exports_hold_skin_types_apart(tmp_path: Path) -> None:
     out = make("hiba", "2023-flat", tmp_path)
     skin = read(out / "SupplementaryData.csv")
     assert list(skin) == ["isic_id", "skin_type"]

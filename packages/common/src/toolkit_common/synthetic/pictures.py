@@ -1,7 +1,6 @@
 """Draws lesions whose pictures carry their numbers: size, colour, asymmetry, border, axis.
 
-A lesion is an ellipse on skin: darker, bluer, larger and less even when malignant, with overlap
-between the classes. Colours are given in CIE L*a*b* (D65), as SLICE-3D measures them.
+A lesion is an ellipse on skin. Colours are given in CIE L*a*b* (D65), as SLICE-3D measures them.
 """
 
 from collections.abc import Sequence
@@ -19,39 +18,8 @@ TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 
 D65 = np.array([0.9505, 1.0, 1.089])
 
 
-def draw_looks(is_malignant: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw what lesions look like.
-
-    Args:
-        is_malignant: One flag a lesion `(n,)`.
-        rng: Source of the draw.
-
-    Returns:
-        A row a lesion: `long_mm, short_mm, angle` (degrees), `asymmetry, border` (0 to 1), skin
-        `L0, a0, b0` and lesion `L1, a1, b1`.
-    """
-    n, bad = len(is_malignant), is_malignant.astype(float)
-    long_mm = np.clip(rng.gamma(8, 0.45, n) + 1.5 * bad, 1.0, 10.0)
-    skin = np.stack([rng.normal(68, 7, n), rng.normal(13, 2, n), rng.normal(23, 3, n)])
-    contrast = np.clip(rng.normal(11, 4, n) + 6 * bad, 2, 35)
-    return pd.DataFrame(
-        {
-            "malignant": is_malignant.astype(bool),
-            "long_mm": long_mm,
-            "short_mm": long_mm * rng.uniform(0.55, 0.98, n),
-            "angle": rng.integers(0, 180, n),
-            "asymmetry": np.clip(rng.beta(2, 5, n) + 0.15 * bad, 0, 1),
-            "border": np.clip(rng.beta(2, 6, n) + 0.15 * bad, 0, 1),
-            **dict(zip(("L0", "a0", "b0"), skin, strict=True)),
-            "L1": np.clip(skin[0] - contrast, 15, 95),
-            "a1": skin[1] + rng.normal(3, 1, n),
-            "b1": skin[2] - rng.normal(2, 2, n) - 2.5 * bad,
-        }
-    )
-
-
 def draw_image(look: pd.Series, size: int, rng: np.random.Generator) -> Image.Image:
-    """Draw one lesion, `size` pixels high and wide, in a field of 15 x 15 mm."""
+    """Draw one lesion, a row of `draw_cohort`, `size` pixels high and wide, in 15 x 15 mm."""
     inside = draw_mask(look, size)
     skin, lesion = (look[[f"{name}{at}" for name in "Lab"]].to_numpy(float) for at in "01")
     colour = skin + inside[..., None] * (lesion - skin)
@@ -72,13 +40,6 @@ def draw_mask(look: pd.Series, size: int) -> np.ndarray:
     return inside
 
 
-def encode_jpeg(image: Image.Image) -> bytes:
-    """Return a picture as the bytes of a JPEG file."""
-    with BytesIO() as file:
-        image.save(file, "JPEG", quality=90)
-        return file.getvalue()
-
-
 def lab_to_rgb(colour: np.ndarray) -> np.ndarray:
     """Turn CIE L*a*b* (D65) `(h, w, 3)` into 8-bit sRGB."""
     light = (colour[..., 0] + 16) / 116
@@ -89,6 +50,13 @@ def lab_to_rgb(colour: np.ndarray) -> np.ndarray:
     return (encoded * 255).round().astype(np.uint8)
 
 
+def encode_jpeg(image: Image.Image) -> bytes:
+    """Return a picture as the bytes of a JPEG file."""
+    with BytesIO() as file:
+        image.save(file, "JPEG", quality=90)
+        return file.getvalue()
+
+
 def write_pictures(
     looks: pd.DataFrame, paths: Sequence[Path], *, size: int, rng: np.random.Generator
 ) -> None:
@@ -96,3 +64,10 @@ def write_pictures(
     for (_, look), path in zip(looks.iterrows(), paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_image(look, size, rng).save(path)
+
+
+def write_masks(looks: pd.DataFrame, paths: Sequence[Path], *, size: int, least: float) -> None:
+    """Write the pixels that are lesion by more than `least` as black and white, one file a path."""
+    for (_, look), path in zip(looks.iterrows(), paths, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_mask(look, size) > least).save(path)
