@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers import audited
 from helpers.small_data import build_data
 from toolkit_common.audit import baselines
 from toolkit_common.audit.baselines import complete_rows, fit_baselines, metadata_baselines
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
-from toolkit_common.data.splits import make_splits
+from toolkit_common.data.splits import keep_labelled, make_splits
 
 SHEET = Sheet(
     "toy", columns=(Column("age", "patient", "numeric"), Column("site", "lesion", "categorical"))
@@ -106,3 +107,12 @@ def test_a_few_test_groups_prove_nothing() -> None:
         assert [(item.auroc, item.sure) for item in found if item.name == "missingness"] == [
             (pytest.approx(1.0), is_sure)
         ]
+
+
+def test_baselines_read_no_image_and_see_what_is_planted() -> None:
+    smoke = [None, None, "true", "false"] * (audited.ROWS // 4)
+    seen, labels = audited.data(smoke=smoke), audited.data().labels()
+    splits = keep_labelled(make_splits(seen), seen, labels)
+    found = {item.name: item.auroc for item in metadata_baselines(seen, labels, splits)}
+    assert found == {"missingness": 1.0, "metadata": pytest.approx(1.0)}
+    assert metadata_baselines(audited.data(sheet=Sheet("bare")), labels, splits) == []

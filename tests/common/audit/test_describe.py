@@ -7,8 +7,13 @@ import pytest
 from PIL import Image
 
 from helpers.small_data import build_data, encode, write_images
-from toolkit_common.audit.contact_sheet import HEADING, TILE, draw_contact_sheet
-from toolkit_common.audit.describe import describe_data, print_description
+from toolkit_common.audit.describe import (
+    HEADING,
+    TILE,
+    describe_data,
+    draw_contact_sheet,
+    print_description,
+)
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.sources.load import load_data
 

@@ -1,13 +1,18 @@
-"""What two data sets, or a data set and an encoder, share is found, and nothing else."""
+"""What two splits, two data sets, or a data set and an encoder share is found, and no more."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import Result
 
+from conftest import write_image_folder
+from helpers import audited
 from helpers.small_data import build_data, image_bytes, write_images, write_text
 from helpers.tiny_encoders import export
+from toolkit_common.audit.audit import Audit, audit_data
 from toolkit_common.audit.duplicates import hash_images
 from toolkit_common.audit.overlaps import find_overlaps, hash_group, load_other
 from toolkit_common.data.dataset import ImageData
@@ -26,14 +31,14 @@ def names(prefix: str, first: int = 0) -> list[str]:
     return [f"{prefix}{first + row // 2}" for row in range(ROWS)]
 
 
-def told(own: ImageData, other: ImageData, *, images: bool = False) -> dict[str, bool]:
+def shared(own: ImageData, other: ImageData, *, images: bool = False) -> dict[str, bool]:
     hashes = hash_images(own) if images else None
-    return {item.text: item.leak for item in find_overlaps(own, other, hashes=hashes)}
+    return {item.text: item.severity == "leak" for item in find_overlaps(own, other, hashes=hashes)}
 
 
 def test_shared_patients_and_images_are_leaks() -> None:
     first, second = data(patient_id=names("p")), data(patient_id=["p3"] * ROWS)
-    assert told(first, second, images=True) == {
+    assert shared(first, second, images=True) == {
         "1 patient_id values are in both (first: p3)": True,
         "12 images are pixel by pixel in both": True,
     }
@@ -41,22 +46,22 @@ def test_shared_patients_and_images_are_leaks() -> None:
 
 def test_patients_are_found_under_any_name_and_told_once() -> None:
     named = data(patient_id=names("p"), groups=names("p"), lesion_id=names("l"))
-    assert list(told(data(groups=names("p", 5)), data(patient_id=names("p")))) == [
+    assert list(shared(data(groups=names("p", 5)), data(patient_id=names("p")))) == [
         "1 group values are patient_id values there (first: p5)"
     ]
-    assert list(told(named, data(groups=names("l", 5)))) == [
+    assert list(shared(named, data(groups=names("l", 5)))) == [
         "1 lesion_id values are group values there (first: l5)"
     ]
-    assert list(told(named, data(groups=names("p", 5)))) == [
+    assert list(shared(named, data(groups=names("p", 5)))) == [
         "1 group values are in both (first: p5)"
     ]
-    assert list(told(data(groups=names("p")), data(groups=names("p", 4)))) == [
+    assert list(shared(data(groups=names("p")), data(groups=names("p", 4)))) == [
         "2 group values are in both (first: p4)"
     ]
-    assert list(told(named, data(patient_id=names("p"), groups=names("p")))) == [
+    assert list(shared(named, data(patient_id=names("p"), groups=names("p")))) == [
         "6 patient_id values are in both (first: p0)"
     ]
-    assert told(data(patient_id=names("x")), data(lesion_id=names("x"))) == {}
+    assert shared(data(patient_id=names("x")), data(lesion_id=names("x"))) == {}
 
 
 def test_patients_that_csv_tables_name_their_groups_are_found(tmp_path: Path) -> None:
@@ -65,26 +70,26 @@ def test_patients_that_csv_tables_name_their_groups_are_found(tmp_path: Path) ->
         lines = [f"{row}.png,{'ab'[row % 2]},mrs {first + row}" for row in range(4)]
         write_text(tmp_path / f"{name}.csv", "\n".join(["image,label,who", *lines]))
     one, two = (load_data(f"csv:{tmp_path / name}.csv?group=who") for name in ("one", "two"))
-    assert told(one, two) == {"3 group values are in both (first: mrs 1)": True}
+    assert shared(one, two) == {"3 group values are in both (first: mrs 1)": True}
 
 
 def test_bare_numbers_may_be_others_and_long_ones_are_not() -> None:
     short, long = names(""), names("12340")
-    ((text, leak),) = told(data(groups=short), data(groups=short)).items()
+    ((text, leak),) = shared(data(groups=short), data(groups=short)).items()
     assert "6 group values are in both (first: 0); they are bare numbers" in text
     assert not leak
-    assert told(data(groups=long), data(groups=long)) == {
+    assert shared(data(groups=long), data(groups=long)) == {
         "6 group values are in both (first: 123400)": True
     }
     numbers = [float(row // 2) for row in range(ROWS)]
-    assert list(told(data(groups=numbers), data(groups=short))) == [text]
+    assert list(shared(data(groups=numbers), data(groups=short))) == [text]
 
 
 def test_equal_names_of_files_are_no_leak_where_pictures_differ(tmp_path: Path) -> None:
     write_images(tmp_path, *(f"{root}/{row % 2}/{row}.png" for root in "xy" for row in range(4)))
     first, second = (load_data(f"imagefolder:{tmp_path / root}") for root in "xy")
     assert set(first.table["image_id"]) == set(second.table["image_id"])
-    assert told(first, second, images=True) == {}
+    assert shared(first, second, images=True) == {}
 
 
 def test_the_archives_ids_are_compared_wherever_they_stand() -> None:
@@ -92,14 +97,14 @@ def test_the_archives_ids_are_compared_wherever_they_stand() -> None:
     first = data(image_id=ids)
     second = data(image_id=[f"part/{name}_downsampled.jpg" for name in ids[3:]] + ["a", "b", "c"],
                   images=IMAGES[ROWS:])  # fmt: skip
-    found = told(first, second, images=True)
+    found = shared(first, second, images=True)
     assert found == {
         "9 images of the ISIC archive are in both by their id (first: ISIC_0000003)": True
     }
 
 
 def test_where_nothing_can_be_compared_that_is_told() -> None:
-    (text,) = told(data(), data(groups=names("p")))
+    (text,) = shared(data(), data(groups=names("p")))
     assert "only ISIC ids were compared" in text
 
 
@@ -114,7 +119,98 @@ def test_patients_that_an_encoder_has_seen_are_found(tmp_path: Path) -> None:
     other = load_other(str(folder), patients)
     for own in (patients, data(groups=[None, *names("p")[1:]]), data(lesion_id=names("p"))):
         (overlap,) = find_overlaps(own, other, hashes=None)
-        assert overlap.leak
+        assert overlap.severity == "leak"
         assert "pre-trained on 1 groups of this set (first: p4)" in overlap.text
     with pytest.raises(InputError, match="'small' has no groups"):
         load_other(str(folder), data())
+
+
+SPLIT_ROWS = 40
+SPLIT_IMAGES = [image_bytes(row) for row in range(SPLIT_ROWS)]
+PATIENTS = [f"p{row // 2}" for row in range(SPLIT_ROWS)]
+
+
+def split_data(**changes: Any) -> ImageData:
+    given = {"groups": PATIENTS, "images": SPLIT_IMAGES} | changes
+    return build_data(["a", "a", "b", "b"] * (SPLIT_ROWS // 4), **given)
+
+
+def test_a_patient_in_two_given_splits_is_a_leak() -> None:
+    audit = audit_data(audited.data(splits=["train"] * 41 + ["test"] * 19))
+    assert audited.kinds(audit)["group overlap"] == "leak"
+    assert "first: p20" in audit.findings[0].text
+
+
+def leaks(audit: Audit) -> list[str]:
+    return [item.text for item in audit.findings if item.severity == "leak"]
+
+
+def save_splits(splits: list[str]) -> Path:
+    lines = ["image_id,split", *(f"i{row},{split}" for row, split in enumerate(splits))]
+    return write_text(Path("splits.csv"), "\n".join(lines))
+
+
+def test_saved_splits_are_audited() -> None:
+    clean = save_splits(["train"] * 20 + ["val"] * 10 + ["test"] * 10)
+    audit = audit_data(split_data(), splits_file=clean)
+    assert (leaks(audit), audit.splits) == ([], "given by splits.csv")
+    leaking = save_splits(["train"] * 21 + ["val"] * 9 + ["test"] * 10)
+    images = [SPLIT_IMAGES[39], *SPLIT_IMAGES[1:]]
+    audit = audit_data(split_data(images=images), splits_file=leaking, images=True)
+    assert leaks(audit) == [
+        "1 group values are in train and in val (first: p10): keep each on one side",
+        "1 pairs, 1 across groups or splits, 1 across splits",
+    ]
+
+
+def test_an_image_that_is_left_out_of_the_splits_is_on_no_side() -> None:
+    splits = save_splits(["train"] * 20 + ["val"] * 8 + ["test"] * 8)
+    audit = audit_data(
+        split_data(images=[SPLIT_IMAGES[39], *SPLIT_IMAGES[1:]]), splits_file=splits, images=True
+    )
+    assert leaks(audit) == []
+    assert audit.pairs[0].sides == ("train", "no split")
+
+
+def test_folds_are_those_of_a_run() -> None:
+    audit = audit_data(split_data(splits=["train"] * 21 + ["test"] * 19), folds=4, fold=1)
+    assert audit.splits == "made: grouped, stratified, fold 1 of 4, split seed 0"
+    assert leaks(audit) == []
+
+
+def test_a_patient_is_told_once_and_missing_names_are_no_name() -> None:
+    splits = ["train"] * 21 + ["test"] * 19
+    lesions = [None if row % 3 else f"l{row}" for row in range(SPLIT_ROWS)]
+    audit = audit_data(split_data(splits=splits, patient_id=PATIENTS, lesion_id=lesions))
+    assert leaks(audit) == [
+        "1 patient_id values are in train and in test (first: p10): keep each on one side"
+    ]
+
+
+def test_patients_that_no_one_groups_by_are_found_in_made_splits() -> None:
+    found = leaks(audit_data(split_data(groups=None, patient_id=PATIENTS)))
+    assert any("patient_id values are in train and in test" in leak for leak in found)
+    assert all("csv:FILE?group=patient_id splits by them" in leak for leak in found)
+
+
+def test_data_that_cannot_be_split_are_audited_without() -> None:
+    audit = audit_data(split_data(groups=["p"] * SPLIT_ROWS), images=True)
+    assert audit.splits == "none"
+    assert any("cannot split 1 groups" in item.text for item in audit.findings)
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_command_takes_saved_splits(
+    run_cli: Callable[..., Result], tmp_path: Path, code: int
+) -> None:
+    root = write_image_folder(tmp_path / "images")
+    names = [f"{name}/{row:03d}.png" for name in ("dark", "light") for row in range(12)]
+    if code:
+        (root / "light/011.png").write_bytes((root / "dark/000.png").read_bytes())
+    lines = [f"{name},{('train', 'val', 'test')[row % 12 // 4]}" for row, name in enumerate(names)]
+    file = write_text(tmp_path / "saved.csv", "\n".join(["image_id,split", *lines]))
+    result = run_cli("data", "audit", f"imagefolder:{root}", "--splits", file)
+    assert result.exit_code == code, result.output
+    assert "splits: given by saved.csv" in result.stdout
+    folded = run_cli("data", "audit", f"imagefolder:{root}", "--folds", 4, "--fold", 2)
+    assert "fold 2 of 4" in folded.stdout

@@ -23,12 +23,10 @@ from toolkit_common.audit.findings import (
     listed_findings,
     pair_findings,
     place_pairs,
-    shared_findings,
     size_findings,
 )
-from toolkit_common.audit.overlaps import KEYS, find_overlaps, load_other
+from toolkit_common.audit.overlaps import KEYS, find_overlaps, find_splits, load_other
 from toolkit_common.audit.proxies import ColumnFacts, describe_column
-from toolkit_common.audit.splits import find_splits
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits, keep_labelled
@@ -88,7 +86,7 @@ def audit_data(
     other = load_other(against, data) if against else None
     hashes = hash_images(data) if images else None
     if other is not None:
-        found += shared_findings(find_overlaps(data, other, hashes=hashes))
+        found += find_overlaps(data, other, hashes=hashes)
     columns = [
         describe_column(data.table[name], labels, groups=data.groups)
         for name in _inputs(data, labels)

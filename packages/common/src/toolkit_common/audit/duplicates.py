@@ -25,6 +25,7 @@ from PIL import Image
 from toolkit_common.console import progress
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import chunks
+from toolkit_common.extras import require
 from toolkit_common.images.open import BadImageError, Place, open_image
 
 BITS = 64
@@ -75,6 +76,7 @@ def hash_images(data: ImageData) -> Hashes:
 
     A stream has one reader, which walks forward: one thread.
     """
+    require("imagehash", extra="audit", purpose="finding near-duplicates")
     workers = 1 if data.is_streamed else cpu_count()
     exact = np.full(len(data), "", dtype="U64")
     perceptual = np.zeros(len(data), np.uint64)

@@ -13,13 +13,9 @@ import numpy as np
 
 from toolkit_common.audit.baselines import Baseline
 from toolkit_common.audit.duplicates import Hashes, Pair
-from toolkit_common.audit.overlaps import Overlap
 from toolkit_common.audit.proxies import ColumnFacts
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.splits import Splits
-from toolkit_common.sources.lesions.ham10000 import SHEET as HAM10000
-from toolkit_common.sources.lesions.isic import SHEET as ISIC
-from toolkit_common.sources.lesions.pad_ufes_20 import SHEET as PAD_UFES_20
 
 Severity = Literal["leak", "warning", "note"]
 
@@ -29,13 +25,6 @@ MISSING_AUROC = 0.7  # empty cells that tell the label this well
 RARE_CLASS = 10  # images
 NO_SPLIT = "no split"
 FEW = " (so few rows or groups that it may be chance)"
-# What the archives call their leaks, less the names that any table might use for something else.
-KNOWN = {
-    name: reason
-    for sheet in (ISIC, HAM10000, PAD_UFES_20)
-    for name, reason in sheet.leaks.items()
-    if name not in ("target", "pixels_x", "pixels_y")
-}
 
 
 @dataclass(frozen=True)
@@ -125,11 +114,11 @@ def listed_findings(
     Args:
         data: The data set.
         labels: What the columns were scored against.
-        columns: Those that somebody could read; a table without a sheet is held against `KNOWN`,
-            where one of them may be the label that nobody has named.
+        columns: Those that somebody could read; a table without a sheet of its own is held against
+            the suspects, one of which may be the label that nobody has named.
         withheld: Those that no one but the audit reads.
     """
-    listed = data.sheet.leaks or ({} if data.sheet.columns else KNOWN)
+    listed = data.sheet.leaks or data.sheet.suspects
     for facts in columns:
         if facts.name in listed:
             yield Finding(
@@ -216,13 +205,6 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
             first, second = (labels.classes[code] for code in two[0])
             text = f"{len(two)} pairs of equal images have two labels (first: {first}, {second})"
             yield Finding("warning", "contradicting labels", text)
-
-
-def shared_findings(overlaps: Sequence[Overlap]) -> Iterator[Finding]:
-    """Yield what is shared with other data."""
-    for overlap in overlaps:
-        severity: Severity = "leak" if overlap.leak else "warning"
-        yield Finding(severity, f"shared with {overlap.other}", overlap.text)
 
 
 def baseline_findings(baselines: Sequence[Baseline]) -> Iterator[Finding]:

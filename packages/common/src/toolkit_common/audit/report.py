@@ -2,38 +2,51 @@
 
 import base64
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from jinja2 import Environment
 from PIL import Image
 
 from toolkit_common.audit.audit import Audit
 from toolkit_common.audit.duplicates import Pair
 from toolkit_common.audit.findings import ImagePair
-from toolkit_common.audit.proxies import ColumnFacts
-from toolkit_common.data.dataset import Labels
 from toolkit_common.images.open import BadImageError, open_image
 from toolkit_common.runs.files import atomic_folder, write_json, write_text
 
 THUMBNAIL = 160  # pixels
 MAX_PAIRS = 24  # pictured
-MAX_BARS = 80  # columns in the figure
-LONGEST = 40  # characters of a column's name there
-STYLE = """
+# Of a column's AUROC a bar is shown, from chance to 1.
+PAGE = """<!doctype html>
+<html lang='en'><head><meta charset='utf-8'><title>Audit</title><style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: left; }
-td.figure, th.figure { text-align: right; font-variant-numeric: tabular-nums; }
 .leak { color: #b00020; font-weight: 600; } .warning { color: #8a5a00; }
 figure { display: inline-block; margin: .5rem; } img { max-width: 100%; }
+</style></head><body>
+<h1>Audit of {{ title }}</h1>
+<p>{{ facts }}</p>
+<ul>{% for item in findings %}
+<li><span class='{{ item.severity }}'>{{ item.severity }}</span> ({{ item.kind }}): {{ item.text }}
+{%- endfor %}</ul>
+{% for title, headings, rows in tables %}
+<h2>{{ title }}</h2>
+<table><tr>{% for heading in headings %}<th>{{ heading }}</th>{% endfor %}</tr>
+{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}
+{%- if "AUROC" in headings[loop.index0] and cell != undefined_figure %}
+<meter min='0.5' max='1' value='{{ cell }}'></meter>{% endif %}</td>{% endfor %}</tr>
+{% endfor %}</table>
+{% endfor %}
+{% for png, caption in pictures %}<figure><img alt='{{ caption }}' src='data:image/png;base64,
+{{- png }}'><figcaption>{{ caption }}</figcaption></figure>
+{% endfor %}</body></html>
 """
+UNDEFINED = "undefined"
 COLUMNS = ("column", "missing", "distinct", "AUROC of values", "class", "AUROC of missing", "class")
 
 
@@ -62,7 +75,7 @@ def audit_json(audit: Audit) -> dict[str, Any]:
 
 def audit_markdown(audit: Audit) -> str:
     """Return an audit as Markdown (also what the terminal shows)."""
-    lines = [f"# Audit of {audit.data.sheet.title} ({audit.data.id})", "", *_facts(audit), ""]
+    lines = [f"# Audit of {audit.data.sheet.title} ({audit.data.id})", "", _facts(audit), ""]
     lines += [f"- **{item.severity}** ({item.kind}): {item.text}" for item in audit.findings]
     for title, headings, rows in _tables(audit):
         lines += ["", f"## {title}", "", _row(headings), _row(["---"] * len(headings))]
@@ -80,65 +93,23 @@ def write_audit(folder: Path, audit: Audit) -> None:
 
 def audit_html(audit: Audit) -> str:
     """Return an audit as one page with its pictures inside."""
-    body = [f"<h1>Audit of {escape(audit.data.sheet.title)}</h1>"]
-    body += [f"<p>{escape(line)}</p>" for line in _facts(audit)]
-    body += ["<ul>", *_findings_html(audit), "</ul>"]
-    if audit.labels is not None and (audit.columns or audit.withheld):
-        figure, shown = draw_aurocs(audit, audit.labels)
-        body.append(_picture(_png(figure), f"AUROC of each column alone{shown}"))
-    body += [_table_html(*table) for table in _tables(audit)]
-    body += list(_pairs_html(audit))
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>Audit</title>"
-        f"<style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
+    page = Environment(autoescape=True).from_string(PAGE)
+    return page.render(
+        title=audit.data.sheet.title,
+        facts=_facts(audit),
+        findings=audit.findings,
+        tables=_tables(audit),
+        undefined_figure=UNDEFINED,
+        pictures=[_picture(audit, item) for item in audit.pairs[:MAX_PAIRS]],
     )
 
 
-def draw_aurocs(audit: Audit, labels: Labels) -> tuple[Figure, str]:
-    """Draw a pair of bars for each column: its values, and its empty cells.
-
-    Returns:
-        The figure, and what to say where not all columns are in it.
-    """
-    facts = sorted([*audit.columns, *audit.withheld], key=lambda item: item.name)
-    facts.sort(key=_best_auroc)
-    shown = f" (the best {MAX_BARS} of {len(facts)})" if len(facts) > MAX_BARS else ""
-    facts = facts[-MAX_BARS:]
-    figure = Figure(figsize=(8, 1.2 + 0.3 * len(facts)), layout="constrained")
-    axes = figure.subplots()
-    at = np.arange(len(facts))
-    withheld = {item.name for item in audit.withheld}
-    values = np.nan_to_num([item.value_auroc for item in facts], nan=0.5)
-    missing = np.nan_to_num([item.missing_auroc for item in facts], nan=0.5)
-    axes.barh(at + 0.2, values - 0.5, 0.4, left=0.5, label="values", color="#3366aa")
-    axes.barh(at - 0.2, missing - 0.5, 0.4, left=0.5, label="is empty", color="#dd8833")
-    names = [
-        _short(item.name) + (" (leak list)" if item.name in withheld else "") for item in facts
-    ]
-    # Names are the user's own: a dollar sign in them begins no formula.
-    axes.set_yticks(at, names, parse_math=False)
-    axes.set_xlim(0.5, 1.0)
-    told = f"AUROC against {_short(labels.name)!r}, best class against the rest"
-    axes.set_xlabel(told, parse_math=False)
-    axes.legend(loc="lower right")
-    return figure, shown
-
-
-def _best_auroc(facts: ColumnFacts) -> float:
-    known = [value for value in (facts.value_auroc, facts.missing_auroc) if not math.isnan(value)]
-    return max(known, default=0.0)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
-
-
-def _facts(audit: Audit) -> list[str]:
+def _facts(audit: Audit) -> str:
     label = "no label"
     if audit.labels is not None:
         classes = ", ".join(f"{name} {count:,}" for name, count in _counts(audit).items())
         label = f"label {audit.labels.name}: {classes}"
-    return [f"{len(audit.data):,} images; {label}; splits: {audit.splits}"]
+    return f"{len(audit.data):,} images; {label}; splits: {audit.splits}"
 
 
 def _counts(audit: Audit) -> dict[str, int]:
@@ -181,7 +152,7 @@ def _names(audit: Audit, item: ImagePair) -> tuple[str, str]:
 
 
 def _figure(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
+    return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
 def _defined(facts: dict[str, Any]) -> dict[str, Any]:
@@ -196,30 +167,16 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(escaped) + " |"
 
 
-def _findings_html(audit: Audit) -> Iterator[str]:
-    for item in audit.findings:
-        mark = f"<span class='{item.severity}'>{item.severity}</span>"
-        yield f"<li>{mark} ({escape(item.kind)}): {escape(item.text)}</li>"
-
-
-def _table_html(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in headings)]
-    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<h2>{escape(title)}</h2>\n<table>{body}</table>"
-
-
-def _pairs_html(audit: Audit) -> Iterator[str]:
-    for item in audit.pairs[:MAX_PAIRS]:
-        sheet = Image.new("RGB", (2 * THUMBNAIL + 8, THUMBNAIL), "white")
-        for side, row in enumerate((item.pair.first, item.pair.second)):
-            sheet.paste(_thumbnail(audit, row), (side * (THUMBNAIL + 8), 0))
-        content = BytesIO()
-        sheet.save(content, "PNG")
-        places = " / ".join(
-            f"{name} ({side})" for name, side in zip(_names(audit, item), item.sides, strict=True)
-        )
-        yield _picture(content.getvalue(), f"{places}: {_difference(item.pair)}")
+def _picture(audit: Audit, item: ImagePair) -> tuple[str, str]:
+    """Return both images of a pair side by side, a PNG file in base64, and what they are."""
+    sheet = Image.new("RGB", (2 * THUMBNAIL + 8, THUMBNAIL), "white")
+    for side, row in enumerate((item.pair.first, item.pair.second)):
+        sheet.paste(_thumbnail(audit, row), (side * (THUMBNAIL + 8), 0))
+    content = BytesIO()
+    sheet.save(content, "PNG")
+    names = zip(_names(audit, item), item.sides, strict=True)
+    places = " / ".join(f"{name} ({side})" for name, side in names)
+    return base64.b64encode(content.getvalue()).decode(), f"{places}: {_difference(item.pair)}"
 
 
 def _difference(pair: Pair) -> str:
@@ -235,19 +192,3 @@ def _thumbnail(audit: Audit, row: int) -> Image.Image:
         return Image.new("RGB", (THUMBNAIL, THUMBNAIL), "gray")
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     return image
-
-
-def _png(figure: Figure) -> bytes:
-    content = BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # not every script is in matplotlib's font
-        figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
-
-
-def _picture(png: bytes, caption: str) -> str:
-    data = base64.b64encode(png).decode()
-    return (
-        f"<figure><img alt='{escape(caption)}' src='data:image/png;base64,{data}'>"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )

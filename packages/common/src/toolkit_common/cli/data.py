@@ -72,8 +72,7 @@ def describe(
     """Show rows, patients, splits, labels, missing values, notes and example pictures."""
     if output is not None and (output.exists() or output.suffix != ".png"):
         raise InputError(f"pictures go to a new file that ends in .png, got {output}")
-    from toolkit_common.audit.contact_sheet import draw_contact_sheet
-    from toolkit_common.audit.describe import describe_data, print_description
+    from toolkit_common.audit.describe import describe_data, draw_contact_sheet, print_description
     from toolkit_common.runs.files import atomic_path, refuse_unwritable
     from toolkit_common.sources.load import load_data
 

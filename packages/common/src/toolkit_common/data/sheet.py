@@ -75,6 +75,8 @@ class Sheet:
         binary: The label that sums up the classes in two answers.
         columns: Metadata columns that may be inputs.
         leaks: Column -> why it must never be an input.
+        suspects: Column -> why it may be a leak: what other data sets call so, where columns are
+            those of the user's own table.
         acquisition: Column -> why it is left out unless requested (site, device).
         notes: What every user should know, a line each.
     """
@@ -90,5 +92,6 @@ class Sheet:
     binary: BinaryLabel = BinaryLabel()
     columns: tuple[Column, ...] = ()
     leaks: Mapping[str, str] = field(default_factory=dict)
+    suspects: Mapping[str, str] = field(default_factory=dict)
     acquisition: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.tables import read_table, require_columns, row_number
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
-from toolkit_common.sources.lesions.build import MALIGNANCY
+from toolkit_common.sources.bare import bare_sheet
 from toolkit_common.split_names import SPLIT_NAMES, normal_split
 
 IMAGE_SUFFIXES = (
@@ -82,7 +82,7 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     if "image_id" not in frame:
         frame["image_id"] = frame["image"]
     frame["image"] = [str(path.parent / item) for item in frame["image"]]
-    return build_image_data(identifier, frame, Sheet(title=path.stem, binary=MALIGNANCY))
+    return build_image_data(identifier, frame, bare_sheet(path.stem))
 
 
 def _folders(root: Path) -> list[Path]:

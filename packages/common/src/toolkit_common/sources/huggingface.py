@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.images.streams import open_builder, parquet_files, stream_path
-from toolkit_common.sources.lesions.build import MALIGNANCY
+from toolkit_common.sources.bare import bare_sheet
 from toolkit_common.split_names import normal_split
 
 if TYPE_CHECKING:
@@ -54,8 +53,7 @@ def load_hf(identifier: str, name: str, options: Mapping[str, str]) -> ImageData
     rows: Dataset = concatenate_datasets(pieces).cast_column("image", Image(decode=False))
     if "image_id" not in rows.column_names:
         rows = rows.add_column("image_id", [str(index) for index in range(len(rows))])
-    licence = first.info.license or "unknown"
-    return ImageData(identifier, rows, Sheet(name, licence=licence, binary=MALIGNANCY))
+    return ImageData(identifier, rows, bare_sheet(name, licence=first.info.license or "unknown"))
 
 
 def _is_streamed(identifier: str, options: Mapping[str, str]) -> bool:

@@ -1,0 +1,144 @@
+"""Planted leaks are found, and clean data are left alone."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from helpers.audited import IMAGES, ROWS, SHEET, audit_with_images, data, kinds, write_csv
+from helpers.small_data import build_data, encode, noise
+from toolkit_common.audit.audit import audit_data
+from toolkit_common.data.sheet import Column
+from toolkit_common.sources.bare import bare_sheet
+from toolkit_common.sources.load import load_data
+
+
+def test_clean_data_has_no_leak() -> None:
+    audit = audit_with_images(data())
+    assert kinds(audit) == {"class balance": "note"}
+    assert audit.findings[0].text == "30 images of each class"
+    assert not audit.has_leak
+
+
+def test_a_listed_column_that_is_read_and_telling_empty_cells_are_leaks() -> None:
+    smoke = [None, None, "true", "false"] * (ROWS // 4)
+    audit = audit_data(data(smoke=smoke, biopsed=["no", "no", "yes", "yes"] * 15))
+    leaks = {item.kind: item.text for item in audit.findings if item.severity == "leak"}
+    assert "'biopsed'" in leaks["post-dates the diagnosis"]
+    assert "among the columns that are read" in leaks["post-dates the diagnosis"]
+    assert "AUROC 1.000 from 'smoke'" in leaks["missingness"]
+
+
+def test_a_listed_column_that_is_withheld_is_a_note_with_its_auroc() -> None:
+    told = ["no", "no", "yes", "yes"] * 15
+    audit = audit_data(replace(data(), withheld=pd.DataFrame({"biopsed": told})))
+    (found,) = (item for item in audit.findings if item.kind == "post-dates the diagnosis")
+    assert found.severity == "note"
+    assert found.text == (
+        "column 'biopsed' is on the sheet's leak list (decided later), AUROC 1.000; withheld, "
+        "never read"
+    )
+    assert not audit.has_leak
+    rare = replace(data(), withheld=pd.DataFrame({"biopsed": [None, None, "yes", "yes"] * 15}))
+    assert any("AUROC 1.000 by being empty" in item.text for item in audit_data(rare).findings)
+
+
+def test_a_table_without_a_sheet_is_held_against_the_archives_leak_lists() -> None:
+    columns = {"dx_type": ["histo", "consensus"] * 30, "target": ["x", "y"] * 30}
+    audit = audit_data(data(sheet=bare_sheet("bare"), **columns))
+    (leak,) = (item for item in audit.findings if item.severity == "leak")
+    assert "column 'dx_type' is on a leak list (how the diagnosis was confirmed" in leak.text
+    assert not audit_data(data(**columns)).has_leak  # its own sheet knows better
+    unlabelled = replace(bare_sheet("bare"), labels=("none",))  # the column may be the label itself
+    found = audit_data(data(sheet=unlabelled, **columns))
+    assert kinds(found)["post-dates the diagnosis"] == "warning"
+
+
+def test_a_doubled_image_across_splits_is_a_leak_and_a_broken_one_is_named() -> None:
+    images = [IMAGES[59], b"no image", *IMAGES[2:]]
+    splits = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    found = kinds(audit_with_images(data(images=images, splits=splits)))
+    assert (found["exact duplicates"], found["broken files"]) == ("leak", "warning")
+
+
+def test_proxies_constants_and_ids_are_told() -> None:
+    columns = {
+        "size": [0.0, 0.1, 1.0, 1.1] * 15,
+        "site": ["x"] * ROWS,
+        "code": [f"c{row}" for row in range(ROWS)],
+    }
+    found = kinds(audit_data(data(**columns)))
+    told = {name: found[name] for name in ("label proxy", "constant", "id-like")}
+    assert told == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
+
+
+def test_what_chance_may_give_is_a_warning() -> None:
+    groups = [f"p{row * 6 // ROWS}" for row in range(ROWS)]  # six patients, ten images each
+    told = [row * 6 // ROWS % 2 for row in range(ROWS)]
+    columns = {"smoke": [None if hit else "true" for hit in told], "size": list(map(float, told))}
+    few = build_data(told, groups=groups, images=IMAGES, sheet=SHEET, **columns)
+    found = audit_data(few)
+    assert {kinds(found)[name] for name in ("missingness", "label proxy")} == {"warning"}
+    assert all("may be chance" in item.text for item in found.findings if "proxy" in item.kind)
+    assert not found.has_leak
+    alone = build_data(told, images=IMAGES, sheet=SHEET, **columns)
+    assert {kinds(audit_data(alone))[name] for name in ("missingness", "label proxy")} == {"leak"}
+
+
+def test_what_tells_of_the_acquisition_is_a_warning() -> None:
+    columns = {"size": [0.0, 0.1, 1.0, 1.1] * 15, "smoke": [None, None, "true", "false"] * 15}
+    of_site = replace(SHEET, columns=(), acquisition=dict.fromkeys(columns, "tells the site"))
+    found = kinds(audit_data(data(sheet=of_site, **columns)))
+    told = {name: found[name] for name in ("label proxy", "missingness", "acquisition")}
+    assert set(told.values()) == {"warning"}
+
+
+def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
+    """Three columns, each empty for another third of a class: none of them tells much alone."""
+    is_b = np.arange(ROWS) % 2 == 1
+    table: dict[str, list[Any]] = {"label": np.where(is_b, "b", "a").tolist()}
+    for third in range(3):
+        empty = is_b & (np.arange(ROWS) // 2 % 3 == third)
+        table[f"answer {third}"] = [None if hit else "yes" for hit in empty]
+    found = {item.kind: item for item in audit_data(load_data(write_csv(tmp_path, table))).findings}
+    assert "missingness" not in found
+    leak = found["missingness baseline"]
+    assert leak.severity == "leak"
+    assert "test AUROC 1.000 from 3 columns" in leak.text
+
+
+def test_columns_that_tell_the_label_together_are_a_warning() -> None:
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], ROWS)
+    is_b = np.arange(ROWS) // 2 % 2 == 1  # as in data()
+    large = 3 * np.random.default_rng(1).normal(size=ROWS)
+    columns = {"left": (large + is_b).tolist(), "right": (large - is_b).tolist()}
+    both = tuple(Column(name, "lesion", "numeric") for name in columns)
+    audit = audit_data(data(sheet=replace(SHEET, columns=both), **columns))
+    assert kinds(audit)["metadata baseline"] == "warning"
+    assert "label proxy" not in kinds(audit)
+    noise = {"left": large.tolist(), "right": signs.tolist()}
+    assert "metadata baseline" not in kinds(audit_data(data(sheet=SHEET, **noise)))
+
+
+def test_equal_images_of_two_labels_are_told() -> None:
+    images = [IMAGES[2], *IMAGES[1:]]
+    found = {item.kind: item.text for item in audit_with_images(data(images=images)).findings}
+    assert found["contradicting labels"].startswith("1 pairs of equal images have two labels")
+    assert "contradicting labels" not in kinds(
+        audit_with_images(data(images=[IMAGES[1]] * 2 + IMAGES[2:]))
+    )
+
+
+def test_pictures_whose_size_tells_the_label_are_a_warning() -> None:
+    sizes = [(40, 30) if row // 2 % 2 else (30, 30) for row in range(ROWS)]  # b wider, see data()
+    pictures = [encode(noise(size, seed=row)) for row, size in enumerate(sizes)]
+    audit = audit_with_images(data(images=pictures))
+    (found,) = (item for item in audit.findings if item.kind == "image size")
+    assert found.severity == "warning"
+    assert found.text.startswith("the picture's width in pixels alone tells")
+    assert "AUROC 1.000" in found.text
+    assert "image size" not in kinds(
+        audit_with_images(data(images=["none", *pictures[2::2] * 3][:ROWS]))
+    )
