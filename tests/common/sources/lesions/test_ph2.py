@@ -1,23 +1,38 @@
 """PH2: every layout as `toolkit data make` writes it, and what goes wrong."""
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from helpers.properties import few_examples
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
-from toolkit_common.sources.lesions.ph2 import CRITERIA_COLUMNS, SHEET
+from toolkit_common.sources.lesions.ph2 import (
+    COLORS,
+    COLUMNS,
+    CRITERIA,
+    CRITERIA_COLUMNS,
+    DIAGNOSES,
+    SHEET,
+    read_spreadsheet,
+    read_text_table,
+)
 from toolkit_common.sources.load import load_data
 from toolkit_common.synthetic.make import make_data
 
 LAYOUTS = ("full", "txt", "xlsx")
-CRITERIA = [column.name for column in CRITERIA_COLUMNS]
+LATE = [column.name for column in CRITERIA_COLUMNS]
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +88,14 @@ def test_masks_are_never_taken_for_images(fresh: Path) -> None:
 def test_criteria_are_withheld_and_the_audit_sees_them(made: dict[str, Path]) -> None:
     data = load_data(f"ph2:{made['full']}")
     assert data.sheet.columns == ()
-    assert set(data.withheld) == {"histological_diagnosis", *CRITERIA}
+    assert set(data.withheld) == {"histological_diagnosis", *LATE}
     found = audit_data(data)
     assert {facts.name for facts in found.withheld} == set(data.withheld)
 
 
 def test_criteria_can_be_asked_for(made: dict[str, Path]) -> None:
     data = load_data(f"ph2:{made['full']}?criteria=inputs")
-    assert [column.name for column in data.sheet.columns] == CRITERIA
+    assert [column.name for column in data.sheet.columns] == LATE
     assert set(data.withheld) == {"histological_diagnosis"}
     assert set(data.table["asymmetry"]) <= {"0", "1", "2"}
 
@@ -116,3 +131,173 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
 def test_the_choice_of_criteria_is_checked(fresh: Path) -> None:
     with pytest.raises(InputError, match="criteria must be one of withheld, inputs, got 'all'"):
         load_data(f"ph2:{fresh}?criteria=all")
+
+
+# The tables alone, as found in the wild and as damaged.
+HEADER = (
+    "||   Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry | Pigment Network | "
+    "Dots/Globules | Streaks | Regression Areas | Blue-Whitish Veil ||           Colors ||"
+)
+# A line of the real file (docs/datasets.md).
+LINE = (
+    "|| IMD001 ||                        ||                  0 ||         0 |               T |"
+    "             A |       A |                A |                 A ||                4 ||"
+)
+NAMES = ("Image Name", "Histological Diagnosis", "Common Nevus", "Atypical Nevus", "Melanoma",
+         *CRITERIA, "White", "Red", "Light-Brown", "Dark-Brown", "Blue-Gray", "Black")  # fmt: skip
+ROW = ("IMD001", None, "X", None, None, 0, "T", "A", "A", "A", "A", *[None] * 3, "X", None, None)
+EXPECTED = ["IMD001", "common nevus", None, "0", "T", "A", "A", "A", "A", "dark-brown"]
+
+
+def text(folder: Path, *lines: str, end: str = "\n", mark: str = "") -> Path:
+    path = folder / "PH2_dataset.txt"
+    path.write_bytes((mark + end.join(lines)).encode())
+    return path
+
+
+def book(folder: Path, *rows: Any) -> Path:
+    path = folder / "PH2_dataset.xlsx"
+    wide = [[*row, *[None] * (17 - len(row))] for row in rows]
+    pd.DataFrame(wide).to_excel(path, header=False, index=False)
+    return path
+
+
+def change(row: tuple[Any, ...], at: int, value: object) -> tuple[Any, ...]:
+    return (*row[:at], value, *row[at + 1 :])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_real_line_is_read(end: str, mark: str, tmp_path: Path) -> None:
+    lines = ("Legends: 0 | 1", HEADER, LINE, "", "  " + LINE.replace("001", "002") + "  ", "+--+")
+    frame = read_text_table(text(tmp_path, *lines, end=end, mark=mark))
+    assert list(frame) == list(COLUMNS)
+    assert frame.to_numpy().tolist() == [EXPECTED, ["IMD002", *EXPECTED[1:]]]
+
+
+def test_the_spreadsheet_tells_the_same_wherever_its_header_is(tmp_path: Path) -> None:
+    for preamble in (0, 12):
+        frame = read_spreadsheet(book(tmp_path, *[["a legend"]] * preamble, NAMES, ROW, [None]))
+        assert list(frame) == list(COLUMNS)
+        assert frame.to_numpy().tolist() == [EXPECTED]
+
+
+def test_names_of_columns_may_break_over_lines_and_tell_their_codes(tmp_path: Path) -> None:
+    names = change(change(NAMES, 5, "Asymmetry\n(0/1/2)"), 6, " Pigment\n Network (AT/T) ")
+    assert read_spreadsheet(book(tmp_path, names, ROW)).to_numpy().tolist() == [EXPECTED]
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_code_that_no_criterion_has_is_named(place: int, tmp_path: Path) -> None:
+    name = list(CRITERIA)[place]
+    message = f"row 2: {re.escape(name)} 'XYZ' is none of .*(2|AT|P)$"
+    with pytest.raises(InputError, match=message):
+        read_spreadsheet(book(tmp_path, NAMES, change(ROW, 5 + place, "XYZ")))
+    cells = LINE.split("|")
+    cells[8 + place] = " XYZ "
+    with pytest.raises(InputError, match=message.replace("row", "line")):
+        read_text_table(text(tmp_path, HEADER, "|".join(cells)))
+    assert len(read_spreadsheet(book(tmp_path, NAMES, change(ROW, 5 + place, None)))) == 1
+
+
+@pytest.mark.parametrize("colors", ["4 3", "3,4", "3;  4", "3  4"])
+def test_colors_are_named_in_one_order(colors: str, tmp_path: Path) -> None:
+    frame = read_text_table(text(tmp_path, HEADER, LINE.replace("4 ||", f"{colors} ||")))
+    assert frame["colors"].tolist() == ["light-brown;dark-brown"]
+
+
+def test_a_case_may_have_no_color(tmp_path: Path) -> None:
+    assert read_text_table(text(tmp_path, HEADER, LINE.replace("4 ||", " ||")))["colors"][0] is None
+    assert read_spreadsheet(book(tmp_path, NAMES, change(ROW, 14, None)))["colors"][0] is None
+
+
+words = st.text(
+    st.characters(codec="utf-8", exclude_characters="|\r\n", exclude_categories=["Cs", "Zs", "Cc"]),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(words, st.sampled_from(DIAGNOSES), st.sets(st.sampled_from(COLORS)), st.booleans())
+@few_examples
+def test_any_histology_and_colors_survive_the_text(
+    word: str, diagnosis: str, colors: set[str], spaced: bool
+) -> None:
+    numbers = " ".join(str(COLORS.index(name) + 1) for name in colors)
+    cells = ["", "", "IMD001", "", word, "", str(DIAGNOSES.index(diagnosis)), "",
+             *("0", "T", "A", "P", "A", "P"), "", numbers, "", ""]  # fmt: skip
+    line = (" | " if spaced else "|").join(cells).strip()
+    frame = read_text_table(text(Path.cwd(), HEADER, line))
+    wanted = ";".join(name for name in COLORS if name in colors) or None
+    expected = ["IMD001", diagnosis, *("0", "T", "A", "P", "A", "P"), wanted]
+    assert frame.drop(columns="histological_diagnosis").to_numpy().tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ((), "holds no table: expected a header with 'name'"),
+        ((LINE,), "holds no table: expected a header with 'name'"),
+        ((HEADER.replace("Streaks", "Lines"), LINE), "has no column 'streaks'"),
+        ((HEADER, LINE, LINE + " 5 ||"), "line 3 has 20 cells, the header has 18"),
+        (
+            (HEADER, LINE.replace("  0 ||  ", "  3 ||  ")),
+            "line 2: clinical diagnosis '3' is none",
+        ),
+        ((HEADER, LINE.replace("  0 ||  ", "    ||  ")), "line 2: clinical diagnosis None is none"),
+        ((HEADER, LINE.replace("4 ||", "7 ||")), "line 2: color '7' is none of 1, 2, 3, 4, 5, 6"),
+        ((HEADER, LINE.replace("IMD001", "")), "line 2 has no name"),
+    ],
+)
+def test_a_line_that_does_not_fit_is_named(
+    lines: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    path = text(tmp_path, *lines)
+    with pytest.raises(InputError, match=message) as caught:
+        read_text_table(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_text_must_be_utf_8(tmp_path: Path) -> None:
+    path = text(tmp_path, HEADER, LINE)
+    path.write_bytes(path.read_bytes() + b"\xe9")
+    with pytest.raises(InputError, match=f"{path} is not UTF-8 text"):
+        read_text_table(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (([1],), "holds no table: expected a header with 'image name'"),
+        ((change(NAMES, 16, "Pink"), ROW), "has no column 'black'"),
+        (
+            (NAMES, ROW, change(ROW, 4, "x")),
+            "row 3: one diagnosis must .* got common nevus and",
+        ),
+        ((NAMES, change(ROW, 2, None)), "row 2: one diagnosis must be marked with X, got none"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named(rows: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_spreadsheet(book(tmp_path, *rows))
+
+
+@pytest.mark.parametrize("content", [b"", b"name,diagnosis\n", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_no_spreadsheet_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "PH2_dataset.xlsx"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{path} cannot be read as a spreadsheet: "):
+        read_spreadsheet(path)
+
+
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/workbook.xml"])
+def test_a_damaged_spreadsheet_is_named(part: str, tmp_path: Path) -> None:
+    path = book(tmp_path, NAMES, ROW)
+    with ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content[:-9] if name == part else content)
+    with pytest.raises(InputError, match=f"{path} cannot be read as a spreadsheet: ") as caught:
+        read_spreadsheet(path)
+    assert "\n" not in str(caught.value)

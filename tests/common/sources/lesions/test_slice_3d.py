@@ -12,7 +12,8 @@ from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
-from toolkit_common.sources.lesions.slice_3d import ANGLE, COUNTS, KINDS, MEASURES, SHEET
+from toolkit_common.sources.lesions.isic import SHEET as ISIC
+from toolkit_common.sources.lesions.slice_3d import COUNTS, KINDS, MEASURES, SHEET
 from toolkit_common.sources.load import load_data
 from toolkit_common.synthetic.make import make_data
 
@@ -47,7 +48,7 @@ def test_every_layout_is_read_and_split_by_patient(made: dict[str, Path], layout
     assert groups is not None
     assert not set(groups[splits.train]) & set(groups[splits.test])
     assert check_images(data, np.arange(len(data))).empty
-    assert {"age_approx", "sex", *MEASURES, ANGLE} <= set(data.table)
+    assert {"age_approx", "sex", *(column.name for column in MEASURES)} <= set(data.table)
     assert not set(SHEET.leaks) & set(data.table)
     assert set(data.table["malignant"]) == {"benign", "malignant"}
     assert "SYNTHETIC" in data.sheet.title
@@ -345,3 +346,40 @@ def test_the_real_sample_is_read() -> None:
     assert any("repeats tbp_lv_Lext in 3 of 3 rows" in note for note in data.sheet.notes)
     assert not any("expected" in note for note in data.sheet.notes)
     assert check_images(data, np.arange(3)).empty
+
+
+COLUMNS = {column.name: column for column in SHEET.columns}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("clin_size_long_diam_mm", ("mm", 0, None)),
+        ("tbp_lv_minorAxisMM", ("mm", 0, None)),
+        ("tbp_lv_perimeterMM", ("mm", 0, None)),
+        ("tbp_lv_areaMM2", ("mm2", 0, None)),
+        ("tbp_lv_L", ("", 0, 100)),
+        ("tbp_lv_Lext", ("", 0, 100)),
+        ("tbp_lv_eccentricity", ("", 0, 1)),
+        ("tbp_lv_H", ("degrees", None, None)),
+        ("tbp_lv_A", ("", None, None)),
+        ("tbp_lv_symm_2axis_angle", ("degrees", None, None)),
+    ],
+)
+def test_what_is_certain_is_in_the_sheet(
+    name: str, expected: tuple[str, float | None, float | None]
+) -> None:
+    column = COLUMNS[name]
+    assert (column.unit, column.low, column.high) == expected
+
+
+def test_every_name_that_says_a_unit_has_it() -> None:
+    units = {"MM2": "mm2", "MM": "mm", "_mm": "mm"}
+    for name, column in COLUMNS.items():
+        unit = next((value for suffix, value in units.items() if name.endswith(suffix)), None)
+        assert unit is None or column.unit == unit, name
+
+
+def test_exports_of_the_archive_share_the_measures() -> None:
+    assert [column for column in ISIC.columns if column in MEASURES] == list(MEASURES)
+    assert len(MEASURES) == 32

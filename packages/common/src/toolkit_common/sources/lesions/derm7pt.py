@@ -3,7 +3,7 @@
 Source: Kawahara et al., IEEE JBHI 23 (2019) 538, doi 10.1109/JBHI.2018.2824327. Layout:
 `release_v0/meta/meta.csv`, `release_v0/images/`, official splits in `meta/*_indexes.csv` (rows of
 meta.csv, the first is 0). `?image=derm|clinic|both` picks the images; `?classes=5` puts the 20
-diagnoses into the five groups of the paper; `?criteria=inputs`: see `criteria.py`. The suffixes in
+diagnoses into the five groups of the paper; `?criteria=inputs`: see `folder.py`. The suffixes in
 the table and on the disk differ in case. Traps: docs/datasets.md.
 """
 
@@ -18,12 +18,13 @@ from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns, row_number, to_number
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.build import malignancy
-from toolkit_common.sources.lesions.criteria import CHOICES, as_asked, withhold
 from toolkit_common.sources.lesions.folder import (
+    CRITERIA_OPTION,
     Request,
     add_images,
     finish,
     missing_table,
+    place_criteria,
     read_request,
     refuse_strange_diagnoses,
 )
@@ -83,7 +84,7 @@ PUBLISHED = Sheet(
         "notes": "free words of those who diagnosed",
     },
 )
-SHEET = withhold(PUBLISHED, CRITERIA)
+SHEET = place_criteria(PUBLISHED, CRITERIA)
 
 
 def load_derm7pt(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
@@ -92,7 +93,7 @@ def load_derm7pt(identifier: str, name: str, options: Mapping[str, str]) -> Imag
     Raises:
         InputError: If the table, images or some of the split files are missing, or do not fit.
     """
-    own = {**CHOICES, "image": tuple(IMAGES), "classes": ("20", "5")}
+    own = {**CRITERIA_OPTION, "image": tuple(IMAGES), "classes": ("20", "5")}
     request = read_request(identifier, name, options, own=own)
     places = (request.root, request.root / "release_v0")
     base = next((at for at in places if (at / "meta" / "meta.csv").is_file()), None)
@@ -118,7 +119,7 @@ def load_derm7pt(identifier: str, name: str, options: Mapping[str, str]) -> Imag
 
 
 def _sheet(request: Request, *, has_splits: bool) -> Sheet:
-    sheet = as_asked(SHEET, CRITERIA, request)
+    sheet = place_criteria(PUBLISHED, CRITERIA, request)
     if request.options["classes"] == "5":
         counts = {**COUNTS, "lesions": 1011, "BCC": 42, "MEL": 252}
         binary = malignancy(MALIGNANT_GROUPS)

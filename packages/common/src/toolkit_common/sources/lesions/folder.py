@@ -14,7 +14,7 @@ from typing import cast, get_args
 import pandas as pd
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.sheet import Sheet
+from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.sources.lesions.build import Premalignant, build_lesion_data
@@ -29,6 +29,11 @@ SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 # The last are those of PH2; any other folder may be called after lesions.
 MASK_FOLDER = re.compile(r"(.*[^a-z])?(masks?|segmentations?)|imd\d+_(lesion|roi)", re.IGNORECASE)
 PROBE = 4096  # bytes
+# Dermoscopic criteria (network, streaks, veil ...) were read from the same image by the experts who
+# diagnosed: they are withheld from all inputs, unless `?criteria=inputs` asks for them (our choice;
+# docs/datasets.md calls them leaks for an automatic system).
+CRITERIA_OPTION = {"criteria": ("withheld", "inputs")}
+CRITERIA_LEAK = "read from the image by the experts who diagnosed: a system has to see it itself"
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,16 @@ def read_request(
     root = Path(name).expanduser()
     premalignant = cast(Premalignant, chosen["premalignant_as"])
     return Request(identifier, root, premalignant, chosen["allow_partial"] == "1", chosen)
+
+
+def place_criteria(
+    sheet: Sheet, criteria: tuple[Column, ...], request: Request | None = None
+) -> Sheet:
+    """Put the criteria on the sheet's leak list, or among its columns where that is requested."""
+    if request is not None and request.options["criteria"] == "inputs":
+        return replace(sheet, columns=(*sheet.columns, *criteria))
+    leaks = dict.fromkeys((column.name for column in criteria), CRITERIA_LEAK)
+    return replace(sheet, leaks={**sheet.leaks, **leaks})
 
 
 def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:

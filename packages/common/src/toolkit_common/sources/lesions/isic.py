@@ -23,10 +23,8 @@ from toolkit_common.sources.lesions.isic_export import (
     read_diagnoses,
     read_export,
 )
-from toolkit_common.sources.lesions.measures import measured_column
-from toolkit_common.sources.lesions.slice_3d import ANGLE, MEASURES
+from toolkit_common.sources.lesions.slice_3d import MEASURES
 
-MEASURED = tuple(name for name in MEASURES if name.startswith("tbp_"))  # of body photographs
 SHEET = Sheet(
     title="ISIC archive export",
     source="International Skin Imaging Collaboration, gallery.isic-archive.com",
@@ -45,8 +43,7 @@ SHEET = Sheet(
         Column("clin_size_long_diam_mm", "lesion", "numeric", unit="mm", low=0, high=500),
         Column("tbp_lv_location", "lesion", "categorical", unknown=("Unknown",)),
         Column("tbp_lv_location_simple", "lesion", "categorical", unknown=("Unknown",)),
-        *(measured_column(name) for name in MEASURED),
-        Column(ANGLE, "lesion", "angle", unit="degrees"),
+        *MEASURES,  # of body photographs
     ),
     leaks=LEAKS
     | {

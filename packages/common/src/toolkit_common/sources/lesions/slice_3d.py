@@ -7,41 +7,60 @@ the same without labels) and ISIC archive (`ISIC_2024_*_Input/`, `_GroundTruth.c
 `_Supplement.csv`). Traps: docs/datasets.md.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
+from typing_extensions import override
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.large_tables import Wanted
+from toolkit_common.data.large_tables import Wanted, read_large_table
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import require_columns
 from toolkit_common.errors import InputError
+from toolkit_common.extras import require
 from toolkit_common.sources.lesions.build import MALIGNANCY
-from toolkit_common.sources.lesions.folder import add_images, finish, read_request
-from toolkit_common.sources.lesions.measures import measured_column
-from toolkit_common.sources.lesions.slice_3d_files import (
-    LABEL,
-    PACKED,
-    Layout,
-    find_places,
-    read_layout,
+from toolkit_common.sources.lesions.folder import (
+    Request,
+    add_images,
+    find_images,
+    finish,
+    missing_table,
+    read_request,
 )
 
-MEASURES = (
-    "clin_size_long_diam_mm", "tbp_lv_A", "tbp_lv_Aext", "tbp_lv_B", "tbp_lv_Bext", "tbp_lv_C",
-    "tbp_lv_Cext", "tbp_lv_H", "tbp_lv_Hext", "tbp_lv_L", "tbp_lv_Lext", "tbp_lv_areaMM2",
-    "tbp_lv_area_perim_ratio", "tbp_lv_color_std_mean", "tbp_lv_deltaA", "tbp_lv_deltaB",
-    "tbp_lv_deltaL", "tbp_lv_deltaLB", "tbp_lv_deltaLBnorm", "tbp_lv_eccentricity",
-    "tbp_lv_minorAxisMM", "tbp_lv_nevi_confidence", "tbp_lv_norm_border", "tbp_lv_norm_color",
-    "tbp_lv_perimeterMM", "tbp_lv_radial_color_std_max", "tbp_lv_stdL", "tbp_lv_stdLExt",
-    "tbp_lv_symm_2axis", "tbp_lv_x", "tbp_lv_y", "tbp_lv_z",
-)  # fmt: skip
-ANGLE = "tbp_lv_symm_2axis_angle"
+Part = Literal["train", "test", "permissive"]
+
+PACKED = ".hdf5"
+LABEL = "target"
+NO_TEST_LABELS = "no labels: those of the test set are not public"
 PERMISSIVE = frozenset(("CC-BY", "CC-0"))
 PERMISSIVE_DOI = "10.34970/2024-slice-3d-permissive"
+# Unit, smallest and largest value of what the camera's software measures (`tbp_lv_*`), where the
+# name, docs/datasets.md or the definition of the quantity says so: lengths, areas, spreads and
+# chroma are not negative, hue is atan2(b*, a*) in degrees. The rest have none: a* and b*,
+# contrasts, coordinates and scores.
+RANGES: dict[str, tuple[str, float | None, float | None]] = {
+    **dict.fromkeys(("areaMM2",), ("mm2", 0, None)),
+    **dict.fromkeys(("minorAxisMM", "perimeterMM"), ("mm", 0, None)),
+    **dict.fromkeys(("area_perim_ratio", "C", "Cext", "stdL", "stdLExt", "color_std_mean",
+                     "radial_color_std_max", "nevi_confidence"), ("", 0, None)),
+    **dict.fromkeys(("L", "Lext"), ("", 0, 100)),
+    **dict.fromkeys(("H", "Hext"), ("degrees", None, None)),
+    "eccentricity": ("", 0, 1),
+    **dict.fromkeys(("A", "Aext", "B", "Bext", "deltaA", "deltaB", "deltaL", "deltaLB",
+                     "deltaLBnorm", "norm_border", "norm_color", "symm_2axis", "x", "y", "z"),
+                    ("", None, None)),
+}  # fmt: skip
+# In the order of the file, which is that of ASCII.
+MEASURES = (
+    *(Column(f"tbp_lv_{name}", "lesion", "numeric", unit=unit, low=low, high=high)
+      for name, (unit, low, high) in sorted(RANGES.items())),
+    Column("tbp_lv_symm_2axis_angle", "lesion", "angle", unit="degrees"),
+)  # fmt: skip
 # Of iddx_3 and iddx_1 (docs/datasets.md, which abbreviates them: their spelling is a guess).
 KINDS = {
     "Basal cell carcinoma": 163, "Melanoma in situ": 80, "Melanoma Invasive": 63,
@@ -54,7 +73,6 @@ COUNTS = {
     "test": {"images": 3},
     "permissive": {"images": 217_477},
 }  # fmt: skip
-LICENCES = ("all", "permissive")
 SHEET = Sheet(
     title="SLICE-3D",
     source="Kurtansky et al., the SLICE-3D dataset: skin lesion image crops extracted from 3D TBP",
@@ -69,11 +87,11 @@ SHEET = Sheet(
         Column("anatom_site_general", "lesion", "categorical"),
         Column("tbp_lv_location", "lesion", "categorical", unknown=("Unknown",)),
         Column("tbp_lv_location_simple", "lesion", "categorical", unknown=("Unknown",)),
-        *(measured_column(name) for name in MEASURES),
-        Column(ANGLE, "lesion", "angle", unit="degrees"),
+        Column("clin_size_long_diam_mm", "lesion", "numeric", unit="mm", low=0),
+        *MEASURES,
     ),
     leaks={
-        "target": "it is the label",
+        LABEL: "it is the label",
         **{f"iddx_{key}": "the diagnosis" for key in ("full", "1", "2", "3", "4", "5")},
         "mel_mitotic_index": "from the histology of melanomas",
         "mel_thick_mm": "from the histology of melanomas",
@@ -88,7 +106,7 @@ SHEET = Sheet(
     },
     notes=("indeterminate lesions count as benign, as in the challenge",),
 )
-UNLIKE = ("target", "tbp_lv_dnn_lesion_confidence")  # no codes for them
+UNLIKE = (LABEL, "tbp_lv_dnn_lesion_confidence")  # no codes for them
 WANTED = Wanted(
     words=("isic_id", "patient_id", *UNLIKE,
            *(column.name for column in SHEET.columns if column.kind == "categorical")),
@@ -99,14 +117,35 @@ WANTED = Wanted(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What lies in the folder.
+
+    Attributes:
+        frame: The rows.
+        path: Their file.
+        labels: The file that the labels are from.
+        images: A folder, or an HDF5 file.
+        part: Of the published data.
+        no_labels: Why `target` is absent; empty where it is there.
+    """
+
+    frame: pd.DataFrame
+    path: Path
+    labels: Path
+    images: Path
+    part: Part
+    no_labels: str
+
+
 def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
     """Read SLICE-3D in whichever layout lies in the folder.
 
     Raises:
         InputError: If tables, columns or images are missing, or an option is unknown.
     """
-    request = read_request(identifier, name, options, own={"license": LICENCES})
-    layout = read_layout(request, SHEET, WANTED)
+    request = read_request(identifier, name, options, own={"license": ("all", "permissive")})
+    layout = _read_layout(request)
     frame, path, images = layout.frame, layout.path, layout.images
     require_columns(frame, ("patient_id", *WANTED.numbers), path=path)
     notes = _notes(layout)
@@ -115,7 +154,7 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
         require_columns(frame, ("copyright_license",), path=path)
         frame = frame[frame["copyright_license"].isin(PERMISSIVE)].reset_index(drop=True)
         sheet = replace(sheet, counts=COUNTS["permissive"] if layout.part == "train" else {})
-    if request.options["license"] == "permissive" or layout.part == "permissive":
+    if "permissive" in (request.options["license"], layout.part):
         sheet = replace(sheet, doi=PERMISSIVE_DOI, licence="CC BY 4.0")
     if frame.empty:
         raise InputError(f"{path} has no rows that {identifier!r} asks for")
@@ -123,8 +162,9 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
     frame["patient_id"] = frame["patient_id"].where(frame["patient_id"].notna(), frame["isic_id"])
     if LABEL in frame:
         frame = _label(frame, layout.labels)
+    # Hundreds of thousands of rows: what is not needed any more is freed before they are copied.
     del layout
-    places = find_places(images, frame["image_id"])
+    places = _find_places(images, frame["image_id"])
     frame, left_out = add_images(frame, places, request, hint=_hint(images))
     pa.default_memory_pool().release_unused()
     data = finish(frame, sheet, request, path=path, notes=(*left_out, *notes))
@@ -133,10 +173,110 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
     return data
 
 
+def _read_layout(request: Request) -> Layout:
+    for part in ("train", "test"):
+        path = request.root / f"{part}-metadata.csv"
+        if path.is_file():
+            return _read_kaggle(path, part)
+    inputs = sorted(request.root.glob("ISIC_2024_*_Input"))
+    if len(inputs) > 1:
+        names = ", ".join(path.name for path in inputs)
+        raise InputError(f"{request.root} holds {names}: put each into a folder of its own")
+    if not inputs:
+        raise missing_table(request, "train-metadata.csv or ISIC_2024_Training_Input", SHEET)
+    return _read_archive(inputs[0])
+
+
+def _read_kaggle(path: Path, part: Literal["train", "test"]) -> Layout:
+    frame = read_large_table(path, WANTED, key="isic_id")
+    packed = path.with_name(f"{part}-image{PACKED}")
+    images = packed if packed.is_file() else path.with_name(f"{part}-image")
+    no_labels = ""
+    if LABEL not in frame:
+        no_labels = NO_TEST_LABELS
+        if part == "train":
+            no_labels = (f"no labels: {path.name} has no column {LABEL!r}: download it again "
+                         f"(doi {SHEET.doi})")  # fmt: skip
+    return Layout(frame, path, path, images, part, no_labels)
+
+
+def _read_archive(images: Path) -> Layout:
+    stem = images.name.removesuffix("_Input")
+    part: Part = "permissive" if "Permissive" in stem else "test" if "Test" in stem else "train"
+    beside = images.with_name(f"{stem}_metadata.csv")
+    path = beside if beside.is_file() else images / "metadata.csv"
+    frame = read_large_table(path, WANTED, key="isic_id")
+    truth, supplement = (images.with_name(f"{stem}_{name}.csv")
+                         for name in ("GroundTruth", "Supplement"))  # fmt: skip
+    labels = path
+    if truth.is_file():
+        table = _read_once(truth, Wanted(words=("isic_id", "malignant")))
+        require_columns(table, ("malignant",), path=truth)
+        answers = dict(zip(table["isic_id"], table["malignant"], strict=True))
+        frame, labels = frame.assign(**{LABEL: frame["isic_id"].map(answers)}), truth
+    if supplement.is_file():
+        more = _read_once(supplement, WANTED)
+        new = [key for key in more if key == "isic_id" or key not in frame]
+        frame = frame.merge(more[new], on="isic_id", how="left")
+    no_labels = ""
+    if LABEL not in frame:
+        doi = PERMISSIVE_DOI if part == "permissive" else SHEET.doi
+        no_labels = NO_TEST_LABELS if part == "test" else (
+            f"no labels: {truth.name} is not in {truth.parent}: download it (doi {doi}) and put it "
+            f"beside {images.name}"
+        )  # fmt: skip
+    return Layout(frame, path, labels, images, part, no_labels)
+
+
+def _read_once(path: Path, wanted: Wanted) -> pd.DataFrame:
+    """Read a table of which no image may have two rows."""
+    table = read_large_table(path, wanted, key="isic_id")
+    doubled = table["isic_id"].duplicated()
+    if doubled.any():
+        first = table["isic_id"][doubled].iloc[0]
+        count = int((table["isic_id"] == first).sum())
+        raise InputError(f"{path}: isic_id {first!r} occurs {count} times: keep one row of it")
+    return table
+
+
+def _find_places(images: Path, wanted: Iterable[object]) -> Mapping[str, object]:
+    """Return the place of each image by its id, in a folder or an HDF5 file."""
+    if images.suffix != PACKED:
+        return find_images(images, wanted)
+    h5py = require("h5py", extra="lesions", purpose=f"reading {images.name}")
+    try:
+        with h5py.File(images, "r") as file:
+            return _Entries(images, frozenset(file))
+    except (OSError, RuntimeError) as error:  # h5py raises both on damaged files
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{images} cannot be read as HDF5, download it again: {reason}") from None
+
+
+class _Entries(Mapping[str, str]):
+    """Places of the entries of an HDF5 file, each made when it is needed."""
+
+    def __init__(self, file: Path, keys: frozenset[str]) -> None:
+        self.file = file
+        self.entries = keys
+
+    @override
+    def __getitem__(self, key: str) -> str:
+        if key not in self.entries:
+            raise KeyError(key)
+        return f"{self.file}#{key}"
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    @override
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
 def _counts(layout: Layout) -> dict[str, int]:
-    """Return the expected counts; kinds are unknown where no table tells them."""
-    told = {"iddx_1", "iddx_3"} <= set(layout.frame)
-    unknown = () if told else ("Indeterminate", *KINDS)
+    """Return the expected counts; kinds are unknown where no table has them."""
+    unknown = () if {"iddx_1", "iddx_3"} <= set(layout.frame) else ("Indeterminate", *KINDS)
     return {key: count for key, count in COUNTS[layout.part].items() if key not in unknown}
 
 
@@ -147,7 +287,7 @@ def _hint(images: Path) -> str:
 
 
 def _notes(layout: Layout) -> list[str]:
-    """Tell what the table lacks, and which of its cells are not what they seem."""
+    """Note what the table lacks, and which of its cells are not what they seem."""
     frame, notes = layout.frame, []
     if layout.no_labels:
         notes.append(layout.no_labels)
@@ -177,9 +317,10 @@ def _label(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
                          f"(first: {first})")  # fmt: skip
     target = frame[LABEL].map({"0": False, "0.0": False, "1": True, "1.0": True})
     if target.isna().any():
-        found = frame[LABEL][target.isna()].iloc[0]
-        raise InputError(f"{path}: label {found!r} of {frame['isic_id'][target.isna()].iloc[0]} is "
-                         "not 0 or 1")  # fmt: skip
+        strange = frame[target.isna()].iloc[0]
+        raise InputError(
+            f"{path}: label {strange[LABEL]!r} of {strange['isic_id']} is not 0 or 1"
+        )  # fmt: skip
     is_malignant = target.astype(bool)
     frame["malignant"] = is_malignant.map({True: "malignant", False: "benign"})
     diagnosis = frame["malignant"].str.capitalize()
