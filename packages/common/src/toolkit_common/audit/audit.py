@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.audit.baselines import Baseline, metadata_baselines
-from toolkit_common.audit.duplicates import Hashes, find_duplicates, hash_images
+from toolkit_common.audit.duplicates import find_duplicates, hash_images
 from toolkit_common.audit.findings import (
     Finding,
     ImagePair,
@@ -35,7 +35,7 @@ from toolkit_common.errors import InputError
 
 @dataclass(frozen=True)
 class Audit:
-    """All that was found about a data set; `labels` is None where it has none to score against."""
+    """All that is known about a data set; `labels` is None where it has none to score against."""
 
     data: ImageData
     labels: Labels | None
@@ -80,40 +80,36 @@ def audit_data(
         InputError: If there is no such label or other data, or file or fold do not fit.
     """
     # What the user may have mistyped is looked at before any image is.
-    labels, found = _find_labels(data, label)
-    splits, told = find_splits(data, seed=split_seed, file=splits_file, folds=folds, fold=fold)
-    found += told
+    labels, findings = _find_labels(data, label)
+    splits, shared = find_splits(data, seed=split_seed, file=splits_file, folds=folds, fold=fold)
+    findings += shared
     other = load_other(against, data) if against else None
     hashes = hash_images(data) if images else None
     if other is not None:
-        found += find_overlaps(data, other, hashes=hashes)
-    columns = [
-        describe_column(data.table[name], labels, groups=data.groups)
-        for name in _inputs(data, labels)
-    ]
-    withheld = [
-        describe_column(data.withheld[name], labels, groups=data.groups) for name in data.withheld
-    ]
-    found += class_findings(labels) if labels is not None else ()
-    found += column_findings(columns, data.sheet.acquisition)
-    found += listed_findings(data, labels, columns, withheld)
+        findings += find_overlaps(data, other, hashes=hashes)
+    columns = _score(data.table[_inputs(data, labels)], data, labels)
+    withheld = _score(data.withheld, data, labels)
+    findings += class_findings(labels) if labels is not None else ()
+    findings += column_findings(columns, data.sheet.acquisition)
+    findings += listed_findings(data, labels, columns, withheld)
     pairs: list[ImagePair] = []
     sizes: list[ColumnFacts] = []
     if hashes is not None:
         pairs = place_pairs(find_duplicates(hashes), data, splits)
-        found += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
-        sizes = _score_sizes(hashes, data, labels)
-        found += size_findings(sizes)
-    baselines, told = _baselines(data, labels, splits, columns)
-    columns += sizes
+        names = ["picture's width in pixels", "picture's height in pixels"]
+        known = pd.DataFrame(hashes.sizes, columns=names).where(hashes.sizes > 0)
+        sizes = _score(known, data, labels)
+        findings += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
+        findings += size_findings(sizes)
+    baselines, problems = _baselines(data, labels, splits, columns)
     order = ("leak", "warning", "note")
-    found = sorted(found + told, key=lambda finding: order.index(finding.severity))
+    findings = sorted(findings + problems, key=lambda finding: order.index(finding.severity))
     origin = "none" if splits is None else splits.origin
-    return Audit(data, labels, origin, columns, withheld, pairs, baselines, found)
+    return Audit(data, labels, origin, columns + sizes, withheld, pairs, baselines, findings)
 
 
 def _find_labels(data: ImageData, name: str | None) -> tuple[Labels | None, list[Finding]]:
-    """Return the label asked for, else the first that can be scored against, else none and why."""
+    """Return the label of that name, else the first that can be scored against, else none: why."""
     if name is not None:
         return data.labels(name), []
     reason = f"no label: {data.id!r} has no column {' or '.join(map(repr, data.sheet.labels))}"
@@ -122,8 +118,9 @@ def _find_labels(data: ImageData, name: str | None) -> tuple[Labels | None, list
             return data.labels(candidate), []
         except InputError as error:
             reason = str(error)
-    told = f"{reason}; columns were not scored and no baseline was fitted: name a label's column"
-    return None, [Finding("warning", "no label", f"{told} with --label")]
+    text = (f"{reason}; columns were not scored and no baseline was fitted: name a label's column "
+            "with --label")  # fmt: skip
+    return None, [Finding("warning", "no label", text)]
 
 
 def _inputs(data: ImageData, labels: Labels | None) -> list[str]:
@@ -133,10 +130,8 @@ def _inputs(data: ImageData, labels: Labels | None) -> list[str]:
     return [str(name) for name in data.table.columns if name not in apart]
 
 
-def _score_sizes(hashes: Hashes, data: ImageData, labels: Labels | None) -> list[ColumnFacts]:
-    names = ("picture's width in pixels", "picture's height in pixels")
-    known = pd.DataFrame(hashes.sizes, columns=names).where(hashes.sizes > 0)
-    return [describe_column(known[name], labels, groups=data.groups) for name in names]
+def _score(table: pd.DataFrame, data: ImageData, labels: Labels | None) -> list[ColumnFacts]:
+    return [describe_column(table[name], labels, groups=data.groups) for name in table]
 
 
 def _baselines(
@@ -155,19 +150,19 @@ def _baselines(
             for facts in columns
             if facts.name not in data.sheet.acquisition
         ]
-    frequent, told = _leave_out_rare(labels, splits)
+    frequent, left_out = _leave_out_rare(labels, splits)
     try:
         kept = keep_labelled(splits, data, frequent)
         baselines = metadata_baselines(data, frequent, kept, columns=shown)
     except InputError as error:
         return [], [Finding("warning", "baselines", str(error))]
-    return baselines, [*told, *baseline_findings(baselines)]
+    return baselines, [*left_out, *baseline_findings(baselines)]
 
 
 def _leave_out_rare(labels: Labels, splits: Splits) -> tuple[Labels, list[Finding]]:
     """Return the label without classes that cannot be both learned and tested; a run refuses them.
 
-    With fewer than two classes left all stay, and the refusal tells why.
+    With fewer than two classes left all stay, and the refusal says why.
     """
     count = len(labels.classes)
     total = np.bincount(labels.targets[labels.targets >= 0], minlength=count)
@@ -178,5 +173,5 @@ def _leave_out_rare(labels: Labels, splits: Splits) -> tuple[Labels, list[Findin
     codes = np.append(np.where(is_kept, np.cumsum(is_kept) - 1, -1), -1)  # -1 stays -1
     kept = tuple(name for name, keep in zip(labels.classes, is_kept, strict=True) if keep)
     rare = ", ".join(name for name in labels.classes if name not in kept)
-    told = Finding("note", "baselines", f"classes of too few images were left out: {rare}")
-    return Labels(labels.name, kept, codes[labels.targets]), [told]
+    left_out = Finding("note", "baselines", f"classes of too few images were left out: {rare}")
+    return Labels(labels.name, kept, codes[labels.targets]), [left_out]

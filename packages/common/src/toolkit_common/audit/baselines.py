@@ -28,13 +28,9 @@ MAX_ROWS = 50_000  # to fit on: seconds, whatever the data set
 
 @dataclass(frozen=True)
 class Fitted:
-    """One baseline, fitted on train.
+    """One baseline, `missingness` or `metadata`, fitted on `num_columns` columns of train.
 
-    Attributes:
-        name: `missingness` or `metadata`.
-        num_columns: Metadata columns read.
-        num_parameters: Weights and biases.
-        probabilities: Of the classes, for each test row `(n, c)`.
+    `probabilities` are of the classes, for each test row `(n, c)`.
     """
 
     name: str
@@ -78,20 +74,19 @@ def fit_baselines(
     numbers = [column.name for column in columns if column.kind in NUMERIC]
     words = [column.name for column in columns if column.kind not in NUMERIC]
     rows, weights = _thinned(labels.targets, splits.train)
-    found = []
-    for name, pipeline in (
-        ("missingness", _pipeline([*numbers, *words], [])),
-        ("metadata", _pipeline(numbers, words)),
+    baselines = []
+    for name, pipeline, fill in (
+        ("missingness", _pipeline([*numbers, *words], []), _emptiness),
+        ("metadata", _pipeline(numbers, words), _values),
     ):
-        fill = _emptiness if name == "missingness" else _values
-        told, asked = (fill(data.table.iloc[part], numbers, words) for part in (rows, splits.test))
-        pipeline.fit(told, labels.targets[rows], logisticregression__sample_weight=weights)
+        train, test = (fill(data.table.iloc[part], numbers, words) for part in (rows, splits.test))
+        pipeline.fit(train, labels.targets[rows], logisticregression__sample_weight=weights)
         probabilities = np.zeros((len(splits.test), len(labels.classes)))
-        probabilities[:, pipeline.classes_] = pipeline.predict_proba(asked)
+        probabilities[:, pipeline.classes_] = pipeline.predict_proba(test)
         model = pipeline[-1]
         count = int(model.coef_.size + model.intercept_.size)
-        found.append(Fitted(name, len(columns), count, probabilities))
-    return found
+        baselines.append(Fitted(name, len(columns), count, probabilities))
+    return baselines
 
 
 def metadata_baselines(
@@ -101,13 +96,13 @@ def metadata_baselines(
     targets, once = labels.targets[splits.test], np.ones((1, len(splits.test)))
     owners = splits.test if data.groups is None else data.groups[splits.test]
     error = _chance_error(targets, pd.Series(owners))
-    found = []
+    baselines = []
     for fitted in fit_baselines(data, labels, splits, columns=columns):
         predictions = Predictions(fitted.probabilities, targets)
         area, accuracy = (float(metric(predictions, once)[0]) for metric in METRICS)
         sure = area - 0.5 >= SURE * error
-        found.append(Baseline(fitted.name, fitted.num_columns, area, accuracy, sure))
-    return found
+        baselines.append(Baseline(fitted.name, fitted.num_columns, area, accuracy, sure))
+    return baselines
 
 
 def complete_rows(data: ImageData) -> np.ndarray | None:
@@ -142,11 +137,11 @@ def _thinned(targets: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.nda
     if len(train) <= MAX_ROWS:
         return train, np.ones(len(train))
     rng = np.random.default_rng(0)
-    found = np.unique(targets[train])
+    classes = np.unique(targets[train])
     rows, weights = [], []
-    for target in found:
-        own = train[targets[train] == target]
-        kept = rng.permutation(own)[: MAX_ROWS // len(found)]
+    for code in classes:
+        own = train[targets[train] == code]
+        kept = rng.permutation(own)[: MAX_ROWS // len(classes)]
         rows.append(kept)
         weights.append(np.full(len(kept), len(own) / len(kept)))
     return np.concatenate(rows), np.concatenate(weights)

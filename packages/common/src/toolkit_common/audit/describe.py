@@ -48,7 +48,7 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         },
     }
     sizes = list(table["group"].value_counts()) if data.groups is not None else []
-    if sizes:  # rows without group are told as a problem of the splits
+    if sizes:  # rows without group are a problem of the splits
         described["groups"] = {
             "count": len(sizes),
             "images_per_group": {"median": float(np.median(sizes)), "max": int(max(sizes))},
@@ -93,7 +93,7 @@ def _counts(data: ImageData, name: str) -> dict[str, int]:
     return {str(value): int(count) for value, count in counts.items()}
 
 
-def _tell_groups(groups: dict[str, Any], key: str | None) -> str:
+def _describe_groups(groups: dict[str, Any], key: str | None) -> str:
     sizes = groups["images_per_group"]
     each = f"median {sizes['median']:g}, at most {sizes['max']:,} images each"
     name = {"patient_id": " by patient", "lesion_id": " by lesion"}.get(key or "", "")
@@ -109,8 +109,8 @@ def print_description(described: dict[str, Any], sheet: Sheet) -> None:
         doi = f", doi {described['doi']}" if described["doi"] else ""
         out.print(f"{described['source']}{doi}", soft_wrap=True)
     groups = described.get("groups")
-    told = _tell_groups(groups, described["grouped_by"]) if groups else ""
-    out.print(f"{described['images']:,} images{told}")
+    grouped = _describe_groups(groups, described["grouped_by"]) if groups else ""
+    out.print(f"{described['images']:,} images{grouped}")
     patients = described.get("patients")
     if patients:
         spread = ", ".join(

@@ -85,9 +85,9 @@ def hash_images(data: ImageData) -> Hashes:
     problems: dict[int, str] = {}
     with progress("hashing images", len(data)) as advance, ThreadPoolExecutor(workers) as pool:
         for chunk in chunks(np.arange(len(data)), CHUNK):
-            found = pool.map(lambda row: _hash(data.images[row]["image"]), chunk.tolist())
+            results = pool.map(lambda row: _hash(data.images[row]["image"]), chunk.tolist())
             rows, cosines = [], []
-            for row, result in zip(chunk.tolist(), found, strict=True):
+            for row, result in zip(chunk.tolist(), results, strict=True):
                 if isinstance(result, str):
                     problems[row] = result
                 else:
@@ -120,7 +120,7 @@ def find_duplicates(hashes: Hashes, *, max_distance: int = MAX_DISTANCE) -> list
 def find_near(hashes: np.ndarray, *, max_distance: int) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs of distinct hashes `(u,)` that differ in 1 to `max_distance` bits."""
     edges = np.linspace(0, BITS, max_distance + 2).astype(int)
-    found = [np.empty((0, 2), np.int64)]
+    parts = [np.empty((0, 2), np.int64)]
     for low, high in pairwise(edges):
         mask = np.uint64((1 << int(high - low)) - 1)
         band = (hashes >> np.uint64(low)) & mask
@@ -132,9 +132,9 @@ def find_near(hashes: np.ndarray, *, max_distance: int) -> tuple[np.ndarray, np.
             at = at[sorted_band[at] == sorted_band[at + step]]
             bits = np.bitwise_count(sorted_hashes[at] ^ sorted_hashes[at + step])
             close = at[(bits > 0) & (bits <= max_distance)]
-            found.append(np.sort(np.stack([order[close], order[close + step]], axis=1), axis=1))
+            parts.append(np.sort(np.stack([order[close], order[close + step]], axis=1), axis=1))
             step += 1
-    pairs = np.unique(np.concatenate(found), axis=0)
+    pairs = np.unique(np.concatenate(parts), axis=0)
     return pairs[:, 0], pairs[:, 1]
 
 

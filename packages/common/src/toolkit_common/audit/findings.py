@@ -1,7 +1,7 @@
 """What an audit finds, in sentences: classes, columns, broken images, duplicates.
 
 The thresholds are ours, chosen so that the documented leaks of PAD-UFES-20 (docs/traps.md 17:
-`biopsed`, missing cells) are found and its honest columns (age) are not.
+`biopsed`, missing cells) count as such and its honest columns (age) do not.
 """
 
 import math
@@ -29,7 +29,7 @@ FEW = " (so few rows or groups that it may be chance)"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, in a sentence."""
+    """One thing that could make a result look better than it is, in a sentence."""
 
     severity: Severity
     kind: str
@@ -52,11 +52,11 @@ def class_findings(labels: Labels) -> Iterator[Finding]:
         if count < RARE_CLASS:
             yield Finding("warning", "class balance", f"class {name!r} has {count} images")
     most, least = int(counts.max()), int(counts.min())
-    told = f"{most} images of each class"
+    text = f"{most} images of each class"
     if most > least:
         first, last = (labels.classes[int(at)] for at in (counts.argmax(), counts.argmin()))
-        told = f"{most / max(1, least):.1f} times as many images of {first!r} as of {last!r}"
-    yield Finding("note", "class balance", told)
+        text = f"{most / max(1, least):.1f} times as many images of {first!r} as of {last!r}"
+    yield Finding("note", "class balance", text)
 
 
 def column_findings(
@@ -123,21 +123,21 @@ def listed_findings(
         if facts.name in listed:
             yield Finding(
                 "warning" if labels is None else "leak", "post-dates the diagnosis",
-                f"column {facts.name!r} is on a leak list ({listed[facts.name]}){_told(facts)}; it "
-                "is among the columns that are read: take it out",
+                f"column {facts.name!r} is on a leak list ({listed[facts.name]}){_auroc(facts)}; "
+                "it is among the columns that are read: take it out",
             )  # fmt: skip
     for facts in withheld:
         yield Finding(
             "note", "post-dates the diagnosis",
             f"column {facts.name!r} is on the sheet's leak list ({data.sheet.leaks[facts.name]})"
-            f"{_told(facts)}; withheld, never read",
+            f"{_auroc(facts)}; withheld, never read",
         )  # fmt: skip
     for name, reason in data.sheet.acquisition.items():
         if name in data.table:
             yield Finding("warning", "acquisition", f"column {name!r}: {reason}")
 
 
-def _told(facts: ColumnFacts) -> str:
+def _auroc(facts: ColumnFacts) -> str:
     if not math.isnan(facts.value_auroc):
         return f", AUROC {facts.value_auroc:.3f}"
     filled = not math.isnan(facts.missing_auroc)
@@ -200,7 +200,7 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
             yield Finding(severity, kind, text)
     if labels is not None:
         two = [_classes(item.pair, labels) for item in pairs if item.pair.exact]
-        two = [found for found in two if -1 not in found and found[0] != found[1]]
+        two = [codes for codes in two if -1 not in codes and codes[0] != codes[1]]
         if two:
             first, second = (labels.classes[code] for code in two[0])
             text = f"{len(two)} pairs of equal images have two labels (first: {first}, {second})"
@@ -211,15 +211,15 @@ def baseline_findings(baselines: Sequence[Baseline]) -> Iterator[Finding]:
     """Yield what the metadata tell together, or which of them are missing."""
     for baseline in baselines:
         few = "" if baseline.sure else FEW
-        told = f"test AUROC {baseline.auroc:.3f} from {baseline.columns} columns{few}"
+        figure = f"test AUROC {baseline.auroc:.3f} from {baseline.columns} columns{few}"
         if baseline.name == "missingness" and baseline.auroc >= MISSING_AUROC:
             yield Finding(
                 "leak" if baseline.sure else "warning", "missingness baseline",
-                f"which cells are empty tells the label: {told}; impute without an indicator, or "
+                f"which cells are empty tells the label: {figure}; impute without an indicator, or "
                 "use complete rows",
             )  # fmt: skip
         if baseline.name == "metadata" and baseline.auroc >= HIGH_AUROC:
-            text = f"the columns together tell the label without the image: {told}"
+            text = f"the columns together tell the label without the image: {figure}"
             yield Finding("warning", "metadata baseline", f"{text}; were they known before it?")
 
 

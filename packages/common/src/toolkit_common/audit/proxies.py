@@ -164,7 +164,7 @@ class _Rows:
             scores: Of each class `(r, c)`.
             either_way: Whether low scores may tell a class as well as high ones.
         """
-        found = []
+        scored = []
         for code, word in enumerate(self.labels.classes):
             positive = self.targets == code
             auroc = auroc_of(scores[:, code].astype(float), positive)
@@ -172,10 +172,10 @@ class _Rows:
                 continue
             best = round(max(auroc, 1 - auroc if either_way else 0.5), 12)
             sides = [_count(self.owners[part]) for part in (positive, ~positive)]
-            found.append((best - 0.5 >= SURE * chance_error(*sides), best, auroc > 0.5, word))
-        if not found:
+            scored.append((best - 0.5 >= SURE * chance_error(*sides), best, auroc > 0.5, word))
+        if not scored:
             return NO_SCORE
-        is_sure, auroc, _, word = max(found, key=lambda item: item[:3])
+        is_sure, auroc, _, word = max(scored, key=lambda item: item[:3])
         return Score(auroc, word, is_sure)
 
 

@@ -34,13 +34,13 @@ def load_imagefolder(identifier: str, name: str, options: Mapping[str, str]) -> 
               if item.name.lower() in SPLIT_NAMES}  # fmt: skip
     records: list[dict[str, Any]] = []
     for folder, split in splits.items() or [("", None)]:
-        found = _class_images(root / folder)
-        if not found:
+        images = _class_images(root / folder)
+        if not images:
             raise InputError(
                 f"{root / folder} has no images in class folders: expected "
                 f"{root / folder}/CLASS/IMAGE with one of {', '.join(IMAGE_SUFFIXES)}"
             )
-        records += [{**record, "split": split} for record in found]
+        records += [{**record, "split": split} for record in images]
     frame = pd.DataFrame(records)
     frame["image_id"] = [str(Path(path).relative_to(root)) for path in frame["image"]]
     if not splits:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def load_hf(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
     """Read a Hugging Face data set: a Hub id, a `save_to_disk` folder, or parquet files.
 
-    The image and label columns are found by their types; `?config=`, `?image=`, `?label=` and
+    The image and label columns are known by their types; `?config=`, `?image=`, `?label=` and
     `?group=` override. With `?streaming=1` nothing is copied to this machine: the images of a Hub
     id or of parquet files are read where they are, in order.
 
@@ -134,5 +134,5 @@ def _rename(part: "Dataset", roles: Mapping[str, str], identifier: str) -> "Data
 
 def _column_of_type(rows: "Dataset", kind: str) -> str | None:
     """Return the first column of a feature type, the one of that name if there are several."""
-    found = [str(name) for name, item in rows.features.items() if type(item).__name__ == kind]
-    return next(iter(sorted(found, key=lambda name: name not in ("image", "label"))), None)
+    names = [str(name) for name, item in rows.features.items() if type(item).__name__ == kind]
+    return next(iter(sorted(names, key=lambda name: name not in ("image", "label"))), None)

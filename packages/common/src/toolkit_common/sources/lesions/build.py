@@ -38,7 +38,7 @@ def build_lesion_data(
 
     Args:
         identifier: The data set's id.
-        frame: What the reader found.
+        frame: The reader's rows.
         sheet: The data set's sheet.
         path: The table's file, for messages.
         premalignant_as: How `malignant` counts the sheet's premalignant diagnoses.
@@ -59,9 +59,9 @@ def build_lesion_data(
             notes += _implausible(typed, column)
     for column in sheet.columns:
         if column.level == "patient" and column.name in typed and "patient_id" in typed:
-            typed[column.name], told = _one_per_patient(typed, column)
-            notes += told
-    for name in sheet.acquisition:  # no input unless asked for, but results can be told apart by it
+            typed[column.name], several = _one_per_patient(typed, column)
+            notes += several
+    for name in sheet.acquisition:  # no input by default, but results are broken down by it
         if name in frame:
             typed[name] = frame[name]
     withheld = frame[[name for name in sheet.leaks if name in frame]].reset_index(drop=True)
@@ -108,10 +108,9 @@ def _typed(frame: pd.DataFrame, column: Column, path: Path) -> pd.Series:
         spelled |= dict.fromkeys(unknown, "unknown")
         strange = (lower.notna() & ~lower.isin(spelled)).to_numpy()
         if strange.any():
-            found, image = values[strange].iloc[0], frame["image_id"][strange].iloc[0]
+            word, image = values[strange].iloc[0], frame["image_id"][strange].iloc[0]
             raise InputError(
-                f"{path}: image {image}, column {column.name!r}: {found!r} is neither true nor "
-                "false"
+                f"{path}: image {image}, column {column.name!r}: {word!r} is neither true nor false"
             )
         return lower.map(spelled)
     return values.where(~lower.isin(unknown), "unknown")
@@ -127,7 +126,7 @@ def _implausible(frame: pd.DataFrame, column: Column) -> list[str]:
     strange = values.notna() & ~values.between(low, high)
     if not strange.any():
         return []
-    found = ", ".join(f"{value:g}" for value in sorted(values[strange].unique())[:3])
+    examples = ", ".join(f"{value:g}" for value in sorted(values[strange].unique())[:3])
     image = frame["image_id"][strange].iloc[0]
     unit = f" {column.unit}" if column.unit else ""
     bounds = f"outside {low:g} to {high:g}"
@@ -135,7 +134,7 @@ def _implausible(frame: pd.DataFrame, column: Column) -> list[str]:
         bounds = f"above {high:g}" if column.low is None else f"below {low:g}"
     return [
         f"{column.name}: {strange.sum():,} of {len(frame):,} values are {bounds}{unit} and stay as "
-        f"they are (found {found}; first image: {image})"
+        f"they are (found {examples}; first image: {image})"
     ]
 
 
@@ -150,5 +149,5 @@ def _one_per_patient(frame: pd.DataFrame, column: Column) -> tuple[pd.Series, li
         several, chosen = int((counts.groupby(level=0).size() > 1).sum()), "the most frequent"
         most_frequent = dict(counts.groupby(level=0).idxmax().tolist())  # of equals the first
         values = frame["patient_id"].map(most_frequent)
-    told = f"{column.name}: {several:,} patients had several values, {chosen} counts"
-    return values, [told] if several else []
+    note = f"{column.name}: {several:,} patients had several values, {chosen} counts"
+    return values, [note] if several else []

@@ -163,8 +163,8 @@ def _add_images(
         for kind in IMAGES[request.options["image"]]
     ])  # fmt: skip
     rows = rows.sort_index(kind="stable").reset_index(drop=True)
-    found = rows["file"].str.lower().map(files)
-    places = dict(zip(rows["image_id"][found.notna()], found.dropna(), strict=True))
-    absent = rows["file"][found.isna()]
-    told = f", such as {absent.iloc[0]}" if len(absent) else ""
-    return add_images(rows, places, request, hint=f"unpack the images{told} into {root}")
+    paths = rows["file"].str.lower().map(files)
+    places = dict(zip(rows["image_id"][paths.notna()], paths.dropna(), strict=True))
+    absent = rows["file"][paths.isna()]
+    example = f", such as {absent.iloc[0]}" if len(absent) else ""
+    return add_images(rows, places, request, hint=f"unpack the images{example} into {root}")

@@ -38,7 +38,7 @@ CRITERIA_LEAK = "read from the image by the experts who diagnosed: a system has 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of a reader.
+    """What the user wants of a reader.
 
     Attributes:
         identifier: The data set's id, as written.
@@ -96,7 +96,7 @@ def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
 
     Args:
         root: The folder.
-        wanted: Names that the table asks for: those of others may occur more than once.
+        wanted: Names in the table: those of other images may occur more than once.
 
     Returns:
         Name without suffix -> file; the first of several files that hold the same picture.
@@ -104,22 +104,22 @@ def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
     Raises:
         InputError: If two pictures have a wanted name.
     """
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     doubled: list[Path] = []
     for path in sorted(root.rglob("*")):
         folders = path.relative_to(root).parts[:-1]
         if path.suffix.lower() not in SUFFIXES or any(map(_is_of_masks, folders)):
             continue
-        if found.setdefault(path.stem, path) != path:
+        if images.setdefault(path.stem, path) != path:
             doubled.append(path)
     names = set(wanted) if doubled else set()
     for path in doubled:
-        if path.stem in names and not _is_copy(path, found[path.stem]):
+        if path.stem in names and not _is_copy(path, images[path.stem]):
             raise InputError(
-                f"two pictures are called {path.stem}, {found[path.stem]} and {path}: move those "
+                f"two pictures are called {path.stem}, {images[path.stem]} and {path}: move those "
                 f"that are not meant out of {root}, or masks into a folder called masks"
             )
-    return found
+    return images
 
 
 def _is_of_masks(folder: str) -> bool:
@@ -134,12 +134,12 @@ def _is_copy(one: Path, other: Path) -> bool:
     size = one.stat().st_size
     if size != other.stat().st_size:
         return False
-    found = []
+    middles = []
     for path in (one, other):
         with path.open("rb") as file:
             file.seek(max(0, size - PROBE) // 2)
-            found.append(file.read(PROBE))
-    return found[0] == found[1]
+            middles.append(file.read(PROBE))
+    return middles[0] == middles[1]
 
 
 def add_images(
@@ -150,7 +150,7 @@ def add_images(
     Args:
         frame: Rows with `image_id`.
         places: Image id -> where the image is.
-        request: What the user asked; decides on rows whose image is absent.
+        request: Decides on rows whose image is absent.
         hint: What to download and where to put it.
 
     Raises:
@@ -209,51 +209,51 @@ def finish(
     notes: Sequence[str] = (),
     published: pd.Series | None = None,
 ) -> ImageData:
-    """Build the data set; tell in its sheet what differs from the published one.
+    """Build the data set; note in its sheet what differs from the published one.
 
     Without patient ids there is no patient level: its columns become the lesion's.
 
     Args:
         frame: See `build_lesion_data`.
         sheet: The data set's sheet.
-        request: What the user asked.
+        request: The user's.
         path: The table's file, for messages.
-        notes: What else is to be told.
+        notes: Further ones.
         published: Diagnosis of each row as the file has it, where `diagnosis` has fewer.
     """
     counted = frame if published is None else frame.assign(diagnosis=published)
-    told = _differences(counted, sheet)
+    first = _differences(counted, sheet)
     if any((place / SYNTHETIC).is_file() for place in (request.root, request.root.parent)):
-        told = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
+        first = ["SYNTHETIC: drawn by toolkit data make, no person is behind it"]
         sheet = replace(sheet, title=f"{sheet.title} (SYNTHETIC)", licence="synthetic", counts={},
                         lesion_counts={})  # fmt: skip
     if "patient_id" not in frame:
-        told.append(NO_PATIENTS)
+        first.append(NO_PATIENTS)
         columns = tuple(replace(column, level="lesion") for column in sheet.columns)
         sheet = replace(sheet, columns=columns)
     for key in ("patient_id", "lesion_id"):
         if key in frame and frame[key].isna().any():
             nameless = f"{frame[key].isna().sum():,} of {len(frame):,} images"
-            told.append(f"{nameless} have no {key.replace('_', ' ')}")
-    sheet = replace(sheet, notes=(*told, *notes, *sheet.notes))
+            first.append(f"{nameless} have no {key.replace('_', ' ')}")
+    sheet = replace(sheet, notes=(*first, *notes, *sheet.notes))
     return build_lesion_data(
         request.identifier, frame, sheet, path=path, premalignant_as=request.premalignant_as
     )
 
 
 def _differences(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
-    """Tell which counts differ; those of labels only where no other does: labels were changed."""
+    """Note which counts differ; those of labels only where no other does: labels were changed."""
     keys = {"images": "image_id", "lesions": "lesion_id", "patients": "patient_id"}
-    found = {name: frame[key].nunique() for name, key in keys.items() if key in frame}
+    counts = {name: frame[key].nunique() for name, key in keys.items() if key in frame}
     if "split" in frame:
-        found |= {str(name): count for name, count in frame["split"].value_counts().items()}
+        counts |= {str(name): count for name, count in frame["split"].value_counts().items()}
     notes = []
     for name in ("images", "train", "val", "test", "lesions", "patients"):
-        count = sheet.counts.get(name)
-        if count is not None and found.get(name, count) != count:
-            fewer = found[name] < count
+        expected = sheet.counts.get(name)
+        if expected is not None and counts.get(name, expected) != expected:
+            fewer = counts[name] < expected
             why = "a part or another release" if fewer else "another release, or rows were added"
-            notes.append(f"found {found[name]:,} {name}, expected {count:,}: {why}")
+            notes.append(f"found {counts[name]:,} {name}, expected {expected:,}: {why}")
     changed = _changed_labels(frame, sheet) if "diagnosis" in frame and not notes else []
     if changed:
         notes.append(f"labels differ from the published ones: found {', '.join(changed)}")
@@ -261,25 +261,25 @@ def _differences(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
 
 
 def _changed_labels(frame: pd.DataFrame, sheet: Sheet) -> list[str]:
-    """Tell the counts of classes that differ, however their names are written."""
+    """Name the counts of classes that differ, however their names are written."""
     diagnosis = frame["diagnosis"].str.lower()
     malignant = frame["diagnosis"].isin(sheet.binary.positive)
     if not sheet.binary.positive and "malignant" in frame:  # the file has the answer
         malignant = frame["malignant"] == "malignant"
-    found = {str(name): int(count) for name, count in diagnosis.value_counts().items()}
-    found |= {"malignant": int(malignant.sum()), "undiagnosed": int(diagnosis.isna().sum())}
+    counts = {str(name): int(count) for name, count in diagnosis.value_counts().items()}
+    counts |= {"malignant": int(malignant.sum()), "undiagnosed": int(diagnosis.isna().sum())}
     if "patient_id" in frame:
-        found["malignant patients"] = frame["patient_id"][malignant].nunique()
+        counts["malignant patients"] = frame["patient_id"][malignant].nunique()
     sizes = ("images", "train", "val", "test", "lesions", "patients")
     expected = {name: count for name, count in sheet.counts.items() if name not in sizes}
     if "lesion_id" in frame:
         lesions = frame.groupby(diagnosis)["lesion_id"].nunique()
-        found |= {f"{name} lesions": int(count) for name, count in lesions.items()}
+        counts |= {f"{name} lesions": int(count) for name, count in lesions.items()}
         expected |= {f"{name} lesions": count for name, count in sheet.lesion_counts.items()}
     return [
-        f"{name} {found.get(name.lower(), 0):,} (expected {count:,})"
+        f"{name} {counts.get(name.lower(), 0):,} (expected {count:,})"
         for name, count in expected.items()
-        if found.get(name.lower(), 0) != count
+        if counts.get(name.lower(), 0) != count
     ]
 
 

@@ -96,7 +96,7 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
     patient; where some rows have none, the lesion stands in.
 
     Args:
-        request: What the user asked.
+        request: The user's.
         sheet: The data set's sheet, for messages.
         required: Columns that must be there, besides `isic_id`.
 
@@ -121,8 +121,8 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
     frame["lesion_id"] = lesion.where(lesion.notna(), frame["isic_id"])
     if patient.isna().all():
         return Export(frame.drop(columns="patient_id", errors="ignore"), path, tuple(notes))
-    frame["patient_id"], told = _patients(lesion, patient, fallback=frame["lesion_id"])
-    return Export(frame, path, (*notes, *told))
+    frame["patient_id"], more = _patients(lesion, patient, fallback=frame["lesion_id"])
+    return Export(frame, path, (*notes, *more))
 
 
 def _patients(
@@ -138,9 +138,9 @@ def _patients(
         notes.append(f"{(several > 1).sum():,} lesions have more than one patient id: the first "
                      "holds, so that a lesion is on one side of a split")  # fmt: skip
     first = patient[known].groupby(lesion[known]).first().to_dict()
-    found = lesion.map(first, na_action="ignore")
-    found = found.where(found.notna(), patient)
-    return found.where(found.notna(), fallback), notes
+    owner = lesion.map(first, na_action="ignore")
+    owner = owner.where(owner.notna(), patient)
+    return owner.where(owner.notna(), fallback), notes
 
 
 def _find_table(request: Request, sheet: Sheet) -> Path:
@@ -152,13 +152,13 @@ def _find_table(request: Request, sheet: Sheet) -> Path:
         for path in sorted(folder.glob("*.csv"))
         if "metadata" in path.name.lower() and not path.name.startswith(".")
     ]
-    found = plain[:1] or named
-    if not found:
+    tables = plain[:1] or named
+    if not tables:
         raise missing_table(request, "metadata.csv, nor images/metadata.csv,", sheet)
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables)
         raise InputError(f"{request.root} holds {names}: put each export into a folder of its own")
-    return found[0]
+    return tables[0]
 
 
 def read_diagnoses(frame: pd.DataFrame, names: tuple[str, ...] = NAMES) -> "pd.Series[str]":
@@ -174,7 +174,7 @@ def read_calls(frame: pd.DataFrame, diagnosis: "pd.Series[str]", *, path: Path) 
 
     Args:
         frame: Rows of an export.
-        diagnosis: Of each row; asked where `diagnosis_1` and `benign_malignant` are empty.
+        diagnosis: Of each row; it counts where `diagnosis_1` and `benign_malignant` are empty.
         path: The file, for messages.
 
     Returns:
@@ -188,8 +188,8 @@ def read_calls(frame: pd.DataFrame, diagnosis: "pd.Series[str]", *, path: Path) 
         words = _column(frame, name).map(str.lower, na_action="ignore")
         strange = words.notna() & ~words.isin(list(CALLS))
         if strange.any():
-            found = frame[name][strange].iloc[0]
-            raise InputError(f"{path}: {name} {found!r} is none of {', '.join(CALLS)}")
+            word = frame[name][strange].iloc[0]
+            raise InputError(f"{path}: {name} {word!r} is none of {', '.join(CALLS)}")
         calls = calls.where(calls.notna(), words)  # an indeterminate diagnosis_1 decides, too
     calls = calls.where(calls.notna(), diagnosis.map(_call_of, na_action="ignore"))
     return calls.map(CALLS, na_action="ignore")
@@ -204,14 +204,14 @@ def finish_export(export: Export, sheet: Sheet, request: Request) -> ImageData:
     Args:
         export: Rows with ids, and where there are labels `diagnosis` and perhaps `malignant`.
         sheet: The data set's sheet.
-        request: What the user asked.
+        request: The user's.
 
     Raises:
         InputError: If images are absent.
     """
-    found = find_images(request.root, export.frame["image_id"])
+    places = find_images(request.root, export.frame["image_id"])
     hint = f"put them beside {export.path.name}"
-    frame, left_out = add_images(export.frame, found, request, hint=hint)
+    frame, left_out = add_images(export.frame, places, request, hint=hint)
     notes, published = [*left_out, *export.notes], frame.get("diagnosis")
     if "diagnosis" in frame:
         frame["malignant"] = answer_malignant(frame, sheet, request.premalignant_as)
