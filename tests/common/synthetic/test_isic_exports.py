@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from toolkit_common.synthetic.isic_exports import KINDS, NAMES
+from toolkit_common.synthetic.isic_exports import EXPORTS
 from toolkit_common.synthetic.make import make_data
 
 
@@ -19,10 +19,11 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def test_every_name_has_a_look_and_levels_that_call_it_alike() -> None:
-    assert NAMES.keys() == KINDS.keys()
-    for name, (level, _) in NAMES.items():
-        assert level.startswith("Malignant") == KINDS[name].malignant
+@pytest.mark.parametrize("name", ["bcn20000", "hiba", "isic"])
+def test_kinds_are_malignant_as_their_names_say(name: str) -> None:
+    kinds = EXPORTS[name].recipe.kinds
+    malignant = {kind for kind, facts in kinds.items() if facts.malignant}
+    assert malignant == {kind for kind in kinds if "melanoma" in kind or "carcinoma" in kind}
 
 
 @pytest.mark.parametrize(("layout", "width"), [("2023", 17), ("newer", 18)])

@@ -59,13 +59,8 @@ def fit_baselines(
     """Fit both baselines on metadata columns; none where there are no columns.
 
     Of more than `MAX_ROWS` training rows a part is fitted on, the frequent classes thinned out and
-    weighted up again.
-
-    Args:
-        data: The data set.
-        labels: What is predicted.
-        splits: Labelled rows alone (`keep_labelled`).
-        columns: Those to read, the sheet's when None.
+    weighted up again. Splits hold labelled rows alone (`keep_labelled`); without `columns` those of
+    the sheet are read.
     """
     read = _columns(data) if columns is None else columns
     columns = [column for column in read if column.name != labels.name]

@@ -144,11 +144,7 @@ def draw_contact_sheet(
 ) -> Image.Image:
     """Draw random images of each class, of different groups where there are enough.
 
-    Args:
-        data: The data set.
-        labels: Its classes; the first `MAX_CLASSES` are shown. None makes one row of all images.
-        per_class: Images of each class.
-        seed: Of the choice.
+    The first `MAX_CLASSES` are shown; without labels all images make one row.
     """
     if labels is None:
         labels = Labels("", (NO_LABEL,), np.zeros(len(data), np.int64))

@@ -139,11 +139,7 @@ def find_near(hashes: np.ndarray, *, max_distance: int) -> tuple[np.ndarray, np.
 
 
 def turned_hashes(cosines: np.ndarray) -> np.ndarray:
-    """Return the smallest perceptual hash of the eight views of each image, `(n, 8, 8)` -> `(n,)`.
-
-    Args:
-        cosines: What `low_cosines` returns for each.
-    """
+    """Return the smallest hash of each image's eight views, from `low_cosines` `(n, 8, 8)`."""
     signs = np.where(np.arange(LOW) % 2, -1.0, 1.0)
     mirrors = [np.ones((LOW, LOW)), signs[:, None] * np.ones(LOW), signs * np.ones((LOW, 1)),
                signs[:, None] * signs]  # fmt: skip

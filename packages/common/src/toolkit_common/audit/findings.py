@@ -111,12 +111,8 @@ def listed_findings(
 ) -> Iterator[Finding]:
     """Yield columns on the sheet's lists: leaks that are read, leaks withheld, acquisition.
 
-    Args:
-        data: The data set.
-        labels: What the columns were scored against.
-        columns: Those that somebody could read; a table without a sheet of its own is held against
-            the suspects, one of which may be the label that nobody has named.
-        withheld: Those that no one but the audit reads.
+    A table without a sheet of its own is held against the suspects, one of which may be the label
+    that nobody has named.
     """
     listed = data.sheet.leaks or data.sheet.suspects
     for facts in columns:

@@ -45,10 +45,6 @@ def hash_group(group: object) -> str:
 def load_other(against: str, data: ImageData) -> ImageData | SeenGroups:
     """Return what a data set is compared with: an exported encoder's groups, or another data set.
 
-    Args:
-        against: Folder of the encoder, or id of the data set.
-        data: The data set that is compared.
-
     Raises:
         InputError: If there is no such thing, the encoder does not say what it has seen, or the
             data set has no groups to look for.
@@ -69,13 +65,7 @@ def load_other(against: str, data: ImageData) -> ImageData | SeenGroups:
 def find_overlaps(
     data: ImageData, other: ImageData | SeenGroups, *, hashes: Hashes | None
 ) -> list[Finding]:
-    """Compare a data set with what `load_other` returned.
-
-    Args:
-        data: The data set.
-        other: The other one, or the encoder's groups.
-        hashes: Of the data set's images, or None to leave images out.
-    """
+    """Compare a data set with what `load_other` returned; without hashes images are left out."""
     if isinstance(other, SeenGroups):
         return list(_seen_groups(data, other))
     shared = [*_shared_names(data, other), *_shared_archive_ids(data, other)]
@@ -90,14 +80,7 @@ def find_overlaps(
 def find_splits(
     data: ImageData, *, seed: int, file: Path | None, folds: int | None, fold: int
 ) -> tuple[Splits | None, list[Finding]]:
-    """Return the splits that a run would use, or those given that it would refuse, and why.
-
-    Args:
-        data: The data set.
-        seed: See `make_splits`, as the others.
-        file: Saved splits.
-        folds: Number of parts of a cross-validation.
-        fold: Which of them is the test split.
+    """Return the splits that a run would use (`make_splits`), or those it would refuse, and why.
 
     Raises:
         InputError: If file or fold do not fit.

@@ -20,40 +20,28 @@ from toolkit_common.synthetic.pictures import write_pictures
 
 SIZE = 128  # pixels; really 640 x 480 and more
 CLOSER = 0.6  # a clinical picture shows the lesion that much smaller
-KINDS = {
-    "nevus": Kind(),
-    "melanoma": Kind(malignant=True, light=-5),
-    "melanoma metastasis": Kind(malignant=True, light=-8, yellow=-4, size=0.8),
-    "basal cell carcinoma": Kind(malignant=True, light=9, red=6),
-    "squamous cell carcinoma": Kind(malignant=True, light=6, red=10, yellow=4),
-    "actinic keratosis": Kind(light=4, red=9, size=1.2),
-    "seborrheic keratosis": Kind(light=3, yellow=7),
-    "solar lentigo": Kind(light=6, yellow=4, size=1.3),
-    "lichenoid keratosis": Kind(light=5, red=3),
-    "dermatofibroma": Kind(yellow=3, size=0.6),
-    "scar": Kind(light=14, red=4),
-    "vascular lesion": Kind(light=-2, red=20, size=0.8),
-    "": Kind(),
-}
 MELANOMA = "Malignant melanocytic proliferations (Melanoma)"
 EPIDERMAL = "Benign epidermal proliferations"
 FIBROUS = "Benign soft tissue proliferations - Fibro-histiocytic"
-NAMES = {  # of older exports -> diagnosis_2 and _3 of newer ones; _1 is the first word of _2
-    "nevus": ("Benign melanocytic proliferations", "Nevus"),
-    "melanoma": (MELANOMA, "Melanoma, NOS"),
-    "melanoma metastasis": (MELANOMA, "Melanoma metastasis"),
+# Name in older exports -> diagnosis_2 and _3 of newer ones (_1 is the first word of _2), its look.
+DIAGNOSES = {
+    "nevus": ("Benign melanocytic proliferations", "Nevus", Kind()),
+    "melanoma": (MELANOMA, "Melanoma, NOS", Kind(light=-5)),
+    "melanoma metastasis": (MELANOMA, "Melanoma metastasis", Kind(light=-8, yellow=-4, size=0.8)),
     "basal cell carcinoma": ("Malignant adnexal epithelial proliferations - Follicular",
-                             "Basal cell carcinoma"),
+                             "Basal cell carcinoma", Kind(light=9, red=6)),
     "squamous cell carcinoma": ("Malignant epidermal proliferations",
-                                "Squamous cell carcinoma, NOS"),
-    "actinic keratosis": ("Indeterminate epidermal proliferations", "Solar or actinic keratosis"),
-    "seborrheic keratosis": (EPIDERMAL, "Seborrheic keratosis"),
-    "solar lentigo": (EPIDERMAL, "Solar lentigo"),
-    "lichenoid keratosis": (EPIDERMAL, "Lichen planus like keratosis"),
-    "dermatofibroma": (FIBROUS, "Dermatofibroma"),
-    "scar": (FIBROUS, "Scar"),
-    "vascular lesion": ("Benign soft tissue proliferations - Vascular", ""),
-    "": ("", ""),
+                                "Squamous cell carcinoma, NOS", Kind(light=6, red=10, yellow=4)),
+    "actinic keratosis": ("Indeterminate epidermal proliferations", "Solar or actinic keratosis",
+                          Kind(light=4, red=9, size=1.2)),
+    "seborrheic keratosis": (EPIDERMAL, "Seborrheic keratosis", Kind(light=3, yellow=7)),
+    "solar lentigo": (EPIDERMAL, "Solar lentigo", Kind(light=6, yellow=4, size=1.3)),
+    "lichenoid keratosis": (EPIDERMAL, "Lichen planus like keratosis", Kind(light=5, red=3)),
+    "dermatofibroma": (FIBROUS, "Dermatofibroma", Kind(yellow=3, size=0.6)),
+    "scar": (FIBROUS, "Scar", Kind(light=14, red=4)),
+    "vascular lesion": ("Benign soft tissue proliferations - Vascular", "",
+                        Kind(light=-2, red=20, size=0.8)),
+    "": ("", "", Kind()),
 }  # fmt: skip
 SITES = ("anterior torso", "head/neck", "lateral torso", "lower extremity", "oral/genital",
          "palms/soles", "posterior torso", "upper extremity")  # fmt: skip
@@ -88,7 +76,11 @@ class Export:
 
 
 def _kinds(shares: Mapping[str, float]) -> dict[str, Kind]:
-    return {name: replace(KINDS[name], share=share) for name, share in shares.items()}
+    kinds = {}
+    for name, share in shares.items():
+        group, _, look = DIAGNOSES[name]
+        kinds[name] = replace(look, share=share, malignant=group.startswith("Malignant"))
+    return kinds
 
 
 EXPORTS = {
@@ -183,9 +175,7 @@ def make_export(export: Export, out: Path, order: Order) -> None:
 def _table(cohort: Cohort) -> pd.DataFrame:
     """Return every column that any export has, as words."""
     cases = cohort.cases
-    levels = [
-        cases["kind"].map({kind: names[at] for kind, names in NAMES.items()}) for at in (0, 1)
-    ]
+    groups, finest = (cases["kind"].map(lambda kind, at=at: DIAGNOSES[kind][at]) for at in (0, 1))
     call = pd.Series(np.where(cases["malignant"], "malignant", "benign"))
     proof = cohort.choose(PROOFS).mask(cases["malignant"], PROOFS[0])
     is_unnamed = cases["kind"] == ""
@@ -204,9 +194,9 @@ def _table(cohort: Cohort) -> pd.DataFrame:
             "dermoscopic_type": cohort.choose(LIGHTS).where(view == "dermoscopic", ""),
             "diagnosis": cases["kind"],
             "benign_malignant": call.mask(is_unnamed, ""),
-            "diagnosis_1": levels[0].str.partition(" ")[0],
-            "diagnosis_2": levels[0],
-            "diagnosis_3": levels[1],
+            "diagnosis_1": groups.str.partition(" ")[0],
+            "diagnosis_2": groups,
+            "diagnosis_3": finest,
             "diagnosis_confirm_type": proof.mask(is_unnamed, ""),
             "concomitant_biopsy": (proof == PROOFS[0]).astype(str),
             "melanocytic": cases["kind"].str.contains("nevus|melanoma").astype(str),

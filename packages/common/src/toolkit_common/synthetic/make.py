@@ -1,13 +1,12 @@
 """From a data set's id to its maker; the folder appears whole or not at all."""
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
-from toolkit_common.runs.files import refuse_unwritable
+from toolkit_common.runs.files import atomic_folder, refuse_unwritable
 from toolkit_common.sources.lesions.folder import SYNTHETIC
 from toolkit_common.synthetic import derm7pt, ham10000, isic_exports, pad_ufes_20, ph2, slice_3d
 from toolkit_common.synthetic.cohort import Order
@@ -31,7 +30,7 @@ MAKERS: dict[str, tuple[Maker, tuple[str, ...]]] = {  # the default layout first
     "slice-3d": (slice_3d.make_slice_3d, slice_3d.LAYOUTS),
 }
 POOLED = ("slice-3d",)  # so large that rows share pictures
-FEWEST_ROWS = 10
+FEWEST_ROWS = 10  # and pictures
 POOL = 2000  # distinct pictures: up to so many rows share none
 TEXT = """# Synthetic data
 
@@ -46,13 +45,7 @@ def make_data(
 ) -> Order:
     """Write a synthetic data set in the layout of a real one.
 
-    Args:
-        name: The data set's id, without a place.
-        out: The new folder.
-        rows: Images.
-        seed: The same seed writes the same data.
-        layout: One of the data set's layouts, its first when none is named.
-        pool: Distinct pictures where rows share them.
+    The first layout is the default, and `pool` the number of pictures where rows share them.
 
     Raises:
         InputError: If the folder exists, or id, layout or numbers are out of range.
@@ -61,15 +54,14 @@ def make_data(
     chosen = layout or layouts[0]
     if chosen not in layouts:
         raise InputError(f"layout of {name!r} must be one of {', '.join(layouts)}, got {chosen!r}")
-    if rows < FEWEST_ROWS:
-        raise InputError(f"rows must be at least {FEWEST_ROWS}, got {rows}")
+    for option, count in (("rows", rows), ("pool", pool)):
+        if count is not None and count < FEWEST_ROWS:
+            raise InputError(f"{option} must be at least {FEWEST_ROWS}, got {count}")
     if pool is not None and name not in POOLED:
         raise InputError(
             f"pool is for {', '.join(POOLED)} alone, got {pool}: every image of {name!r} has a "
             "picture of its own"
         )
-    if pool is not None and pool < FEWEST_ROWS:
-        raise InputError(f"pool must be at least {FEWEST_ROWS}, got {pool}")
     if seed < 0:
         raise InputError(f"seed must not be negative, got {seed}")
     if out.exists():
@@ -77,13 +69,7 @@ def make_data(
     refuse_unwritable(out, option="the folder")
     order = Order(rows, seed, chosen, pool or POOL)
     text = TEXT.format(name=name, rows=rows, seed=seed, layout=chosen)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        make(partial, order)
-        (partial / SYNTHETIC).write_text(text, encoding="utf-8")
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with atomic_folder(out) as temporary:
+        make(temporary, order)
+        (temporary / SYNTHETIC).write_text(text, encoding="utf-8")
     return order

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from toolkit_common.extras import require
 from toolkit_common.synthetic.cohort import Cohort, Kind, Order, Recipe, draw_cohort
 from toolkit_common.synthetic.pictures import write_masks, write_pictures
 
@@ -106,6 +107,7 @@ def _write_spreadsheet(path: Path, table: pd.DataFrame) -> None:
         kinds = _marks(RECIPE.kinds, [row["Clinical Diagnosis"]])
         known = [row["Name"], row["Histological Diagnosis"] or None, *kinds]
         rows.append([*known, *(row[name] for name in CRITERIA), *_marks(COLORS, colors)])
+    require("openpyxl", extra="lesions", purpose=f"writing {path.name}")
     width = max(map(len, rows))
     even = [row + [None] * (width - len(row)) for row in rows]
     pd.DataFrame(even).to_excel(path, header=False, index=False, engine="openpyxl")

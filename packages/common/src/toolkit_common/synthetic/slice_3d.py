@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolkit_common.extras import require
 from toolkit_common.sources.lesions.slice_3d import KINDS
 from toolkit_common.synthetic.cohort import LOOKS, Cohort, Kind, Order, Recipe, draw_cohort
 from toolkit_common.synthetic.pictures import draw_image, encode_jpeg
@@ -207,8 +208,7 @@ def _write_files(folder: Path, ids: "pd.Series[str]", pictures: list[bytes]) -> 
 
 
 def _write_hdf5(path: Path, ids: "pd.Series[str]", pictures: list[bytes]) -> None:
-    import h5py
-
+    h5py = require("h5py", extra="lesions", purpose=f"writing {path.name}")
     with h5py.File(path, "w", libver="latest") as file:
         for name, picture in zip(ids, pictures, strict=True):
             file[name] = np.void(picture)

@@ -36,13 +36,6 @@ def build_lesion_data(
 
     Values that are not plausible, and patients who had several, are counted in the notes.
 
-    Args:
-        identifier: The data set's id.
-        frame: The reader's rows.
-        sheet: The data set's sheet.
-        path: The table's file, for messages.
-        premalignant_as: How `malignant` counts the sheet's premalignant diagnoses.
-
     Raises:
         InputError: If a numeric cell is no number.
     """
@@ -81,10 +74,7 @@ def answer_malignant(
 ) -> "pd.Series[str]":
     """Return benign or malignant: the file's own answer, else the sheet's, and None for neither.
 
-    Args:
-        frame: Rows with `diagnosis`, and `malignant` where the file has an answer.
-        sheet: Says which diagnoses are malignant, and which are premalignant.
-        premalignant_as: The user's answer for the premalignant ones.
+    Premalignant diagnoses count as the user says, whatever the file does.
     """
     answers = {
         code: "malignant" if code in sheet.binary.positive else "benign" for code in sheet.classes

@@ -58,13 +58,7 @@ class Request:
 def read_request(
     identifier: str, name: str, options: Mapping[str, str], *, own: Mapping[str, tuple[str, ...]]
 ) -> Request:
-    """Check the folder and the options.
-
-    Args:
-        identifier: The data set's id.
-        name: The folder.
-        options: As the user gave them.
-        own: The reader's own options with their choices, the default first.
+    """Check the options; `own` are the reader's, with their choices, the default first.
 
     Raises:
         InputError: If there is no folder, or an option or its value is unknown.
@@ -182,17 +176,7 @@ def add_images(
 def refuse_strange_diagnoses(
     frame: pd.DataFrame, sheet: Sheet, *, path: Path, hint: str = ""
 ) -> None:
-    """Check that every diagnosis there is, is one of the sheet's classes.
-
-    Args:
-        frame: Rows with `diagnosis`.
-        sheet: The data set's sheet.
-        path: The table's file, for messages.
-        hint: What to do, appended to the message.
-
-    Raises:
-        InputError: If one is not; the message names it.
-    """
+    """Raise InputError if a diagnosis is none of the sheet's classes; the hint says what to do."""
     diagnoses = frame["diagnosis"].dropna()
     strange = diagnoses[~diagnoses.isin(list(sheet.classes))]
     if not strange.empty:
@@ -211,15 +195,8 @@ def finish(
 ) -> ImageData:
     """Build the data set; note in its sheet what differs from the published one.
 
-    Without patient ids there is no patient level: its columns become the lesion's.
-
-    Args:
-        frame: See `build_lesion_data`.
-        sheet: The data set's sheet.
-        request: The user's.
-        path: The table's file, for messages.
-        notes: Further ones.
-        published: Diagnosis of each row as the file has it, where `diagnosis` has fewer.
+    Without patient ids there is no patient level: its columns become the lesion's. `published` is
+    the diagnosis of each row as the file has it, where `diagnosis` has fewer.
     """
     counted = frame if published is None else frame.assign(diagnosis=published)
     first = _differences(counted, sheet)

@@ -76,12 +76,9 @@ ACQUISITION = {
 
 @dataclass(frozen=True)
 class Export:
-    """The rows of an export, its file, and what to tell about it.
+    """The rows of an export, the file of its table, and notes on what is missing.
 
-    Attributes:
-        frame: The file's columns, `image_id`, `lesion_id`, and `patient_id` where any is known.
-        path: The table.
-        notes: What is missing.
+    `frame` has the file's columns, `image_id`, `lesion_id`, and `patient_id` where any is known.
     """
 
     frame: pd.DataFrame
@@ -94,11 +91,6 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
 
     Without a lesion id an image is a lesion of its own. All rows of a lesion have its first
     patient; where some rows have none, the lesion stands in.
-
-    Args:
-        request: The user's.
-        sheet: The data set's sheet, for messages.
-        required: Columns that must be there, besides `isic_id`.
 
     Raises:
         InputError: If there is no table or more than one, it has no rows, or lacks a column or an
@@ -172,13 +164,7 @@ def read_diagnoses(frame: pd.DataFrame, names: tuple[str, ...] = NAMES) -> "pd.S
 def read_calls(frame: pd.DataFrame, diagnosis: "pd.Series[str]", *, path: Path) -> "pd.Series[str]":
     """Return benign or malignant as the file says, else as the diagnosis is called.
 
-    Args:
-        frame: Rows of an export.
-        diagnosis: Of each row; it counts where `diagnosis_1` and `benign_malignant` are empty.
-        path: The file, for messages.
-
-    Returns:
-        None where the file says indeterminate, or says nothing and the name may be either.
+    None where the file says indeterminate, or says nothing and the name may be either.
 
     Raises:
         InputError: If a cell of `diagnosis_1` or `benign_malignant` is another word.
@@ -200,11 +186,6 @@ def finish_export(export: Export, sheet: Sheet, request: Request) -> ImageData:
 
     Diagnoses of too few patients (or lesions) to be in every split are no classes: their rows stay
     and count for `malignant`; `?rare=keep` keeps them.
-
-    Args:
-        export: Rows with ids, and where there are labels `diagnosis` and perhaps `malignant`.
-        sheet: The data set's sheet.
-        request: The user's.
 
     Raises:
         InputError: If images are absent.

@@ -92,14 +92,9 @@ def load_pad_ufes_20(
     """Read `metadata.csv` and the images in any of the circulating folder layouts.
 
     Images lie in `images/imgs_part_N/`, doubly nested, in `images/`, or beside the table; a copy
-    that holds them in another format than `img_id` says is read too.
-
-    Args:
-        identifier: The data set's id.
-        name: The folder.
-        options: Those of every lesion data set; `?rows=complete` leaves out patients without the
-            clinical block, so that what is missing cannot tell the label.
-        sheet: That of a part which is a data set of its own.
+    that holds them in another format than `img_id` says is read too. `?rows=complete` leaves out
+    patients without the clinical block, so that what is missing cannot tell the label. A part that
+    is a data set of its own brings its sheet.
 
     Raises:
         InputError: If the table or images are missing, a diagnosis is unknown, or an option is.
