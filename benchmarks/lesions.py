@@ -95,12 +95,12 @@ def open_all(place: Path) -> list[dict[str, Any]]:
 
 def open_with(code: str, folder: Path) -> tuple[float, float]:
     """Return the CPU seconds of opening a folder and the peak bytes of its process, medians."""
-    told = folder / "seconds.txt"
+    report = folder / "seconds.txt"
     peaks, seconds = [], []
     for _ in range(REPEATS):
         timed = TIMED.format(imports=IMPORTS, code=code or "pass")
-        peaks.append(command_cost(sys.executable, "-c", timed, folder, told).peak_rss)
-        seconds.append(float(told.read_text()))
+        peaks.append(command_cost(sys.executable, "-c", timed, folder, report).peak_rss)
+        seconds.append(float(report.read_text()))
     return statistics.median(seconds), statistics.median(peaks)
 
 
@@ -146,9 +146,9 @@ def read_all(pictures: Pictures, cache: Path) -> list[dict[str, Any]]:
     seconds[f"make the cache of {pictures.cache_size} px"] = made
     plain = seconds[next(iter(ways))]
     return [
-        row_of(f"read {pictures.name}", way, len(pictures.rows), found)
-        | {"times faster": plain / found, "MiB": None}
-        for way, found in seconds.items()
+        row_of(f"read {pictures.name}", way, len(pictures.rows), passed)
+        | {"times faster": plain / passed, "MiB": None}
+        for way, passed in seconds.items()
     ]
 
 

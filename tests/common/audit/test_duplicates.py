@@ -13,6 +13,7 @@ from imagehash import phash
 from PIL import Image, ImageEnhance
 
 from helpers.small_data import build_data, encode, image_bytes
+from toolkit_common import extras
 from toolkit_common.audit.duplicates import (
     find_duplicates,
     find_near,
@@ -20,6 +21,7 @@ from toolkit_common.audit.duplicates import (
     low_cosines,
     turned_hashes,
 )
+from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 
 
@@ -110,3 +112,10 @@ def test_a_stream_hashes_as_the_file_does(tmp_path: Path) -> None:
     files = hash_images(build_data(["a", "b"] * 150, images=contents))
     assert stream.problems == {}
     assert stream.exact.tolist() == files.exact.tolist()
+
+
+def test_hashing_needs_imagehash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "is_installed", lambda library: library != "imagehash")
+    message = "near-duplicates needs imagehash, .*: pip install 'toolkit-common.audit.'$"
+    with pytest.raises(InputError, match=message):
+        hash_images(build_data(["a"], images=[image_bytes(0)]))

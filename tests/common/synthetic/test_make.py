@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import Result
 
 from conftest import assert_bad_input
+from toolkit_common import extras
 from toolkit_common.errors import InputError
 from toolkit_common.synthetic import make as making
 from toolkit_common.synthetic.cohort import Order
@@ -74,3 +75,14 @@ def test_the_command_labels_what_it_writes(run_cli: RunCli, tmp_path: Path) -> N
     with Image.open(next((out / "ISIC_2024_Training_Input").glob("*.jpg"))) as image:
         assert image.width == image.height
     assert_bad_input(run_cli("data", "make", "slice-3d", str(out)), str(out), "exists")
+
+
+@pytest.mark.parametrize(("name", "library"), [("ph2", "openpyxl"), ("slice-3d", "h5py")])
+def test_formats_that_need_a_library_say_so_and_leave_nothing(
+    name: str, library: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(extras, "is_installed", lambda wanted: wanted != library)
+    message = f"writing .* needs {library}, .*: pip install 'toolkit-common.lesions.'$"
+    with pytest.raises(InputError, match=message):
+        make_data(name, tmp_path / "set", rows=10, seed=0, layout=None, pool=None)
+    assert list(tmp_path.iterdir()) == []

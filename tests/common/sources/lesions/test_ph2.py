@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
+from toolkit_common import extras
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import make_splits
@@ -301,3 +302,13 @@ def test_a_damaged_spreadsheet_is_named(part: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{path} cannot be read as a spreadsheet: ") as caught:
         read_spreadsheet(path)
     assert "\n" not in str(caught.value)
+
+
+def test_the_spreadsheet_alone_needs_openpyxl(
+    made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "is_installed", lambda library: library != "openpyxl")
+    assert len(load_data(f"ph2:{made['full']}")) == 30
+    message = "reading PH2_dataset.xlsx needs openpyxl, .*: pip install 'toolkit-common.lesions.'$"
+    with pytest.raises(InputError, match=message):
+        load_data(f"ph2:{made['xlsx']}")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from toolkit_common import extras
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import make_splits
@@ -383,3 +384,13 @@ def test_every_name_that_says_a_unit_has_it() -> None:
 def test_exports_of_the_archive_share_the_measures() -> None:
     assert [column for column in ISIC.columns if column in MEASURES] == list(MEASURES)
     assert len(MEASURES) == 32
+
+
+def test_packed_images_alone_need_h5py(
+    made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "is_installed", lambda library: library != "h5py")
+    assert len(load_data(f"slice-3d:{made['kaggle-folder']}")) == 60
+    message = "reading train-image.hdf5 needs h5py, .*: pip install 'toolkit-common.lesions.'$"
+    with pytest.raises(InputError, match=message):
+        load_data(f"slice-3d:{made['kaggle']}")
