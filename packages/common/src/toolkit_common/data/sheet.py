@@ -92,6 +92,6 @@ class Sheet:
     binary: BinaryLabel = BinaryLabel()
     columns: tuple[Column, ...] = ()
     leaks: Mapping[str, str] = field(default_factory=dict)
-    suspects: Mapping[str, str] = field(default_factory=dict)
+    suspects: Mapping[str, str] = field(default_factory=dict, repr=False)  # long, of any table
     acquisition: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

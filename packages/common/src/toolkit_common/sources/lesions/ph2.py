@@ -31,8 +31,10 @@ from toolkit_common.sources.lesions.folder import (
 )
 
 TEXT, SPREADSHEET = "PH2_dataset.txt", "PH2_dataset.xlsx"
-DIAGNOSES = ("common nevus", "atypical nevus", "melanoma")  # 0, 1, 2 in the text
-COLORS = ("white", "red", "light-brown", "dark-brown", "blue-gray", "black")  # 1 to 6 in the text
+DIAGNOSES = ("common nevus", "atypical nevus", "melanoma")
+COLORS = ("white", "red", "light-brown", "dark-brown", "blue-gray", "black")
+DIAGNOSIS_CODES = {str(code): name for code, name in enumerate(DIAGNOSES)}  # of the text
+COLOR_CODES = {str(code): name for code, name in enumerate(COLORS, start=1)}
 CRITERIA = {  # header of both files -> what its cells may be, besides empty (docs/datasets.md)
     "asymmetry": ("0", "1", "2"),
     "pigment network": ("T", "AT"),
@@ -109,9 +111,10 @@ def read_text_table(path: Path) -> pd.DataFrame:
     records = []
     for where, row in _records(rows, ("name", "clinical diagnosis", "colors"), path):
         codes = re.split(r"[\s,;]+", row["colors"] or "")
-        colors = [_decode(code, COLORS, 1, f"{where}: color") for code in codes if code]
-        code, place = row["clinical diagnosis"], f"{where}: clinical diagnosis"
-        records.append(_record(row, row["name"], _decode(code, DIAGNOSES, 0, place), colors, where))
+        colors = [_decode(code, COLOR_CODES, f"{where}: color") for code in codes if code]
+        place = f"{where}: clinical diagnosis"
+        diagnosis = _decode(row["clinical diagnosis"], DIAGNOSIS_CODES, place)
+        records.append(_record(row, where, key="name", diagnosis=diagnosis, colors=colors))
     return pd.DataFrame(records, columns=list(COLUMNS), dtype=object)
 
 
@@ -142,7 +145,8 @@ def read_spreadsheet(path: Path) -> pd.DataFrame:
         if len(diagnoses) != 1:
             got = " and ".join(diagnoses) or "none"
             raise InputError(f"{where}: one diagnosis must be marked with {MARK}, got {got}")
-        records.append(_record(row, row["image name"], diagnoses[0], marked, where))
+        answer = diagnoses[0]
+        records.append(_record(row, where, key="image name", diagnosis=answer, colors=marked))
     return pd.DataFrame(records, columns=list(COLUMNS), dtype=object)
 
 
@@ -175,9 +179,9 @@ def _records(
 
 
 def _record(
-    row: Mapping[str, str | None], name: str | None, diagnosis: str, colors: list[str], where: str
+    row: Mapping[str, str | None], where: str, *, key: str, diagnosis: str, colors: list[str]
 ) -> dict[str, str | None]:
-    if name is None:
+    if row[key] is None:
         raise InputError(f"{where} has no name")
     for criterion, codes in CRITERIA.items():
         if row[criterion] not in (None, *codes):
@@ -186,11 +190,10 @@ def _record(
     # Colours stand in one order in both files.
     joined = ANSWER_SEPARATOR.join(color for color in COLORS if color in colors) or None
     criteria = [row[criterion] for criterion in CRITERIA]
-    return dict(zip(COLUMNS, [name, diagnosis, row[HISTOLOGY], *criteria, joined], strict=True))
+    return dict(zip(COLUMNS, [row[key], diagnosis, row[HISTOLOGY], *criteria, joined], strict=True))
 
 
-def _decode(code: str | None, names: Sequence[str], first: int, where: str) -> str:
-    known = {str(number): name for number, name in enumerate(names, start=first)}
-    if code not in known:
-        raise InputError(f"{where} {code!r} is none of {', '.join(known)}")
-    return known[code]
+def _decode(code: str | None, names: Mapping[str, str], where: str) -> str:
+    if code not in names:
+        raise InputError(f"{where} {code!r} is none of {', '.join(names)}")
+    return names[code]
