@@ -5,6 +5,7 @@ Quirks: empty ages, sexes and sites, `Unknown` locations, ages that differ betwe
 0, a test set without labels whose `tbp_lv_stdLExt` repeats `tbp_lv_Lext`, JPEG bytes in HDF5.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from toolkit_common.sources.lesions.slice_3d import KINDS
 from toolkit_common.synthetic.cohort import LOOKS, Cohort, Kind, Order, Recipe, draw_cohort
 from toolkit_common.synthetic.pictures import draw_image, encode_jpeg
 
+PATIENTS = 1042  # of the real set, at most
 MALIGNANT_SHARE = 0.05  # of the real set 0.001: few rows would hold none
 BENIGN = "Benign"
 # Location -> simple location, site. docs/datasets.md gives their numbers (21, 8 and 5 with Unknown)
@@ -53,7 +55,8 @@ LAYOUTS = ("kaggle", "kaggle-folder", *ARCHIVES)
 
 def make_slice_3d(out: Path, order: Order) -> None:
     """Write the data set; `order.pool` distinct pictures serve more rows than that."""
-    cohort = draw_cohort(order, RECIPE)
+    few = min(RECIPE.patients, PATIENTS / order.rows)
+    cohort = draw_cohort(order, replace(RECIPE, patients=few))
     picked = _share_looks(cohort, order.pool)
     sizes = cohort.rng.integers(61, 240, order.rows)
     drawn = {
@@ -87,26 +90,22 @@ def _share_looks(cohort: Cohort, pool: int) -> np.ndarray:
 
 def _table(cohort: Cohort, *, permissive: bool) -> pd.DataFrame:
     cases, rng = cohort.cases, cohort.rng
-    later = 5 * cohort.happens(0.01)  # years: another visit
+    age = (cases["age"] + 5 * cohort.happens(0.01)).clip(5, 85)  # some came again years later
     places = pd.DataFrame([PLACES[place] for place in cases["site"]], columns=["simple", "general"])
     head = {
         "isic_id": cohort.name("ISIC_", of="image"),
         "target": cases["malignant"].astype(int),
         "patient_id": cohort.name("IP_", of="patient"),
-        "age_approx": cohort.blank(cases["age"] + later, 0.08, of="patient", word=np.nan).clip(
-            5, 85
-        ),
+        "age_approx": cohort.blank(age, 0.08, of="patient", word=np.nan),
         "sex": cohort.blank(cases["sex"], 0.09, of="patient"),
         "anatom_site_general": places["general"],
         "clin_size_long_diam_mm": cases["long_mm"].round(2),
         "image_type": "TBP tile: close-up",
         "tbp_tile_type": cohort.choose({"3D: XP": 0.7, "3D: white": 0.3}),
     }
-    measured = _measure(cases, rng) | {
-        "location": cases["site"],
-        "location_simple": places["simple"],
-    }
-    # The permissive part is drawn as one: all of the rows that are asked for can be shared.
+    measured = _measure(cases, rng)
+    measured |= {"location": cases["site"], "location_simple": places["simple"]}
+    # The permissive part is drawn as one: all of the rows can be shared.
     licences = {name: count for name, count in LICENCES.items()
                 if not (permissive and name == "CC-BY-NC")}  # fmt: skip
     tail = {
