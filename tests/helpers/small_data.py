@@ -62,3 +62,9 @@ def write_text(path: Path, text: str) -> Path:
 def classes_and_counts(data: ImageData) -> dict[str, int]:
     labels = data.labels()
     return {name: int((labels.targets == code).sum()) for code, name in enumerate(labels.classes)}
+
+
+def column(data: ImageData, name: str) -> list[Any]:
+    """The cells of a column, None where they are empty."""
+    values = data.table[name].astype(object)
+    return values.where(values.notna(), None).tolist()

@@ -44,14 +44,14 @@ def test_data_without_labels_are_audited_for_the_rest(
     (tmp_path / "2.png").write_bytes(b"no image")
     result = run_cli("data", "audit", text, "-o", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    found = {item["kind"]: item["text"] for item in told["findings"]}
-    assert {"exact duplicates", "broken files", "constant", "id-like"} <= set(found)
-    assert "has no column 'label'; columns were not scored" in found["no label"]
-    assert "with --label" in found["no label"]
-    assert "measure" not in found["no label"]
-    assert (told["label"], told["classes"], told["baselines"]) == (None, {}, [])
-    assert {column["value_auroc"] for column in told["columns"]} == {None}
+    report = json.loads(result.stdout)
+    by_kind = {item["kind"]: item["text"] for item in report["findings"]}
+    assert {"exact duplicates", "broken files", "constant", "id-like"} <= set(by_kind)
+    assert "has no column 'label'; columns were not scored" in by_kind["no label"]
+    assert "with --label" in by_kind["no label"]
+    assert "measure" not in by_kind["no label"]
+    assert (report["label"], report["classes"], report["baselines"]) == (None, {}, [])
+    assert {column["value_auroc"] for column in report["columns"]} == {None}
     assert "no label" in (tmp_path / "out/audit.html").read_text()
 
 
@@ -75,16 +75,16 @@ def test_columns_of_any_type_are_scored() -> None:
 
 
 def test_a_label_of_one_class_is_told_and_not_scored_against() -> None:
-    found = audit_data(build_data(["a"] * ROWS, images=IMAGES, site=["x", "y"] * 30))
-    assert kinds(found)["no label"] == "warning"
-    assert "has only 'a'" in found.findings[0].text
+    audit = audit_data(build_data(["a"] * ROWS, images=IMAGES, site=["x", "y"] * 30))
+    assert kinds(audit)["no label"] == "warning"
+    assert "has only 'a'" in audit.findings[0].text
 
 
 def test_the_first_label_that_is_there_is_scored_against() -> None:
     sheet = replace(SHEET, labels=("diagnosis", "label"))
-    found = audit_data(data(sheet=sheet)).labels
-    assert found is not None
-    assert found.name == "label"
+    audit = audit_data(data(sheet=sheet)).labels
+    assert audit is not None
+    assert audit.name == "label"
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_the_first_label_that_is_there_is_scored_against() -> None:
 def test_what_is_mistyped_is_told_before_an_image_is_read(
     options: dict[str, Any], message: str
 ) -> None:
-    found = data()
+    small = data()
     with pytest.raises(InputError, match=message):
-        audit_data(found, images=True, **options)
-    assert "images" not in vars(found)  # which caches them
+        audit_data(small, images=True, **options)
+    assert "images" not in vars(small)  # which caches them
 
 
 def test_a_place_for_the_report_that_cannot_be_is_told_at_once(
@@ -111,8 +111,8 @@ def test_a_place_for_the_report_that_cannot_be_is_told_at_once(
 ) -> None:
     (tmp_path / "file").touch()
     place = tmp_path / "file/a/b"
-    told = f"--output {place} cannot be made: {tmp_path / 'file'} is a file"
-    assert_bad_input(run_cli("data", "audit", "none", "-o", place), told)
+    message = f"--output {place} cannot be made: {tmp_path / 'file'} is a file"
+    assert_bad_input(run_cli("data", "audit", "none", "-o", place), message)
 
 
 def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def accuracy(data: ImageData) -> dict[str, float]:
 
 def test_missingness_sees_empty_cells_alone() -> None:
     assert accuracy(telling(missing=True))["missingness"] == 1.0
-    found = accuracy(telling(missing=False))
-    assert found["metadata"] == 1.0
-    assert found["missingness"] < 0.8  # no better than the frequent class
+    accuracies = accuracy(telling(missing=False))
+    assert accuracies["metadata"] == 1.0
+    assert accuracies["missingness"] < 0.8  # no better than the frequent class
 
 
 def test_probabilities_are_of_the_test_rows_and_the_columns_are_counted() -> None:
@@ -75,9 +75,9 @@ def test_of_very_many_rows_the_frequent_class_is_thinned_out_and_weighted_up(
 def test_complete_rows_have_every_column_of_the_sheet() -> None:
     data = build_data(list("abab"), sheet=SHEET, age=[1.0, None, 3.0, 4.0],
                       site=["arm", "arm", None, "unknown"], other=[None] * 4)  # fmt: skip
-    found = complete_rows(data)
-    assert found is not None
-    assert found.tolist() == [True, False, False, True]
+    complete = complete_rows(data)
+    assert complete is not None
+    assert complete.tolist() == [True, False, False, True]
 
 
 def test_a_table_without_a_sheet_is_read_by_the_columns_that_are_named() -> None:
@@ -90,9 +90,11 @@ def test_a_table_without_a_sheet_is_read_by_the_columns_that_are_named() -> None
     columns = [Column("size", "lesion", "numeric"), Column("site", "lesion", "categorical")]
     labels, splits = data.labels(), make_splits(data)
     assert metadata_baselines(data, labels, splits) == []
-    found = {item.name: item for item in metadata_baselines(data, labels, splits, columns=columns)}
-    assert (found["metadata"].auroc, found["metadata"].sure) == (1.0, True)
-    assert not found["missingness"].sure
+    by_name = {
+        item.name: item for item in metadata_baselines(data, labels, splits, columns=columns)
+    }
+    assert (by_name["metadata"].auroc, by_name["metadata"].sure) == (1.0, True)
+    assert not by_name["missingness"].sure
 
 
 def test_a_few_test_groups_prove_nothing() -> None:
@@ -103,8 +105,8 @@ def test_a_few_test_groups_prove_nothing() -> None:
         grouped = build_data(data.table["label"].tolist(), sheet=SHEET, groups=groups.tolist(),
                              age=data.table["age"].tolist(),
                              site=data.table["site"].tolist())  # fmt: skip
-        found = metadata_baselines(grouped, labels, splits)
-        assert [(item.auroc, item.sure) for item in found if item.name == "missingness"] == [
+        baselines = metadata_baselines(grouped, labels, splits)
+        assert [(item.auroc, item.sure) for item in baselines if item.name == "missingness"] == [
             (pytest.approx(1.0), is_sure)
         ]
 
@@ -113,6 +115,6 @@ def test_baselines_read_no_image_and_see_what_is_planted() -> None:
     smoke = [None, None, "true", "false"] * (audited.ROWS // 4)
     seen, labels = audited.data(smoke=smoke), audited.data().labels()
     splits = keep_labelled(make_splits(seen), seen, labels)
-    found = {item.name: item.auroc for item in metadata_baselines(seen, labels, splits)}
-    assert found == {"missingness": 1.0, "metadata": pytest.approx(1.0)}
+    by_name = {item.name: item.auroc for item in metadata_baselines(seen, labels, splits)}
+    assert by_name == {"missingness": 1.0, "metadata": pytest.approx(1.0)}
     assert metadata_baselines(audited.data(sheet=Sheet("bare")), labels, splits) == []

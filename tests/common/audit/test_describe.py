@@ -1,4 +1,4 @@
-"""What is told of a data set before anything is computed."""
+"""What is said of a data set before anything is computed."""
 
 import json
 from pathlib import Path

@@ -55,15 +55,15 @@ def test_equal_pixels_are_exact_in_any_container_and_changed_ones_near() -> None
     bright = ImageEnhance.Brightness(smooth(0)).enhance(1.05)
     images = [smooth(0), smooth(1), bright]
     contents = [encode(image) for image in images] + [encode(smooth(0), "BMP")]
-    found = find_duplicates(hash_images(build_data(["a", "b"] * 2, images=contents)))
-    kinds = {(pair.first, pair.second): pair.exact for pair in found}
+    pairs = find_duplicates(hash_images(build_data(["a", "b"] * 2, images=contents)))
+    kinds = {(pair.first, pair.second): pair.exact for pair in pairs}
     assert kinds == {(0, 3): True, (0, 2): False}
 
 
 def test_many_equal_images_give_a_pair_each() -> None:
     contents = [encode(smooth(0))] * 5
-    found = find_duplicates(hash_images(build_data(["a"] * 5, images=contents)))
-    assert [(pair.first, pair.second) for pair in found] == [(0, row) for row in range(1, 5)]
+    pairs = find_duplicates(hash_images(build_data(["a"] * 5, images=contents)))
+    assert [(pair.first, pair.second) for pair in pairs] == [(0, row) for row in range(1, 5)]
 
 
 def test_a_broken_image_is_named_and_has_no_duplicate() -> None:
@@ -96,8 +96,8 @@ def test_what_is_near_as_it_stands_is_not_told_as_turned() -> None:
                     (48, 0))  # fmt: skip
     bright = ImageEnhance.Brightness(symmetric).enhance(1.05)
     contents = [encode(image) for image in (symmetric, bright, symmetric)]
-    found = find_duplicates(hash_images(build_data(["a", "b", "a"], images=contents)))
-    assert [(pair.exact, pair.turned) for pair in found] == [(True, False), (False, False)]
+    pairs = find_duplicates(hash_images(build_data(["a", "b", "a"], images=contents)))
+    assert [(pair.exact, pair.turned) for pair in pairs] == [(True, False), (False, False)]
 
 
 def test_a_stream_hashes_as_the_file_does(tmp_path: Path) -> None:

@@ -32,11 +32,11 @@ def test_a_listed_column_that_is_read_and_telling_empty_cells_are_leaks() -> Non
 
 
 def test_a_listed_column_that_is_withheld_is_a_note_with_its_auroc() -> None:
-    told = ["no", "no", "yes", "yes"] * 15
-    audit = audit_data(replace(data(), withheld=pd.DataFrame({"biopsed": told})))
-    (found,) = (item for item in audit.findings if item.kind == "post-dates the diagnosis")
-    assert found.severity == "note"
-    assert found.text == (
+    answers = ["no", "no", "yes", "yes"] * 15
+    audit = audit_data(replace(data(), withheld=pd.DataFrame({"biopsed": answers})))
+    (finding,) = (item for item in audit.findings if item.kind == "post-dates the diagnosis")
+    assert finding.severity == "note"
+    assert finding.text == (
         "column 'biopsed' is on the sheet's leak list (decided later), AUROC 1.000; withheld, "
         "never read"
     )
@@ -52,15 +52,15 @@ def test_a_table_without_a_sheet_is_held_against_the_archives_leak_lists() -> No
     assert "column 'dx_type' is on a leak list (how the diagnosis was confirmed" in leak.text
     assert not audit_data(data(**columns)).has_leak  # its own sheet knows better
     unlabelled = replace(bare_sheet("bare"), labels=("none",))  # the column may be the label itself
-    found = audit_data(data(sheet=unlabelled, **columns))
-    assert kinds(found)["post-dates the diagnosis"] == "warning"
+    audit = audit_data(data(sheet=unlabelled, **columns))
+    assert kinds(audit)["post-dates the diagnosis"] == "warning"
 
 
 def test_a_doubled_image_across_splits_is_a_leak_and_a_broken_one_is_named() -> None:
     images = [IMAGES[59], b"no image", *IMAGES[2:]]
     splits = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
-    found = kinds(audit_with_images(data(images=images, splits=splits)))
-    assert (found["exact duplicates"], found["broken files"]) == ("leak", "warning")
+    severities = kinds(audit_with_images(data(images=images, splits=splits)))
+    assert (severities["exact duplicates"], severities["broken files"]) == ("leak", "warning")
 
 
 def test_proxies_constants_and_ids_are_told() -> None:
@@ -69,30 +69,33 @@ def test_proxies_constants_and_ids_are_told() -> None:
         "site": ["x"] * ROWS,
         "code": [f"c{row}" for row in range(ROWS)],
     }
-    found = kinds(audit_data(data(**columns)))
-    told = {name: found[name] for name in ("label proxy", "constant", "id-like")}
-    assert told == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
+    severities = kinds(audit_data(data(**columns)))
+    chosen = {name: severities[name] for name in ("label proxy", "constant", "id-like")}
+    assert chosen == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
 
 
 def test_what_chance_may_give_is_a_warning() -> None:
     groups = [f"p{row * 6 // ROWS}" for row in range(ROWS)]  # six patients, ten images each
-    told = [row * 6 // ROWS % 2 for row in range(ROWS)]
-    columns = {"smoke": [None if hit else "true" for hit in told], "size": list(map(float, told))}
-    few = build_data(told, groups=groups, images=IMAGES, sheet=SHEET, **columns)
-    found = audit_data(few)
-    assert {kinds(found)[name] for name in ("missingness", "label proxy")} == {"warning"}
-    assert all("may be chance" in item.text for item in found.findings if "proxy" in item.kind)
-    assert not found.has_leak
-    alone = build_data(told, images=IMAGES, sheet=SHEET, **columns)
+    answers = [row * 6 // ROWS % 2 for row in range(ROWS)]
+    columns = {
+        "smoke": [None if hit else "true" for hit in answers],
+        "size": list(map(float, answers)),
+    }
+    few = build_data(answers, groups=groups, images=IMAGES, sheet=SHEET, **columns)
+    audit = audit_data(few)
+    assert {kinds(audit)[name] for name in ("missingness", "label proxy")} == {"warning"}
+    assert all("may be chance" in item.text for item in audit.findings if "proxy" in item.kind)
+    assert not audit.has_leak
+    alone = build_data(answers, images=IMAGES, sheet=SHEET, **columns)
     assert {kinds(audit_data(alone))[name] for name in ("missingness", "label proxy")} == {"leak"}
 
 
 def test_what_tells_of_the_acquisition_is_a_warning() -> None:
     columns = {"size": [0.0, 0.1, 1.0, 1.1] * 15, "smoke": [None, None, "true", "false"] * 15}
     of_site = replace(SHEET, columns=(), acquisition=dict.fromkeys(columns, "tells the site"))
-    found = kinds(audit_data(data(sheet=of_site, **columns)))
-    told = {name: found[name] for name in ("label proxy", "missingness", "acquisition")}
-    assert set(told.values()) == {"warning"}
+    severities = kinds(audit_data(data(sheet=of_site, **columns)))
+    chosen = {name: severities[name] for name in ("label proxy", "missingness", "acquisition")}
+    assert set(chosen.values()) == {"warning"}
 
 
 def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
@@ -102,9 +105,11 @@ def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
     for third in range(3):
         empty = is_b & (np.arange(ROWS) // 2 % 3 == third)
         table[f"answer {third}"] = [None if hit else "yes" for hit in empty]
-    found = {item.kind: item for item in audit_data(load_data(write_csv(tmp_path, table))).findings}
-    assert "missingness" not in found
-    leak = found["missingness baseline"]
+    by_kind = {
+        item.kind: item for item in audit_data(load_data(write_csv(tmp_path, table))).findings
+    }
+    assert "missingness" not in by_kind
+    leak = by_kind["missingness baseline"]
     assert leak.severity == "leak"
     assert "test AUROC 1.000 from 3 columns" in leak.text
 
@@ -124,8 +129,8 @@ def test_columns_that_tell_the_label_together_are_a_warning() -> None:
 
 def test_equal_images_of_two_labels_are_told() -> None:
     images = [IMAGES[2], *IMAGES[1:]]
-    found = {item.kind: item.text for item in audit_with_images(data(images=images)).findings}
-    assert found["contradicting labels"].startswith("1 pairs of equal images have two labels")
+    by_kind = {item.kind: item.text for item in audit_with_images(data(images=images)).findings}
+    assert by_kind["contradicting labels"].startswith("1 pairs of equal images have two labels")
     assert "contradicting labels" not in kinds(
         audit_with_images(data(images=[IMAGES[1]] * 2 + IMAGES[2:]))
     )
@@ -135,10 +140,10 @@ def test_pictures_whose_size_tells_the_label_are_a_warning() -> None:
     sizes = [(40, 30) if row // 2 % 2 else (30, 30) for row in range(ROWS)]  # b wider, see data()
     pictures = [encode(noise(size, seed=row)) for row, size in enumerate(sizes)]
     audit = audit_with_images(data(images=pictures))
-    (found,) = (item for item in audit.findings if item.kind == "image size")
-    assert found.severity == "warning"
-    assert found.text.startswith("the picture's width in pixels alone tells")
-    assert "AUROC 1.000" in found.text
+    (finding,) = (item for item in audit.findings if item.kind == "image size")
+    assert finding.severity == "warning"
+    assert finding.text.startswith("the picture's width in pixels alone tells")
+    assert "AUROC 1.000" in finding.text
     assert "image size" not in kinds(
         audit_with_images(data(images=["none", *pictures[2::2] * 3][:ROWS]))
     )

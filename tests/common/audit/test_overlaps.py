@@ -97,8 +97,8 @@ def test_the_archives_ids_are_compared_wherever_they_stand() -> None:
     first = data(image_id=ids)
     second = data(image_id=[f"part/{name}_downsampled.jpg" for name in ids[3:]] + ["a", "b", "c"],
                   images=IMAGES[ROWS:])  # fmt: skip
-    found = shared(first, second, images=True)
-    assert found == {
+    names_shared = shared(first, second, images=True)
+    assert names_shared == {
         "9 images of the ISIC archive are in both by their id (first: ISIC_0000003)": True
     }
 
@@ -188,9 +188,9 @@ def test_a_patient_is_told_once_and_missing_names_are_no_name() -> None:
 
 
 def test_patients_that_no_one_groups_by_are_found_in_made_splits() -> None:
-    found = leaks(audit_data(split_data(groups=None, patient_id=PATIENTS)))
-    assert any("patient_id values are in train and in test" in leak for leak in found)
-    assert all("csv:FILE?group=patient_id splits by them" in leak for leak in found)
+    leaking = leaks(audit_data(split_data(groups=None, patient_id=PATIENTS)))
+    assert any("patient_id values are in train and in test" in leak for leak in leaking)
+    assert all("csv:FILE?group=patient_id splits by them" in leak for leak in leaking)
 
 
 def test_data_that_cannot_be_split_are_audited_without() -> None:

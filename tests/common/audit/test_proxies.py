@@ -19,11 +19,11 @@ LABELS = Labels("label", ("a", "b"), np.tile([0, 1], 50))
 @settings(max_examples=50, deadline=None)
 def test_the_auroc_is_scikit_learns(rows: list[tuple[int, bool]]) -> None:
     scores, positive = (np.array(column) for column in zip(*rows, strict=True))
-    found = auroc_of(scores.astype(float), positive)
+    area = auroc_of(scores.astype(float), positive)
     if min(positive.sum(), (~positive).sum()) < 10:
-        assert math.isnan(found)
+        assert math.isnan(area)
     else:
-        assert found == pytest.approx(roc_auc_score(positive, scores))
+        assert area == pytest.approx(roc_auc_score(positive, scores))
 
 
 def test_a_number_that_tells_the_label_scores_one_either_way() -> None:
@@ -96,9 +96,9 @@ def test_noise_is_never_sure_to_tell_the_label(positives: int) -> None:
         "half empty": lambda: pd.Series(np.where(rng.random(1000) < 0.5, None, "x")),
     }
     for name, draw in kinds.items():
-        found = [describe_column(draw(), labels) for _ in range(40)]
-        values = [facts.value_auroc for facts in found if facts.value_sure]
-        missing = [facts.missing_auroc for facts in found if facts.missing_sure]
+        columns_facts = [describe_column(draw(), labels) for _ in range(40)]
+        values = [facts.value_auroc for facts in columns_facts if facts.value_sure]
+        missing = [facts.missing_auroc for facts in columns_facts if facts.missing_sure]
         assert max(values, default=0) < 0.8, name
         assert max(missing, default=0) < 0.7, name
 
@@ -107,7 +107,7 @@ def test_the_noise_of_bins_does_not_raise_the_mean_auroc() -> None:
     rng = np.random.default_rng(0)
     draws = [pd.Series(rng.normal(size=100)) for _ in range(60)]
     plain = [auroc_of(values.to_numpy(), LABELS.targets == 1) for values in draws]
-    alone = np.mean([max(found, 1 - found) for found in plain])
+    alone = np.mean([max(area, 1 - area) for area in plain])
     assert np.mean([describe_column(values, LABELS).value_auroc for values in draws]) < alone + 0.02
 
 

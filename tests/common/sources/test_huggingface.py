@@ -30,9 +30,9 @@ def test_a_saved_data_set_is_read(tmp_path: Path) -> None:
     data = load_data(save(make([1, 0, 1], names=["cat", "dog"]), tmp_path / "d"))
     assert classes_and_counts(data) == {"cat": 1, "dog": 2}
     assert data.table["image_id"].tolist() == ["0", "1", "2"]
-    found = np.asarray(open_image(data.images[2]["image"]))
+    result = np.asarray(open_image(data.images[2]["image"]))
     expected = np.asarray(open_image({"bytes": image_bytes(2), "path": None}))
-    assert np.array_equal(found, expected)
+    assert np.array_equal(result, expected)
 
 
 def test_parts_of_a_saved_data_set_are_splits(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from helpers.exports import write_export
+from helpers.small_data import column
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import make_splits
@@ -29,11 +30,6 @@ ROW = {"attribution": "Hospital Cl\u00ednic de Barcelona", "copyright_license": 
 KERATOSIS = ROW | {"diagnosis_1": "Indeterminate", "diagnosis_3": "Solar or actinic keratosis"}
 NOTHING = ROW | dict.fromkeys(("diagnosis_1", "diagnosis_2", "diagnosis_3"))
 VESSEL = ROW | {"diagnosis_1": "Benign", "diagnosis_2": VASCULAR, "diagnosis_3": None}
-
-
-def column(data: ImageData, name: str) -> list[Any]:
-    found = data.table[name].astype(object)
-    return found.where(found.notna(), None).tolist()
 
 
 def test_the_row_of_the_archive_is_read(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def build(
 
 
 def column(data: ImageData) -> list[Any]:
-    found = data.table["column"].astype(object)
-    return found.where(found.notna(), None).tolist()
+    values = data.table["column"].astype(object)
+    return values.where(values.notna(), None).tolist()
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_patients_who_had_several_values_are_counted(
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "told"),
+    ("low", "high", "note"),
     [(0, 120, "2 of 5 values are outside 0 to 120 years and stay as they are (found -5, 999; "),
      (0, None, "1 of 5 values are below 0 years and stay as they are (found -5; "),
      (-5, None, ""), (None, None, ""),
      (None, -1, "3 of 5 values are above -1 years and stay as they are (found 0, 120, 999; ")],
 )  # fmt: skip
 def test_values_out_of_bounds_are_counted_and_kept(
-    low: float | None, high: float | None, told: str
+    low: float | None, high: float | None, note: str
 ) -> None:
     bounded = Column("column", "lesion", "numeric", unit="years", low=low, high=high)
     frame = pd.DataFrame({"image": "i", "image_id": list("abcde"), "lesion_id": "l",
@@ -146,7 +146,7 @@ def test_values_out_of_bounds_are_counted_and_kept(
     sheet = Sheet("test", labels=(), columns=(bounded,))
     data = build_lesion_data("test", frame, sheet, path=Path("t.csv"))
     first = "b" if low is None else "a"
-    assert data.sheet.notes == ((f"column: {told}first image: {first})",) if told else ())
+    assert data.sheet.notes == ((f"column: {note}first image: {first})",) if note else ())
     assert column(data)[:4] == [-5.0, 999.0, 0.0, 120.0]
 
 
@@ -158,9 +158,9 @@ owners = st.lists(st.tuples(st.sampled_from("abc"), words), min_size=1, max_size
 @few_examples
 def test_any_patient_gets_the_most_frequent_word(rows: list[tuple[str, str | None]]) -> None:
     patients = [patient for patient, _ in rows]
-    found = column(build([word for _, word in rows], "categorical", level="patient",
+    chosen = column(build([word for _, word in rows], "categorical", level="patient",
                          patients=patients))  # fmt: skip
-    for patient, value in zip(patients, found, strict=True):
+    for patient, value in zip(patients, chosen, strict=True):
         counts = Counter(word for owner, word in rows if owner == patient and word is not None)
         most = max(counts.values(), default=0)
         assert value == min((word for word in counts if counts[word] == most), default=None)
@@ -172,8 +172,8 @@ def test_any_patient_gets_the_most_frequent_word(rows: list[tuple[str, str | Non
 def test_any_patient_gets_the_median_number(rows: list[tuple[str, int | None]]) -> None:
     patients = [patient for patient, _ in rows]
     cells = [None if number is None else str(number) for _, number in rows]
-    found = column(build(cells, "numeric", level="patient", patients=patients))
-    for patient, value in zip(patients, found, strict=True):
+    values = column(build(cells, "numeric", level="patient", patients=patients))
+    for patient, value in zip(patients, values, strict=True):
         own = [number for owner, number in rows if owner == patient and number is not None]
         assert value == (median(own) if own else None)
 
@@ -183,9 +183,9 @@ def test_any_patient_gets_the_median_number(rows: list[tuple[str, int | None]]) 
 @few_examples
 def test_answers_read_the_same_in_any_case(words: list[str], data: st.DataObject) -> None:
     change = st.sampled_from([str.lower, str.upper, str.title])
-    found = column(build([data.draw(change)(word) for word in words], "boolean"))
+    values = column(build([data.draw(change)(word) for word in words], "boolean"))
     meaning = {"UNK": "unknown"} | dict.fromkeys(TRUE, "true") | dict.fromkeys(FALSE, "false")
-    assert found == [meaning[word] for word in words]
+    assert values == [meaning[word] for word in words]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6),
@@ -205,9 +205,9 @@ def test_lesions_of_a_patient_keep_their_own_values() -> None:
 def test_the_group_is_the_patient_else_the_lesion(
     patients: list[str] | None, groups: list[str]
 ) -> None:
-    found = build(["1", "2"], "numeric", patients=patients).groups
-    assert found is not None
-    assert found.tolist() == groups
+    groups_of_rows = build(["1", "2"], "numeric", patients=patients).groups
+    assert groups_of_rows is not None
+    assert groups_of_rows.tolist() == groups
 
 
 @pytest.mark.parametrize(

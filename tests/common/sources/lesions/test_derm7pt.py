@@ -93,9 +93,9 @@ def test_what_tells_the_diagnosis_is_withheld(made: Path) -> None:
     data = load_data(f"derm7pt:{made}")
     assert set(data.withheld) == LATE | NAMES
     assert [column.name for column in data.sheet.columns] == ["sex", "location", "elevation"]
-    asked = load_data(f"derm7pt:{made}?criteria=inputs")
-    assert set(asked.withheld) == LATE
-    assert set(asked.table) == set(data.table) | NAMES
+    inputs = load_data(f"derm7pt:{made}?criteria=inputs")
+    assert set(inputs.withheld) == LATE
+    assert set(inputs.table) == set(data.table) | NAMES
 
 
 def test_melanoma_and_carcinoma_are_malignant_and_melanosis_is_not(made: Path) -> None:

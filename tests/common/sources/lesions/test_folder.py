@@ -72,8 +72,8 @@ def test_two_pictures_of_one_name_are_refused_where_they_are_asked_for(tmp_path:
 def test_copies_of_a_picture_are_one(tmp_path: Path) -> None:
     write_images(tmp_path, "part_1/0.png")
     write_images(tmp_path, "part_2/0.png", "part_2/1.png")
-    found = find_images(tmp_path, ["0", "1"])
-    assert {key: path.parent.name for key, path in found.items()} == {"0": "part_1", "1": "part_2"}
+    images = find_images(tmp_path, ["0", "1"])
+    assert {key: path.parent.name for key, path in images.items()} == {"0": "part_1", "1": "part_2"}
 
 
 @pytest.mark.parametrize("folder", ["masks", "IMD1_lesion", "ISIC_Segmentations", "my mask"])

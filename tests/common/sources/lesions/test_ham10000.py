@@ -82,7 +82,7 @@ def test_masks_are_not_taken_for_images(made: dict[str, Path]) -> None:
 def test_the_way_of_the_diagnosis_is_withheld(made: dict[str, Path]) -> None:
     data = load_data(f"ham10000:{made['dataverse']}")
     assert set(data.withheld) == {"dx", "dx_type"}
-    texts = [found.text for found in audit_data(data).findings]
+    texts = [finding.text for finding in audit_data(data).findings]
     assert any("'dx_type' is on the sheet's leak list (how the diagnosis" in text for text in texts)
 
 
@@ -100,7 +100,7 @@ def test_akiec_counts_as_asked(made: dict[str, Path], choice: str, akiec: list[s
     table = load_data(f"ham10000:{made['flat']}?premalignant_as={choice}").table
     answers = table.groupby("diagnosis")["malignant"].unique().to_dict()
     assert list(pd.Series(answers.pop("akiec")).dropna()) == akiec
-    malignant = {kind for kind, found in answers.items() if list(found) == ["malignant"]}
+    malignant = {kind for kind, given in answers.items() if list(given) == ["malignant"]}
     assert malignant == {"mel", "bcc"}
 
 

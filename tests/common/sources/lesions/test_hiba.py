@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from helpers.exports import write_export
+from helpers.small_data import column
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
@@ -29,11 +30,6 @@ OLD = COMMON | {"benign_malignant": "malignant", "diagnosis": "melanoma", "pixel
 NEW = COMMON | {"diagnosis_1": "Malignant", "diagnosis_3": "Melanoma, NOS",
                 "diagnosis_2": "Malignant melanocytic proliferations (Melanoma)",
                 "fitzpatrick_skin_type": "II", "concomitant_biopsy": "True"}  # fmt: skip
-
-
-def column(data: ImageData, name: str) -> list[Any]:
-    found = data.table[name].astype(object)
-    return found.where(found.notna(), None).tolist()
 
 
 def test_both_generations_give_the_same_rows(tmp_path: Path) -> None:
@@ -185,11 +181,11 @@ def test_every_synthetic_layout_says_the_same(made: dict[str, ImageData]) -> Non
 
 def test_proofs_tell_the_label_and_are_withheld(made: dict[str, ImageData]) -> None:
     for layout in LAYOUTS:
-        found = audit_data(made[layout], label="malignant")
-        facts = {item.name: item.value_auroc for item in found.withheld}
+        audit = audit_data(made[layout], label="malignant")
+        facts = {item.name: item.value_auroc for item in audit.withheld}
         assert facts["diagnosis_confirm_type"] > 0.75
-        (told,) = (item for item in found.findings if "'diagnosis_confirm_type'" in item.text)
-        assert (told.severity, told.kind) == ("note", "post-dates the diagnosis")
-        assert f"AUROC {facts['diagnosis_confirm_type']:.3f}; withheld" in told.text
-        assert not found.has_leak
-        assert not any(finding.kind == "label proxy" for finding in found.findings)
+        (proof,) = (item for item in audit.findings if "'diagnosis_confirm_type'" in item.text)
+        assert (proof.severity, proof.kind) == ("note", "post-dates the diagnosis")
+        assert f"AUROC {facts['diagnosis_confirm_type']:.3f}; withheld" in proof.text
+        assert not audit.has_leak
+        assert not any(finding.kind == "label proxy" for finding in audit.findings)

@@ -1,12 +1,12 @@
 """Any export of the ISIC archive: what labels say, and which columns are read."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from helpers.exports import write_export
+from helpers.small_data import column
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import make_splits
@@ -21,11 +21,6 @@ LAYOUTS = tuple(EXPORTS["isic"].layouts)
 NEW = {"diagnosis_1": "Malignant", "diagnosis_2": "Malignant melanocytic proliferations (Melanoma)",
        "diagnosis_3": "Melanoma, NOS"}  # fmt: skip
 NEVUS = {"diagnosis_1": "Benign", "diagnosis_3": "Nevus"}
-
-
-def column(data: ImageData, name: str) -> list[Any]:
-    found = data.table[name].astype(object)
-    return found.where(found.notna(), None).tolist()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What exports of the ISIC archive share: tables, ids, rare diagnoses, and what goes wrong."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from hypothesis import strategies as st
 
 from helpers.exports import write_export
 from helpers.properties import few_examples
-from helpers.small_data import write_images
+from helpers.small_data import column, write_images
 from toolkit_common.data.check import check_images
-from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
@@ -20,11 +18,6 @@ from toolkit_common.sources.load import load_data
 NEW = {"diagnosis_1": "Malignant", "diagnosis_2": "Malignant melanocytic proliferations (Melanoma)",
        "diagnosis_3": "Melanoma, NOS"}  # fmt: skip
 NEVUS = {"diagnosis_1": "Benign", "diagnosis_3": "Nevus"}
-
-
-def column(data: ImageData, name: str) -> list[Any]:
-    found = data.table[name].astype(object)
-    return found.where(found.notna(), None).tolist()
 
 
 @pytest.mark.parametrize(

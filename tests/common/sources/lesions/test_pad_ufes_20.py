@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.small_data import write_images
+from helpers.small_data import column, write_images
 from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
@@ -31,11 +31,6 @@ def write(root: Path, *changes: dict[str, Any], folder: str = "images") -> str:
     pd.DataFrame(rows).to_csv(root / "metadata.csv", index=False)
     write_images(root / folder, *(row["img_id"] for row in rows))
     return f"pad-ufes-20:{root}"
-
-
-def column(data: ImageData, name: str) -> list[Any]:
-    found = data.table[name].astype(object)
-    return found.where(found.notna(), None).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +158,8 @@ def test_complete_rows_alone_can_be_asked_for(made: dict[str, ImageData]) -> Non
     assert 0 < len(data) < len(made["flat"])
     assert data.table[list(BLOCK)].notna().all(axis=None)
     assert data.sheet.notes[1:] == (f"the {len(data)} of 60 rows with the clinical block alone",)
-    found = audit_data(data, label="malignant").findings
-    assert not any(finding.kind == "missingness" for finding in found)
+    audit = audit_data(data, label="malignant").findings
+    assert not any(finding.kind == "missingness" for finding in audit)
 
 
 def test_a_table_without_complete_rows_is_told_so(tmp_path: Path) -> None:
@@ -198,7 +193,7 @@ def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, Ima
 
 
 def test_the_synthetic_trap_is_found(made: dict[str, ImageData]) -> None:
-    found = audit_data(made["flat"], label="malignant").findings
-    leaks = {finding.kind: finding.text for finding in found if finding.severity == "leak"}
+    audit = audit_data(made["flat"], label="malignant").findings
+    leaks = {finding.kind: finding.text for finding in audit if finding.severity == "leak"}
     assert leaks["missingness"].startswith("empty cells tell 'benign': AUROC 0.")
-    assert any("'biopsed'" in finding.text for finding in found)
+    assert any("'biopsed'" in finding.text for finding in audit)

@@ -90,8 +90,8 @@ def test_criteria_are_withheld_and_the_audit_sees_them(made: dict[str, Path]) ->
     data = load_data(f"ph2:{made['full']}")
     assert data.sheet.columns == ()
     assert set(data.withheld) == {"histological_diagnosis", *LATE}
-    found = audit_data(data)
-    assert {facts.name for facts in found.withheld} == set(data.withheld)
+    audit = audit_data(data)
+    assert {facts.name for facts in audit.withheld} == set(data.withheld)
 
 
 def test_criteria_can_be_asked_for(made: dict[str, Path]) -> None:

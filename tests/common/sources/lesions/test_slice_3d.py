@@ -257,8 +257,8 @@ def test_both_ways_to_read_give_the_same_columns(fresh: Path) -> None:
 
 def test_the_audit_sees_the_acquisition_and_no_input_does(made: dict[str, Path]) -> None:
     data = load_data(f"slice-3d:{made['kaggle']}")
-    found = [finding.text for finding in audit_data(data).findings if finding.kind == "acquisition"]
-    assert len(found) == len(SHEET.acquisition)
+    texts = [finding.text for finding in audit_data(data).findings if finding.kind == "acquisition"]
+    assert len(texts) == len(SHEET.acquisition)
     assert not set(SHEET.acquisition) & {column.name for column in data.sheet.columns}
 
 

@@ -194,6 +194,6 @@ def _record(
 
 
 def _decode(code: str | None, names: Mapping[str, str], where: str) -> str:
-    if code not in names:
+    if code is None or code not in names:
         raise InputError(f"{where} {code!r} is none of {', '.join(names)}")
     return names[code]
