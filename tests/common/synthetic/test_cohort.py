@@ -82,7 +82,7 @@ def test_every_kind_is_drawn_where_there_are_rows_enough(rows: int) -> None:
     assert set(drawn) == set("bca"[:rows])  # the larger ones first
 
 
-@pytest.mark.parametrize("rows", [10, 11, 30])
+@pytest.mark.parametrize("rows", [2, 10, 11, 30])
 @pytest.mark.parametrize("shares", [(1.0, 1.0), (0.3, 0.2), (0.1, 0.1)])
 def test_few_rows_suffice(rows: int, shares: tuple[float, float]) -> None:
     recipe = replace(RECIPE, lesions=shares[0], patients=shares[1])

@@ -117,7 +117,7 @@ class Cohort:
 def draw_cohort(order: Order, recipe: Recipe) -> Cohort:
     """Draw patients, their lesions, and images of these, each from another side."""
     rng = np.random.default_rng(order.seed)
-    num_patients = max(FEWEST, round(recipe.patients * order.rows))
+    num_patients = min(order.rows, max(FEWEST, round(recipe.patients * order.rows)))
     num_lesions = max(num_patients, round(recipe.lesions * order.rows))
     weights = np.arange(1.0, num_patients + 1) ** -recipe.crowding
     more = rng.choice(num_patients, num_lesions - num_patients, p=weights / weights.sum())
