@@ -115,6 +115,7 @@ def test_a_place_for_the_report_that_cannot_be_is_told_at_once(
     assert_bad_input(run_cli("data", "audit", "none", "-o", place), message)
 
 
+@pytest.mark.slow
 def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_path: Path) -> None:
     result = run_cli("data", "audit", "lesions", "--no-images", "--label", "malignant",
                      "-o", tmp_path / "out", "--json")  # fmt: skip
@@ -127,6 +128,7 @@ def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_
     assert_bad_input(run_cli("data", "audit", "lesions", "-o", tmp_path / "out"), "exists")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lesions?rows=complete", "ph2"])
 def test_clean_lesion_data_exit_with_0(
     run_cli: Callable[..., Result], tmp_path: Path, name: str

@@ -22,6 +22,7 @@ def test_a_report_is_whole_and_its_json_strict(tmp_path: Path) -> None:
     assert "i0 | i1" in (tmp_path / "out/audit.md").read_text()
 
 
+@pytest.mark.slow
 def test_columns_of_any_name_and_number_are_reported(tmp_path: Path) -> None:
     names = ["a$b_{$", "$x^$ and $y", "<b>", "a|b", "two\nlines", "\u4e2d\u6587", "long " * 60]
     columns = {name: [0.0, 0.5, 1.0, 1.5] * 15 for name in names}

@@ -26,6 +26,7 @@ def test_kinds_are_malignant_as_their_names_say(name: str) -> None:
     assert malignant == {kind for kind in kinds if "melanoma" in kind or "carcinoma" in kind}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "width"), [("2023", 17), ("newer", 18)])
 def test_hiba_has_the_columns_of_its_generation(layout: str, width: int, tmp_path: Path) -> None:
     out = make("hiba", layout, tmp_path)
@@ -42,6 +43,7 @@ def test_hiba_has_the_columns_of_its_generation(layout: str, width: int, tmp_pat
     assert (table["dermoscopic_type"] == "").equals(table["image_type"] != "dermoscopic")
 
 
+@pytest.mark.slow
 def test_older_exports_hold_skin_types_apart(tmp_path: Path) -> None:
     out = make("hiba", "2023-flat", tmp_path)
     skin = read(out / "SupplementaryData.csv")
@@ -50,6 +52,7 @@ def test_older_exports_hold_skin_types_apart(tmp_path: Path) -> None:
     assert len(list(out.glob("ISIC_*.jpg"))) == 100
 
 
+@pytest.mark.slow
 def test_bcn20000_has_quoted_names_utf_8_and_no_patients(tmp_path: Path) -> None:
     out = make("bcn20000", "flat", tmp_path)
     text = (out / "metadata.csv").read_bytes().decode("utf-8")
@@ -65,6 +68,7 @@ def test_bcn20000_has_quoted_names_utf_8_and_no_patients(tmp_path: Path) -> None
     assert table["lesion_id"].nunique() < 40
 
 
+@pytest.mark.slow
 def test_exports_of_isic_have_the_ids_of_their_layout(tmp_path: Path) -> None:
     tables = {
         "patients": "images/metadata.csv", "lesions": "metadata.csv",

@@ -42,6 +42,7 @@ def test_cells_are_spelled_as_in_the_real_file(table: pd.DataFrame) -> None:
             assert rows[name].str.fullmatch(pattern).all(), name
 
 
+@pytest.mark.slow
 def test_the_clinical_block_is_empty_for_patients_without_cancer(table: pd.DataFrame) -> None:
     assert list(table) == list(pd.read_csv(FOLDER / "metadata.csv"))
     is_empty = table["smoke"] == ""

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import pytest
 
 from toolkit_common.images.open import open_image
 from toolkit_common.sources.load import load_data
@@ -24,6 +25,7 @@ def test_the_table_has_the_columns_of_the_real_one(tmp_path: Path) -> None:
     assert (test["tbp_lv_stdLExt"] == test["tbp_lv_Lext"]).sum() == 2
 
 
+@pytest.mark.slow
 def test_every_value_that_the_real_set_has_occurs(tmp_path: Path) -> None:
     make_data("slice-3d", tmp_path / "set", rows=4000, seed=0, layout=None, pool=10)
     table = pd.read_csv(tmp_path / "set" / "train-metadata.csv", low_memory=False)

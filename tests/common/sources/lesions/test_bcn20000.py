@@ -86,6 +86,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
     return {layout: load_data(f"bcn20000:{folder / layout}") for layout in LAYOUTS}
 
 
+@pytest.mark.slow
 def test_every_synthetic_layout_is_read_and_split_by_lesion(made: dict[str, ImageData]) -> None:
     for data in made.values():
         pd.testing.assert_frame_equal(data.table, made["archive"].table)

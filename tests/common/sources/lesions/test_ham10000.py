@@ -40,6 +40,7 @@ def edit(folder: Path, column: str, value: object, *, row: int = 0) -> None:
     table.to_csv(path, index=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_is_read_and_split_by_lesion(made: dict[str, Path], layout: str) -> None:
     data = load_data(f"ham10000:{made[layout]}")

@@ -105,6 +105,7 @@ def test_counts_are_those_of_the_release(tmp_path: Path) -> None:
     assert "found 1,634 images, expected 1,635: a part or another release" in sheet.notes
 
 
+@pytest.mark.slow
 def test_lesions_of_each_diagnosis_are_those_of_the_release(tmp_path: Path) -> None:
     counts = SHEET.lesion_counts
     assert set(counts) == set(SHEET.classes)
@@ -165,6 +166,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
     return {layout: load_data(f"hiba:{folder / layout}") for layout in LAYOUTS}
 
 
+@pytest.mark.slow
 def test_every_synthetic_layout_says_the_same(made: dict[str, ImageData]) -> None:
     first, *others = (made[layout] for layout in LAYOUTS)
     columns = sorted(first.table)

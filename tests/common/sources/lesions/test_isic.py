@@ -98,6 +98,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ImageData]:
     return {layout: load_data(f"isic:{folder / layout}") for layout in LAYOUTS}
 
 
+@pytest.mark.slow
 def test_every_synthetic_layout_is_grouped_as_it_can_be(made: dict[str, ImageData]) -> None:
     numbers = {layout: len(set(column(data, "group"))) for layout, data in made.items()}
     assert numbers["patients"] < numbers["lesions"] < numbers["bare"] == 48

@@ -117,6 +117,7 @@ def test_two_tables_in_one_folder_are_refused(tmp_path: Path) -> None:
         load_data(f"isic:{tmp_path}")
 
 
+@pytest.mark.slow
 @few_examples
 @given(
     cells=st.lists(

@@ -153,6 +153,7 @@ def test_premalignant_must_be_one_of_its_choices(value: str, tmp_path: Path) -> 
         load_data(f"{text}?premalignant_as={value}")
 
 
+@pytest.mark.slow
 def test_complete_rows_alone_can_be_asked_for(made: dict[str, ImageData]) -> None:
     data = load_data(f"{made['flat'].id}?rows=complete")
     assert 0 < len(data) < len(made["flat"])

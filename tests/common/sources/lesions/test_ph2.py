@@ -49,6 +49,7 @@ def fresh(made: dict[str, Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(made["full"], tmp_path / "set"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_is_read_and_split(made: dict[str, Path], layout: str) -> None:
     data = load_data(f"ph2:{made[layout]}")
@@ -219,6 +220,7 @@ words = st.text(
 )
 
 
+@pytest.mark.slow
 @given(words, st.sampled_from(DIAGNOSES), st.sets(st.sampled_from(COLORS)), st.booleans())
 @few_examples
 def test_any_histology_and_colors_survive_the_text(
