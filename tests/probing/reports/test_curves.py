@@ -1,11 +1,12 @@
 """Curves over layers and labels."""
 
+import sys
 from dataclasses import replace
 from io import BytesIO
 
 from PIL import Image
 
-from toolkit_probing.reports.curves import curves_of
+from toolkit_probing.reports.curves import curves_of, write_curves
 from toolkit_probing.results.contents import read_results
 
 
@@ -32,3 +33,12 @@ def test_along_the_labels_a_curve_has_a_point_an_amount(runs):
         "linear-layer6-cls": [4.0, 16.0, *map(float, row.num_train)]
     }
     assert curves_of([row], "num_train", "top1") == {}
+
+
+def test_without_matplotlib_curves_are_numbers_alone(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    write_curves(tmp_path, read_results(runs / "a").rows, "top1")
+    assert [path.name for path in tmp_path.iterdir()] == ["top1-by-layer.csv"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no picture by layer" in line
+    assert "pip install 'toolkit-probing[plots]'" in line

@@ -19,6 +19,7 @@ from PIL import Image
 from toolkit_common.console import progress
 from toolkit_common.data.dataset import ImageData, replace_images
 from toolkit_common.data.loaders import chunks
+from toolkit_common.extras import require
 from toolkit_common.images.open import Place, open_image
 from toolkit_common.images.transforms import Transform
 from toolkit_common.runs.files import atomic_path, cache_folder
@@ -77,7 +78,7 @@ def _key(data: ImageData, rows: np.ndarray, size: int) -> str:
 
 
 def _write(data: ImageData, rows: np.ndarray, size: int, *, file: Path) -> None:
-    import h5py
+    h5py = require("h5py", extra="lesions", purpose="--cache-images")
 
     def shrink(row: int) -> tuple[int, bytes | None]:
         return row, _shrunk(data.images[row]["image"], size)
@@ -110,8 +111,7 @@ def _shrunk(place: Place, size: int) -> bytes | None:
 
 
 def _places(file: Path) -> Iterator[tuple[int, str]]:
-    import h5py
-
+    h5py = require("h5py", extra="lesions", purpose="--cache-images")
     with h5py.File(file, "r") as store:
         for row in store["rows"][:]:
             yield int(row), f"{file}#images/{row}"

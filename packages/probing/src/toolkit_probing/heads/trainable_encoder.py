@@ -25,6 +25,7 @@ from typing_extensions import override
 
 from toolkit_common.backbones.contract import Backbone, ImageEncoder
 from toolkit_common.errors import InputError
+from toolkit_common.extras import require
 from toolkit_common.features.contract import features_of
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import seed_everything
@@ -227,10 +228,4 @@ def _import_peft() -> Any:
     from toolkit_common.torchvision_ops import prepare
 
     prepare()  # peft imports transformers, which imports torchvision
-    try:
-        import peft
-    except ImportError:
-        raise InputError(
-            "--tune lora needs peft, which is not installed: pip install 'toolkit-probing[tune]'"
-        ) from None
-    return peft
+    return require("peft", extra="tune", purpose="--tune lora", package="toolkit-probing")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit_common.console import console
+from toolkit_common.extras import is_installed
 from toolkit_common.runs.files import atomic_path, write_text
 from toolkit_common.scores.statistics import Estimate
 from toolkit_probing.results.rows import Row
@@ -43,16 +45,26 @@ def curves_of(rows: Sequence[Row], axis: str, metric: str) -> dict[str, list[Poi
 
 
 def write_curves(folder: Path, rows: Sequence[Row], metric: str) -> None:
-    """Write curves over layers and over labels, where there are any, as PNG and CSV."""
+    """Write curves over layers and over labels, where there are any, as PNG and CSV.
+
+    Without matplotlib there are no PNGs, which one line says.
+    """
     for axis in AXES:
         curves = curves_of(rows, axis, metric)
         if not curves:
             continue
-        # Here: matplotlib takes a second to import, and most runs have no curve.
-        from toolkit_probing.reports.figures import draw_curves, to_png
+        if is_installed("matplotlib"):
+            # Here: matplotlib takes a second to import, and most runs have no curve.
+            from toolkit_probing.reports.figures import draw_curves, to_png
 
-        with atomic_path(folder / f"{metric}-by-{axis}.png") as temporary:
-            temporary.write_bytes(to_png(draw_curves(curves, axis, metric)))
+            with atomic_path(folder / f"{metric}-by-{axis}.png") as temporary:
+                temporary.write_bytes(to_png(draw_curves(curves, axis, metric)))
+        else:
+            console.print(
+                f"{folder.name}: no picture by {axis}, as matplotlib is not installed: "
+                "pip install 'toolkit-probing[plots]'",
+                markup=False,
+            )
         lines = [f"curve,{axis},mean,low,high"]
         for name, points in curves.items():
             for at, estimate in points:
