@@ -3,11 +3,10 @@
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from helpers.repository import ROOT
 
 
 def run(*command: str) -> None:

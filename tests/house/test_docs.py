@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from helpers.repository import ROOT
+
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 FOLDERS = ("packages", "tests", "benchmarks", "docs")
-CITED = re.compile(r"(?:docs/|\]\()(\w+\.md)\)?((?:,? \d+)*)")
+READMES = [*ROOT.glob("*.md"), *ROOT.glob("packages/*/*.md")]
+CITED = re.compile(
+    r"((?:docs|benchmarks|packages|tests)/[\w/.-]+\.md)((?:,? \d+)*)(?:, \"([^\"]+)\")?"
+)
+LINKED = re.compile(r"\]\(([a-z]+\.md)\)")  # from one page to another
 FOREIGN = re.compile(r"\bspecs/|\bDESIGN\.md|\bSTYLE\.md")
 NAMED = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|md))(?:::(\w+))?`")
 
@@ -24,21 +29,45 @@ def texts() -> Iterator[tuple[Path, str]]:
             yield path, path.read_text(encoding="utf-8")
 
 
+def unmet(text: str) -> Iterator[str]:
+    """Yield each citation of a page, a trap or a section that is not there."""
+    traps = {str(number) for number in trap_numbers()}
+    unwrapped = re.sub(r"\s*\n\s*#?\s*", " ", LINKED.sub(r"docs/\1", text))
+    for page, numbers, section in CITED.findall(unwrapped):
+        headings = re.findall(r"^#+ (.*)$", read(ROOT / page), flags=re.MULTILINE)
+        is_trap_missing = page == "docs/traps.md" and not set(re.findall(r"\d+", numbers)) <= traps
+        if not headings or is_trap_missing or (section and section not in headings):
+            yield f"{page}{numbers}{section}"
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def trap_numbers() -> list[int]:
     rows = re.findall(r"^\| (\d+) \|", (DOCS / "traps.md").read_text(), flags=re.MULTILINE)
     return [int(number) for number in rows]
 
 
-def test_every_page_and_trap_that_is_cited_is_there() -> None:
-    pages, traps = {page.name for page in PAGES}, {str(number) for number in trap_numbers()}
-    missing = [
-        f"{path.relative_to(ROOT)}: docs/{page}{numbers}"
-        for path, text in texts()
-        for page, numbers in CITED.findall(text)
-        if page not in pages
-        or (page == "traps.md" and not set(re.findall(r"\d+", numbers)) <= traps)
-    ]
-    assert not missing
+def test_every_page_trap_and_section_that_is_cited_is_there() -> None:
+    missing = [(path.relative_to(ROOT), list(unmet(text))) for path, text in texts()]
+    assert [(path, cited) for path, cited in missing if cited] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("(docs/traps.md 1, 2); docs/slimp.md; benchmarks/results/*.md", []),
+        ("[traps](traps.md) 1, 999", ["docs/traps.md 1, 999"]),
+        ("see docs/none.md.", ["docs/none.md"]),
+        ("    # docs/traps.md\n    # 1, 999)", ["docs/traps.md 1, 999"]),
+        ('docs/encoders.md, "ep_all"', []),
+        ('docs/encoders.md, "no such"', ["docs/encoders.mdno such"]),
+        ("benchmarks/results/none.md", ["benchmarks/results/none.md"]),
+    ],
+)
+def test_a_citation_that_leads_nowhere_is_seen(text: str, missing: list[str]) -> None:
+    assert list(unmet(text)) == missing
 
 
 def test_nothing_outside_the_repository_is_cited() -> None:
@@ -50,7 +79,7 @@ def test_traps_are_numbered_without_a_gap() -> None:
     assert trap_numbers() == list(range(1, len(trap_numbers()) + 1))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
     """A path may be written from any folder on, as `probes/ep_kernel.py`."""
     files = {path.relative_to(ROOT).as_posix(): path for path, _ in texts()}

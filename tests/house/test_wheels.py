@@ -1,0 +1,60 @@
+"""What each wheel holds, and what works where only some of them are installed."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from helpers.repository import NAMES, PACKAGES
+
+pytestmark = pytest.mark.slow  # builds wheels and runs them in processes of their own
+
+COMMON = {"backbones", "data", "doctor"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wheel_holds_its_own_package_and_all_of_it(wheels: dict[str, Path], name: str) -> None:
+    files = {path for path in zipfile.ZipFile(wheels[name]).namelist() if ".dist-info/" not in path}
+    folder = PACKAGES[name]
+    expected = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert files == {path.relative_to(folder.parent).as_posix() for path in expected}
+    assert f"toolkit_{name}/py.typed" in files
+
+
+def test_the_wheel_of_common_holds_the_embedded_lesions(wheels: dict[str, Path]) -> None:
+    files = zipfile.ZipFile(wheels["common"]).namelist()
+    sample = "toolkit_common/sources/lesions/pad_ufes_20_sample/"
+    assert sum(path.startswith(f"{sample}images/") for path in files) >= 100
+    assert any(path.startswith(sample) and path.endswith(".csv") for path in files)
+
+
+@pytest.mark.parametrize(
+    ("names", "commands"),
+    [
+        (["common"], []),
+        (["common", "probing"], ["probe"]),
+        (["common", "slimp"], ["pretrain"]),
+        (["common", "probing", "slimp"], ["pretrain", "probe"]),
+    ],
+    ids="+".join,
+)
+def test_the_command_line_has_what_is_installed(install, names, commands: list[str]) -> None:
+    here = install(*names)
+    done = here.toolkit("--help")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("│ ")]
+    assert {words[1] for words in lines} - {"--version", "--help"} >= COMMON
+    assert {words[1] for words in lines} & {"probe", "pretrain"} == set(commands)
+    for absent in {"probe", "pretrain"} - set(commands):
+        assert f"unknown command '{absent}'" in here.toolkit(absent).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("probing", ["probe"]), ("slimp", ["pretrain", "slimp"])]
+)
+def test_a_package_works_without_its_sibling(install, name: str, command: list[str]) -> None:
+    """Far enough to have imported all of it: the data set is the first thing that is missed."""
+    done = install("common", name).toolkit(*command, "--data", "csv:none.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "none.csv" in done.stderr
