@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-EDITABLE := -e packages/common -e packages/probing -e packages/slimp
+PYTEST := -m pytest -q -n 2 --dist worksteal
+EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
 SCRIPTS := $(filter-out benchmarks/demo.py benchmarks/fixed_run.py benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%))
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
@@ -16,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint type format check bench wheels clean
+.PHONY: help install demo test test-fast coverage lint type format check bench wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +32,17 @@ $(STAMP): $(INPUTS)
 demo: $(STAMP) ## pre-train SLIMP on real lesions and judge it with EP, linear and k-NN (5 minutes)
 	OMP_NUM_THREADS=$$(nproc) $(BIN)/python benchmarks/demo.py
 
-test: $(STAMP) ## run all tests (what CI runs)
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+test: $(STAMP) ## run all tests, style and types among them (what CI runs)
+	$(BIN)/python $(PYTEST)
+
+test-fast: $(STAMP) ## run the tests that take a minute together
+	$(BIN)/python $(PYTEST) -m 'not slow and not dist' --deselect tests/house/test_tools.py
+
+coverage: $(STAMP) ## run all tests and print which lines they reach, processes of theirs included
+	$(BIN)/coverage erase
+	$(BIN)/coverage run $(PYTEST)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
 
 bench: $(BENCHMARKS) ## run all benchmarks and write benchmarks/results
 
@@ -50,7 +60,8 @@ format: $(STAMP) ## mend style
 	$(BIN)/ruff check --fix -q .
 	$(BIN)/ruff format -q .
 
-check: lint type test ## lint, type, test
+check: lint type ## lint, type, then all other tests
+	$(BIN)/python $(PYTEST) --deselect tests/house/test_tools.py
 
 wheels: $(STAMP) ## build the three wheels into dist/
 	for package in common probing slimp; do \
