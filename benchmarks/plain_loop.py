@@ -28,29 +28,32 @@ from toolkit_common.features.contract import Features, features_of
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.runs.files import write_json
 from toolkit_common.training.optimizers import build_optimizer, parameter_groups
-from toolkit_common.training.schedules import set_lr_, warmup_cosine
+from toolkit_common.training.schedules import set_lr_
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import read_source
+from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import Task, load_task
-from toolkit_probing.training.loop import REFERENCE_BATCH, epoch_order, infer_batch_size
+from toolkit_probing.training.examples import epoch_order
+from toolkit_probing.training.plan import TrainingPlan
 
 QUERIES = 32
 
 
 def main() -> None:
     """Train, keep the best epoch by validation loss, judge it on the test split."""
-    asked = read_arguments()
+    given = vars(read_arguments())
+    output = given.pop("output")
+    settings = ProbeSettings(**given)
     torch.set_num_threads(1)
-    task = load_task(asked.data)
-    backbone = load_backbone(asked.backbone, random_init=True)
-    loop = PlainLoop(backbone, task, lr=asked.lr)
-    cpu, wall = loop.run_(asked.epochs, asked.warmup_epochs)
+    backbone = load_backbone(given["backbone"], random_init=True)
+    loop = PlainLoop(backbone, load_task(settings), settings)
+    cpu, wall = loop.run_()
     top1 = loop.judge("test")[1]
-    write_json(asked.output, {"cpu_seconds": cpu, "wall_seconds": wall, "top1": top1})
+    write_json(output, {"cpu_seconds": cpu, "wall_seconds": wall, "top1": top1})
 
 
 def read_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line: settings of `toolkit probe` by their names."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--backbone", required=True)
     parser.add_argument("--data", required=True)
@@ -64,21 +67,22 @@ def read_arguments() -> argparse.Namespace:
 class PlainLoop:
     """A frozen encoder and one EP head over the images of a task."""
 
-    def __init__(self, backbone: Backbone, task: Task, *, lr: float) -> None:
+    def __init__(self, backbone: Backbone, task: Task, settings: ProbeSettings) -> None:
         self.backbone, self.task = backbone, task
-        self.size = min(infer_batch_size(len(task.splits.train)), len(task.splits.train))
-        self.head = self._build_head(lr)
-        scaled = lr * self.size / REFERENCE_BATCH
-        groups = parameter_groups(self.head.parameters(), lr=scaled, weight_decay=0.0)
+        self.plan = TrainingPlan(settings, len(task.splits.train))
+        (base_lr,) = settings.lr
+        self.head = self._build_head(base_lr)
+        lr = self.plan.lr(base_lr)
+        groups = parameter_groups(self.head.parameters(), lr=lr, weight_decay=0.0)
         self.optimizer = build_optimizer("adamw", groups)
 
-    def run_(self, epochs: int, warmup_epochs: float) -> tuple[list[float], list[float]]:
+    def run_(self) -> tuple[list[float], list[float]]:
         """Train, end with the best epoch by validation loss; returns CPU and wall s an epoch."""
         cpu, wall = [], []
         best, kept = float("inf"), copy.deepcopy(self.head.state_dict())
-        for epoch in range(epochs):
+        for epoch in range(self.plan.settings.epochs):
             start = time.process_time(), time.perf_counter()
-            self.train_epoch_(epoch, epochs, warmup_epochs)
+            self.train_epoch_(epoch)
             loss, _ = self.judge("val")
             cpu.append(time.process_time() - start[0])
             wall.append(time.perf_counter() - start[1])
@@ -87,19 +91,16 @@ class PlainLoop:
         self.head.load_state_dict(kept)
         return cpu, wall
 
-    def train_epoch_(self, epoch: int, epochs: int, warmup_epochs: float) -> None:
+    def train_epoch_(self, epoch: int) -> None:
         """One pass over the training images: encoder forward, head forward and backward."""
         order = epoch_order(self.task.splits.train, 0, epoch)
-        per_epoch = len(order) // self.size
+        per_epoch = self.plan.steps_per_epoch
         self.head.train()
-        rows = order[: per_epoch * self.size]
-        for step, (images, goals) in enumerate(self._batches(rows)):
-            at = epoch * per_epoch + step
-            warmup = int(warmup_epochs * per_epoch)
-            factor = warmup_cosine(at, total_steps=epochs * per_epoch, warmup_steps=warmup)
-            set_lr_(self.optimizer, factor)
+        rows = order[: per_epoch * self.plan.batch_size]
+        for step, (images, targets) in enumerate(self._batches(rows), start=epoch * per_epoch):
+            set_lr_(self.optimizer, self.plan.factor(step))
             self.optimizer.zero_grad()
-            F.cross_entropy(self._logits(images), goals).backward()
+            F.cross_entropy(self._logits(images), targets).backward()
             self.optimizer.step()
 
     @torch.no_grad()
@@ -107,10 +108,10 @@ class PlainLoop:
         """Return mean cross-entropy and top-1 on a split."""
         self.head.eval()
         losses, hits = [], []
-        for images, goals in self._batches(self.task.splits[split]):
+        for images, targets in self._batches(self.task.splits[split]):
             logits = self._logits(images)
-            losses.append(F.cross_entropy(logits, goals, reduction="none"))
-            hits.append((logits.argmax(dim=1) == goals).float())
+            losses.append(F.cross_entropy(logits, targets, reduction="none"))
+            hits.append((logits.argmax(dim=1) == targets).float())
         return float(torch.cat(losses).mean()), float(torch.cat(hits).mean())
 
     def _logits(self, images: Tensor) -> Tensor:
@@ -124,8 +125,8 @@ class PlainLoop:
             return features_of(tokens, info.facts, with_patches=True)
 
     def _batches(self, rows: np.ndarray) -> Any:
-        transform = build_eval_transform(self.backbone.info.preprocess)
-        for batch in build_loader(self.task.data, rows, transform=transform, batch_size=self.size):
+        transform, size = build_eval_transform(self.backbone.info.preprocess), self.plan.batch_size
+        for batch in build_loader(self.task.data, rows, transform=transform, batch_size=size):
             yield batch["image"], torch.from_numpy(self.task.labels.targets)[batch["row"]]
 
     def _build_head(self, lr: float) -> Head:

@@ -189,9 +189,11 @@ def judge(plan: Plan, name: str, fold: int) -> dict[str, float]:
 def judge_metadata(plan: Plan, name: str, fold: int) -> dict[str, float]:
     """Return what a baseline without images reaches; NaN where a data set names no columns."""
     from toolkit_common.audit.baselines import metadata_baselines
+    from toolkit_probing.settings import FeatureSettings
     from toolkit_probing.task.task import load_task
 
-    task = load_task(plan.data, label=plan.label, folds=plan.folds, fold=fold)
+    chosen = FeatureSettings(data=plan.data, label=plan.label, folds=plan.folds, fold=fold)
+    task = load_task(chosen)
     baselines = metadata_baselines(task.data, task.labels, task.splits)
     figures = {item.name: (item.auroc, item.balanced_accuracy) for item in baselines}
     auroc, balanced_accuracy = figures.get(name, (float("nan"), float("nan")))

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 import plain_loop
 from toolkit_common.backbones.load import load_backbone
+from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import load_task
 
 VIT = "timm:test_vit?image_size=32"
@@ -26,8 +27,10 @@ def test_the_loop_and_a_probe_end_with_the_same_head(run_cli, image_folder, tmp_
     result = run_cli("probe", "--data", data, "--backbone", VIT, "--random-init", "--method", "ep",
                      "--output", tmp_path / "run", *options)  # fmt: skip
     assert result.exit_code == 0, result.output
-    loop = plain_loop.PlainLoop(load_backbone(VIT, random_init=True), load_task(data), lr=lr)
-    loop.run_(epochs, 1.0)
+    settings = ProbeSettings(data=data, lr=lr, epochs=epochs, warmup_epochs=1.0)
+    backbone = load_backbone(VIT, random_init=True)
+    loop = plain_loop.PlainLoop(backbone, load_task(settings), settings)
+    loop.run_()
     (path,) = (tmp_path / "run/heads").glob("*.safetensors")
     expected = load_file(path)
     found = {name: loop.head.state_dict()[name] for name in expected}

@@ -4,6 +4,8 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +13,41 @@ import torch
 from toolkit_common.features.codec import keep
 from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures
 from toolkit_common.features.store import MemoryStore
+from toolkit_common.runs.folder import RunFolder
+from toolkit_common.training.distributed import build_accelerator
+from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.head import HeadSpec
-from toolkit_probing.training.loop import TrainingPlan
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.training.checkpoint import Record
+from toolkit_probing.training.examples import Examples
+from toolkit_probing.training.loop import Best, train_bank
 
-PLAN = TrainingPlan(
-    epochs=3, warmup_epochs=1.0, batch_size=8, optimizer="lars", weight_decay=0.0, seed=0,
-    select_by="balanced_accuracy",
+SETTINGS = ProbeSettings(
+    epochs=3, warmup_epochs=1.0, batch_size=8, optimizer="lars", select_by="balanced_accuracy",
 )  # fmt: skip
+
+
+def settings(**changes: Any) -> ProbeSettings:
+    return SETTINGS.model_copy(update=changes)
+
+
+def make_examples(num_rows: int = 40, *, num_train: int = 30, d: int = 8) -> Examples:
+    """The problem, its first rows to train on, the others to pick the epoch."""
+    store, targets = make_problem(num_rows, d)
+    return Examples(store, targets, np.arange(num_train), np.arange(num_train, num_rows))
+
+
+def train_heads(
+    folder: Path, chosen: Sequence[HeadSpec], *, examples: Examples | None = None, **changes: Any
+) -> tuple[HeadBank, dict[str, Best]]:
+    """Train heads on the problem in one process and keep a record in a folder."""
+    examples = examples or make_examples()
+    folder.mkdir(parents=True, exist_ok=True)
+    bank = HeadBank(chosen, sample_of(examples.source), num_classes=3)
+    compute = build_accelerator(device="cpu")
+    record = Record(RunFolder(folder))
+    best = train_bank(bank, examples, settings(**changes), compute=compute, record=record)
+    return bank, best
 
 
 def make_problem(num_rows: int = 40, d: int = 8) -> tuple[MemoryStore, np.ndarray]:

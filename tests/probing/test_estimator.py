@@ -1,5 +1,6 @@
 """`ProbeClassifier` is a scikit-learn classifier over tokens."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -8,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_backend
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
+from toolkit_common.config import field_extra
 from toolkit_common.errors import InputError
 from toolkit_probing import EfficientProbing, ProbeClassifier
+from toolkit_probing.settings import TRAINING, ProbeSettings
 
 README = Path(__file__).parents[2] / "packages/probing/README.md"
 SMALL = {"options": {"num_queries": 2}, "epochs": 20, "lr": 0.5}
@@ -88,6 +92,69 @@ def test_a_head_that_diverges_is_no_classifier():
     tokens, labels = make_tokens()
     with pytest.raises(InputError, match=r"the head has diverged with lr=1e\+30: lower it"):
         ProbeClassifier(**SMALL | {"lr": 1e30, "optimizer": "sgd"}).fit(tokens, labels)
+
+
+NEEDS_A_SPLIT = {"patience", "min_delta", "select_on", "select_by"}  # scikit-learn picks here
+NEEDS_AN_ENCODER = {"augment", "views"}
+
+
+def test_every_training_option_of_the_command_is_a_parameter():
+    options = {
+        name for name, field in ProbeSettings.model_fields.items()
+        if field_extra(field)["panel"] == TRAINING
+    }  # fmt: skip
+    assert options - NEEDS_A_SPLIT - NEEDS_AN_ENCODER <= set(ProbeClassifier().get_params())
+
+
+def test_a_micro_batch_changes_memory_alone():
+    tokens, labels = make_tokens()
+    whole, cut = (
+        ProbeClassifier(**SMALL, micro_batch=size).fit(tokens, labels).predict_proba(tokens)
+        for size in (None, 4)
+    )
+    np.testing.assert_allclose(cut, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, r"epochs: input should be greater than or equal to 1, got 0"),
+        ({"optimizer": "adam"}, r"optimizer: input should be 'adamw', 'lars' or 'sgd', got 'adam'"),
+        ({"batch_size": 1}, r"batch_size: input should be .* 2, got 1 \(from ProbeClassifier\)"),
+        ({"lr": -1.0}, r"lr: input should be greater than 0"),
+    ],
+)
+def test_parameters_are_checked_as_the_command_checks_its_options(change, message):
+    with pytest.raises(InputError, match=message):
+        ProbeClassifier(**SMALL | change).fit(*make_tokens())
+
+
+def test_parameters_may_be_numbers_of_numpy():
+    tokens, labels = make_tokens()
+    numbers = {"epochs": np.int64(20), "lr": np.float32(0.5), "random_state": np.int64(0)}
+    one = ProbeClassifier(**SMALL).set_params(**numbers).fit(tokens, labels)
+    other = ProbeClassifier(**SMALL).fit(tokens, labels)
+    np.testing.assert_array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
+
+
+def test_a_fit_survives_pickling():
+    tokens, labels = make_tokens()
+    probe = ProbeClassifier(**SMALL).fit(tokens, labels)
+    again = pickle.loads(pickle.dumps(probe))
+    np.testing.assert_array_equal(again.predict_proba(tokens), probe.predict_proba(tokens))
+
+
+def test_fits_in_threads_are_those_of_one_thread():
+    tokens, labels = make_tokens()
+    one, several = (
+        GridSearchCV(ProbeClassifier(**SMALL), {"lr": [1e-6, 0.5]}, cv=2, n_jobs=jobs)
+        for jobs in (1, 2)
+    )
+    one.fit(tokens, labels)
+    with parallel_backend("threading"):
+        several.fit(tokens, labels)
+    scores = [search.cv_results_["mean_test_score"] for search in (one, several)]
+    np.testing.assert_array_equal(*scores)
 
 
 def test_tokens_of_another_width_are_refused_after_the_fit():

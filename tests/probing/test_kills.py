@@ -9,68 +9,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
-import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from conftest import write_image_folder
 from helpers.kills import run_forked, wait_for_end
 from helpers.plugins import write_plugin
-from helpers.probe_problem import PLAN, make_problem, specs
 from helpers.small_data import build_data, image_bytes
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.cli.app import app
 from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
 from toolkit_common.features.store import TokenStore
-from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.heads.bank import HeadBank
-from toolkit_probing.training.loop import train_bank
 
 NUM_KILLS = 10
-
-
-def test_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolkit_probing.training.checkpoint.SAVE_EVERY_S", 0.0)
-
-    def train(name: str) -> None:
-        store, targets = make_problem()
-        sample = next(iter(store.iterate([np.arange(2)])))
-        bank = HeadBank(specs()[::2], sample, num_classes=3)
-        best = train_bank(
-            bank, store, targets, train=np.arange(30), select=np.arange(30, 40),
-            plan=replace(PLAN, epochs=6), accelerator=build_accelerator(device="cpu"),
-            run=RunFolder(tmp_path / name),
-        )  # fmt: skip
-        kept = {key: (item.value, item.epoch) for key, item in best.items()}
-        torch.save((bank.state_dict(), kept), tmp_path / f"{name}.pt")
-
-    for name in ("whole", "cut"):
-        (tmp_path / name).mkdir()
-    begin = time.monotonic()
-    assert run_forked(lambda: train("whole"))
-    whole_s = time.monotonic() - begin
-    draws, kills = random.Random(0), 0
-    while kills < NUM_KILLS:
-        if run_forked(lambda: train("cut"), kill_after_s=draws.uniform(0.05, 0.5) * whole_s):
-            shutil.rmtree(tmp_path / "cut")
-            (tmp_path / "cut").mkdir()
-        else:
-            kills += 1
-    assert run_forked(lambda: train("cut"))
-    (expected, best), (found, best_found) = (
-        torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "cut")
-    )
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert best == best_found
 
 
 def test_extraction_killed_at_random_moments_gives_the_same_features(tmp_path, monkeypatch):

@@ -15,11 +15,8 @@ from safetensors.torch import load_file
 
 from conftest import assert_bad_input, write_image_folder
 from helpers.probe_problem import Interrupting
-from toolkit_common.features import packed
-from toolkit_common.features.codec import quantize
 from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_probing import run as probe_run
-from toolkit_probing.methods import dtype_cost
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "3"]
 
@@ -290,30 +287,6 @@ def test_where_tokens_are_kept_changes_no_bit_of_a_head(probe, tmp_path, dtype):
             assert all(first[key].equal(other[key]) for key in first), name
 
 
-@pytest.mark.parametrize("place", ["disk", "memory", "online"])
-def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypatch, place):
-    options = ["--method", "ep,linear", "--store-dtype", "int8", "--epochs", "20", "--store", place]
-    monkeypatch.setattr(dtype_cost, "SHARE", 1.0)
-
-    def lossy(patches):
-        values, scale = quantize(patches)
-        return -values, scale
-
-    monkeypatch.setattr(packed, "quantize", lossy)
-    result = probe(*options, "--json")
-    found = json.loads(result.stdout)["features"]["dtype_cost"]
-    (name,) = found["heads"]  # linear reads exact vectors
-    assert name.startswith("ep-")
-    assert found["num_images"] == 5
-    assert found["heads"][name] == {"changed": 1.0, "top1": 1.0, "top1_exact": 0.0}
-    assert "int8 changes at most 100.0% of a head's predictions" in result.stderr
-    assert "its top-1 from 0.000 to 1.000" in result.stderr
-
-
-def test_a_dtype_that_is_fine_has_no_cost_to_measure(probe):
-    assert json.loads(probe("--json").stdout)["features"]["dtype_cost"] is None
-
-
 def test_views_without_crops_are_refused(probe):
     assert_bad_input(probe("--views", "2"), "--views 2 are crops: add --augment crops")
 
@@ -353,7 +326,7 @@ def test_an_interrupt_before_a_run_says_that_there_is_none(probe, monkeypatch):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(probe_run, "load_probed_task", interrupted)
+    monkeypatch.setattr(probe_run, "load_task", interrupted)
     result = probe("--method", "ep")
     assert result.exit_code == 130
     assert "interrupted: no run folder was begun" in result.stderr

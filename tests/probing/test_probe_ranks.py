@@ -1,28 +1,28 @@
 """Two processes give what one gives: the same order of samples, the same figures."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from helpers.probe_problem import PLAN, Interrupting, make_problem, specs
+from helpers.probe_problem import Interrupting, make_examples, settings, specs
 from helpers.ranks import run_ranks, run_toolkit
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.head import HeadSpec
+from toolkit_probing.training.checkpoint import Record
 from toolkit_probing.training.loop import train_bank
 
 # Pools with batch statistics of their own among them.
 HEADS = [*specs()[::5], *(HeadSpec(name, 1, "patches", 0.5, 0) for name in ("cbam", "dolg"))]
 HEADS += [HeadSpec("aim", 1, "patches", 0.5, 0, {"num_heads": 2})]
-ODD = {"train": np.arange(29), "select": np.arange(29, 40)}  # four steps of 7, and one left over
 
 ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32", "--random-init",
         "--method", "ep,linear,knn,logreg", "--epochs", "2", "--optimizer", "lars",
@@ -32,18 +32,21 @@ ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32"
 def train_odd(
     folder: Path, accelerator: Accelerator, *, stop_at: int | None = None, **changes: Any
 ) -> dict[str, Any]:
-    """Train in steps that no number of processes divides; Ctrl-C while batch `stop_at` is read."""
-    store, targets = make_problem(d=16)
+    """Train in steps that no number of processes divides; Ctrl-C while batch `stop_at` is read.
+
+    29 images are four steps of 7, and one left over.
+    """
+    examples = make_examples(num_train=29, d=16)
     # The bias ahead of dolg's batch norm has no gradient but rounding, which AdamW follows.
     heads = HEADS if changes.get("optimizer") != "adamw" else [HEADS[0], HEADS[1], HEADS[-1]]
-    bank = HeadBank(heads, next(iter(store.iterate([np.arange(2)]))), num_classes=3)
-    source: Any = store
+    bank = HeadBank(heads, sample_of(examples.source), num_classes=3)
     if stop_at is not None:
-        source = Interrupting(store, iter(range(10**6)), at=stop_at)
-    plan = replace(PLAN, **{"batch_size": 7, **changes})
-    how: dict[str, Any] = {"plan": plan, "accelerator": accelerator, "run": RunFolder(folder)}
+        source = Interrupting(examples.source, itertools.count(), at=stop_at)
+        examples = replace(examples, source=source)
+    chosen = settings(**{"batch_size": 7, **changes})
+    record = Record(RunFolder(folder))
     try:
-        best = train_bank(bank, source, targets, **ODD, **how)
+        best = train_bank(bank, examples, chosen, compute=accelerator, record=record)
     except KeyboardInterrupt:
         return {}
     return {key: (item.value, item.epoch, item.state) for key, item in best.items()}

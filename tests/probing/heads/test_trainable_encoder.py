@@ -4,7 +4,6 @@ import random
 import shutil
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +33,17 @@ from toolkit_probing.heads.trainable_encoder import (
     save_tuned_encoder,
     tuned_parameters,
 )
-from toolkit_probing.training.loop import TrainingPlan, train_bank
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.training.checkpoint import Record
+from toolkit_probing.training.examples import Examples
+from toolkit_probing.training.loop import train_bank
 
 VIT = "timm:test_vit?image_size=32"
 LORA, FULL = Tuning("lora", 2), Tuning("full")
 SPEC = HeadSpec("ep", 6, "patches", 0.5, 0, {"num_queries": 4})
 NUM_ROWS = 16
-PLAN = TrainingPlan(
-    epochs=2, warmup_epochs=0.0, batch_size=8, optimizer="sgd", weight_decay=0.0, seed=0,
-    select_by="log_loss", encoder_lr=0.05, clip_grad=1.0,
+SETTINGS = ProbeSettings(
+    epochs=2, warmup_epochs=0.0, batch_size=8, optimizer="sgd", encoder_lr=0.05, clip_grad=1.0,
 )  # fmt: skip
 
 
@@ -80,11 +81,10 @@ def train(
     bank = HeadBank([SPEC], sample, num_classes=2, wrap=wrap)
     folder.mkdir(parents=True, exist_ok=True)
     source = OnlineSource(RowImages(start, data, how, accelerator), rows)
-    train_bank(
-        bank, source, rows % 2, train=rows[:12], select=rows[12:],
-        plan=replace(PLAN, **changes),
-        accelerator=accelerator, run=RunFolder(folder),
-    )  # fmt: skip
+    examples = Examples(source, rows % 2, rows[:12], rows[12:])
+    settings = SETTINGS.model_copy(update={"tune": tuning.kind, **changes})
+    record = Record(RunFolder(folder))
+    train_bank(bank, examples, settings, compute=accelerator, record=record)
     return bank
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from helpers.small_data import build_data
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import Splits
-from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.settings import FeatureSettings, ProbeSettings
 from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.task import Task, load_task
 
@@ -48,10 +49,12 @@ def settings(root: Path, inputs: str) -> ProbeSettings:
     return ProbeSettings(backbone=str(root / "run"), inputs=inputs)
 
 
+def load(data: str, **chosen: Any) -> Task:
+    return load_task(FeatureSettings(data=data, **chosen))
+
+
 def read(root: Path, inputs: str, task: Task | None = None) -> TaskMetadata:
-    found = read_task_metadata(
-        settings(root, inputs), task or load_task(f"csv:{root / 'table.csv'}")
-    )
+    found = read_task_metadata(settings(root, inputs), task or load(f"csv:{root / 'table.csv'}"))
     assert found is not None
     return found
 
@@ -88,7 +91,7 @@ def test_stored_image_tokens_serve_whatever_is_put_beside_them(probe, tmp_path):
 
 
 def test_each_row_is_encoded_as_if_alone(root):
-    task = load_task(f"csv:{root / 'table.csv'}")
+    task = load(f"csv:{root / 'table.csv'}")
     found = read(root, "image+meta", task)
     encoders = load_metadata_encoders(root / "run")
     assert set(found.vectors) == {"lesion", "patient"}
@@ -134,7 +137,7 @@ def test_what_is_predicted_is_never_an_input(probe, root, tmp_path):
     assert "site is read as missing: what is predicted" in result.stderr
     data = write_table(root / "other.csv", [row.replace(",arm", ",leg") for row in table_rows()])
     one, other = (
-        read(root, "lesion", load_task(identifier, label="site")).vectors["lesion"]
+        read(root, "lesion", load(identifier, label="site")).vectors["lesion"]
         for identifier in (f"csv:{root / 'table.csv'}", data)
     )
     assert torch.equal(one, other)
@@ -155,7 +158,7 @@ def test_leaks_of_the_data_are_never_inputs(root, capsys):
 
 def test_words_never_seen_are_counted(root, capsys):
     rows = [row.replace(",arm,", ",moon,") for row in table_rows()]
-    found = read(root, "lesion", load_task(write_table(root / "moon.csv", rows)))
+    found = read(root, "lesion", load(write_table(root / "moon.csv", rows)))
     assert found.facts["unseen"] == {"site": 10}
     assert "site has 10 values that pre-training never saw" in capsys.readouterr().err
 

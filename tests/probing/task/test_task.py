@@ -1,13 +1,19 @@
 """A task: data loaded, checked, labelled and split in one go."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from helpers.small_data import write_images, write_text
 from toolkit_common.errors import InputError
-from toolkit_probing.task.task import load_task
+from toolkit_probing.settings import FeatureSettings
+from toolkit_probing.task.task import Task, load_task
+
+
+def load(data: str, **chosen: Any) -> Task:
+    return load_task(FeatureSettings(data=data, **chosen))
 
 
 def write_table(folder: Path, *, num_patients: int = 15, per_patient: int = 2) -> str:
@@ -19,7 +25,7 @@ def write_table(folder: Path, *, num_patients: int = 15, per_patient: int = 2) -
 
 
 def test_a_folder_becomes_a_task(image_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    task = load_task(f"imagefolder:{image_folder}")
+    task = load(f"imagefolder:{image_folder}")
     assert task.labels.classes == ("dark", "light")
     assert task.rows.tolist() == list(range(24))
     assert task.targets.tolist() == [0] * 12 + [1] * 12
@@ -29,7 +35,7 @@ def test_a_folder_becomes_a_task(image_folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_positions_point_into_the_rows_of_all_splits(tmp_path: Path) -> None:
-    task = load_task(write_table(tmp_path))
+    task = load(write_table(tmp_path))
     for split in ("train", "val", "test"):
         positions = task.positions(split)
         assert np.array_equal(task.rows[positions], task.splits[split])
@@ -37,28 +43,28 @@ def test_positions_point_into_the_rows_of_all_splits(tmp_path: Path) -> None:
 
 
 def test_groups_of_a_split_are_patients_or_rows(tmp_path: Path, image_folder: Path) -> None:
-    task = load_task(write_table(tmp_path / "x"))
+    task = load(write_table(tmp_path / "x"))
     assert set(task.groups_of("test")) <= {f"p{patient}" for patient in range(15)}
     assert not set(task.groups_of("test")) & set(task.groups_of("train"))
-    plain = load_task(f"imagefolder:{image_folder}")
+    plain = load(f"imagefolder:{image_folder}")
     assert plain.groups_of("val").tolist() == list(map(str, plain.splits.val))
 
 
 def test_bad_files_are_left_out_and_nobody_changes_sides(tmp_path: Path) -> None:
     text = write_table(tmp_path)
-    before = load_task(text)
+    before = load(text)
     lost = before.splits.test[0]
     (tmp_path / before.data.table["image_id"][lost]).write_bytes(b"")
     with pytest.raises(InputError, match=r"\.png: the file is empty: mend or remove it"):
-        load_task(text)
-    after = load_task(text, bad_files="skip")
+        load(text)
+    after = load(text, bad_files="skip")
     assert after.bad_files["row"].tolist() == [lost]
     assert after.splits.test.tolist() == before.splits.test.tolist()[1:]
     assert np.array_equal(after.splits.train, before.splits.train)
     assert lost not in after.rows
 
 
-def test_splits_that_cannot_be_are_told_before_any_image_is_read(
+def test_splits_that_cannot_be_are_refused_before_any_image_is_read(
     image_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unexpected(*args: object, **options: object) -> None:
@@ -66,7 +72,7 @@ def test_splits_that_cannot_be_are_told_before_any_image_is_read(
 
     monkeypatch.setattr("toolkit_probing.task.task.check_images", unexpected)
     with pytest.raises(InputError, match="fold=1 needs folds"):
-        load_task(f"imagefolder:{image_folder}", fold=1)
+        load(f"imagefolder:{image_folder}", fold=1)
 
 
 def test_images_without_a_label_are_not_looked_at(tmp_path: Path) -> None:
@@ -77,33 +83,33 @@ def test_images_without_a_label_are_not_looked_at(tmp_path: Path) -> None:
     ]
     write_text(Path(text), "\n".join([f"{lines[0]},dx", *rows]))
     (tmp_path / lines[4].split(",")[0]).write_bytes(b"broken")
-    task = load_task(f"csv:{text}", label="dx")
+    task = load(f"csv:{text}", label="dx")
     assert 3 not in task.rows
     assert task.labels.name == "dx"
 
 
 def test_the_split_seed_and_label_are_passed_on(tmp_path: Path) -> None:
     text = write_table(tmp_path)
-    first, second = load_task(text, split_seed=0), load_task(text, split_seed=1)
+    first, second = load(text, split_seed=0), load(text, split_seed=1)
     assert first.splits.test.tolist() != second.splits.test.tolist()
     with pytest.raises(InputError, match="has no label 'dx'"):
-        load_task(text, label="dx")
+        load(text, label="dx")
 
 
 def test_premalignant_diagnoses_can_be_dropped() -> None:
-    task = load_task("lesions", label="malignant", premalignant_as="drop")
+    task = load("lesions", label="malignant", premalignant_as="drop")
     diagnoses = set(task.data.table["diagnosis"].iloc[task.rows])
     assert diagnoses == {"BCC", "MEL", "NEV", "SCC", "SEK"}
 
 
-def test_the_map_of_the_label_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    load_task("lesions", label="malignant")
+def test_the_map_of_the_label_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    load("lesions", label="malignant")
     said = capsys.readouterr().err
     assert "label map: malignant is BCC 133, MEL 33, SCC 17; benign is ACK 88 (premalig" in said
-    load_task("lesions")
+    load("lesions")
     assert "label map" not in capsys.readouterr().err
 
 
 def test_counting_premalignant_diagnoses_is_refused_where_it_changes_nothing() -> None:
     with pytest.raises(InputError, match=r"premalignant_as=drop is .* and 'diagnosis' is to be"):
-        load_task("lesions", premalignant_as="drop")
+        load("lesions", premalignant_as="drop")

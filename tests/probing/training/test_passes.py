@@ -1,74 +1,77 @@
 """A bank cut into passes gives the same bits, and its memory is counted right."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.probe_problem import PLAN, make_problem, specs
+from helpers.probe_problem import make_problem, settings, specs, train_heads
 from helpers.properties import few_examples
+from toolkit_common.features.planner import GIB
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
+from toolkit_probing.heads.bank import sample_of
 from toolkit_probing.heads.head import build_head
 from toolkit_probing.heads.inputs import Inputs
-from toolkit_probing.training.loop import Part
-from toolkit_probing.training.passes import HeadCost, head_cost, plan_passes, train_in_passes
+from toolkit_probing.training.checkpoint import Record
+from toolkit_probing.training.passes import HeadCost, head_cost, passes_for, plan_passes
+from toolkit_probing.training.plan import TrainingPlan
 
 
-def train(folder, budget):
-    store, targets = make_problem()
+def divide(folder, bank_memory, **changes):
     folder.mkdir(exist_ok=True)
-    return train_in_passes(
-        specs(), store, targets, train=np.arange(30), select=np.arange(30, 40), plan=PLAN,
-        accelerator=build_accelerator(device="cpu"), run=RunFolder(folder), part=Part("all"),
-        num_classes=3, budget=budget,
-    )  # fmt: skip
+    chosen = settings(bank_memory=bank_memory, **changes)
+    return passes_for(
+        specs(),
+        sample_of(make_problem()[0]),
+        TrainingPlan(chosen, num_train=30),
+        num_classes=3,
+        accelerator=build_accelerator(device="cpu"),
+        record=Record(RunFolder(folder), "all"),
+    )
 
 
 @pytest.mark.parametrize("budget", [1, 9000])
 def test_a_bank_in_passes_equals_one_at_once_to_the_bit(tmp_path, budget):
-    whole, after = train(tmp_path / "whole", None)
-    cut, after_cut = train(tmp_path / "cut", budget)
-    passes = read_json(tmp_path / "cut/checkpoints/all/passes.json")
-    assert len(passes) == {1: 6, 9000: 2}[budget]
-    for key, best in whole.items():
-        assert (best.value, best.epoch) == (cut[key].value, cut[key].epoch)
-        assert all(torch.equal(best.state[name], cut[key].state[name]) for name in best.state)
-    assert after_cut.first_step == len(passes) * after.first_step
+    (whole,) = divide(tmp_path / "whole", None).values()
+    cut = divide(tmp_path / "cut", budget / GIB)
+    assert len(cut) == {1: 6, 9000: 2}[budget]
+    _, at_once = train_heads(tmp_path / "whole", whole)
+    for name, heads in cut.items():
+        for key, best in train_heads(tmp_path / name, heads)[1].items():
+            assert (best.value, best.epoch) == (at_once[key].value, at_once[key].epoch)
+            assert all(torch.equal(best.state[n], at_once[key].state[n]) for n in best.state)
 
 
 def test_a_resumed_run_keeps_its_passes_whatever_memory_it_finds(tmp_path):
-    first, _ = train(tmp_path, 1)
-    log = (tmp_path / "metrics.jsonl").read_text()
-    again, _ = train(tmp_path, None)
-    assert len(read_json(tmp_path / "checkpoints/all/passes.json")) == 6
-    assert (tmp_path / "metrics.jsonl").read_text() == log
-    for key, best in first.items():
-        assert all(torch.equal(best.state[name], again[key].state[name]) for name in best.state)
+    first = divide(tmp_path, 1 / GIB)
+    assert len(read_json(tmp_path / "checkpoints/all/passes.json")) == len(first) == 6
+    assert divide(tmp_path, None) == first
+
+
+def plan(batch_size, **changes):
+    return TrainingPlan(settings(batch_size=batch_size, **changes), num_train=batch_size)
 
 
 def test_the_cost_of_a_linear_head_is_what_it_holds():
     store, _ = make_problem()
-    sample = next(iter(store.iterate([np.arange(2)])))
+    sample = sample_of(store)
     linear = specs()[-1]
     head = build_head(linear, sample[1], num_classes=3)
     inputs = Inputs(sample[1].vectors["cls"])
-    cost = head_cost(head, inputs, plan=replace(PLAN, optimizer="adamw"), rows=10)
+    cost = head_cost(head, inputs, plan(10, optimizer="adamw"))
     assert cost.kept == 4 * (8 * 3 + 3) * 4  # weights, gradients, two moments of fp32
     assert cost.passing == 2 * 10 * 8 * 4  # the normalised vectors, and their gradient
 
 
 def test_a_micro_batch_bounds_what_passes():
     store, _ = make_problem()
-    sample = next(iter(store.iterate([np.arange(2)])))
+    sample = sample_of(store)
     head = build_head(specs()[0], sample[1], num_classes=3)
     inputs = Inputs(sample[1].patches)
-    whole = head_cost(head, inputs, plan=PLAN, rows=64)
-    cut = head_cost(head, inputs, plan=replace(PLAN, micro_batch=16), rows=64)
+    whole = head_cost(head, inputs, plan(64))
+    cut = head_cost(head, inputs, plan(64, micro_batch=16))
     assert whole.passing == 4 * cut.passing
     assert whole.kept == cut.kept
 

@@ -2,16 +2,12 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from helpers.probe_problem import make_problem
-from toolkit_common.training.distributed import build_accelerator
-from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.training.loop import Best
-from toolkit_probing.training.scoring import DIVERGED, NO_CLASS, predict, score_heads
-from toolkit_probing.training.select import select_learning_rate
+from toolkit_probing.training.scoring import DIVERGED
+from toolkit_probing.training.select import select_learning_rate, select_setting
 
 LINEAR = HeadSpec("linear", 1, "cls", 0.5, 0)
 OTHER = replace(LINEAR, base_lr=2.0)
@@ -52,15 +48,6 @@ def test_the_rate_with_the_fewest_diverged_heads_is_picked(values, rate):
     assert pick(values) == rate
 
 
-@pytest.mark.parametrize("metric", ["top1", "log_loss", "auroc"])
-def test_a_head_of_nan_scores_as_diverged_and_predicts_no_class(metric):
-    store, targets = make_problem()
-    bank = HeadBank([LINEAR, OTHER], next(store.iterate([np.arange(2)])), num_classes=3)
-    next(bank.heads[OTHER.key].parameters()).data.fill_(float("nan"))
-    how = {"positions": np.arange(40), "accelerator": build_accelerator(device="cpu")}
-    keys = [LINEAR.key, OTHER.key]
-    scores = score_heads(bank, store, targets, keys=keys, metric=metric, **how)
-    assert scores[OTHER.key] == DIVERGED < scores[LINEAR.key]
-    found = predict(bank, store, how["positions"], how["accelerator"], probabilities=False)
-    assert set(found[OTHER.key]) == {NO_CLASS}
-    assert set(found[LINEAR.key]) <= {0, 1, 2}
+def test_the_setting_with_the_best_score_is_picked_and_the_first_of_equals():
+    assert select_setting({(5,): 0.2, (10,): 0.7, (20,): 0.7}) == (10,)
+    assert select_setting({(5,): DIVERGED, (10,): -3.0}) == (10,)

@@ -38,6 +38,6 @@ def features(invocation: Invocation[ExtractSettings]) -> Any:
     Prints what it will cost first. Killed, it goes on with the shards that are missing; done, it
     says where the store is. `toolkit probe` with the same backbone and data reads it.
     """
-    from toolkit_probing.task.load import run_features
+    from toolkit_probing.features import run_features
 
     return run_features(invocation)

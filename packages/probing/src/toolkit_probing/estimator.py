@@ -1,14 +1,15 @@
 """A probe as a scikit-learn classifier, for people who have tokens of their own.
 
-It trains one head with the protocol's optimizer, schedule and order of samples; `toolkit probe`
-adds learning rates side by side, a validation split that picks, resuming and several processes.
-Here scikit-learn does that: `GridSearchCV(ProbeClassifier(), {"lr": [0.001, 0.003, 0.01]})`.
+It trains one head through the loop of `toolkit probe`, which adds learning rates side by side, a
+validation split that picks, resuming and several processes. Here scikit-learn does that:
+`GridSearchCV(ProbeClassifier(), {"lr": [0.001, 0.003, 0.01]})`.
 
 Shapes: b rows, n tokens, d token width, c classes.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,24 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
-from torch.nn import functional as F
 from typing_extensions import override
 
+from toolkit_common.config import Layer, resolve
 from toolkit_common.errors import InputError
-from toolkit_common.features.contract import Features
+from toolkit_common.features.contract import Features, LayerFeatures
 from toolkit_common.registry import lookup
-from toolkit_common.training.optimizers import build_optimizer, parameter_groups
-from toolkit_common.training.schedules import set_lr_, warmup_cosine
-from toolkit_probing.heads.head import Head, HeadSpec, build_head
+from toolkit_probing.heads.bank import HeadBank, sample_of
+from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.probes import POOLS
-from toolkit_probing.training.loop import REFERENCE_BATCH, epoch_order, infer_batch_size
-from toolkit_probing.training.scoring import EVAL_BATCH
+from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.training.compute import OneDevice
+from toolkit_probing.training.examples import Examples
+from toolkit_probing.training.loop import train_bank
+from toolkit_probing.training.plan import TrainingPlan
+from toolkit_probing.training.scoring import predict
 
 LAYER = 1  # a head spec names a layer; tokens that are given have only one
+OTHERS = ("method", "options", "device")  # mean something else here than to `toolkit probe`
 
 
 class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -44,9 +49,11 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: Passes over the rows.
         warmup_epochs: Passes over which the learning rate rises; at most a tenth of `epochs` by
             default.
-        batch_size: Rows of a step; about a 32nd of all, 16 to 1024, by default.
+        batch_size: Rows of a step; about a 32nd of all, 16 to 1024, by default. This and what
+            follows is read as the option of `toolkit probe` that has its name.
         optimizer: `adamw`, `lars` or `sgd`.
         weight_decay: Of matrices.
+        micro_batch: Rows that the head pools at once: the figures stay, only memory falls.
         device: Where to train: `cpu`, `cuda`, ...
         random_state: Seed of weights and batches.
 
@@ -72,6 +79,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: int | None = None,
         optimizer: str = "adamw",
         weight_decay: float = 0.0,
+        micro_batch: int | None = None,
         device: str = "cpu",
         random_state: int = 0,
     ) -> None:
@@ -84,6 +92,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.weight_decay = weight_decay
+        self.micro_batch = micro_batch
         self.device = device
         self.random_state = random_state
 
@@ -91,14 +100,16 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Train on tokens `(b, n, d)` and any labels `(b,)`, and return self."""
         tokens = _as_tokens(X)
         targets = self._encode(y, len(tokens))
-        features = Features({"mean": tokens[:2].mean(1)}, tokens[:2], self._grid(tokens.shape[1]))
-        source = "patches" if self.method in POOLS else "mean"
-        spec = HeadSpec(
-            self.method, LAYER, source, self.lr, self.random_state, dict(self.options or {})
-        )
-        self.head_ = build_head(spec, features, num_classes=len(self.classes_)).to(self.device)
+        table, settings = self._table(tokens), self._settings()
+        source = "patches" if table.has_patches else "mean"
+        options = dict(self.options or {})
+        spec = HeadSpec(self.method, LAYER, source, settings.lr[0], settings.seed, options)
+        self.bank_ = HeadBank([spec], sample_of(table), num_classes=len(self.classes_))
+        self.head_ = self.bank_.head(spec.key)
         self.n_features_in_ = tokens.shape[2]
-        self.n_iter_ = self._train(self.head_, tokens, targets)
+        examples = Examples(table, targets, train=np.arange(len(tokens)))
+        train_bank(self.bank_, examples, settings, compute=OneDevice(self.device))
+        self.n_iter_ = TrainingPlan(settings, len(tokens)).total_steps
         if not all(item.isfinite().all() for item in self.head_.state_dict().values()):
             raise InputError(f"the head has diverged with lr={self.lr}: lower it")
         return self
@@ -112,12 +123,9 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"the probe was fitted on tokens of width {self.n_features_in_}, got "
                 f"tokens.shape={tuple(tokens.shape)}"
             )
-        self.head_.eval()
-        with torch.no_grad():
-            parts = [
-                self.head_(self._read(part)).softmax(1).cpu() for part in tokens.split(EVAL_BATCH)
-            ]
-        return torch.cat(parts).numpy()
+        rows, compute = np.arange(len(tokens)), OneDevice(self.device)
+        (read,) = predict(self.bank_, self._table(tokens), rows, compute=compute).values()
+        return read
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the most probable label of each row."""
@@ -131,7 +139,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         return tags
 
-    def _encode(self, y: Any, num_rows: int) -> Tensor:
+    def _encode(self, y: Any, num_rows: int) -> np.ndarray:
         labels = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
         if labels.shape != (num_rows,):
             raise InputError(f"labels must have the shape ({num_rows},), got {labels.shape}")
@@ -139,7 +147,10 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, targets = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"a probe needs at least two classes, got only {self.classes_[0]!r}")
-        return torch.from_numpy(targets)
+        return targets
+
+    def _table(self, tokens: Tensor) -> "TokenTable":
+        return TokenTable(tokens, self._grid(tokens.shape[1]), has_patches=self.method in POOLS)
 
     def _grid(self, num_tokens: int) -> tuple[int, int]:
         side = math.isqrt(num_tokens)
@@ -154,37 +165,43 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             lookup(dict.fromkeys((*POOLS, "linear")), self.method, kind="method")
         return grid
 
-    def _read(self, tokens: Tensor) -> Tensor:
-        tokens = tokens.to(self.device)
-        return tokens if self.method in POOLS else tokens.mean(1)
-
-    def _train(self, head: Head, tokens: Tensor, targets: Tensor) -> int:
-        size = min(self.batch_size or infer_batch_size(len(tokens)), len(tokens))
-        groups = parameter_groups(
-            head.parameters(),
-            lr=self.lr * size / REFERENCE_BATCH,
-            weight_decay=self.weight_decay,
-        )
-        optimizer = build_optimizer(self.optimizer, groups)
+    def _settings(self) -> ProbeSettings:
+        """Return the parameters that `toolkit probe` has too, checked as it does."""
         warmup = self.epochs / 10 if self.warmup_epochs is None else self.warmup_epochs
-        per_epoch = len(tokens) // size
-        total = self.epochs * per_epoch
-        head.train()
-        for step, rows in enumerate(self._batches(len(tokens), size)):
-            set_lr_(
-                optimizer,
-                warmup_cosine(step, total_steps=total, warmup_steps=int(warmup * per_epoch)),
-            )
-            optimizer.zero_grad()
-            logits = head(self._read(tokens[rows]))
-            F.cross_entropy(logits, targets[rows].to(self.device)).backward()
-            optimizer.step()
-        return total
+        given = {
+            name: value.item() if isinstance(value, np.generic) else value  # of a parameter grid
+            for name, value in self.get_params(deep=False).items()
+            if name in ProbeSettings.model_fields and name not in OTHERS
+        }
+        given |= {"lr": float(self.lr), "warmup_epochs": warmup, "seed": int(self.random_state)}
+        return resolve(ProbeSettings, [Layer(type(self).__name__, given)]).settings
 
-    def _batches(self, num_rows: int, size: int) -> Iterator[Tensor]:
-        for epoch in range(self.epochs):
-            order = torch.from_numpy(epoch_order(np.arange(num_rows), self.random_state, epoch))
-            yield from order[: num_rows // size * size].split(size)
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Tokens in memory as a source of features.
+
+    Attributes:
+        tokens: `(b, n, d)`.
+        grid: Patch grid (gh, gw).
+        has_patches: Whether it gives the tokens, or their mean alone.
+    """
+
+    tokens: Tensor
+    grid: tuple[int, int]
+    has_patches: bool
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of rows."""
+        for rows in batches:
+            tokens = self.tokens[torch.from_numpy(rows)]
+            if self.has_patches:
+                yield {LAYER: Features({}, tokens, self.grid)}
+            else:
+                yield {LAYER: Features({"mean": tokens.mean(1)}, None, self.grid)}
 
 
 def _as_tokens(values: Any) -> Tensor:

@@ -25,7 +25,6 @@ from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_probing.heads.head import VECTOR_METHODS
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import refuse_impossible, refuse_unreadable
-from toolkit_probing.methods.dtype_cost import measure_dtype_cost
 from toolkit_probing.methods.frozen import (
     probe_with_heads,
     probe_with_published_head,
@@ -33,7 +32,6 @@ from toolkit_probing.methods.frozen import (
 )
 from toolkit_probing.methods.knn import probe_with_knn
 from toolkit_probing.methods.logreg import probe_with_logreg
-from toolkit_probing.methods.prices import tell_price_of_views
 from toolkit_probing.methods.tuned import (
     describe_tuning,
     image_sources,
@@ -51,22 +49,23 @@ from toolkit_probing.results.contents import (
     diverged_heads,
     read_results,
 )
+from toolkit_probing.results.dtype_cost import measure_dtype_cost
 from toolkit_probing.results.rows import Outcome, build_rows
 from toolkit_probing.results.saved import write_predictions, write_test_rows
 from toolkit_probing.results.summary import show_results
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
-from toolkit_probing.task.load import (
+from toolkit_probing.task.encoder import (
     build_extraction,
     load_probed_backbone,
-    load_probed_task,
+    show_price_of_views,
     store_folder,
 )
 from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
 from toolkit_probing.task.subsets import Subset, label_subsets
-from toolkit_probing.task.task import Task
-from toolkit_probing.training.steps import Shortfall, find_shortfall
+from toolkit_probing.task.task import Task, load_task
+from toolkit_probing.training.plan import Shortfall, find_shortfall
 
 CURVE_METRIC = "balanced_accuracy"
 TRAINED = (*POOLS, *VECTOR_METHODS)
@@ -87,7 +86,7 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         return _show(read_results(run.path), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     loaded = _load(settings)
-    shortfall = find_shortfall(settings, loaded.subsets, accelerator.num_processes)
+    shortfall = _shortfall(settings, loaded.subsets, accelerator.num_processes)
     if shortfall is not None:
         console.print(shortfall.note)
     on_main(accelerator, lambda: _start(run, invocation, loaded))
@@ -105,6 +104,16 @@ def _show(
     return {**results.to_json(), "run": str(run.path)}
 
 
+def _shortfall(
+    settings: ProbeSettings, subsets: Sequence[Subset], num_processes: int
+) -> Shortfall | None:
+    """Return how far the batch of heads that are trained is below what was requested."""
+    if settings.head is not None or not any(method in TRAINED for method in settings.method):
+        return None
+    sizes = [size for subset in subsets for size in subset.sizes]
+    return find_shortfall(settings, sizes, num_processes)
+
+
 @dataclass(frozen=True)
 class _Loaded:
     """What is judged, checked, before anything is computed."""
@@ -120,7 +129,7 @@ def _load(settings: ProbeSettings) -> _Loaded:
     lookup(METRICS, settings.select_by, kind="metric")
     if settings.store in ("auto", "disk") and settings.tune == "none":
         refuse_unwritable(store_folder(settings), option="--store-dir")
-    task = load_probed_task(settings)
+    task = load_task(settings)
     refuse_impossible(settings, task)
     subsets = label_subsets(settings, task)
     backbone = load_probed_backbone(settings)
@@ -149,15 +158,12 @@ def _probe(
         settings, images.task, backbone, how, metadata=metadata, accelerator=accelerator
     )
     start = time.perf_counter()
-    outcomes = _judge(
-        Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
-    )
+    context = Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
+    outcomes = _judge(context)
     seconds = time.perf_counter() - start
     is_main = accelerator.is_main_process
     baselines = judge_baselines(task) if is_main else []
-    dtype_cost = measure_dtype_cost(
-        run.path / "heads", images.task, extracted, backbone, how=how, accelerator=accelerator
-    )
+    dtype_cost = measure_dtype_cost(context, images.task.data, how)
     note = [shortfall.note] if shortfall else []
     rows = partial(
         build_rows, task=task, settings=settings, num_processes=accelerator.num_processes
@@ -259,7 +265,7 @@ def _extract(
         return metadata.alone()
     if how.random_crops and how.views and not task.data.is_streamed:
         train = task.rows[task.positions("train")]
-        tell_price_of_views(RowEncoder(backbone, task.data, how, accelerator), train)
+        show_price_of_views(RowEncoder(backbone, task.data, how, accelerator), train)
     extracted = extract(
         backbone, task.data, task.rows, how=how, accelerator=accelerator,
         train=task.positions("train"),

@@ -29,7 +29,8 @@ from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.results.contents import results_file
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.load import load_probed_backbone, load_probed_task
+from toolkit_probing.task.encoder import load_probed_backbone
+from toolkit_probing.task.task import load_task
 
 NAME = "attention.png"
 ALMOST_EVEN = 1.5
@@ -80,7 +81,7 @@ def draw_attention(
     results_file(path)  # a run without one has not ended
     file = choose_head(path, head)
     settings = resolve(ProbeSettings, [read_yaml(path / "config.yaml")], presets=PRESETS).settings
-    pictures = find_images(images) if images else images_of_test(load_probed_task(settings))
+    pictures = find_images(images) if images else images_of_test(load_task(settings))
     pictures = spread(pictures, num_images)
     backbone = _judged_backbone(path, settings, file)
     photos, features = encode(backbone, pictures, layer=read_spec(file).layer)

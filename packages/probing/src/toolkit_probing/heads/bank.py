@@ -8,15 +8,17 @@ after the other, so that a step holds the activations of one head only.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
+import numpy as np
 from torch import Tensor, nn
 
 from toolkit_common.backbones.contract import ImageEncoder
-from toolkit_common.features.contract import Features, LayerFeatures
+from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import Inputs, read_inputs
 from toolkit_probing.heads.trainable_encoder import TunedHead
 
 Place = tuple[int, str]  # layer and source
+SAMPLE = 2  # rows that show the shapes: batch norm needs two
 
 
 class HeadBank(nn.Module):
@@ -74,3 +76,8 @@ class HeadBank(nn.Module):
 def features_to(features: LayerFeatures, device: Any) -> dict[int, Features]:
     """Move a batch of features to a device."""
     return {layer: kept.to(device) for layer, kept in features.items()}
+
+
+def sample_of(source: FeatureSource) -> LayerFeatures:
+    """Return the features of a few rows, from whose shapes heads are built."""
+    return next(iter(source.iterate([np.arange(SAMPLE)])))

@@ -1,75 +1,192 @@
-"""Every method that is trained: builds the bank, trains it, picks, and predicts the test split."""
+"""Heads that are trained on every subset of the labels, picked on validation, judged on test.
+
+On a frozen encoder's features they train side by side, in as many passes as memory asks for. Heads
+that are tuned with an encoder (`toolkit_probing.methods.tuned`) have one each and train one after
+the other. A published head is judged as it is.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.features.contract import LayerFeatures
-from toolkit_common.features.planner import GIB
-from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.cost import forward_flops
 from toolkit_probing.heads.files import fill_head_, read_published_head, save_head
-from toolkit_probing.heads.head import HeadSpec
+from toolkit_probing.heads.head import Head, HeadSpec
 from toolkit_probing.heads.inputs import read_inputs
 from toolkit_probing.heads.specs import head_specs, sources_of
+from toolkit_probing.heads.trainable_encoder import (
+    ENCODERS,
+    TunedHead,
+    Tuning,
+    build_tuned_head,
+    save_tuned_encoder,
+    tuned_parameters,
+)
 from toolkit_probing.results.rows import Outcome
-from toolkit_probing.settings import ENCODER_LR, ProbeSettings
+from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
 from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
-from toolkit_probing.training.loop import Best, Part, TrainingPlan, infer_batch_size
-from toolkit_probing.training.passes import SAMPLE, train_in_passes
+from toolkit_probing.training.checkpoint import Record, load_trained_
+from toolkit_probing.training.examples import Examples
+from toolkit_probing.training.loop import Best, train_bank
+from toolkit_probing.training.passes import passes_for
+from toolkit_probing.training.plan import TrainingPlan
 from toolkit_probing.training.scoring import predict
 from toolkit_probing.training.select import select_learning_rate
 
-
-@runtime_checkable
-class Job(Protocol):
-    """How heads are trained and tested: on a frozen encoder's features, or with the encoder."""
-
-    def train(
-        self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
-    ) -> tuple[dict[str, Best], Part]:
-        """Train heads on some rows; returns their best epochs and the part that comes after."""
-        ...
-
-    def test(
-        self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
-    ) -> dict[str, np.ndarray]:
-        """Save heads and return the probabilities `(n, c)` that each gives the test split."""
-        ...
-
-    def facts(self, spec: HeadSpec) -> dict[str, Any]:
-        """Return what an outcome says of a head, its cost among it."""
-        ...
+Draws = Sequence[Mapping[str, Best]]  # best epoch of every head, for each draw of the labels
 
 
 def probe_with_heads(context: Context) -> list[Outcome]:
     """Train all heads side by side and return what the picked ones do on the test split."""
-    return train_and_judge(_FrozenJob(context), context)
-
-
-def train_and_judge(job: Job, context: Context) -> list[Outcome]:
-    """Train what the settings ask for, on every subset of the labels, pick, and judge on test."""
     specs = head_specs(context.settings, context.backbone.info)
-    if not specs:
-        return []
-    outcomes, first_step = [], 0
-    for subset in context.subsets:
-        draws = []
-        for number, train in enumerate(subset.draws):
-            part = Part(f"{subset.slug or 'all'}-draw{number}", first_step)
-            best, part = job.train(specs, train, part)
-            first_step = part.first_step
-            draws.append(best)
-        chosen = select_learning_rate(specs, draws)
-        outcomes += _judge(job, subset, chosen, draws, select_by=context.settings.select_by)
-    return outcomes
+    return Trial(context, specs, sample_of(context.features.source)).run() if specs else []
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Heads to be trained and judged.
+
+    Attributes:
+        context: The run.
+        specs: Which heads.
+        sample: Features of some rows, for the shapes.
+        tuning: How an encoder is trained with each; None leaves it frozen.
+    """
+
+    context: Context
+    specs: Sequence[HeadSpec]
+    sample: LayerFeatures
+    tuning: Tuning | None = None
+
+    def run(self) -> list[Outcome]:
+        """Train, pick and judge; returns an outcome for every variant and subset of the labels."""
+        outcomes, first_step = [], 0
+        for subset in self.context.subsets:
+            draws = []
+            for number, train in enumerate(subset.draws):
+                name = f"{subset.slug or 'all'}-draw{number}"
+                best, steps = self._train(train, Record(self.context.run, name, first_step))
+                first_step += steps
+                draws.append(best)
+            outcomes += self._judge(subset, draws)
+        return outcomes
+
+    def build(self, specs: Sequence[HeadSpec]) -> HeadBank:
+        """Build a bank of heads as they are before training."""
+        classes = self.context.task.labels.classes
+        wrap = None if self.tuning is None else self._with_encoder
+        return HeadBank(specs, self.sample, num_classes=len(classes), wrap=wrap)
+
+    def _with_encoder(self, spec: HeadSpec, head: Head) -> TunedHead:
+        settings = self.context.settings
+        assert self.tuning is not None
+        return build_tuned_head(
+            self.context.backbone,
+            head,
+            self.tuning,
+            source=spec.source,
+            seed=spec.seed,
+            rows_at_once=settings.micro_batch or settings.extract_batch_size,
+        )
+
+    def _train(self, train: np.ndarray, record: Record) -> tuple[dict[str, Best], int]:
+        """Train all heads on some rows; returns their best epochs and the steps that were taken."""
+        task, features, settings = self.context.task, self.context.features, self.context.settings
+        accelerator = self.context.accelerator
+        select = task.positions(settings.select_on)
+        examples = Examples(features.source, task.targets, train, select, features.crops)
+        plan = TrainingPlan(settings, len(train), accelerator.num_processes)
+        best: dict[str, Best] = {}
+        parts = self._parts(plan, record)
+        for number, (name, specs) in enumerate(parts.items()):
+            part = record.part(name, number * plan.total_steps)
+            bank = self.build(specs)
+            best |= train_bank(bank, examples, settings, compute=accelerator, record=part)
+            accelerator.free_memory()
+        return best, len(parts) * plan.total_steps
+
+    def _parts(self, plan: TrainingPlan, record: Record) -> Mapping[str, Sequence[HeadSpec]]:
+        """Return which heads train side by side, by the name of their part of the record."""
+        if self.tuning is not None:
+            return {spec.key: [spec] for spec in self.specs}
+        return passes_for(
+            self.specs,
+            self.sample,
+            plan,
+            num_classes=len(self.context.task.labels.classes),
+            accelerator=self.context.accelerator,
+            record=record,
+        )
+
+    def _judge(self, subset: Subset, draws: Draws) -> list[Outcome]:
+        """Let the picked heads of every draw predict the test split, which is read once."""
+        picked = select_learning_rate(self.specs, draws)
+        heads = [spec for group in picked.values() for spec in group]
+        probabilities = []
+        for number, best in enumerate(draws):
+            suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
+            probabilities.append(self._test(heads, best, suffix))
+        return [self._outcome(subset, group, draws, probabilities) for group in picked.values()]
+
+    def _test(
+        self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
+    ) -> dict[str, np.ndarray]:
+        """Save heads and return the probabilities `(n, c)` that each gives the test split."""
+        accelerator, source = self.context.accelerator, self.context.features.source
+        test, read = self.context.task.positions("test"), dict[str, np.ndarray]()
+        for group in [specs] if self.tuning is None else [[spec] for spec in specs]:
+            bank = self.build(group)
+            for spec in group:
+                load_trained_(bank.heads[spec.key], best[spec.key].state)
+                if accelerator.is_main_process:
+                    self._save(bank, spec, f"{spec.key}{suffix}.safetensors")
+            bank.to(accelerator.device)
+            read |= predict(bank, source, test, compute=accelerator)
+        return read
+
+    def _save(self, bank: HeadBank, spec: HeadSpec, name: str) -> None:
+        state, folder = bank.head(spec.key).state_dict(), self.context.run.path
+        save_head(folder / "heads" / name, spec, {k: v.detach() for k, v in state.items()})
+        encoder = bank.encoder(spec.key)
+        if encoder is not None and self.tuning is not None:
+            save_tuned_encoder(folder / ENCODERS / name, encoder, self.tuning)
+
+    def _outcome(
+        self,
+        subset: Subset,
+        group: Sequence[HeadSpec],
+        draws: Draws,
+        probabilities: Sequence[Mapping[str, np.ndarray]],
+    ) -> Outcome:
+        """Return what the heads of one variant did: a repeat for every draw with every seed."""
+        spec, settings = group[0], self.context.settings
+        bank = self.build([spec])
+        head, encoder = bank.head(spec.key), bank.encoder(spec.key)
+        best = [draw[spec.key] for draw in draws for spec in group]
+        return Outcome(
+            method=spec.method,
+            layer=spec.layer,
+            source=spec.source,
+            variant=f"{spec.variant}-{self.tuning.name}" if self.tuning else spec.variant,
+            subset=subset,
+            settings={**spec.options, "lr": spec.base_lr, "epoch": [item.epoch for item in best]},
+            picked=f"learning rate and epoch by {settings.select_by}",
+            select_score=float(np.mean([item.value for item in best])),
+            seeds=[spec.seed for _ in draws for spec in group],
+            draws=[draw for draw in range(len(draws)) for _ in group],
+            probabilities=[values[spec.key] for values in probabilities for spec in group],
+            num_parameters=count_parameters(head) + (tuned_parameters(encoder) if encoder else 0),
+            flops=flops_of(head, spec, self.sample),
+            tune=self.tuning.kind if self.tuning else "none",
+        )
 
 
 def published_head(
@@ -98,155 +215,42 @@ def probe_with_published_head(context: Context) -> list[Outcome]:
     """
     settings, task, source = context.settings, context.task, context.features.source
     assert settings.head is not None
-    sample = next(iter(source.iterate([np.arange(SAMPLE)])))
     spec, state = published_head(settings, task, context.backbone.info)
+    sample = sample_of(source)
     bank = HeadBank([spec], sample, num_classes=len(task.labels.classes))
     head = bank.head(spec.key)
     fill_head_(head, state, settings.head)
+    flops = flops_of(head, spec, sample)
     bank.to(context.accelerator.device)
     if context.accelerator.is_main_process:
         save_head(context.run.path / "heads" / f"{spec.key}.safetensors", spec, head.state_dict())
-    found = predict(bank, source, task.positions("test"), context.accelerator, probabilities=True)
+    read = predict(bank, source, task.positions("test"), compute=context.accelerator)
     return [
         Outcome(
+            method=spec.method,
+            layer=spec.layer,
+            source=spec.source,
             variant=f"{spec.variant}-published",
             subset=Subset("published head", "", [np.zeros(0, int)]),
-            picked="nothing",
-            selected=f"published head {settings.head.name}",
             settings=dict(spec.options),
+            picked="nothing",
             select_score=math.nan,
             seeds=[0],
             draws=[0],
-            probabilities=[found[spec.key]],
-            **head_facts(spec, bank, sample),
+            probabilities=[read[spec.key]],
+            num_parameters=count_parameters(head),
+            flops=flops,
+            selected=f"published head {settings.head.name}",
         )
     ]
 
 
-@dataclass(frozen=True)
-class _FrozenJob:
-    """Heads on features of a frozen encoder."""
-
-    context: Context
-
-    def train(
-        self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
-    ) -> tuple[dict[str, Best], Part]:
-        """Train side by side, in as many passes as memory asks for."""
-        context, settings, task = self.context, self.context.settings, self.context.task
-        memory = settings.bank_memory
-        return train_in_passes(
-            specs,
-            context.features.source,
-            task.targets,
-            train=train,
-            select=task.positions(settings.select_on),
-            plan=training_plan(settings, len(train)),
-            accelerator=context.accelerator,
-            run=context.run,
-            part=part,
-            crops=context.features.crops,
-            num_classes=len(task.labels.classes),
-            budget=None if memory is None else int(memory * GIB),
-        )
-
-    def test(
-        self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
-    ) -> dict[str, np.ndarray]:
-        """Save heads and let them predict the test split side by side."""
-        bank, accelerator = self._bank(specs), self.context.accelerator
-        bank.to(accelerator.device)
-        for key, spec in bank.specs.items():
-            bank.heads[key].load_state_dict(best[key].state)
-            if accelerator.is_main_process:
-                path = self.context.run.path / "heads" / f"{key}{suffix}.safetensors"
-                save_head(path, spec, best[key].state)
-        positions, source = self.context.task.positions("test"), self.context.features.source
-        return predict(bank, source, positions, accelerator, probabilities=True)
-
-    def facts(self, spec: HeadSpec) -> dict[str, Any]:
-        """Return what an outcome says of a head."""
-        return head_facts(spec, self._bank([spec]), self._sample())
-
-    def _bank(self, specs: Sequence[HeadSpec]) -> HeadBank:
-        classes = self.context.task.labels.classes
-        return HeadBank(specs, self._sample(), num_classes=len(classes))
-
-    def _sample(self) -> LayerFeatures:
-        return next(iter(self.context.features.source.iterate([np.arange(SAMPLE)])))
+def count_parameters(head: Head) -> int:
+    """Count the parameters of a head."""
+    return sum(parameter.numel() for parameter in head.parameters())
 
 
-def _judge(
-    job: Job,
-    subset: Subset,
-    chosen: Mapping[str, Sequence[HeadSpec]],
-    draws: Sequence[Mapping[str, Best]],
-    *,
-    select_by: str,
-) -> list[Outcome]:
-    """Let the picked heads of every draw predict the test split, which is read once."""
-    heads = [spec for group in chosen.values() for spec in group]
-    found = []
-    for number, best in enumerate(draws):
-        suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
-        found.append(job.test(heads, best, suffix))
-    return [
-        Outcome(
-            subset=subset,
-            picked=f"learning rate and epoch by {select_by}",
-            **_repeats(group, draws, found),
-            **{"variant": name, **job.facts(group[0])},
-        )
-        for name, group in chosen.items()
-    ]
-
-
-def training_plan(settings: ProbeSettings, num_train: int) -> TrainingPlan:
-    """Return how heads are trained on `num_train` images."""
-    return TrainingPlan(
-        epochs=settings.epochs,
-        warmup_epochs=settings.warmup_epochs,
-        batch_size=settings.batch_size or infer_batch_size(num_train),
-        optimizer=settings.optimizer,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-        select_by=settings.select_by,
-        micro_batch=settings.micro_batch,
-        patience=settings.patience,
-        min_delta=settings.min_delta,
-        encoder_lr=settings.encoder_lr or ENCODER_LR.get(settings.tune, 0.0),
-        clip_grad=None if settings.tune == "none" else settings.clip_grad,
-    )
-
-
-def _repeats(
-    specs: Sequence[HeadSpec],
-    draws: Sequence[Mapping[str, Best]],
-    found: Sequence[Mapping[str, np.ndarray]],
-) -> dict[str, Any]:
-    """Return what an outcome says of its repeats: every draw with every seed."""
-    picked = [best[spec.key] for best in draws for spec in specs]
-    return {
-        "settings": {
-            **specs[0].options,
-            "lr": specs[0].base_lr,
-            "epoch": [item.epoch for item in picked],
-        },
-        "select_score": float(np.mean([item.value for item in picked])),
-        "seeds": [spec.seed for _ in draws for spec in specs],
-        "draws": [draw for draw in range(len(draws)) for _ in specs],
-        "probabilities": [values[spec.key] for values in found for spec in specs],
-    }
-
-
-def head_facts(spec: HeadSpec, bank: HeadBank, sample: LayerFeatures) -> dict[str, Any]:
-    """Return what an outcome says of its head, its cost counted on one image."""
-    head = bank.head(spec.key)
-    inputs = [x if x is None else x[:1] for x in read_inputs(sample[spec.layer], spec.source)]
-    return {
-        "method": spec.method,
-        "layer": spec.layer,
-        "source": spec.source,
-        "num_parameters": sum(parameter.numel() for parameter in head.parameters()),
-        "flops": forward_flops(head, *inputs),
-    }
+def flops_of(head: Head, spec: HeadSpec, sample: LayerFeatures) -> int:
+    """Count the operations of a head on one image."""
+    inputs = read_inputs(sample[spec.layer], spec.source)
+    return forward_flops(head, *(x if x is None else x[:1] for x in inputs))

@@ -15,7 +15,7 @@ from toolkit_probing.heads.head import Head, build_pool
 from toolkit_probing.heads.specs import pool_options, sources_of
 from toolkit_probing.probes import POOLS
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.load import STAND_IN
+from toolkit_probing.task.encoder import STAND_IN
 
 NUM_CLASSES = 1000  # as the papers count
 

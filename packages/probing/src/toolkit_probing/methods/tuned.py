@@ -1,15 +1,15 @@
 """`--tune`: heads that are trained together with an encoder, each with one of its own."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
-from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.features.encode import (
     CropSource,
     Extraction,
@@ -19,29 +19,18 @@ from toolkit_common.features.encode import (
 )
 from toolkit_common.features.extract import Extracted
 from toolkit_common.features.planner import duration
-from toolkit_probing.heads.bank import HeadBank
-from toolkit_probing.heads.files import save_head
+from toolkit_probing.heads.bank import SAMPLE, HeadBank, features_to
 from toolkit_probing.heads.head import Head, HeadSpec
 from toolkit_probing.heads.specs import head_specs
-from toolkit_probing.heads.trainable_encoder import (
-    ALPHA,
-    ENCODERS,
-    TunedHead,
-    Tuning,
-    build_tuned_head,
-    save_tuned_encoder,
-    tuned_parameters,
-)
-from toolkit_probing.methods.frozen import head_facts, train_and_judge, training_plan
-from toolkit_probing.methods.prices import time_training
+from toolkit_probing.heads.trainable_encoder import ALPHA, Tuning, build_tuned_head
+from toolkit_probing.methods.frozen import Trial
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
 from toolkit_probing.task.task import Task
-from toolkit_probing.training.checkpoint import load_trained_
-from toolkit_probing.training.loop import Best, Part, step_size, train_bank
-from toolkit_probing.training.passes import SAMPLE
-from toolkit_probing.training.scoring import predict
+from toolkit_probing.training.plan import TrainingPlan
+
+FEW = 16  # images that are timed
 
 
 def tuning_of(settings: ProbeSettings) -> Tuning | None:
@@ -54,7 +43,7 @@ def describe_tuning(settings: ProbeSettings, num_train: int) -> dict[str, Any] |
     tuning = tuning_of(settings)
     if tuning is None:
         return None
-    plan = training_plan(settings, num_train)
+    plan = TrainingPlan(settings, num_train)
     rank = {"rank": tuning.rank, "alpha": ALPHA * tuning.rank} if tuning.kind == "lora" else {}
     rates = {"encoder_lr": plan.encoder_lr, "clip_grad": plan.clip_grad}
     return {"tune": tuning.kind, **rank, **rates}
@@ -69,10 +58,9 @@ def refuse_untunable(settings: ProbeSettings, backbone: Backbone) -> None:
     tuning = tuning_of(settings)
     if tuning is None:
         return
-    spec = head_specs(settings, backbone.info)[0]
-    placeholder = Head(None, dim=1, num_classes=2)  # what the head makes of it is not asked
-    how: dict[str, Any] = {"source": spec.source, "seed": 0, "rows_at_once": 1}
-    build_tuned_head(backbone, placeholder, tuning, **how)
+    source = head_specs(settings, backbone.info)[0].source
+    placeholder = Head(None, dim=1, num_classes=2)  # only the encoder is looked at
+    build_tuned_head(backbone, placeholder, tuning, source=source, seed=0, rows_at_once=1)
 
 
 def image_sources(
@@ -94,113 +82,53 @@ def probe_with_tuning(context: Context) -> list[Outcome]:
     task, backbone = context.task, context.backbone
     how = Extraction(context.run.path, with_pooled=True)
     few = RowEncoder(backbone, task.data, how, context.accelerator)
-    job = _TunedJob(context, next(few.batches(task.rows[:SAMPLE])))
-    job.tell_price(head_specs(context.settings, backbone.info))
-    return train_and_judge(job, context)
+    sample = next(few.batches(task.rows[:SAMPLE]))
+    specs = head_specs(context.settings, backbone.info)
+    trial = Trial(context, specs, sample, tuning_of(context.settings))
+    show_price(context, trial.build(specs[:1]), specs)
+    return trial.run()
 
 
-@dataclass(frozen=True)
-class _TunedJob:
-    """Heads one after the other, each in front of an encoder that starts as the backbone."""
+def show_price(context: Context, bank: HeadBank, specs: Sequence[HeadSpec]) -> None:
+    """Print what training will take, from a step of a few images with a bank of one head."""
+    task, settings, accelerator = context.task, context.settings, context.accelerator
+    images = RowImages(context.backbone, task.data, Extraction(context.run.path), accelerator)
+    each = time_training(bank, images, task.rows, accelerator)
+    sizes = [size for subset in context.subsets for size in subset.sizes]
+    judged = len(sizes) * len(task.positions(settings.select_on))
+    # The backward pass takes about twice as long as the forward pass, which judges.
+    passes = len(specs) * settings.epochs * (sum(sizes) + judged / 3)
+    heads = "1 head with" if len(specs) == 1 else f"{len(specs)} heads, each with"
+    often = "1 epoch" if settings.epochs == 1 else f"each of {settings.epochs} epochs"
+    console.print(
+        f"tuning: {heads} an encoder of its own, which runs forward and backward over "
+        f"{sum(sizes):,} images in {often}, about "
+        f"{duration(each * passes / accelerator.num_processes)} in all"
+    )
+    accelerator.free_memory()
 
-    context: Context
-    sample: LayerFeatures
 
-    def tell_price(self, specs: Sequence[HeadSpec]) -> None:
-        """Print what training will take, from a step of a few images."""
-        context, task, settings = self.context, self.context.task, self.context.settings
-        accelerator, epochs = context.accelerator, settings.epochs
-        how = Extraction(context.run.path)
-        images = RowImages(context.backbone, task.data, how, accelerator)
-        each = time_training(self._bank(specs[0]), images, task.rows, accelerator)
-        sizes = [size for subset in context.subsets for size in subset.sizes]
-        judged = len(sizes) * len(task.positions(settings.select_on))
-        # The backward pass takes about twice as long as the forward pass, which judges.
-        passes = len(specs) * epochs * (sum(sizes) + judged / 3)
-        heads = "1 head with" if len(specs) == 1 else f"{len(specs)} heads, each with"
-        often = "1 epoch" if epochs == 1 else f"each of {epochs} epochs"
-        console.print(
-            f"tuning: {heads} an encoder of its own, which runs forward and backward over "
-            f"{sum(sizes):,} images in {often}, about "
-            f"{duration(each * passes / accelerator.num_processes)} in all"
-        )
-        accelerator.free_memory()
+def time_training(
+    bank: HeadBank, images: RowImages, rows: np.ndarray, accelerator: Accelerator
+) -> float:
+    """Return the seconds that an image takes in training: decoding, forward and backward.
 
-    def train(
-        self, specs: Sequence[HeadSpec], train: np.ndarray, part: Part
-    ) -> tuple[dict[str, Best], Part]:
-        """Train one after the other."""
-        context, settings, task = self.context, self.context.settings, self.context.task
-        plan = training_plan(settings, len(train))
-        size = step_size(plan, len(train), context.accelerator.num_processes)
-        steps = plan.epochs * (len(train) // size)
-        best: dict[str, Best] = {}
-        for number, spec in enumerate(specs):
-            best |= train_bank(
-                self._bank(spec),
-                context.features.source,
-                task.targets,
-                train=train,
-                select=task.positions(settings.select_on),
-                plan=plan,
-                accelerator=context.accelerator,
-                run=context.run,
-                part=Part(f"{part.name}/{spec.key}", part.first_step + number * steps),
-                crops=context.features.crops,
-            )
-            context.accelerator.free_memory()
-        return best, replace(part, first_step=part.first_step + len(specs) * steps)
-
-    def test(
-        self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
-    ) -> dict[str, np.ndarray]:
-        """Save heads and encoders and let them predict the test split, one after the other."""
-        found: dict[str, np.ndarray] = {}
-        context, tuning = self.context, tuning_of(self.context.settings)
-        positions = context.task.positions("test")
-        assert tuning is not None
-        for spec in specs:
-            bank = self._bank(spec)
-            load_trained_(bank.heads[spec.key], best[spec.key].state)
-            encoder = bank.encoder(spec.key)
-            assert encoder is not None
-            if context.accelerator.is_main_process:
-                name = f"{spec.key}{suffix}.safetensors"
-                state = {k: v.detach() for k, v in bank.head(spec.key).state_dict().items()}
-                save_head(context.run.path / "heads" / name, spec, state)
-                save_tuned_encoder(context.run.path / ENCODERS / name, encoder, tuning)
-            bank.to(context.accelerator.device)
-            source = context.features.source
-            found |= predict(bank, source, positions, context.accelerator, probabilities=True)
-        return found
-
-    def facts(self, spec: HeadSpec) -> dict[str, Any]:
-        """Return what an outcome says of a head; what is tuned of the encoder counts."""
-        bank, tuning = self._bank(spec), tuning_of(self.context.settings)
-        encoder = bank.encoder(spec.key)
-        assert encoder is not None
-        assert tuning is not None
-        facts = head_facts(spec, bank, self.sample)
-        return {
-            **facts,
-            "variant": f"{spec.variant}-{tuning.name}",
-            "num_parameters": facts["num_parameters"] + tuned_parameters(encoder),
-            "tune": tuning.kind,
-        }
-
-    def _bank(self, spec: HeadSpec) -> HeadBank:
-        classes = len(self.context.task.labels.classes)
-        return HeadBank([spec], self.sample, num_classes=classes, wrap=self._wrap)
-
-    def _wrap(self, spec: HeadSpec, head: Head) -> TunedHead:
-        settings = self.context.settings
-        tuning = tuning_of(settings)
-        assert tuning is not None
-        return build_tuned_head(
-            self.context.backbone,
-            head,
-            tuning,
-            source=spec.source,
-            seed=spec.seed,
-            rows_at_once=settings.micro_batch or settings.extract_batch_size,
-        )
+    Args:
+        bank: Heads with the encoder that is trained; their weights stay as they are.
+        images: Reads images.
+        rows: Of the data set; a few are read.
+        accelerator: Where.
+    """
+    few = rows[: min(len(rows), FEW)]
+    bank.to(accelerator.device).train()
+    seconds = 0.0
+    for _ in range(2):  # the first builds caches, picks kernels
+        start = time.perf_counter()
+        read = features_to(next(images.batches(few)), accelerator.device)
+        with accelerator.autocast():
+            logits = bank(read)
+        torch.stack([item.float().sum() for item in logits.values()]).sum().backward()
+        if accelerator.device.type == "cuda":
+            torch.cuda.synchronize(accelerator.device)
+        seconds = time.perf_counter() - start
+    return seconds / len(few)

@@ -24,7 +24,7 @@ from toolkit_probing.reports.tables import interval_lines, run_line, sections
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import format_estimate
-from toolkit_probing.training.steps import describe_training
+from toolkit_probing.training.plan import describe_training
 
 CURVE_METRIC = "balanced_accuracy"
 MAX_PICTURED = 12  # rows of a run that get pictures of their own

@@ -15,7 +15,7 @@ from toolkit_common.scores.statistics import Estimate, estimate
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
-from toolkit_probing.training.steps import Training, training_of
+from toolkit_probing.training.plan import Training, training_of
 
 ROW_VERSION = 1  # rises with every change of a row's keys or of what they mean
 

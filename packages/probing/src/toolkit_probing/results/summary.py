@@ -12,7 +12,7 @@ from toolkit_probing.heads.inputs import describe_place
 from toolkit_probing.results.contents import Results
 from toolkit_probing.results.rows import Row
 from toolkit_probing.task.subsets import ALL
-from toolkit_probing.training.steps import Training, describe_training
+from toolkit_probing.training.plan import Training, describe_training
 
 SHOWN = {
     "top1": "top-1",

@@ -1,18 +1,18 @@
 """A labelled data set, checked and split: what any judged run begins with."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from toolkit_common.console import console
-from toolkit_common.data.check import BadFilePolicy, check_images
+from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.labels import describe_label_map, label_map
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
+from toolkit_probing.settings import FeatureSettings
 
 
 @dataclass(frozen=True)
@@ -55,32 +55,29 @@ class Task:
         return rows.astype(str) if self.data.groups is None else self.data.groups[rows]
 
 
-def load_task(
-    identifier: str,
-    *,
-    label: str | None = None,
-    split_seed: int = 0,
-    folds: int | None = None,
-    fold: int = 0,
-    splits_file: Path | None = None,
-    bad_files: BadFilePolicy = "error",
-    premalignant_as: str | None = None,
-) -> Task:
-    """Load, check and split a data set; tells the user what was found.
+def load_task(settings: FeatureSettings) -> Task:
+    """Load, check and split the data of some settings, and show what they are.
 
     Raises:
         InputError: If the data, its label, its images or its splits are at fault, or premalignant
             diagnoses are to be counted under another label than the binary one.
     """
-    data = load_data(identifier, premalignant_as=premalignant_as)
-    labels, binary = data.labels(label), data.sheet.binary
+    premalignant_as = settings.premalignant_as
+    data = load_data(settings.data, premalignant_as=premalignant_as)
+    labels, binary = data.labels(settings.label), data.sheet.binary
     if premalignant_as is not None and labels.name != binary.name:
         raise InputError(
             f"premalignant_as={premalignant_as} is about label {binary.name!r}, and "
             f"{labels.name!r} is to be predicted: add --label {binary.name}, or leave it out"
         )
-    made = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits_file)
-    bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=bad_files)
+    made = make_splits(
+        data,
+        seed=settings.split_seed,
+        folds=settings.folds,
+        fold=settings.fold,
+        file=settings.splits,
+    )
+    bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=settings.bad_files)
     targets = labels.targets.copy()
     targets[bad["row"].to_numpy(int)] = -1
     labels = Labels(labels.name, labels.classes, targets)

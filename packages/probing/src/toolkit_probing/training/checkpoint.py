@@ -1,18 +1,136 @@
-"""What training changes of a module, and how it is saved on the way."""
+"""What of a training is kept on the way: its checkpoints, and its lines of metrics.jsonl.
+
+Order, learning rate and weights at the start are functions of seed and step, and heads use no other
+randomness: what training changes of the bank, the optimizer and the step are all there is to save.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from accelerate import Accelerator
 from torch import nn
 
-from toolkit_common.runs.checkpoints import save_checkpoint
+from toolkit_common.console import progress
+from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
+from toolkit_common.runs.folder import RunFolder
+from toolkit_common.training.interrupt import Interruption, delayed_interrupt
+from toolkit_probing.training.compute import Compute
 
 SAVE_EVERY_S = 30.0
 
 State = dict[str, Any]
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """What a training changes, as a checkpoint holds it."""
+
+    def state(self) -> State:
+        """Return it."""
+        ...
+
+    def load_(self, state: State) -> None:
+        """Take it up again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a training is kept.
+
+    Attributes:
+        run: Whose metrics.jsonl gets a line an epoch.
+        name: Of this part of the run, and of the folder of its checkpoints.
+        first_step: Its first step among all steps of the run.
+    """
+
+    run: RunFolder
+    name: str = "heads"
+    first_step: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoints lie."""
+        return self.run.path / "checkpoints" / self.name
+
+    def part(self, name: str, first_step: int) -> "Record":
+        """Return the record of a part of this training, which begins at one of its steps."""
+        return Record(self.run, f"{self.name}/{name}", self.first_step + first_step)
+
+
+class Journal:
+    """Keeps a training, so that any step can be resumed to the same result; or keeps nothing."""
+
+    def __init__(
+        self,
+        record: Record | None,
+        trainer: Resumable,
+        compute: Compute,
+        *,
+        stop: Interruption,
+        advance: Callable[[int], None],
+    ) -> None:
+        self.advance = advance
+        self._record = record
+        self._trainer = trainer
+        self._compute = compute
+        self._stop = stop
+        self._last = time.monotonic()
+
+    def resume_(self) -> int:
+        """Take up the newest checkpoint and return its step; 0 without any."""
+        newest = None if self._record is None else load_checkpoint(self._record.folder)
+        if newest is None:
+            return 0
+        step, state = newest
+        self._trainer.load_(state)
+        return step
+
+    def rewind(self, step: int) -> None:
+        """Drop what was logged after a step, which is now taken again."""
+        if self._record is not None and self._compute.is_main_process:
+            self._record.run.rewind_log(self._record.first_step + step)
+
+    def is_stopped(self) -> bool:
+        """Tell whether any process was interrupted, to all of them alike."""
+        return self._record is not None and self._stop.agreed(self._compute)
+
+    def write(self, step: int, *, epoch: int, metric: str, scores: Mapping[str, float]) -> None:
+        """Log what an epoch ended with."""
+        if self._record is not None and self._compute.is_main_process:
+            at = {"step": self._record.first_step + step, "part": self._record.name}
+            self._record.run.log(**at, epoch=epoch, **{metric: scores})
+
+    def save(self, step: int, *, if_due: bool = False) -> None:
+        """Save a checkpoint; `if_due`: only if the last one is long ago."""
+        if if_due and time.monotonic() - self._last <= SAVE_EVERY_S:
+            return
+        if self._record is not None and self._compute.is_main_process:
+            save_checkpoint(self._record.folder, step, self._trainer.state())
+        self._last = time.monotonic()
+
+
+@contextmanager
+def open_journal(
+    record: Record | None, trainer: Resumable, compute: Compute, *, title: str, total: int
+) -> Iterator[Journal]:
+    """Open the journal of a training of `total` steps.
+
+    With a record there is a bar, and an interrupt waits for the step that is being taken, so that
+    its state can be saved. Without one, Python's own interrupt stops the training at once.
+    """
+    if record is None:
+        yield Journal(None, trainer, compute, stop=Interruption(), advance=_no_bar)
+        return
+    with progress(title, total) as advance, delayed_interrupt() as stop:
+        yield Journal(record, trainer, compute, stop=stop, advance=advance)
+
+
+def _no_bar(count: int) -> None:
+    del count
 
 
 def trained_state(module: nn.Module) -> State:
@@ -30,24 +148,3 @@ def load_trained_(module: nn.Module, state: State) -> None:
     """Load what `trained_state` gave; the frozen parameters stay as they are."""
     assert set(state) == set(trained_state(module)), "a state of another module"
     module.load_state_dict(state, strict=False)
-
-
-class Saver:
-    """Saves the state once in a while; any step can be resumed to the same result."""
-
-    def __init__(self, folder: Path, accelerator: Accelerator, state: Callable[[], State]) -> None:
-        self._folder = folder
-        self._is_main = accelerator.is_main_process
-        self._state = state
-        self._last = time.monotonic()
-
-    def save_if_due(self, step: int) -> None:
-        """Save if the last time is long ago."""
-        if time.monotonic() - self._last > SAVE_EVERY_S:
-            self.save(step)
-
-    def save(self, step: int) -> None:
-        """Save now."""
-        if self._is_main:
-            save_checkpoint(self._folder, step, self._state())
-        self._last = time.monotonic()

@@ -6,26 +6,22 @@ its pass lasts, and what autograd keeps of one forward pass, which only one head
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from toolkit_common.console import console
-from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
-from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
+from toolkit_common.features.contract import LayerFeatures
+from toolkit_common.features.planner import GIB, SHARE_OF_FREE, available_memory
 from toolkit_common.runs.files import read_json, write_json
-from toolkit_common.runs.folder import RunFolder
-from toolkit_probing.heads.bank import HeadBank
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import Inputs, read_inputs
-from toolkit_probing.training.loop import Best, Part, TrainingPlan, step_size, train_bank
+from toolkit_probing.training.checkpoint import Record
+from toolkit_probing.training.plan import TrainingPlan
 
 MOMENTS = {"adamw": 2, "lars": 1, "sgd": 1}  # tensors that an optimizer keeps a weight
-SAMPLE = 2  # rows: batch norm needs two
 
 
 @dataclass(frozen=True)
@@ -36,17 +32,13 @@ class HeadCost:
     passing: int
 
 
-def head_cost(
-    head: Head, inputs: Inputs, *, plan: TrainingPlan, rows: int, num_processes: int = 1
-) -> HeadCost:
+def head_cost(head: Head, inputs: Inputs, plan: TrainingPlan) -> HeadCost:
     """Count the memory that training a head takes.
 
     Args:
         head: The head.
         inputs: What it reads of two rows.
-        plan: How it is trained.
-        rows: Rows of a step on one device.
-        num_processes: With several, gradients are held once more to be averaged.
+        plan: How it is trained; on several processes gradients are held once more, for the mean.
     """
     parameters = sum(item.numel() * item.element_size() for item in head.parameters())
     held: list[Tensor] = []
@@ -62,8 +54,8 @@ def head_cost(
     own = {item.untyped_storage().data_ptr() for item in mine}
     storages = {item.untyped_storage().data_ptr(): item.untyped_storage() for item in held}
     saved = sum(item.nbytes() for address, item in storages.items() if address not in own)
-    copies = 2 + MOMENTS[plan.optimizer] + (num_processes > 1)
-    at_once = rows if plan.micro_batch is None else min(rows, plan.micro_batch)
+    copies = 2 + MOMENTS[plan.settings.optimizer] + (plan.num_processes > 1)
+    at_once = min(plan.rows_per_process, plan.settings.micro_batch or plan.rows_per_process)
     # Twice: the backward pass makes a gradient of what was kept.
     return HeadCost(copies * parameters, 2 * saved * at_once // len(inputs.main))
 
@@ -84,70 +76,43 @@ def plan_passes(costs: Mapping[str, HeadCost], budget: int) -> list[list[str]]:
     return passes
 
 
-def train_in_passes(
+def passes_for(
     specs: Sequence[HeadSpec],
-    source: FeatureSource,
-    targets: np.ndarray,
-    *,
-    train: np.ndarray,
-    select: np.ndarray,
+    sample: LayerFeatures,
     plan: TrainingPlan,
-    accelerator: Accelerator,
-    run: RunFolder,
-    part: Part,
-    crops: EpochSource | None = None,
+    *,
     num_classes: int,
-    budget: int | None = None,
-) -> tuple[dict[str, Best], Part]:
-    """Train heads in as many passes as memory asks for; arguments as `train_bank`.
+    accelerator: Accelerator,
+    record: Record,
+) -> dict[str, list[HeadSpec]]:
+    """Return the heads of every pass that memory asks for, by the pass's name.
 
     Args:
         specs: Which heads.
-        source: Features of all rows.
-        targets: Class of every row.
-        train: Positions of the training rows.
-        select: Positions of the rows that pick the epoch.
-        plan: How to train.
-        accelerator: Where.
-        run: Checkpoints and metrics.jsonl go there.
-        part: Which part of the run this is.
-        crops: Features of random crops to train on instead.
+        sample: Features of some rows.
+        plan: How they are trained.
         num_classes: Number of classes.
-        budget: Bytes for training; half of what is free when not given.
-
-    Returns:
-        The best epoch of every head, and the part that comes after.
+        accelerator: Where; half of its free memory serves where `--bank-memory` gives no other.
+        record: Keeps the division: a resumed run has it again, whatever memory it meets.
     """
-    sample = next(iter(source.iterate([np.arange(SAMPLE)])))
-    ranks = accelerator.num_processes
-    size = step_size(plan, len(train), ranks)
-    rows = -(-size // ranks)
-    how: dict[str, Any] = {"plan": plan, "rows": rows, "num_processes": ranks}
     # Counted by all, as batch norm's statistics run over all processes.
-    costs = _costs(specs, sample, num_classes, how)
-    plan_path = run.path / "checkpoints" / part.name / "passes.json"
-    if accelerator.is_main_process and not plan_path.exists():
-        bytes_free = free_bytes(accelerator) if budget is None else budget
-        write_json(plan_path, plan_passes(costs, bytes_free))
+    costs = _costs(specs, sample, plan, num_classes)
+    path, memory = record.folder / "passes.json", plan.settings.bank_memory
+    if accelerator.is_main_process and not path.exists():
+        budget = free_bytes(accelerator) if memory is None else int(memory * GIB)
+        write_json(path, plan_passes(costs, budget))
     accelerator.wait_for_everyone()
-    passes: list[list[str]] = read_json(plan_path)  # a resumed run keeps it, whatever memory it has
+    passes: list[list[str]] = read_json(path)
     if len(passes) > 1:
         console.print(
             f"training: {len(specs)} heads do not fit the memory for heads at once: {len(passes)} "
             "passes, to the same result (change with --bank-memory)"
         )
     by_key = {spec.key: spec for spec in specs}
-    best: dict[str, Best] = {}
-    steps = plan.epochs * (len(train) // size)
-    for number, keys in enumerate(passes):
-        bank = HeadBank([by_key[key] for key in keys], sample, num_classes=num_classes)
-        at = Part(f"{part.name}/pass-{number + 1}", part.first_step + number * steps)
-        best |= train_bank(
-            bank, source, targets, train=train, select=select, plan=plan, accelerator=accelerator,
-            run=run, part=at, crops=crops,
-        )  # fmt: skip
-        accelerator.free_memory()
-    return best, replace(part, first_step=part.first_step + len(passes) * steps)
+    return {
+        f"pass-{number}": [by_key[key] for key in keys]
+        for number, keys in enumerate(passes, start=1)
+    }
 
 
 def free_bytes(accelerator: Accelerator) -> int:
@@ -160,7 +125,7 @@ def free_bytes(accelerator: Accelerator) -> int:
 
 
 def _costs(
-    specs: Sequence[HeadSpec], sample: LayerFeatures, num_classes: int, how: Mapping[str, Any]
+    specs: Sequence[HeadSpec], sample: LayerFeatures, plan: TrainingPlan, num_classes: int
 ) -> dict[str, HeadCost]:
     """Heads that differ only in learning rate or seed cost the same and are counted once."""
     of_variant: dict[str, HeadCost] = {}
@@ -168,5 +133,5 @@ def _costs(
         if spec.variant not in of_variant:
             head = build_head(spec, sample[spec.layer], num_classes=num_classes)
             inputs = read_inputs(sample[spec.layer], spec.source)
-            of_variant[spec.variant] = head_cost(head, inputs, **how)
+            of_variant[spec.variant] = head_cost(head, inputs, plan)
     return {spec.key: of_variant[spec.variant] for spec in specs}

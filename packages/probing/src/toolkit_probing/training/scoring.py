@@ -1,17 +1,18 @@
-"""What heads say about rows: probabilities, classes, scores; ranks share the work."""
+"""Heads on rows: their probabilities, their classes, and a metric of them; ranks share the work."""
 
 import math
 from collections.abc import Iterable
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Predictions
 from toolkit_probing.heads.bank import HeadBank, features_to
+from toolkit_probing.training.compute import Compute
+from toolkit_probing.training.examples import Examples
 
 EVAL_BATCH = 256
 NO_CLASS = -1
@@ -23,10 +24,10 @@ def predict(
     bank: HeadBank,
     source: FeatureSource,
     positions: np.ndarray,
-    accelerator: Accelerator,
     *,
+    compute: Compute,
     keys: Iterable[str] | None = None,
-    probabilities: bool,
+    probabilities: bool = True,
 ) -> dict[str, np.ndarray]:
     """Return the probabilities `(n, c)` of the heads `keys`, or only their classes `(n,)`.
 
@@ -36,43 +37,39 @@ def predict(
     """
     bank.eval()
     batches = [positions[i : i + EVAL_BATCH] for i in range(0, len(positions), EVAL_BATCH)]
-    numbers = range(accelerator.process_index, len(batches), accelerator.num_processes)
+    numbers = range(compute.process_index, len(batches), compute.num_processes)
     mine = [batches[number] for number in numbers]
-    found: list[tuple[int, dict[str, np.ndarray]]] = []
+    parts: list[tuple[int, dict[str, np.ndarray]]] = []
     for number, features in zip(numbers, source.iterate(mine), strict=True):
-        with accelerator.autocast():
-            logits = bank(features_to(features, accelerator.device), keys)
-        found.append(
-            (number, {key: _read_out(item, probabilities) for key, item in logits.items()})
-        )
-    if accelerator.num_processes > 1:
-        found = gather_object(found)
-    parts = [part for _, part in sorted(found, key=lambda item: item[0])]
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        with compute.autocast():
+            logits = bank(features_to(features, compute.device), keys)
+        read = {key: _read_out(item, probabilities) for key, item in logits.items()}
+        parts.append((number, read))
+    if compute.num_processes > 1:
+        parts = gather_object(parts)
+    in_order = [part for _, part in sorted(parts, key=lambda item: item[0])]
+    return {key: np.concatenate([part[key] for part in in_order]) for key in in_order[0]}
 
 
 def score_heads(
     bank: HeadBank,
-    source: FeatureSource,
-    targets: np.ndarray,
+    examples: Examples,
     *,
-    positions: np.ndarray,
     keys: Iterable[str],
     metric: str,
-    accelerator: Accelerator,
+    compute: Compute,
 ) -> dict[str, float]:
-    """Return a metric of the heads `keys` on some rows, its sign such that more is better.
+    """Return a metric of the heads `keys` on the rows that pick, its sign such that more is better.
 
     Where it is undefined a head has DIVERGED, so that anything defined beats it.
     """
-    needs_all = metric not in CLASS_METRICS
-    found = predict(bank, source, positions, accelerator, keys=keys, probabilities=needs_all)
-    num_classes = bank.num_classes
-    ones, scores = np.ones((1, len(positions))), {}
+    rows, needs_all = examples.select, metric not in CLASS_METRICS
+    read = predict(bank, examples.source, rows, compute=compute, keys=keys, probabilities=needs_all)
+    ones, scores = np.ones((1, len(rows))), {}
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    for key, values in found.items():
-        probabilities = values if needs_all else _one_hot(values, num_classes)
-        value = float(METRICS[metric](Predictions(probabilities, targets[positions]), ones)[0])
+    for key, values in read.items():
+        probabilities = values if needs_all else _one_hot(values, bank.num_classes)
+        value = float(METRICS[metric](Predictions(probabilities, examples.targets[rows]), ones)[0])
         scores[key] = DIVERGED if math.isnan(value) else sign * value
     return scores
 
@@ -86,6 +83,6 @@ def _read_out(logits: Tensor, probabilities: bool) -> np.ndarray:
 
 def _one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
     """Return classes as probabilities; a row without a class has none."""
-    found = np.eye(num_classes, dtype=np.float32)[classes]
-    found[classes == NO_CLASS] = np.nan
-    return found
+    certain = np.eye(num_classes, dtype=np.float32)[classes]
+    certain[classes == NO_CLASS] = np.nan
+    return certain

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
-from toolkit_probing.task.limited import draw_fraction, draw_shots
+from toolkit_probing.task.subsets import draw_fraction, draw_shots
 
 problems = st.tuples(st.integers(8, 60), st.integers(2, 4), st.integers(1, 20), st.integers(0, 99))
 

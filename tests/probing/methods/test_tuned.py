@@ -3,13 +3,14 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
 from helpers.probe_problem import Interrupting
-from toolkit_probing.methods import tuned
+from toolkit_probing.methods import frozen, tuned
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2"]
 ONE = ["--method", "ep", "--queries", "4", "--lr", "0.01"]
@@ -57,7 +58,7 @@ def test_several_rates_seeds_and_crops_are_tuned_and_picked_on_validation(probe)
     assert "tuning: 4 heads, each with an encoder of its own" in result.stderr
 
 
-def test_the_time_of_tuning_is_told_before_it_begins(probe, monkeypatch):
+def test_the_time_of_tuning_is_shown_before_it_begins(probe, monkeypatch):
     measured = re.search(r"tuning: 1 head with an encoder .* about \d+ s in all", tuned_once(probe))
     assert measured
     monkeypatch.setattr(tuned, "time_training", lambda *given: 3.0)
@@ -112,14 +113,15 @@ def test_attention_is_drawn_through_the_tuned_encoder(probe, run_cli, tmp_path):
 def test_an_interrupted_run_resumes_to_the_same_bits(probe, tmp_path, monkeypatch):
     options = ["--tune", "lora", "--method", "ep,linear", "--queries", "4", "--lr", "0.01"]
     assert probe(*options, output=tmp_path / "whole").exit_code == 0
-    original, count = tuned.train_bank, itertools.count()
+    original, count = frozen.train_bank, itertools.count()
 
-    def interrupted(bank, source, *args, **how):
-        return original(bank, Interrupting(source, count), *args, **how)
+    def interrupted(bank, examples, *args, **where):
+        source = Interrupting(examples.source, count)
+        return original(bank, replace(examples, source=source), *args, **where)
 
-    monkeypatch.setattr(tuned, "train_bank", interrupted)
+    monkeypatch.setattr(frozen, "train_bank", interrupted)
     assert probe(*options).exit_code == 130
-    monkeypatch.setattr(tuned, "train_bank", original)
+    monkeypatch.setattr(frozen, "train_bank", original)
     result = probe(*options, "--resume")
     assert result.exit_code == 0, result.output
     for folder in ("heads", "encoders"):

@@ -4,64 +4,52 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 
-from toolkit_common.backbones.contract import Backbone
 from toolkit_common.console import console
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder
-from toolkit_common.features.extract import Extracted
-from toolkit_probing.heads.bank import HeadBank
+from toolkit_probing.heads.bank import SAMPLE, HeadBank, sample_of
 from toolkit_probing.heads.files import load_head, read_spec
-from toolkit_probing.task.task import Task
-from toolkit_probing.training.passes import SAMPLE
+from toolkit_probing.task.context import Context
 from toolkit_probing.training.scoring import predict
 
 SHARE, MOST = 0.05, 256  # of the images that are encoded again, so that it costs little
 
 
-def measure_dtype_cost(
-    heads: Path,
-    task: Task,
-    extracted: Extracted,
-    backbone: Backbone,
-    *,
-    how: Extraction,
-    accelerator: Accelerator,
-) -> dict[str, Any] | None:
+def measure_dtype_cost(context: Context, data: ImageData, how: Extraction) -> dict[str, Any] | None:
     """Return what int8 tokens change of the heads' answers, or None where nothing was coarsened.
 
     Some test images, evenly spread, are encoded again and read exactly.
 
     Args:
-        heads: Folder of the run's heads.
-        task: Whose test images.
-        extracted: The stored features.
-        backbone: The encoder.
-        how: How it was extracted.
-        accelerator: Where.
+        context: The run, its heads trained.
+        data: The images as they were extracted.
+        how: How.
 
     Returns:
         `num_images`, and for each head `changed` (share of predictions that differ), `top1` on
         stored and `top1_exact` on exact tokens.
     """
-    is_kept = bool(extracted.key)  # images of an encoder that is tuned have none
+    task, features, accelerator = context.task, context.features, context.accelerator
+    is_kept = bool(features.key)  # images of an encoder that is tuned have none
     is_coarse = how.dtype == "int8" and is_kept and how.with_patches
-    names = _attentive_heads(heads) if is_coarse and not task.data.is_streamed else []
+    folder = context.run.path / "heads"
+    names = _attentive_heads(folder) if is_coarse and not data.is_streamed else []
     if not names:
         return None
     test = task.positions("test")
     count = min(len(test), MOST, max(SAMPLE, round(SHARE * len(task.rows))))
     some = test[np.linspace(0, len(test) - 1, count).astype(int)]
-    exact = OnlineSource(RowEncoder(backbone, task.data, how, accelerator), task.rows)
-    bank = _read_bank(names, extracted.source, num_classes=len(task.labels.classes))
+    exact = OnlineSource(RowEncoder(context.backbone, data, how, accelerator), task.rows)
+    bank = _read_bank(names, features.source, num_classes=len(task.labels.classes))
     bank.to(accelerator.device)
     stored, wanted = (
-        predict(bank, source, some, accelerator, probabilities=False)
-        for source in (extracted.source, exact)
+        predict(bank, source, some, compute=accelerator, probabilities=False)
+        for source in (features.source, exact)
     )
     targets = task.targets[some]
-    found = {
+    heads = {
         key: {
             "changed": float(np.mean(stored[key] != wanted[key])),
             "top1": float(np.mean(stored[key] == targets)),
@@ -69,12 +57,12 @@ def measure_dtype_cost(
         }
         for key in bank.specs
     }
-    worst = max(found.values(), key=lambda item: item["changed"])
+    worst = max(heads.values(), key=lambda item: item["changed"])
     console.print(
         f"features: on {count} test images int8 changes at most {worst['changed']:.1%} of a head's "
         f"predictions, and its top-1 from {worst['top1_exact']:.3f} to {worst['top1']:.3f}"
     )
-    return {"num_images": count, "heads": found}
+    return {"num_images": count, "heads": heads}
 
 
 def _attentive_heads(folder: Path) -> list[Path]:
@@ -88,7 +76,7 @@ def _attentive_heads(folder: Path) -> list[Path]:
 
 
 def _read_bank(paths: list[Path], source: FeatureSource, *, num_classes: int) -> HeadBank:
-    sample = next(iter(source.iterate([np.arange(SAMPLE)])))
+    sample = sample_of(source)
     bank = HeadBank([read_spec(path) for path in paths], sample, num_classes=num_classes)
     for path in paths:
         spec, head = load_head(path, sample[read_spec(path).layer])

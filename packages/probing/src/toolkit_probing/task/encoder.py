@@ -1,0 +1,90 @@
+"""The encoder that the settings name, how its features are extracted, and what that will cost."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from toolkit_common.backbones.contract import Backbone
+from toolkit_common.backbones.load import load_backbone
+from toolkit_common.console import console
+from toolkit_common.data.loaders import choose_num_workers
+from toolkit_common.features.codec import bytes_per_image
+from toolkit_common.features.encode import Extraction, RowEncoder
+from toolkit_common.features.planner import price_views
+from toolkit_common.features.store import find_store
+from toolkit_common.images.transforms import Preprocess
+from toolkit_common.runs.files import cache_folder
+from toolkit_probing.settings import FeatureSettings
+
+STAND_IN = "timm:vit_tiny_patch16_224"
+OPEN_CLIP = "open_clip:"
+IMAGENET_INPUT = Preprocess()  # docs/protocols.md: side to 256/224, bicubic, ImageNet statistics
+
+
+def load_probed_backbone(settings: FeatureSettings) -> Backbone:
+    """Load the backbone of some settings and say what was loaded."""
+    is_stand_in = settings.backbone is None
+    name = settings.backbone or STAND_IN
+    if settings.layers is not None:
+        layers = "all" if "all" in settings.layers else ",".join(map(str, settings.layers))
+        name += f"{'&' if '?' in name else '?'}layers={layers}"
+    backbone = load_backbone(
+        name,
+        random_init=settings.random_init or is_stand_in,
+        allow_partial=settings.allow_partial,
+    )
+    if settings.input == "imagenet" and not backbone.info.facts.architecture.startswith(OPEN_CLIP):
+        own = backbone.info.preprocess
+        fed = replace(IMAGENET_INPUT, image_size=own.image_size)
+        backbone.info = replace(backbone.info, preprocess=fed)
+    for line in backbone.info.describe():
+        console.print(line)
+    if backbone.info.receipt.is_random:
+        why = "no --backbone was given" if is_stand_in else "--random-init"
+        console.print(f"[bold red]RANDOM WEIGHTS[/] ({why}): the figures judge no trained encoder")
+    return backbone
+
+
+def store_folder(settings: FeatureSettings) -> Path:
+    """Return where token stores lie."""
+    return settings.store_dir or cache_folder() / "features"
+
+
+def build_extraction(settings: FeatureSettings, accelerator: Accelerator, **how: Any) -> Extraction:
+    """Return how features are extracted; `how` is forwarded to `Extraction`."""
+    return Extraction(
+        store_dir=store_folder(settings),
+        dtype=settings.store_dtype,
+        batch_size=settings.extract_batch_size,
+        num_workers=choose_num_workers(settings.num_workers, accelerator),
+        **how,
+    )
+
+
+def show_price_of_views(encoder: RowEncoder, train: np.ndarray) -> None:
+    """Print what the crops of `--views` that no store holds will take, all of them together.
+
+    Args:
+        encoder: What will run, with what it is to extract.
+        train: Rows of the training images.
+    """
+    how = encoder.how
+    missing = sum(
+        how.store == "memory" or find_store(encoder.store_spec(train, view), how.store_dir) is None
+        for view in range(how.views)
+    )
+    if not missing or how.store == "online":
+        return
+    sample, per_image = encoder.time_one_batch(train)
+    shapes = {
+        layer: (kept.grid[0] * kept.grid[1], kept.vectors["mean"].shape[1])
+        for layer, kept in sample.items()
+    }
+    row_bytes = bytes_per_image(shapes, dtype=how.dtype, with_patches=how.with_patches)
+    seconds = per_image * len(train) / encoder.accelerator.num_processes
+    console.print(
+        price_views(missing, how.views, num_bytes=row_bytes * len(train), seconds=seconds)
+    )

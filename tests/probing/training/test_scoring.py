@@ -1,0 +1,43 @@
+"""Heads predict rows in their order, and one that diverged scores below any other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.probe_problem import make_examples, specs, train_heads
+from toolkit_probing.heads.bank import HeadBank, sample_of
+from toolkit_probing.heads.head import HeadSpec
+from toolkit_probing.training.compute import OneDevice
+from toolkit_probing.training.scoring import DIVERGED, NO_CLASS, predict, score_heads
+
+LINEAR = HeadSpec("linear", 1, "cls", 0.5, 0)
+OTHER = replace(LINEAR, base_lr=2.0)
+
+
+def test_predictions_come_in_the_order_of_the_positions(tmp_path):
+    bank, _ = train_heads(tmp_path, specs())
+    store, compute = make_examples().source, OneDevice("cpu")
+    rows = np.array([5, 2, 39])
+    found = predict(bank, store, rows, compute=compute)
+    for key, values in found.items():
+        single = [
+            predict(bank, store, rows[i : i + 1], compute=compute, keys=[key])[key]
+            for i in range(3)
+        ]
+        np.testing.assert_allclose(values, np.concatenate(single), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(values.sum(1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["top1", "log_loss", "auroc"])
+def test_a_head_of_nan_scores_as_diverged_and_predicts_no_class(metric):
+    examples, compute = make_examples(), OneDevice("cpu")
+    bank = HeadBank([LINEAR, OTHER], sample_of(examples.source), num_classes=3)
+    next(bank.heads[OTHER.key].parameters()).data.fill_(float("nan"))
+    keys = [LINEAR.key, OTHER.key]
+    scores = score_heads(bank, examples, keys=keys, metric=metric, compute=compute)
+    assert scores[OTHER.key] == DIVERGED < scores[LINEAR.key]
+    rows = np.arange(40)
+    found = predict(bank, examples.source, rows, compute=compute, probabilities=False)
+    assert set(found[OTHER.key]) == {NO_CLASS}
+    assert set(found[LINEAR.key]) <= {0, 1, 2}
