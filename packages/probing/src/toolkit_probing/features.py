@@ -25,7 +25,7 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
     task = load_task(settings)
     backbone = load_probed_backbone(settings)
     refuse_bad_cache(settings, task, backbone)
-    images = shrink_images(settings, task, backbone, accelerator)
+    images = shrink_images(settings, task, backbone, accelerator=accelerator)
     how = build_extraction(
         settings,
         accelerator,

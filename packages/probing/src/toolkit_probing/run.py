@@ -153,7 +153,7 @@ def _probe(
     """Return what results.json holds, and the outcomes behind it, baselines among them."""
     task, backbone, metadata = loaded.task, loaded.backbone, loaded.metadata
     how = _extraction(settings, task, accelerator)
-    images = shrink_images(settings, task, backbone, accelerator)
+    images = shrink_images(settings, task, backbone, accelerator=accelerator)
     extracted = _extract(
         settings, images.task, backbone, how, metadata=metadata, accelerator=accelerator
     )
@@ -260,7 +260,7 @@ def _extract(
 ) -> Extracted:
     """Return what heads read of the task's rows: features of images, metadata, both, or images."""
     if settings.tune != "none":
-        return image_sources(backbone, task, how, accelerator)
+        return image_sources(backbone, task, how, accelerator=accelerator)
     if metadata is not None and metadata.is_all:
         return metadata.alone()
     if how.random_crops and how.views and not task.data.is_streamed:

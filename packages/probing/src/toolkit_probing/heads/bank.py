@@ -53,9 +53,9 @@ class HeadBank(nn.Module):
         self, features: LayerFeatures, keys: Iterable[str] | None = None
     ) -> dict[str, Tensor]:
         """Return the logits `(b, c)` of the heads `keys` (all by default), by key."""
-        wanted = self.specs if keys is None else dict.fromkeys(keys)
-        inputs = self.read(features, wanted)
-        return {key: self.heads[key](*inputs[self.specs[key].place]) for key in wanted}
+        keys = list(self.specs if keys is None else keys)
+        inputs = self.read(features, keys)
+        return {key: self.heads[key](*inputs[self.specs[key].place]) for key in keys}
 
     def read(self, features: LayerFeatures, keys: Iterable[str]) -> dict[Place, Inputs]:
         """Return what the heads `keys` read, each place once."""

@@ -139,16 +139,16 @@ def build_tuned_head(
             f"LoRA does not reach {unreached[0].partition('.lora_')[0]} of "
             f"{own.facts.architecture}, whose attention goes past its layers: use --tune full"
         )
-    for name in unreached:  # of a pooler that is not read, say: it would count as tuned
+    for name in unreached:  # of a pooler that is not read: it would count as tuned
         own.get_parameter(name).requires_grad = False
     return tuned
 
 
 def make_trainable_(encoder: ImageEncoder, tuning: Tuning, *, seed: int = 0) -> None:
-    """Let an encoder learn what the tuning says, and nothing else of it.
+    """Let an encoder learn what its tuning covers, and nothing else of it.
 
     Raises:
-        InputError: If LoRA is asked for and it has no attention of timm's, or peft is not there.
+        InputError: If it is for LoRA and has no attention of timm's, or peft is not installed.
     """
     encoder.eval().requires_grad_(requires_grad=tuning.kind == "full")
     if tuning.kind == "full":
@@ -192,9 +192,9 @@ def load_tuned_encoder_(encoder: ImageEncoder, path: Path) -> None:
     except (OSError, SafetensorError, KeyError) as error:
         raise InputError(f"cannot read the tuned encoder {path}: {error}") from None
     make_trainable_(encoder, tuning)
-    wanted = encoder.state_dict()
+    own = encoder.state_dict()
     for name, value in state.items():
-        if name not in wanted or wanted[name].shape != value.shape:
+        if name not in own or own[name].shape != value.shape:
             raise InputError(f"{path} is of another encoder: {name} does not fit")
     encoder.load_state_dict(state, strict=False)
     encoder.requires_grad_(requires_grad=False).eval()
@@ -221,7 +221,7 @@ def _unreached(tuned: TunedHead) -> list[str]:
         if not read.requires_grad:
             return list(trained)
         gradients = torch.autograd.grad(read.sum(), list(trained.values()), allow_unused=True)
-    return [name for name, found in zip(trained, gradients, strict=True) if found is None]
+    return [name for name, item in zip(trained, gradients, strict=True) if item is None]
 
 
 def _import_peft() -> Any:

@@ -1,8 +1,8 @@
 """Heads that are trained on every subset of the labels, picked on validation, judged on test.
 
-On a frozen encoder's features they train side by side, in as many passes as memory asks for. Heads
-that are tuned with an encoder (`toolkit_probing.methods.tuned`) have one each and train one after
-the other. A published head is judged as it is.
+On a frozen encoder's features they train side by side, in as many passes as memory makes necessary.
+Heads that are tuned with an encoder (`toolkit_probing.methods.tuned`) have one each and train one
+after the other. A published head is judged as it is.
 """
 
 import math
@@ -134,7 +134,10 @@ class Trial:
         for number, best in enumerate(draws):
             suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
             probabilities.append(self._test(heads, best, suffix))
-        return [self._outcome(subset, group, draws, probabilities) for group in picked.values()]
+        return [
+            self._outcome(subset, group, draws=draws, probabilities=probabilities)
+            for group in picked.values()
+        ]
 
     def _test(
         self, specs: Sequence[HeadSpec], best: Mapping[str, Best], suffix: str
@@ -163,6 +166,7 @@ class Trial:
         self,
         subset: Subset,
         group: Sequence[HeadSpec],
+        *,
         draws: Draws,
         probabilities: Sequence[Mapping[str, np.ndarray]],
     ) -> Outcome:

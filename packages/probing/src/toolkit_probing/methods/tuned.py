@@ -39,7 +39,7 @@ def tuning_of(settings: ProbeSettings) -> Tuning | None:
 
 
 def describe_tuning(settings: ProbeSettings, num_train: int) -> dict[str, Any] | None:
-    """Return what results say of the tuning; None where the encoder stays frozen."""
+    """Return what results record of the tuning; None where the encoder stays frozen."""
     tuning = tuning_of(settings)
     if tuning is None:
         return None
@@ -64,7 +64,7 @@ def refuse_untunable(settings: ProbeSettings, backbone: Backbone) -> None:
 
 
 def image_sources(
-    backbone: Backbone, task: Task, how: Extraction, accelerator: Accelerator
+    backbone: Backbone, task: Task, how: Extraction, *, accelerator: Accelerator
 ) -> Extracted:
     """Return the task's images in the place of features: the encoder that reads them changes."""
     images = RowImages(backbone, task.data, how, accelerator)
@@ -93,7 +93,7 @@ def show_price(context: Context, bank: HeadBank, specs: Sequence[HeadSpec]) -> N
     """Print what training will take, from a step of a few images with a bank of one head."""
     task, settings, accelerator = context.task, context.settings, context.accelerator
     images = RowImages(context.backbone, task.data, Extraction(context.run.path), accelerator)
-    each = time_training(bank, images, task.rows, accelerator)
+    each = time_training(bank, images, task.rows)
     sizes = [size for subset in context.subsets for size in subset.sizes]
     judged = len(sizes) * len(task.positions(settings.select_on))
     # The backward pass takes about twice as long as the forward pass, which judges.
@@ -108,17 +108,15 @@ def show_price(context: Context, bank: HeadBank, specs: Sequence[HeadSpec]) -> N
     accelerator.free_memory()
 
 
-def time_training(
-    bank: HeadBank, images: RowImages, rows: np.ndarray, accelerator: Accelerator
-) -> float:
+def time_training(bank: HeadBank, images: RowImages, rows: np.ndarray) -> float:
     """Return the seconds that an image takes in training: decoding, forward and backward.
 
     Args:
         bank: Heads with the encoder that is trained; their weights stay as they are.
         images: Reads images.
         rows: Of the data set; a few are read.
-        accelerator: Where.
     """
+    accelerator = images.accelerator
     few = rows[: min(len(rows), FEW)]
     bank.to(accelerator.device).train()
     seconds = 0.0

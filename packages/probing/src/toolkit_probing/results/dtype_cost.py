@@ -41,19 +41,19 @@ def measure_dtype_cost(context: Context, data: ImageData, how: Extraction) -> di
     test = task.positions("test")
     count = min(len(test), MOST, max(SAMPLE, round(SHARE * len(task.rows))))
     some = test[np.linspace(0, len(test) - 1, count).astype(int)]
-    exact = OnlineSource(RowEncoder(context.backbone, data, how, accelerator), task.rows)
+    online = OnlineSource(RowEncoder(context.backbone, data, how, accelerator), task.rows)
     bank = _read_bank(names, features.source, num_classes=len(task.labels.classes))
     bank.to(accelerator.device)
-    stored, wanted = (
+    stored, exact = (
         predict(bank, source, some, compute=accelerator, probabilities=False)
-        for source in (features.source, exact)
+        for source in (features.source, online)
     )
     targets = task.targets[some]
     heads = {
         key: {
-            "changed": float(np.mean(stored[key] != wanted[key])),
+            "changed": float(np.mean(stored[key] != exact[key])),
             "top1": float(np.mean(stored[key] == targets)),
-            "top1_exact": float(np.mean(wanted[key] == targets)),
+            "top1_exact": float(np.mean(exact[key] == targets)),
         }
         for key in bank.specs
     }

@@ -25,7 +25,7 @@ IMAGENET_INPUT = Preprocess()  # docs/protocols.md: side to 256/224, bicubic, Im
 
 
 def load_probed_backbone(settings: FeatureSettings) -> Backbone:
-    """Load the backbone of some settings and say what was loaded."""
+    """Load the backbone of some settings and print what was loaded."""
     is_stand_in = settings.backbone is None
     name = settings.backbone or STAND_IN
     if settings.layers is not None:

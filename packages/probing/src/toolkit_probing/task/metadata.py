@@ -2,7 +2,7 @@
 
 What must not be read is hidden before anything is encoded: the label that is predicted, every label
 of the data set and every column on its list of leaks count as missing, as do columns that the data
-set lacks. All of it is told, and recorded in the results.
+set lacks. All of it is printed, and recorded in the results.
 
 Shapes: n rows of the task, k metadata width.
 """
@@ -36,7 +36,7 @@ class TaskMetadata:
     Attributes:
         vectors: Level -> `(n, k)`, in the order of the task's rows.
         digest: Hash of the encoders and their schema.
-        facts: What results say: columns read, absent, hidden (and why), words never seen.
+        facts: What results record: columns read, absent, hidden (and why), words never seen.
         is_all: Whether they are all that is read.
     """
 
@@ -62,7 +62,7 @@ class TaskMetadata:
 
 
 def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | None:
-    """Encode the metadata that `--inputs` asks for; None for images alone.
+    """Encode the metadata that `--inputs` names; None for images alone.
 
     Raises:
         InputError: If the backbone has no such encoders or the data none of their columns, or a
@@ -71,17 +71,17 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
     if settings.inputs == "image":
         return None
     encoders = load_metadata_encoders(_export_of(settings))
-    wanted = LEVELS if settings.inputs == "image+meta" else (settings.inputs,)
+    requested = LEVELS if settings.inputs == "image+meta" else (settings.inputs,)
     hidden = _hidden(task)
     known = [name for level in LEVELS for name in encoders.columns[level]]
     absent = [name for name in known if name not in task.data.table and name not in hidden]
-    levels = [level for level in wanted if set(encoders.columns[level]) - {*hidden, *absent}]
+    levels = [level for level in requested if set(encoders.columns[level]) - {*hidden, *absent}]
     if not levels:
-        _refuse(settings, task, encoders, wanted=wanted, hidden=hidden)
+        _refuse(settings, task, encoders, requested=requested, hidden=hidden)
     shown = task.data.table.drop(columns=list(hidden), errors="ignore").iloc[task.rows]
     encoded = {level: encoders.encode(shown, level) for level in levels}
-    read = [name for level in wanted for name in encoders.columns[level]]
-    unseen = {name: count for found in encoded.values() for name, count in found.unseen.items()}
+    read = [name for level in requested for name in encoders.columns[level]]
+    unseen = {name: count for item in encoded.values() for name, count in item.unseen.items()}
     facts = {
         "columns": {level: list(encoders.columns[level]) for level in levels},
         "absent": [name for name in absent if name in read],
@@ -89,8 +89,8 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
         "unseen": unseen,
         "encoders": encoders.digest,
     }
-    _tell(facts, task.data)
-    vectors: dict[str, Tensor] = {level: found.vectors for level, found in encoded.items()}
+    _show(facts, task.data)
+    vectors: dict[str, Tensor] = {level: item.vectors for level, item in encoded.items()}
     return TaskMetadata(vectors, encoders.digest, facts, is_all=settings.inputs in LEVELS)
 
 
@@ -121,10 +121,10 @@ def _refuse(
     task: Task,
     encoders: MetadataEncoders,
     *,
-    wanted: tuple[str, ...],
+    requested: tuple[str, ...],
     hidden: Mapping[str, str],
 ) -> None:
-    columns = [name for level in LEVELS if level in wanted for name in encoders.columns[level]]
+    columns = [name for level in LEVELS if level in requested for name in encoders.columns[level]]
     if not columns:
         raise InputError(
             f"--inputs {settings.inputs}: {settings.backbone} was trained with no such metadata"
@@ -135,7 +135,7 @@ def _refuse(
     )
 
 
-def _tell(facts: Mapping[str, Any], data: ImageData) -> None:
+def _show(facts: Mapping[str, Any], data: ImageData) -> None:
     lines = [f"{level} metadata: {', '.join(names)}" for level, names in facts["columns"].items()]
     if facts["absent"]:
         lines.append(f"metadata: {data.id} has no {', '.join(facts['absent'])}: read as missing")

@@ -56,9 +56,9 @@ def refuse_bad_cache(settings: FeatureSettings, task: Task, backbone: Backbone) 
 
 
 def shrink_images(
-    settings: FeatureSettings, task: Task, backbone: Backbone, accelerator: Accelerator
+    settings: FeatureSettings, task: Task, backbone: Backbone, *, accelerator: Accelerator
 ) -> Shrunk:
-    """Shrink the task's images once, if the settings ask for it, and tell what that changes.
+    """Shrink the task's images once, where `--cache-images` is set, and print what that changes.
 
     Such images are resized twice, and cut into a JPEG in between: not the bits that the encoder
     would see without.

@@ -85,7 +85,7 @@ def passes_for(
     accelerator: Accelerator,
     record: Record,
 ) -> dict[str, list[HeadSpec]]:
-    """Return the heads of every pass that memory asks for, by the pass's name.
+    """Return the heads of every pass that memory makes necessary, by the pass's name.
 
     Args:
         specs: Which heads.
@@ -96,7 +96,7 @@ def passes_for(
         record: Keeps the division: a resumed run has it again, whatever memory it meets.
     """
     # Counted by all, as batch norm's statistics run over all processes.
-    costs = _costs(specs, sample, plan, num_classes)
+    costs = _costs(specs, sample, plan, num_classes=num_classes)
     path, memory = record.folder / "passes.json", plan.settings.bank_memory
     if accelerator.is_main_process and not path.exists():
         budget = free_bytes(accelerator) if memory is None else int(memory * GIB)
@@ -125,7 +125,7 @@ def free_bytes(accelerator: Accelerator) -> int:
 
 
 def _costs(
-    specs: Sequence[HeadSpec], sample: LayerFeatures, plan: TrainingPlan, num_classes: int
+    specs: Sequence[HeadSpec], sample: LayerFeatures, plan: TrainingPlan, *, num_classes: int
 ) -> dict[str, HeadCost]:
     """Heads that differ only in learning rate or seed cost the same and are counted once."""
     of_variant: dict[str, HeadCost] = {}

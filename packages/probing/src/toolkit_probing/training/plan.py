@@ -1,8 +1,7 @@
 """The steps that heads take: batch, steps an epoch and learning rates. Nothing else counts them.
 
 A batch is never larger than the training images (or the subset of their labels), whatever was
-requested, and learning rates are scaled by it: what a result says of its training is this, not the
-wish.
+requested, and learning rates are scaled by it: results record this, not the request.
 """
 
 from collections.abc import Sequence
@@ -100,8 +99,8 @@ class TrainingPlan:
 
 def infer_batch_size(num_train: int) -> int:
     """Return a batch size that gives about 32 steps an epoch, a power of two from 16 to 1024."""
-    wanted = max(1, num_train // BATCHES_PER_EPOCH)
-    return int(min(MAX_BATCH, max(MIN_BATCH, 2 ** (wanted.bit_length() - 1))))
+    share = max(1, num_train // BATCHES_PER_EPOCH)
+    return int(min(MAX_BATCH, max(MIN_BATCH, 2 ** (share.bit_length() - 1))))
 
 
 @dataclass(frozen=True, kw_only=True)
