@@ -38,17 +38,17 @@ ATTENTIVE = list(POOLS)
 
 def main() -> None:
     """Run every command once and write the report."""
-    asked = read_arguments()
+    given = read_arguments()
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as place:
-        found = measure(Path(place), asked)
-    rows = table(found)
-    setting = vars(asked) | {"output": None, "lr": LR, "epochs": EPOCHS}
+        runs = measure(Path(place), given)
+    rows = table(runs)
+    setting = vars(given) | {"output": None, "lr": LR, "epochs": EPOCHS}
     write_report(
         "engine",
         title="What one backbone pass saves",
         rows=rows,
-        notes=notes(found, rows, asked),
+        notes=notes(runs, rows, given),
         figure=draw(rows),
         data={"setting": setting},
     )
@@ -62,9 +62,9 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_known_args()[0]
 
 
-def measure(place: Path, asked: argparse.Namespace) -> dict[str, Any]:
+def measure(place: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Return cost and top-1 of every run, by name."""
-    same = ["--backbone", asked.backbone, "--random-init", "--data", asked.data]
+    same = ["--backbone", given.backbone, "--random-init", "--data", given.data]
     same += ["--store-dir", place / "store"]
 
     def probe(methods: Sequence[str], epochs: int, *options: Any) -> dict[str, Any]:
@@ -75,19 +75,19 @@ def measure(place: Path, asked: argparse.Namespace) -> dict[str, Any]:
         return {"cost": cost, "top1": top1}
 
     coarse = ["--store-dtype", "int8"]
-    found: dict[str, Any] = {
+    runs: dict[str, Any] = {
         "features": {"cost": toolkit("features", *same)},
         "ep": probe(["ep"], EPOCHS),
         "ep short": probe(["ep"], SHORT),
         "features int8": {"cost": toolkit("features", *same, *coarse)},
         "int8": probe(["ep"], EPOCHS, *coarse),
-        "loop": run_loop(place / "loop.json", asked.backbone, asked.data, SHORT),
+        "loop": run_loop(place / "loop.json", given.backbone, given.data, SHORT),
         "small": probe(["ep"], EPOCHS, "--backbone", SMALL),
-        "small loop": run_loop(place / "small.json", SMALL, asked.data, EPOCHS),
+        "small loop": run_loop(place / "small.json", SMALL, given.data, EPOCHS),
     }
     for name, methods in (("lighter", LIGHTER), ("attentive", ATTENTIVE)):
-        found[name] = [probe(methods, epochs) for epochs in (SHORT, LONGER)]
-    return found
+        runs[name] = [probe(methods, epochs) for epochs in (SHORT, LONGER)]
+    return runs
 
 
 def toolkit(*words: Any) -> Cost:
@@ -101,29 +101,29 @@ def run_loop(output: Path, backbone: str, data: str, epochs: int) -> dict[str, A
     words = ["--backbone", backbone, "--data", data, "--lr", LR, "--output", output]
     words += ["--epochs", epochs, "--warmup-epochs", 10 if epochs == EPOCHS else 1]
     cost = command_cost(sys.executable, script, *map(str, words))
-    said = json.loads(output.read_text())
-    return {"cost": cost, "top1": {"ep": said["top1"]}, "epochs": said}
+    epochs_run = json.loads(output.read_text())
+    return {"cost": cost, "top1": {"ep": epochs_run["top1"]}, "epochs": epochs_run}
 
 
-def table(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def table(runs: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a row a way of working; extraction is counted in full for every one of ours."""
-    loop = found["loop"]["cost"].cpu_seconds + remaining(found["loop"]["epochs"]["cpu_seconds"])
-    passes = {name: found[name]["cost"] for name in ("features", "features int8")}
-    ep = passes["features"].cpu_seconds + found["ep"]["cost"].cpu_seconds
-    rows = [row("plain loop, EP", loop, [found["loop"]["cost"]], None, loop, ep)]
+    loop = runs["loop"]["cost"].cpu_seconds + remaining(runs["loop"]["epochs"]["cpu_seconds"])
+    passes = {name: runs[name]["cost"] for name in ("features", "features int8")}
+    ep = passes["features"].cpu_seconds + runs["ep"]["cost"].cpu_seconds
+    rows = [row("plain loop, EP", loop, [runs["loop"]["cost"]], None, loop, ep)]
     for name, run, store in (("EP", "ep", "features"), ("EP, int8 store", "int8", "features int8")):
-        costs = [passes[store], found[run]["cost"]]
+        costs = [passes[store], runs[run]["cost"]]
         seconds = sum(cost.cpu_seconds for cost in costs)
-        rows.append(row(name, seconds, costs, found[run]["top1"]["ep"], loop, ep))
+        rows.append(row(name, seconds, costs, runs[run]["top1"]["ep"], loop, ep))
     for name, run in (
         (f"{len(LIGHTER)} methods", "lighter"),
         (f"{len(ATTENTIVE)} methods, {HEAVIEST} among them", "attentive"),
     ):
-        few, more = (item["cost"] for item in found[run])
+        few, more = (item["cost"] for item in runs[run])
         per_epoch = (more.cpu_seconds - few.cpu_seconds) / (LONGER - SHORT)
         seconds = few.cpu_seconds + (EPOCHS - SHORT) * per_epoch + passes["features"].cpu_seconds
         rows.append(row(name, seconds, [passes["features"], more], None, loop, ep))
-    again = found["ep"]["cost"]
+    again = runs["ep"]["cost"]
     rows.append(row("EP again, from the store", again.cpu_seconds, [again], None, loop, ep))
     return rows
 
@@ -148,22 +148,22 @@ def row(
 
 
 def notes(
-    found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], asked: argparse.Namespace
+    runs: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], given: argparse.Namespace
 ) -> list[str]:
     """Return what was measured, what was counted, and what it does not say."""
-    loop, short = found["loop"], found["ep short"]
-    exact, coarse = (found[name]["top1"]["ep"] for name in ("ep", "int8"))
-    ours = sum(found[name]["cost"].wall_seconds for name in ("features", "ep"))
+    loop, short = runs["loop"], runs["ep short"]
+    exact, coarse = (runs[name]["top1"]["ep"] for name in ("ep", "int8"))
+    ours = sum(runs[name]["cost"].wall_seconds for name in ("features", "ep"))
     theirs = loop["cost"].wall_seconds + remaining(loop["epochs"]["wall_seconds"])
     faster = next(row for row in rows if row[NAME] == "EP")
     lighter, whole = (row["cost / cost of EP"] for row in rows if "methods" in row[NAME])
-    ended = [found[name]["top1"]["ep"] for name in ("small loop", "small")]
+    ended = [runs[name]["top1"]["ep"] for name in ("small loop", "small")]
     return [
         f"Targets: EP {TARGET_EP:g} times faster than the loop: "
         f"{verdict(faster['times faster than the loop'] >= TARGET_EP)}; all methods for "
         f"{TARGET_BANK:g} times the cost of EP: {verdict(whole <= TARGET_BANK)}, and without "
         f"{HEAVIEST} {verdict(lighter <= TARGET_BANK)}.",
-        f"{asked.backbone} with random weights on {asked.data}, one learning rate a method, whole "
+        f"{given.backbone} with random weights on {given.data}, one learning rate a method, whole "
         "processes with start-up and extraction counted in each of ours, one thread.",
         f"The loop ran {SHORT} epochs of its {EPOCHS}; the others are counted at their mean. In "
         f"wall time, which on shared cores is noise, EP is {theirs / ours:.0f} times faster. Of "
@@ -179,7 +179,7 @@ def notes(
 
 
 def verdict(is_reached: bool) -> str:
-    """Say whether a target is reached."""
+    """Return whether a target is reached, for the notes."""
     return "reached" if is_reached else "missed"
 
 

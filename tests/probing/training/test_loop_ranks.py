@@ -1,4 +1,4 @@
-"""Two processes give what one gives: the same order of samples, the same figures."""
+"""The loop on several processes: the same order of samples, the same heads as on one."""
 
 import itertools
 import json
@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
 
 from helpers.probe_problem import Interrupting, make_examples, settings, specs
-from helpers.ranks import run_ranks, run_toolkit
+from helpers.ranks import run_ranks
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank, sample_of
@@ -23,10 +22,6 @@ from toolkit_probing.training.loop import train_bank
 # Pools with batch statistics of their own among them.
 HEADS = [*specs()[::5], *(HeadSpec(name, 1, "patches", 0.5, 0) for name in ("cbam", "dolg"))]
 HEADS += [HeadSpec("aim", 1, "patches", 0.5, 0, {"num_heads": 2})]
-
-ARGS = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32", "--random-init",
-        "--method", "ep,linear,knn,logreg", "--epochs", "2", "--optimizer", "lars",
-        "--label-fraction", "0.3,1", "--logreg-c", "0.1", "--batch-size", "31"]  # fmt: skip
 
 
 def train_odd(
@@ -100,22 +95,3 @@ def test_a_run_may_be_resumed_by_another_number_of_processes(tmp_path: Path) -> 
         assert_alike(found, expected)
     whole, resumed = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut"))
     assert whole == resumed
-
-
-@pytest.mark.dist
-@pytest.mark.slow
-def test_two_processes_give_the_figures_and_weights_of_one(run_cli, tmp_path, monkeypatch):
-    assert run_cli(*ARGS, "--output", tmp_path / "one").exit_code == 0
-    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "other-cache"))
-    run_toolkit(*ARGS, "--output", tmp_path / "two", num_processes=2)
-    one, two = (
-        json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")
-    )
-    assert two["features"]["was_cached"] is False
-    for row, other in zip(one["rows"], two["rows"], strict=True):
-        for metric in ("top1", "balanced_accuracy", "macro_f1"):
-            assert row["metrics"][metric] == other["metrics"][metric]
-    for head in (tmp_path / "one/heads").iterdir():
-        expected, found = load_file(head), load_file(tmp_path / "two/heads" / head.name)
-        for name in expected:
-            assert (expected[name].double() - found[name].double()).abs().max() < 1e-4, name
