@@ -72,8 +72,8 @@ class Trial:
         for subset in self.context.subsets:
             draws = []
             for number, train in enumerate(subset.draws):
-                name = f"{subset.slug or 'all'}-draw{number}"
-                best, steps = self._train(train, Record(self.context.run, name, first_step))
+                record = Record(self.context.run, subset.part(number), first_step)
+                best, steps = self._train(train, record)
                 first_step += steps
                 draws.append(best)
             outcomes += self._judge(subset, draws)
@@ -132,7 +132,7 @@ class Trial:
         heads = [spec for group in picked.values() for spec in group]
         probabilities = []
         for number, best in enumerate(draws):
-            suffix = f"-{subset.slug}-draw{number}" if subset.slug else ""
+            suffix = f"-{subset.part(number)}" if subset.slug else ""
             probabilities.append(self._test(heads, best, suffix))
         return [
             self._outcome(subset, group, draws=draws, probabilities=probabilities)
@@ -187,7 +187,8 @@ class Trial:
             seeds=[spec.seed for _ in draws for spec in group],
             draws=[draw for draw in range(len(draws)) for _ in group],
             probabilities=[values[spec.key] for values in probabilities for spec in group],
-            num_parameters=count_parameters(head) + (tuned_parameters(encoder) if encoder else 0),
+            num_parameters=count_parameters(head)
+            + (0 if encoder is None else tuned_parameters(encoder)),
             flops=flops_of(head, spec, self.sample),
             tune=self.tuning.kind if self.tuning else "none",
         )

@@ -40,6 +40,10 @@ class Subset:
         """Images of each draw."""
         return [len(draw) for draw in self.draws]
 
+    def part(self, draw: int) -> str:
+        """Name what a run does with one of the draws: in its log, for its files."""
+        return f"{self.slug or 'all'}-draw{draw}"
+
 
 def label_subsets(settings: ProbeSettings, task: Task) -> list[Subset]:
     """Return the subsets of `--shots` and `--label-fraction`; all labels if neither was given.
