@@ -43,7 +43,7 @@ def train_heads(
     """Train heads on the problem in one process and keep a record in a folder."""
     examples = examples or make_examples()
     folder.mkdir(parents=True, exist_ok=True)
-    bank = HeadBank(chosen, sample_of(examples.source), num_classes=3)
+    bank = HeadBank(chosen, sample_of(make_problem()[0]), num_classes=3)
     compute = build_accelerator(device="cpu")
     record = Record(RunFolder(folder))
     best = train_bank(bank, examples, settings(**changes), compute=compute, record=record)
