@@ -13,8 +13,6 @@ MAX_PARAMETERS = 8
 KNOWN_LONG: set[str] = set()
 KNOWN_WIDE: set[str] = {
     "toolkit_probing/estimator.py: ProbeClassifier.__init__",
-    "toolkit_probing/training/loop.py: train_bank",
-    "toolkit_probing/training/passes.py: train_in_passes",
     "toolkit_slimp/cli.py: write_schema",
 }
 

@@ -16,20 +16,11 @@ KNOWN_UNTESTED: dict[str, str] = {
     "toolkit_probing/commands.py": "probing/test_probe_cli.py",
     "toolkit_probing/heads/specs.py": "probing/test_probe_cli.py",
     "toolkit_probing/methods/checks.py": "probing/test_probe_cli.py",
-    "toolkit_probing/methods/dtype_cost.py": "probing/test_features_cli.py",
-    "toolkit_probing/methods/frozen.py": "probing/test_probe_cli.py",
     "toolkit_probing/methods/knn.py": "probing/test_probe_cli.py",
     "toolkit_probing/methods/listing.py": "probing/test_probe_cli.py",
-    "toolkit_probing/methods/prices.py": "probing/test_probe_cli.py",
-    "toolkit_probing/methods/tuned.py": "probing/test_tune_cli.py",
     "toolkit_probing/methods/vectors.py": "probing/test_probe_cli.py",
     "toolkit_probing/protocols.py": "probing/test_probe_cli.py",
     "toolkit_probing/run.py": "probing/test_probe_cli.py",
-    "toolkit_probing/task/load.py": "probing/test_probe_cli.py",
-    "toolkit_probing/task/subsets.py": "probing/task/test_limited.py",
-    "toolkit_probing/training/checkpoint.py": "probing/test_probe_cli.py",
-    "toolkit_probing/training/scoring.py": "probing/training/test_select.py",
-    "toolkit_probing/training/steps.py": "probing/test_probe_cli.py",
 }
 
 

@@ -32,7 +32,7 @@ ORDER = {  # a room or leaf imports only what stands before it
     ),
     "probing": (
         "settings protocols probes heads task training results methods attention reports "
-        "run estimator predict cli commands"
+        "run features estimator predict cli commands"
     ),
     "slimp": "settings ablations metadata model watching training exporting run cli",
 }
@@ -41,12 +41,8 @@ ONE_IDEA_A_FILE = {  # one paper or one data set a file: as many as there are
     "packages/probing/src/toolkit_probing/probes",
     "packages/common/src/toolkit_common/sources/lesions",
 }
-KNOWN_UPWARD: set[str] = {
-    "toolkit_probing.training.steps -> toolkit_probing.methods.frozen",
-}
-KNOWN_CIRCLES: set[str] = {
-    "toolkit_probing.methods.frozen toolkit_probing.results.rows toolkit_probing.training.steps",
-}
+KNOWN_UPWARD: set[str] = set()
+KNOWN_CIRCLES: set[str] = set()
 KNOWN_LARGE: set[str] = set()
 
 
