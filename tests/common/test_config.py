@@ -301,7 +301,7 @@ def test_result_settings_leave_out_what_does_not_affect_the_result() -> None:
 
 def test_a_field_keeps_what_option_declared() -> None:
     fields = Example.model_fields
-    expected = {"panel": "Probe", "flag": "-m", "affects_result": True}
+    expected = {"panel": "Probe", "flag": "-m", "affects_result": True, "holds_groups": False}
     assert field_extra(fields["method"]) == expected
     assert field_extra(fields["folder"])["affects_result"] is False
     assert field_extra(fields["transform"]) == expected | {"panel": "Options", "flag": None}

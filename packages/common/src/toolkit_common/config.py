@@ -27,10 +27,13 @@ class Settings(BaseModel):
     """Base of all settings classes: frozen, typed, finite, unknown keys refused.
 
     `gone` holds settings of earlier versions and the one value that is left of each: old files and
-    commands that give this value are read with a note, any other value is refused.
+    commands that give this value are read with a note, any other value is refused. `renamed` holds
+    old names and the key of today (`group.name` in a field that holds groups): they stay valid in
+    files, run folders and on the command line, with a note; help does not show them.
     """
 
     gone: ClassVar[Mapping[str, Any]] = {}
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
@@ -51,6 +54,22 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def split_values(value: Any) -> Any:
+    """Turn `a,b,c`, a list or anything single into a tuple; words that are numbers become some."""
+    if isinstance(value, str):
+        return tuple(_number_or_word(part.strip()) for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _number_or_word(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 PositiveFloats = Annotated[
     tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(split_commas)
 ]
@@ -58,6 +77,8 @@ PositiveInts = Annotated[
     tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(split_commas)
 ]
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(split_commas)]
+Values = Annotated[tuple[Any, ...], Field(min_length=1), BeforeValidator(split_values)]
+Groups = Mapping[str, Mapping[str, Values]]  # of a field with `holds_groups`
 
 
 def option(
@@ -67,6 +88,7 @@ def option(
     panel: str = "Options",
     flag: str | None = None,
     affects_result: bool = True,
+    holds_groups: bool = False,
     **constraints: Any,
 ) -> Any:
     """Declare a settings field that is also a command-line option.
@@ -77,9 +99,16 @@ def option(
         panel: Heading of `--help` under which it stands.
         flag: Short flag such as `-o`.
         affects_result: Whether a resumed run must keep the value.
+        holds_groups: Whether a group of settings that is no field of its own goes here (type
+            `Groups`): `--set NAME.KEY=VALUE` for any NAME. No option, and at most one a class.
         **constraints: Forwarded to `pydantic.Field` (`gt=0`, `le=1`, ...).
     """
-    extra: dict[str, Any] = {"panel": panel, "flag": flag, "affects_result": affects_result}
+    extra: dict[str, Any] = {
+        "panel": panel,
+        "flag": flag,
+        "affects_result": affects_result,
+        "holds_groups": holds_groups,
+    }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
@@ -93,10 +122,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Resolved(Generic[S]):
-    """Settings together with the source of every value (dotted key -> source)."""
+    """Settings together with the source of every value (dotted key -> source).
+
+    `notes` name the old names that were used, and those of today.
+    """
 
     settings: S
     sources: Mapping[str, str]
+    notes: Sequence[str] = ()
 
     def to_yaml(self) -> str:
         """Render the settings as YAML, each value followed by its source in a comment."""
@@ -110,7 +143,7 @@ class Resolved(Generic[S]):
             for name, field in type(self.settings).model_fields.items()
             if not field_extra(field)["affects_result"]
         }
-        return {key: value for key, value in _flatten(dump) if key.split(".")[0] not in free}
+        return {key: value for key, value in flatten(dump) if key.split(".")[0] not in free}
 
 
 @dataclass(frozen=True)
@@ -132,7 +165,8 @@ class Invocation(Generic[S]):
 def field_extra(field: FieldInfo) -> dict[str, Any]:
     """Return what `option` declared beside a field's type, default and help."""
     declared = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    return {"panel": "Options", "flag": None, "affects_result": True} | dict(declared)
+    plain = {"panel": "Options", "flag": None, "affects_result": True, "holds_groups": False}
+    return plain | dict(declared)
 
 
 def resolve(
@@ -164,14 +198,50 @@ def resolve(
         stack.insert(0, Layer(f"{key} {name}", preset))
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    notes: list[str] = []
     for layer in stack:
-        _merge_(values, layer.values, settings_class, source=layer.source, sources=sources)
+        current, renamed = use_new_names(settings_class, layer)
+        notes += renamed
+        _merge_(values, current.values, settings_class, source=layer.source, sources=sources)
     try:
         settings = settings_class(**values)
     except ValidationError as error:
         raise InputError(_first_problem(error, sources)) from None
-    keys = [key for key, _ in _flatten(settings.model_dump(mode="json"))]
-    return Resolved(settings, {key: _source_of(key, sources) for key in keys})
+    keys = [key for key, _ in flatten(settings.model_dump(mode="json"))]
+    return Resolved(settings, {key: _source_of(key, sources) for key in keys}, notes)
+
+
+def use_new_names(settings_class: type[Settings], layer: Layer) -> tuple[Layer, list[str]]:
+    """Return a layer with today's names and its groups in their field, and a note an old name."""
+    fields = settings_class.model_fields
+    holder = next((key for key in fields if field_extra(fields[key])["holds_groups"]), None)
+    values: dict[Any, Any] = {}
+    groups: dict[str, Any] = {}
+    notes = []
+    for key, value in layer.values.items():
+        new = settings_class.renamed.get(key, key)
+        group, _, name = new.rpartition(".") if new != key else ("", "", key)
+        if new != key:
+            notes.append(_renaming(key, new, layer.source))
+        if group:
+            groups.setdefault(group, {})[name] = value
+        elif holder is not None and key not in fields and isinstance(value, Mapping):
+            groups.setdefault(key, {}).update(value)
+        else:
+            values[new] = value
+    if groups:
+        assert holder is not None, "a setting was renamed into a group, and no field holds any"
+        values[holder] = {**values.get(holder, {}), **groups}
+    return Layer(layer.source, values), notes
+
+
+def _renaming(old: str, new: str, source: str) -> str:
+    """Say what an old name is now, as the user spells it."""
+    if source != f"--{old.replace('_', '-')}":
+        return f"setting {old} ({source}) is now {new}"
+    return f"{source} is now " + (
+        f"--set {new}=..." if "." in new else f"--{new.replace('_', '-')}"
+    )
 
 
 def read_yaml(path: Path) -> Layer:
@@ -227,6 +297,9 @@ def _merge_(
         if key not in owner.model_fields:
             hint = did_you_mean(str(key), owner.model_fields)
             raise InputError(f"{source}: unknown setting {prefix}{key!s}{hint}")
+        if field_extra(owner.model_fields[key])["holds_groups"]:
+            _merge_groups_(values.setdefault(key, {}), value, source, sources, prefix=key)
+            continue
         nested = owner.model_fields[key].annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel):
             if not isinstance(value, Mapping):
@@ -251,10 +324,21 @@ def _note_gone(key: str, left: Any) -> None:
     logger.warning("the setting %s is gone, %s is all that is left: drop it", key, left)
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _merge_groups_(
+    values: dict[str, Any], new: Any, source: str, sources: dict[str, str], prefix: str
+) -> None:
+    for group, items in new.items() if isinstance(new, Mapping) else [(prefix, new)]:
+        if not isinstance(items, Mapping):
+            raise InputError(f"{source}: {group} is a group of settings, got {items!r}")
+        values.setdefault(group, {}).update(items)
+        sources |= {f"{prefix}.{group}.{name}": source for name in items}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings by dotted key."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

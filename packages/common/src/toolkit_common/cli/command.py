@@ -22,10 +22,12 @@ from toolkit_common.config import (
     Invocation,
     Layer,
     S,
+    Settings,
     field_extra,
     parse_assignment,
     read_yaml,
     resolve,
+    use_new_names,
 )
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_with_launcher, in_worker, is_main_process
@@ -91,12 +93,18 @@ def run_command(
             how = RUN_DEFAULTS | {key: given.pop(key) for key in run_options}
             act = listing if listing is not None and how["wants_list"] else function
             resolved = resolve(
-                settings_class, _layers(given, how), presets=presets, preset_field=preset_field
+                settings_class,
+                _layers(settings_class, given, how),
+                presets=presets,
+                preset_field=preset_field,
             )
             if how["num_processes"] > 1 and not in_worker():
                 from toolkit_common.training.distributed import relaunch
 
                 raise typer.Exit(relaunch(how["num_processes"], sys.argv[1:]))
+            if is_main_process():
+                for note in resolved.notes:
+                    typer.echo(f"note: {note}", err=True)
             call = Invocation(
                 resolved,
                 output=how["output"],
@@ -158,9 +166,11 @@ def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> Any:
         unlock_all()
 
 
-def _layers(given: Mapping[str, Any], how: Mapping[str, Any]) -> list[Layer]:
+def _layers(
+    settings_class: type[Settings], given: Mapping[str, Any], how: Mapping[str, Any]
+) -> list[Layer]:
     """Return where settings come from, later ones winning: run, file, `--set`, options."""
-    stored = _stored_layer(how["output"]) if how["resume"] else []
+    stored = _stored_layer(settings_class, how["output"]) if how["resume"] else []
     file = [read_yaml(how["config"])] if how["config"] else []
     assigned = [parse_assignment(text) for text in how["assignments"] or ()]
     return [*stored, *file, *assigned, *_option_layers(given)]
@@ -175,7 +185,7 @@ def _option_layers(given: Mapping[str, Any]) -> list[Layer]:
 
 
 def _parameters(
-    settings_class: type[BaseModel], run_options: Mapping[str, Any]
+    settings_class: type[Settings], run_options: Mapping[str, Any]
 ) -> list[inspect.Parameter]:
     """Return a parameter for every option, as Typer reads them."""
     # What the machine needs stands behind what is computed; the order within a panel stays.
@@ -185,7 +195,8 @@ def _parameters(
     )
     parameters = [_field_parameter(key, field) for key, field in fields if not _nested(field)]
     hidden = Annotated[str | None, typer.Option(hidden=True)]  # `resolve` says what became of it
-    parameters += [_parameter(key, hidden, None) for key in getattr(settings_class, "gone", ())]
+    old = (*settings_class.gone, *settings_class.renamed)
+    parameters += [_parameter(key, hidden, None) for key in old]
     return parameters + [
         _parameter(key, annotation, RUN_DEFAULTS[key]) for key, annotation in run_options.items()
     ]
@@ -199,15 +210,20 @@ def _interrupted(folders: Sequence[Path]) -> str:
     return f"interrupted: go on with --resume --output {folder}"
 
 
-def _stored_layer(output: Path | None) -> list[Layer]:
+def _stored_layer(settings_class: type[Settings], output: Path | None) -> list[Layer]:
     if output is None:
         raise InputError("--resume needs --output: the run folder to continue")
     stored = output / "config.yaml"
-    return [Layer("resumed run", read_yaml(stored).values)] if stored.exists() else []
+    if not stored.exists():
+        return []
+    # Old names in a run of before are not the user's words: nothing to note.
+    return [use_new_names(settings_class, Layer("resumed run", read_yaml(stored).values))[0]]
 
 
 def _nested(field: FieldInfo) -> bool:
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    kind: Any = field.annotation
+    is_group = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return is_group or bool(field_extra(field)["holds_groups"])
 
 
 def _field_parameter(key: str, field: FieldInfo) -> inspect.Parameter:
