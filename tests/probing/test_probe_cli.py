@@ -301,12 +301,12 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
     probe, tmp_path, monkeypatch
 ):
     assert probe("--method", "ep", output=tmp_path / "whole").exit_code == 0
-    original, count = probe_run.probe_with_heads, itertools.count()
+    original, count = probe_run.judge_methods, itertools.count()
 
     def interrupt_later(context):
         return original(interrupting(context, count))
 
-    monkeypatch.setattr(probe_run, "probe_with_heads", interrupt_later)
+    monkeypatch.setattr(probe_run, "judge_methods", interrupt_later)
     interrupted = probe("--method", "ep")
     assert interrupted.exit_code == 130
     place = tmp_path / "run"
@@ -349,7 +349,7 @@ def test_resume_with_another_setting_names_it(probe):
 @pytest.fixture
 def cut_run(run_cli, image_folder, tmp_path, monkeypatch):
     """A run on a table that was cut short in training; returns the table and how to resume it."""
-    table, original = tmp_path / "t.csv", probe_run.probe_with_heads
+    table, original = tmp_path / "t.csv", probe_run.judge_methods
     rows = [
         f"images/{kind}/{i:03d}.png,{kind},{kind[0]}{i}"
         for kind in ("dark", "light")
@@ -365,7 +365,7 @@ def cut_run(run_cli, image_folder, tmp_path, monkeypatch):
         return run_cli("probe", "--random-init", "--backbone", backbone, *words, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(probe_run, "probe_with_heads", interrupted)
+        patch.setattr(probe_run, "judge_methods", interrupted)
         assert run().exit_code == 130
     return table, run
 
@@ -529,15 +529,15 @@ def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
     refused(probe("--select-by", "top2"), tmp_path, "unknown metric 'top2'; did you mean")
     refused(probe("--protocol", "honst"), tmp_path, "'honst'; did you mean 'honest'")
     refused(probe("--tokens", "patch"), tmp_path, "tokens: input should be", "got 'patch'")
-    refused(probe("--read", "class"), tmp_path, "read: input should be", "got 'class'")
+    refused(probe("--vectors", "class"), tmp_path, "vectors: input should be", "got 'class'")
     refused(probe("--layers", "x"), tmp_path, "layers: input should be", "got 'x' (from --layers)")
-    refused(probe("--k", "0"), tmp_path, "k: input should be greater than or equal to 1, got '0'")
-    refused(probe("--temperature", "0"), tmp_path, "temperature: input should be greater than 0")
-    refused(probe("--logreg-c", "-1"), tmp_path, "logreg_c: input should be greater than 0")
+    refused(probe("--k", "0"), tmp_path, "knn.k: input should be greater than or equal to 1, got 0")
+    refused(probe("--set", "knn.temperature=0"), tmp_path, "temperature: input should be greater")
+    refused(probe("--logreg-c", "-1"), tmp_path, "logreg.c: input should be greater than 0, got -1")
     refused(probe("--lr", "0.1,0"), tmp_path, "lr: input should be greater than 0, got '0'")
     refused(probe("--lr=-0.1"), tmp_path, "lr: input should be greater than 0, got '-0.1'")
-    refused(probe("--queries", "8,0"), tmp_path, "queries: input should be greater than or equal")
-    refused(probe("--queries=-8"), tmp_path, "got '-8' (from --queries)")
+    refused(probe("--set", "ep.num_queries=8,0"), tmp_path, "ep.num_queries: input should be", "0")
+    refused(probe("--queries=-8"), tmp_path, "got -8 (from --queries)")
     refused(probe("--shots", "0"), tmp_path, "shots: input should be greater than or equal to 1")
     refused(probe("--label-fraction", "2"), tmp_path, "label_fraction: input should be less than")
     refused(probe("--shots", "9"), tmp_path, "--shots 9 wants", "'dark' has 6")
@@ -546,10 +546,10 @@ def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
     refused(probe("--backbone", "timm:vit_bse_patch16_224"), tmp_path, "'vit_base_patch16_224'")
 
 
-@pytest.mark.parametrize("option", ["--lr=-0.1", "--queries=0"])
-def test_impossible_numbers_are_refused_before_anything_is_loaded(probe, tmp_path, option):
+@pytest.mark.parametrize(("option", "number"), [("--lr=-0.1", "'-0.1'"), ("--queries=0", "0 ")])
+def test_impossible_numbers_are_refused_before_anything_is_loaded(probe, tmp_path, option, number):
     result = probe(option, data="imagefolder:/nowhere")
-    refused(result, tmp_path, option.split("=")[0][2:], f"got '{option.split('=')[1]}'")
+    refused(result, tmp_path, option.split("=")[0][2:], f"got {number}")
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "I;16"])

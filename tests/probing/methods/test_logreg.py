@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize
 
-from toolkit_probing.methods.logreg import fit_and_predict
+from toolkit_probing.methods.logreg import fit_regression
 
 
 def test_probabilities_are_those_of_the_penalised_likelihood():
@@ -11,7 +11,8 @@ def test_probabilities_are_those_of_the_penalised_likelihood():
     features = rng.normal(3.0, 2.0, (60, 3))
     targets = (features[:, 0] + rng.normal(size=60) > 3.0).astype(int)
     train, test = np.arange(40), np.arange(40, 60)
-    found = fit_and_predict(features, targets, train=train, where={"test": test}, c=0.5)["test"]
+    model = fit_regression(features[train], targets[train], c=0.5)
+    found = model.predict_proba(features[test])
     scaled = (features - features[train].mean(0)) / features[train].std(0)
     sign = 2 * targets[train] - 1
 
@@ -28,6 +29,5 @@ def test_a_fit_that_did_not_end_is_told(monkeypatch, capsys):
     monkeypatch.setattr("toolkit_probing.methods.logreg.MAX_ITERATIONS", 1)
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(30, 4)), np.arange(30) % 3
-    rows = np.arange(30)
-    fit_and_predict(features, targets, train=rows, where={"test": rows}, c=1e3)
+    fit_regression(features, targets, c=1e3)
     assert "C=1000 did not converge in 1 iterations" in capsys.readouterr().err

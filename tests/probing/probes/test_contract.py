@@ -155,5 +155,6 @@ def test_looking_at_attention_changes_nothing(name: str):
 
 
 @every_pool
-def test_a_title_gives_name_authors_and_year(name: str):
-    assert re.fullmatch(r"[^()]+ \([^()]+, \d{4}\)", POOLS[name].title)
+def test_title_and_source_give_name_authors_and_year(name: str):
+    assert re.fullmatch(r"[^()]+", POOLS[name].title)
+    assert re.fullmatch(r"[^()]+, \d{4}", POOLS[name].source)

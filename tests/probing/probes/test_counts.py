@@ -92,8 +92,6 @@ def test_esimpool_takes_twelve_heads_or_the_most_below_that_divide(dim: int, hea
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("abmilp", {"mode": "bth"}, "unknown abmilp mode 'bth'; did you mean 'both'"),
-        ("abmilp", {"activation": "gelu"}, "unknown abmilp activation 'gelu'.*relu, tanh"),
         ("abmilp", {"depth": 0}, "depth=0"),
         ("coca", {"num_heads": 0}, "num_heads=0"),
         ("cbam", {}, "width 16 or more, got dim=12"),

@@ -208,7 +208,7 @@ def test_compare_and_report_tell_the_inputs(probe, run_cli, tmp_path):
     [
         (["--method", "ep"], ["method ep reads tokens", "--inputs lesion has none"]),
         (["--method", "cls"], ["method cls reads tokens", "linear, knn or logreg"]),
-        (["--method", "knn", "--read", "mean"], ["--read is about images", "lesion reads none"]),
+        (["--method", "knn", "--vectors", "mean"], ["--vectors is about", "lesion reads none"]),
         (["--method", "knn", "--layers", "1"], ["--layers is about images"]),
         (["--method", "linear", "--augment", "crops"], ["--augment crops is about images"]),
         (["--method", "knn", "--random-init"], ["--random-init asks for an untrained control"]),

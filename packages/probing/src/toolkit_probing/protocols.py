@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolkit_common.config import field_extra, flatten
 from toolkit_probing.settings import TRAINING, ProbeSettings
 
 
@@ -40,7 +41,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "epochs": 90,
             "warmup_epochs": 10.0,
             "batch_size": 4096,
-            "input": "imagenet",
+            "preprocess": "imagenet",
             "augment": "crops",
             "select_on": "test",
             "select_by": "top1",
@@ -51,8 +52,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "Caron et al. 2021, eval_knn: cosine, votes weighted by exp(sim / 0.07), best k on test",
         {
             "method": ("knn",),
-            "k": (10, 20, 100, 200),
-            "temperature": (0.07,),
+            "options": {"knn": {"k": (10, 20, 100, 200), "temperature": (0.07,)}},
             "select_on": "test",
             "select_by": "top1",
         },
@@ -97,16 +97,20 @@ def used_protocol(settings: ProbeSettings, *, unmet: str | None = None) -> UsedP
     """
     protocol = PROTOCOLS[settings.protocol]
     fields = ProbeSettings.model_fields
-    own = {
-        key: item.default
-        for key, item in fields.items()
-        if isinstance(item.json_schema_extra, dict) and item.json_schema_extra["panel"] == TRAINING
-    } | dict(protocol.settings)
-    given = settings.model_dump()
+    defaults = {
+        key: item.default for key, item in fields.items() if field_extra(item)["panel"] == TRAINING
+    }
+    own = dict(flatten({**defaults, **protocol.settings}))
+    given = dict(flatten(settings.model_dump()))
+    overridden = {
+        key.removeprefix("options."): given.get(key)
+        for key, value in own.items()
+        if given.get(key) != value
+    }
     return UsedProtocol(
         name=settings.protocol,
         version=protocol.version,
         source=protocol.source,
-        overridden={key: given[key] for key, value in own.items() if given[key] != value},
+        overridden=overridden,
         unmet=unmet,
     )

@@ -22,23 +22,15 @@ from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_t
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.scores.metrics import METRICS
 from toolkit_common.training.distributed import build_accelerator, on_main
-from toolkit_probing.heads.head import VECTOR_METHODS
+from toolkit_probing.methods import METHODS, choose_fit, group_by_fit, requested_methods
 from toolkit_probing.methods.baselines import judge_baselines
-from toolkit_probing.methods.checks import refuse_impossible, refuse_unreadable
-from toolkit_probing.methods.frozen import (
-    probe_with_heads,
-    probe_with_published_head,
-    published_head,
+from toolkit_probing.methods.checks import (
+    refuse_bad_options,
+    refuse_impossible,
+    refuse_unreadable,
 )
-from toolkit_probing.methods.knn import probe_with_knn
-from toolkit_probing.methods.logreg import probe_with_logreg
-from toolkit_probing.methods.tuned import (
-    describe_tuning,
-    image_sources,
-    probe_with_tuning,
-    refuse_untunable,
-)
-from toolkit_probing.probes import POOLS
+from toolkit_probing.methods.frozen import published_head
+from toolkit_probing.methods.tuned import describe_tuning, image_sources, refuse_untunable
 from toolkit_probing.protocols import used_protocol
 from toolkit_probing.reports.curves import write_curves
 from toolkit_probing.results.contents import (
@@ -68,9 +60,7 @@ from toolkit_probing.task.task import Task, load_task
 from toolkit_probing.training.plan import Shortfall, find_shortfall
 
 CURVE_METRIC = "balanced_accuracy"
-TRAINED = (*POOLS, *VECTOR_METHODS)
-VECTOR_READERS = (*VECTOR_METHODS, "knn", "logreg")
-METHODS = (*POOLS, *VECTOR_READERS)
+ALL_METHODS = "all"
 
 
 def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
@@ -80,7 +70,8 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         InputError: If the settings, the data or the backbone are at fault.
         KeyboardInterrupt: After Ctrl-C, when the state is saved.
     """
-    settings = _with_all_methods(invocation.settings)
+    settings = with_all_methods(invocation.settings)
+    refuse_bad_options(settings, invocation.resolved.sources)
     run = choose_run_folder(invocation, name="probe")
     if invocation.resume and run.is_done:
         return _show(read_results(run.path), run, invocation)
@@ -108,7 +99,8 @@ def _shortfall(
     settings: ProbeSettings, subsets: Sequence[Subset], num_processes: int
 ) -> Shortfall | None:
     """Return how far the batch of heads that are trained is below what was requested."""
-    if settings.head is not None or not any(method in TRAINED for method in settings.method):
+    is_trained = any(method.is_trained for method in requested_methods(settings))
+    if settings.head is not None or not is_trained:
         return None
     sizes = [size for subset in subsets for size in subset.sizes]
     return find_shortfall(settings, sizes, num_processes)
@@ -136,9 +128,10 @@ def _load(settings: ProbeSettings) -> _Loaded:
     refuse_unreadable(settings, backbone.info)
     metadata = read_task_metadata(settings, task)
     refuse_bad_cache(settings, task, backbone)
-    refuse_untunable(settings, backbone)
+    methods = requested_methods(settings)
+    refuse_untunable(methods, settings, backbone)
     if settings.head is not None:
-        published_head(settings, task, backbone.info)
+        published_head(methods[0], settings, task, backbone.info)
     return _Loaded(task, subsets, backbone, metadata)
 
 
@@ -159,7 +152,7 @@ def _probe(
     )
     start = time.perf_counter()
     context = Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
-    outcomes = _judge(context)
+    outcomes = judge_methods(context)
     seconds = time.perf_counter() - start
     is_main = accelerator.is_main_process
     baselines = judge_baselines(task) if is_main else []
@@ -185,12 +178,13 @@ def _probe(
     return results, [*outcomes, *baselines]
 
 
-def _judge(context: Context) -> list[Outcome]:
-    if context.settings.tune != "none":
-        return probe_with_tuning(context)
-    has_head = context.settings.head is not None
-    outcomes = probe_with_published_head(context) if has_head else probe_with_heads(context)
-    return [*outcomes, *probe_with_knn(context), *probe_with_logreg(context)]
+def judge_methods(context: Context) -> list[Outcome]:
+    """Fit the requested methods, those that share a fit together, and return what they do."""
+    return [
+        outcome
+        for fit, methods in group_by_fit(context.settings)
+        for outcome in fit(context, methods)
+    ]
 
 
 def _peak_bytes(accelerator: Accelerator) -> int:
@@ -200,18 +194,21 @@ def _peak_bytes(accelerator: Accelerator) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _with_all_methods(settings: ProbeSettings) -> ProbeSettings:
-    """Replace `all` by every method; refuse unknown ones."""
-    for method in settings.method:
-        lookup(dict.fromkeys((*METHODS, "all")), method, kind="method")
-    if "all" not in settings.method:
+def with_all_methods(settings: ProbeSettings) -> ProbeSettings:
+    """Replace `all` by every method that can be fitted; refuse unknown ones."""
+    for name in settings.method:
+        lookup(dict.fromkeys((*METHODS, ALL_METHODS)), name, kind="method")
+    if ALL_METHODS not in settings.method:
         return settings
-    # What linear reads is one of the two vectors: cls and mean would train it twice.
-    known = VECTOR_READERS if settings.inputs in LEVELS else METHODS
-    if settings.tune != "none":
-        known = TRAINED
-    methods = [method for method in known if method not in ("cls", "mean")]
-    return settings.model_copy(update={"method": tuple(methods)})
+    names = tuple(
+        name
+        for name, method in METHODS.items()
+        if choose_fit(method, settings) is not None
+        # What linear reads is one of the two vectors: cls and mean would train it twice.
+        and method.vector is None
+        and not (settings.inputs in LEVELS and method.reads_tokens)
+    )
+    return settings.model_copy(update={"method": names})
 
 
 def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loaded) -> None:
@@ -232,15 +229,16 @@ def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loade
 
 
 def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -> Extraction:
-    epochs = settings.epochs if any(method in TRAINED for method in settings.method) else 0
-    at_once = sum(method in ("knn", "logreg") for method in settings.method)
+    methods = requested_methods(settings)
+    epochs = settings.epochs if any(method.is_trained for method in methods) else 0
+    at_once = sum(not method.is_trained for method in methods)
     judged = epochs * len(task.splits[settings.select_on]) + len(task.splits.test)
     return build_extraction(
         settings,
         accelerator,
         store=settings.store,
-        with_patches=any(method in POOLS for method in settings.method),
-        with_pooled="pooled" in settings.read,
+        with_patches=any(method.reads_tokens for method in methods),
+        with_pooled="pooled" in settings.vectors,
         random_crops=settings.augment == "crops",
         views=settings.views,
         seed=settings.seed,

@@ -1,11 +1,12 @@
 """The settings of `toolkit probe` and `toolkit features`: each field is an option."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from toolkit_common.config import Names, PositiveFloats, PositiveInts, option, split_commas
+from toolkit_common.config import Groups, Names, PositiveFloats, option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
 from toolkit_common.training.settings import MACHINE, MachineSettings
 
@@ -17,6 +18,8 @@ COMMAS = (Field(min_length=1), BeforeValidator(split_commas))
 
 class FeatureSettings(MachineSettings, DataSettings):
     """Whose features of which images: what decides the contents of a token store."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"input": "preprocess"}
 
     backbone: str | None = option(
         None,
@@ -38,10 +41,10 @@ class FeatureSettings(MachineSettings, DataSettings):
         "default.",
         panel=BACKBONE,
     )
-    input: Literal["own", "imagenet"] = option(
+    preprocess: Literal["own", "imagenet"] = option(
         "own",
-        "How images are fed: as the encoder was trained, or with ImageNet's mean, std and crop "
-        "whatever it was trained with (the EP paper; never open_clip's).",
+        "How images are resized, cropped and normalised: as the encoder was trained, or with "
+        "ImageNet's values whatever it was trained with (the EP paper; never open_clip's).",
         panel=BACKBONE,
     )
     label: str | None = option(None, "Column to predict; the data set's default.", panel=DATA)
@@ -69,32 +72,44 @@ class ExtractSettings(FeatureSettings):
 class ProbeSettings(FeatureSettings):
     """What to probe, with what, on what."""
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        **FeatureSettings.renamed,
+        "read": "vectors",
+        "queries": "ep.num_queries",
+        "width_divisor": "ep.width_divisor",
+        "k": "knn.k",
+        "temperature": "knn.temperature",
+        "logreg_c": "logreg.c",
+    }
+
     method: Names = option(
         ("ep",),
-        "Methods, comma-separated: ep, linear, knn, ... (see --list), or all.",
+        "Methods, comma-separated: ep, linear, knn, ... or all; their options, which --list shows, "
+        "are given as --set ep.num_queries=8,16.",
         panel=PROBE,
         flag="-m",
     )
     protocol: str = option("honest", "Named settings: honest, ep-paper, dino-knn.", panel=PROBE)
     tokens: Annotated[tuple[Literal["auto", "patches", "all"], ...], *COMMAS] = option(
         ("auto",),
-        "What attentive probes read, one or several: patches, all (class token and patches); auto: "
-        "by the encoder's card.",
+        "Tokens that attentive probes pool, one or several: patches, all (class token and "
+        "patches); auto: by the encoder's card.",
         panel=PROBE,
     )
-    read: Annotated[
+    vectors: Annotated[
         tuple[Literal["auto", "raw", "cls", "mean", "pooled", "cls_raw", "mean_raw"], ...],
         *COMMAS,
     ] = option(
         ("auto",),
-        "What linear, knn and logreg read, one or several: cls, mean, pooled, cls_raw, mean_raw "
-        "(before the encoder's final norm); auto: by the encoder's card; raw: the same, raw.",
+        "Vectors that linear, knn and logreg read, one or several: cls, mean, pooled, cls_raw, "
+        "mean_raw (before the encoder's final norm); auto: by the encoder's card; raw: the same, "
+        "raw.",
         panel=PROBE,
     )
     inputs: Literal["image", "lesion", "patient", "image+meta"] = option(
         "image",
-        "What is read, of an encoder that SLIMP trained: image tokens, the lesion's or the "
-        "patient's metadata embedding (linear, knn, logreg), or images with all metadata beside.",
+        "Of an encoder that SLIMP trained: probe images, the lesion's or the patient's metadata "
+        "embedding (linear, knn, logreg), or images with all metadata beside.",
         panel=PROBE,
     )
     tune: Literal["none", "lora", "full"] = option(
@@ -119,25 +134,8 @@ class ProbeSettings(FeatureSettings):
         "File of a published EP head (state dict): judged on the test split, nothing is trained.",
         panel=PROBE,
     )
-    queries: PositiveInts = option((32,), "Learned queries of EP.", panel=PROBE)
-    width_divisor: int = option(
-        1, "Divides EP's output width (the paper's d_o).", panel=PROBE, ge=1
-    )
-    k: PositiveInts = option(
-        (5, 10, 20, 50), "Neighbours of knn, picked on validation.", panel=PROBE
-    )
-    temperature: Annotated[
-        tuple[Annotated[float, Field(gt=0)] | Literal["plain"], ...], *COMMAS
-    ] = option(
-        (0.07,),
-        "Temperature of knn's votes exp(similarity / T), picked on validation; plain: one vote "
-        "each.",
-        panel=PROBE,
-    )
-    logreg_c: PositiveFloats = option(
-        (0.001, 0.01, 0.1, 1.0, 10.0, 100.0),
-        "Inverse regularisation of logreg (scikit-learn's C), picked on validation.",
-        panel=PROBE,
+    options: Groups = option(
+        {}, "Options of methods: method -> option -> values.", panel=PROBE, holds_groups=True
     )
     optimizer: Literal["adamw", "lars", "sgd"] = option(
         "adamw", "Optimizer of the heads.", panel=TRAINING

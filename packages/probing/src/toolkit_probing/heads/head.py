@@ -17,13 +17,11 @@ from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import BatchNorm
-from toolkit_probing.heads.inputs import base_of, place_name, read_inputs
+from toolkit_probing.heads.inputs import TOKENS, base_of, place_name, read_inputs
 from toolkit_probing.probes import POOLS
-from toolkit_probing.probes.base import Pool
+from toolkit_probing.probes.base import GRID, Pool
 
 BATCH_NORM_EPS = 1e-6
-
-VECTOR_METHODS = ("linear", "cls", "mean")
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def build_head(
     num_beside = 0 if beside is None else beside.shape[1]
     with torch.random.fork_rng(devices=[]):
         seed_everything(spec.seed, "head", spec.method, str(sorted(spec.options.items())))
-        if spec.method in VECTOR_METHODS:
+        if base_of(spec.source) not in TOKENS:
             return Head(None, dim=sample.shape[-1], num_classes=num_classes)
         pool = build_pool(spec.method, sample.shape[-1], grid=features.grid, options=spec.options)
         return Head(pool, dim=width or pool.out_dim + num_beside, num_classes=num_classes)
@@ -140,5 +138,5 @@ def build_pool(method: str, dim: int, *, grid: tuple[int, int], options: Mapping
         InputError: If there is no such method, or the width or an option does not fit it.
     """
     pool_class = lookup(POOLS, method, kind="method")
-    where: dict[str, Any] = {"grid": grid} if pool_class.needs_grid else {}
+    where: dict[str, Any] = {GRID: grid} if pool_class.needs_grid else {}
     return pool_class(dim, **where, **options)

@@ -1,18 +1,44 @@
 """What a run cannot do, found before anything is computed or written."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
+from toolkit_common.registry import lookup
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_probing.heads.head import build_pool
 from toolkit_probing.heads.inputs import base_of
-from toolkit_probing.heads.specs import pool_options, sources_of
-from toolkit_probing.probes import POOLS
+from toolkit_probing.methods import METHODS, choose_fit, requested_methods
+from toolkit_probing.methods.specs import sources_of
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import Task
+
+
+def refuse_bad_options(settings: ProbeSettings, sources: Mapping[str, str]) -> None:
+    """Refuse options that no method has, and values that are none of theirs.
+
+    Args:
+        settings: The settings.
+        sources: Where each came from, by dotted key.
+
+    Raises:
+        InputError: If there are any; the message gives the nearest names, or the value.
+    """
+    for name, given in settings.options.items():
+        method = lookup(METHODS, name, kind="method or group of settings")
+        for option in given:
+            lookup(method.options, option, kind=f"option of {name}")
+    for name, given in settings.options.items():
+        for option, values in given.items():
+            try:
+                METHODS[name].options[option].read(values)
+            except ValueError as error:
+                source = sources.get(f"options.{name}.{option}", "default")
+                raise InputError(f"{name}.{option}: {error} (from {source})") from None
 
 
 def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
@@ -25,7 +51,7 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
     if settings.views and settings.augment == "none":
         raise InputError(f"--views {settings.views} are crops: add --augment crops")
     if settings.head is not None:
-        if settings.method != ("ep",):
+        if len(settings.method) > 1 or METHODS[settings.method[0]].published is None:
             raise InputError(
                 f"--head is judged alone, as --method ep: got --method {','.join(settings.method)}"
             )
@@ -70,13 +96,13 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
         "cls_raw": facts.has_final_norm and facts.has_class_token,
         "pooled": facts.pooled_dim is not None and info.layers == (facts.depth,),
     }
-    for method in settings.method:
+    for method in requested_methods(settings):
         for source in sources_of(method, settings, info):
             if source not in LEVELS and not has.get(base_of(source)):
                 names = ", ".join(name for name, there in has.items() if there)
                 layers = ", ".join(map(str, info.layers))
                 raise InputError(
-                    f"{method} cannot read {source!r}: layer {layers} of {info.id} has {names}"
+                    f"{method.name} cannot read {source!r}: layer {layers} of {info.id} has {names}"
                 )
     _refuse_misfits(settings, info)
 
@@ -85,15 +111,15 @@ def _refuse_without_images(settings: ProbeSettings) -> None:
     """Refuse options about images where metadata alone are read."""
     if settings.inputs not in LEVELS:
         return
-    for method in settings.method:
-        if method in POOLS or method in ("cls", "mean"):
+    for method in requested_methods(settings):
+        if method.needs_images:
             raise InputError(
-                f"method {method} reads tokens of an image, and --inputs {settings.inputs} has "
-                "none: use linear, knn or logreg, or --inputs image+meta"
+                f"method {method.name} reads tokens of an image, and --inputs {settings.inputs} "
+                "has none: use linear, knn or logreg, or --inputs image+meta"
             )
     for flag, is_given in (
         ("--layers", settings.layers is not None),
-        ("--read", settings.read != ("auto",)),
+        ("--vectors", settings.vectors != ("auto",)),
         ("--augment crops", settings.augment == "crops"),
     ):
         if is_given:
@@ -107,9 +133,9 @@ def _refuse_untunable(settings: ProbeSettings) -> None:
             raise InputError("--encoder-lr trains an encoder: add --tune lora or --tune full")
         return
     tune = f"--tune {settings.tune}"
-    for method in settings.method:
-        if method in ("knn", "logreg"):
-            raise InputError(f"method {method} trains no head: leave it out, or drop {tune}")
+    for method in requested_methods(settings):
+        if choose_fit(method, settings) is None:
+            raise InputError(f"method {method.name} trains no head: leave it out, or drop {tune}")
     if settings.inputs != "image":
         raise InputError(f"{tune} trains with images alone: drop --inputs {settings.inputs}")
     if settings.store in ("disk", "memory") or settings.views:
@@ -122,8 +148,8 @@ def _refuse_misfits(settings: ProbeSettings, info: BackboneInfo) -> None:
     facts = info.facts
     if settings.head is not None or facts.depth not in info.layers:
         return  # other layers of a pyramid have widths that only their tokens tell
-    for method in settings.method:
-        if method in POOLS:
-            for options in pool_options(method, settings):
+    for method in requested_methods(settings):
+        if method.reads_tokens:
+            for options in method.variants(settings):
                 with torch.device("meta"):
-                    build_pool(method, facts.embed_dim, grid=facts.grid, options=options)
+                    build_pool(method.name, facts.embed_dim, grid=facts.grid, options=options)

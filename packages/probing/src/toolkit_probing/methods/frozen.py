@@ -8,6 +8,7 @@ after the other. A published head is judged as it is.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -19,7 +20,6 @@ from toolkit_probing.heads.cost import forward_flops
 from toolkit_probing.heads.files import fill_head_, read_published_head, save_head
 from toolkit_probing.heads.head import Head, HeadSpec
 from toolkit_probing.heads.inputs import read_inputs
-from toolkit_probing.heads.specs import head_specs, sources_of
 from toolkit_probing.heads.trainable_encoder import (
     ENCODERS,
     TunedHead,
@@ -28,6 +28,9 @@ from toolkit_probing.heads.trainable_encoder import (
     save_tuned_encoder,
     tuned_parameters,
 )
+from toolkit_probing.methods.method import Method
+from toolkit_probing.methods.options import complete_options
+from toolkit_probing.methods.specs import head_specs, sources_of
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
@@ -44,10 +47,10 @@ from toolkit_probing.training.select import select_learning_rate
 Draws = Sequence[Mapping[str, Best]]  # best epoch of every head, for each draw of the labels
 
 
-def probe_with_heads(context: Context) -> list[Outcome]:
+def probe_with_heads(context: Context, methods: Sequence[Method]) -> list[Outcome]:
     """Train all heads side by side and return what the picked ones do on the test split."""
-    specs = head_specs(context.settings, context.backbone.info)
-    return Trial(context, specs, sample_of(context.features.source)).run() if specs else []
+    specs = head_specs(methods, context.settings, context.backbone.info)
+    return Trial(context, specs, sample_of(context.features.source)).run()
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,7 @@ class Trial:
             variant=f"{spec.variant}-{self.tuning.name}" if self.tuning else spec.variant,
             subset=subset,
             settings={**spec.options, "lr": spec.base_lr, "epoch": [item.epoch for item in best]},
+            options=options_of_head(head, spec),
             picked=f"learning rate and epoch by {settings.select_by}",
             select_score=float(np.mean([item.value for item in best])),
             seeds=[spec.seed for _ in draws for spec in group],
@@ -195,7 +199,7 @@ class Trial:
 
 
 def published_head(
-    settings: ProbeSettings, task: Task, info: BackboneInfo
+    method: Method, settings: ProbeSettings, task: Task, info: BackboneInfo
 ) -> tuple[HeadSpec, dict[str, Tensor]]:
     """Read the head of `--head` for the backbone's last layer that is read.
 
@@ -207,12 +211,12 @@ def published_head(
         settings.head,
         width=info.facts.embed_dim,
         layer=info.layers[-1],
-        source=sources_of("ep", settings, info)[0],
+        source=sources_of(method, settings, info)[0],
         num_classes=len(task.labels.classes),
     )
 
 
-def probe_with_published_head(context: Context) -> list[Outcome]:
+def probe_with_published_head(context: Context, methods: Sequence[Method]) -> list[Outcome]:
     """Let the head of `--head` predict the test split; nothing is trained.
 
     Raises:
@@ -220,7 +224,8 @@ def probe_with_published_head(context: Context) -> list[Outcome]:
     """
     settings, task, source = context.settings, context.task, context.features.source
     assert settings.head is not None
-    spec, state = published_head(settings, task, context.backbone.info)
+    (method,) = methods
+    spec, state = published_head(method, settings, task, context.backbone.info)
     sample = sample_of(source)
     bank = HeadBank([spec], sample, num_classes=len(task.labels.classes))
     head = bank.head(spec.key)
@@ -238,6 +243,7 @@ def probe_with_published_head(context: Context) -> list[Outcome]:
             variant=f"{spec.variant}-published",
             subset=Subset("published head", "", [np.zeros(0, int)]),
             settings=dict(spec.options),
+            options=options_of_head(head, spec),
             picked="nothing",
             select_score=math.nan,
             seeds=[0],
@@ -248,6 +254,11 @@ def probe_with_published_head(context: Context) -> list[Outcome]:
             selected=f"published head {settings.head.name}",
         )
     ]
+
+
+def options_of_head(head: Head, spec: HeadSpec) -> dict[str, Any]:
+    """Return all options of a head's pooling, defaults included."""
+    return {} if head.pool is None else complete_options(type(head.pool), spec.options)
 
 
 def count_parameters(head: Head) -> int:

@@ -5,91 +5,83 @@ does, and the fit has no other setting, seed or schedule: a second opinion on li
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from accelerate.utils import broadcast_object_list
+from pydantic import Field
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from toolkit_common.console import console
-from toolkit_probing.heads.inputs import place_name
-from toolkit_probing.heads.specs import layers_of, sources_of
-from toolkit_probing.methods.vectors import pick_setting, read_vectors
+from toolkit_probing.methods.method import Method
+from toolkit_probing.methods.vectors import Answers, Vectors, judge_vectors
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.task.context import Context
-from toolkit_probing.task.subsets import Subset
 
 MAX_ITERATIONS = 1000
 
-Places = Mapping[str, np.ndarray]  # split -> positions
+
+@dataclass(frozen=True, kw_only=True)
+class Regressions:
+    """What is tried.
+
+    Attributes:
+        c: Inverse regularisation, scikit-learn's C.
+    """
+
+    c: tuple[Annotated[float, Field(gt=0)], ...] = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 
 
-def probe_with_logreg(context: Context) -> list[Outcome]:
-    """Return logistic regression's outcomes at every layer and source, or nothing if not asked."""
-    settings, info, source = context.settings, context.backbone.info, context.features.source
-    if "logreg" not in settings.method:
-        return []
+def probe_with_logreg(context: Context, methods: Sequence[Method]) -> list[Outcome]:
+    """Return logistic regression's outcomes at every layer and source; one process fits."""
+    (method,) = methods
+    (options,) = method.variants(context.settings)
     outcomes: list[Outcome] = []
     if context.accelerator.is_main_process:
-        for layer in layers_of(settings, info):
-            for vector in sources_of("logreg", settings, info):
-                features = read_vectors(source, np.arange(len(source)), layer, vector).numpy()
-                outcomes += [
-                    _judge(context, features, subset, layer=layer, vector=vector)
-                    for subset in context.subsets
-                ]
+        build = partial(_Fits, tried=Regressions(**options))
+        outcomes = judge_vectors(method, context, build, metric=context.settings.select_by)
     shared: list[list[Outcome]] = broadcast_object_list([outcomes])
     return shared[0]
 
 
-def fit_and_predict(
-    features: np.ndarray, targets: np.ndarray, *, train: np.ndarray, where: Places, c: float
-) -> dict[str, np.ndarray]:
-    """Fit on the rows `train` and return the probabilities `(n, c)` of the rows of each split."""
+def fit_regression(features: np.ndarray, targets: np.ndarray, *, c: float) -> Any:
+    """Return scikit-learn's pipeline, fitted on features `(n, d)` and classes `(n,)`."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MAX_ITERATIONS))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(features[train], targets[train])
+        model.fit(features, targets)
     if any(issubclass(item.category, ConvergenceWarning) for item in caught):
         console.print(f"logreg: C={c:g} did not converge in {MAX_ITERATIONS} iterations")
-    return {split: model.predict_proba(features[rows]) for split, rows in where.items()}
+    return model
 
 
-def _judge(
-    context: Context, features: np.ndarray, subset: Subset, *, layer: int, vector: str
-) -> Outcome:
-    settings, task = context.settings, context.task
-    splits: set[str] = {settings.select_on, "test"}
-    where = {split: task.positions(split) for split in splits}
-    fits = [
-        {
-            (c,): fit_and_predict(features, task.targets, train=draw, where=where, c=c)
-            for c in settings.logreg_c
+class _Fits:
+    """Fits the vectors of one place, once for every C."""
+
+    names: ClassVar[Sequence[str]] = ("C",)
+
+    def __init__(self, vectors: Vectors, *, tried: Regressions) -> None:
+        self.task, self.tried = vectors.context.task, tried
+        self.features = vectors.values.numpy()
+
+    def learn(self, train: np.ndarray) -> Callable[[str], Answers]:
+        """Fit on the rows `train`; returns what gives the probabilities of a split's rows."""
+        features, targets = self.features[train], self.task.targets[train]
+        models = {(c,): fit_regression(features, targets, c=c) for c in self.tried.c}
+        return lambda split: {
+            setting: model.predict_proba(self.features[self.task.positions(split)])
+            for setting, model in models.items()
         }
-        for draw in subset.draws
-    ]
-    selection = [
-        {setting: found[settings.select_on] for setting, found in fit.items()} for fit in fits
-    ]
-    best, scores = pick_setting(selection, task.targets_of(settings.select_on), settings.select_by)
-    num_classes, dim = len(task.labels.classes), features.shape[1]
-    outputs = 1 if num_classes == 2 else num_classes
-    return Outcome(
-        method="logreg",
-        layer=layer,
-        source=vector,
-        variant=f"logreg-{place_name(layer, vector)}",
-        subset=subset,
-        settings={"C": best[0]},
-        picked=f"C by {settings.select_by}",
-        select_score=scores[best],
-        grid=[{"C": c, "select_score": score} for (c,), score in scores.items()],
-        seeds=[settings.seed] * len(subset.draws),
-        draws=range(len(subset.draws)),
-        probabilities=[fit[best]["test"] for fit in fits],
-        num_parameters=outputs * (dim + 1),
-        flops=2 * outputs * dim,
-    )
+
+    def cost(self, num_train: int) -> tuple[int, int]:
+        """Two classes need one output."""
+        del num_train
+        num_classes, dim = len(self.task.labels.classes), self.features.shape[1]
+        outputs = 1 if num_classes == 2 else num_classes
+        return outputs * (dim + 1), 2 * outputs * dim

@@ -21,9 +21,10 @@ from toolkit_common.features.extract import Extracted
 from toolkit_common.features.planner import duration
 from toolkit_probing.heads.bank import SAMPLE, HeadBank, features_to
 from toolkit_probing.heads.head import Head, HeadSpec
-from toolkit_probing.heads.specs import head_specs
 from toolkit_probing.heads.trainable_encoder import ALPHA, Tuning, build_tuned_head
 from toolkit_probing.methods.frozen import Trial
+from toolkit_probing.methods.method import Method
+from toolkit_probing.methods.specs import head_specs
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
@@ -49,7 +50,9 @@ def describe_tuning(settings: ProbeSettings, num_train: int) -> dict[str, Any] |
     return {"tune": tuning.kind, **rank, **rates}
 
 
-def refuse_untunable(settings: ProbeSettings, backbone: Backbone) -> None:
+def refuse_untunable(
+    methods: Sequence[Method], settings: ProbeSettings, backbone: Backbone
+) -> None:
     """Refuse an encoder that cannot be tuned so, before anything is written.
 
     Raises:
@@ -58,7 +61,7 @@ def refuse_untunable(settings: ProbeSettings, backbone: Backbone) -> None:
     tuning = tuning_of(settings)
     if tuning is None:
         return
-    source = head_specs(settings, backbone.info)[0].source
+    source = head_specs(methods, settings, backbone.info)[0].source
     placeholder = Head(None, dim=1, num_classes=2)  # only the encoder is looked at
     build_tuned_head(backbone, placeholder, tuning, source=source, seed=0, rows_at_once=1)
 
@@ -73,17 +76,18 @@ def image_sources(
     return Extracted(source, "online", was_cached=False, seconds=0.0, key="", crops=crops)
 
 
-def probe_with_tuning(context: Context) -> list[Outcome]:
+def probe_with_tuning(context: Context, methods: Sequence[Method]) -> list[Outcome]:
     """Tune an encoder with every head and return what the picked ones do on the test split.
 
     Args:
         context: Its features are what `image_sources` gave.
+        methods: Whose heads.
     """
     task, backbone = context.task, context.backbone
     how = Extraction(context.run.path, with_pooled=True)
     few = RowEncoder(backbone, task.data, how, context.accelerator)
     sample = next(few.batches(task.rows[:SAMPLE]))
-    specs = head_specs(context.settings, backbone.info)
+    specs = head_specs(methods, context.settings, backbone.info)
     trial = Trial(context, specs, sample, tuning_of(context.settings))
     show_price(context, trial.build(specs[:1]), specs)
     return trial.run()

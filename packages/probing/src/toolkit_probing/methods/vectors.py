@@ -1,7 +1,14 @@
-"""Features of whole splits as vectors, for methods that are not trained step by step."""
+"""Methods that read a vector of every image and are not trained step by step: how they are judged.
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+Such a method learns from some rows under several settings, answers for others, and keeps the
+setting that does best on the selection split; the test split is read once.
+
+Shapes: n rows, d width, c classes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,13 +16,100 @@ from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, METRICS, Predictions
-from toolkit_probing.heads.inputs import read_inputs
+from toolkit_probing.heads.inputs import place_name, read_inputs
+from toolkit_probing.methods.method import Method
+from toolkit_probing.methods.specs import layers_of, sources_of
+from toolkit_probing.results.rows import Outcome
+from toolkit_probing.task.context import Context
+from toolkit_probing.task.subsets import Subset
 from toolkit_probing.training.select import select_setting
 
 READ_BATCH = 256
 
-Setting = TypeVar("Setting", bound=tuple[float, ...])
-Judge = Callable[[Setting], np.ndarray]
+Setting = tuple[Any, ...]
+Answers = Mapping[Setting, np.ndarray]  # probabilities (n, c) of a split's rows by setting
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of one layer and source, of all rows of the task: `values` `(n, d)`."""
+
+    context: Context
+    layer: int
+    source: str
+    values: Tensor
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Classifies vectors under several settings, of which `names` name the values."""
+
+    names: ClassVar[Sequence[str]]
+
+    def learn(self, train: np.ndarray) -> Callable[[str], Answers]:
+        """Learn from the rows `train`; returns what answers for a split."""
+        ...
+
+    def cost(self, num_train: int) -> tuple[int, int]:
+        """Return parameters, and operations an image."""
+        ...
+
+
+def judge_vectors(
+    method: Method, context: Context, build: Callable[[Vectors], Classifier], *, metric: str
+) -> list[Outcome]:
+    """Judge a method at every layer and source, on every subset of the labels.
+
+    Args:
+        method: The method.
+        context: The run.
+        build: Returns the classifier of one layer's and source's vectors.
+        metric: What picks the setting.
+    """
+    return [
+        _judge(method, vectors, classifier, subset, metric=metric)
+        for vectors in _vectors_of(method, context)
+        for classifier in (build(vectors),)
+        for subset in context.subsets
+    ]
+
+
+def _vectors_of(method: Method, context: Context) -> Iterator[Vectors]:
+    settings, info, source = context.settings, context.backbone.info, context.features.source
+    for layer in layers_of(settings, info):
+        for name in sources_of(method, settings, info):
+            values = read_vectors(source, np.arange(len(source)), layer, name)
+            yield Vectors(context, layer, name, values)
+
+
+def _judge(
+    method: Method, vectors: Vectors, classifier: Classifier, subset: Subset, *, metric: str
+) -> Outcome:
+    settings, task = vectors.context.settings, vectors.context.task
+    learned = [classifier.learn(draw) for draw in subset.draws]
+    answers = [answer(settings.select_on) for answer in learned]
+    best, scores = pick_setting(answers, task.targets_of(settings.select_on), metric)
+    num_parameters, flops = classifier.cost(max(subset.sizes))
+    return Outcome(
+        method=method.name,
+        layer=vectors.layer,
+        source=vectors.source,
+        variant=f"{method.name}-{place_name(vectors.layer, vectors.source)}",
+        subset=subset,
+        settings=dict(zip(classifier.names, best, strict=True)),
+        picked=f"{' and '.join(classifier.names)} by {metric}",
+        select_score=scores[best],
+        grid=[
+            {**dict(zip(classifier.names, setting, strict=True)), "select_score": score}
+            for setting, score in scores.items()
+        ],
+        seeds=[settings.seed] * len(subset.draws),
+        draws=range(len(subset.draws)),
+        probabilities=[answer("test")[best] for answer in learned],
+        num_parameters=num_parameters,
+        flops=flops,
+        options=method.variants(settings)[0],
+    )
 
 
 def read_vectors(source: FeatureSource, positions: np.ndarray, layer: int, vector: str) -> Tensor:
@@ -25,12 +119,12 @@ def read_vectors(source: FeatureSource, positions: np.ndarray, layer: int, vecto
 
 
 def pick_setting(
-    found: Sequence[Mapping[Setting, np.ndarray]], targets: np.ndarray, metric: str
+    answers: Sequence[Answers], targets: np.ndarray, metric: str
 ) -> tuple[Setting, dict[Setting, float]]:
     """Pick a setting by its mean score over the draws.
 
     Args:
-        found: For each draw, every setting's probabilities `(n, c)` on the selection split.
+        answers: For each draw, every setting's probabilities `(n, c)` on the selection split.
         targets: Classes of that split `(n,)`.
         metric: By which one.
 
@@ -40,8 +134,8 @@ def pick_setting(
     sign, ones = -1.0 if metric in LOWER_IS_BETTER else 1.0, np.ones((1, len(targets)))
 
     def score(setting: Setting) -> float:
-        values = [METRICS[metric](Predictions(draw[setting], targets), ones)[0] for draw in found]
+        values = [METRICS[metric](Predictions(draw[setting], targets), ones)[0] for draw in answers]
         return float(np.nan_to_num(sign * np.mean(values), nan=-np.inf))
 
-    scores = {setting: score(setting) for setting in found[0]}
+    scores = {setting: score(setting) for setting in answers[0]}
     return select_setting(scores), scores

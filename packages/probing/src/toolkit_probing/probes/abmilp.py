@@ -15,7 +15,7 @@ and behind the pooling: two maps of all tokens instead of five.
 Shapes: b batch, n tokens, d token width, q = 1, o output width (= d).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from typing_extensions import override
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
 from toolkit_probing.probes import gemm
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 MODES = {"both": True, "map": True, "none": False}  # whether there is self-attention
@@ -43,16 +43,17 @@ class AbMilp(AttentivePool):
         InputError: If an option is none of these.
     """
 
-    title: ClassVar[str] = "ABMILP (Ilse et al., 2018)"
+    title: ClassVar[str] = "ABMILP"
+    source: ClassVar[str] = "Ilse et al., 2018"
     dead_parameters: ClassVar[frozenset[str]] = frozenset({"score.last.bias"})
 
     def __init__(
         self,
         dim: int,
         *,
-        mode: str = "both",
-        depth: int = 2,
-        activation: str = "tanh",
+        mode: Literal["both", "map", "none"] = "both",
+        depth: Count = 2,
+        activation: Literal["tanh", "relu"] = "tanh",
     ) -> None:
         super().__init__()
         has_attention = lookup(MODES, mode, kind="abmilp mode")

@@ -23,7 +23,7 @@ from toolkit_probing.probes.attention import (
     check_heads,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 EPS = 1e-6
 QUERY_STD = 0.02
@@ -40,10 +40,11 @@ class Aim(AttentivePool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "AIM attentive probe (El-Nouby et al., 2024)"
+    title: ClassVar[str] = "AIM attentive probe"
+    source: ClassVar[str] = "El-Nouby et al., 2024"
     has_batch_statistics: ClassVar[bool] = True
 
-    def __init__(self, dim: int, *, num_heads: int = 16) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 16) -> None:
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)

@@ -4,10 +4,14 @@ Shapes: b batch, n tokens, d token width, q queries, o output width.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
+
+GRID = "grid"  # the argument that is no option: the encoder says it
+Count = Annotated[int, Field(ge=1)]
 
 
 class Pool(nn.Module, ABC):
@@ -17,7 +21,10 @@ class Pool(nn.Module, ABC):
     takes `grid=(gh, gw)` and says so with `needs_grid`; without it, token order does not matter.
 
     Attributes:
-        title: Name and source for tables, as `NAME (AUTHORS, YEAR)`.
+        title: Name for tables.
+        source: Who published it, `AUTHORS, YEAR`.
+        named_options: Options that stand in names of heads whatever their value; others do where
+            they differ from their default.
         needs_grid: Whether the constructor wants `grid`; it then reads patches alone.
         has_batch_statistics: Whether in training an image's output depends on the others.
         dead_parameters: Parameters whose gradient is zero in training: a softmax over tokens or a
@@ -26,6 +33,8 @@ class Pool(nn.Module, ABC):
     """
 
     title: ClassVar[str]
+    source: ClassVar[str]
+    named_options: ClassVar[tuple[str, ...]] = ()
     needs_grid: ClassVar[bool] = False
     has_batch_statistics: ClassVar[bool] = False
     dead_parameters: ClassVar[frozenset[str]] = frozenset()

@@ -26,7 +26,7 @@ from toolkit_probing.probes.attention import (
     norm_tokens,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 EPS = 1e-5
 
@@ -42,10 +42,11 @@ class Cae(AttentivePool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "CAE attentive probe (Chen et al., 2022)"
+    title: ClassVar[str] = "CAE attentive probe"
+    source: ClassVar[str] = "Chen et al., 2022"
     dead_parameters: ClassVar[frozenset[str]] = frozenset({"key_norm.bias"})
 
-    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)

@@ -24,7 +24,7 @@ from toolkit_probing.probes.attention import (
     norm_vector,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 EPS, LAST_EPS = 1e-6, 1e-5
 INIT_STD = 0.02
@@ -42,9 +42,10 @@ class CaiT(AttentivePool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "CaiT class attention (Touvron et al., 2021)"
+    title: ClassVar[str] = "CaiT class attention"
+    source: ClassVar[str] = "Touvron et al., 2021"
 
-    def __init__(self, dim: int, *, num_heads: int = 4) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 4) -> None:
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)

@@ -36,7 +36,8 @@ class Cbam(Pool):
         InputError: If `dim` is below 16, or (when called) the tokens are not those of the grid.
     """
 
-    title: ClassVar[str] = "CBAM (Woo et al., 2018)"
+    title: ClassVar[str] = "CBAM"
+    source: ClassVar[str] = "Woo et al., 2018"
     needs_grid: ClassVar[bool] = True
     has_batch_statistics: ClassVar[bool] = True
 

@@ -26,7 +26,7 @@ from toolkit_probing.probes.attention import (
     norm_tokens,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 EPS = 1e-6
 
@@ -44,10 +44,11 @@ class Clip(AttentivePool):
             those of the grid.
     """
 
-    title: ClassVar[str] = "CLIP attention pooling (Radford et al., 2021)"
+    title: ClassVar[str] = "CLIP attention pooling"
+    source: ClassVar[str] = "Radford et al., 2021"
     needs_grid: ClassVar[bool] = True
 
-    def __init__(self, dim: int, *, grid: tuple[int, int], num_heads: int = 4) -> None:
+    def __init__(self, dim: int, *, grid: tuple[int, int], num_heads: Count = 4) -> None:
         super().__init__()
         self.out_dim = dim
         self.grid = grid

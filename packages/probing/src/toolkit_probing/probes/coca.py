@@ -18,7 +18,7 @@ from typing_extensions import override
 from toolkit_common.errors import InputError
 from toolkit_probing.probes import gemm
 from toolkit_probing.probes.attention import pool_tokens
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 HEAD_DIM = 64
 NUM_QUERIES = 196
@@ -35,9 +35,10 @@ class CoCa(AttentivePool):
         InputError: If `num_heads` is below 1.
     """
 
-    title: ClassVar[str] = "CoCa attentional pooler (Yu et al., 2022)"
+    title: ClassVar[str] = "CoCa attentional pooler"
+    source: ClassVar[str] = "Yu et al., 2022"
 
-    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()
         if num_heads < 1:
             raise InputError(f"coca needs one head or more, got {num_heads=}")

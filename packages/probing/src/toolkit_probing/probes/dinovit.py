@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from toolkit_probing.probes import gemm
 from toolkit_probing.probes.attention import Mlp, check_heads
-from toolkit_probing.probes.base import Pool
+from toolkit_probing.probes.base import Count, Pool
 
 
 class DinoViT(Pool):
@@ -32,9 +32,10 @@ class DinoViT(Pool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "DINO ViT block (Caron et al., 2021)"
+    title: ClassVar[str] = "DINO ViT block"
+    source: ClassVar[str] = "Caron et al., 2021"
 
-    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)

@@ -30,7 +30,8 @@ class Dolg(Pool):
         dim: Token width d.
     """
 
-    title: ClassVar[str] = "DOLG local branch (Yang et al., 2021)"
+    title: ClassVar[str] = "DOLG local branch"
+    source: ClassVar[str] = "Yang et al., 2021"
     has_batch_statistics: ClassVar[bool] = True
     dead_parameters: ClassVar[frozenset[str]] = frozenset({"map.bias"})  # the norm takes it away
 

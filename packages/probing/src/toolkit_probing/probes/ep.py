@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 from toolkit_probing.probes.ep_kernel import attend, ep_pool
 
 QUERY_STD = 0.02
@@ -39,9 +39,11 @@ class EfficientProbing(AttentivePool):
             `num_queries`.
     """
 
-    title: ClassVar[str] = "Efficient Probing (Psomas et al., 2026)"
+    title: ClassVar[str] = "Efficient Probing"
+    source: ClassVar[str] = "Psomas et al., 2026"
+    named_options: ClassVar[tuple[str, ...]] = ("num_queries",)
 
-    def __init__(self, dim: int, *, num_queries: int = 32, width_divisor: int = 1) -> None:
+    def __init__(self, dim: int, *, num_queries: Count = 32, width_divisor: Count = 1) -> None:
         super().__init__()
         if num_queries < 1 or width_divisor < 1 or dim % width_divisor:
             raise InputError(

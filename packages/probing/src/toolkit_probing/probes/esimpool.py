@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from toolkit_probing.probes import gemm
 from toolkit_probing.probes.attention import check_heads, norm_tokens
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 EPS = 1e-6
 NUM_HEADS = 12
@@ -35,9 +35,10 @@ class EfficientSimPool(AttentivePool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "Efficient SimPool (Psomas et al., 2026)"
+    title: ClassVar[str] = "Efficient SimPool"
+    source: ClassVar[str] = "Psomas et al., 2026"
 
-    def __init__(self, dim: int, *, num_heads: int | None = None) -> None:
+    def __init__(self, dim: int, *, num_heads: Count | None = None) -> None:
         super().__init__()
         fitting = max(count for count in range(1, NUM_HEADS + 1) if dim % count == 0)
         self.num_heads = check_heads(dim, fitting if num_heads is None else num_heads)

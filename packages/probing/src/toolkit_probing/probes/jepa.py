@@ -24,7 +24,7 @@ from toolkit_probing.probes.attention import (
     norm_tokens,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 EPS = 1e-5
 INIT_STD = 0.02
@@ -41,9 +41,10 @@ class Jepa(AttentivePool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "V-JEPA attentive pooler (Bardes et al., 2024)"
+    title: ClassVar[str] = "V-JEPA attentive pooler"
+    source: ClassVar[str] = "Bardes et al., 2024"
 
-    def __init__(self, dim: int, *, num_heads: int = 16) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 16) -> None:
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)

@@ -22,7 +22,7 @@ from toolkit_probing.probes.attention import (
     pool_tokens,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 QUERY_STD = 0.02
 
@@ -38,9 +38,10 @@ class MultiHeadCrossAttention(AttentivePool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "Multi-head cross-attention (Vaswani et al., 2017)"
+    title: ClassVar[str] = "Multi-head cross-attention"
+    source: ClassVar[str] = "Vaswani et al., 2017"
 
-    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)

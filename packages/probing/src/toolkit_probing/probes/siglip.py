@@ -22,7 +22,7 @@ from toolkit_probing.probes.attention import (
     pool_tokens,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool
+from toolkit_probing.probes.base import AttentivePool, Count
 
 
 class SigLip(AttentivePool):
@@ -36,9 +36,10 @@ class SigLip(AttentivePool):
         InputError: If `dim` is not a multiple of `num_heads`.
     """
 
-    title: ClassVar[str] = "SigLIP attention pooling (Zhai et al., 2023)"
+    title: ClassVar[str] = "SigLIP attention pooling"
+    source: ClassVar[str] = "Zhai et al., 2023"
 
-    def __init__(self, dim: int, *, num_heads: int = 8) -> None:
+    def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)

@@ -26,7 +26,8 @@ class SimPool(AttentivePool):
         dim: Token width d.
     """
 
-    title: ClassVar[str] = "SimPool (Psomas et al., 2023)"
+    title: ClassVar[str] = "SimPool"
+    source: ClassVar[str] = "Psomas et al., 2023"
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ probability, which images were learned from), a `Row` what is written and read f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Outcome:
         flops: Floating-point operations of one image's forward pass through the head.
         selected: How it was selected, where no split did that.
         tune: How the encoder was trained with the head, `none` where it was not.
+        options: All options of its method, defaults included.
         grid: The score of every setting that was tried; of heads, metrics.jsonl has every epoch's.
     """
 
@@ -57,6 +58,7 @@ class Outcome:
     num_parameters: int
     flops: int
     selected: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
     grid: Sequence[Mapping[str, Any]] = ()
     tune: str = "none"
 
@@ -94,6 +96,7 @@ class Row:
     labels: str
     num_train: Sequence[int]
     settings: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
     selected: str
     picked: str
     select_score: float | None
@@ -142,6 +145,7 @@ def build_rows(
             labels=outcome.subset.name,
             num_train=outcome.subset.sizes,
             settings=dict(outcome.settings),
+            options=dict(outcome.options),
             selected=outcome.selected or f"selected on {settings.select_on}",
             picked=outcome.picked,
             select_score=_finite(outcome.select_score),

@@ -36,7 +36,8 @@ def load_probed_backbone(settings: FeatureSettings) -> Backbone:
         random_init=settings.random_init or is_stand_in,
         allow_partial=settings.allow_partial,
     )
-    if settings.input == "imagenet" and not backbone.info.facts.architecture.startswith(OPEN_CLIP):
+    is_open_clip = backbone.info.facts.architecture.startswith(OPEN_CLIP)
+    if settings.preprocess == "imagenet" and not is_open_clip:
         own = backbone.info.preprocess
         fed = replace(IMAGENET_INPUT, image_size=own.image_size)
         backbone.info = replace(backbone.info, preprocess=fed)
