@@ -14,6 +14,7 @@ Shapes: b batch, n tokens, d token width, h heads, m = o/h head width, o output 
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -61,9 +62,47 @@ def project_values(pooled: Tensor, weight: Tensor, bias: Tensor | None = None) -
     return values if bias is None else values + bias
 
 
-def pool_tokens(tokens: Tensor, queries: Tensor) -> Tensor:
-    """Return the tokens pooled `(b, q, d)` by the softmax of their products with the queries."""
-    return gemm.pool(gemm.scores(queries, tokens).softmax(-1), tokens)
+def fold_keys(query: Tensor, joint: nn.Linear, num_heads: int) -> Tensor:
+    """As `absorb_keys`, with the key map of a joint map of (queries,) keys and values."""
+    return absorb_keys(query, _blocks(joint.weight, joint)[-2], num_heads)
+
+
+def project_out(pooled: Tensor, joint: nn.Linear, out: nn.Linear) -> Tensor:
+    """Project pooled tokens `(b, h, d)` by the value map of a joint map, then out, to `(b, o)`."""
+    values = (_blocks(item, joint)[-1] for item in (joint.weight, joint.bias))
+    return out(project_values(pooled, *values))
+
+
+def _blocks(rows: Tensor, joint: nn.Linear) -> tuple[Tensor, ...]:
+    return rows.chunk(joint.out_features // joint.in_features)
+
+
+@runtime_checkable
+class ReadTokens(Protocol):
+    """Tokens as queries meet them, raw or normalised, and never written out."""
+
+    def scores(self, queries: Tensor) -> Tensor:
+        """Return their products `(b, q, n)` with queries."""
+        ...
+
+    def sum(self, weights: Tensor) -> Tensor:
+        """Return their sums `(b, q, d)` by weights `(b, q, n)`."""
+        ...
+
+
+@dataclass(frozen=True)
+class RawTokens:
+    """Tokens `(b, n, d)` as they are."""
+
+    tokens: Tensor
+
+    def scores(self, queries: Tensor) -> Tensor:
+        """Return their products `(b, q, n)` with queries."""
+        return gemm.scores(queries, self.tokens)
+
+    def sum(self, weights: Tensor) -> Tensor:
+        """Return their sums `(b, q, d)` by weights `(b, q, n)`."""
+        return gemm.pool(weights, self.tokens)
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,22 @@ Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_probing.probes.attention import (
-    NormedTokens,
+    ReadTokens,
     absorb_keys,
     check_heads,
-    norm_tokens,
     project_values,
 )
-from toolkit_probing.probes.base import AttentivePool, Count
+from toolkit_probing.probes.base import Count
+from toolkit_probing.probes.learned_query import LearnedQuery
 
 EPS = 1e-5
 
 
-class Cae(AttentivePool):
+class Cae(LearnedQuery):
     """Pool tokens with a learned query and three norms.
 
     Args:
@@ -44,6 +43,7 @@ class Cae(AttentivePool):
 
     title: ClassVar[str] = "CAE attentive probe"
     source: ClassVar[str] = "Chen et al., 2022"
+    eps: ClassVar[float | None] = EPS
     dead_parameters: ClassVar[frozenset[str]] = frozenset({"key_norm.bias"})
 
     def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
@@ -59,20 +59,24 @@ class Cae(AttentivePool):
         self.to_value = nn.Linear(dim, dim, bias=False)
         self.out = nn.Linear(dim, dim)
 
-    def _attend(self, normed: NormedTokens) -> Tensor:
-        query = self.to_query(self.query_norm(self.query))
+    @override
+    def folded_queries(self) -> Tensor:
+        return self._absorbed() * self.key_norm.weight
+
+    @override
+    def scores(self, read: ReadTokens) -> Tensor:
         # The norm's bias adds a constant over tokens, which the softmax drops; it stays in the
         # graph, so that its gradient is the zero it is and not missing.
-        queries = absorb_keys(query, self.to_key.weight, self.num_heads)
-        constant = queries @ self.key_norm.bias
-        return (normed.scores(queries * self.key_norm.weight) + constant.unsqueeze(-1)).softmax(-1)
+        absorbed = self._absorbed()
+        constant = absorbed @ self.key_norm.bias
+        return read.scores(absorbed * self.key_norm.weight) + constant.unsqueeze(-1)
 
     @override
-    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return self._attend(norm_tokens(tokens, EPS))
-
-    @override
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        normed = norm_tokens(tokens, EPS)
-        pooled = normed.sum(self._attend(normed)) * self.value_norm.weight + self.value_norm.bias
+    def gather(self, pooled: Tensor) -> Tensor:
+        pooled = pooled * self.value_norm.weight + self.value_norm.bias
         return self.out(project_values(pooled, self.to_value.weight))
+
+    def _absorbed(self) -> Tensor:
+        """Return the queries of tokens that the keys' norm has scaled and shifted."""
+        query = self.to_query(self.query_norm(self.query))
+        return absorb_keys(query, self.to_key.weight, self.num_heads)

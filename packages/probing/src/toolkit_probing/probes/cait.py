@@ -8,6 +8,7 @@ is computed, and neither keys, values nor normalised tokens are built (see `atte
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -18,20 +19,22 @@ from typing_extensions import override
 from toolkit_probing.probes.attention import (
     Mlp,
     NormedTokens,
-    absorb_keys,
+    ReadTokens,
     check_heads,
+    fold_keys,
     norm_tokens,
     norm_vector,
-    project_values,
+    project_out,
 )
-from toolkit_probing.probes.base import AttentivePool, Count
+from toolkit_probing.probes.base import Count
+from toolkit_probing.probes.learned_query import LearnedQuery
 
 EPS, LAST_EPS = 1e-6, 1e-5
 INIT_STD = 0.02
 LAYER_SCALE = 1e-5
 
 
-class CaiT(AttentivePool):
+class CaiT(LearnedQuery):
     """Pool tokens with one class-attention block.
 
     Args:
@@ -63,26 +66,37 @@ class CaiT(AttentivePool):
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
         """The weight that the class token gives itself is left out."""
-        return self._scores(norm_tokens(tokens, EPS))[..., 1:].softmax(-1)
+        return self.scores(self.read(tokens))[..., 1:].softmax(-1)
 
     @override
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        normed = norm_tokens(tokens, EPS)
-        weights = self._scores(normed).softmax(-1)  # (b, q, 1 + n)
-        pooled = normed.sum(weights[..., 1:])
-        pooled = pooled + weights[..., :1] * norm_vector(self.cls_token, EPS)
+    def read(self, tokens: Tensor) -> ReadTokens:
+        return _WithClassToken(self.cls_token, norm_tokens(tokens, EPS))
+
+    @override
+    def folded_queries(self) -> Tensor:
+        weight, bias = self.qkv.weight.chunk(3)[0], self.qkv.bias.chunk(3)[0]
+        query = nn.functional.linear(self.norm(self.cls_token), weight, bias)
+        return fold_keys(query, self.qkv, self.num_heads) * self.norm.weight
+
+    @override
+    def gather(self, pooled: Tensor) -> Tensor:
         pooled = pooled * self.norm.weight + self.norm.bias
-        _, _, weight = self.qkv.weight.chunk(3)
-        _, _, bias = self.qkv.bias.chunk(3)
-        attended = self.out(project_values(pooled, weight, bias))
+        attended = project_out(pooled, self.qkv, self.out)
         z = self.cls_token + self.attention_scale * attended
         return self.last_norm(z + self.mlp_scale * self.mlp(self.mlp_norm(z)))
 
-    def _scores(self, normed: NormedTokens) -> Tensor:
-        query_weight, key_weight, _ = self.qkv.weight.chunk(3)
-        query_bias, _, _ = self.qkv.bias.chunk(3)
-        query = nn.functional.linear(self.norm(self.cls_token), query_weight, query_bias)
-        queries = absorb_keys(query, key_weight, self.num_heads) * self.norm.weight  # (q, d)
-        scores = normed.scores(queries)
-        own = queries @ norm_vector(self.cls_token, EPS)
+
+@dataclass(frozen=True)
+class _WithClassToken:
+    """Normalised tokens behind the class token `(d,)`, the same for every image and normalised."""
+
+    cls: Tensor
+    tokens: NormedTokens
+
+    def scores(self, queries: Tensor) -> Tensor:
+        scores, own = self.tokens.scores(queries), queries @ norm_vector(self.cls, EPS)
         return torch.cat([own.expand(len(scores), -1).unsqueeze(-1), scores], dim=-1)
+
+    def sum(self, weights: Tensor) -> Tensor:
+        pooled = self.tokens.sum(weights[..., 1:])
+        return pooled + weights[..., :1] * norm_vector(self.cls, EPS)

@@ -21,10 +21,10 @@ from typing_extensions import override
 from toolkit_common.errors import InputError
 from toolkit_probing.probes.attention import (
     NormedTokens,
-    absorb_keys,
     check_heads,
+    fold_keys,
     norm_tokens,
-    project_values,
+    project_out,
 )
 from toolkit_probing.probes.base import AttentivePool, Count
 
@@ -73,9 +73,7 @@ class Clip(AttentivePool):
         weights = self._attend(normed)  # (b, q, 1 + n)
         pooled = normed.sum(weights[..., 1:] + weights[..., :1] / tokens.shape[1])
         pooled = pooled * self.norm.weight + self.norm.bias + weights @ self.positions
-        _, _, weight = self.qkv.weight.chunk(3)
-        _, _, bias = self.qkv.bias.chunk(3)
-        return self.out(project_values(pooled, weight, bias))
+        return project_out(pooled, self.qkv, self.out)
 
     def _norm(self, tokens: Tensor) -> NormedTokens:
         if tokens.shape[1] != len(self.positions) - 1:
@@ -87,13 +85,12 @@ class Clip(AttentivePool):
         return norm_tokens(tokens, EPS)
 
     def _attend(self, normed: NormedTokens) -> Tensor:
-        query_weight, key_weight, _ = self.qkv.weight.chunk(3)
-        query_bias, _, _ = self.qkv.bias.chunk(3)
+        weight, bias = self.qkv.weight.chunk(3)[0], self.qkv.bias.chunk(3)[0]
         count = normed.tokens.shape[1]
         even = torch.full_like(normed.rstd, 1.0 / count)
         mean = normed.sum(even)[:, 0] * self.norm.weight + self.norm.bias + self.positions[0]
-        query = nn.functional.linear(mean, query_weight, query_bias)
-        queries = absorb_keys(query, key_weight, self.num_heads)  # (b, q, d)
+        query = nn.functional.linear(mean, weight, bias)
+        queries = fold_keys(query, self.qkv, self.num_heads)  # (b, q, d)
         scores = normed.scores(queries * self.norm.weight)
         scores = torch.cat([scores.mean(-1, keepdim=True), scores], dim=-1)
         return (scores + queries @ self.positions.T).softmax(-1)

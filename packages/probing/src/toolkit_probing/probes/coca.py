@@ -11,20 +11,18 @@ Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_probing.probes import gemm
-from toolkit_probing.probes.attention import pool_tokens
-from toolkit_probing.probes.base import AttentivePool, Count
+from toolkit_probing.probes.base import Count
+from toolkit_probing.probes.learned_query import LearnedQuery
 
 HEAD_DIM = 64
 NUM_QUERIES = 196
 
 
-class CoCa(AttentivePool):
+class CoCa(LearnedQuery):
     """Pool tokens with multi-query attention of a learned query.
 
     Args:
@@ -50,17 +48,13 @@ class CoCa(AttentivePool):
         self.to_key_value = nn.Linear(dim, 2 * HEAD_DIM, bias=False)
         self.out = nn.Linear(num_heads * HEAD_DIM, dim, bias=False)
 
-    def _queries(self) -> Tensor:
+    @override
+    def folded_queries(self) -> Tensor:
         key_weight, _ = self.to_key_value.weight.chunk(2)
-        query = self.to_query(self.norm(self.queries[0])).unflatten(0, (self.num_heads, HEAD_DIM))
-        return query * HEAD_DIM**-0.5 @ key_weight
+        query = self.to_query(self.norm(self.queries[0]))
+        return query.unflatten(0, (self.num_heads, HEAD_DIM)) * HEAD_DIM**-0.5 @ key_weight
 
     @override
-    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return gemm.scores(self._queries(), tokens).softmax(-1)
-
-    @override
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+    def gather(self, pooled: Tensor) -> Tensor:
         _, value_weight = self.to_key_value.weight.chunk(2)
-        values = pool_tokens(tokens, self._queries()) @ value_weight.T  # (b, q, 64)
-        return self.out(values.flatten(1))
+        return self.out((pooled @ value_weight.T).flatten(1))  # (b, q, 64) -> (b, o)

@@ -12,25 +12,18 @@ Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from toolkit_probing.probes.attention import (
-    Mlp,
-    NormedTokens,
-    absorb_keys,
-    check_heads,
-    norm_tokens,
-    project_values,
-)
-from toolkit_probing.probes.base import AttentivePool, Count
+from toolkit_probing.probes.attention import Mlp, check_heads, fold_keys, project_out
+from toolkit_probing.probes.base import Count
+from toolkit_probing.probes.learned_query import LearnedQuery
 
 EPS = 1e-5
 INIT_STD = 0.02
 
 
-class Jepa(AttentivePool):
+class Jepa(LearnedQuery):
     """Pool tokens with a learned query in a cross-attention block.
 
     Args:
@@ -43,6 +36,7 @@ class Jepa(AttentivePool):
 
     title: ClassVar[str] = "V-JEPA attentive pooler"
     source: ClassVar[str] = "Bardes et al., 2024"
+    eps: ClassVar[float | None] = EPS
 
     def __init__(self, dim: int, *, num_heads: Count = 16) -> None:
         super().__init__()
@@ -64,20 +58,13 @@ class Jepa(AttentivePool):
             for matrix in (self.out.weight, self.mlp.second.weight):
                 matrix.div_(2**0.5)
 
-    def _attend(self, normed: NormedTokens) -> Tensor:
-        key_weight, _ = self.to_key_value.weight.chunk(2)
-        queries = absorb_keys(self.to_query(self.query), key_weight, self.num_heads)
-        return normed.scores(queries * self.norm.weight).softmax(-1)
+    @override
+    def folded_queries(self) -> Tensor:
+        queries = fold_keys(self.to_query(self.query), self.to_key_value, self.num_heads)
+        return queries * self.norm.weight
 
     @override
-    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return self._attend(norm_tokens(tokens, EPS))
-
-    @override
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        normed = norm_tokens(tokens, EPS)
-        pooled = normed.sum(self._attend(normed)) * self.norm.weight + self.norm.bias
-        _, weight = self.to_key_value.weight.chunk(2)
-        _, bias = self.to_key_value.bias.chunk(2)
-        z = self.query + self.out(project_values(pooled, weight, bias))
+    def gather(self, pooled: Tensor) -> Tensor:
+        pooled = pooled * self.norm.weight + self.norm.bias
+        z = self.query + project_out(pooled, self.to_key_value, self.out)
         return z + self.mlp(self.mlp_norm(z))

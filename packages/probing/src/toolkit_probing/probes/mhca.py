@@ -11,23 +11,17 @@ Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from toolkit_probing.probes import gemm
-from toolkit_probing.probes.attention import (
-    absorb_keys,
-    check_heads,
-    pool_tokens,
-    project_values,
-)
-from toolkit_probing.probes.base import AttentivePool, Count
+from toolkit_probing.probes.attention import check_heads, fold_keys, project_out
+from toolkit_probing.probes.base import Count
+from toolkit_probing.probes.learned_query import LearnedQuery
 
 QUERY_STD = 0.02
 
 
-class MultiHeadCrossAttention(AttentivePool):
+class MultiHeadCrossAttention(LearnedQuery):
     """Pool tokens with one learned query and full projections.
 
     Args:
@@ -50,16 +44,10 @@ class MultiHeadCrossAttention(AttentivePool):
         self.to_key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def _queries(self) -> Tensor:
-        key_weight, _ = self.to_key_value.weight.chunk(2)
-        return absorb_keys(self.to_query(self.query), key_weight, self.num_heads)
+    @override
+    def folded_queries(self) -> Tensor:
+        return fold_keys(self.to_query(self.query), self.to_key_value, self.num_heads)
 
     @override
-    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return gemm.scores(self._queries(), tokens).softmax(-1)
-
-    @override
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        _, weight = self.to_key_value.weight.chunk(2)
-        _, bias = self.to_key_value.bias.chunk(2)
-        return self.out(project_values(pool_tokens(tokens, self._queries()), weight, bias))
+    def gather(self, pooled: Tensor) -> Tensor:
+        return project_out(pooled, self.to_key_value, self.out)

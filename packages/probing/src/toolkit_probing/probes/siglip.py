@@ -10,22 +10,15 @@ Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from toolkit_probing.probes import gemm
-from toolkit_probing.probes.attention import (
-    Mlp,
-    absorb_keys,
-    check_heads,
-    pool_tokens,
-    project_values,
-)
-from toolkit_probing.probes.base import AttentivePool, Count
+from toolkit_probing.probes.attention import Mlp, check_heads, fold_keys, project_out
+from toolkit_probing.probes.base import Count
+from toolkit_probing.probes.learned_query import LearnedQuery
 
 
-class SigLip(AttentivePool):
+class SigLip(LearnedQuery):
     """Pool tokens with a latent query and an MLP.
 
     Args:
@@ -52,17 +45,11 @@ class SigLip(AttentivePool):
         self.out = nn.Linear(dim, dim)
         self.mlp = Mlp(dim)
 
-    def _queries(self) -> Tensor:
-        key_weight, _ = self.to_key_value.weight.chunk(2)
-        return absorb_keys(self.to_query(self.latent[0]), key_weight, self.num_heads)
+    @override
+    def folded_queries(self) -> Tensor:
+        return fold_keys(self.to_query(self.latent[0]), self.to_key_value, self.num_heads)
 
     @override
-    def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
-        return gemm.scores(self._queries(), tokens).softmax(-1)
-
-    @override
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        _, weight = self.to_key_value.weight.chunk(2)
-        _, bias = self.to_key_value.bias.chunk(2)
-        z = self.out(project_values(pool_tokens(tokens, self._queries()), weight, bias))
+    def gather(self, pooled: Tensor) -> Tensor:
+        z = project_out(pooled, self.to_key_value, self.out)
         return z + self.mlp(z)
