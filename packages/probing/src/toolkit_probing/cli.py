@@ -1,6 +1,12 @@
-"""Commands of the probing package."""
+"""Commands of the probing package: what runs a probe, and what reads finished runs.
 
-from typing import Any
+Nothing heavy is imported before a command is called.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +17,21 @@ from toolkit_probing.settings import ExtractSettings, ProbeSettings
 
 app = typer.Typer(add_completion=False)
 features_app = typer.Typer(add_completion=False)
+compare_app = typer.Typer(add_completion=False)
+report_app = typer.Typer(add_completion=False)
+attention_app = typer.Typer(add_completion=False)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+METRICS = (
+    "Metrics, comma-separated: top1, top5, balanced_accuracy, macro_f1, auroc, average_precision, "
+    "partial_auroc (above 80 % TPR), sensitivity_at_NN_specificity (NN in %), "
+    "expected_calibration_error, log_loss"
+)
+Metrics = Annotated[str, typer.Option("--metric", help=f"{METRICS}.")]
+ReportMetrics = Annotated[
+    str,
+    typer.Option("--metric", help=f"{METRICS}; confusion (counts of true and predicted classes)."),
+]
 
 
 def list_methods(invocation: Invocation[ProbeSettings]) -> Any:
@@ -41,3 +62,118 @@ def features(invocation: Invocation[ExtractSettings]) -> Any:
     from toolkit_probing.features import run_features
 
     return run_features(invocation)
+
+
+@compare_app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN [RUN]", help="Finished probe runs.")],
+    rows: Annotated[
+        str,
+        typer.Option(
+            "--rows",
+            metavar="FIRST,SECOND",
+            help="Names of two rows: one of the first run, one of the last. Without it: all rows "
+            "of one run against its first, or the rows of one name of two runs.",
+        ),
+    ] = "",
+    metric: Metrics = "top1,balanced_accuracy,auroc",
+    as_json: AsJson = False,
+) -> None:
+    """Compare probes on the same test images: paired bootstrap over groups (patients).
+
+    Refuses runs whose test images, classes, targets or groups differ, and names what does.
+    """
+    from toolkit_probing.results.compare import compare_runs, show_comparison
+
+    comparison = compare_runs(runs, rows=_names(rows), metrics=_names(metric))
+    show_comparison(comparison, as_json=as_json)
+    if as_json:
+        _print_json(comparison.to_json())
+
+
+@report_app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Probe runs, or folders of them.")
+    ],
+    metric: ReportMetrics = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error",
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Columns of the data set to look at subgroups of the test images; numbers with "
+            "many values are cut into quarters.",
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write one HTML file with tables and pictures."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute metrics from saved predictions, for all test images and by subgroup."""
+    from toolkit_common.runs.files import refuse_no_file
+    from toolkit_probing.reports.recomputed import build_report
+    from toolkit_probing.reports.tables import show_report
+
+    if output is not None:
+        refuse_no_file(output, ".html")
+    tables = build_report(runs, metrics=_names(metric), by=_names(by))
+    show_report(tables, as_json=as_json)
+    if output is not None:
+        from toolkit_probing.reports.page import write_html
+
+        write_html(output, tables)
+        typer.echo(f"report: {output}", err=True)
+    if as_json:
+        _print_json(tables.to_json())
+
+
+@attention_app.command()
+def attention(
+    run: Annotated[Path, typer.Option("--from", metavar="RUN", help="Finished probe run.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            help="An image, or a folder of them.",
+            show_default="the run's own test images",
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head",
+            help="Name of a head in RUN/heads.",
+            show_default="EP's, else the first with maps",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="PNG to write.", show_default="RUN/attention.png"),
+    ] = None,
+    num_images: Annotated[
+        int, typer.Option("--num-images", min=1, max=200, help="At most so many, evenly chosen.")
+    ] = 12,
+    as_json: AsJson = False,
+) -> None:
+    """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped)."""
+    from toolkit_common.runs.files import refuse_no_file
+    from toolkit_probing.attention.draw import draw_attention
+
+    if output is not None:
+        refuse_no_file(output, ".png")
+    drawn = draw_attention(run, images=images, head=head, output=output, num_images=num_images)
+    if as_json:
+        _print_json(asdict(drawn))
+    else:
+        typer.echo(f"attention of {drawn.head}: {drawn.picture}")
+
+
+def _print_json(result: Any) -> None:
+    typer.echo(json.dumps(result, indent=2, allow_nan=False))
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
