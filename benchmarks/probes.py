@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lib.harness import MIB, Step, cpu_seconds, peak_memory, write_report
 from lib.literal_probes import LITERAL, batched_ep
+from toolkit_probing.methods.options import options_of
 from toolkit_probing.probes import POOLS, Pool, gemm
 
 BATCH, NUM_TOKENS, DIM, GRID = 32, 196, 768, (14, 14)
@@ -28,17 +29,17 @@ REPEATS = 5
 
 Form = Callable[[Pool, Tensor], Tensor]
 
+FASTEST: Mapping[str, Form] = {**LITERAL, "ep": batched_ep}  # the fastest literal form of each
+
 
 def main() -> None:
     """Measure all in one run and write the report."""
     torch.manual_seed(0)
     tokens = torch.randn(BATCH, NUM_TOKENS, DIM)
     pools = build_pools()
-    steps = {
-        f"{name}/cheapest": step_of(pool, Pool.__call__, tokens) for name, pool in pools.items()
-    }
-    for name, pool in pools.items():
-        steps[f"{name}/literal"] = step_of(pool, literal_form(name), tokens)
+    steps = {f"{row}/cheapest": step_of(pool, Pool.__call__, tokens) for row, pool in pools.items()}
+    for row, pool in pools.items():
+        steps[f"{row}/literal"] = step_of(pool, FASTEST[row.split()[0]], tokens)
     steps["oneDNN"] = step_of(pools[REFERENCE], ep_on_onednn, tokens)
     seconds = cpu_seconds(steps, repeats=REPEATS)
     memory = {name: peak_memory(step) / MIB for name, step in steps.items()}
@@ -55,20 +56,15 @@ def main() -> None:
 
 
 def build_pools() -> dict[str, Pool]:
-    """Return every pooling by the name of its row."""
-    pools: dict[str, Pool] = {
-        f"ep {count}": POOLS["ep"](DIM, num_queries=count) for count in QUERIES
-    }
+    """Return every pooling by the name of its row: its own, and for EP its number of queries."""
+    pools: dict[str, Pool] = {}
     for name, kind in POOLS.items():
-        if name != "ep":
-            where: dict[str, Any] = {"grid": GRID} if kind.needs_grid else {}
+        where: dict[str, Any] = {"grid": GRID} if kind.needs_grid else {}
+        if "num_queries" in options_of(kind):
+            pools |= {f"{name} {count}": kind(DIM, num_queries=count, **where) for count in QUERIES}
+        else:
             pools[name] = kind(DIM, **where)
     return pools
-
-
-def literal_form(name: str) -> Form:
-    """Return the literal form of a row's pooling."""
-    return batched_ep if name.startswith("ep ") else LITERAL[name]
 
 
 def ep_on_onednn(pool: Any, tokens: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """Every pooling as its equations are written and as people run it today, for tests and benchmarks.
 
+A new pooling gets its function here, named as in the registry, its entry in `LITERAL` and its
+number of parameters in `PARAMETERS`.
+
 `LITERAL[name](pool, tokens)` computes what `pool(tokens)` does from the same parameters: norms,
 keys and values of all tokens are built, all rows of an attention are computed, one product a line
 of the equations (docs/poolings.md). Nothing is shared with what is tested but the parameters;
@@ -12,9 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from typing_extensions import override
 
 Literal = Callable[[Any, Tensor], Tensor]
 
@@ -173,22 +175,39 @@ def dolg(pool: Any, tokens: Tensor) -> Tensor:
 
 
 LITERAL: Mapping[str, Literal] = {
-    function.__name__: function
-    for function in (
-        ep, abmilp, simpool, esimpool, clip, siglip, aim, cbam, coca, cait, cae, dinovit, jepa,
-        dolg, mhca,
-    )
-}  # fmt: skip
+    "ep": ep,
+    "abmilp": abmilp,
+    "simpool": simpool,
+    "esimpool": esimpool,
+    "clip": clip,
+    "siglip": siglip,
+    "aim": aim,
+    "cbam": cbam,
+    "coca": coca,
+    "cait": cait,
+    "cae": cae,
+    "dinovit": dinovit,
+    "jepa": jepa,
+    "dolg": dolg,
+    "mhca": mhca,
+}
 
-
-class LiteralProbe(nn.Module):
-    """The literal form of a pool as a module: a drop-in for benchmarks."""
-
-    def __init__(self, name: str, pool: nn.Module) -> None:
-        super().__init__()
-        self.pool = pool
-        self.form = LITERAL[name]
-
-    @override
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.form(self.pool, tokens)
+CAE_UNUSED = 2  # norms of width d that CAE's authors build and nothing reads; ours has none
+PARAMETERS: Mapping[str, tuple[int, int]] = {  # of each pooling at d = 768 and 1024, as published
+    "esimpool": (1_536, 2_048),
+    "cbam": (73_828, 131_172),
+    "dolg": (592_897, 1_052_673),
+    "ep": (614_400, 1_081_344),
+    "coca": (1_036_032, 1_381_376),
+    "aim": (1_180_416, 2_098_176),
+    "simpool": (1_181_184, 2_099_200),
+    "cae": (2_366_976 - CAE_UNUSED * 768, 4_204_544 - CAE_UNUSED * 1024),
+    "clip": (2_515_200, 4_402_176),
+    "abmilp": (2_951_425, 5_245_953),
+    "siglip": (7_085_568, 12_593_152),
+    "dinovit": (7_085_568, 12_593_152),
+    "jepa": (7_088_640, 12_597_248),
+    "cait": (7_091_712, 12_601_344),
+    # No published count: four maps with biases, one query.
+    "mhca": (4 * 768**2 + 5 * 768, 4 * 1024**2 + 5 * 1024),
+}

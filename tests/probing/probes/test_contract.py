@@ -9,7 +9,15 @@ import pytest
 import torch
 
 import toolkit_probing.probes
-from helpers.probing_pools import DIM, GRID, WITH_GRID, WITHOUT_GRID, build_pool, draw_tokens
+from helpers.probing_pools import (
+    DIM,
+    GRID,
+    SMALL,
+    WITH_GRID,
+    WITHOUT_GRID,
+    build_pool,
+    draw_tokens,
+)
 from toolkit_common.errors import InputError
 from toolkit_probing.probes import POOLS, AttentivePool
 
@@ -122,8 +130,7 @@ def test_any_number_of_tokens_works_without_a_grid(name: str):
 def test_no_device_is_assumed(name: str):
     with torch.device("meta"):
         where = {"grid": GRID} if POOLS[name].needs_grid else {}
-        options = {"num_queries": 4} if name == "ep" else {}
-        pool = POOLS[name](DIM, **where, **options).eval()
+        pool = POOLS[name](DIM, **where, **SMALL.get(name, {})).eval()
         pooled = pool(torch.empty(2, GRID[0] * GRID[1], DIM))
     assert pooled.device.type == "meta"
 

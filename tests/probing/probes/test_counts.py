@@ -4,30 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from lib.literal_probes import PARAMETERS
 from toolkit_common.errors import InputError
 from toolkit_probing.probes import POOLS
 
 NUM_CLASSES, GRID = 1000, (14, 14)
-CAE_UNUSED = 2  # norms of width d that CAE's authors build and nothing reads; ours has none
-
-PUBLISHED = {  # of the pooling at d = 768 and 1024
-    "esimpool": (1_536, 2_048),
-    "cbam": (73_828, 131_172),
-    "dolg": (592_897, 1_052_673),
-    "ep": (614_400, 1_081_344),
-    "coca": (1_036_032, 1_381_376),
-    "aim": (1_180_416, 2_098_176),
-    "simpool": (1_181_184, 2_099_200),
-    "cae": (2_366_976 - CAE_UNUSED * 768, 4_204_544 - CAE_UNUSED * 1024),
-    "clip": (2_515_200, 4_402_176),
-    "abmilp": (2_951_425, 5_245_953),
-    "siglip": (7_085_568, 12_593_152),
-    "dinovit": (7_085_568, 12_593_152),
-    "jepa": (7_088_640, 12_597_248),
-    "cait": (7_091_712, 12_601_344),
-    # No published count: four maps with biases, one query.
-    "mhca": (4 * 768**2 + 5 * 768, 4 * 1024**2 + 5 * 1024),
-}
 TOTALS = [  # with the classifier
     ("abmilp", 768, {"mode": "none", "depth": 1}, 769_769),
     ("abmilp", 768, {"mode": "none", "depth": 2}, 1_360_361),
@@ -62,12 +43,12 @@ def count(name: str, dim: int, **options) -> tuple[int, int]:
 
 
 def test_every_pooling_has_a_count():
-    assert set(PUBLISHED) == set(POOLS)
+    assert set(PARAMETERS) == set(POOLS)
 
 
 @pytest.mark.parametrize("name", POOLS)
 def test_parameters_count_as_published(name: str):
-    assert (count(name, 768)[0], count(name, 1024)[0]) == PUBLISHED[name]
+    assert (count(name, 768)[0], count(name, 1024)[0]) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize(("name", "dim", "options", "total"), TOTALS)

@@ -35,7 +35,7 @@ ReportMetrics = Annotated[
 
 
 def list_methods(invocation: Invocation[ProbeSettings]) -> Any:
-    """List every method with its source, and its size and cost at --backbone; no data is read."""
+    """List every method with its source and options, its size and cost at --backbone."""
     from toolkit_probing.methods.listing import list_methods
 
     return list_methods(invocation)
@@ -57,7 +57,7 @@ def features(invocation: Invocation[ExtractSettings]) -> Any:
     """Run a frozen encoder over a data set once and keep its tokens for every probe after.
 
     Prints what it will cost first. Killed, it goes on with the shards that are missing; done, it
-    says where the store is. `toolkit probe` with the same backbone and data reads it.
+    prints where the store is. `toolkit probe` with the same backbone and data reads it.
     """
     from toolkit_probing.features import run_features
 

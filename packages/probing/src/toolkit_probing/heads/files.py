@@ -73,12 +73,12 @@ def read_spec(path: Path) -> HeadSpec:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            told = (file.metadata() or {}).get("spec")
+            described = (file.metadata() or {}).get("spec")
     except (OSError, SafetensorError) as error:
         raise InputError(f"cannot read the head {path}: {error}") from None
-    if told is None:
+    if described is None:
         raise InputError(f"{path} does not say what head it is: train the probe again")
-    return HeadSpec(**json.loads(told))
+    return HeadSpec(**json.loads(described))
 
 
 def read_published_head(
@@ -122,10 +122,10 @@ def read_published_head(
     return spec, state
 
 
-def _renamed(found: State, path: Path) -> dict[str, Tensor]:
+def _renamed(state: State, path: Path) -> dict[str, Tensor]:
     """Return the tensors by our names; strict, so that no tensor is silently left out."""
-    heads = {name: value for name, value in found.items() if re.match(r"(module\.)*head\.", name)}
-    bare = {WRAPPERS.sub("", name): value for name, value in (heads or found).items()}
+    heads = {name: value for name, value in state.items() if re.match(r"(module\.)*head\.", name)}
+    bare = {WRAPPERS.sub("", name): value for name, value in (heads or state).items()}
     named = {re.sub(r"^\d+\.", "", name): value for name, value in bare.items()}
     named.pop(COUNTER, None)
     unexpected, missing = set(named) - set(PUBLISHED), set(PUBLISHED) - set(named)

@@ -1,4 +1,4 @@
-"""Baselines that read no image, judged as probes are: what the metadata say, and what is missing.
+"""Baselines that read no image, judged as probes are: from the metadata, and from what is missing.
 
 Printed beside every result on data whose sheet names metadata columns (docs/slimp.md): an
 encoder that saw metadata in pre-training and does not beat them owes its figures to the metadata.

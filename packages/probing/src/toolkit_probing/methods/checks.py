@@ -1,4 +1,4 @@
-"""What a run cannot do, found before anything is computed or written."""
+"""What a run cannot do, refused before anything is computed or written."""
 
 from collections.abc import Mapping
 
@@ -51,23 +51,14 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
     if settings.views and settings.augment == "none":
         raise InputError(f"--views {settings.views} are crops: add --augment crops")
     if settings.head is not None:
-        if len(settings.method) > 1 or METHODS[settings.method[0]].published is None:
-            raise InputError(
-                f"--head is judged alone, as --method ep: got --method {','.join(settings.method)}"
-            )
-        if settings.tune != "none":
-            raise InputError(f"a published head is judged as it is: drop --tune {settings.tune}")
-        if settings.inputs != "image":
-            raise InputError(
-                f"a published head reads images alone: drop --inputs {settings.inputs} or --head"
-            )
+        _refuse_beside_head(settings)
         return
     _refuse_without_images(settings)
     _refuse_untunable(settings)
     targets = task.targets_of(settings.select_on)
     even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
-    found = METRICS[settings.select_by](Predictions(even, targets), np.ones((1, len(targets))))
-    if np.isnan(found[0]):
+    metric, ones = METRICS[settings.select_by], np.ones((1, len(targets)))
+    if np.isnan(metric(Predictions(even, targets), ones)[0]):
         raise InputError(
             f"--select-by {settings.select_by} is undefined on the {settings.select_on} split: it "
             f"has {len(np.unique(targets))} of {len(task.labels.classes)} classes; choose another "
@@ -105,6 +96,22 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
                     f"{method.name} cannot read {source!r}: layer {layers} of {info.id} has {names}"
                 )
     _refuse_misfits(settings, info)
+
+
+def _refuse_beside_head(settings: ProbeSettings) -> None:
+    """Refuse what cannot be together with a published head, which is judged as it is."""
+    known = [name for name, method in METHODS.items() if method.published is not None]
+    if len(settings.method) > 1 or settings.method[0] not in known:
+        raise InputError(
+            f"--head is judged alone, as --method {' or '.join(known)}: got --method "
+            f"{','.join(settings.method)}"
+        )
+    if settings.tune != "none":
+        raise InputError(f"a published head is judged as it is: drop --tune {settings.tune}")
+    if settings.inputs != "image":
+        raise InputError(
+            f"a published head reads images alone: drop --inputs {settings.inputs} or --head"
+        )
 
 
 def _refuse_without_images(settings: ProbeSettings) -> None:

@@ -24,7 +24,7 @@ class Method:
         tuned: The same with an encoder that is trained; None where there is no head to train.
         published: The same with a head from a file (`--head`); None where no format is known.
         pool: Its pooling; None for what reads a vector.
-        vector: The one vector that it reads; None for what `--vectors` says.
+        vector: The one vector that it reads; None for what `--vectors` chooses.
         options: By name.
     """
 

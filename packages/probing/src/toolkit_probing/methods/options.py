@@ -43,7 +43,7 @@ class Option:
         return tuple(dict.fromkeys(self._checked(value) for value in given))
 
     def _checked(self, value: Any) -> Any:
-        if isinstance(value, bool) and self.kind is not bool:  # no number, whatever Python says
+        if isinstance(value, bool) and self.kind is not bool:  # an int to Python, no number to us
             raise ValueError(f"input should be a number, got {value}")
         try:
             return TypeAdapter(self.kind).validate_python(value)

@@ -33,7 +33,7 @@ def layers_of(settings: ProbeSettings, info: BackboneInfo) -> tuple[int, ...]:
 
 
 def sources_of(method: Method, settings: ProbeSettings, info: BackboneInfo) -> list[str]:
-    """Return what a method reads, each once: as the user says, or (`auto`) as the card says.
+    """Return what a method reads, each once: as requested, or (`auto`) by the encoder's card.
 
     Raises:
         InputError: If a method that reads the patch grid is to read the class token too.

@@ -3,10 +3,10 @@
 Source: Ilse et al., "Attention-based Deep Multiple Instance Learning" (ICML 2018), arXiv
 1802.04712; as a probe, Przewiezlikowski et al., "Beyond [cls]" (2024), arXiv 2412.03215; equations
 in docs/poolings.md. Scores come from a small MLP on each token, weights from their softmax. `mode`
-says what it works on: `both` scores and pools the self-attended tokens, `map` scores those and
+chooses what it works on: `both` scores and pools the self-attended tokens, `map` scores those and
 pools the raw ones, `none` has no self-attention. The score's last bias is dropped by the softmax.
-The reference's position table and its dropping of the class token are left out: what is read is
-said by `--tokens`.
+The reference's position table and its dropping of the class token are left out: `--tokens` chooses
+what is read.
 
 The self-attention is n x n and stays so. But it has one head, so that queries and keys need one map
 of the tokens between them, `W_q^T W_k`, and the value and output maps go into the score's first map

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-GRID = "grid"  # the argument that is no option: the encoder says it
+GRID = "grid"  # the argument that is no option: the encoder gives it
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -18,7 +18,7 @@ class Pool(nn.Module, ABC):
     """Pools tokens `(b, n, d)` to `(b, out_dim)`.
 
     A subclass's keyword-only constructor arguments are its options. One that needs the patch grid
-    takes `grid=(gh, gw)` and says so with `needs_grid`; without it, token order does not matter.
+    takes `grid=(gh, gw)` and sets `needs_grid`; without it, token order does not matter.
 
     Attributes:
         title: Name for tables.

@@ -2,7 +2,7 @@
 
 `y_j = W_j (a_j X)`, `a_j = softmax(q_j X^T)`. What autograd would keep or build and this does not:
 scores beside attention, gradients of pooled values for the whole batch, gradients of tokens that
-nobody asked for. Kept for the backward pass: attention (b, q, n) and pooled values (q, b, d). On a
+nobody needs. Kept for the backward pass: attention (b, q, n) and pooled values (q, b, d). On a
 CPU the backward pass goes through the batch in chunks, and where it fits the gradient of the value
 map takes the place of the pooled values, which are done with by then.
 
