@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toolkit_probing.probes import POOLS, Pool
+from toolkit_probing.probes import POOLS, EfficientProbing, Pool
 
 DIM, GRID = 32, (2, 3)
 SMALL: Mapping[str, Mapping[str, Any]] = {
@@ -38,3 +38,12 @@ def draw_tokens(b: int, n: int = GRID[0] * GRID[1], dim: int = DIM, seed: int = 
     draws = torch.Generator().manual_seed(seed)
     tokens = torch.randn(b, n, dim, dtype=torch.float64, generator=draws)
     return tokens * 2 + torch.randn(dim, dtype=torch.float64, generator=draws)
+
+
+def build_ep(dim: int, queries: int, divisor: int = 1) -> EfficientProbing:
+    """Return EP in float64, far from the almost uniform attention of the start."""
+    torch.manual_seed(0)
+    probe = EfficientProbing(dim, num_queries=queries, width_divisor=divisor).double()
+    with torch.no_grad():
+        probe.queries.mul_(50)
+    return probe

@@ -1,4 +1,4 @@
-"""Finished probe runs, shared by the tests of what reads them."""
+"""Probe runs to call, and finished ones for the tests of what reads them."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from conftest import write_image_folder
+from helpers.probe_runs import TINY
 from toolkit_common.cli.app import app
 
 
@@ -44,3 +45,11 @@ def copied(runs, tmp_path):
     for name in ("a", "b"):
         shutil.copytree(runs / name, tmp_path / name)
     return tmp_path
+
+
+@pytest.fixture
+def probe(run_cli, image_folder, tmp_path):
+    def run(*args, data=f"imagefolder:{image_folder}", output=tmp_path / "run"):
+        return run_cli("probe", *TINY, "--data", data, "--output", output, *args)
+
+    return run

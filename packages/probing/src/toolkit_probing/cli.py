@@ -113,11 +113,13 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup."""
+    from toolkit_common.extras import require
     from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.reports.recomputed import build_report
     from toolkit_probing.reports.tables import show_report
 
     if output is not None:
+        require("matplotlib", extra="plots", purpose="report --output", package="toolkit-probing")
         refuse_no_file(output, ".html")
     tables = build_report(runs, metrics=_names(metric), by=_names(by))
     show_report(tables, as_json=as_json)

@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
-from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.config import Invocation
 from toolkit_common.console import console
 from toolkit_common.data.splits import splits_table
@@ -22,13 +21,13 @@ from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_t
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.scores.metrics import METRICS
 from toolkit_common.training.distributed import build_accelerator, on_main
-from toolkit_probing.methods import METHODS, choose_fit, group_by_fit, requested_methods
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import (
     refuse_bad_options,
     refuse_impossible,
     refuse_unreadable,
 )
+from toolkit_probing.methods.choose import group_by_fit, requested_methods, with_all_methods
 from toolkit_probing.methods.frozen import published_head
 from toolkit_probing.methods.tuned import describe_tuning, image_sources, refuse_untunable
 from toolkit_probing.protocols import used_protocol
@@ -60,7 +59,6 @@ from toolkit_probing.task.task import Task, load_task
 from toolkit_probing.training.plan import Shortfall, find_shortfall
 
 CURVE_METRIC = "balanced_accuracy"
-ALL_METHODS = "all"
 
 
 def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
@@ -192,23 +190,6 @@ def _peak_bytes(accelerator: Accelerator) -> int:
     if accelerator.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(accelerator.device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def with_all_methods(settings: ProbeSettings) -> ProbeSettings:
-    """Replace `all` by every method that can be fitted; refuse unknown ones."""
-    for name in settings.method:
-        lookup(dict.fromkeys((*METHODS, ALL_METHODS)), name, kind="method")
-    if ALL_METHODS not in settings.method:
-        return settings
-    names = tuple(
-        name
-        for name, method in METHODS.items()
-        if choose_fit(method, settings) is not None
-        # What linear reads is one of the two vectors: cls and mean would train it twice.
-        and method.vector is None
-        and not (settings.inputs in LEVELS and method.reads_tokens)
-    )
-    return settings.model_copy(update={"method": names})
 
 
 def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loaded) -> None:

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from toolkit_probing.methods.frozen import probe_with_heads, probe_with_published_head
 from toolkit_probing.methods.knn import Neighbours, probe_with_knn
 from toolkit_probing.methods.logreg import Regressions, probe_with_logreg
-from toolkit_probing.methods.method import Fit, Method
+from toolkit_probing.methods.method import Method
 from toolkit_probing.methods.options import options_of
 from toolkit_probing.methods.tuned import probe_with_tuning
 from toolkit_probing.probes import POOLS, EfficientProbing
-from toolkit_probing.settings import ProbeSettings
 
 _POOLED = {
     name: Method(
@@ -65,30 +64,3 @@ METHODS: Mapping[str, Method] = {
         options=options_of(Regressions),
     ),
 }
-
-
-def requested_methods(settings: ProbeSettings) -> list[Method]:
-    """Return the methods that the settings name, in their order."""
-    return [METHODS[name] for name in settings.method]
-
-
-def group_by_fit(settings: ProbeSettings) -> list[tuple[Fit, list[Method]]]:
-    """Return each fit with the requested methods that share it: heads train on one pass.
-
-    Fits come in the order of `METHODS`, the methods of one in the user's.
-    """
-    requested = requested_methods(settings)
-    fits = dict.fromkeys(choose_fit(method, settings) for method in METHODS.values())
-    groups = [
-        (fit, [method for method in requested if choose_fit(method, settings) is fit])
-        for fit in fits
-        if fit is not None
-    ]
-    return [(fit, methods) for fit, methods in groups if methods]
-
-
-def choose_fit(method: Method, settings: ProbeSettings) -> Fit | None:
-    """Return how the settings want a method fitted; None where it cannot be fitted so."""
-    if settings.tune != "none":
-        return method.tuned
-    return method.fit if settings.head is None else method.published

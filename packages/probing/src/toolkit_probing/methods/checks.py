@@ -12,7 +12,8 @@ from toolkit_common.registry import lookup
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_probing.heads.head import build_pool
 from toolkit_probing.heads.inputs import base_of
-from toolkit_probing.methods import METHODS, choose_fit, requested_methods
+from toolkit_probing.methods import METHODS
+from toolkit_probing.methods.choose import choose_fit, requested_methods
 from toolkit_probing.methods.specs import sources_of
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import Task

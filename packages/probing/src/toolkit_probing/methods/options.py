@@ -38,13 +38,13 @@ class Option:
         Raises:
             ValueError: If a value is not of the option's kind; the message gives it.
         """
+        if any(value is True or value is False for value in given):  # ints to Python, not to us
+            raise ValueError(f"input should be a number or a word, got {given[0]}")
         if get_origin(_bare(self.kind)) is tuple:
             return (self._checked(tuple(given)),)
         return tuple(dict.fromkeys(self._checked(value) for value in given))
 
     def _checked(self, value: Any) -> Any:
-        if isinstance(value, bool) and self.kind is not bool:  # an int to Python, no number to us
-            raise ValueError(f"input should be a number, got {value}")
         try:
             return TypeAdapter(self.kind).validate_python(value)
         except ValidationError as error:

@@ -1,36 +1,19 @@
 """`toolkit probe` end to end: what it writes, what it refuses, that it repeats and resumes."""
 
-import csv
 import itertools
 import json
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 from safetensors.torch import load_file
 
-from conftest import assert_bad_input, write_image_folder
+from conftest import assert_bad_input
 from helpers.probe_problem import Interrupting
+from helpers.probe_runs import read_csv
 from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_probing import run as probe_run
-
-TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "3"]
-
-
-@pytest.fixture
-def probe(run_cli, image_folder, tmp_path):
-    def run(*args, data=f"imagefolder:{image_folder}", output=tmp_path / "run"):
-        return run_cli("probe", *TINY, "--data", data, "--output", output, *args)
-
-    return run
-
-
-def read_csv(path: Path, column: str) -> list[str]:
-    return [row[column] for row in csv.DictReader(path.read_text().splitlines())]
 
 
 def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_path):
@@ -63,12 +46,6 @@ def test_metrics_can_be_recomputed_from_the_predictions(probe, tmp_path):
         assert row["metrics"][name]["mean"] == value
 
 
-def test_json_is_all_there_is_on_stdout(probe):
-    result = probe("--method", "linear", "--json")
-    assert json.loads(result.stdout)["rows"][0]["method"] == "linear"
-    assert "run folder" in result.stderr
-
-
 def test_two_runs_with_one_seed_are_equal_to_the_bit(probe, tmp_path):
     for name in ("a", "b"):
         assert probe("--method", "ep", output=tmp_path / name, data="digits").exit_code == 0
@@ -92,98 +69,12 @@ def test_where_tokens_are_kept_does_not_change_the_figures(probe, tmp_path, stor
         assert row["metrics"]["top1"] == other["metrics"]["top1"]
 
 
-def test_the_first_command_a_newcomer_types_works_offline(run_cli):
-    result = run_cli("probe", "--epochs", "1", "--method", "linear", "--set", "lr=[0.01]")
-    assert result.exit_code == 0, result.output
-    assert "no --backbone was given" in result.stderr
-    assert "runs/probe-1" in result.stdout
-
-
 def test_a_result_records_which_diagnosis_counts_as_what(probe):
     options = ["--method", "knn", "--label", "malignant", "--premalignant-as", "drop", "--json"]
     data = json.loads(probe(*options, data="lesions").stdout)["data"]
     assert data["id"] == "lesions?premalignant_as=drop"
     assert data["label_map"]["left out"] == {"ACK": 88}
     assert sum(data["sizes"].values()) == 458 - 88
-
-
-def test_layers_are_read_in_one_pass(probe):
-    backbone = ["--backbone", "timm:test_vit?image_size=32&layers=2,-1"]
-    rows = json.loads(probe(*backbone, "--method", "linear", "--json").stdout)["rows"]
-    assert [row["layer"] for row in rows] == [2, 6]
-
-
-def test_token_sources_and_layers_multiply(probe):
-    options = ["--layers", "1,-1", "--tokens", "patches,all,auto", "--read", "cls,mean", "--json"]
-    result = probe("--method", "ep,linear,knn", *options)
-    rows = json.loads(result.stdout)["rows"]
-    found = [(row["method"], row["layer"], row["source"]) for row in rows]
-    vectors = [(layer, vector) for layer in (1, 6) for vector in ("cls", "mean")]
-    tokens = [(layer, tokens) for layer in (1, 6) for tokens in ("patches", "all")]
-    assert found == [
-        *[("ep", *place) for place in tokens],
-        *[("linear", *place) for place in vectors],
-        *[("knn", *place) for place in vectors],
-    ]
-
-
-def test_few_labels_are_drawn_several_times_and_told_apart(probe, tmp_path):
-    options = ["--shots", "1,3", "--label-fraction", "0.5,1", "--draws", "2", "--num-seeds", "2"]
-    result = probe("--method", "linear,knn,logreg", *options, "--json")
-    assert result.exit_code == 0, result.output
-    rows = json.loads(result.stdout)["rows"]
-    labels = ["1 shot", "3 shots", "50 % of labels", "all labels"]
-    assert [row["labels"] for row in rows] == labels * 3
-    assert [row["num_train"] for row in rows[:2]] == [[2, 2], [6, 6]]
-    few, whole = rows[0], rows[3]
-    assert (few["seeds"], few["draws"]) == ([0, 1, 0, 1], [0, 0, 1, 1])
-    assert (whole["seeds"], whole["draws"]) == ([0, 1], [0, 0])
-    assert few["metrics"]["top1"]["sd"] is not None
-    table = pq.read_table(tmp_path / "run" / few["predictions"])
-    assert set(zip(table["draw"].to_pylist(), table["seed"].to_pylist(), strict=True)) == {
-        (0, 0), (0, 1), (1, 0), (1, 1),
-    }  # fmt: skip
-    names = {path.stem for path in (tmp_path / "run/heads").iterdir()}
-    assert sum("-3shot-draw1" in name for name in names) == 2
-    assert "50 % of labels" in result.stderr
-
-
-def test_several_settings_of_knn_and_logreg_are_tried_and_told(probe):
-    options = ["--k", "1,3", "--temperature", "0.1,plain", "--logreg-c", "0.1,1", "--json"]
-    knn, logreg = json.loads(probe("--method", "knn,logreg", *options).stdout)["rows"]
-    tried = [(item["k"], item["temperature"]) for item in knn["grid"]]
-    assert tried == [(1, 0.1), (1, "plain"), (3, 0.1), (3, "plain")]
-    assert knn["picked"] == "k and temperature by balanced_accuracy"
-    assert knn["settings"] == {name: knn["grid"][0][name] for name in ("k", "temperature")}
-    assert [item["C"] for item in logreg["grid"]] == [0.1, 1.0]
-    assert logreg["picked"] == "C by log_loss"
-    assert logreg["num_parameters"] == 64 + 1
-
-
-def test_features_before_the_final_norm_are_read_beside_those_after(probe):
-    options = ["--method", "knn,linear", "--read", "auto,raw,mean_raw", "--json"]
-    rows = json.loads(probe(*options).stdout)["rows"]
-    sources = [(row["method"], row["source"]) for row in rows]
-    assert sources == [
-        (method, source)
-        for method in ("linear", "knn")
-        for source in ("cls", "cls_raw", "mean_raw")
-    ]
-
-
-def test_what_a_backbone_does_not_have_is_refused_before_it_runs(probe, tmp_path):
-    bare = ["--backbone", "timm:test_resnet?image_size=64"]
-    refused(
-        probe(*bare, "--method", "knn", "--read", "raw"), tmp_path, "knn cannot read 'mean_raw'"
-    )
-    refused(probe(*bare, "--tokens", "all"), tmp_path, "ep cannot read 'all'", "patches, mean")
-    result = probe("--layers", "1,-1", "--method", "linear", "--read", "pooled")
-    refused(result, tmp_path, "linear cannot read 'pooled': layer 1, 6 of timm:test_vit")
-
-
-def test_all_layers_can_be_named(probe):
-    rows = json.loads(probe("--layers", "all", "--method", "knn", "--json").stdout)["rows"]
-    assert [row["layer"] for row in rows] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
@@ -201,28 +92,6 @@ def test_imagenets_input_replaces_the_encoders_own(probe):
     assert found["backbone"]["preprocess"]["image_size"] == [32, 32]
     own = probe(*options, "--method", "knn", "--json", "--overwrite")
     assert json.loads(own.stdout)["backbone"]["preprocess"]["mean"] == [0.5, 0.5, 0.5]
-
-
-def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
-    result = probe("--protocol", "ep-paper", "--method", "linear", "--warmup-epochs", "0")
-    assert result.exit_code == 0, result.output
-    config = (tmp_path / "run/config.yaml").read_text()
-    assert "optimizer: lars  # protocol ep-paper" in config
-    assert "augment: crops  # protocol ep-paper" in config
-    assert "epochs: 3  # --epochs" in config
-    results = json.loads((tmp_path / "run/results.json").read_text())
-    assert results["rows"][0]["selected"] == "selected on test"
-    assert results["protocol"]["name"] == "ep-paper"
-    assert results["protocol"]["version"] == 1
-    assert results["protocol"]["overridden"] == {"epochs": 3, "warmup_epochs": 0.0}
-    line = "protocol ep-paper v1 with epochs=3, warmup_epochs=0.0, batch 14 instead of 4096"
-    assert f"{line}, selected on test" in result.stdout
-
-
-def test_the_knn_protocol_brings_its_method(probe):
-    found = json.loads(probe("--protocol", "dino-knn", "--json").stdout)
-    assert [row["method"] for row in found["rows"]] == ["knn"]
-    assert found["protocol"]["overridden"] == {"epochs": 3}
 
 
 def test_heads_can_train_on_new_crops_every_epoch(probe, tmp_path):
@@ -285,10 +154,6 @@ def test_where_tokens_are_kept_changes_no_bit_of_a_head(probe, tmp_path, dtype):
         first, *others = (load_file(tmp_path / place / "heads" / name) for place in places)
         for other in others:
             assert all(first[key].equal(other[key]) for key in first), name
-
-
-def test_views_without_crops_are_refused(probe):
-    assert_bad_input(probe("--views", "2"), "--views 2 are crops: add --augment crops")
 
 
 def interrupting(context, count):
@@ -409,162 +274,6 @@ def test_an_existing_run_folder_is_not_touched(probe, tmp_path):
     assert_bad_input(probe("--method", "knn"), "exists", "--resume", "--overwrite")
     assert (tmp_path / "run/results.json").read_bytes() == before
     assert probe("--method", "knn", "--overwrite").exit_code == 0
-
-
-# Bad input: one line, exit code 2, nothing half-written.
-
-
-def refused(result, tmp_path, *parts):
-    assert_bad_input(result, *parts)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_missing_folder(probe, tmp_path):
-    refused(probe(data="imagefolder:/nowhere"), tmp_path, "no folder at /nowhere")
-
-
-def test_an_empty_folder(probe, tmp_path):
-    (tmp_path / "empty").mkdir()
-    refused(probe(data=f"imagefolder:{tmp_path / 'empty'}"), tmp_path, "no images in class folders")
-
-
-def test_a_class_with_one_image(probe, tmp_path, image_folder):
-    (image_folder / "rare").mkdir()
-    shutil.copy(image_folder / "dark/000.png", image_folder / "rare")
-    refused(probe(), tmp_path, "class 'rare'", "has 1 image")
-
-
-def test_one_class_only(probe, tmp_path, image_folder):
-    shutil.rmtree(image_folder / "light")
-    refused(probe(), tmp_path, "only 'dark'", "at least two classes")
-
-
-@pytest.mark.parametrize("content", [b"", b"not an image", None])
-def test_a_broken_file_is_named_or_skipped(probe, tmp_path, image_folder, content):
-    whole = (image_folder / "dark/000.png").read_bytes()
-    bad = image_folder / "dark/broken.png"
-    bad.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    refused(probe("--method", "linear"), tmp_path, "dark/broken.png", "--bad-files skip")
-    assert probe("--method", "linear", "--bad-files", "skip").exit_code == 0
-    assert read_csv(tmp_path / "run/bad_files.csv", "image_id") == ["dark/broken.png"]
-
-
-def write_table(path: Path, header: str, rows: list[str], encoding: str = "utf-8") -> str:
-    write_image_folder(path.parent / "pictures", per_class=10)
-    path.write_text("\n".join([header, *rows]) + "\n", encoding=encoding)
-    return f"csv:{path}"
-
-
-def picture_rows(separator: str = ",", *extra: str) -> list[str]:
-    return [
-        separator.join([f"pictures/{name}/{index:03d}.png", name, *extra])
-        for name in ("dark", "light")
-        for index in range(10)
-    ]
-
-
-def test_a_table_with_bom_and_semicolons_is_read(probe, tmp_path):
-    data = write_table(tmp_path / "t.csv", "image;label", picture_rows(";"), "utf-8-sig")
-    assert probe("--method", "linear", data=data).exit_code == 0
-
-
-def test_a_table_without_its_columns(probe, tmp_path):
-    data = write_table(tmp_path / "t.csv", "file,label", picture_rows())
-    refused(probe(data=data), tmp_path, "no column 'image'", "it has: file, label")
-
-
-def test_a_table_with_an_id_twice(probe, tmp_path):
-    data = write_table(tmp_path / "t.csv", "image,label", [*picture_rows(), picture_rows()[0]])
-    refused(probe(data=data), tmp_path, "pictures/dark/000.png", "occurs 2 times", "rows 1 and 21")
-
-
-def test_a_table_with_a_missing_label(probe, tmp_path):
-    rows = picture_rows()
-    rows[3] = rows[3].replace(",dark", ",NaN")
-    data = write_table(tmp_path / "t.csv", "image,label", rows)
-    refused(probe(data=data), tmp_path, "row 5 has no label")
-
-
-def test_a_patient_on_both_sides_of_a_given_split(probe, tmp_path):
-    rows = [
-        f"{row},{'train' if index % 3 else 'test'},patient{index % 4}"
-        for index, row in enumerate(picture_rows())
-    ]
-    data = write_table(tmp_path / "t.csv", "image,label,split,group", rows)
-    refused(probe(data=data), tmp_path, "is in train and in test", "patient0")
-
-
-def test_a_backbone_without_patch_tokens(probe, tmp_path, monkeypatch):
-    (tmp_path / "own.py").write_text(
-        "import torch\ndef build():\n    return torch.nn.Sequential(torch.nn.Flatten())\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    result = probe("--backbone", "python:own:build", "--no-random-init")
-    refused(result, tmp_path, "must return patch tokens (b, n, d)", "got shape (1, 150528)")
-
-
-def test_weights_that_do_not_fit(probe, tmp_path):
-    import timm
-    from safetensors.torch import save_file
-
-    save_file(timm.create_model("test_vit3").state_dict(), tmp_path / "w.safetensors")
-    backbone = f"timm:test_vit?weights={tmp_path / 'w.safetensors'}"
-    result = probe("--backbone", backbone, "--no-random-init")
-    refused(result, tmp_path, "of the encoder's weights", "another shape", "--allow-partial")
-
-
-def test_weights_that_cannot_be_had_offline(probe, tmp_path):
-    result = probe("--backbone", "timm:vit_small_patch16_224", "--no-random-init")
-    refused(result, tmp_path, "no weights for timm:vit_small_patch16_224", "?weights=FILE")
-
-
-def test_a_hub_data_set_offline(probe, tmp_path):
-    refused(probe(data="hf:org/unknown-set"), tmp_path, "cannot load hf:org/unknown-set", "FOLDER")
-
-
-def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
-    refused(probe("--method", "epp"), tmp_path, "unknown method 'epp'; did you mean 'ep'")
-    refused(probe(data="lesion"), tmp_path, "unknown data set 'lesion'; did you mean 'lesions'")
-    refused(probe("--set", "epoch=1"), tmp_path, "unknown setting epoch; did you mean 'epochs'")
-    refused(probe("--select-by", "top2"), tmp_path, "unknown metric 'top2'; did you mean")
-    refused(probe("--protocol", "honst"), tmp_path, "'honst'; did you mean 'honest'")
-    refused(probe("--tokens", "patch"), tmp_path, "tokens: input should be", "got 'patch'")
-    refused(probe("--vectors", "class"), tmp_path, "vectors: input should be", "got 'class'")
-    refused(probe("--layers", "x"), tmp_path, "layers: input should be", "got 'x' (from --layers)")
-    refused(probe("--k", "0"), tmp_path, "knn.k: input should be greater than or equal to 1, got 0")
-    refused(probe("--set", "knn.temperature=0"), tmp_path, "temperature: input should be greater")
-    refused(probe("--logreg-c", "-1"), tmp_path, "logreg.c: input should be greater than 0, got -1")
-    refused(probe("--lr", "0.1,0"), tmp_path, "lr: input should be greater than 0, got '0'")
-    refused(probe("--lr=-0.1"), tmp_path, "lr: input should be greater than 0, got '-0.1'")
-    refused(probe("--set", "ep.num_queries=8,0"), tmp_path, "ep.num_queries: input should be", "0")
-    refused(probe("--queries=-8"), tmp_path, "got -8 (from --queries)")
-    refused(probe("--shots", "0"), tmp_path, "shots: input should be greater than or equal to 1")
-    refused(probe("--label-fraction", "2"), tmp_path, "label_fraction: input should be less than")
-    refused(probe("--shots", "9"), tmp_path, "--shots 9 wants", "'dark' has 6")
-    refused(probe("--select-by", "top5"), tmp_path, "top5 is undefined on the val split")
-    refused(probe("--layers", "7"), tmp_path, "layer 7 does not exist", "layers 1 to 6")
-    refused(probe("--backbone", "timm:vit_bse_patch16_224"), tmp_path, "'vit_base_patch16_224'")
-
-
-@pytest.mark.parametrize(("option", "number"), [("--lr=-0.1", "'-0.1'"), ("--queries=0", "0 ")])
-def test_impossible_numbers_are_refused_before_anything_is_loaded(probe, tmp_path, option, number):
-    result = probe(option, data="imagefolder:/nowhere")
-    refused(result, tmp_path, option.split("=")[0][2:], f"got {number}")
-
-
-@pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "I;16"])
-def test_images_of_any_mode_are_probed(probe, tmp_path, image_folder, mode):
-    for path in sorted(image_folder.rglob("*.png"))[::2]:
-        image = Image.open(path)
-        if mode == "I;16":
-            grey = np.asarray(image.convert("L")).astype(np.uint16) * 257
-            Image.fromarray(grey).save(path)
-        elif mode == "CMYK":
-            path.unlink()
-            image.convert("CMYK").save(path.with_suffix(".jpg"))
-        else:
-            image.convert(mode).save(path)
-    assert probe("--method", "linear").exit_code == 0
 
 
 # Heads that diverge
