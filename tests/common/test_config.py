@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.properties import few_examples
 from toolkit_common.config import (
+    Groups,
     Layer,
     Names,
     PositiveFloats,
@@ -325,3 +326,55 @@ def test_a_setting_that_is_gone_is_read_at_the_one_value_that_is_left_of_it() ->
     message = "old.yaml: the setting flavour is gone, only plain is left: got 'mint'"
     with pytest.raises(InputError, match=message):
         resolve(Later, [Layer("old.yaml", {"flavour": "mint"})])
+
+
+# Old names, and groups that are no fields
+
+
+class Grouped(Settings):
+    renamed: ClassVar[Mapping[str, str]] = {"size": "image_size", "k": "knn.k"}
+    image_size: int = option(224, "Side.")
+    options: Groups = option({}, "Options.", holds_groups=True)
+
+
+def test_groups_that_are_no_fields_go_where_groups_are_held() -> None:
+    layers = [
+        Layer("f", {"ep": {"queries": "8,16", "rate": 0.1}, "knn": {"k": [5]}}),
+        parse_assignment("ep.queries=32"),
+    ]
+    resolved = resolve(Grouped, layers)
+    assert resolved.settings.options == {
+        "ep": {"queries": (32,), "rate": (0.1,)},
+        "knn": {"k": (5,)},
+    }
+    assert resolved.sources["options.ep.queries"] == "--set"
+    assert resolved.sources["options.ep.rate"] == "f"
+    assert "    queries: [32]  # --set" in resolved.to_yaml()
+
+
+def test_settings_with_groups_are_read_back_as_written(tmp_path: Path) -> None:
+    resolved = resolve(Grouped, [Layer("f", {"ep": {"mode": "a,2,1e-3", "n": None}})])
+    stored = load_settings(Grouped, file_of(tmp_path, resolved.to_yaml()))
+    assert stored == resolved.settings
+    assert stored.options["ep"] == {"mode": ("a", 2, 1e-3), "n": (None,)}
+
+
+def test_old_names_are_todays_and_noted() -> None:
+    resolved = resolve(Grouped, [Layer("--size", {"size": 32}), Layer("f.yaml", {"k": 3})])
+    assert resolved.settings == Grouped(image_size=32, options={"knn": {"k": (3,)}})
+    assert resolved.sources["image_size"] == "--size"
+    assert list(resolved.notes) == [
+        "--size is now --image-size",
+        "setting k (f.yaml) is now knn.k",
+    ]
+    option_of_before = resolve(Grouped, [Layer("--k", {"k": "3"})])
+    assert list(option_of_before.notes) == ["--k is now --set knn.k=..."]
+
+
+def test_what_is_no_group_is_refused_where_groups_are_held() -> None:
+    with pytest.raises(InputError, match=r"f: unknown setting sze; choose from: image_size"):
+        resolve(Grouped, [Layer("f", {"sze": 3})])
+    with pytest.raises(InputError, match=r"f: ep is a group of settings, got 3"):
+        resolve(Grouped, [Layer("f", {"options": {"ep": 3}})])
+    with pytest.raises(InputError, match=r"options.ep.n: .*at least 1 item"):
+        resolve(Grouped, [Layer("f", {"ep": {"n": []}})])

@@ -77,6 +77,8 @@ def test_a_clone_has_the_same_parameters_and_no_fit():
         ({"labels": np.zeros(3)}, r"shape \(4,\), got \(3,\)"),
         ({"labels": np.zeros(4)}, "at least two classes, got only .*0.0"),
         ({"method": "eq"}, "unknown method 'eq'; did you mean 'ep'"),
+        ({"method": "knn"}, "unknown method 'knn'.*linear"),
+        ({"options": {"num_querys": 3}}, "unknown option of ep 'num_querys'; did you mean"),
         ({"options": {"num_queries": 3}}, "num_queries=3; choose num_queries from: 1, 2, 4, 8"),
         ({"grid": (2, 2)}, r"grid of 5 tokens, got grid=\(2, 2\)"),
     ],

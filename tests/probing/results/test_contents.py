@@ -42,6 +42,7 @@ def test_rows_without_a_version_are_read_as_they_were_written(run):
     now = json.loads(json.dumps(results.to_json()))
     for row in (*now["rows"], *now["baselines"]):
         row.pop("version")
+        assert row.pop("options") == {}
     for row in now["baselines"]:
         assert row.pop("training") is None
     assert now == before

@@ -26,7 +26,8 @@ from toolkit_common.features.contract import Features, LayerFeatures
 from toolkit_common.registry import lookup
 from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.head import HeadSpec
-from toolkit_probing.probes import POOLS
+from toolkit_probing.methods import METHODS
+from toolkit_probing.methods.method import Method
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.training.compute import OneDevice
 from toolkit_probing.training.examples import Examples
@@ -150,20 +151,31 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return targets
 
     def _table(self, tokens: Tensor) -> "TokenTable":
-        return TokenTable(tokens, self._grid(tokens.shape[1]), has_patches=self.method in POOLS)
+        return TokenTable(
+            tokens, self._grid(tokens.shape[1]), has_patches=self._method().reads_tokens
+        )
 
     def _grid(self, num_tokens: int) -> tuple[int, int]:
         side = math.isqrt(num_tokens)
-        needs_grid = self.method in POOLS and POOLS[self.method].needs_grid
+        pool = self._method().pool
+        needs_grid = pool is not None and pool.needs_grid
         grid = self.grid or ((side, side) if side * side == num_tokens else (1, num_tokens))
         if grid[0] * grid[1] != num_tokens or (needs_grid and not self.grid and grid[0] != side):
             raise InputError(
                 f"method {self.method!r} needs the patch grid of {num_tokens} tokens, got "
                 f"grid={self.grid}: give grid=(rows, columns)"
             )
-        if self.method not in POOLS and self.method != "linear":
-            lookup(dict.fromkeys((*POOLS, "linear")), self.method, kind="method")
         return grid
+
+    def _method(self) -> Method:
+        """Return the method; there is one vector here, so that none is about another."""
+        known = {
+            name: item for name, item in METHODS.items() if item.is_trained and item.vector is None
+        }
+        method = lookup(known, self.method, kind="method")
+        for name in self.options or ():
+            lookup(method.options, name, kind=f"option of {method.name}")
+        return method
 
     def _settings(self) -> ProbeSettings:
         """Return the parameters that `toolkit probe` has too, checked as it does."""
