@@ -354,7 +354,7 @@ def test_groups_that_are_no_fields_go_where_groups_are_held() -> None:
 
 def test_settings_with_groups_are_read_back_as_written(tmp_path: Path) -> None:
     resolved = resolve(Grouped, [Layer("f", {"ep": {"mode": "a,2,1e-3", "n": None}})])
-    stored = load_settings(Grouped, file_of(tmp_path, resolved.to_yaml()))
+    stored = resolve(Grouped, [read_yaml(file_of(tmp_path, resolved.to_yaml()))]).settings
     assert stored == resolved.settings
     assert stored.options["ep"] == {"mode": ("a", 2, 1e-3), "n": (None,)}
 

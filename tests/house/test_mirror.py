@@ -12,15 +12,6 @@ from helpers.repository import NAMES, PACKAGES, ROOT, assert_only_known, modules
 ALIKE = ("toolkit_probing/probes/",)  # every file is held against its literal form, by one test
 KNOWN_UNTESTED: dict[str, str] = {
     "toolkit_probing/__init__.py": "probing/test_kills.py",
-    "toolkit_probing/cli.py": "probing/test_kills.py",
-    "toolkit_probing/commands.py": "probing/test_probe_cli.py",
-    "toolkit_probing/heads/specs.py": "probing/test_probe_cli.py",
-    "toolkit_probing/methods/checks.py": "probing/test_probe_cli.py",
-    "toolkit_probing/methods/knn.py": "probing/test_probe_cli.py",
-    "toolkit_probing/methods/listing.py": "probing/test_probe_cli.py",
-    "toolkit_probing/methods/vectors.py": "probing/test_probe_cli.py",
-    "toolkit_probing/protocols.py": "probing/test_probe_cli.py",
-    "toolkit_probing/run.py": "probing/test_probe_cli.py",
 }
 
 
