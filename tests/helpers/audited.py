@@ -8,6 +8,7 @@ import pandas as pd
 
 from helpers.small_data import build_data, image_bytes
 from toolkit_common.audit.audit import Audit, audit_data
+from toolkit_common.audit.settings import AuditSettings
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 
@@ -36,8 +37,13 @@ def kinds(audit: Audit) -> dict[str, str]:
     return {finding.kind: finding.severity for finding in audit.findings}
 
 
+def run_audit(found: ImageData, **options: Any) -> Audit:
+    """Audit a data set, by default without decoding its images."""
+    return audit_data(found, AuditSettings(**{"images": False} | options))
+
+
 def audit_with_images(found: ImageData) -> Audit:
-    return audit_data(found, images=True)
+    return run_audit(found, images=True)
 
 
 def write_csv(folder: Path, table: dict[str, list[Any]]) -> str:

@@ -13,7 +13,6 @@ MAX_PARAMETERS = 8
 KNOWN_LONG: set[str] = set()
 KNOWN_WIDE: set[str] = {
     "toolkit_probing/estimator.py: ProbeClassifier.__init__",
-    "toolkit_slimp/cli.py: write_schema",
 }
 
 SOURCE = '''

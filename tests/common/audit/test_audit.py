@@ -13,9 +13,8 @@ from datasets import Dataset
 from typer.testing import Result
 
 from conftest import assert_bad_input
-from helpers.audited import IMAGES, ROWS, SHEET, data, kinds, write_csv
+from helpers.audited import IMAGES, ROWS, SHEET, data, kinds, run_audit, write_csv
 from helpers.small_data import build_data
-from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
@@ -27,10 +26,10 @@ def test_a_class_of_one_image_does_not_hide_what_is_missing() -> None:
     labels[7] = "an only one"
     smoke = [None if name == "a" else "true" for name in labels]
     ages = np.random.default_rng(0).normal(size=ROWS).tolist()
-    audit = audit_data(build_data(labels, images=IMAGES, sheet=SHEET, age=ages, smoke=smoke))
+    audit = run_audit(build_data(labels, images=IMAGES, sheet=SHEET, age=ages, smoke=smoke))
     assert {item.name: item.auroc for item in audit.baselines}["missingness"] == 1.0
     assert any("left out: an only one" in item.text for item in audit.findings)
-    alone = audit_data(build_data(["a"] * 59 + ["b"], images=IMAGES, sheet=SHEET, age=ages))
+    alone = run_audit(build_data(["a"] * 59 + ["b"], images=IMAGES, sheet=SHEET, age=ages))
     assert kinds(alone)["baselines"] == "warning"
 
 
@@ -67,7 +66,7 @@ def test_columns_of_any_type_are_scored() -> None:
             "day": [datetime(2020, 1, 1 + hit, tzinfo=UTC) for hit in is_b],
         }
     )
-    audit = audit_data(ImageData("typed", rows, Sheet("typed")))
+    audit = run_audit(ImageData("typed", rows, Sheet("typed")))
     assert {facts.name: facts.value_auroc for facts in audit.columns} == dict.fromkeys(
         ("boxes", "flag", "day"), 1.0
     )
@@ -75,14 +74,14 @@ def test_columns_of_any_type_are_scored() -> None:
 
 
 def test_a_label_of_one_class_is_told_and_not_scored_against() -> None:
-    audit = audit_data(build_data(["a"] * ROWS, images=IMAGES, site=["x", "y"] * 30))
+    audit = run_audit(build_data(["a"] * ROWS, images=IMAGES, site=["x", "y"] * 30))
     assert kinds(audit)["no label"] == "warning"
     assert "has only 'a'" in audit.findings[0].text
 
 
 def test_the_first_label_that_is_there_is_scored_against() -> None:
     sheet = replace(SHEET, labels=("diagnosis", "label"))
-    audit = audit_data(data(sheet=sheet)).labels
+    audit = run_audit(data(sheet=sheet)).labels
     assert audit is not None
     assert audit.name == "label"
 
@@ -92,9 +91,7 @@ def test_the_first_label_that_is_there_is_scored_against() -> None:
     [
         ({"label": "typo"}, "no label 'typo'"),
         ({"against": "typo"}, "unknown data set 'typo'"),
-        ({"splits_file": Path("typo.csv")}, "no table at typo.csv"),
-        ({"folds": 5, "fold": 5}, "fold must be 0 to 4 with folds=5, got 5"),
-        ({"fold": 1}, "fold=1 needs folds"),
+        ({"splits": Path("typo.csv")}, "no table at typo.csv"),
     ],
 )
 def test_what_is_mistyped_is_told_before_an_image_is_read(
@@ -102,7 +99,7 @@ def test_what_is_mistyped_is_told_before_an_image_is_read(
 ) -> None:
     small = data()
     with pytest.raises(InputError, match=message):
-        audit_data(small, images=True, **options)
+        run_audit(small, images=True, **options)
     assert "images" not in vars(small)  # which caches them
 
 

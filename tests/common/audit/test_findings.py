@@ -7,9 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers.audited import IMAGES, ROWS, SHEET, audit_with_images, data, kinds, write_csv
+from helpers.audited import (
+    IMAGES,
+    ROWS,
+    SHEET,
+    audit_with_images,
+    data,
+    kinds,
+    run_audit,
+    write_csv,
+)
 from helpers.small_data import build_data, encode, noise
-from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.sheet import Column
 from toolkit_common.sources.bare import bare_sheet
 from toolkit_common.sources.load import load_data
@@ -24,7 +32,7 @@ def test_clean_data_has_no_leak() -> None:
 
 def test_a_listed_column_that_is_read_and_telling_empty_cells_are_leaks() -> None:
     smoke = [None, None, "true", "false"] * (ROWS // 4)
-    audit = audit_data(data(smoke=smoke, biopsed=["no", "no", "yes", "yes"] * 15))
+    audit = run_audit(data(smoke=smoke, biopsed=["no", "no", "yes", "yes"] * 15))
     leaks = {item.kind: item.text for item in audit.findings if item.severity == "leak"}
     assert "'biopsed'" in leaks["post-dates the diagnosis"]
     assert "among the columns that are read" in leaks["post-dates the diagnosis"]
@@ -33,7 +41,7 @@ def test_a_listed_column_that_is_read_and_telling_empty_cells_are_leaks() -> Non
 
 def test_a_listed_column_that_is_withheld_is_a_note_with_its_auroc() -> None:
     answers = ["no", "no", "yes", "yes"] * 15
-    audit = audit_data(replace(data(), withheld=pd.DataFrame({"biopsed": answers})))
+    audit = run_audit(replace(data(), withheld=pd.DataFrame({"biopsed": answers})))
     (finding,) = (item for item in audit.findings if item.kind == "post-dates the diagnosis")
     assert finding.severity == "note"
     assert finding.text == (
@@ -42,17 +50,17 @@ def test_a_listed_column_that_is_withheld_is_a_note_with_its_auroc() -> None:
     )
     assert not audit.has_leak
     rare = replace(data(), withheld=pd.DataFrame({"biopsed": [None, None, "yes", "yes"] * 15}))
-    assert any("AUROC 1.000 by being empty" in item.text for item in audit_data(rare).findings)
+    assert any("AUROC 1.000 by being empty" in item.text for item in run_audit(rare).findings)
 
 
 def test_a_table_without_a_sheet_is_held_against_the_archives_leak_lists() -> None:
     columns = {"dx_type": ["histo", "consensus"] * 30, "target": ["x", "y"] * 30}
-    audit = audit_data(data(sheet=bare_sheet("bare"), **columns))
+    audit = run_audit(data(sheet=bare_sheet("bare"), **columns))
     (leak,) = (item for item in audit.findings if item.severity == "leak")
     assert "column 'dx_type' is on a leak list (how the diagnosis was confirmed" in leak.text
-    assert not audit_data(data(**columns)).has_leak  # its own sheet knows better
+    assert not run_audit(data(**columns)).has_leak  # its own sheet knows better
     unlabelled = replace(bare_sheet("bare"), labels=("none",))  # the column may be the label itself
-    audit = audit_data(data(sheet=unlabelled, **columns))
+    audit = run_audit(data(sheet=unlabelled, **columns))
     assert kinds(audit)["post-dates the diagnosis"] == "warning"
 
 
@@ -69,7 +77,7 @@ def test_proxies_constants_and_ids_are_told() -> None:
         "site": ["x"] * ROWS,
         "code": [f"c{row}" for row in range(ROWS)],
     }
-    severities = kinds(audit_data(data(**columns)))
+    severities = kinds(run_audit(data(**columns)))
     chosen = {name: severities[name] for name in ("label proxy", "constant", "id-like")}
     assert chosen == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
 
@@ -82,18 +90,18 @@ def test_what_chance_may_give_is_a_warning() -> None:
         "size": list(map(float, answers)),
     }
     few = build_data(answers, groups=groups, images=IMAGES, sheet=SHEET, **columns)
-    audit = audit_data(few)
+    audit = run_audit(few)
     assert {kinds(audit)[name] for name in ("missingness", "label proxy")} == {"warning"}
     assert all("may be chance" in item.text for item in audit.findings if "proxy" in item.kind)
     assert not audit.has_leak
     alone = build_data(answers, images=IMAGES, sheet=SHEET, **columns)
-    assert {kinds(audit_data(alone))[name] for name in ("missingness", "label proxy")} == {"leak"}
+    assert {kinds(run_audit(alone))[name] for name in ("missingness", "label proxy")} == {"leak"}
 
 
 def test_what_tells_of_the_acquisition_is_a_warning() -> None:
     columns = {"size": [0.0, 0.1, 1.0, 1.1] * 15, "smoke": [None, None, "true", "false"] * 15}
     of_site = replace(SHEET, columns=(), acquisition=dict.fromkeys(columns, "tells the site"))
-    severities = kinds(audit_data(data(sheet=of_site, **columns)))
+    severities = kinds(run_audit(data(sheet=of_site, **columns)))
     chosen = {name: severities[name] for name in ("label proxy", "missingness", "acquisition")}
     assert set(chosen.values()) == {"warning"}
 
@@ -106,7 +114,7 @@ def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
         empty = is_b & (np.arange(ROWS) // 2 % 3 == third)
         table[f"answer {third}"] = [None if hit else "yes" for hit in empty]
     by_kind = {
-        item.kind: item for item in audit_data(load_data(write_csv(tmp_path, table))).findings
+        item.kind: item for item in run_audit(load_data(write_csv(tmp_path, table))).findings
     }
     assert "missingness" not in by_kind
     leak = by_kind["missingness baseline"]
@@ -120,11 +128,11 @@ def test_columns_that_tell_the_label_together_are_a_warning() -> None:
     large = 3 * np.random.default_rng(1).normal(size=ROWS)
     columns = {"left": (large + is_b).tolist(), "right": (large - is_b).tolist()}
     both = tuple(Column(name, "lesion", "numeric") for name in columns)
-    audit = audit_data(data(sheet=replace(SHEET, columns=both), **columns))
+    audit = run_audit(data(sheet=replace(SHEET, columns=both), **columns))
     assert kinds(audit)["metadata baseline"] == "warning"
     assert "label proxy" not in kinds(audit)
     noise = {"left": large.tolist(), "right": signs.tolist()}
-    assert "metadata baseline" not in kinds(audit_data(data(sheet=SHEET, **noise)))
+    assert "metadata baseline" not in kinds(run_audit(data(sheet=SHEET, **noise)))
 
 
 def test_equal_images_of_two_labels_are_told() -> None:

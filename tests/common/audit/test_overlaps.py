@@ -10,9 +10,10 @@ from typer.testing import Result
 
 from conftest import write_image_folder
 from helpers import audited
+from helpers.audited import run_audit
 from helpers.small_data import build_data, image_bytes, write_images, write_text
 from helpers.tiny_encoders import export
-from toolkit_common.audit.audit import Audit, audit_data
+from toolkit_common.audit.audit import Audit
 from toolkit_common.audit.duplicates import hash_images
 from toolkit_common.audit.overlaps import find_overlaps, hash_group, load_other
 from toolkit_common.data.dataset import ImageData
@@ -136,7 +137,7 @@ def split_data(**changes: Any) -> ImageData:
 
 
 def test_a_patient_in_two_given_splits_is_a_leak() -> None:
-    audit = audit_data(audited.data(splits=["train"] * 41 + ["test"] * 19))
+    audit = run_audit(audited.data(splits=["train"] * 41 + ["test"] * 19))
     assert audited.kinds(audit)["group overlap"] == "leak"
     assert "first: p20" in audit.findings[0].text
 
@@ -152,11 +153,11 @@ def save_splits(splits: list[str]) -> Path:
 
 def test_saved_splits_are_audited() -> None:
     clean = save_splits(["train"] * 20 + ["val"] * 10 + ["test"] * 10)
-    audit = audit_data(split_data(), splits_file=clean)
+    audit = run_audit(split_data(), splits=clean)
     assert (leaks(audit), audit.splits) == ([], "given by splits.csv")
     leaking = save_splits(["train"] * 21 + ["val"] * 9 + ["test"] * 10)
     images = [SPLIT_IMAGES[39], *SPLIT_IMAGES[1:]]
-    audit = audit_data(split_data(images=images), splits_file=leaking, images=True)
+    audit = run_audit(split_data(images=images), splits=leaking, images=True)
     assert leaks(audit) == [
         "1 group values are in train and in val (first: p10): keep each on one side",
         "1 pairs, 1 across groups or splits, 1 across splits",
@@ -165,15 +166,15 @@ def test_saved_splits_are_audited() -> None:
 
 def test_an_image_that_is_left_out_of_the_splits_is_on_no_side() -> None:
     splits = save_splits(["train"] * 20 + ["val"] * 8 + ["test"] * 8)
-    audit = audit_data(
-        split_data(images=[SPLIT_IMAGES[39], *SPLIT_IMAGES[1:]]), splits_file=splits, images=True
+    audit = run_audit(
+        split_data(images=[SPLIT_IMAGES[39], *SPLIT_IMAGES[1:]]), splits=splits, images=True
     )
     assert leaks(audit) == []
     assert audit.pairs[0].sides == ("train", "no split")
 
 
 def test_folds_are_those_of_a_run() -> None:
-    audit = audit_data(split_data(splits=["train"] * 21 + ["test"] * 19), folds=4, fold=1)
+    audit = run_audit(split_data(splits=["train"] * 21 + ["test"] * 19), folds=4, fold=1)
     assert audit.splits == "made: grouped, stratified, fold 1 of 4, split seed 0"
     assert leaks(audit) == []
 
@@ -181,20 +182,20 @@ def test_folds_are_those_of_a_run() -> None:
 def test_a_patient_is_told_once_and_missing_names_are_no_name() -> None:
     splits = ["train"] * 21 + ["test"] * 19
     lesions = [None if row % 3 else f"l{row}" for row in range(SPLIT_ROWS)]
-    audit = audit_data(split_data(splits=splits, patient_id=PATIENTS, lesion_id=lesions))
+    audit = run_audit(split_data(splits=splits, patient_id=PATIENTS, lesion_id=lesions))
     assert leaks(audit) == [
         "1 patient_id values are in train and in test (first: p10): keep each on one side"
     ]
 
 
 def test_patients_that_no_one_groups_by_are_found_in_made_splits() -> None:
-    leaking = leaks(audit_data(split_data(groups=None, patient_id=PATIENTS)))
+    leaking = leaks(run_audit(split_data(groups=None, patient_id=PATIENTS)))
     assert any("patient_id values are in train and in test" in leak for leak in leaking)
     assert all("csv:FILE?group=patient_id splits by them" in leak for leak in leaking)
 
 
 def test_data_that_cannot_be_split_are_audited_without() -> None:
-    audit = audit_data(split_data(groups=["p"] * SPLIT_ROWS), images=True)
+    audit = run_audit(split_data(groups=["p"] * SPLIT_ROWS), images=True)
     assert audit.splits == "none"
     assert any("cannot split 1 groups" in item.text for item in audit.findings)
 

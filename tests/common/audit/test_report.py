@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.audited import IMAGES, ROWS, audit_with_images, data
-from toolkit_common.audit.audit import audit_data
+from helpers.audited import IMAGES, ROWS, audit_with_images, data, run_audit
 from toolkit_common.audit.findings import Finding
 from toolkit_common.audit.report import audit_json, write_audit
 
@@ -27,7 +26,7 @@ def test_columns_of_any_name_and_number_are_reported(tmp_path: Path) -> None:
     names = ["a$b_{$", "$x^$ and $y", "<b>", "a|b", "two\nlines", "\u4e2d\u6587", "long " * 60]
     columns = {name: [0.0, 0.5, 1.0, 1.5] * 15 for name in names}
     columns |= {f"measure {number}": [1.0, 2.0] * 30 for number in range(80)}
-    write_audit(tmp_path / "out", audit_data(data(**columns)))
+    write_audit(tmp_path / "out", run_audit(data(**columns)))
     page = (tmp_path / "out/audit.html").read_text()
     assert page.count("<tr><td>") == 89 + 2  # columns, baselines
     assert "1.000\n<meter min='0.5' max='1' value='1.000'>" in page
@@ -40,7 +39,7 @@ def test_columns_of_any_name_and_number_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_report_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    audit = audit_data(data())
+    audit = run_audit(data())
     broken = replace(audit, findings=[Finding("note", "x", "\ud800")])  # no text to encode
     with pytest.raises(UnicodeEncodeError):
         write_audit(tmp_path / "out", broken)

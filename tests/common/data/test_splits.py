@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from helpers.properties import few_examples
 from helpers.small_data import build_data
 from toolkit_common.data.dataset import SPLITS
+from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits, splits_table
 from toolkit_common.errors import InputError
@@ -41,7 +41,7 @@ def test_every_row_is_on_one_side_and_no_group_on_two(
     columns: tuple[list[str], list[str]], seed: int
 ) -> None:
     labels, groups = columns
-    splits = make_splits(build_data(labels, groups=groups), seed=seed)
+    splits = make_splits(build_data(labels, groups=groups), SplitSettings(split_seed=seed))
     rows = np.concatenate([splits[name] for name in SPLITS])
     assert sorted(rows) == list(range(len(labels))) == splits.all.tolist()
     train, val, test = sides(splits, np.array(groups)).values()
@@ -56,13 +56,16 @@ def test_every_row_is_on_one_side_and_no_group_on_two(
 @few_examples
 def test_splits_are_the_same_every_time(columns: tuple[list[str], list[str]]) -> None:
     labels, groups = columns
-    first, second = (make_splits(build_data(labels, groups=groups), seed=3) for _ in range(2))
+    first, second = (
+        make_splits(build_data(labels, groups=groups), SplitSettings(split_seed=3))
+        for _ in range(2)
+    )
     assert all(np.array_equal(first[name], second[name]) for name in SPLITS)
 
 
 def test_the_split_seed_makes_other_splits() -> None:
     data = build_data(["a", "b"] * 50)
-    tests = {tuple(make_splits(data, seed=seed).test) for seed in range(5)}
+    tests = {tuple(make_splits(data, SplitSettings(split_seed=seed)).test) for seed in range(5)}
     assert len(tests) == 5
 
 
@@ -81,7 +84,7 @@ def test_a_rare_class_reaches_every_side_where_it_can() -> None:
     labels = ["common"] * 60 + ["rare"] * 5
     for seed in range(5):
         groups = [f"g{row}" for row in range(65)]
-        splits = make_splits(build_data(labels, groups=groups), seed=seed)
+        splits = make_splits(build_data(labels, groups=groups), SplitSettings(split_seed=seed))
         assert all("rare" in np.array(labels)[splits[name]] for name in SPLITS)
 
 
@@ -247,7 +250,7 @@ def test_the_test_splits_of_all_folds_are_a_partition(
 ) -> None:
     labels, groups = columns
     data = build_data(labels, groups=groups)
-    made = [make_splits(data, folds=folds, fold=fold) for fold in range(folds)]
+    made = [make_splits(data, SplitSettings(folds=folds, fold=fold)) for fold in range(folds)]
     assert sorted(np.concatenate([splits.test for splits in made])) == list(range(len(labels)))
     for splits in made:
         train, val, test = sides(splits, np.array(groups)).values()
@@ -258,10 +261,10 @@ def test_the_test_splits_of_all_folds_are_a_partition(
 def test_saved_splits_are_read_back(tmp_path: Path) -> None:
     groups = [f"p{row // 2}" for row in range(40)]
     data = build_data(["a", "b"] * 20, groups=groups)
-    made = make_splits(data, seed=3)
+    made = make_splits(data, SplitSettings(split_seed=3))
     table = splits_table(made, data)
     table[table["image_id"] != "i0"].to_csv(tmp_path / "splits.csv", index=False)
-    read = make_splits(data, file=tmp_path / "splits.csv")
+    read = make_splits(data, SplitSettings(splits=tmp_path / "splits.csv"))
     assert read.origin == "given by splits.csv, 1 left out"
     for name in SPLITS:
         assert read[name].tolist() == [row for row in made[name] if row != 0]
@@ -280,18 +283,4 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, message:
     (tmp_path / "s.csv").write_text(f"image_id,split\n{text}\n")
     data = build_data(["a", "b"] * 10, groups=[f"p{row // 2}" for row in range(20)])
     with pytest.raises(InputError, match=message):
-        make_splits(data, file=tmp_path / "s.csv")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"folds": 2}, "folds must be 3 or more .* got 2"),
-        ({"folds": 4, "fold": 4}, "fold must be 0 to 3 with folds=4, got 4"),
-        ({"fold": 1}, "fold=1 needs folds"),
-        ({"folds": 4, "file": Path("s.csv")}, "from s.csv or from folds=4, not from both"),
-    ],
-)
-def test_folds_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        make_splits(build_data(["a", "b"] * 10), **options)
+        make_splits(data, SplitSettings(splits=tmp_path / "s.csv"))

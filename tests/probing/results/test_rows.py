@@ -17,7 +17,7 @@ from toolkit_probing.task.task import Task
 @pytest.fixture
 def task(image_folder) -> Task:
     data = load_data(f"imagefolder:{image_folder}")
-    splits = make_splits(data, seed=0, folds=None, fold=0, file=None)
+    splits = make_splits(data)
     return Task(data, data.labels(None), splits, pd.DataFrame())
 
 

@@ -30,7 +30,7 @@ def test_layers_are_read_whatever_else_the_identifier_says(
 
 def test_images_are_fed_as_to_imagenet_at_the_encoders_own_size() -> None:
     own, fed = (
-        load_probed_backbone(FeatureSettings(backbone=VIT, random_init=True, input=name)).info
+        load_probed_backbone(FeatureSettings(backbone=VIT, random_init=True, preprocess=name)).info
         for name in ("own", "imagenet")
     )
     assert fed.preprocess.image_size == own.preprocess.image_size == (32, 32)

@@ -71,8 +71,8 @@ def test_splits_that_cannot_be_are_refused_before_any_image_is_read(
         raise AssertionError("images were read")
 
     monkeypatch.setattr("toolkit_probing.task.task.check_images", unexpected)
-    with pytest.raises(InputError, match="fold=1 needs folds"):
-        load(f"imagefolder:{image_folder}", fold=1)
+    with pytest.raises(InputError, match=r"no table at typo\.csv"):
+        load(f"imagefolder:{image_folder}", splits=Path("typo.csv"))
 
 
 def test_images_without_a_label_are_not_looked_at(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from toolkit_common.cli.command import run_command
+from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.cli.data import Identifier, PremalignantAs
 from toolkit_common.config import Invocation
+from toolkit_common.data.settings import SplitSettings
 from toolkit_common.errors import InputError
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.settings import SlimpSettings
@@ -31,23 +32,15 @@ def pretrain_slimp(invocation: Invocation[SlimpSettings]) -> Any:
 
 
 @schema.command("schema")
+@with_settings(SplitSettings)
 def write_schema(
     identifier: Identifier,
+    *,
+    settings: SplitSettings,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
         "schema.json"
     ),
     premalignant_as: PremalignantAs = None,
-    split_seed: Annotated[
-        int, typer.Option(help="Seed of the splits; transforms are fitted on training patients.")
-    ] = 0,
-    splits: Annotated[
-        Path | None,
-        typer.Option(help="CSV file image_id,split to use, such as a run's splits.csv."),
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option(help="Cross-validation: number of parts, as in pretrain slimp.")
-    ] = None,
-    fold: Annotated[int, typer.Option(help="Which of the --folds parts is the test split.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it, and write nothing.")] = False,
 ) -> None:
@@ -71,7 +64,7 @@ def write_schema(
             )
         refuse_unwritable(output.parent, option="--output in")
     data = load_data(identifier, premalignant_as=premalignant_as)
-    made = make_splits(data, seed=split_seed, folds=folds, fold=fold, file=splits)
+    made = make_splits(data, settings)
     columns = infer_schema(data, made.train)
     if as_json:
         typer.echo(columns.to_json(), nl=False)

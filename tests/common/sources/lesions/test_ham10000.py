@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toolkit_common.audit.audit import audit_data
+from helpers.audited import run_audit
 from toolkit_common.audit.describe import describe_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import make_splits
@@ -83,7 +83,7 @@ def test_masks_are_not_taken_for_images(made: dict[str, Path]) -> None:
 def test_the_way_of_the_diagnosis_is_withheld(made: dict[str, Path]) -> None:
     data = load_data(f"ham10000:{made['dataverse']}")
     assert set(data.withheld) == {"dx", "dx_type"}
-    texts = [finding.text for finding in audit_data(data).findings]
+    texts = [finding.text for finding in run_audit(data).findings]
     assert any("'dx_type' is on the sheet's leak list (how the diagnosis" in text for text in texts)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.audited import run_audit
 from helpers.exports import write_export
 from helpers.small_data import column
-from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import make_splits
@@ -183,7 +183,7 @@ def test_every_synthetic_layout_says_the_same(made: dict[str, ImageData]) -> Non
 
 def test_proofs_tell_the_label_and_are_withheld(made: dict[str, ImageData]) -> None:
     for layout in LAYOUTS:
-        audit = audit_data(made[layout], label="malignant")
+        audit = run_audit(made[layout], label="malignant")
         facts = {item.name: item.value_auroc for item in audit.withheld}
         assert facts["diagnosis_confirm_type"] > 0.75
         (proof,) = (item for item in audit.findings if "'diagnosis_confirm_type'" in item.text)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.audited import run_audit
 from helpers.small_data import column, write_images
-from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import make_splits
@@ -159,7 +159,7 @@ def test_complete_rows_alone_can_be_asked_for(made: dict[str, ImageData]) -> Non
     assert 0 < len(data) < len(made["flat"])
     assert data.table[list(BLOCK)].notna().all(axis=None)
     assert data.sheet.notes[1:] == (f"the {len(data)} of 60 rows with the clinical block alone",)
-    audit = audit_data(data, label="malignant").findings
+    audit = run_audit(data, label="malignant").findings
     assert not any(finding.kind == "missingness" for finding in audit)
 
 
@@ -194,7 +194,7 @@ def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, Ima
 
 
 def test_the_synthetic_trap_is_found(made: dict[str, ImageData]) -> None:
-    audit = audit_data(made["flat"], label="malignant").findings
+    audit = run_audit(made["flat"], label="malignant").findings
     leaks = {finding.kind: finding.text for finding in audit if finding.severity == "leak"}
     assert leaks["missingness"].startswith("empty cells tell 'benign': AUROC 0.")
     assert any("'biopsed'" in finding.text for finding in audit)

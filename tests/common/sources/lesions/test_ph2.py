@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.audited import run_audit
 from helpers.properties import few_examples
 from toolkit_common import extras
-from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
@@ -91,7 +91,7 @@ def test_criteria_are_withheld_and_the_audit_sees_them(made: dict[str, Path]) ->
     data = load_data(f"ph2:{made['full']}")
     assert data.sheet.columns == ()
     assert set(data.withheld) == {"histological_diagnosis", *LATE}
-    audit = audit_data(data)
+    audit = run_audit(data)
     assert {facts.name for facts in audit.withheld} == set(data.withheld)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.audited import run_audit
 from toolkit_common import extras
-from toolkit_common.audit.audit import audit_data
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
@@ -257,7 +257,7 @@ def test_both_ways_to_read_give_the_same_columns(fresh: Path) -> None:
 
 def test_the_audit_sees_the_acquisition_and_no_input_does(made: dict[str, Path]) -> None:
     data = load_data(f"slice-3d:{made['kaggle']}")
-    texts = [finding.text for finding in audit_data(data).findings if finding.kind == "acquisition"]
+    texts = [finding.text for finding in run_audit(data).findings if finding.kind == "acquisition"]
     assert len(texts) == len(SHEET.acquisition)
     assert not set(SHEET.acquisition) & {column.name for column in data.sheet.columns}
 

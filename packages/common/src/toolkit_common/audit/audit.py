@@ -6,7 +6,6 @@ at it) or a `note`; `toolkit_common.audit.findings` words them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from toolkit_common.audit.findings import (
 )
 from toolkit_common.audit.overlaps import KEYS, find_overlaps, find_splits, load_other
 from toolkit_common.audit.proxies import ColumnFacts, describe_column
+from toolkit_common.audit.settings import AuditSettings
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits, keep_labelled
@@ -52,39 +52,23 @@ class Audit:
         return any(finding.severity == "leak" for finding in self.findings)
 
 
-def audit_data(
-    data: ImageData,
-    *,
-    label: str | None = None,
-    split_seed: int = 0,
-    splits_file: Path | None = None,
-    folds: int | None = None,
-    fold: int = 0,
-    against: str | None = None,
-    images: bool = False,
-) -> Audit:
+def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
     """Audit a data set.
 
     Args:
         data: The data set.
-        label: Label that columns are scored against; the first of the sheet's that is there when
-            None, and none where there is none.
-        split_seed: Of the splits, see `make_splits`.
-        splits_file: Of the splits.
-        folds: Of the splits.
-        fold: Of the splits.
-        against: Another data set's id, or the folder of an exported encoder.
-        images: Decode all images, for broken files and duplicates.
+        settings: Without a label columns are scored against the first of the sheet's that is
+            there, if any is.
 
     Raises:
-        InputError: If there is no such label or other data, or file or fold do not fit.
+        InputError: If there is no such label or other data, or the file of splits does not fit.
     """
     # What the user may have mistyped is looked at before any image is.
-    labels, findings = _find_labels(data, label)
-    splits, shared = find_splits(data, seed=split_seed, file=splits_file, folds=folds, fold=fold)
+    labels, findings = _find_labels(data, settings.label)
+    splits, shared = find_splits(data, settings)
     findings += shared
-    other = load_other(against, data) if against else None
-    hashes = hash_images(data) if images else None
+    other = load_other(settings.against, data) if settings.against else None
+    hashes = hash_images(data) if settings.images else None
     if other is not None:
         findings += find_overlaps(data, other, hashes=hashes)
     columns = _score(data.table[_inputs(data, labels)], data, labels)

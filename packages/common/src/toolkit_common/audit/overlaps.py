@@ -18,7 +18,8 @@ import numpy as np
 from toolkit_common.audit.duplicates import Hashes, find_duplicates, hash_images
 from toolkit_common.audit.findings import Finding
 from toolkit_common.data.dataset import SPLITS, ImageData
-from toolkit_common.data.splits import Splits, make_splits, read_splits, refuse_strange_folds
+from toolkit_common.data.settings import SplitSettings
+from toolkit_common.data.splits import Splits, make_splits, read_splits
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 
@@ -77,24 +78,21 @@ def find_overlaps(
     return shared
 
 
-def find_splits(
-    data: ImageData, *, seed: int, file: Path | None, folds: int | None, fold: int
-) -> tuple[Splits | None, list[Finding]]:
+def find_splits(data: ImageData, settings: SplitSettings) -> tuple[Splits | None, list[Finding]]:
     """Return the splits that a run would use (`make_splits`), or those it would refuse, and why.
 
     Raises:
-        InputError: If file or fold do not fit.
+        InputError: If the file of splits does not fit.
     """
-    refuse_strange_folds(folds, fold, file)
     given = None
-    if file is not None:
-        given = read_splits(file, data)
-    elif "split" in data.table and folds is None:
+    if settings.splits is not None:
+        given = read_splits(settings.splits, data)
+    elif "split" in data.table and settings.folds is None:
         column = data.table["split"].to_numpy()
         train, val, test = (np.flatnonzero(column == name) for name in SPLITS)
         given = Splits(train, val, test, "given")
     try:
-        splits: Splits | None = make_splits(data, seed=seed, folds=folds, fold=fold, file=file)
+        splits: Splits | None = make_splits(data, settings)
     except InputError as error:
         splits, problem = given, [Finding("warning", "splits", str(error))]
     else:

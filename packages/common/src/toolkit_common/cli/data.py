@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from toolkit_common.audit.settings import AuditSettings
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.command import with_settings
-from toolkit_common.config import Settings, option
 from toolkit_common.errors import InputError
 
 LEAK_FOUND = 3  # exit code
@@ -32,24 +32,6 @@ PremalignantAs = Annotated[
 ]
 AllowPartial = Annotated[bool, typer.Option("--allow-partial", help=PARTIAL_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-
-
-class AuditSettings(Settings):
-    """What an audit reads and looks at."""
-
-    against: str | None = option(
-        None, "Another data set's id, or the folder of an exported encoder."
-    )
-    label: str | None = option(None, "Label that columns are scored against.")
-    premalignant_as: Literal["benign", "malignant", "drop"] | None = option(None, PREMALIGNANT_HELP)
-    allow_partial: bool = option(False, PARTIAL_HELP)
-    split_seed: int = option(0, "Seed of made splits.")
-    splits: Path | None = option(
-        None, "CSV file image_id,split to audit, such as a run's splits.csv."
-    )
-    folds: int | None = option(None, "Cross-validation: number of parts, as in probe.")
-    fold: int = option(0, "Which of the --folds parts is the test split.")
-    images: bool = option(True, "Decode all images: broken files, duplicates.")
 
 
 @app.callback()
@@ -98,6 +80,8 @@ def audit(
     identifier: Identifier,
     *,
     settings: AuditSettings,
+    premalignant_as: PremalignantAs = None,
+    allow_partial: AllowPartial = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="New folder for audit.html, audit.md, audit.json."),
@@ -118,20 +102,8 @@ def audit(
 
     if output is not None:
         refuse_unwritable(output, option="--output")
-    report = audit_data(
-        load_data(
-            identifier,
-            premalignant_as=settings.premalignant_as,
-            allow_partial=settings.allow_partial,
-        ),
-        label=settings.label,
-        split_seed=settings.split_seed,
-        splits_file=settings.splits,
-        folds=settings.folds,
-        fold=settings.fold,
-        against=settings.against,
-        images=settings.images,
-    )
+    data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
+    report = audit_data(data, settings)
     if output is not None:
         write_audit(output, report)
     typer.echo(json.dumps(audit_json(report), indent=2) if as_json else audit_markdown(report))

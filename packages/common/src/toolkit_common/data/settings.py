@@ -3,13 +3,54 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import model_validator
+
 from toolkit_common.config import Settings, option
 
 DATA = "Data"
+MIN_FOLDS = 3  # train, validation and test
 
 
-class DataSettings(Settings):
-    """A data set and its splits."""
+class SplitSettings(Settings):
+    """How a data set is split where it does not say so itself, or is not to be believed."""
+
+    split_seed: int = option(
+        0,
+        "Seed of splits that the data set does not give; probing with the seed of pre-training "
+        "keeps test patients unseen.",
+        panel=DATA,
+    )
+    splits: Path | None = option(
+        None, "CSV file image_id,split to use, such as a run's splits.csv.", panel=DATA
+    )
+    folds: int | None = option(
+        None,
+        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
+        panel=DATA,
+    )
+    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
+
+    @model_validator(mode="after")
+    def _folds_fit(self) -> "SplitSettings":
+        if self.splits is not None and self.folds is not None:
+            raise ValueError(
+                f"splits come from {self.splits} or from folds={self.folds}, not from both"
+            )
+        if self.folds is None and self.fold != 0:
+            raise ValueError(f"fold={self.fold} needs folds: the number of parts")
+        if self.folds is not None and self.folds < MIN_FOLDS:
+            raise ValueError(
+                f"folds must be {MIN_FOLDS} or more (train, validation and test), got {self.folds}"
+            )
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(
+                f"fold must be 0 to {self.folds - 1} with folds={self.folds}, got {self.fold}"
+            )
+        return self
+
+
+class _WhichData(Settings):
+    """A data set, and how its labels count."""
 
     data: str = option(
         "lesions",
@@ -24,22 +65,11 @@ class DataSettings(Settings):
         "drop where its file calls them indeterminate).",
         panel=DATA,
     )
-    split_seed: int = option(
-        0,
-        "Seed of splits that the data set does not give; probing with the seed of pre-training "
-        "keeps test patients unseen.",
-        panel=DATA,
-    )
-    splits: Path | None = option(
-        None, "CSV file image_id,split to use, such as a run's splits.csv.", panel=DATA
-    )
-    folds: int | None = option(
-        None,
-        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
-        panel=DATA,
-        ge=3,
-    )
-    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
+
+
+class DataSettings(SplitSettings, _WhichData):
+    """A data set, its splits, and how its images are read."""
+
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )

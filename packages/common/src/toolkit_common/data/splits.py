@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
+from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.tables import read_table, require_columns
 from toolkit_common.errors import InputError
 from toolkit_common.seed import derive_seed
 
 NUM_FOLDS = 5  # one fold is the test split, one the validation split: 60 / 20 / 20
-MIN_FOLDS = 3
 ATTEMPTS = 20  # seeds tried to get every class into every split
 
 
@@ -40,14 +40,7 @@ class Splits:
         return np.sort(np.concatenate([self.train, self.val, self.test]))
 
 
-def make_splits(
-    data: ImageData,
-    *,
-    seed: int = 0,
-    folds: int | None = None,
-    fold: int = 0,
-    file: Path | None = None,
-) -> Splits:
+def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Splits:
     """Return the data set's splits: the given ones where there are any, else made ones.
 
     Made ones are stratified by the data set's default label, whatever label is predicted later:
@@ -57,21 +50,20 @@ def make_splits(
 
     Args:
         data: The data set.
-        seed: Of made splits.
-        folds: Cross-validation: the number of parts. The test splits of all folds are a partition
-            of all rows; the next part is the validation split. Given splits are not used.
-        fold: Which part is the test split, from 0.
-        file: CSV file `image_id,split` that says where each row belongs; others are left out.
+        settings: `folds` cuts all rows into parts: the test splits of all folds are a partition,
+            the next part is the validation split, and given splits are not used. A file `splits`
+            says where each row belongs; others are left out.
 
     Raises:
         InputError: If a group is on two sides, a row has none, there are too few groups, or the
-            file or the fold does not fit.
+            file does not fit.
     """
-    refuse_strange_folds(folds, fold, file)
+    settings = settings or SplitSettings()
+    seed, folds, fold = settings.split_seed, settings.folds, settings.fold
     rows, groups, strata = np.arange(len(data)), _groups(data), _strata(data)
     kind = "grouped, stratified" if data.groups is not None else "stratified"
-    if file is not None:
-        splits = read_splits(file, data)
+    if settings.splits is not None:
+        splits = read_splits(settings.splits, data)
         _check_groups(splits, data)
         splits = _complete(splits, strata, groups, seed=seed)
     elif folds is not None:
@@ -113,24 +105,6 @@ def keep_labelled(splits: Splits, data: ImageData, labels: Labels) -> Splits:
             "give it images of more groups, or leave it out"
         )
     return Splits(**kept, origin=splits.origin)
-
-
-def refuse_strange_folds(folds: int | None, fold: int, file: Path | None) -> None:
-    """Check how the parts of a cross-validation are named.
-
-    Raises:
-        InputError: If there is a file as well, or there are too few parts, or no such one.
-    """
-    if file is not None and folds is not None:
-        raise InputError(f"splits come from {file} or from folds={folds}, not from both")
-    if folds is not None and folds < MIN_FOLDS:
-        raise InputError(
-            f"folds must be {MIN_FOLDS} or more (train, validation and test), got {folds}"
-        )
-    if folds is None and fold != 0:
-        raise InputError(f"fold={fold} needs folds: the number of parts")
-    if folds is not None and not 0 <= fold < folds:
-        raise InputError(f"fold must be 0 to {folds - 1} with folds={folds}, got {fold}")
 
 
 def read_splits(file: Path, data: ImageData) -> Splits:

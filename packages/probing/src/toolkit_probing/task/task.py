@@ -70,13 +70,7 @@ def load_task(settings: FeatureSettings) -> Task:
             f"premalignant_as={premalignant_as} is about label {binary.name!r}, and "
             f"{labels.name!r} is to be predicted: add --label {binary.name}, or leave it out"
         )
-    made = make_splits(
-        data,
-        seed=settings.split_seed,
-        folds=settings.folds,
-        fold=settings.fold,
-        file=settings.splits,
-    )
+    made = make_splits(data, settings)
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=settings.bad_files)
     targets = labels.targets.copy()
     targets[bad["row"].to_numpy(int)] = -1

@@ -131,13 +131,7 @@ def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
             f"data set {data.id!r} has no groups: SLIMP needs to know which lesions are one "
             "patient's; name the column, as in csv:FILE?group=patient"
         )
-    splits = make_splits(
-        data,
-        seed=settings.split_seed,
-        folds=settings.folds,
-        fold=settings.fold,
-        file=settings.splits,
-    )
+    splits = make_splits(data, settings)
     bad = check_images(data, splits.all, policy=settings.bad_files)["row"].to_numpy(int)
     kept = {name: np.setdiff1d(splits[name], bad) for name in ("train", "val", "test")}
     splits = Splits(**kept, origin=splits.origin)
