@@ -66,6 +66,7 @@ def narrow(patches: Tensor, dtype: StoreDtype) -> Tensor:
     Raises:
         InputError: If they are not finite, or not any more in that dtype.
     """
+    # Contiguous: safetensors saves nothing else. Beyond 65,504 fp16 becomes infinite, silently.
     kept = patches.to(DTYPES[dtype]).contiguous()
     if not torch.isfinite(kept).all():
         _refuse_overflow(patches, dtype)
@@ -80,10 +81,14 @@ def quantize(
     Raises:
         InputError: If tokens are not finite, or too large for the scale.
     """
+    # A scale a token: under a shared one a single large token would coarsen all others.
     largest = patches.float().abs().amax(dim=-1)
+    # A token of zeros would divide 0 by 0.
     scale = (largest / 127.0).clamp(min=torch.finfo(torch.float16).tiny).half()
     if not torch.isfinite(scale).all():
         _refuse_overflow(patches, "int8")
+    # By the scale as it is kept: fp16 moves it by 1/2048 at most, so the largest is 127.06, not
+    # 128.
     values = patches.float() / scale.float().unsqueeze(-1)
     return values.round().to(torch.int8), scale
 
@@ -102,11 +107,14 @@ def relative_error(layers: Iterable[Tensor | None], dtype: StoreDtype) -> float 
         if patches is None:
             return None
         kept = dequantize(*quantize(patches)) if dtype == "int8" else narrow(patches, dtype).float()
+        # Zeros alone have no error.
         errors.append(float((kept - patches).norm() / patches.float().norm().clamp(min=1e-30)))
     return max(errors)
 
 
 def _keep(features: Features, dtype: StoreDtype) -> Features:
+    # Vectors are few: in fp32 they cost nothing beside patches. (safetensors wants them
+    # contiguous.)
     vectors = {name: vector.float().contiguous() for name, vector in features.vectors.items()}
     patches, scale = features.patches, None
     if patches is not None and dtype == "int8":
@@ -125,6 +133,7 @@ def _decode(features: Features) -> Features:
 
 def _refuse_overflow(patches: Tensor, dtype: StoreDtype) -> NoReturn:
     largest = float(patches.float().abs().max())
+    # Were they numbers before they were narrowed? No dtype mends it otherwise.
     if not isfinite(largest):
         raise InputError("the encoder gives tokens that are no numbers (NaN or infinite)")
     raise InputError(

@@ -84,10 +84,12 @@ class EpochSource(Protocol):
 
 def features_of(tokens: Tokens, facts: EncoderFacts, *, with_patches: bool) -> Features:
     """Turn an encoder's tokens into what is kept of them."""
+    # In fp32 whatever autocast says: a sum of hundreds of bf16 tokens keeps two digits.
     vectors = {"mean": tokens.patches.float().mean(dim=1)}
     if facts.has_class_token:
         vectors["cls"] = tokens.prefix[:, 0].float()
     if tokens.raw is not None:
+        # Before the norm the prefix still stands in front.
         vectors["mean_raw"] = tokens.raw[:, tokens.prefix.shape[1] :].float().mean(dim=1)
         if facts.has_class_token:
             vectors["cls_raw"] = tokens.raw[:, 0].float()
@@ -98,6 +100,7 @@ def features_of(tokens: Tokens, facts: EncoderFacts, *, with_patches: bool) -> F
 
 def concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:
     """Return the features of several batches as those of one."""
+    # All of one encoder: the first batch has every layer.
     return {layer: _concatenate([part[layer] for part in parts]) for layer in parts[0]}
 
 
@@ -110,5 +113,6 @@ def _concatenate(parts: Sequence[Features]) -> Features:
 
 
 def _join(parts: Sequence[Tensor | None]) -> Tensor | None:
+    # All parts have it or none has: it is what the pass was requested for.
     present = [part for part in parts if part is not None]
     return torch.cat(present) if present else None

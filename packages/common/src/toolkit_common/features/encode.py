@@ -92,6 +92,7 @@ class RowEncoder:
     def encode(self, images: Tensor) -> LayerFeatures:
         """Uint8 images -> features, on the encoder's device."""
         self.backbone.to(self.accelerator.device)
+        # Bytes, normalised over there: a quarter of what fp32 would move.
         batch = images.to(self.accelerator.device, non_blocking=True)
         with torch.inference_mode(), self.accelerator.autocast():
             normalised = self.backbone.info.preprocess.normalize(batch)
@@ -115,6 +116,7 @@ class RowEncoder:
             crop = {"seed": how.seed, "view": view, **asdict(self.crop)}
             # What a crop shows depends on its row's number too.
             names = [f"{row}:{name}" for row, name in zip(rows, names, strict=True)]
+        # In order: a row of a store is a position in this list.
         images = hashlib.sha256("\n".join(names).encode())
         return StoreSpec(
             encoder=backbone.fingerprint(),
@@ -125,6 +127,7 @@ class RowEncoder:
             with_patches=how.with_patches,
             with_pooled=how.with_pooled,
             dtype=how.dtype,
+            # Under bf16 the encoder's products give other features than in fp32.
             precision=str(self.accelerator.mixed_precision),
             crop=crop,
         )
@@ -134,6 +137,7 @@ class RowEncoder:
         few = rows[: min(len(rows), self.how.batch_size, 16)]
         next(self.batches(few[:1]))  # builds caches, picks kernels
         start = time.perf_counter()
+        # Through the loader: decoding is part of what an image costs.
         sample = next(self.batches(few))
         return sample, (time.perf_counter() - start) / len(few)
 
@@ -148,18 +152,20 @@ class RowEncoder:
             InputError: If an image does not decode.
         """
         pieces = [chunks(batch, self.how.batch_size) for batch in batches]
+        # One loader for all batches: its workers decode ahead across their ends.
         loader: DataLoader[dict[str, Tensor]] = DataLoader(
             images,
             batch_sampler=[piece.tolist() for batch in pieces for piece in batch],
             # Each worker would walk through the whole stream.
             num_workers=0 if self.data.is_streamed else self.how.num_workers,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available(),  # `encode` copies without waiting, which needs it
         )
         loaded = iter(loader)
         try:
             for batch in pieces:
                 # A copy, as tensors made in inference mode cannot be saved for a head's backward.
                 yield concatenate([self.encode(next(loaded)["image"]) for _ in batch])
+        # A worker's error carries its traceback in its text: the last line says what is wrong.
         except BadImageError as error:
             raise InputError(
                 f"bad image {str(error).splitlines()[-1]}: mend or remove it"
@@ -205,6 +211,7 @@ class OnlineSource:
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
         encoded, dtype = self._encoder.in_batches(self._images, batches), self._dtype
+        # A head reads the same bits wherever they are kept.
         return encoded if dtype is None else (decode(keep(item, dtype)) for item in encoded)
 
 
@@ -234,6 +241,7 @@ class ViewSource:
 
     def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, cropped as in `epoch`."""
+        # Batches number the whole list; a view holds its training rows alone.
         places = [np.array([self._places[int(at)] for at in batch]) for batch in batches]
         return self._views[epoch % len(self._views)].iterate(places)
 
@@ -261,6 +269,7 @@ def encode_images(
     preprocess = encoder.image_encoder.preprocess
     transform = build_eval_transform(preprocess)
     loader = build_loader(data, rows, transform=transform, batch_size=VECTOR_BATCH)
+    # Lazily: one batch of images is on the device at a time.
     images = (preprocess.normalize(batch["image"].to(device)) for batch in loader)
     return torch.cat([encoder.encode_images(batch) for batch in images])
 
@@ -290,5 +299,7 @@ class _CroppedRows(Dataset[dict[str, Any]]):
     @override
     def __getitem__(self, position: int) -> dict[str, Any]:
         row, (seed, epoch) = int(self.rows[position]), self.when
+        # By row, not by worker or order of reading: a resumed epoch cuts the same (docs/traps.md
+        # 4).
         draws = generator(seed, "crop", epoch, row)
         return {"image": self.crop(open_image(self.images[row]["image"]), draws), "row": row}

@@ -47,6 +47,7 @@ from toolkit_common.features.store import (
     find_store,
 )
 
+# 128 MiB: what a rank holds while it fills a shard, and what a killed one loses.
 SHARD_BYTES = 1 << 27
 
 
@@ -109,12 +110,14 @@ def extract(
             images would be read in any order but theirs.
     """
     start = time.perf_counter()
+    # Epochs are shuffled, and their crops are cut when they are read.
     if data.is_streamed and how.random_crops:
         raise InputError(f"{data.id} is streamed, in its order only: leave out --augment crops")
     encoder = RowEncoder(backbone, data, how, accelerator)
     kept = _keep(encoder, rows)
     crops: EpochSource | None = None
     if how.random_crops and how.views:
+        # Heads train on training rows alone: nobody reads crops of the others.
         of = np.arange(len(rows)) if train is None else train
         views = [_keep(encoder, rows[of], view).source for view in range(how.views)]
         crops = ViewSource(views, of)
@@ -140,6 +143,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
         console.print(f"{_name(how, view)}: stored ones serve, {hit}")
         return Extracted(TokenStore(hit, in_memory=in_memory), "disk", True, hit.name)
     plan, row_bytes, error = _plan(encoder, rows, view)
+    # Of vectors a row is so small that one shard would be the whole set: a kill would lose all.
     shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
     source: FeatureSource
     if plan.place == "online":
@@ -160,8 +164,10 @@ def _plan(
 ) -> tuple[Plan, int, float | None]:
     """Choose a place after one batch, print it, and return it, an image's bytes and the error."""
     how, accelerator = encoder.how, encoder.accelerator
+    # Token shapes are known from a forward pass alone; how long it takes comes with it.
     sample, per_image = encoder.time_one_batch(rows)
     shapes = {
+        # The mean is there whether patches are kept or not.
         layer: (kept.grid[0] * kept.grid[1], kept.vectors["mean"].shape[1])
         for layer, kept in sample.items()
     }
@@ -176,12 +182,14 @@ def _plan(
     plan = broadcast_object_list([plan])[0]  # free space differs by the moment: one rank decides
     tokens = sum(patches for patches, _ in shapes.values()) if how.with_patches else 1
     seconds = per_image / accelerator.num_processes
+    # With crops of their own, heads never train on what is extracted here: the rest reads it.
     reads = how.other_reads + (0 if how.random_crops else how.train_reads)
     console.print(
         f"{_name(how, view)}: {len(rows):,} images x {tokens} tokens = {size(num_bytes)}, about "
         f"{duration(seconds * len(rows))} to extract; "
         + (f"tokens go to {plan.place}: {plan.reason}" if reads else "change with --store-dtype")
     )
+    # Once a run: the views that follow cost what the first does.
     if reads and view is None:
         for line in price_places(
             plan, num_bytes, seconds=seconds * len(rows), online_seconds=seconds * reads,
@@ -189,12 +197,14 @@ def _plan(
         ):  # fmt: skip
             console.print(line)
         console.print("  (change with --store, --store-dtype)")
+    # After the prices, so that the refusal can be weighed against them.
     if plan.place == "online" and encoder.data.is_streamed:
         raise InputError(
             f"{encoder.data.id} is streamed, once and in its order: its tokens must be kept "
             f"({plan.reason}); choose --store disk or memory, --store-dtype int8, or methods that "
             "read vectors alone"
         )
+    # Of 16 images at most, but before hours are spent: who minds stops here.
     error = relative_error([kept.patches for kept in sample.values()], how.dtype)
     if error and view is None:
         console.print(f"features: {how.dtype} changes patch tokens by {error:.2g} of their norm")
@@ -211,6 +221,7 @@ def _extract_to_memory(
     """Extract in the pieces that a store would have: the encoder sees the same batches."""
     num_rows, parts = sum(map(len, pieces)), []
     with progress("extracting features", num_rows) as advance:
+        # Another size of batch may take another kernel: bits would depend on where tokens go.
         for rows in pieces:
             parts += _kept_batches(encoder, rows, view, advance=advance)
     return MemoryStore(concatenate(parts))
@@ -220,6 +231,7 @@ def _extract_to_disk(
     encoder: RowEncoder, rows: np.ndarray, writer: StoreWriter, *, view: int | None
 ) -> None:
     accelerator = encoder.accelerator
+    # In turn, not in blocks: what a killed pass left undone is still shared about evenly.
     mine = range(accelerator.process_index, writer.num_shards, accelerator.num_processes)
     pieces = chunks(rows, writer.shard_rows)
     with progress("extracting features", sum(len(pieces[shard]) for shard in mine)) as advance:
@@ -229,10 +241,10 @@ def _extract_to_disk(
                 continue
             parts = _kept_batches(encoder, pieces[shard], view, advance=advance)
             writer.write(shard, concatenate(parts))
-    accelerator.wait_for_everyone()
+    accelerator.wait_for_everyone()  # the index claims all shards
     if accelerator.is_main_process:
         writer.finish()
-    accelerator.wait_for_everyone()
+    accelerator.wait_for_everyone()  # and nobody opens the store before it
 
 
 def _kept_batches(
@@ -240,6 +252,7 @@ def _kept_batches(
 ) -> list[LayerFeatures]:
     parts: list[LayerFeatures] = []
     for batch in encoder.batches(rows, view):
+        # Narrowed on the device: fewer bytes to move, and to hold until the shard is full.
         kept = keep(batch, encoder.how.dtype)
         parts.append({layer: item.to("cpu") for layer, item in kept.items()})
         advance(next(iter(batch.values())).num_images)
@@ -247,6 +260,7 @@ def _kept_batches(
 
 
 def _fits_memory(folder: Path, accelerator: Accelerator) -> bool:
+    # The disk is taken already: all that is asked is whether a copy fits into memory.
     num_bytes = sum(path.stat().st_size for path in folder.glob("tokens-*.safetensors"))
     plan = plan_extraction(
         num_bytes, choice="disk", folder=folder, num_processes=accelerator.num_processes

@@ -54,7 +54,9 @@ def plan_extraction(
     """
     memory = int(SHARE_OF_FREE * (available_memory() if free_memory is None else free_memory))
     disk = int(SHARE_OF_FREE * (_available_disk(folder) if free_disk is None else free_disk))
+    # Each process copies the tokens into a memory of its own; the disk they share.
     fits_memory, fits_disk = num_bytes * num_processes <= memory, num_bytes <= disk
+    # What the user requests is done, whether it fits or not.
     if choice == "disk":
         return Plan("disk", fits_memory, num_bytes, "requested")
     if choice == "memory" and num_processes == 1:
@@ -137,6 +139,7 @@ def duration(seconds: float) -> str:
 
 
 def _available_disk(folder: Path) -> int:
+    # The cache may not be made yet, and the system tells of existing paths alone.
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

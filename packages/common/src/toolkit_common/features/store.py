@@ -26,6 +26,7 @@ from toolkit_common.features.codec import StoreDtype, decode
 from toolkit_common.features.contract import Features, LayerFeatures
 from toolkit_common.runs.files import BLOCK, atomic_path, read_json, write_json, write_text
 
+# Part of every key: raise it when shards are laid out anew, and old stores are never opened.
 VERSION = 3
 INDEX = "index.json"
 PATCHES, SCALE = "patches", "patches_scale"
@@ -63,7 +64,9 @@ class StoreSpec:
 
     def key(self) -> str:
         """Return the store's name."""
+        # `preprocess` is a mapping of the encoder's: its order must not make another key.
         text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        # 128 bits: more than enough, in a name one can read.
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -80,10 +83,12 @@ class StoreWriter:
     @property
     def num_shards(self) -> int:
         """How many shards the store will have."""
-        return -(-self.spec.num_images // self.shard_rows)
+        return -(-self.spec.num_images // self.shard_rows)  # rounded up
 
     def has(self, shard: int) -> bool:
         """Whether a shard is there and whole."""
+        # `write` makes the shard first and the checksum second: killed in between, it is written
+        # again.
         path = _shard_path(self.folder, shard)
         checksum = path.with_suffix(".xxh3")
         return path.exists() and checksum.exists() and checksum.read_text() == _checksum(path)
@@ -91,6 +96,7 @@ class StoreWriter:
     def write(self, shard: int, features: LayerFeatures) -> None:
         """Write the kept features of rows `shard * shard_rows` and following."""
         path = _shard_path(self.folder, shard)
+        # A shard's metadata hold strings alone, and a grid cannot be had from the number of tokens.
         grids = {str(layer): item.grid for layer, item in features.items()}
         with atomic_path(path) as temporary:
             save_file(_flatten(features), temporary, metadata={"grids": json.dumps(grids)})
@@ -100,6 +106,7 @@ class StoreWriter:
     def finish(self) -> None:
         """Write the index; called once, when every shard is there."""
         paths = [_shard_path(self.folder, shard) for shard in range(self.num_shards)]
+        # From disk, not from memory: other ranks, or a run that was killed, wrote some of them.
         checksums = {path.name: path.with_suffix(".xxh3").read_text() for path in paths}
         index = {
             "version": VERSION,
@@ -134,10 +141,13 @@ class TokenStore:
             raise InputError(f"token store {folder} is incomplete: run the extraction again")
         index = read_json(folder / INDEX)
         self.folder = folder
+        # JSON knows no tuples: with a list the spec would equal none that an encoder asks for.
         self.spec = StoreSpec(**{**index["spec"], "layers": tuple(index["spec"]["layers"])})
         self.in_memory = in_memory
         self._shard_rows: int = index["shard_rows"]
         self._checksums: dict[str, str] = index["shards"]
+        # For good: a checksum reads the whole shard, and mapped tensors hold address space, not
+        # memory.
         self._opened: dict[int, tuple[dict[str, Tensor], Grids]] = {}
 
     def __len__(self) -> int:
@@ -157,6 +167,7 @@ class TokenStore:
         Raises:
             InputError: If a shard is damaged or gone.
         """
+        # Batches are shuffled over all shards: sorted by shard, each is looked up once a batch.
         shards, local = np.divmod(positions, self._shard_rows)
         gathered: dict[str, Tensor] = {}
         grids: Grids = {}
@@ -166,23 +177,31 @@ class TokenStore:
             rows = torch.from_numpy(local[here])
             for name, tensor in tensors.items():
                 if name not in gathered:
+                    # Filled by all shards together: a row is in one.
                     gathered[name] = tensor.new_empty((len(positions), *tensor.shape[1:]))
+                # `index_select` would gather many times faster: open (docs/traps.md 29).
                 gathered[name][torch.from_numpy(here)] = tensor[rows]
+        # The grids of the last shard: all are of one encoder, at one input size.
         return decode(_by_layer(gathered, grids))
 
     def _open(self, shard: int) -> tuple[dict[str, Tensor], Grids]:
         if shard not in self._opened:
             path = _shard_path(self.folder, shard)
             try:
+                # Once a shard and process, as safetensors does not notice a flipped byte
+                # (docs/traps.md 9).
                 if _checksum(path) != self._checksums[path.name]:
                     raise InputError(_damaged(path, "its checksum differs"))
                 with safe_open(path, framework="pt") as file:
                     names = file.keys()
                     tensors = {name: file.get_tensor(name) for name in names}
                     grids = json.loads(file.metadata()["grids"])
+            # Gone, or cut short: what is left does not even open.
             except (OSError, SafetensorError) as error:
                 raise InputError(_damaged(path, str(error))) from error
             if self.in_memory:
+                # Pages of a mapped file are the system's to drop, and are then read again each
+                # epoch.
                 tensors = {name: tensor.clone() for name, tensor in tensors.items()}
             by_layer = {int(layer): (grid[0], grid[1]) for layer, grid in grids.items()}
             self._opened[shard] = (tensors, by_layer)
@@ -213,6 +232,7 @@ def find_store(spec: StoreSpec, root: Path) -> Path | None:
 
     A store that also holds patch tokens serves where vectors are wanted.
     """
+    # The exact one first: what has no patches is read with less.
     for candidate in (spec, replace(spec, with_patches=True)):
         folder = root / candidate.key()
         if (folder / INDEX).exists():
@@ -233,7 +253,7 @@ def _by_layer(tensors: Mapping[str, Tensor], grids: Grids) -> LayerFeatures:
     """Undo `_flatten`."""
     features = {}
     for layer, grid in grids.items():
-        front = f"{layer}."
+        front = f"{layer}."  # with the dot: layer 1 is not layer 11
         own = {
             name.removeprefix(front): tensor
             for name, tensor in tensors.items()
@@ -249,6 +269,7 @@ def _shard_path(folder: Path, shard: int) -> Path:
 
 
 def _checksum(path: Path) -> str:
+    # Against damage, not malice: sha256 would cost more than reading the tokens.
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
