@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
     """Return a 63-bit seed that depends on `seed` and every part of `purpose`."""
-    text = "/".join(map(str, (seed, *purpose)))
+    text = "/".join(map(str, (seed, *purpose)))  # a separator, or (1, 23) would be (12, 3)
+    # Not hash(): that of a string is another in each process.
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

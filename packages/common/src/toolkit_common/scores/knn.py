@@ -42,6 +42,7 @@ def knn_probabilities(
         device: Where to compute; the votes are returned on the queries' own.
     """
     most = min(max(ks), len(database))
+    # Queries at once, so that one product holds no more than that.
     size = max(1, CHUNK_ELEMENTS // min(CHUNK_ROWS, len(database)))
     votes: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in temperatures}
     for chunk in queries.split(size):
@@ -50,6 +51,7 @@ def knn_probabilities(
             # Subtracting the largest leaves the shares as they are and keeps exp finite.
             weights = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
             total = weights.new_zeros(len(chunk), num_classes)
+            # Added up: neighbours share classes, and plain indexing would keep one vote of each.
             total.scatter_add_(1, classes[:, :k], weights)
             share = total / total.sum(dim=1, keepdim=True)
             votes[k, temperature].append(share.to(queries.device))
@@ -63,6 +65,7 @@ def _nearest(
     queries = F.normalize(queries, dim=1)
     best = queries.new_empty(len(queries), 0)
     classes = targets.new_empty(len(queries), 0, device=queries.device)
+    # The nearest of all are among the nearest of each piece: `most` a query is all that is held.
     for rows, known in zip(database.split(CHUNK_ROWS), targets.split(CHUNK_ROWS), strict=True):
         similarity = queries @ F.normalize(rows.to(queries.device), dim=1).T
         near, index = similarity.topk(min(most, len(rows)), dim=1)

@@ -87,8 +87,9 @@ def top5(predictions: Predictions, weights: Weights) -> Values:
 @_of_finite
 def balanced_accuracy(predictions: Predictions, weights: Weights) -> Values:
     """Mean over the classes present of the share of their rows predicted right, in [0, 1]."""
+    # (r, n) @ (n, c): one product for all resamples, where scikit-learn would be called for each.
     hits = (predictions.predicted == predictions.targets)[:, None] * predictions.is_class
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # a class without rows: 0 / 0, left out of the mean
         recall = (weights @ hits) / (weights @ predictions.is_class)
     return _mean_defined(recall)
 
@@ -98,6 +99,7 @@ def macro_f1(predictions: Predictions, weights: Weights) -> Values:
     """Mean over classes of F1, classes neither true nor predicted left out, in [0, 1]."""
     is_predicted = np.eye(predictions.num_classes)[predictions.predicted]
     hits = weights @ (is_predicted * predictions.is_class)
+    # F1 = 2 tp / (predicted + true), which needs neither precision nor recall.
     both = weights @ is_predicted + weights @ predictions.is_class
     with np.errstate(invalid="ignore"):
         return _mean_defined(2.0 * hits / both)
@@ -108,6 +110,7 @@ def expected_calibration_error(predictions: Predictions, weights: Weights) -> Va
     """Mean gap between confidence and accuracy over 15 equal bins (Guo et al. 2017)."""
     confidence = predictions.probabilities.max(axis=1)
     in_bin = np.eye(CALIBRATION_BINS)[calibration_bins(confidence)]
+    # A bin's share times its gap is the sum of its rows' gaps over n: empty bins divide nothing.
     gap = (predictions.predicted == predictions.targets) - confidence
     return np.abs(weights @ (in_bin * gap[:, None])).sum(axis=1) / weights.sum(axis=1)
 
@@ -121,6 +124,7 @@ def calibration_bins(confidence: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n
 @_of_finite
 def log_loss(predictions: Predictions, weights: Weights) -> Values:
     """Mean negative log-probability of the true class, in nats; probabilities at least 1e-7."""
+    # A softmax in fp32 reaches 0, and one such row would make every loss infinite.
     true = np.take_along_axis(predictions.probabilities, predictions.targets[:, None], axis=1)[:, 0]
     return (weights @ -np.log(np.maximum(true, 1e-7))) / weights.sum(axis=1)
 
@@ -195,6 +199,7 @@ def confusion_matrix(predictions: Predictions) -> Int[np.ndarray, "c c"]:
     """
     assert predictions.is_finite
     counts = np.zeros((predictions.num_classes, predictions.num_classes), np.int64)
+    # Pairs repeat, and += would count each once.
     np.add.at(counts, (predictions.targets, predictions.predicted), 1)
     return counts
 
@@ -203,6 +208,7 @@ def compute_metrics(predictions: Predictions) -> dict[str, float | None]:
     """Return every metric; None where it is undefined."""
     ones = np.ones((1, len(predictions.targets)))
     metrics = {name: float(values[0]) for name, values in evaluate(predictions, ones).items()}
+    # Results are JSON, which has no NaN.
     return {name: None if np.isnan(value) else value for name, value in metrics.items()}
 
 
@@ -231,10 +237,12 @@ def _rank(
     """Return metrics that rank, over the classes; each class is sorted once for all of them."""
     if not predictions.is_finite:
         return [np.full(len(weights), np.nan) for _ in curve_metrics]
+    # Of two classes the second is the positive one: precision and sensitivity are its own.
     classes = [1] if predictions.num_classes == 2 else range(predictions.num_classes)
     sums = np.zeros((len(curve_metrics), len(weights)))
     for index in classes:
         positive = predictions.targets == index
         curve = ranking.curve_of(predictions.probabilities[:, index], positive, weights)
+        # A class that is NaN makes the mean NaN.
         sums += [metric(curve) for metric in curve_metrics]
     return list(sums / len(classes))

@@ -48,8 +48,10 @@ def curve_of(
 ) -> Curve:
     """Return the curve of some rows under each weighting; equal scores are one point."""
     order = np.argsort(-scores, kind="stable")
+    # Equal scores end together: no order among them is known, and none may be made up.
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
     has_positive = np.diff(np.cumsum(positive[order])[ends], prepend=0) > 0
+    # Of ends without a positive only the last before one is kept (see `Curve`).
     ends = ends[has_positive | np.append(has_positive[1:], True)]
     false, true = (
         _sums_above(mask, order, ends, weights=weights) for mask in (~positive, positive)
@@ -71,6 +73,7 @@ def area_above(curve: Curve) -> Values:
     false, true = curve.rates
     above = true - MIN_TRUE_POSITIVE_RATE
     low, high = above[:, :-1], above[:, 1:]  # a segment's ends; the curve never falls
+    # Above 80 % a segment adds its trapezoid, one that crosses the triangle high^2 / (2 rise).
     rise = np.where(high > low, high - low, 1.0)
     crossing = np.maximum(high, 0.0) ** 2 / (2.0 * rise)
     heights = np.where(low >= 0.0, (low + high) / 2.0, crossing)
@@ -87,11 +90,13 @@ def average_of_precision(curve: Curve) -> Values:
 
 def sensitivity(specificity: float) -> CurveMetric:
     """Return the metric: largest true-positive rate at a specificity in (0, 1)."""
+    # 1 - 0.9 is 0.09999999999999998: a point at exactly a tenth must count.
     most_false = 1.0 - specificity + 1e-12
 
     def best(curve: Curve) -> Values:
         false, true = curve.rates
         rates = np.where(false <= most_false, true, 0.0).max(axis=1)
+        # NaN compares as False, hence 0 above: what is undefined must stay so.
         return np.where(np.isnan(true[:, -1] + false[:, -1]), np.nan, rates)
 
     return best

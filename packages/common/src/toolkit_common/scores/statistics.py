@@ -83,6 +83,7 @@ def draw_weights(
     """
     _, index = np.unique(groups, return_inverse=True)
     num_groups = int(index.max()) + 1
+    # Drawing G of G groups with replacement, counted, is one multinomial draw of G.
     chances = np.full(num_groups, 1.0 / num_groups)
     counts = rng.multinomial(num_groups, chances, size=num_resamples)
     return counts.T.astype(float)[index].T  # a row's weights side by side, as sorting metrics read
@@ -113,6 +114,7 @@ def estimate(
         ci = _interval(drawn)
         estimates[name] = Estimate(
             mean=mean,
+            # Seeds are a sample of all seeds.
             sd=_number(values.std(ddof=1)) if len(runs) > 1 else None,
             ci=ci,
             values=tuple(_number(value) for value in values),
@@ -147,6 +149,7 @@ def estimate_difference(
     differences = {}
     for name in names:
         one, other = (float(np.mean([values[name][0] for values in side])) for side in singles)
+        # Resample by resample, not from two intervals: the same groups are drawn for both.
         drawn = sides[1][name] - sides[0][name]
         ci, difference = _interval(drawn), _number(other - one)
         differences[name] = Difference(
@@ -167,6 +170,7 @@ def adjust_holm(values: Sequence[float | None]) -> list[float | None]:
     adjusted: list[float | None] = [None] * len(values)
     highest = 0.0
     for rank, (value, at) in enumerate(known):
+        # Holm steps down: a larger p never ends up below a smaller one, hence the running maximum.
         highest = max(highest, min(1.0, (len(known) - rank) * value))
         adjusted[at] = highest
     return adjusted
@@ -184,13 +188,16 @@ def _resample(
     others = [name for name in names if not is_ranking(name)]
     most = _ranking_resamples(sides[0])
     for start, weights in _chunks_of_weights(groups, seed):
+        # The first of the same resamples: of fewer, both sides still see the same draws.
         for those, wanted in ((others, weights), (ranking, weights[: max(0, most - start)])):
             if not those or not len(wanted):
                 continue
             for runs, kept in zip(sides, parts, strict=True):
                 values = [evaluate(run, wanted, those) for run in runs]
                 for name in those:
+                    # The figure is the mean over seeds, in each resample too.
                     kept[name].append(np.mean([item[name] for item in values], axis=0))
+    # [] in front, as a metric may have no resample, which concatenate refuses.
     return [
         {name: np.concatenate([[], *values]) for name, values in kept.items()} for kept in parts
     ]
@@ -200,6 +207,7 @@ def _chunks_of_weights(groups: np.ndarray, seed: int) -> Iterator[tuple[int, np.
     """Yield the number of the first resample, and weights, so many at once as memory holds."""
     if np.unique(groups).size < 2:
         return
+    # By name, not by what is judged: compared runs of equal groups meet equal resamples.
     rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
     size = min(NUM_RESAMPLES, max(1, CHUNK_ELEMENTS // len(groups)))
     for start in range(0, NUM_RESAMPLES, size):
@@ -227,6 +235,7 @@ def _why_no_ci(
 def _two_sided_p(drawn: np.ndarray) -> float:
     """Return twice the share of resamples on the rarer side of 0, the sample itself counted in."""
     known = drawn[~np.isnan(drawn)]
+    # Ties with 0 are on both sides: equal predictions are no evidence, p = 1.
     rarer = min((known <= 0).sum(), (known >= 0).sum())
     return float(min(1.0, 2.0 * (rarer + 1) / (len(known) + 1)))
 
