@@ -25,7 +25,9 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
         checksum = sha256_of(temporary)
     # The checksum comes second: a checkpoint without one was cut short and is not used.
     write_text(path.with_suffix(".sha256"), checksum)
+    # More than one, as the last may turn out damaged.
     for old in sorted(folder.glob("step-*.pt"))[:-KEEP]:
+        # The checksum first: killed in between, what is left is a state that is not used.
         old.with_suffix(".sha256").unlink(missing_ok=True)
         old.unlink()
 

@@ -37,6 +37,7 @@ def refuse_unwritable(folder: Path, *, option: str) -> None:
             there = there.parent
         if not there.is_dir():
             raise InputError(f"{option} {folder} cannot be made: {there} is a file; {ANOTHER}")
+        # Permission bits do not tell (root, read-only mounts, quotas): making something does.
         Path(mkdtemp(prefix=".toolkit-", dir=there)).rmdir()
     except OSError as error:
         raise InputError(
@@ -61,10 +62,13 @@ def refuse_no_file(path: Path, suffix: str) -> None:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to write; it takes the place of `path` when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it, as a rename is atomic within one file system alone; named by process, so that two
+    # writers never share it.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as written:
+            # Data before name: after a power cut the rename may be there and the bytes not.
             os.fsync(written.fileno())
         temporary.replace(path)
     finally:
@@ -75,6 +79,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling to fill; it becomes the new folder when the block succeeds."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Of a killed process that had this one's number.
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)

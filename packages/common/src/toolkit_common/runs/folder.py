@@ -72,9 +72,13 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # a dangling link, say
             raise InputError(f"cannot make the run folder {self.path}: {error.strerror}") from None
+        # Before anything is deleted or written: two `--overwrite` of one folder would mix their
+        # files.
         lock_folder(self.path)
         if invocation.overwrite:
             _clear(self.path)
+        # The first start's settings stay: those of a resumed run are equal where results depend on
+        # them.
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
         stored = self.read_json("run.json") if self.has("run.json") else {}
@@ -101,6 +105,7 @@ class RunFolder:
 
     def log(self, **values: Any) -> None:
         """Append one line to metrics.jsonl; NaN and infinity, which are no JSON, become null."""
+        # There and back: json can replace NaN only while it parses.
         values = json.loads(json.dumps(values), parse_constant=lambda _: None)
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
@@ -110,6 +115,7 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
+            # Lines of steps after the checkpoint would stand there twice.
             kept = [line for line in lines if _step_of(line) <= step]
             write_text(path, "".join(f"{line}\n" for line in kept))
 
@@ -124,6 +130,7 @@ class RunFolder:
         for name in ("manifest.json", LOCK):
             listed.pop(name, None)
         write_json(self.path / "manifest.json", listed)
+        # Only DONE says that a run is whole, so nothing may follow it but the lock's release.
         write_text(self.path / "DONE", _now() + "\n")
         unlock_folder(self.path)
 
@@ -157,6 +164,7 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
                 f"run folder {run.path} exists: add --resume to continue it, --overwrite to "
                 "replace it, or choose another --output"
             )
+        # A folder of the user's own has no run.json: one mistyped --output must not cost it.
         if not run.has("run.json") and _names_in(run.path) != {"config.yaml"}:
             raise InputError(f"{run.path} is no run folder, so --overwrite will not delete it")
     if is_main_process():  # which may hold the lock when another process looks
@@ -198,6 +206,7 @@ def _check_resumable(run: RunFolder, resolved: Resolved[Any]) -> None:
         raise InputError(
             f"nothing to resume at {run.path}: it has no config.yaml; start it without --resume"
         )
+    # Read by today's settings, which know old names and fill in fields that are new since.
     stored = resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")])
     old, new = stored.result_settings(), resolved.result_settings()
     changed = [
@@ -243,6 +252,7 @@ def _clear(folder: Path) -> None:
     for item in folder.iterdir():
         if item.name == LOCK:  # ours
             continue
+        # A link is unlinked: what it leads to is not ours.
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         elif item.name not in last:

@@ -42,7 +42,7 @@ def lock_folder(folder: Path) -> None:
     Raises:
         InputError: If another process holds it.
     """
-    folder = folder.resolve()
+    folder = folder.resolve()  # one entry a folder, however it is spelled
     if not _is_held(folder) and (lock := _acquire(folder, patience_s=PATIENCE_S)) is not None:
         (folder / LOCK).write_text(f"{os.getpid()} {socket.gethostname()}\n")
         _held[folder] = _Held(lock, (folder / LOCK).stat())
@@ -52,6 +52,7 @@ def unlock_folder(folder: Path) -> None:
     """Let others write a folder that this process locked."""
     held = _held.pop(folder.resolve(), None)
     if held is not None:
+        # Before the release: after it the file might be another process's already.
         (folder / LOCK).unlink(missing_ok=True)
         held.lock.release(force=True)
 
@@ -63,7 +64,7 @@ def locked_folders() -> list[Path]:
 
 def unlock_all() -> None:
     """Let others write all folders that this process locked."""
-    for folder in list(_held):
+    for folder in list(_held):  # a copy, as unlocking takes it out
         unlock_folder(folder)
 
 
@@ -73,6 +74,7 @@ def refuse_locked(folder: Path) -> None:
     Raises:
         InputError: If so.
     """
+    # Only if there is a file, as taking the lock would make one in a folder that is not ours.
     if (folder / LOCK).exists() and not _is_held(folder.resolve()):
         lock = _acquire(folder, patience_s=0.0)
         if lock is not None:
@@ -90,6 +92,7 @@ def _acquire(folder: Path, *, patience_s: float) -> "UnixFileLock | None":
         lock.acquire(timeout=patience_s, poll_interval=PAUSE_S)
     except Timeout:
         raise InputError(
+            # The lock is the kernel's: it tells that it is held, the file alone tells by whom.
             f"run folder {folder} is being written by another process ({_holder(folder)}): wait "
             "for it, end it, or choose another --output"
         ) from None
@@ -114,6 +117,7 @@ def _is_held(folder: Path) -> bool:
     if held is None:
         return False
     file = folder / LOCK
+    # Another file of that name: our lock is on one that nobody can see any more.
     if not file.exists() or not os.path.samestat(held.file, file.stat()):
         _held.pop(folder).lock.release(force=True)
     return folder in _held

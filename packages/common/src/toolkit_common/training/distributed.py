@@ -60,6 +60,7 @@ def on_main(accelerator: Accelerator, act: Callable[[], None]) -> None:
             act()
         except InputError as error:
             problem = str(error)
+    # Sent when all went well too: the others wait for it.
     shared: list[str | None] = broadcast_object_list([problem])
     if shared[0] is not None:
         raise InputError(shared[0])
@@ -81,13 +82,16 @@ class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(gathered, rows.contiguous())
+        dist.all_gather(gathered, rows.contiguous())  # collectives take no strided tensors
         ctx.num_rows = rows.shape[0]
         return torch.cat(gathered)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        # A copy, reduced in place: what autograd hands over may be an expanded view, and others
+        # read it.
         total = grads[0].clone(memory_format=torch.contiguous_format)
+        # Every rank's loss reads our rows: their true gradient is the sum of what all send back.
         dist.all_reduce(total)
         first = dist.get_rank() * ctx.num_rows
         return total[first : first + ctx.num_rows]
@@ -114,6 +118,7 @@ def average_gradients_(parameters: Iterable[nn.Parameter]) -> None:
     if world_size() == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    # All under way before the first is waited for.
     for work in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
         work.wait()
     torch._foreach_div_(gradients, float(world_size()))
@@ -130,6 +135,7 @@ class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         del ctx
+        # Every rank's loss reads the total, so that ours gets the gradients of all.
         total = grads[0].clone()
         dist.all_reduce(total)
         return total
@@ -156,16 +162,20 @@ class BatchNorm(nn.BatchNorm1d):
 
     @override
     def forward(self, input: Tensor) -> Tensor:
+        # To the bit what torch gives, wherever there is nobody to share with.
         if not self.training or world_size() == 1:
             return super().forward(input)
         dims = [dim for dim in range(input.ndim) if dim != 1]
         shape = [1, -1] + [1] * (input.ndim - 2)
+        # Summed too: a last batch may be dealt out unevenly.
         count = torch.tensor(float(input.numel() // input.shape[1]), device=input.device)
         dist.all_reduce(count)
         values = input.to(torch.promote_types(input.dtype, torch.float32))
+        # Mean first, squares of what is centred second: E[x^2] - E[x]^2 cancels in fp32.
         mean = _apply(_SumOverRanks, values.sum(dims)) / count
         centred = values - mean.view(shape)
         variance = _apply(_SumOverRanks, centred.square().sum(dims)) / count
+        # The running variance is the unbiased one, the batch's own is not: as torch has it.
         self._update_running_(mean.detach(), variance.detach() * count / (count - 1))
         out = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.weight is not None:
@@ -195,7 +205,7 @@ def relaunch(num_processes: int, argv: Sequence[str]) -> int:
     for name in [*logging.root.manager.loggerDict]:  # each has a level of its own
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun: threads of several processes fight
     os.environ[LAUNCHER] = str(os.getpid())  # for the workers
     config = LaunchConfig(
         min_nodes=1,
@@ -203,16 +213,18 @@ def relaunch(num_processes: int, argv: Sequence[str]) -> int:
         nproc_per_node=num_processes,
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
+        rdzv_endpoint="localhost:0",  # any free port: two runs on one machine never meet
+        max_restarts=0,  # the user resumes, knowing why it failed
     )
     try:
         elastic_launch(config, sys.executable)("-m", "toolkit_common", *argv)
     except ChildFailedError as error:
+        # The first to fail: the launcher ended the others because of it.
         first = min(error.failures.values(), key=lambda failure: failure.timestamp)
+        # Killed by a signal: as shells count it.
         return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
     except (SignalException, KeyboardInterrupt):
-        return 130
+        return 130  # SIGINT, as shells count it
     finally:
         del os.environ[LAUNCHER]
     return 0

@@ -16,6 +16,8 @@ class Interruption:
 
     def agreed(self, accelerator: Accelerator) -> bool:
         """Tell whether any rank was interrupted, so that all leave the loop at one step."""
+        # A collective: each rank calls it at every step, and all see the same answer at the same
+        # one.
         if accelerator.num_processes == 1:
             return self.requested
         flag = torch.tensor(int(self.requested), device=accelerator.device)

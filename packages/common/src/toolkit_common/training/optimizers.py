@@ -27,12 +27,14 @@ def parameter_groups(
     """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     matrices = [parameter for parameter in trainable if parameter.ndim > 1]
+    # A query stored as (d,) is among these, and gets no trust ratio: open (docs/traps.md 22).
     vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
     shared = {"lr": lr, "lr_scale": lr}
     groups: Groups = [
         {"params": matrices, "weight_decay": weight_decay, **shared},
         {"params": vectors, "weight_decay": 0.0, **shared},
     ]
+    # `_build_lars` looks at the first of each.
     return [group for group in groups if group["params"]]
 
 
@@ -52,6 +54,7 @@ def _build_lars(groups: Groups) -> torch.optim.Optimizer:
     from timm.optim import Lars
 
     for group in groups:
+        # A group holds matrices or vectors, never both.
         group["always_adapt"] = group["params"][0].ndim > 1
     return Lars(groups, momentum=MOMENTUM, trust_coeff=TRUST_COEFFICIENT)
 

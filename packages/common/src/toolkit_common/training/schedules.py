@@ -13,7 +13,7 @@ def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:
     """
     if step < warmup_steps:
         return step / warmup_steps
-    rest = max(1, total_steps - warmup_steps)
+    rest = max(1, total_steps - warmup_steps)  # a warm-up as long as the run
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup_steps) / rest))
 
 
