@@ -54,6 +54,7 @@ def check_images(
             "problem": list(problems.values()),
         }
     )
+    # All bad is an error under `skip` too: nothing would be left to train on.
     if problems and (policy == "error" or len(problems) == len(rows)):
         raise InputError(_describe(table["problem"].tolist(), len(looked_at)))
     if problems:
@@ -75,6 +76,7 @@ def _looked_at(data: ImageData, rows: np.ndarray, policy: BadFilePolicy) -> np.n
         "all of them first"
     )
     spread = rows[np.linspace(0, len(rows) - 1, SPREAD).astype(int)]
+    # Whether a file is there costs no decoding, and is in its key already.
     absent = [row for row in rows if data.image_keys[row].endswith(ABSENT)]
     return np.union1d(spread, np.asarray(absent, rows.dtype))
 
@@ -106,6 +108,7 @@ def _problem_of(place: Place) -> str | None:
 
 def _is_sound_jpeg(place: Place) -> bool:
     """Read all of a JPEG's coefficients at an eighth of its size."""
+    # Bytes in memory, entries of HDF5 and streams go through `open_image`, which knows them.
     if place["bytes"] is not None or "#" in str(place["path"]):
         return False
     try:

@@ -93,8 +93,10 @@ class ImageData:
             known = [item for item in self.sheet.labels if item in self.table]
             hint = did_you_mean(name, known) if known else self._hint_at_columns(name)
             raise InputError(f"data set {self.id!r} has no label {name!r}{hint}")
+        # NaN is not itself: pandas' missing among strings.
         values = [value if value == value else None for value in self.rows[name][:]]
         names = getattr(self.rows.features[name], "names", None)
+        # Names that the data set gives keep its order, classes without a row included.
         if names:
             classes = tuple(names)
             targets = [-1 if value is None else value for value in values]
@@ -133,6 +135,7 @@ class ImageData:
         """Return a hash that changes when images, labels or metadata change."""
         digest = hashlib.sha256("\n".join(self.image_keys).encode())
         digest.update("\n".join(map(str, self.table.columns)).encode())
+        # With a key that is fixed: Python's own hash of a string is another in each process.
         digest.update(pd.util.hash_pandas_object(self.table, index=False).to_numpy().tobytes())
         return digest.hexdigest()
 
@@ -157,6 +160,7 @@ def build_image_data(
 
     if frame.empty:
         raise InputError(f"data set {identifier!r} has no images")
+    # Ids name rows in splits and predictions: two of one name would be two rows of one split.
     doubled = frame["image_id"].duplicated(keep=False)
     if doubled.any():
         rows = np.flatnonzero(doubled.to_numpy())
@@ -172,6 +176,7 @@ def build_image_data(
         if name == "label" and class_names:
             features[name] = ClassLabel(names=list(class_names))
             arrays.append(pa.array(column, pa.int64()))
+        # Booleans are words here: True and False, not 1.0 and 0.0.
         elif pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             features[name] = Value("float64")
             arrays.append(pa.array(column, pa.float64(), from_pandas=True))

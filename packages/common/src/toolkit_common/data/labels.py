@@ -22,6 +22,7 @@ def label_map(data: ImageData) -> dict[str, dict[str, int]]:
     classes = data.table[of].astype(object)
     named = classes.where(classes.notna(), UNNAMED)
     counts = named.groupby([answers, named]).size()
+    # The positive answer first, what is left out last.
     order = sorted(set(answers), key=lambda answer: (answer == LEFT_OUT, answer != label))
     return {
         str(answer): {str(name): int(count) for name, count in counts[answer].items()}

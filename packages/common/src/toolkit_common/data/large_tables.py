@@ -66,12 +66,14 @@ def read_large_table(path: Path, wanted: Wanted, *, key: str) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"no table at {path}")
     frame = _read_fast(path, wanted, key)
+    # Arrow keeps what it freed, and images need that memory next.
     pa.default_memory_pool().release_unused()
     if frame is None:
         whole = read_table(path)
         require_columns(whole, (key,), path=path)
         frame = whole[[name for name in whole if name in wanted.types]]
     coded = {
+        # Only for what Arrow has not coded already: the map walks over all rows.
         name: frame[name].map(known_cell, na_action="ignore").astype("category")
         for name in wanted.categories
         if name in frame and not _is_coded(frame[name])
@@ -93,10 +95,14 @@ def _read_fast(path: Path, wanted: Wanted, key: str) -> pd.DataFrame | None:
         return None
     types = wanted.types
     convert = csv.ConvertOptions(
-        column_types=types, null_values=sorted(MISSING), strings_can_be_null=True
+        # The words that the slow reader takes for missing, not Arrow's own.
+        column_types=types,
+        null_values=sorted(MISSING),
+        strings_can_be_null=True,
     )
     try:
         parse = csv.ParseOptions(delimiter=separator)
+        # The header first, alone: Arrow refuses to be asked for a column that is not there.
         header = csv.open_csv(path, parse_options=parse).schema.names
         convert.include_columns = [name for name in header if name in types]
         table = csv.read_csv(path, parse_options=parse, convert_options=convert)
@@ -107,6 +113,7 @@ def _read_fast(path: Path, wanted: Wanted, key: str) -> pd.DataFrame | None:
     for name in wanted.words:
         if name in table.column_names:
             table = _strip(table, name)
+    # Otherwise the table is in memory twice at this moment, which is what decides for large ones.
     # Columns are freed one by one as they are taken over.
     return table.to_pandas(split_blocks=True, self_destruct=True)
 

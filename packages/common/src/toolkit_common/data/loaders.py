@@ -31,6 +31,7 @@ def choose_num_workers(requested: int | None, accelerator: "Accelerator") -> int
     if requested is not None:
         return requested
     per_process = (os.cpu_count() or 1) // accelerator.num_processes
+    # Cores are shared by the processes of a machine.
     return 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
 
 

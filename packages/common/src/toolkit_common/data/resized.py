@@ -59,6 +59,7 @@ def pixel_change(
         rows: A few spread over these rows are looked at.
         transform: From an image to the encoder's input.
     """
+    # Evenly spread: the same ones each time, without a draw.
     few = rows[np.linspace(0, len(rows) - 1, min(len(rows), LOOKED_AT)).astype(int)]
     changes = []
     for row in few.tolist():
@@ -73,6 +74,7 @@ def _key(data: ImageData, rows: np.ndarray, size: int) -> str:
     keys = data.image_keys
     digest = hashlib.sha256(f"{VERSION}/{size}/{QUALITY}\n".encode())
     for row in rows:
+        # With its number, which is its name in the file.
         digest.update(f"{row}:{keys[int(row)]}\n".encode())
     return digest.hexdigest()[:24]
 
@@ -87,23 +89,28 @@ def _write(data: ImageData, rows: np.ndarray, size: int, *, file: Path) -> None:
     with (
         atomic_path(file) as temporary,
         progress("caching images", len(rows)) as advance,
+        # Threads, as Pillow decodes outside the interpreter's lock.
         ThreadPoolExecutor(cpu_count()) as pool,
         h5py.File(temporary, "w") as store,
     ):
+        # Chunk by chunk: `map` takes in everything at once, and results wait in memory until
+        # written.
         for chunk in chunks(rows, CHUNK):
             for row, content in pool.map(shrink, chunk.tolist()):
                 if content is not None:
                     store[f"images/{row}"] = np.frombuffer(content, np.uint8)
                     written.append(row)
                 advance()
+        # What readers go by: images that were small enough are not in the file.
         store["rows"] = np.array(written, np.int64)
 
 
 def _shrunk(place: Place, size: int) -> bytes | None:
     image = open_image(place)
     shorter = min(image.size)
-    if shorter <= size:
+    if shorter <= size:  # never enlarged: pixels would be made up
         return None
+    # A very long image keeps a pixel.
     width, height = (max(1, round(side * size / shorter)) for side in image.size)
     content = BytesIO()
     image.resize((width, height), Image.Resampling.BICUBIC).save(content, "JPEG", quality=QUALITY)

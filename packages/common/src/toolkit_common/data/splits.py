@@ -75,14 +75,17 @@ def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Split
             train, val, test, f"made: {kind}, fold {fold} of {folds}, split seed {seed}"
         )
     elif "split" in data.table:
+        # Rows whose split is neither of the three are in none.
         given = data.table["split"].to_numpy()
         train, val, test = (np.flatnonzero(given == name) for name in SPLITS)
         splits = Splits(train, val, test, "given")
+        # Before `_complete` makes a given val the test split: the message names splits as given.
         _check_groups(splits, data)
         splits = _complete(splits, strata, groups, seed=seed)
     else:
         train, val, test = _grouped_parts(rows, strata, groups, seed=seed)
         splits = Splits(train, val, test, f"made: {kind}, 60/20/20, split seed {seed}")
+    # Once more: made ones too, as every figure depends on it.
     _check_groups(splits, data)
     return splits
 
@@ -122,6 +125,7 @@ def read_splits(file: Path, data: ImageData) -> Splits:
     if table["image_id"].duplicated().any():
         image = table["image_id"][table["image_id"].duplicated()].iloc[0]
         raise InputError(f"{file}: image id {image!r} occurs more than once")
+    # As strings: a table read from text has no other kind.
     at = dict(zip(data.table["image_id"].astype(str), range(len(data)), strict=True))
     absent = ~table["image_id"].isin(list(at))
     if absent.any():
@@ -166,6 +170,7 @@ def _groups(data: ImageData) -> np.ndarray | None:
     """Return a number for each row's group, or None where every row stands for itself."""
     if data.groups is None:
         return None
+    # Sorted, so that codes depend on the names and not on the order of rows.
     codes, _ = pd.factorize(data.groups, sort=True)
     if (codes < 0).any():
         raise InputError(
@@ -179,6 +184,7 @@ def _groups(data: ImageData) -> np.ndarray | None:
 def _complete(given: Splits, strata: np.ndarray, groups: np.ndarray | None, *, seed: int) -> Splits:
     train, val, test, origin = given.train, given.val, given.test, given.origin
     if test.size == 0:
+        # A figure needs a test split, and picking needs another one: what is given is for testing.
         test, val = val, test
         origin += "; its validation split is the test split"
     if val.size == 0 and train.size:
@@ -200,7 +206,7 @@ def _grouped_parts(
         folds = _stratified_folds(rows, strata, groups, seed=drawn)
         parts = (np.sort(np.concatenate(folds[2:])), folds[1], folds[0])
         present = sum(np.unique(strata[part]).size for part in parts)
-        if present > most:
+        if present > most:  # of equals the first seed
             best, most = parts, present
         if present == wanted:
             break

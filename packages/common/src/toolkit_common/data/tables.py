@@ -50,6 +50,7 @@ def read_table(path: Path) -> pd.DataFrame:
             )
     cells = [[known_cell(cell) for cell in row] for _, row in rows]
     frame = pd.DataFrame(cells, columns=names, dtype=object)
+    # Blank rows moved those after them: messages name the file's own rows, as a spreadsheet does.
     numbers = [number for number, _ in rows]
     if numbers != list(range(2, len(rows) + 2)):
         frame.attrs[ROWS] = numbers
@@ -94,6 +95,7 @@ def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) ->
             image), column, value.
     """
     numbers = pd.to_numeric(column, errors="coerce")
+    # Infinity is a number to pandas, and would be to every mean.
     wrong = column.notna() & ~np.isfinite(numbers.astype(float))
     if wrong.any():
         position = int(wrong.to_numpy().argmax())
@@ -152,9 +154,11 @@ def _first_record(path: Path, separator: str) -> list[str]:
 
 def _records(path: Path, separator: str, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
+        # Strict, so that a broken quote is an error and not a cell that swallows lines.
         rows = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=strict)
         has_header = False
         for number, row in enumerate(rows, start=1):
+            # A first row of empty cells is a header without names: it is refused, not passed over.
             if any(cell.strip() for cell in row) or (row and not has_header):
                 has_header = True
                 yield number, row

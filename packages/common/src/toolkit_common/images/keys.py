@@ -27,6 +27,7 @@ def image_keys(images: "Dataset") -> list[str]:
     Args:
         images: Rows with the column `image`, undecoded.
     """
+    # Of one call: a file that was written since the last must be looked at again.
     file_key = lru_cache(maxsize=16)(_file_key)
     rows = images.with_format("arrow")
     return [
@@ -41,6 +42,7 @@ def _image_key(place: dict[str, Any], file_key: Callable[[str], tuple[str, str] 
         return hashlib.sha256(place["bytes"]).hexdigest()
     if place["path"].startswith(TORCHVISION):
         at = parse_torchvision(place["path"])
+        # Of the whole folder: which file holds an image only torchvision knows.
         return f"{at.name}/{at.split}#{at.index}:{_folder_key(at.root)}"
     if place["path"].startswith(STREAM):
         return str(place["path"])  # it holds a hash of what its files were
@@ -55,6 +57,7 @@ def _file_key(path: str) -> tuple[str, str] | None:
         status = Path(path).stat()
     except OSError:
         return None
+    # Name and folder, not the whole path: a data set that is moved keeps its features.
     return "/".join(Path(path).parts[-2:]), f"{status.st_size}:{status.st_mtime_ns}"
 
 

@@ -92,11 +92,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if turn is not None:
         image = image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":
+        # Pillow's own conversion of 16 bit clips at 255: everything brighter would be white.
         values = np.asarray(image, dtype=np.float64)
         # I;16 spans 0 to 65535; I and F do not say what they hold: bytes, or from some writers that
         is_wide = image.mode.startswith("I;16") or values.max(initial=0) > 255
         scaled = values / 257.0 if is_wide else values
         image = Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+    # A palette may name a transparent colour: a mode without alpha, with transparency in its info.
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, (*WHITE, 255))

@@ -38,6 +38,7 @@ def parquet_files(folder: Path) -> dict[str, list[str]]:
     """
     files: dict[str, list[str]] = {}
     for path in sorted(folder.rglob("*.parquet")):
+        # The file's name first, its folders from the nearest: either may name the split.
         names = [path.stem.split("-")[0], *reversed(path.relative_to(folder).parent.parts)]
         split = next((name.lower() for name in names if name.lower() in SPLIT_NAMES), "train")
         files.setdefault(SPLIT_NAMES[split], []).append(str(path))
@@ -68,6 +69,7 @@ def open_builder(
         else partial(load_dataset_builder, name, config)
     )
     builder = build()
+    # Asked for one column, parquet reads none of the images of others.
     if columns is not None and hasattr(builder.config, "columns"):
         return build(columns=columns)
     return builder
@@ -86,6 +88,7 @@ def stream_path(
         builder: What `open_builder` returned.
     """
     files = (builder.config.data_files or {}).get(split)
+    # What the files were when they were found, and how they are read.
     origin = repr(getattr(files, "origin_metadata", None)) + str(builder.hash)
     options = {
         "config": config or "",
@@ -114,6 +117,7 @@ class _Reader:
 
     def read(self, index: int) -> bytes:
         """Return the image file of a row."""
+        # A short gap is walked, which costs less than to begin again.
         if not self._next <= index < self._next + NEAR:
             self._walk, self._next = iter(self._rows.skip(index)), index
         row = next(self._walk)

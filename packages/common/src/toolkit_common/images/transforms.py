@@ -42,6 +42,7 @@ class Preprocess:
     @property
     def resized(self) -> tuple[int, int]:
         """Height and width that images are resized to before the centre crop."""
+        # Truncated, as timm does.
         height, width = (int(side / self.crop_pct) for side in self.image_size)
         return height, width
 
@@ -49,6 +50,7 @@ class Preprocess:
         """Scale to [0, 1], subtract the mean and divide by the std, in fp32."""
         mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
+        # In place on the copy that `float` made: no further tensors of the batch's size.
         return (images.float() / 255.0).sub_(mean).div_(std)
 
     def describe(self) -> str:
@@ -99,6 +101,7 @@ class RandomCrop:
         from torchvision.transforms import InterpolationMode
         from torchvision.transforms import functional as F
 
+        # All five at once, used or not: a crop's place must not depend on whether it is mirrored.
         share, ratio, down, right, mirror = torch.rand(5, generator=draws).tolist()
         area = (self.area + (1.0 - self.area) * share) * image.width * image.height
         aspect = (3.0 / 4.0) ** (1.0 - 2.0 * ratio)  # log-uniform from 3/4 to 4/3
@@ -124,9 +127,11 @@ def build_eval_transform(preprocess: Preprocess) -> Transform:
     resized = preprocess.resized
     if preprocess.resize == "squash":
         resize: Callable[[Image.Image], Image.Image] = transforms.Resize(resized, mode)
+    # One number: torchvision resizes the shorter side to it, keeping the aspect.
     elif height == width:
         resize = transforms.Resize(resized[0], mode)
     else:
+        # The shorter side at one number may be too small for the longer side of such a target.
         from timm.data.transforms import ResizeKeepRatio
 
         resize = ResizeKeepRatio(resized, interpolation=mode.value)  # covers both sides
