@@ -21,6 +21,8 @@ class Rule:
     on_class_token: bool
 
 
+# The first that matches: `open_clip:` has clip in it, so siglip stands before clip; the CLIP models
+# of EVA-02 are no masked ones, so clip stands before eva02.
 RULES = (
     Rule("*hiera*mae*", "masked reconstruction (MAE)", on_class_token=False),
     Rule("*.mae*", "masked reconstruction (MAE)", on_class_token=False),
@@ -49,9 +51,11 @@ def choose_card(backbone_id: str, facts: EncoderFacts) -> Card:
         backbone_id: The id as the user gave it; weights' tags in it tell the objective.
         facts: What the encoder is made of.
     """
+    # Without options: weights' paths and layers must match no pattern.
     name = backbone_id.lower().partition("?")[0]
     rule = next((rule for rule in RULES if fnmatchcase(name, rule.pattern)), None)
     objective = rule.objective if rule else "unknown, taken as supervised"
+    # Untold objective: supervised encoders train what they pool.
     on_class_token = rule.on_class_token if rule else facts.pools_class_token
     if not facts.has_class_token:
         return Card("mean", "patches", objective, "no class token: mean of the patches")

@@ -161,6 +161,7 @@ class Backbone(nn.Module):
 
     def __init__(self, encoder: ImageEncoder, info: BackboneInfo) -> None:
         super().__init__()
+        # Frozen both ways: eval mode for norms and dropout, no gradients for memory.
         self.encoder = encoder.requires_grad_(requires_grad=False).eval()
         self.info = info
         self._fingerprint: str | None = None
@@ -179,6 +180,7 @@ class Backbone(nn.Module):
         self, images: Float[Tensor, "b 3 h w"], *, pooled: bool = False
     ) -> list[Tokens]:
         """Encode images and return one `Tokens` for each of `info.layers`."""
+        # Nothing of it is ever differentiated, and no version counters are kept.
         with torch.inference_mode():
             return self.encoder.forward_layers(images, self.info.layers, pooled=pooled)
 
@@ -195,8 +197,10 @@ class Backbone(nn.Module):
 def hash_weights(encoder: ImageEncoder) -> str:
     """Return a hash of an encoder's architecture and weights."""
     digest = hashlib.sha256(encoder.facts.architecture.encode())
+    # Sorted, as the order in which modules were made says nothing.
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        # Bytes: numpy knows no bf16.
         raw = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
         digest.update(raw.numpy().data)
     return digest.hexdigest()

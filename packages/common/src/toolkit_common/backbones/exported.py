@@ -62,11 +62,12 @@ def export_encoder(
         provenance: JSON-able facts about its training.
     """
     state = {
+        # Cloned: tied weights share memory, which safetensors refuses.
         name: value.detach().cpu().contiguous().clone()
         for name, value in encoder.model.state_dict().items()
     }
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+        save_file(state, temporary, metadata={"format": "pt"})  # transformers asks for it
     description = {
         "format": FORMAT,
         "architecture": architecture,
@@ -75,6 +76,7 @@ def export_encoder(
         "provenance": dict(provenance),
         "weights_sha256": sha256_of(folder / WEIGHTS),
     }
+    # Last: a folder without description is no export.
     write_json(folder / DESCRIPTION, description)
 
 
@@ -106,6 +108,7 @@ def read_description(path: Path) -> Description:
                 f"{path} has encoder format {content.get('format')!r}, this version reads {FORMAT}"
             )
         raw = content["preprocess"]
+        # JSON has lists, and settings are compared with tuples.
         sequences = {key: tuple(raw[key]) for key in ("image_size", "mean", "std")}
         return Description(
             architecture=content["architecture"],

@@ -40,6 +40,7 @@ class OpenClipEncoder(ImageEncoder):
         self.preprocess = preprocess
         self._is_vit = hasattr(visual, "transformer")
         self._pooler = getattr(visual, "attn_pool", None)
+        # CoCa's norm follows its pooler: the tokens that we read never pass it.
         pools_first = self._pooler is not None and visual.attn_pool_contrastive is None
         self._options = {
             "output_fmt": "NCHW",
@@ -79,6 +80,7 @@ class OpenClipEncoder(ImageEncoder):
     def _find_facts(self, architecture: str) -> EncoderFacts:
         height, width = self.preprocess.image_size
         was_training = self.model.training
+        # Eval: one image is no batch for a batch norm, and its statistics must not move.
         self.model.eval()
         with torch.no_grad():
             layers, pooled = self._run(torch.zeros(1, 3, height, width), None, pooled=True)
@@ -112,6 +114,7 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
     Raises:
         InputError: If the name or tag is unknown, or its weights cannot be had.
     """
+    # A folder's config says all of it; the lists know published names alone.
     is_local = name.startswith("local-dir:")
     if not is_local and name not in open_clip.list_models():
         raise InputError(

@@ -47,8 +47,10 @@ def build_encoder(
         raise InputError(
             f"{parsed.source} encoders have a fixed input: drop image_size in {parsed.text!r}"
         )
+    # Weights are drawn from torch's own stream, which the caller finds where it was.
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed, "encoder")
+        # A file replaces all weights, so that none need be downloaded first.
         encoder, receipt = SOURCES[parsed.source](parsed, pretrained=not (random_init or from_file))
     if encoder.facts.is_convolutional:
         # Convolutions follow their weights' layout; channels-last is the fast one on every device.
@@ -104,6 +106,7 @@ def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncode
     """
     folder = find_export(path)
     description = read_description(folder)
+    # Untrained, as its file follows; its own preprocessing wins over the architecture's.
     encoder, receipt = build_encoder(parse_backbone_id(description.architecture), random_init=True)
     encoder.preprocess = description.preprocess
     return encoder, load_exported_(encoder, folder) if pretrained else receipt

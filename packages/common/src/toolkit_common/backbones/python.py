@@ -28,6 +28,7 @@ class ModuleEncoder(ImageEncoder):
         self.model = module
         self.preprocess: Preprocess = getattr(module, "preprocess", Preprocess())
         height, width = self.preprocess.image_size
+        # A trial is the only way to know what an arbitrary module returns.
         with torch.no_grad():
             out = module.eval()(torch.zeros(1, 3, height, width))
         if not isinstance(out, Tensor) or out.ndim not in (3, 4):
@@ -36,6 +37,7 @@ class ModuleEncoder(ImageEncoder):
                 f"{name!r} must return patch tokens (b, n, d) or a map (b, d, gh, gw), got {given}"
             )
         tokens = self._read(out, name)
+        # Nothing is known of its prefix tokens or pooling: all it returns counts as patches.
         self.facts = EncoderFacts(
             architecture=name,
             embed_dim=tokens.patches.shape[2],

@@ -19,6 +19,7 @@ from toolkit_common.errors import InputError
 
 State = dict[str, Tensor]
 
+# In this order: of self-distillation the teacher is what DINO judges.
 CONTAINERS = ("state_dict", "model", "teacher", "student", "module", "model_state_dict")
 WRAPPERS = re.compile(r"(?:(?:module|model|encoder|backbone|visual|trunk|_orig_mod)\.)*")
 COUNTER = ".num_batches_tracked"  # older files lack it, and a frozen batch norm does not read it
@@ -46,6 +47,7 @@ def read_state_dict(path: Path) -> State:
             f"cannot read {path} as plain tensors ({type(error).__name__}: {reason}): save its "
             "state dict with safetensors"
         ) from None
+    # Containers nest: a checkpoint may hold `{"model": {"state_dict": ...}}`.
     while isinstance(content, Mapping) and not _is_state(content):
         inner = next((content[key] for key in CONTAINERS if key in content), None)
         if inner is None:
@@ -53,6 +55,7 @@ def read_state_dict(path: Path) -> State:
         content = inner
     if not isinstance(content, Mapping):
         raise InputError(f"{path} holds a {type(content).__name__}, not a state dict")
+    # What is no tensor (steps, settings) lies among the weights of some.
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
@@ -71,6 +74,7 @@ def load_weights_(
         InputError: If not all of the model's weights are there, unless `allow_partial`.
     """
     wanted = model.state_dict()
+    # Judged after conversion: before it no name of a foreign library fits.
     prefix = max(_prefixes(state), key=lambda prefix: _score(state, prefix, model, wanted=wanted))
     dropped = [name for name in state if not name.startswith(prefix)]
     before = {name: value.shape for name, value in _under(prefix, state).items()}
@@ -90,13 +94,14 @@ def load_weights_(
     )
     if missing and not (allow_partial and fitting):
         raise InputError(_describe_misfit(receipt, wanted, state, misshapen=misshapen))
+    # Not strict: counters of batches, and with allow_partial what is missing, stay as they are.
     model.load_state_dict(fitting, strict=False)
     return receipt
 
 
 def _is_state(content: Mapping[Any, Any]) -> bool:
     tensors = sum(isinstance(value, Tensor) for value in content.values())
-    return tensors > 0 and not any(
+    return tensors > 0 and not any(  # tensors beside a container: the container wins
         isinstance(content.get(key), Mapping) for key in CONTAINERS if key in content
     )
 
@@ -187,6 +192,7 @@ def _filter_like_timm(state: State, model: nn.Module) -> State:
     if convert is None:
         return state
     try:
+        # A copy of the mapping, as some filters take names out of what they are given.
         converted: State = convert(dict(state), model)
     except Exception:  # it meets names and shapes it was not written for
         return state  # the comparison of names and shapes then names what does not fit
