@@ -80,6 +80,7 @@ class AbMilp(AttentivePool):
         weights = self._weights(mixed)
         if self.mode != "both" or self.qkv is None or self.out is None:
             return gemm.pool(weights, tokens)[:, 0]
+        # The value map goes behind the pooling: one vector an image instead of all tokens.
         return self.out((weights @ mixed)[:, 0] @ self.qkv.weight.chunk(3)[2].T)
 
     def _mix(self, tokens: Tensor) -> Tensor:
@@ -87,6 +88,7 @@ class AbMilp(AttentivePool):
         if self.qkv is None:
             return tokens
         query_weight, key_weight, _ = self.qkv.weight.chunk(3)
+        # q . k = x W_q^T W_k x: one map of the tokens; scaled where it is `(d, d)`.
         product = key_weight.T @ query_weight * tokens.shape[-1] ** -0.5  # (d, d)
         scores = gemm.scores(gemm.linear(tokens, product), tokens)  # (b, n, n)
         return gemm.pool(scores.softmax(-1), tokens)
@@ -98,6 +100,7 @@ class AbMilp(AttentivePool):
         weight: Tensor = first.weight
         bias: Tensor = first.bias
         if self.qkv is not None and self.out is not None:
+            # Maps in a row without anything between are one map.
             weight = first.weight @ self.out.weight @ self.qkv.weight.chunk(3)[2]
             bias = first.weight @ self.out.bias + first.bias
         scores = gemm.linear(mixed, weight, bias)

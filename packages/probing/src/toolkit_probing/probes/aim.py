@@ -49,21 +49,25 @@ class Aim(AttentivePool):
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
         self.norm = FoldedBatchNorm(dim, eps=EPS, affine=False)
+        # A vector, to which lars gives no trust ratio: docs/traps.md 22.
         self.query = nn.Parameter(torch.randn(dim) * QUERY_STD)
         self.to_key = nn.Linear(dim, dim, bias=False)
         self.to_value = nn.Linear(dim, dim, bias=False)
 
     def _attend(self, tokens: Tensor, scale: Tensor) -> Tensor:
         queries = absorb_keys(self.query, self.to_key.weight, self.num_heads)
+        # The mean adds a constant over tokens to the scores, which the softmax drops.
         return gemm.scores(queries * scale, tokens).softmax(-1)
 
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
+        # A map that is looked at must not move the running statistics.
         return self._attend(tokens, self.norm.statistics(tokens)[1])
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
         mean, scale = self.norm.statistics(tokens, track=True)
+        # Weights sum to 1: the mean is subtracted once, from what is pooled.
         pooled = (gemm.pool(self._attend(tokens, scale), tokens) - mean) * scale
         return project_values(pooled, self.to_value.weight)
 
@@ -82,10 +86,11 @@ class FoldedBatchNorm(BatchNorm):
         if not self.training:
             return self.running_mean, (self.running_var + self.eps).rsqrt()
         rows = tokens.flatten(0, 1).to(self.running_mean.dtype)
-        count = sum_over_ranks(rows.new_tensor(float(len(rows))))
+        count = sum_over_ranks(rows.new_tensor(float(len(rows))))  # ranks may bring unequal rows
         mean = sum_over_ranks(rows.sum(0)) / count
         # Sums of squares are taken about the first row, near the mean: nothing cancels.
         first = sum_over_ranks(rows[0].detach()) / sum_over_ranks(rows.new_ones(()))
+        # Any constant gives the same variance, hence no gradient through it.
         squares = sum_over_ranks((rows - first).square().sum(0)) / count
         variance = squares - (mean - first).square()
         if track:

@@ -47,6 +47,7 @@ def absorb_keys(queries: Tensor, weight: Tensor, num_heads: int) -> Tensor:
         `(..., h, d)`, scaled by `m ** -0.5`.
     """
     heads = queries.unflatten(-1, (num_heads, -1))
+    # Here, where there are h m numbers, and not on the scores, of which there are b h n.
     heads = heads * heads.shape[-1] ** -0.5
     return torch.einsum("...hm,hmd->...hd", heads, weight.unflatten(0, (num_heads, -1)))
 
@@ -59,12 +60,13 @@ def project_values(pooled: Tensor, weight: Tensor, bias: Tensor | None = None) -
     """
     blocks = weight.unflatten(0, (pooled.shape[1], -1))
     values = torch.einsum("bhd,hmd->bhm", pooled, blocks).flatten(1)
+    # Weights sum to 1, so that the bias passes the pooling unchanged.
     return values if bias is None else values + bias
 
 
 def fold_keys(query: Tensor, joint: nn.Linear, num_heads: int) -> Tensor:
     """As `absorb_keys`, with the key map of a joint map of (queries,) keys and values."""
-    return absorb_keys(query, _blocks(joint.weight, joint)[-2], num_heads)
+    return absorb_keys(query, _blocks(joint.weight, joint)[-2], num_heads)  # (q, k, v) or (k, v)
 
 
 def project_out(pooled: Tensor, joint: nn.Linear, out: nn.Linear) -> Tensor:
@@ -119,6 +121,7 @@ class NormedTokens:
 
     def scores(self, queries: Tensor) -> Tensor:
         """Return the products `(b, q, n)` of normalised tokens with queries."""
+        # Centred queries: the means of tokens fall out of the product, no token is centred.
         return gemm.scores(centre(queries), self.tokens) * self.rstd
 
     def sum(self, weights: Tensor) -> Tensor:
@@ -128,10 +131,13 @@ class NormedTokens:
 
 def norm_tokens(tokens: Tensor, eps: float) -> NormedTokens:
     """Normalise tokens over their width; statistics in fp32 at least."""
+    # Float64 stays: gradients are tested in it.
     dtype = torch.promote_types(tokens.dtype, torch.float32)
+    # E[x^2] - E[x]^2 needs no centred copy of the tokens; its rounding may fall below 0.
     mean = tokens.mean(-1, dtype=dtype)
     square = torch.linalg.vector_norm(tokens, dim=-1, dtype=dtype).square() / tokens.shape[-1]
     variance = (square - mean.square()).clamp_min(0)
+    # Beside scores `(b, q, n)`: the same for all queries.
     return NormedTokens(tokens, (variance + eps).rsqrt().unsqueeze(1))
 
 

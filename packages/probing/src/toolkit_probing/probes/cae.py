@@ -50,7 +50,7 @@ class Cae(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.query = nn.Parameter(torch.zeros(dim))
+        self.query = nn.Parameter(torch.zeros(dim))  # see docs/traps.md 22
         self.query_norm = nn.LayerNorm(dim, eps=EPS)
         self.key_norm = nn.LayerNorm(dim, eps=EPS)
         self.value_norm = nn.LayerNorm(dim, eps=EPS)
@@ -73,6 +73,7 @@ class Cae(LearnedQuery):
 
     @override
     def gather(self, pooled: Tensor) -> Tensor:
+        # Weights sum to 1: gain and bias of the norm may follow the pooling.
         pooled = pooled * self.value_norm.weight + self.value_norm.bias
         return self.out(project_values(pooled, self.to_value.weight))
 

@@ -52,7 +52,7 @@ class CaiT(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.cls_token = nn.Parameter(torch.empty(dim))
+        self.cls_token = nn.Parameter(torch.empty(dim))  # see docs/traps.md 22
         nn.init.trunc_normal_(self.cls_token, std=INIT_STD)
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.qkv = nn.Linear(dim, 3 * dim)
@@ -76,10 +76,12 @@ class CaiT(LearnedQuery):
     def folded_queries(self) -> Tensor:
         weight, bias = self.qkv.weight.chunk(3)[0], self.qkv.bias.chunk(3)[0]
         query = nn.functional.linear(self.norm(self.cls_token), weight, bias)
+        # The norm's gain goes into the queries; its bias adds the same to every score.
         return fold_keys(query, self.qkv, self.num_heads) * self.norm.weight
 
     @override
     def gather(self, pooled: Tensor) -> Tensor:
+        # With the class token's own the weights sum to 1, so that the norm may follow the pooling.
         pooled = pooled * self.norm.weight + self.norm.bias
         attended = project_out(pooled, self.qkv, self.out)
         z = self.cls_token + self.attention_scale * attended

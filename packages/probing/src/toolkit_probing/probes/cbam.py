@@ -63,10 +63,12 @@ class Cbam(Pool):
                 f"{tokens.shape[1]} tokens: give it the patches alone, of that grid"
             )
         extremes = torch.stack([tokens.mean(1), tokens.amax(1)])  # (2, b, d)
+        # The gate's two maps are shared by mean and maximum, and their outputs are added.
         channels = self.channel_gate(extremes).sum(0).sigmoid().unsqueeze(1)  # (b, 1, d)
         planes = self.conv(self._planes(tokens, channels).unflatten(-1, self.grid)).flatten(2)
         places = self.norm(planes).sigmoid()  # (b, 1, n)
         positive = tokens.relu()
+        # The gate of channels is the same for all tokens: it follows the sum over them.
         gated = channels * gemm.pool(places / tokens.shape[1], positive)  # (b, 1, d)
         return positive.mean(1) + gated[:, 0]
 
@@ -74,6 +76,8 @@ class Cbam(Pool):
     def _planes(tokens: Tensor, channels: Tensor) -> Tensor:
         """Return each place's mean and maximum over gated channels, `(b, 2, n)`."""
         mean = gemm.scores(channels / tokens.shape[-1], tokens)[:, 0]
+        # Where the maximum is, is all that is kept: amax would keep the gated tokens for its
+        # backward.
         with torch.no_grad():
             best = (tokens * channels).argmax(-1)  # (b, n)
         largest = tokens.gather(2, best.unsqueeze(-1))[..., 0] * channels[:, 0].gather(1, best)

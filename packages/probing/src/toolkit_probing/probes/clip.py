@@ -72,6 +72,7 @@ class Clip(AttentivePool):
         normed = self._norm(tokens)
         weights = self._attend(normed)  # (b, q, 1 + n)
         pooled = normed.sum(weights[..., 1:] + weights[..., :1] / tokens.shape[1])
+        # The positions are pooled by the same weights as the tokens that they were added to.
         pooled = pooled * self.norm.weight + self.norm.bias + weights @ self.positions
         return project_out(pooled, self.qkv, self.out)
 
@@ -87,10 +88,12 @@ class Clip(AttentivePool):
     def _attend(self, normed: NormedTokens) -> Tensor:
         weight, bias = self.qkv.weight.chunk(3)[0], self.qkv.bias.chunk(3)[0]
         count = normed.tokens.shape[1]
+        # The mean of normalised tokens, by the sum that never writes them out.
         even = torch.full_like(normed.rstd, 1.0 / count)
         mean = normed.sum(even)[:, 0] * self.norm.weight + self.norm.bias + self.positions[0]
         query = nn.functional.linear(mean, weight, bias)
         queries = fold_keys(query, self.qkv, self.num_heads)  # (b, q, d)
         scores = normed.scores(queries * self.norm.weight)
+        # The first token, without its position, is the mean of the others: so is its score.
         scores = torch.cat([scores.mean(-1, keepdim=True), scores], dim=-1)
         return (scores + queries @ self.positions.T).softmax(-1)

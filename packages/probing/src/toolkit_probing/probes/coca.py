@@ -51,7 +51,9 @@ class CoCa(LearnedQuery):
     @override
     def folded_queries(self) -> Tensor:
         key_weight, _ = self.to_key_value.weight.chunk(2)
+        # The others are there for the published count of parameters alone.
         query = self.to_query(self.norm(self.queries[0]))
+        # All heads share one key map, so that it folds into their queries at once.
         return query.unflatten(0, (self.num_heads, HEAD_DIM)) * HEAD_DIM**-0.5 @ key_weight
 
     @override

@@ -47,6 +47,7 @@ class DinoViT(Pool):
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        # Every token is query and key: nothing folds, and all of them are projected.
         qkv = gemm.linear(self.norm(tokens), self.qkv.weight).unflatten(-1, (3, self.num_heads, -1))
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (b, h, n, m) each
         attended = F.scaled_dot_product_attention(queries, keys, values)

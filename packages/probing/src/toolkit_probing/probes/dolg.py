@@ -42,11 +42,13 @@ class Dolg(Pool):
         self.norm = BatchNorm(dim)
         self.score = nn.Linear(dim, 1)
         for linear in (self.map, self.score):
+            # He's, by fan-out.
             nn.init.normal_(linear.weight, std=(2 / linear.out_features) ** 0.5)
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
         mapped = gemm.linear(tokens, self.map.weight, self.map.bias)
+        # Images and tokens are one axis to the norm.
         u = self.norm(mapped.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         score = F.softplus(self.score(u.relu()))[..., 0]  # (b, n)
         length = torch.linalg.vector_norm(u, dim=-1).clamp_min(TINY)

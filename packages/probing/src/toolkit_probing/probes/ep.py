@@ -57,7 +57,8 @@ class EfficientProbing(AttentivePool):
                 f"output width must be a multiple of num_queries, got {dim=}, {width_divisor=}, "
                 f"{num_queries=}; choose num_queries from: {', '.join(valid)}"
             )
-        self.scale = dim**-0.5
+        self.scale = dim**-0.5  # of raw keys, which are d wide whatever q is
+        # So small that maps start almost uniform: EP starts as the mean behind a linear map.
         self.queries = nn.Parameter(torch.randn(num_queries, dim) * QUERY_STD)
         self.value = nn.Linear(dim, self.out_dim, bias=False)
 

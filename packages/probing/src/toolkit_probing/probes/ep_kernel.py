@@ -25,9 +25,11 @@ def attend(tokens: Tensor, queries: Tensor) -> Tensor:
     """Return the attention `(b, q, n)` of scaled queries `(q, d)` over tokens `(b, n, d)`."""
     scores = gemm.scores(queries, tokens)
     if scores.dtype in (torch.float16, torch.bfloat16):
+        # As autocast has it: in half precision the shares of many tokens do not sum to 1.
         return scores.softmax(-1, dtype=torch.float32).to(tokens.dtype)
     if torch.is_grad_enabled():
         return scores.softmax(-1)
+    # In place, as inside the kernel nothing is recorded; the largest goes so that exp stays finite.
     scores.sub_(scores.amax(-1, keepdim=True)).exp_()
     return scores.div_(scores.sum(-1, keepdim=True))
 
@@ -46,6 +48,8 @@ def ep_pool(tokens: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
         return _EfficientPool.apply(tokens, queries, weight)  # type: ignore[no-untyped-call]
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
+        # By hand, as the backward pass runs outside autocast and must meet the same dtypes.
+        # Autocast too leaves float64 as it is.
         tokens, queries, weight = (
             item if item.dtype == torch.float64 else item.to(dtype)
             for item in (tokens, queries, weight)
@@ -61,6 +65,7 @@ class _EfficientPool(torch.autograd.Function):
         b, _, d = tokens.shape
         attention = attend(tokens, queries)
         pooled = tokens.new_empty(len(queries), b, d)
+        # Queries first: the projection and the gradient of its map are one product a query.
         gemm.each_transposed(attention, tokens.transpose(1, 2), out=pooled.transpose(0, 1))
         ctx.save_for_backward(tokens, queries, weight, attention, pooled)
         ctx.is_overwritten = False
@@ -76,10 +81,13 @@ class _EfficientPool(torch.autograd.Function):
         if ctx.is_overwritten:  # a second pass through a retained graph
             pooled = torch.bmm(attention, tokens).transpose(0, 1)
         ctx.is_overwritten = needs_weight and m <= len(tokens) <= MAX_SLACK * m
+        # Only where the blocks fit one before the other, and where what the gradient keeps alive
+        # beyond itself is small.
         grad_weight = None
         if needs_weight:
             grad_weight = _grad_weight(grads, pooled, in_place=ctx.is_overwritten)
         del pooled
+        # Before the chunks are built; the gradient's memory lives on where it lies in it.
         grad_tokens = torch.empty_like(tokens) if needs_tokens else None
         grad_queries = torch.zeros_like(queries) if needs_queries else None
         if not (needs_tokens or needs_queries):
@@ -90,6 +98,7 @@ class _EfficientPool(torch.autograd.Function):
             grad_pooled = torch.bmm(grads[:, rows], blocks).transpose(0, 1)  # (c, q, d)
             grad_scores = gemm.each_transposed(grad_pooled, x)
             mean = torch.linalg.vecdot(grad_scores, a).unsqueeze(-1)
+            # Of the softmax: a (g - sum(g a)), row by row, in place.
             grad_scores.sub_(mean).mul_(a)
             if grad_queries is not None:
                 grad_queries += gemm.sum_over_tokens(grad_scores, x)

@@ -48,6 +48,8 @@ class EfficientSimPool(AttentivePool):
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:
         width = self.out_dim // self.num_heads
+        # The gain twice: the query's own norm, and that of the keys, which folds into the query.
+        # Their bias adds a constant.
         query = self.norm(tokens.mean(1)) * self.norm.weight * width**-0.5
         heads = query.unflatten(-1, (self.num_heads, 1, width))  # (b, q, 1, m)
         own = torch.eye(self.num_heads, dtype=heads.dtype, device=heads.device).unsqueeze(-1)
@@ -57,4 +59,5 @@ class EfficientSimPool(AttentivePool):
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
         pooled = gemm.pool(self.attention(tokens), tokens).unflatten(-1, (self.num_heads, -1))
+        # Of what a head pooled only its own channels are its output.
         return pooled.diagonal(dim1=1, dim2=2).transpose(1, 2).flatten(1)

@@ -56,7 +56,7 @@ def serves(*operands: Tensor) -> bool:
     return (
         all(item.device.type == "cpu" and item.dtype == torch.float32 for item in operands)
         and all(item.numel() > 0 for item in operands)
-        and not torch.is_autocast_enabled("cpu")
+        and not torch.is_autocast_enabled("cpu")  # it does not know the operator
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -70,6 +70,7 @@ def times_transposed(left: Tensor, right: Tensor) -> Tensor:
     """
     if not serves(left, right):
         return left @ right.T
+    # No bias, nothing behind the product.
     product: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
     return product
 
@@ -84,6 +85,7 @@ def each_transposed(left: Tensor, right: Tensor, out: Tensor | None = None) -> T
     """
     if left.shape[1] < MIN_ROWS or not serves(left, right):
         return torch.bmm(left, right.transpose(1, 2), out=out)
+    # One call an image, as the operator takes matrices and no batches of them.
     out = left.new_empty(len(left), left.shape[1], right.shape[1]) if out is None else out
     for image in range(len(left)):
         out[image] = times_transposed(left[image], right[image])
@@ -92,6 +94,7 @@ def each_transposed(left: Tensor, right: Tensor, out: Tensor | None = None) -> T
 
 def sum_over_tokens(weights: Tensor, tokens: Tensor) -> Tensor:
     """Return `sum_b weights[b] @ tokens[b]` of `(b, q, n)` and `(b, n, d)`, without autograd."""
+    # Images side by side are one long sum, `(q, i n)` by `(i n, d)`: fewer, larger products.
     images = max(1, ROWS_AT_ONCE // max(1, tokens.shape[1]))
     total = weights.new_zeros(weights.shape[1], tokens.shape[2])
     for part, rows in zip(weights.split(images), tokens.split(images), strict=True):
@@ -107,11 +110,14 @@ def _apply(function: type[torch.autograd.Function], first: Tensor, second: Tenso
 class _SharedScores(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, tokens: Tensor) -> Tensor:
+        # Linear in the queries: their gradient needs the tokens alone.
         ctx.save_for_backward(tokens)
         flat = times_transposed(tokens.flatten(0, 1), queries)
+        # The product comes token by token; the softmax that follows goes along n.
         return flat.unflatten(0, tokens.shape[:2]).transpose(1, 2).contiguous()
 
     @staticmethod
+    # A second backward pass would want gradients of the tokens, which nobody keeps: refused.
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (tokens,) = ctx.saved_tensors
@@ -157,5 +163,6 @@ class _Linear(torch.autograd.Function):
         flat = grad.flatten(0, 1)
         needs_tokens, needs_weight = ctx.needs_input_grad
         down = times_transposed(flat, weight.T) if needs_tokens else None
+        # The left operand must lie flat; the right one may be a view.
         up = times_transposed(flat.T.contiguous(), tokens.flatten(0, 1).T) if needs_weight else None
         return None if down is None else down.unflatten(0, tokens.shape[:2]), up

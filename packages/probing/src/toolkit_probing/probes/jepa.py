@@ -42,7 +42,7 @@ class Jepa(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.query = nn.Parameter(torch.empty(dim))
+        self.query = nn.Parameter(torch.empty(dim))  # see docs/traps.md 22
         nn.init.trunc_normal_(self.query, std=INIT_STD)
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.to_query = nn.Linear(dim, dim)
@@ -54,6 +54,7 @@ class Jepa(LearnedQuery):
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=INIT_STD)
                 nn.init.zeros_(module.bias)
+        # V-JEPA divides what feeds a residual by sqrt(2 layer); this is layer 1.
         with torch.no_grad():
             for matrix in (self.out.weight, self.mlp.second.weight):
                 matrix.div_(2**0.5)

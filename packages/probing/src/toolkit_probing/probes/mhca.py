@@ -39,7 +39,7 @@ class MultiHeadCrossAttention(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.query = nn.Parameter(torch.randn(dim) * QUERY_STD)
+        self.query = nn.Parameter(torch.randn(dim) * QUERY_STD)  # see docs/traps.md 22
         self.to_query = nn.Linear(dim, dim)
         self.to_key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)

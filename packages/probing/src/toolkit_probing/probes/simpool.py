@@ -37,7 +37,7 @@ class SimPool(AttentivePool):
         self.to_key = nn.Linear(dim, dim, bias=False)
 
     def _attend(self, normed: NormedTokens) -> Tensor:
-        query = self.to_query(normed.tokens.mean(1))
+        query = self.to_query(normed.tokens.mean(1))  # raw: the query is not normalised
         queries = absorb_keys(query, self.to_key.weight, 1) * self.norm.weight  # (b, 1, d)
         return normed.scores(queries).softmax(-1)
 
@@ -48,4 +48,5 @@ class SimPool(AttentivePool):
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
         normed = norm_tokens(tokens, EPS)
+        # Weights sum to 1: gain and bias of the norm may follow the pooling.
         return normed.sum(self._attend(normed))[:, 0] * self.norm.weight + self.norm.bias
