@@ -42,7 +42,7 @@ class HeadBank(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.specs = {spec.key: spec for spec in specs}
-        assert len(self.specs) == len(specs), "two heads of one spec"
+        assert len(self.specs) == len(specs), "two heads of one spec"  # a dict keeps the last alone
         self.is_tuned = wrap is not None
         self.heads = nn.ModuleDict()
         for key, spec in self.specs.items():

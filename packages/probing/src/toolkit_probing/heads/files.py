@@ -59,6 +59,7 @@ def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
     spec = read_spec(path)
     state = load_file(path)
     classifier = state["classifier.weight"]
+    # How wide the metadata beside the tokens were stands in the classifier alone.
     width = None if base_of(spec.source) == spec.source else classifier.shape[1]
     head = build_head(spec, features, num_classes=len(classifier), width=width)
     fill_head_(head, state, path)
@@ -111,9 +112,9 @@ def read_published_head(
             f"{path} has {len(state['classifier.bias'])} classes, the data has {num_classes}"
         )
     options = {"num_queries": num_queries}
-    if dim != out:
+    if dim != out:  # only where it differs, as options are part of a head's name
         options["width_divisor"] = dim // out
-    spec = HeadSpec("ep", layer, source, 0.0, 0, options)
+    spec = HeadSpec("ep", layer, source, 0.0, 0, options)  # neither rate nor seed is known
     try:
         pool = EfficientProbing(dim, **options)
     except InputError as error:
@@ -124,8 +125,10 @@ def read_published_head(
 
 def _renamed(state: State, path: Path) -> dict[str, Tensor]:
     """Return the tensors by our names; strict, so that no tensor is silently left out."""
+    # A file of the whole model: only what is under head counts, not the encoder.
     heads = {name: value for name, value in state.items() if re.match(r"(module\.)*head\.", name)}
     bare = {WRAPPERS.sub("", name): value for name, value in (heads or state).items()}
+    # Places in the Sequential; without them the names are still different.
     named = {re.sub(r"^\d+\.", "", name): value for name, value in bare.items()}
     named.pop(COUNTER, None)
     unexpected, missing = set(named) - set(PUBLISHED), set(PUBLISHED) - set(named)
@@ -142,6 +145,7 @@ def _renamed(state: State, path: Path) -> dict[str, Tensor]:
             f"{path}: cls_token must have the shape (1, queries, width), got {tuple(tokens.shape)}"
         )
     named["cls_token"] = tokens[0]
+    # Some are published in half precision.
     return {PUBLISHED[name]: value.float() for name, value in named.items()}
 
 
@@ -156,6 +160,7 @@ def fill_head_(head: Head, state: State, path: Path) -> None:
         if name not in wanted or value.shape != wanted[name].shape:
             shape = tuple(wanted[name].shape) if name in wanted else "no such tensor"
             raise InputError(f"{path}: {name} has shape {tuple(value.shape)}, wanted is {shape}")
+    # What counts batches is read by no norm in evaluation.
     left = [name for name in wanted if name not in state and not name.endswith(COUNTER)]
     if left:
         raise InputError(f"{path} has no {left[0]}")

@@ -52,12 +52,14 @@ class HeadSpec:
     @property
     def variant(self) -> str:
         """What a user compares: all but the learning rate and the seed; safe in file names."""
+        # Sorted, so that the order in which options were given makes no other name.
         options = "".join(f"-{name}{value}" for name, value in sorted(self.options.items()))
         return f"{self.method}{options}-{place_name(self.layer, self.source)}"
 
     @property
     def key(self) -> str:
         """A name that is unique in a bank."""
+        # A dot would look like the end of a file's name, and modules' names may hold none.
         return f"{self.variant}-lr{self.base_lr:g}-seed{self.seed}".replace(".", "p")
 
 
@@ -76,6 +78,8 @@ class Head(nn.Module):
     def __init__(self, pool: Pool | None, *, dim: int, num_classes: int) -> None:
         super().__init__()
         self.pool = pool
+        # Scales of poolings, and of what stands beside, differ: one learning rate serves them all.
+        # No gain and bias, as the classifier has its own.
         self.norm = BatchNorm(dim, eps=BATCH_NORM_EPS, affine=False)
         self.classifier = nn.Linear(dim, num_classes)
 
@@ -101,8 +105,10 @@ class Head(nn.Module):
         if self.pool is None:
             return inputs
         fits = size is None or len(inputs) <= size or not torch.is_grad_enabled()
+        # A norm within the pool would see the statistics of a piece.
         if fits or any(isinstance(item, _BatchNorm) for item in self.pool.modules()):
             return self.pool(inputs)
+        # Not reentrant: that kind wants an input with a gradient, and tokens have none.
         parts = [checkpoint(self.pool, part, use_reentrant=False) for part in inputs.split(size)]
         return torch.cat(parts)
 
@@ -123,7 +129,9 @@ def build_head(
     """
     sample, beside = read_inputs(features, base_of(spec.source) if width else spec.source)
     num_beside = 0 if beside is None else beside.shape[1]
+    # The caller's stream goes on as if no head had been built.
     with torch.random.fork_rng(devices=[]):
+        # Not by rate, layer or place: what differs in these alone begins with the same weights.
         seed_everything(spec.seed, "head", spec.method, str(sorted(spec.options.items())))
         if base_of(spec.source) not in TOKENS:
             return Head(None, dim=sample.shape[-1], num_classes=num_classes)

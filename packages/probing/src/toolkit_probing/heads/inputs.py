@@ -68,6 +68,7 @@ def read_source(features: Features, source: str) -> Tensor:
     if source not in TOKENS:
         return lookup(features.vectors, source, kind="vector of this backbone")
     assert features.patches is not None
+    # Stores keep them in fewer bytes; heads are trained in fp32.
     patches = features.patches.float()
     if source == "patches":
         return patches

@@ -91,6 +91,7 @@ class TunedHead(nn.Module):
         del beside
         parts = inputs.split(self.rows_at_once)
         if torch.is_grad_enabled() and len(parts) > 1:
+            # Not reentrant: that kind wants an input with a gradient, and images are bytes.
             read = [checkpoint(self.read, part, use_reentrant=False) for part in parts]
         else:
             read = [self.read(part) for part in parts]
@@ -129,7 +130,8 @@ def build_tuned_head(
     Raises:
         InputError: If LoRA does not reach this encoder's attention, or peft is not installed.
     """
-    own = deepcopy(backbone.encoder)
+    own = deepcopy(backbone.encoder)  # each head has its own
+    # That of the run, which --input may have replaced.
     own.preprocess = backbone.info.preprocess
     make_trainable_(own, tuning, seed=seed)
     tuned = TunedHead(own, head, source=source, rows_at_once=rows_at_once).train()
@@ -165,9 +167,11 @@ def make_trainable_(encoder: ImageEncoder, tuning: Tuning, *, seed: int = 0) -> 
         )
     peft = _import_peft()
     config = peft.LoraConfig(r=tuning.rank, lora_alpha=ALPHA * tuning.rank, target_modules=names)
+    # peft draws A at random, from torch's own stream.
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed, "lora")
         peft.inject_adapter_in_model(config, encoder.model)
+    # What was injected is in training mode still.
     encoder.eval()
 
 
@@ -191,11 +195,13 @@ def load_tuned_encoder_(encoder: ImageEncoder, path: Path) -> None:
         state = load_file(path)
     except (OSError, SafetensorError, KeyError) as error:
         raise InputError(f"cannot read the tuned encoder {path}: {error}") from None
+    # First, as the adapter's names exist only then.
     make_trainable_(encoder, tuning)
     own = encoder.state_dict()
     for name, value in state.items():
         if name not in own or own[name].shape != value.shape:
             raise InputError(f"{path} is of another encoder: {name} does not fit")
+    # Not strict: an adapter's file holds nothing else.
     encoder.load_state_dict(state, strict=False)
     encoder.requires_grad_(requires_grad=False).eval()
 
@@ -216,9 +222,10 @@ def _unreached(tuned: TunedHead) -> list[str]:
     parameters = dict(tuned.encoder.named_parameters())
     trained = {name: item for name, item in parameters.items() if item.requires_grad}
     device = next(iter(parameters.values())).device
+    # The caller may be scoring, without gradients.
     with torch.enable_grad():
         read = tuned.read(torch.zeros(1, 3, *size, dtype=torch.uint8, device=device))
-        if not read.requires_grad:
+        if not read.requires_grad:  # autograd.grad would raise
             return list(trained)
         gradients = torch.autograd.grad(read.sum(), list(trained.values()), allow_unused=True)
     return [name for name, item in zip(trained, gradients, strict=True) if item is None]

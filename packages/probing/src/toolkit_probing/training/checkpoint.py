@@ -82,6 +82,7 @@ class Journal:
 
     def resume_(self) -> int:
         """Take up the newest checkpoint and return its step; 0 without any."""
+        # Each process reads it: all have the same disk, and none must send it.
         newest = None if self._record is None else load_checkpoint(self._record.folder)
         if newest is None:
             return 0
@@ -91,11 +92,13 @@ class Journal:
 
     def rewind(self, step: int) -> None:
         """Drop what was logged after a step, which is now taken again."""
+        # The file is the main one's alone.
         if self._record is not None and self._compute.is_main_process:
             self._record.run.rewind_log(self._record.first_step + step)
 
     def is_stopped(self) -> bool:
         """Tell whether any process was interrupted, to all of them alike."""
+        # Without a record Python's own interrupt does it.
         return self._record is not None and self._stop.agreed(self._compute)
 
     def write(self, step: int, *, epoch: int, metric: str, scores: Mapping[str, float]) -> None:
@@ -106,9 +109,11 @@ class Journal:
 
     def save(self, step: int, *, if_due: bool = False) -> None:
         """Save a checkpoint; `if_due`: only if the last one is long ago."""
+        # By time, not by steps: a step may take a millisecond or a minute.
         if if_due and time.monotonic() - self._last <= SAVE_EVERY_S:
             return
         if self._record is not None and self._compute.is_main_process:
+            # One writes what all hold alike.
             save_checkpoint(self._record.folder, step, self._trainer.state())
         self._last = time.monotonic()
 
@@ -141,10 +146,13 @@ def trained_state(module: nn.Module) -> State:
 
 def copy_trained(module: nn.Module) -> State:
     """Return a copy of `trained_state` on the CPU."""
+    # To the CPU, as best states of all heads at once would fill the device; cloned, as the next
+    # step changes weights in place.
     return {name: value.detach().cpu().clone() for name, value in trained_state(module).items()}
 
 
 def load_trained_(module: nn.Module, state: State) -> None:
     """Load what `trained_state` gave; the frozen parameters stay as they are."""
+    # strict=False below would pass over what is missing.
     assert set(state) == set(trained_state(module)), "a state of another module"
     module.load_state_dict(state, strict=False)

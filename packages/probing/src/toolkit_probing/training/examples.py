@@ -44,6 +44,7 @@ class Examples:
     ) -> Iterator[Batch]:
         """Yield this process's share of the batches of an epoch, from number `first` on."""
         order, size = epoch_order(self.train, plan.settings.seed, epoch), plan.batch_size
+        # From `first` on: a resumed epoch goes on where it was left, in the same order.
         whole = [order[i * size : (i + 1) * size] for i in range(first, plan.steps_per_epoch)]
         # One more for some processes where they do not divide the batch.
         mine = [batch[compute.process_index :: compute.num_processes] for batch in whole]

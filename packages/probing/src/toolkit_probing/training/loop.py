@@ -71,6 +71,7 @@ def train_bank(
     with open_journal(record, trainer, compute, title=title, total=total) as journal:
         step = journal.resume_()
         active = trainer.active(step // per_epoch)
+        # A part that was over keeps its lines.
         if active and step < total:
             journal.rewind(step)
         journal.advance(step)
@@ -97,6 +98,7 @@ def train_bank(
                     journal.write(step, epoch=epoch + 1, metric=metric, scores=scores)
                 active = trainer.active(epoch + 1)
                 journal.save(step, if_due=True)
+            # After the scores of an epoch that is just over, so that they are in what is saved.
             if journal.is_stopped():
                 journal.save(step)
                 raise KeyboardInterrupt
@@ -131,13 +133,17 @@ class _Trainer:
         weight = len(targets) * self.compute.num_processes / self.plan.batch_size
         inputs = self.bank.read(features_to(features, self.compute.device), active)
         micro_batch = self.plan.settings.micro_batch
+        # To None, not to 0: a head without a gradient is left alone, by momentum and decay too.
         self.optimizer.zero_grad()
         for key in active:
             read = inputs[self.bank.specs[key].place]
             with self.compute.autocast():
+                # The loss in fp32, whatever autocast says.
                 logits = self.models[key](*read, micro_batch=micro_batch)
+            # At once, so that one head's graph is held at a time.
             self.compute.backward(F.cross_entropy(logits.float(), targets) * weight)
         if self.bank.is_tuned:
+            # Before the norm is taken, which is that of the mean.
             average_gradients_(self.bank.parameters())
         if self.plan.clip_grad is not None:
             norm = self.compute.clip_grad_norm_(self.bank.parameters(), self.plan.clip_grad)
@@ -150,9 +156,11 @@ class _Trainer:
         for key, value in scores.items():
             best = self.best.get(key)
             if best is None:
+                # Whatever its score: what diverged at once needs a state to be judged by.
                 state = copy_trained(self.bank.heads[key])
                 self.best[key] = Best(value, epoch, state, value, epoch)
                 continue
+            # Patience counts from gains of `min_delta`; a smaller one is still the best epoch.
             if value > best.mark + self.plan.settings.min_delta:
                 best.mark, best.mark_epoch = value, epoch
             if value > best.value:
@@ -162,6 +170,7 @@ class _Trainer:
     def active(self, epoch: int) -> list[str]:
         """Return the heads that train on after `epoch`: those that have not run out of patience."""
         patience = self.plan.settings.patience
+        # During warm-up rates are still small: no patience is used up.
         warm = math.ceil(self.plan.settings.warmup_epochs)
         return [
             key
@@ -195,6 +204,7 @@ def _refuse_infinite(norm: float) -> None:
 
 def _build_optimizer(bank: HeadBank, plan: TrainingPlan) -> torch.optim.Optimizer:
     """One optimizer for all heads; each head's parameters have its own learning rate."""
+    # Updates go parameter by parameter, norms of lars included: one optimizer is as many.
     groups: Groups = []
     decay = plan.settings.weight_decay
     for key, spec in bank.specs.items():

@@ -52,8 +52,11 @@ def head_cost(head: Head, inputs: Inputs, plan: TrainingPlan) -> HeadCost:
     given = [item for item in inputs if item is not None]
     mine = (*head.parameters(), *head.buffers(), *given)
     own = {item.untyped_storage().data_ptr() for item in mine}
+    # By storage: views of one tensor keep it once.
     storages = {item.untyped_storage().data_ptr(): item.untyped_storage() for item in held}
+    # What is counted already, or shared by all heads, is not this head's.
     saved = sum(item.nbytes() for address, item in storages.items() if address not in own)
+    # Weight, gradient, moments, and DDP's buckets.
     copies = 2 + MOMENTS[plan.settings.optimizer] + (plan.num_processes > 1)
     at_once = min(plan.rows_per_process, plan.settings.micro_batch or plan.rows_per_process)
     # Twice: the backward pass makes a gradient of what was kept.
@@ -68,6 +71,7 @@ def plan_passes(costs: Mapping[str, HeadCost], budget: int) -> list[list[str]]:
     passes: list[list[str]] = []
     kept = passing = 0
     for key, cost in costs.items():
+        # All heads of a pass hold what they keep; one at a time holds what passes.
         kept, passing = kept + cost.kept, max(passing, cost.passing)
         if not passes or kept + passing > budget:
             passes.append([])
@@ -98,6 +102,7 @@ def passes_for(
     # Counted by all, as batch norm's statistics run over all processes.
     costs = _costs(specs, sample, plan, num_classes=num_classes)
     path, memory = record.folder / "passes.json", plan.settings.bank_memory
+    # By one process, as free memory differs from one to the next and they must agree.
     if accelerator.is_main_process and not path.exists():
         budget = free_bytes(accelerator) if memory is None else int(memory * GIB)
         write_json(path, plan_passes(costs, budget))
@@ -120,7 +125,7 @@ def free_bytes(accelerator: Accelerator) -> int:
     if accelerator.device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(accelerator.device)
     else:
-        free = available_memory() // accelerator.num_processes
+        free = available_memory() // accelerator.num_processes  # one memory for all of them
     return int(SHARE_OF_FREE * free)
 
 

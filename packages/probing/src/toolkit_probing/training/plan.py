@@ -93,6 +93,7 @@ class TrainingPlan:
 
     def peak_lr(self, base_lr: float) -> float:
         """Return the largest rate that a head reaches: less than `lr` if warm-up is longer."""
+        # Where warm-up outlasts the training, its last step is the highest.
         last_of_rise = min(self.warmup_steps, self.total_steps - 1)
         return self.lr(base_lr) * self.factor(last_of_rise)
 
@@ -100,6 +101,7 @@ class TrainingPlan:
 def infer_batch_size(num_train: int) -> int:
     """Return a batch size that gives about 32 steps an epoch, a power of two from 16 to 1024."""
     share = max(1, num_train // BATCHES_PER_EPOCH)
+    # The power of two at or below.
     return int(min(MAX_BATCH, max(MIN_BATCH, 2 ** (share.bit_length() - 1))))
 
 

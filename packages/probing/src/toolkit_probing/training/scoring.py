@@ -37,9 +37,11 @@ def predict(
     """
     bank.eval()
     batches = [positions[i : i + EVAL_BATCH] for i in range(0, len(positions), EVAL_BATCH)]
+    # Whole batches in turn, so that a batch holds the same rows for any number of processes.
     numbers = range(compute.process_index, len(batches), compute.num_processes)
     mine = [batches[number] for number in numbers]
     parts: list[tuple[int, dict[str, np.ndarray]]] = []
+    # Numbers say where a batch belongs.
     for number, features in zip(numbers, source.iterate(mine), strict=True):
         with compute.autocast():
             logits = bank(features_to(features, compute.device), keys)
@@ -63,6 +65,7 @@ def score_heads(
 
     Where it is undefined a head has DIVERGED, so that anything defined beats it.
     """
+    # Probabilities of many rows and classes are not kept for metrics that read the class alone.
     rows, needs_all = examples.select, metric not in CLASS_METRICS
     read = predict(bank, examples.source, rows, compute=compute, keys=keys, probabilities=needs_all)
     ones, scores = np.ones((1, len(rows))), {}
@@ -75,6 +78,7 @@ def score_heads(
 
 
 def _read_out(logits: Tensor, probabilities: bool) -> np.ndarray:
+    # In fp32: under autocast logits are half precision, and shares would not sum to 1.
     values = logits.float().softmax(dim=1)
     if not probabilities:
         values = logits.argmax(dim=1).where(values.isfinite().all(dim=1), NO_CLASS)
