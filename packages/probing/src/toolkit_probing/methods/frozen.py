@@ -113,6 +113,7 @@ class Trial:
             part = record.part(name, number * plan.total_steps)
             bank = self.build(specs)
             best |= train_bank(bank, examples, settings, compute=accelerator, record=part)
+            # accelerate keeps what it prepared, and with it this pass's heads.
             accelerator.free_memory()
         return best, len(parts) * plan.total_steps
 
@@ -148,6 +149,7 @@ class Trial:
         """Save heads and return the probabilities `(n, c)` that each gives the test split."""
         accelerator, source = self.context.accelerator, self.context.features.source
         test, read = self.context.task.positions("test"), dict[str, np.ndarray]()
+        # Tuned heads have an encoder each: one at a time on the device.
         for group in [specs] if self.tuning is None else [[spec] for spec in specs]:
             bank = self.build(group)
             for spec in group:
@@ -241,7 +243,7 @@ def probe_with_published_head(context: Context, methods: Sequence[Method]) -> li
             layer=spec.layer,
             source=spec.source,
             variant=f"{spec.variant}-published",
-            subset=Subset("published head", "", [np.zeros(0, int)]),
+            subset=Subset("published head", "", [np.zeros(0, int)]),  # nothing was learned from
             settings=dict(spec.options),
             options=options_of_head(head, spec),
             picked="nothing",

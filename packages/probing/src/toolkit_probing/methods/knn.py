@@ -73,12 +73,14 @@ class _Searcher:
             torch.from_numpy(task.targets[database]),
             num_classes=len(task.labels.classes),
             ks=self.tried.k,
+            # Exp(s / inf) is one vote each.
             temperatures=[math.inf if t == "plain" else t for t in self.tried.temperature],
             device=accelerator.device,
         )
         parts = [{setting: item.numpy() for setting, item in votes.items()}]
         if ranks > 1:
             parts = gather_object(parts)
+        # By the votes' own keys: a gathered part of another rank has the same.
         return {_named(*item): _interleave([part[item] for part in parts]) for item in votes}
 
     def _take(self, positions: np.ndarray) -> Tensor:

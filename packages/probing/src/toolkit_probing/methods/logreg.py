@@ -43,6 +43,7 @@ def probe_with_logreg(context: Context, methods: Sequence[Method]) -> list[Outco
     (method,) = methods
     (options,) = method.variants(context.settings)
     outcomes: list[Outcome] = []
+    # A fit is one process's work; the others wait for what it found.
     if context.accelerator.is_main_process:
         build = partial(_Fits, tried=Regressions(**options))
         outcomes = judge_vectors(method, context, build, metric=context.settings.select_by)
@@ -54,6 +55,7 @@ def fit_regression(features: np.ndarray, targets: np.ndarray, *, c: float) -> An
     """Return scikit-learn's pipeline, fitted on features `(n, d)` and classes `(n,)`."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MAX_ITERATIONS))
     with warnings.catch_warnings(record=True) as caught:
+        # Each fit's own: by default a warning is shown once.
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(features, targets)
     if any(issubclass(item.category, ConvergenceWarning) for item in caught):

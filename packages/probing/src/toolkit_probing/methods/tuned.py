@@ -129,7 +129,9 @@ def time_training(bank: HeadBank, images: RowImages, rows: np.ndarray) -> float:
         read = features_to(next(images.batches(few)), accelerator.device)
         with accelerator.autocast():
             logits = bank(read)
+        # Any loss does: only its time counts.
         torch.stack([item.float().sum() for item in logits.values()]).sum().backward()
+        # Kernels are queued: without this the clock stops before they have run.
         if accelerator.device.type == "cuda":
             torch.cuda.synchronize(accelerator.device)
         seconds = time.perf_counter() - start

@@ -69,7 +69,7 @@ def judge_vectors(
     return [
         _judge(method, vectors, classifier, subset, metric=metric)
         for vectors in _vectors_of(method, context)
-        for classifier in (build(vectors),)
+        for classifier in (build(vectors),)  # once for all subsets: building may cost
         for subset in context.subsets
     ]
 
@@ -135,6 +135,7 @@ def pick_setting(
 
     def score(setting: Setting) -> float:
         values = [METRICS[metric](Predictions(draw[setting], targets), ones)[0] for draw in answers]
+        # A setting that is undefined on one draw never wins.
         return float(np.nan_to_num(sign * np.mean(values), nan=-np.inf))
 
     scores = {setting: score(setting) for setting in answers[0]}

@@ -110,6 +110,7 @@ def compare_runs(
     """
     if CONFUSION in metrics:
         raise InputError(f"{CONFUSION} is no number to compare: toolkit report shows it")
+    # Before anything is read, so that a misspelt metric costs no time.
     for metric in metrics:
         find_metric(metric)
     if len(paths) not in (1, 2):
@@ -152,6 +153,7 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
 def _adjusted(compared: Sequence[Compared]) -> list[Compared]:
     """Adjust each p-value for all that stand in its table."""
     adjusted = {
+        # In the order of the rows, in which they are taken out again below.
         title: iter(adjust_holm([item.difference.p for item in compared if item.table == title]))
         for title in {item.table for item in compared}
     }
@@ -192,6 +194,7 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
         return [(reference, other) for other in others]
     if len(first.rows) == len(last.rows) == 1:
         return [(next(iter(first.rows.values())), next(iter(last.rows.values())))]
+    # By the full name, else by it without layer and source, which two encoders may not share.
     for key in (_name, _name_without_place):
         mine, theirs = (
             {key(side.row): side for side in run.rows.values()} for run in (first, last)
@@ -233,6 +236,7 @@ def _aligned(first: SavedRow, second: SavedRow) -> list[Predictions]:
     problem = _difference(first, second)
     if problem:
         raise InputError(f"{first.run} and {second.run} cannot be compared: {problem}")
+    # By id: two runs may have split or shuffled differently.
     at = {image: position for position, image in enumerate(second.image_ids)}
     order = np.array([at[image] for image in first.image_ids])
     return [Predictions(run.probabilities[order], run.targets[order]) for run in second.predictions]
@@ -243,6 +247,7 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
     if ids != others:
         parts = [
             f"{len(only)} test images only in {run} (such as {min(only)!r})"
+            # The same one each time.
             for only, run in ((ids - others, first.run), (others - ids, second.run))
             if only
         ]

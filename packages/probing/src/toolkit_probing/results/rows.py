@@ -69,6 +69,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+# `kw_only`, so that fields with a default can stand where they belong.
 class Row:
     """An entry of results.json: one variant's figures, and all that is needed to read them.
 

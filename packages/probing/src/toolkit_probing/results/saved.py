@@ -80,6 +80,7 @@ class SavedRun:
         if name not in self.test_rows:
             hint = did_you_mean(name, map(str, self.test_rows.columns))
             raise InputError(f"{self.path}: the test images have no column {name!r}{hint}")
+        # By id, in the order requested: repeats and subsets have orders of their own.
         values: pd.Series = self.test_rows.loc[image_ids, name]
         return values
 
@@ -127,6 +128,7 @@ def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
     for path in paths:
         if not path.is_dir():
             raise InputError(f"no run folder at {path}")
+        # Sorted: file systems list in any order.
         inside = [item.parent for item in sorted(path.rglob(FILE)) if _is_probe(item.parent)]
         if not inside:
             raise InputError(
