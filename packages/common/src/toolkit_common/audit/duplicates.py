@@ -85,6 +85,7 @@ def hash_images(data: ImageData) -> Hashes:
     problems: dict[int, str] = {}
     with progress("hashing images", len(data)) as advance, ThreadPoolExecutor(workers) as pool:
         for chunk in chunks(np.arange(len(data)), CHUNK):
+            # By chunks, as `map` takes in all its arguments at once and results wait in memory.
             results = pool.map(lambda row: _hash(data.images[row]["image"]), chunk.tolist())
             rows, cosines = [], []
             for row, result in zip(chunk.tolist(), results, strict=True):
@@ -106,6 +107,7 @@ def find_duplicates(hashes: Hashes, *, max_distance: int = MAX_DISTANCE) -> list
     """
     rows = np.flatnonzero(hashes.exact != "")
     pairs = [Pair(*pair, 0, exact=True) for pair in _equal(hashes.exact, rows)]
+    # Of exact copies one each: the others would repeat all that is near to it.
     alone = rows[np.sort(np.unique(hashes.exact[rows], return_index=True)[1])]
     pairs += _near(hashes.perceptual, alone, max_distance)
     turned = _near(hashes.turned, alone, min(MAX_TURNED, max_distance))
@@ -113,12 +115,14 @@ def find_duplicates(hashes: Hashes, *, max_distance: int = MAX_DISTANCE) -> list
     return pairs + [
         replace(pair, turned=True)
         for pair in turned
+        # What is near as it stands is reported once, as such.
         if np.bitwise_count(plain[pair.first] ^ plain[pair.second]) > max_distance
     ]
 
 
 def find_near(hashes: np.ndarray, *, max_distance: int) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs of distinct hashes `(u,)` that differ in 1 to `max_distance` bits."""
+    # d + 1 bands: d differing bits leave at least one of them untouched.
     edges = np.linspace(0, BITS, max_distance + 2).astype(int)
     parts = [np.empty((0, 2), np.int64)]
     for low, high in pairwise(edges):
@@ -148,6 +152,7 @@ def turned_hashes(cosines: np.ndarray) -> np.ndarray:
         for mirror in mirrors:
             flat = (view * mirror).reshape(-1, BITS)
             bits = flat > np.median(flat, axis=1, keepdims=True)
+            # The first bit of the flat image is the highest, as where `perceptual` is made.
             words = np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
             smallest = np.minimum(smallest, words)
     return smallest
@@ -192,6 +197,7 @@ def _hash(place: Place) -> tuple[str, int, np.ndarray, tuple[int, int]] | str:
         image = open_image(place)
     except BadImageError as error:
         return str(error)
+    # With the size: the same bytes in another shape are another picture.
     digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
     small = _small(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     bits = phash(small).hash.ravel()

@@ -40,6 +40,7 @@ class SeenGroups:
 
 def hash_group(group: object) -> str:
     """Return a short hash of a patient's id: enough to tell that a test patient was seen."""
+    # Without salt, whoever can list the ids can reverse it: open (docs/traps.md 25).
     return hashlib.sha256(str(group).encode()).hexdigest()[:HASHED]
 
 
@@ -93,6 +94,7 @@ def find_splits(data: ImageData, settings: SplitSettings) -> tuple[Splits | None
         given = Splits(train, val, test, "given")
     try:
         splits: Splits | None = make_splits(data, settings)
+    # A run would refuse these; an audit goes on to say who is on two sides.
     except InputError as error:
         splits, problem = given, [Finding("warning", "splits", str(error))]
     else:
@@ -122,12 +124,14 @@ def _shared_keys(data: ImageData, splits: Splits) -> Iterator[Finding]:
 def _shared_names(data: ImageData, other: ImageData) -> Iterator[Finding]:
     """Yield people and lesions in both; a `group` may be either, under that name or another's."""
     reported = np.array([], dtype=object)
+    # Columns of one name first, so that a name is reported under the plainest pair.
     pairs = sorted(product(KEYS, KEYS), key=lambda pair: pair[0] != pair[1])
     for own, theirs in pairs:
         if (own != theirs and "group" not in (own, theirs)) or own not in data.table:
             continue
         if theirs not in other.table:
             continue
+        # A name counts once, however many columns hold it.
         shared = np.setdiff1d(np.intersect1d(_words(data, own), _words(other, theirs)), reported)
         reported = np.union1d(reported, shared)
         if shared.size:
@@ -185,6 +189,7 @@ def _shared_images(own: Hashes, other: Hashes, name: str) -> Iterator[Finding]:
     border = len(own.exact)
     near = [
         pair for pair in find_duplicates(both)
+        # Exact ones are told above, more surely.
         if pair.first < border <= pair.second and not pair.exact
     ]  # fmt: skip
     if near:

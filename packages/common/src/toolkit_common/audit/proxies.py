@@ -115,6 +115,7 @@ def auroc_of(scores: np.ndarray, positive: np.ndarray) -> float:
     others = len(positive) - hits
     if min(hits, others) < MIN_ROWS:
         return float("nan")
+    # The sum of ranks (Mann and Whitney): ties share theirs, and count half.
     above = rankdata(scores)[positive].sum() - hits * (hits + 1) / 2
     return float(above / (hits * others))
 
@@ -130,6 +131,7 @@ def _owners(groups: np.ndarray | None, count: int) -> np.ndarray:
     if groups is None:
         return alone
     codes = pd.factorize(groups)[0]
+    # Numbers behind all that are taken, so that no two rows without a group are one.
     return np.where(codes < 0, codes.max(initial=0) + 1 + alone, codes)
 
 
@@ -170,7 +172,9 @@ class _Rows:
             auroc = auroc_of(scores[:, code].astype(float), positive)
             if math.isnan(auroc):
                 continue
+            # Rounded, so that what is equal but for the order of a sum ties.
             best = round(max(auroc, 1 - auroc if either_way else 0.5), 12)
+            # By owners: images of one patient are no independent evidence.
             sides = [_count(self.owners[part]) for part in (positive, ~positive)]
             scored.append((best - 0.5 >= SURE * chance_error(*sides), best, auroc > 0.5, word))
         if not scored:
@@ -199,7 +203,9 @@ def _shares(values: pd.Series, numbers: np.ndarray, rows: _Rows) -> np.ndarray:
     words, spelled = pd.factorize(values.iloc[rows.at].mask(number))
     num_bins = min(MOST_BINS, max(FEWEST_BINS, int(number.sum()) // ROWS_OF_BIN))
     inner = np.linspace(0, 1, num_bins + 1)[1:-1]
+    # A fixed seed, not an option: two audits of one table say the same.
     rng = np.random.default_rng(0)
+    # Drawn by owner: a group's rows are in one fold, and do not score one another.
     fold = rng.integers(0, NUM_FOLDS, rows.all_owners.max(initial=0) + 1)[rows.owners]
     scores = np.zeros((len(targets), rows.num_classes))
     for held_out in range(NUM_FOLDS):

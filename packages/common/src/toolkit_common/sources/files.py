@@ -33,6 +33,7 @@ def load_imagefolder(identifier: str, name: str, options: Mapping[str, str]) -> 
     splits = {item.name: SPLIT_NAMES[item.name.lower()] for item in _folders(root)
               if item.name.lower() in SPLIT_NAMES}  # fmt: skip
     records: list[dict[str, Any]] = []
+    # Without folders of splits the root itself is the one part.
     for folder, split in splits.items() or [("", None)]:
         images = _class_images(root / folder)
         if not images:
@@ -65,6 +66,7 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     path = Path(name).expanduser()
     frame = read_table(path)
     require_columns(frame, tuple(options.values()), path=path)
+    # From the frame as it was read: a column may play two roles, and two may trade names.
     chosen = {role: frame[column] for role, column in options.items()}
     renamed = set(options.values()) - set(wanted)
     frame = frame.assign(**chosen).drop(columns=list(renamed))
@@ -80,6 +82,7 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
             for position, value in enumerate(frame["split"])
         ]
     if "image_id" not in frame:
+        # Before the folder is put in front: ids do not depend on where the table lies.
         frame["image_id"] = frame["image"]
     frame["image"] = [str(path.parent / item) for item in frame["image"]]
     return build_image_data(identifier, frame, bare_sheet(path.stem))

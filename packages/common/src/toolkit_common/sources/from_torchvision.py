@@ -33,6 +33,7 @@ def load_torchvision(identifier: str, name: str, options: Mapping[str, str]) -> 
     known = [item for item in datasets.__all__ if _needs_only_a_root(getattr(datasets, item))]
     if name not in known:
         raise InputError(f"unknown torchvision data set {name!r}{did_you_mean(name, known)}")
+    # Absolute, as it stands in the path of every image, which other processes open.
     root = str(Path(options.get("root", "data")).expanduser().absolute())
     parts = _open_splits(name, root, inspect.signature(getattr(datasets, name)).parameters)
     if not parts:
@@ -62,6 +63,7 @@ def _needs_only_a_root(factory: Any) -> bool:
         return False
     parameters = inspect.signature(factory).parameters
     named = [item for item in parameters.values() if item.kind is not item.VAR_KEYWORD]
+    # Whatever wants more than a root cannot be named by an id.
     return [item.name for item in named if item.default is item.empty] == ["root"]
 
 
@@ -75,6 +77,7 @@ def _open_splits(name: str, root: str, accepted: Mapping[str, Any]) -> dict[tupl
         wanted = [("", "")]
     parts: dict[tuple[str, str], Any] = {}
     for ours, theirs in wanted:
+        # Of several names of a split the first that is there.
         if any(ours == taken for taken, _ in parts):
             continue
         try:

@@ -50,6 +50,7 @@ def load_hf(identifier: str, name: str, options: Mapping[str, str]) -> ImageData
             given = []
         piece = piece.remove_columns([item for item in piece.column_names if item == "split"])
         pieces.append(piece.add_column("split", given) if given else piece)
+    # Undecoded: a broken file is found before long work begins (docs/traps.md 8).
     rows: Dataset = concatenate_datasets(pieces).cast_column("image", Image(decode=False))
     if "image_id" not in rows.column_names:
         rows = rows.add_column("image_id", [str(index) for index in range(len(rows))])
@@ -103,6 +104,7 @@ def _stream_splits(name: str, config: str | None) -> "dict[str, Dataset]":
     for split, stream in builder.as_streaming_dataset().items():
         images = [key for key, kind in stream.features.items() if type(kind).__name__ == "Image"]
         others = [key for key in stream.features if key not in images]
+        # Of parquet files the other columns alone are read: images are what is large.
         rest = open_builder(name, config, columns=others).as_streaming_dataset(split=split)
         kinds = Features({key: stream.features[key] for key in others})
         rows = Dataset.from_list(list(rest.select_columns(others)), features=kinds)
@@ -128,6 +130,7 @@ def _rename(part: "Dataset", roles: Mapping[str, str], identifier: str) -> "Data
                 f"{identifier!r} has no column {name!r}; it has: {', '.join(part.column_names)}"
             )
     in_the_way = [role for role, name in roles.items() if name != role]
+    # A column that bears a role's name and is not meant makes room for the one that is.
     part = part.remove_columns([role for role in in_the_way if role in part.column_names])
     return part.rename_columns({roles[role]: role for role in in_the_way})
 
@@ -135,4 +138,5 @@ def _rename(part: "Dataset", roles: Mapping[str, str], identifier: str) -> "Data
 def _column_of_type(rows: "Dataset", kind: str) -> str | None:
     """Return the first column of a feature type, the one of that name if there are several."""
     names = [str(name) for name, item in rows.features.items() if type(item).__name__ == kind]
+    # False sorts first: the plain name, else the first of its type.
     return next(iter(sorted(names, key=lambda name: name not in ("image", "label"))), None)

@@ -64,6 +64,7 @@ def load_data(
             diagnoses to count.
     """
     if premalignant_as is not None:
+        # Written into the id, so that results and resumed runs name what was judged.
         identifier = add_option(identifier, PREMALIGNANT, premalignant_as)
     if allow_partial:
         identifier = add_option(identifier, PARTIAL, "1")
@@ -77,6 +78,7 @@ def load_data(
     if PREMALIGNANT in options and source in WITHOUT_SHEET:
         raise _nothing_premalignant(identifier)
     data = loader(identifier, name, options)
+    # Known only now: whether any diagnosis counts either way is for the sheet to say.
     if PREMALIGNANT in options and not data.sheet.binary.either:
         raise _nothing_premalignant(identifier)
     return data
