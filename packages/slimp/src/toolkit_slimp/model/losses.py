@@ -34,6 +34,8 @@ def info_nce(
     if positives is None:
         positives = torch.eye(len(first), dtype=torch.bool, device=first.device)
     if ignored is not None:
+        # Out of the denominator, not out of the matches: two photographs of a lesion still find
+        # theirs.
         logits = logits.masked_fill(ignored & ~positives, -torch.inf)
     rows = _cross_entropy(logits, positives)
     columns = _cross_entropy(logits.T, positives.T)
@@ -58,9 +60,12 @@ def nt_xent(
     count = len(first)
     both = torch.cat([first, second])
     itself = torch.eye(2 * count, dtype=torch.bool, device=both.device)
+    # The other view of row i lies `count` rows on, in either half.
     positives = itself.roll(count, 0)
+    # Nothing is nearer to an embedding than itself: left in, it would win every row.
     logits = (scale * both @ both.T).masked_fill(itself, -torch.inf)
     if ignored is not None:
+        # Both halves show the same images.
         logits = logits.masked_fill(ignored.repeat(2, 2) & ~positives, -torch.inf)
     return _cross_entropy(logits, positives)
 
@@ -73,5 +78,6 @@ def equal_pairs(codes: Tensor) -> Bool[Tensor, "m m"]:
 
 def _cross_entropy(logits: Tensor, positives: Tensor) -> Tensor:
     """Mean over rows of the mean over a row's matches; what is at minus infinity is no match."""
+    # Filled before the sum: an ignored pair is at minus infinity, and 0 times that is NaN.
     log_shares = logits.log_softmax(dim=1).masked_fill(~positives, 0.0)
     return -(log_shares.sum(dim=1) / positives.sum(dim=1)).mean()

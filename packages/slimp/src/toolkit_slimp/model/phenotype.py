@@ -65,6 +65,7 @@ class AttentionPhenotype(nn.Module):
         scores = self.score(self.content(values).tanh() * self.gate(values).sigmoid())
         shares = segment_softmax(scores.squeeze(1), segments, num_segments).to(values.dtype)
         sums = values.new_zeros(num_segments, values.shape[1])
+        # Summed flat: a patient of one lesion and one of 9,000 need no padding to a common length.
         return sums.index_add(0, segments, shares.unsqueeze(1) * values)
 
 
@@ -94,6 +95,7 @@ def segment_max(
     values: Float[Tensor, "m d"], segments: Int[Tensor, " m"], num_segments: int
 ) -> Float[Tensor, "p d"]:
     """Return each segment's largest value of each column; ties share the gradient evenly."""
+    # Below every value, as features may be negative.
     start = values.new_full((num_segments, values.shape[1]), -torch.inf)
     index = segments.unsqueeze(1).expand_as(values)
     return start.scatter_reduce(0, index, values, reduce="amax")
@@ -104,6 +106,7 @@ def segment_softmax(
 ) -> Float[Tensor, " m"]:
     """Return the softmax of each segment's scores, in fp32 or wider."""
     wide = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    # It cancels out of the shares, so that no gradient need go through it.
     largest = segment_max(wide.detach().unsqueeze(1), segments, num_segments)[segments, 0]
     powers = (wide - largest).exp()
     sums = powers.new_zeros(num_segments).index_add(0, segments, powers)

@@ -66,6 +66,7 @@ class SlimpModel(nn.Module):
         self.project_phenotype = projection(int(self.phenotype.out_dim), embed_dim)  # type: ignore[arg-type]
         self.project_patient = projection(meta_dim, embed_dim)
         self.project_view = projection(image_dim, embed_dim) if settings.image_weight else None
+        # As logarithms: no update can make a temperature negative, and steps are relative.
         start = torch.full((2,), -math.log(settings.temperature))
         self.log_scales = nn.Parameter(start, requires_grad=settings.learn_temperature)
         self.lesion_weight = settings.lesion_weight
@@ -87,6 +88,7 @@ class SlimpModel(nn.Module):
 
     def train(self, mode: bool = True) -> "SlimpModel":
         """Set the mode, as `nn.Module.train` does, but for the norms whose statistics are kept."""
+        # After the call above, which puts them into training mode as well.
         super().train(mode)
         if self.settings.freezes_batch_norms:
             for norm in batch_norms(self.image_encoder):
@@ -117,6 +119,7 @@ class SlimpModel(nn.Module):
         # Evaluation is not compiled: encoders then read more, by hooks that a graph leaves out.
         encoder = self.image_encoder if self.training else self.image_encoder.forward
         tokens = encoder(images)
+        # By the card, as probes do: what is trained is what is read.
         return tokens.prefix[:, 0] if self.reads_class_token else tokens.patches.mean(dim=1)
 
     def scales(self) -> Float[Tensor, "2"]:
@@ -140,6 +143,7 @@ class SlimpModel(nn.Module):
         lesion = patient = image = lesion_pairs = patient_pairs = None
         lesion_scale, patient_scale = self.scales()
         if views is not None and (second := views[1]) is not None:
+            # Its temperature is the start's: what is learned is the nested levels'.
             image = nt_xent(views[0], second, 1.0 / settings.temperature, ignored=ignored)
             total = total + settings.image_weight * image
         if self.has_lesion_loss:
@@ -153,6 +157,7 @@ class SlimpModel(nn.Module):
             patient_pairs = self._patient_pairs(features, members)
             spreads = settings.patient_positives == "same_metadata"
             positives = equal_pairs(members.patient_codes) if spreads else None
+            # `ignored` is of lesions; rows are patients here.
             patient = info_nce(*patient_pairs, patient_scale, positives=positives)
             total = total + settings.nested_weight * (1.0 - self.lesion_weight) * patient
         watched = lesion_pairs or patient_pairs or views

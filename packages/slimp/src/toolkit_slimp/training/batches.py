@@ -80,6 +80,8 @@ class LesionImages(Dataset[Tensor]):
     def __getitem__(self, key: tuple[int, int, int]) -> Tensor:
         step, row, view = key
         image = open_image(self.images[row]["image"])
+        # torchvision draws from torch's own stream: seeded by what is drawn for, then given back,
+        # so that neither a worker nor a resumed step changes a crop (docs/traps.md 4).
         with torch.random.fork_rng(devices=[]):
             seed_everything(self.seed, "augment", step, row, view)
             return self.transform(image)
@@ -98,7 +100,7 @@ def build_train_transform(preprocess: Preprocess) -> Transform:
             t.RandomResizedCrop(preprocess.image_size, scale=CROP_SCALE, interpolation=mode),
             t.RandomHorizontalFlip(),
             t.Lambda(_quarter_turn),
-            t.ColorJitter(BRIGHTNESS, CONTRAST, SATURATION),
+            t.ColorJitter(BRIGHTNESS, CONTRAST, SATURATION),  # no hue: metadata hold colours
             t.PILToTensor(),
         ]
     )
@@ -153,6 +155,7 @@ class BatchStream:
         """Yield this process's part of each step's batch."""
         loader: DataLoader[Tensor] = DataLoader(
             self.images,
+            # A generator: keys of a whole run are many.
             batch_sampler=(self._keys(*item) for item in self._plan(first_step, last_step)),
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
@@ -166,6 +169,7 @@ class BatchStream:
         batches: Sequence[PatientBatch] = ()
         for step in range(first_step, last_step):
             epoch, number = divmod(step, self.sampler.batches_per_epoch)
+            # Anew at the start of an epoch, and where a resumed run begins within one.
             if number == 0 or not batches:
                 batches = self.sampler.epoch(epoch)
             yield step, batches[number]
@@ -173,6 +177,7 @@ class BatchStream:
     def _keys(self, step: int, batch: PatientBatch) -> list[tuple[int, int, int]]:
         """Return `(step, row, view)` of this rank's lesions, view after view."""
         mine = batch.rows[batch.part(self.rank, self.num_ranks)]
+        # View after view: `batches` cuts the images apart again.
         return [(step, int(row), view) for view in range(self.num_views) for row in mine]
 
     def _batch(self, step: int, batch: PatientBatch, images: Tensor, views: Tensor | None) -> Batch:
@@ -189,6 +194,7 @@ class BatchStream:
 
 def _quarter_turn(image: Image.Image) -> Image.Image:
     turns = int(torch.randint(4, ()))
+    # Another shape would not stack.
     return image.rotate(90 * turns) if image.width == image.height else image
 
 

@@ -64,6 +64,7 @@ def pretrain(
     learner = Learner(stepper, stream.table, run.path, total_steps=total)
     folder, last_saved = run.path / "checkpoints", time.monotonic()
     step, pace = learner.resume_(folder), Pace()
+    # What follows the checkpoint is about to be written again.
     if accelerator.is_main_process:
         run.rewind_log(step)
     seen: dict[str, float] = {}  # of the last look at held-out patients
@@ -76,6 +77,8 @@ def pretrain(
         advance(step)
         for batch in pace.watch(stream.batches(step, total)):
             loss, norm = learner.step_(batch.to(accelerator.device), step)
+            # From here on `step` counts what is done: checkpoints and lines name the state after
+            # it.
             step += 1
             is_due = step % (settings.watch_every or per_epoch) == 0 or step == total
             if is_due:
@@ -87,7 +90,9 @@ def pretrain(
                 track(values, step)
                 noted |= values
             advance(note=_note(loss, noted))
+            # A collective: each process asks, at each step, whether it is interrupted or not.
             stop = interruption.agreed(accelerator)
+            # One writes what all hold alike.
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S
             ):
@@ -95,6 +100,7 @@ def pretrain(
                 last_saved = time.monotonic()
             if stop:
                 raise KeyboardInterrupt
+    # After the last checkpoint, which holds both.
     learner.finish_()
     return seen or watch(learner.model)  # a run that died after its last step looks again
 

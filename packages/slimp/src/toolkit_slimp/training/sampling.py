@@ -67,6 +67,7 @@ class PatientSampler:
         preference: np.ndarray | None = None,
     ) -> None:
         names, index = np.unique(groups[rows], return_inverse=True)
+        # Stable: a patient's lesions stay in the table's order, which draws then shuffle.
         order = np.argsort(index, kind="stable")
         self.lesions = np.split(rows[order], np.cumsum(np.bincount(index))[:-1])
         self.preference = preference
@@ -77,6 +78,7 @@ class PatientSampler:
             self._times[is_preferred] = settings.positive_repeats
         # No patient may meet itself in a batch: it would be its own false negative.
         fewest = -(-int(self._times.sum()) // settings.patients_per_batch)
+        # At least as many batches as the most frequent patient has turns.
         self.batches_per_epoch = max(fewest, int(self._times.max()))
 
     @property
@@ -90,6 +92,7 @@ class PatientSampler:
         order = torch.randperm(len(self.lesions), generator=draws).numpy()
         dealt = np.repeat(order, self._times[order])  # as cards: the same patient to many batches
         count = self.batches_per_epoch
+        # In strides, which deal them out evenly and keep a patient's turns apart.
         return [self._batch(dealt[first::count], draws) for first in range(count)]
 
     def _batch(self, patients: np.ndarray, draws: torch.Generator) -> PatientBatch:
@@ -98,6 +101,7 @@ class PatientSampler:
         return PatientBatch(
             rows=np.concatenate(chosen),
             segments=np.repeat(np.arange(len(chosen)), counts),
+            # Any of a patient's rows will do: a patient's values are shared by all of them.
             patients=np.array([lesions[0] for lesions in chosen]),
         )
 
@@ -106,10 +110,11 @@ class PatientSampler:
         most = self.settings.lesions_per_patient
         if self.preference is not None and len(lesions) > most:
             weights = self.preference[lesions[order]]
+            # At most as many as have a weight: the others are drawn like any lesion.
             quarter = min(-(-most // PREFERRED_SHARE), int((weights > 0).sum()))
             # The smallest of exponentials at these rates: drawn by weight, without replacement.
             waits = torch.empty(len(order), dtype=torch.float64).exponential_(generator=draws)
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore"):  # a weight of 0 waits for ever
                 soonest = np.argsort(waits.numpy() / weights, kind="stable")[:quarter]
             order = np.concatenate([order[soonest], np.delete(order, soonest)])
         return lesions[order[:most]]
@@ -173,10 +178,12 @@ def deviations(table: EncodedTable, groups: np.ndarray) -> np.ndarray:
     schema, lesions = table.schema.at("lesion"), table.lesions
     owners = [*schema.number_owners, *schema.word_owners]
     values = torch.cat([lesions.numeric, lesions.words.float()], dim=1)
+    # A word or number is observed with its column.
     observed = lesions.observed[:, owners].float()
     names, index = np.unique(groups, return_inverse=True)
     patient = torch.from_numpy(index)
     zeros = values.new_zeros(len(names), values.shape[1])
+    # Nobody's value: a mean of nothing, not used.
     counts = zeros.index_add(0, patient, observed).clamp(min=1.0)
     means = zeros.index_add(0, patient, values * observed) / counts
     squares = (values - means[patient]).square() * observed

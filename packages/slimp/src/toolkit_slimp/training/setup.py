@@ -106,6 +106,7 @@ def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
     table = encode_table(data, schema)
     parsed, encoder, receipt = load_image_encoder(settings)
     card = choose_card(parsed.text, encoder.facts)
+    # Before anything is trained: it is what a resumed run is compared by.
     start_hash = hash_weights(encoder)
     stepper = Stepper(build_model(settings, encoder, card=card, schema=schema), accelerator)
     stream = build_stream(
@@ -133,6 +134,7 @@ def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
         )
     splits = make_splits(data, settings)
     bad = check_images(data, splits.all, policy=settings.bad_files)["row"].to_numpy(int)
+    # After splitting, so that a broken file moves no other row to another split.
     kept = {name: np.setdiff1d(splits[name], bad) for name in ("train", "val", "test")}
     splits = Splits(**kept, origin=splits.origin)
     sizes = {name: np.unique(data.groups[splits[name]]).size for name in ("train", "val")}
@@ -197,12 +199,14 @@ def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncode
     """
     is_stand_in = settings.backbone is None
     parsed = parse_backbone_id(settings.backbone or STAND_IN)
+    # Layers are for reading a frozen encoder; what is trained is trained whole.
     if parsed.layers != (-1,):
         raise InputError(
             f"pre-training trains the whole encoder: drop the layers in {parsed.text!r}"
         )
     encoder, receipt = build_encoder(
         parsed,
+        # The stand-in is made, not fetched: without options a run needs no network.
         random_init=settings.random_init or is_stand_in,
         allow_partial=settings.allow_partial,
         seed=settings.seed,
@@ -273,6 +277,7 @@ def build_stream(
                 f"--cache-images {settings.cache_images} is below the encoder's input of {needed} "
                 "pixels: images would be enlarged again"
             )
+        # One process writes the file, the others find it.
         with accelerator.main_process_first():
             data = resize_images(data, splits.train, size=settings.cache_images)
     return BatchStream(

@@ -63,23 +63,29 @@ class Stepper:
         own = len(batch.rows)
         size = min(self.model.settings.lesions_per_pass or own, own)
         pieces = [batch.take(slice(start, start + size)) for start in range(0, own, size)]
+        # One piece needs no second pass.
         if len(pieces) == 1:
             loss = self._loss(self._encode(batch, step, 0), batch, step)
+            # Through accelerate, which scales for fp16.
             self.accelerator.backward(loss.total)
             return loss
         with torch.no_grad():
             parts = [self._encode(piece, step, number) for number, piece in enumerate(pieces)]
+        # Joined as leaves: the loss's gradient ends at the features.
         features = _join(parts)
         loss = self._loss(features, batch, step)
         self.accelerator.backward(loss.total)
         gradients = [_gradient(part).split(size) for part in features.parts()]
         for number, piece in enumerate(pieces):
             again = self._encode(piece, step, number).parts()
+            # Not through accelerate: what comes from the loss's gradient is scaled for fp16
+            # already.
             torch.autograd.backward(again, [gradient[number] for gradient in gradients])
         return loss
 
     def _encode(self, batch: Batch, step: int, number: int) -> LesionFeatures:
         rank = self.accelerator.process_index
+        # The same numbers both times a piece is encoded, others on each rank: lesions differ there.
         seed_everything(self.model.settings.seed, "encode", step, rank, number)
         normalize, views = self.model.image_encoder.preprocess.normalize, batch.views
         with self.accelerator.autocast():
@@ -88,6 +94,7 @@ class Stepper:
             )
 
     def _loss(self, features: LesionFeatures, batch: Batch, step: int) -> NestedLoss:
+        # Without the rank: all compute one loss, and must draw alike.
         seed_everything(self.model.settings.seed, "loss", step)
         count = len(batch.members.segments)  # the last rank's part may be filled up
         gathered = LesionFeatures(*(gather_rows(part)[:count] for part in features.parts()))
@@ -113,6 +120,7 @@ class Learner:
         self.accelerator, self.model = stepper.accelerator, stepper.model
         self.settings = stepper.model.settings
         self.model.to(self.accelerator.device)
+        # The optimizer alone: DDP would average during each piece's pass (docs/decisions.md).
         self.optimizer: Any = self.accelerator.prepare(_build_optimizer(self.model))
         self.average: AveragedModel | None = None
         if (decay := self.settings.ema) is not None:
@@ -126,18 +134,22 @@ class Learner:
 
     def step_(self, batch: Batch, step: int) -> tuple[NestedLoss, float]:
         """Update the model once; returns the loss before it and the gradient's norm."""
+        # At each step, as a look at held-out patients leaves the model in eval mode.
         self.model.train()
         set_lr_(self.optimizer, self.lr_factor(step))
         self.optimizer.zero_grad()
         loss = self.stepper.backward(batch, step)
+        # The loss is of the whole batch, the same on every rank: all of them give up, or none.
         if not math.isfinite(value := float(loss.total.detach())):
             self.give_up(f"loss is {value}", batch, step)
+        # Once, after the last piece; clipping is of the mean gradient.
         average_gradients_(self.model.parameters())
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
         skips = self.accelerator.scaler is not None  # fp16's scaler expects such steps
         if not skips and not math.isfinite(value := float(norm)):
             self.give_up(f"gradient's norm is {value}", batch, step)
         self.optimizer.step()
+        # Before the average, which is to hold temperatures that are allowed.
         self.model.clamp_temperatures_()
         if self.average is not None:
             self.average.update_parameters(self.model)
@@ -172,6 +184,7 @@ class Learner:
         """Return what `resume_` needs."""
         scaler = self.accelerator.scaler
         return {
+            # Other columns may give the same shapes, which loading would not notice.
             "schema": self.table.schema.digest(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -226,6 +239,7 @@ def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]
 
 def _build_optimizer(model: SlimpModel) -> torch.optim.Optimizer:
     settings, decay = model.settings, model.settings.weight_decay
+    # By identity, as == of tensors compares what they hold.
     image = {id(parameter) for parameter in model.image_encoder.parameters()}
     rest = [parameter for parameter in model.parameters() if id(parameter) not in image]
     groups: Groups = [

@@ -51,6 +51,7 @@ def open_trackers(
         opened = []
         for name in settings.tracker if is_main else ():
             tracker = _START[name](settings, run, step)
+            # One by one, so that what was opened is closed if the next does not start.
             closing.callback(tracker.finish)
             opened.append(tracker)
 
@@ -75,6 +76,7 @@ def _start_wandb(settings: SlimpSettings, run: RunFolder, step: int) -> Any:
     del step  # wandb itself drops steps that it has
     from accelerate.tracking import WandBTracker
 
+    # The same at each start of a run, so that a resumed one goes on in its own curves.
     begun = f"{run.path.resolve()} {run.read_json('run.json')['starts'][0]}"
     has_key = "WANDB_API_KEY" in os.environ
     mode = os.environ.get("WANDB_MODE", "online" if has_key else "offline")

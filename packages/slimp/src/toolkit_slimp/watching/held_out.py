@@ -49,11 +49,13 @@ class HeldOut:
         Raises:
             FloatingPointError: If the loss or an embedding is no finite number.
         """
+        # Nothing drawn, no statistics moved: two looks differ by the weights alone.
         model.eval()
         lesions = self.table.lesions.take(torch.from_numpy(self.rows)).to(self.device)
         images = encode_images(model, self.data, self.rows, device=self.device)
         members = self._members()
         loss = model.nested_loss(LesionFeatures(images, model.lesion_encoder(lesions)), members)
+        # Raised, not logged: NaN among figures would only be seen afterwards.
         if not (loss.total.isfinite() and loss.embeddings.isfinite().all()):
             raise FloatingPointError("held-out loss")
         is_nested = loss.lesion is not None or loss.patient is not None
@@ -107,6 +109,7 @@ def choose_pool(rows: np.ndarray, groups: np.ndarray, *, seed: int) -> np.ndarra
         seed: Of which lesions of a patient are taken.
     """
     shuffled = np.random.default_rng(derive_seed(seed, "pool")).permutation(rows)
+    # How many of the patient's came before: sorted by it, all patients come first.
     turns = pd.Series(groups[shuffled]).groupby(groups[shuffled]).cumcount()
     pool: np.ndarray = np.sort(shuffled[np.argsort(turns, kind="stable")[:POOL]])
     return pool

@@ -78,6 +78,7 @@ def build_label_watch(
     name = settings.watch_label
     labels = data.labels(name) if name is not None or _has_label(data) else None
     if labels is not None:
+        # Streams of their own: more examples leave the questions as they are.
         seeds = [derive_seed(settings.seed, "judge", what) for what in ("examples", "questions")]
         examples = _draw(splits.train, labels, EXAMPLES, seed=seeds[0])
         questions = _draw(splits.val, labels, QUESTIONS, seed=seeds[1])

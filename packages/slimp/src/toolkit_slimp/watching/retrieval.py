@@ -28,9 +28,11 @@ def recall_at(
         k: How many of the nearest are looked at.
         positives: Which pairs match; the diagonal by default.
     """
+    # In half precision near ones would tie, and ties are hits.
     similarity = first.float() @ second.float().T
     if positives is None:
         positives = torch.eye(len(first), dtype=torch.bool, device=first.device)
+    # The nearest match decides: who has identical metadata cannot be told apart by them.
     best = similarity.masked_fill(~positives, -torch.inf).amax(dim=1, keepdim=True)
     ranks = ((similarity > best) & ~positives).sum(dim=1)
     return float((ranks < k).float().mean())

@@ -27,6 +27,7 @@ MIN_ROWS = 8  # fewer say nothing about a collapse
 
 def effective_rank(embeddings: Float[Tensor, "m d"]) -> float:
     """Return exp of the entropy of the normalised singular values, in [1, min(m, d)]."""
+    # float64: in a collapse all but one singular value are nearly 0, and that is what counts.
     values = torch.linalg.svdvals(embeddings.double())
     shares = values / values.sum()
     return float(torch.special.entr(shares).sum().exp())
