@@ -24,8 +24,9 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     """
     settings = invocation.settings
     run = choose_run_folder(invocation, name="slimp")
-    if invocation.resume and run.is_done:
+    if invocation.resume and run.is_done:  # done: nothing is trained or loaded again
         return _show(run.read_json("results.json"), run, invocation)
+    # Before anything long.
     refuse_missing(settings.tracker)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     setup = set_up(settings, accelerator)
@@ -33,6 +34,7 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     console.print("\n".join(setup.describe()))
     held_out = pretrain(setup.stepper, setup.stream, run=run, watch=setup.watch)
     results = _results(setup, held_out)
+    # `finish` last: it writes DONE.
     if accelerator.is_main_process:
         export_slimp(run.path / "encoder", setup)
         run.write_results(results)

@@ -204,6 +204,7 @@ class SlimpSettings(MachineSettings, DataSettings):
     @property
     def freezes_batch_norms(self) -> bool:
         """Whether batch norms keep the statistics that the image encoder came with."""
+        # Random weights came with no statistics worth keeping.
         is_random = self.random_init or self.backbone is None
         return self.batch_norm == "frozen" or (self.batch_norm == "auto" and not is_random)
 
@@ -219,6 +220,7 @@ class SlimpSettings(MachineSettings, DataSettings):
                 f"positive_repeats {self.positive_repeats} needs lesion_sampling positives, got "
                 f"{self.lesion_sampling}"
             )
+        # Given explicitly, and not used: silently ignored it would look as if it had acted.
         default = type(self).model_fields["positives"].default
         if self.positives != default and self.lesion_sampling != "positives":
             raise ValueError(

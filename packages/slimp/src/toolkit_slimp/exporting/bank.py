@@ -48,6 +48,7 @@ def write_bank(folder: Path, setup: Setup) -> None:
     with atomic_path(folder / TENSORS) as temporary:
         kept = {name: value.float().cpu().contiguous() for name, value in tensors.items()}
         save_file(kept, temporary, metadata={"format": "pt"})
+    # Hashes of ids, not ids; metadata as they are: the file is as confidential as they.
     frame = data.table.iloc[rows][[column.name for column in table.schema.columns]]
     frame = frame.reset_index(drop=True)
     frame.insert(0, "group_hash", [hash_group(group) for group in data.groups[rows]])

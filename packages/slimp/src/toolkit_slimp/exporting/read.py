@@ -65,6 +65,7 @@ class SlimpMetadataEncoders:
         schema = self._schema.at(level)
         # A level's own columns in the schema's order, whatever the table's; absent ones are empty.
         keys = [name for name in ("group", "image_id") if name in table]  # for patients, messages
+        # A label or leak that was hidden is absent too, and read as missing.
         known = table.reindex(columns=[*self.columns[level], *keys])
         metadata = encode_rows(schema, known)
         parts = [
@@ -89,6 +90,7 @@ def load_metadata_encoders(folder: Path) -> SlimpMetadataEncoders:
     """
     model, schema = load_slimp(folder)
     model.requires_grad_(requires_grad=False)
+    # Of both: the same weights read a column otherwise under another schema.
     sums = "".join(sha256_of(folder / name) for name in (WEIGHTS, SCHEMA))
     encoders: dict[Level, MetadataEncoder] = {}
     if model.has_lesion_loss or model.has_patient_loss:
@@ -114,6 +116,7 @@ def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
     files = description.provenance.get("files", {})
     if description.provenance.get("method") != "SLIMP" or not {WEIGHTS, SCHEMA} <= set(files):
         raise InputError(f"{folder} is no export of toolkit pretrain slimp: it has no {WEIGHTS}")
+    # The image encoder has its own checksum, which is checked where it is loaded.
     for name in (WEIGHTS, SCHEMA):
         if not (folder / name).is_file() or sha256_of(folder / name) != files[name]:
             raise InputError(f"{folder / name} is missing or damaged: its sha256 differs")
@@ -122,6 +125,7 @@ def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
     with untouched_streams():  # every weight is overwritten
         encoder, _ = build_exported_encoder(folder, pretrained=True)
         model = build_model(settings, encoder, card=description.card, schema=schema)
+    # The image encoder lies in its own file, which any library can read.
     image = {name: value for name, value in model.state_dict().items() if name.startswith(IMAGE)}
     model.load_state_dict({**load_file(folder / WEIGHTS), **image})
     return model.eval(), schema

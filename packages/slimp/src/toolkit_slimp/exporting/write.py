@@ -39,6 +39,7 @@ def export_slimp(folder: Path, setup: Setup) -> None:
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(rest, temporary, metadata={"format": "pt"})
     write_text(folder / SCHEMA, setup.schema.to_json())
+    # All but encoder.*: the description holds the sum of those weights itself.
     others = sorted(path for path in folder.iterdir() if not path.name.startswith("encoder."))
     files = {path.name: sha256_of(path) for path in others}
     reads: TokenSource = "all" if linear == "cls" else "patches"

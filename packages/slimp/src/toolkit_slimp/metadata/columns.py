@@ -53,8 +53,10 @@ def fit_column(column: ColumnSchema, table: pd.DataFrame) -> ColumnSchema:
         answers = {
             answer for cell in table[column.name].dropna() for answer in _answers(cell, column)
         }
+        # Sorted: places of words must not depend on the order of rows.
         return replace(column, categories=tuple(sorted(answers - apart)))
     numbers, is_unknown = _numbers(column, table)
+    # Codes and `unknown` are no measurements: they would bend the quantiles.
     known = numbers[~np.isnan(numbers) & ~is_unknown]
     if column.kind == "angle" or not known.size:
         return column
@@ -131,13 +133,16 @@ def _known_values(column: ColumnSchema, table: pd.DataFrame) -> pd.Series:
 def _encode_numbers(column: ColumnSchema, table: pd.DataFrame) -> Metadata:
     numbers, is_unknown = _numbers(column, table)
     has_number = np.logical_not(np.isnan(numbers) | is_unknown)
+    # Codes are out of any range on purpose.
     _check_range(column, np.where(has_number, numbers, np.nan), table)
+    # Behind the mask, where nothing looks; 0 keeps the transforms finite.
     filled = np.where(has_number, numbers, 0.0)
     if column.kind == "angle":
         turn = np.deg2rad(2.0 * filled)  # an axis: 180 degrees are 0
         encoded = np.stack([np.sin(turn), np.cos(turn)], axis=1)
     else:
         encoded = _to_normal(filled, np.asarray(column.quantiles))[:, None]
+    # The word `unknown` speaks for itself: its number is 0.
     return _metadata(encoded * has_number[:, None], is_unknown[:, None], has_number | is_unknown)
 
 
@@ -149,6 +154,7 @@ def _encode_words(column: ColumnSchema, table: pd.DataFrame) -> Metadata:
     words = np.zeros((len(table), column.num_words), bool)
     # An empty column may be one of floats.
     texts = _texts(column, table).astype(object).fillna("")
+    # Each distinct cell is read once: a million rows hold few.
     index, cells = pd.factorize(texts)
     for number, cell in enumerate(cells):
         answers = (spell(answer, kind) for answer in _answers(cell, column))
@@ -187,6 +193,7 @@ def _numbers(column: ColumnSchema, table: pd.DataFrame) -> tuple[np.ndarray, np.
             f"column {column.name!r}: {str(values.iloc[place])!r} is no finite number"
             f"{_image(table, place, ' ({})')}"
         )
+    # Codes may be numbers, such as -1 or 999: only now can they be compared as such.
     numbers = np.where(np.isin(numbers, _floats(column.missing)), np.nan, numbers)
     is_code = np.isin(numbers, _floats(column.unknown))
     return numbers, np.logical_or(is_unknown.to_numpy(bool), is_code)
@@ -219,8 +226,10 @@ def _to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     """Map training quantiles to a normal's; a value that fills several takes their middle."""
     from scipy.special import ndtri
 
+    # Short of 0 and 1, whose normal quantiles are infinite.
     levels = np.linspace(LOWEST_LEVEL, HIGHEST_LEVEL, len(quantiles))
     from_below = np.interp(values, quantiles, levels)
+    # At a value that fills several quantiles `interp` takes the last; mirrored it takes the first.
     from_above = -np.interp(-values, -quantiles[::-1], -levels[::-1])
     return ndtri(0.5 * (from_below + from_above))
 

@@ -63,6 +63,7 @@ class MetadataEncoder(nn.Module):
             _init_uniform_(parameter)
         self.number_owners: Tensor
         self.word_owners: Tensor
+        # Not in the state (False): they follow from the schema.
         self.register_buffer("number_owners", _one_hot(schema.number_owners, count), False)
         self.register_buffer("word_owners", _one_hot(schema.word_owners, count), False)
         self.transformer = Transformer(settings)
@@ -72,6 +73,7 @@ class MetadataEncoder(nn.Module):
         observed = metadata.observed
         cls = self.cls.expand(len(observed), 1, -1)
         tokens = torch.cat([cls, self._column_tokens(metadata)], dim=1)  # (m, 1 + t, d)
+        # CLS is never masked: attention of a row without any value needs a token.
         always = observed.new_ones(len(observed), 1)
         encoded = self.transformer(tokens, torch.cat([always, observed], dim=1))
         if self.reads_cls:
@@ -85,12 +87,14 @@ class MetadataEncoder(nn.Module):
         numbers = torch.einsum(
             "mrd,rt->mtd", self.numbers(metadata.numeric), self.number_owners.to(self.words.dtype)
         )
+        # A word speaks for its own column alone.
         owned = self.words.unsqueeze(1) * self.word_owners.unsqueeze(-1)  # (w, t, d)
         words = torch.einsum("mw,wtd->mtd", metadata.words.to(owned.dtype), owned)
         return numbers + words + self.column_bias
 
 
 def _one_hot(owners: Sequence[int], count: int) -> Tensor:
+    # `one_hot` wants a class, and a level may have no column.
     return F.one_hot(torch.tensor(owners, dtype=torch.int64), max(count, 1))[:, :count].float()
 
 

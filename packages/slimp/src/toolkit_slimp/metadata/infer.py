@@ -36,6 +36,7 @@ def infer_schema(data: ImageData, rows: np.ndarray) -> Schema:
         InputError: If there is no usable column.
     """
     declared = [column for column in data.sheet.columns if column.name in data.table]
+    # A sheet's columns alone, where it has any: whoever wrote it knew the others.
     columns = [_from_sheet(column) for column in declared] or _guess_columns(data)
     table = data.table.iloc[rows]
     with named(data):
@@ -89,7 +90,9 @@ def _guess_columns(data: ImageData) -> list[ColumnSchema]:
         column = ColumnSchema(name, _guess_level(data, name), kind, **known)
         distinct = values.nunique()
         if kind == "multi":
+            # A cell of several answers is one value to `nunique`, a vocabulary to the encoder.
             distinct = max(2, len(fit_column(column, data.table).categories))
+        # Constant columns say nothing; words that are nearly all different are names.
         if distinct < 2 or (kind != "numeric" and distinct > MAX_CATEGORIES):
             continue
         columns.append(column)
@@ -119,6 +122,7 @@ def _guess_level(data: ImageData, name: str) -> Level:
     """
     if data.groups is None:
         return "lesion"
+    # Unknown for one lesion contradicts no other.
     by_group = data.table[name].replace(UNKNOWN, np.nan).groupby(data.table["group"])
     counts, sizes = by_group.count(), by_group.size()
     counts = counts[(sizes > 1) & (counts > 0)]

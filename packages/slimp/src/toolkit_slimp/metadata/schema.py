@@ -123,6 +123,7 @@ class Schema:
         """Serialise; `schema_file.read_schema` reads it back. A list stands on one line."""
         items = [
             ",\n".join(f"      {json.dumps(k)}: {json.dumps(v)}" for k, v in asdict(column).items())
+            # In the order of fields: the digest is of this text.
             for column in self.columns
         ]
         columns = ",\n".join(f"    {{\n{item}\n    }}" for item in items)

@@ -54,6 +54,7 @@ def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
             without a value, or said to be the patient's and not constant within patients.
     """
     try:
+        # `-sig`: editors on Windows put a mark in front.
         schema = read_schema(path.read_text(encoding="utf-8-sig"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -91,6 +92,7 @@ def _fit_to_data(column: ColumnSchema, data: ImageData, table: pd.DataFrame) -> 
     _check_place(column, data)
     with named(data):
         fitted = column if column.is_fitted else fit_column(column, table)
+        # Before the check for values, as it can name the words that do not fit.
         _check_vocabulary(fitted, table)
         if not has_value(fitted, table):
             raise InputError(f"column {column.name!r} has no value in the training rows")
@@ -202,6 +204,7 @@ def _check_words(column: ColumnSchema, where: str) -> None:
     spelled = {UNKNOWN}
     for word in column.categories:
         meant = spell(word, column.kind)
+        # Compared as they will be read: `Yes` and `true` are one word of a boolean.
         if meant in spelled:
             hint = "it has an id of its own" if meant == UNKNOWN else "it stands there twice"
             raise InputError(f"{where}: category {word!r} cannot be listed: {hint}")

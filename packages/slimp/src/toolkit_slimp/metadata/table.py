@@ -76,6 +76,7 @@ def encode_rows(schema: Schema, table: pd.DataFrame) -> Metadata:
         if column.name not in table:
             raise InputError(f"the data has no metadata column {column.name!r} of the schema")
     encoded = [encode_column(column, table) for column in schema.columns]
+    # Before any batch is drawn, so that it does not matter which lesion stands for a patient.
     if "group" in table:
         patients = _number_patients(table["group"])
         encoded = [
@@ -118,6 +119,7 @@ def _share_value(column: Metadata, patients: np.ndarray) -> Metadata:
 
 def _metadata_codes(metadata: Metadata) -> Tensor:
     """Return a number for each row, equal exactly where all values are."""
+    # With the mask: what is missing and a true 0 are not identical.
     parts = (metadata.numeric, metadata.words.float(), metadata.observed.float())
     return _codes(torch.cat(parts, dim=1).numpy())
 
