@@ -122,11 +122,13 @@ def choose_head(run: Path, name: str | None) -> Path:
     drawable = {
         file.stem: file
         for file in files
+        # What has no pooling of its own, as linear probing, has nothing to draw.
         if issubclass(POOLS.get(read_spec(file).method, Head), AttentivePool)
     }
     if not drawable:
         raise InputError(f"no head of {run} has attention maps: probe with --method ep")
     if name is None:
+        # EP's first: False sorts before True.
         return min(drawable.values(), key=lambda file: read_spec(file).method != "ep")
     if name in drawable:
         return drawable[name]
@@ -139,6 +141,7 @@ def choose_head(run: Path, name: str | None) -> Path:
 def _judged_backbone(run: Path, settings: ProbeSettings, head: Path) -> Backbone:
     """Load the encoder that a run judged, and what of it was tuned with the head."""
     backbone = load_probed_backbone(settings)
+    # Before tuned weights go in: the run's hash is of what tuning began with.
     if RunFolder(run).read_json("run.json").get("encoder") != backbone.fingerprint():
         raise InputError(
             f"the encoder {backbone.info.id} is not the one that {run} judged: its weights have "

@@ -37,6 +37,7 @@ class SourceBeside:
 
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, the vectors of these rows among them."""
+        # Both walk the same batches in the same order: positions belong to what comes.
         for positions, found in zip(batches, self._source.iterate(batches), strict=True):
             yield _beside(found, self._vectors, positions)
 

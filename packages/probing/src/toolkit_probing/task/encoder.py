@@ -30,16 +30,18 @@ def load_probed_backbone(settings: FeatureSettings) -> Backbone:
     name = settings.backbone or STAND_IN
     if settings.layers is not None:
         layers = "all" if "all" in settings.layers else ",".join(map(str, settings.layers))
-        name += f"{'&' if '?' in name else '?'}layers={layers}"
+        name += f"{'&' if '?' in name else '?'}layers={layers}"  # the id may have options already
     backbone = load_backbone(
         name,
         random_init=settings.random_init or is_stand_in,
         allow_partial=settings.allow_partial,
     )
     is_open_clip = backbone.info.facts.architecture.startswith(OPEN_CLIP)
+    # The EP reference feeds open_clip's encoders their own input (docs/traps.md 11).
     if settings.preprocess == "imagenet" and not is_open_clip:
         own = backbone.info.preprocess
         fed = replace(IMAGENET_INPUT, image_size=own.image_size)
+        # In `info`, by which stores are keyed, results recorded and tuned encoders fed.
         backbone.info = replace(backbone.info, preprocess=fed)
     for line in backbone.info.describe():
         console.print(line)
@@ -74,6 +76,7 @@ def show_price_of_views(encoder: RowEncoder, train: np.ndarray) -> None:
     """
     how = encoder.how
     missing = sum(
+        # Memory keeps nothing from run to run.
         how.store == "memory" or find_store(encoder.store_spec(train, view), how.store_dir) is None
         for view in range(how.views)
     )

@@ -57,6 +57,7 @@ class TaskMetadata:
 
     def alone(self) -> Extracted:
         """Return the embeddings as all that there is to read: no image is encoded."""
+        # A store like any other, so that no method need know of encoders of metadata.
         store = MemoryStore(keep({NO_LAYER: Features(self.vectors, None, (0, 0))}, "fp32"))
         return Extracted(store, "memory", was_cached=False, seconds=0.0, key=self.digest)
 
@@ -78,8 +79,10 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
     levels = [level for level in requested if set(encoders.columns[level]) - {*hidden, *absent}]
     if not levels:
         _refuse(settings, task, encoders, requested=requested, hidden=hidden)
+    # Before anything is encoded, so that nothing of it can reach a vector.
     shown = task.data.table.drop(columns=list(hidden), errors="ignore").iloc[task.rows]
     encoded = {level: encoders.encode(shown, level) for level in levels}
+    # Of what was requested, also of a level of which nothing is left to read.
     read = [name for level in requested for name in encoders.columns[level]]
     unseen = {name: count for item in encoded.values() for name, count in item.unseen.items()}
     facts = {

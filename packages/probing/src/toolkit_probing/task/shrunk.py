@@ -40,6 +40,7 @@ def refuse_bad_cache(settings: FeatureSettings, task: Task, backbone: Backbone) 
     Raises:
         InputError: If its images would be enlarged again, or come from a stream.
     """
+    # What images are resized to, not what is cut out of that.
     size, needed = settings.cache_images, max(backbone.info.preprocess.resized)
     if size is None:
         return
@@ -66,6 +67,7 @@ def shrink_images(
     size = settings.cache_images
     if size is None:
         return Shrunk(task)
+    # One process writes the file, the others find it.
     with accelerator.main_process_first():
         small = resize_images(task.data, task.rows, size=size)
     transform = build_eval_transform(backbone.info.preprocess)

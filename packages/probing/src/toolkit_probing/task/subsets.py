@@ -61,6 +61,7 @@ def label_subsets(settings: ProbeSettings, task: Task) -> list[Subset]:
         )
 
     def rng(draw: int) -> np.random.Generator:
+        # One stream a draw, whatever the amount: more shots of a draw contain fewer of it.
         return np.random.default_rng(derive_seed(settings.seed, "labels", draw))
 
     draws = range(settings.draws)
@@ -128,9 +129,10 @@ def draw_fraction(
     totals = counts.sum(axis=0)
     chosen = np.zeros(len(order), bool)
     for index in np.argsort(totals, kind="stable"):
-        wanted = int(np.ceil(fraction * totals[index] - 1e-9))
+        wanted = int(np.ceil(fraction * totals[index] - 1e-9))  # 0.07 * 100 is 7.000000000000001
         candidates = order[~chosen[order] & (counts[order, index] > 0)]
         missing = wanted - int(counts[chosen, index].sum())
+        # Whole patients, in the order drawn, up to the one with which there are enough.
         reached = np.cumsum(counts[candidates, index])
         if missing > 0:
             chosen[candidates[: int(np.searchsorted(reached, missing)) + 1]] = True

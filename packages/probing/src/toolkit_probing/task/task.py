@@ -43,6 +43,7 @@ class Task:
 
     def positions(self, split: str) -> np.ndarray:
         """Where a split's rows are in `rows`."""
+        # `rows` ascends and holds every row of a split.
         return np.searchsorted(self.rows, self.splits[split])
 
     def targets_of(self, split: str) -> np.ndarray:
@@ -52,6 +53,7 @@ class Task:
     def groups_of(self, split: str) -> np.ndarray:
         """Group of each row of a split; the row itself where there are no groups."""
         rows = self.splits[split]
+        # As strings, which ids of groups are too.
         return rows.astype(str) if self.data.groups is None else self.data.groups[rows]
 
 
@@ -71,8 +73,10 @@ def load_task(settings: FeatureSettings) -> Task:
             f"{labels.name!r} is to be predicted: add --label {binary.name}, or leave it out"
         )
     made = make_splits(data, settings)
+    # Of all that have a label, in no order of splits: the same check serves each of them.
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=settings.bad_files)
     targets = labels.targets.copy()
+    # A row without a label is in no split: bad ones go the same way.
     targets[bad["row"].to_numpy(int)] = -1
     labels = Labels(labels.name, labels.classes, targets)
     splits = keep_labelled(made, data, labels)
