@@ -51,6 +51,7 @@ def split_commas(value: Any) -> Any:
 
 
 def _is_scalar(value: Any) -> bool:
+    # True is an int to Python, not to us.
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -62,7 +63,7 @@ def split_values(value: Any) -> Any:
 
 
 def _number_or_word(text: str) -> int | float | str:
-    for kind in (int, float):
+    for kind in (int, float):  # 4 stays a whole number
         try:
             return kind(text)
         except ValueError:
@@ -190,6 +191,8 @@ def resolve(
     stack = list(layers)
     if presets is not None:
         key = preset_field
+        # The strongest layer that names a preset does so; the preset itself is weaker than all of
+        # them.
         name = next(
             (layer.values[key] for layer in reversed(stack) if key in layer.values),
             settings_class.model_fields[key].default,
@@ -256,6 +259,7 @@ def read_yaml(path: Path) -> Layer:
         raise InputError(f"no configuration file at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the configuration file {path}: {error}") from None
+    # Tags can make it raise other kinds: open (docs/traps.md 31).
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-45
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if values is not None and not isinstance(values, dict):
@@ -273,6 +277,7 @@ def parse_assignment(text: str) -> Layer:
     if not equals or not key.strip():
         raise InputError(f"--set wants key=value, got {text!r}")
     try:
+        # 1e-3 is text to YAML; typed fields make a number of it (docs/traps.md 20).
         nested: Any = yaml.safe_load(value) if value else ""
     except (yaml.YAMLError, ValueError):
         nested = value
@@ -291,6 +296,7 @@ def _merge_(
     prefix: str = "",
 ) -> None:
     for key, value in new.items():
+        # First, as what is gone is no field any more and would count as misspelt.
         if key in (gone := getattr(owner, "gone", {})):
             _check_gone(f"{prefix}{key}", value, source, left=gone[key])
             continue
@@ -338,6 +344,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     """Yield the values of nested mappings by dotted key."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
+            # An empty group is a value: without it the key would be lost.
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -356,8 +363,9 @@ def _render(values: Mapping[str, Any], sources: Mapping[str, str], prefix: str =
         if isinstance(value, Mapping) and value:
             lines += [f"{indent}{key}:", *_render(value, sources, f"{prefix}{key}.")]
         else:
+            # In one line, however long: the source stands behind it.
             text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
-            text = text.removesuffix("\n").removesuffix("\n...")
+            text = text.removesuffix("\n").removesuffix("\n...")  # ends a bare word
             lines.append(f"{indent}{key}: {text}  # {sources[prefix + key]}")
     return lines
 

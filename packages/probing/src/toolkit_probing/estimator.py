@@ -84,6 +84,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         device: str = "cpu",
         random_state: int = 0,
     ) -> None:
+        # As given, unchecked: scikit-learn clones by these names, and `fit` says what is wrong.
         self.method = method
         self.options = options
         self.grid = grid

@@ -119,6 +119,7 @@ def _load(settings: ProbeSettings) -> _Loaded:
     lookup(METRICS, settings.select_by, kind="metric")
     if settings.store in ("auto", "disk") and settings.tune == "none":
         refuse_unwritable(store_folder(settings), option="--store-dir")
+    # In order of cost: what the labels already refuse needs no encoder.
     task = load_task(settings)
     refuse_impossible(settings, task)
     subsets = label_subsets(settings, task)
@@ -189,7 +190,7 @@ def _peak_bytes(accelerator: Accelerator) -> int:
     """Return the most memory held at once so far: of the GPU, or of this process on a CPU."""
     if accelerator.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(accelerator.device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
 
 
 def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loaded) -> None:
@@ -255,6 +256,7 @@ def _extract(
 def _finish(run: RunFolder, task: Task, results: Results, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         write_predictions(run.path, outcome, task)
+    # Results late and DONE last: a run that was killed on the way is not taken for finished.
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
     write_test_rows(run.path, task.data, task.splits.test)
     run.write_results(results.to_json())

@@ -98,6 +98,8 @@ def run_command(
                 presets=presets,
                 preset_field=preset_field,
             )
+            # After the settings were checked, so that what is wrong with them is said once; workers
+            # read the same command line and must not launch again.
             if how["num_processes"] > 1 and not in_worker():
                 from toolkit_common.training.distributed import relaunch
 
@@ -238,6 +240,7 @@ def _field_parameter(key: str, field: FieldInfo) -> inspect.Parameter:
         show_default=False,
         rich_help_panel=extra["panel"],
     )
+    # All but switches come as text and are read by the fields' types, as from a file.
     kind: Any = bool if field.annotation is bool else str
     return _parameter(key, Annotated[kind | None, info], None)
 

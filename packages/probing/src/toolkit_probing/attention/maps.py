@@ -24,6 +24,7 @@ def attention_maps(head: Head, tokens: Tensor, grid: tuple[int, int]) -> np.ndar
     """Return the attention on the patches `(b, q, gh, gw)`; a class token's share is left out."""
     assert isinstance(head.pool, AttentivePool)
     attention = torch.cat([head.pool.attention(part.float()) for part in tokens.split(BATCH)])
+    # A class token, where one is read, stands in front.
     patches = attention[..., -grid[0] * grid[1] :]
     return patches.unflatten(-1, grid).numpy()
 
@@ -44,10 +45,12 @@ def group_queries(maps: np.ndarray, num_groups: int = MAX_GROUPS) -> np.ndarray:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     chosen = [int(entropy.argmax())]
     while len(chosen) < num_groups:
+        # The query whose nearest centre is farthest.
         chosen.append(int((rows @ rows[chosen].T).max(1).argmin()))
     centres = rows[chosen]
     for _ in range(LLOYD_STEPS):
         groups = (rows @ centres.T).argmax(1)
+        # Groups that have become empty keep their centre, and vanish below.
         for group in np.unique(groups):
             centre = rows[groups == group].sum(0)
             centres[group] = centre / np.linalg.norm(centre)

@@ -76,6 +76,7 @@ def encode(
     for part in images.split(BATCH):
         tokens = backbone.forward_layers(info.preprocess.normalize(part))[info.layers.index(layer)]
         parts.append(features_of(tokens, info.facts, with_patches=True))
+    # Cloned: tensors of inference mode can do less than others.
     patches = torch.cat([part.patches.clone() for part in parts if part.patches is not None])
     vectors = {
         name: torch.cat([part.vectors[name].clone() for part in parts]) for name in parts[0].vectors

@@ -57,6 +57,7 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
     _refuse_without_images(settings)
     _refuse_untunable(settings)
     targets = task.targets_of(settings.select_on)
+    # Whether a metric is defined is for the targets to say: any finite probabilities tell.
     even = np.full((len(targets), len(task.labels.classes)), 1.0 / len(task.labels.classes))
     metric, ones = METRICS[settings.select_by], np.ones((1, len(targets)))
     if np.isnan(metric(Predictions(even, targets), ones)[0]):
@@ -159,5 +160,6 @@ def _refuse_misfits(settings: ProbeSettings, info: BackboneInfo) -> None:
     for method in requested_methods(settings):
         if method.reads_tokens:
             for options in method.variants(settings):
+                # Shapes alone: nothing is allocated or drawn.
                 with torch.device("meta"):
                     build_pool(method.name, facts.embed_dim, grid=facts.grid, options=options)

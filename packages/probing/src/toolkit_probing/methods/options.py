@@ -42,6 +42,7 @@ class Option:
             raise ValueError(f"input should be a number or a word, got {given[0]}")
         if get_origin(_bare(self.kind)) is tuple:
             return (self._checked(tuple(given)),)
+        # Each once: equal variants would be heads of one name.
         return tuple(dict.fromkeys(self._checked(value) for value in given))
 
     def _checked(self, value: Any) -> Any:

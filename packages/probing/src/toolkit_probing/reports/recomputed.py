@@ -146,8 +146,10 @@ def subgroups(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
     if as_numbers.notna().to_numpy().sum() == known.sum():
         values = as_numbers
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MAX_VALUES:
+        # Quarters of few values may share an edge.
         edges = np.unique(np.quantile(values[known], [0.0, 0.25, 0.5, 0.75, 1.0]))
         numbers = values.to_numpy(float)
+        # The last part holds its upper edge, or the largest value would be in none.
         for low, high in pairwise(edges):
             is_last = high == edges[-1]
             inside = (numbers >= low) & ((numbers <= high) if is_last else (numbers < high))

@@ -35,12 +35,14 @@ def measure_dtype_cost(context: Context, data: ImageData, how: Extraction) -> di
     is_kept = bool(features.key)  # images of an encoder that is tuned have none
     is_coarse = how.dtype == "int8" and is_kept and how.with_patches
     folder = context.run.path / "heads"
+    # A stream does not go back to images that it has given.
     names = _attentive_heads(folder) if is_coarse and not data.is_streamed else []
     if not names:
         return None
     test = task.positions("test")
     count = min(len(test), MOST, max(SAMPLE, round(SHARE * len(task.rows))))
     some = test[np.linspace(0, len(test) - 1, count).astype(int)]
+    # Without a dtype: exact, as the encoder gives them.
     online = OnlineSource(RowEncoder(context.backbone, data, how, accelerator), task.rows)
     bank = _read_bank(names, features.source, num_classes=len(task.labels.classes))
     bank.to(accelerator.device)
