@@ -36,7 +36,11 @@ class Settings(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+        # Defaults are checked as well: a wrong one would be found by its first user.
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
     )
 
 
@@ -209,6 +213,7 @@ def resolve(
     try:
         settings = settings_class(**values)
     except ValidationError as error:
+        # The first alone, in one line: pydantic's own text is many.
         raise InputError(_first_problem(error, sources)) from None
     keys = [key for key, _ in flatten(settings.model_dump(mode="json"))]
     return Resolved(settings, {key: _source_of(key, sources) for key in keys}, notes)

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from toolkit_common.launched import is_main_process
 
+# On stderr, as stdout is for results; of several processes one speaks.
 console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_main_process())
 
 

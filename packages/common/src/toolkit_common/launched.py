@@ -28,6 +28,7 @@ def end_with_launcher() -> None:
     """
     if ELASTIC not in os.environ or not sys.platform.startswith("linux"):
         return
+    # From the kernel: whatever kills the launcher leaves it no time to tell its workers.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     launcher = os.environ.pop(LAUNCHER, None)
     if launcher is not None and os.getppid() != int(launcher):  # it died before that call

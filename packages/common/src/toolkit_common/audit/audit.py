@@ -72,6 +72,7 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
     if other is not None:
         findings += find_overlaps(data, other, hashes=hashes)
     columns = _score(data.table[_inputs(data, labels)], data, labels)
+    # Columns that must never be read are scored too: a reader sees by how much they would cheat.
     withheld = _score(data.withheld, data, labels)
     findings += class_findings(labels) if labels is not None else ()
     findings += column_findings(columns, data.sheet.acquisition)
@@ -81,11 +82,13 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
     if hashes is not None:
         pairs = place_pairs(find_duplicates(hashes), data, splits)
         names = ["picture's width in pixels", "picture's height in pixels"]
+        # What does not decode has none.
         known = pd.DataFrame(hashes.sizes, columns=names).where(hashes.sizes > 0)
         sizes = _score(known, data, labels)
         findings += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
         findings += size_findings(sizes)
     baselines, problems = _baselines(data, labels, splits, columns)
+    # What inflates a result first.
     order = ("leak", "warning", "note")
     findings = sorted(findings + problems, key=lambda finding: order.index(finding.severity))
     origin = "none" if splits is None else splits.origin

@@ -63,6 +63,7 @@ def fit_baselines(
     the sheet are read.
     """
     read = _columns(data) if columns is None else columns
+    # The label, where it is one of the columns, would be told by itself.
     columns = [column for column in read if column.name != labels.name]
     if not columns:
         return []
@@ -77,6 +78,7 @@ def fit_baselines(
         train, test = (fill(data.table.iloc[part], numbers, words) for part in (rows, splits.test))
         pipeline.fit(train, labels.targets[rows], logisticregression__sample_weight=weights)
         probabilities = np.zeros((len(splits.test), len(labels.classes)))
+        # Train may lack a class of the test rows: its probability stays 0.
         probabilities[:, pipeline.classes_] = pipeline.predict_proba(test)
         model = pipeline[-1]
         count = int(model.coef_.size + model.intercept_.size)
@@ -131,11 +133,13 @@ def _thinned(targets: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.nda
     """Return the rows to fit on and how many each stands for."""
     if len(train) <= MAX_ROWS:
         return train, np.ones(len(train))
+    # A fixed seed: two audits of one table say the same.
     rng = np.random.default_rng(0)
     classes = np.unique(targets[train])
     rows, weights = [], []
     for code in classes:
         own = train[targets[train] == code]
+        # Equally many of each class, as rare ones carry what can be learned.
         kept = rng.permutation(own)[: MAX_ROWS // len(classes)]
         rows.append(kept)
         weights.append(np.full(len(kept), len(own) / len(kept)))
@@ -149,7 +153,9 @@ def _pipeline(numbers: list[str], words: list[str]) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+    # Kept, or a column without any value in train would be dropped with a warning.
     fill = SimpleImputer(strategy="median", keep_empty_features=True)
+    # Words that train did not have are read as its rare ones.
     spell = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_WORDS)
     columns = make_column_transformer(
         (make_pipeline(fill, StandardScaler()), numbers), (spell, words)

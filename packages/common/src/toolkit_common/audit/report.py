@@ -93,6 +93,7 @@ def write_audit(folder: Path, audit: Audit) -> None:
 
 def audit_html(audit: Audit) -> str:
     """Return an audit as one page with its pictures inside."""
+    # Escaped: names and values are the user's.
     page = Environment(autoescape=True).from_string(PAGE)
     return page.render(
         title=audit.data.sheet.title,
@@ -163,6 +164,7 @@ def _defined(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(cells: Sequence[str]) -> str:
+    # A bar or a line break would end the cell.
     escaped = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
     return "| " + " | ".join(escaped) + " |"
 
@@ -190,5 +192,5 @@ def _thumbnail(audit: Audit, row: int) -> Image.Image:
         image = open_image(audit.data.images[row]["image"])
     except BadImageError:
         return Image.new("RGB", (THUMBNAIL, THUMBNAIL), "gray")
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))  # in place
     return image

@@ -27,6 +27,7 @@ RANK_PATIENCE_S = 5.0
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has within
 
 
+# Looked for on disk, and needed several times a call.
 @cache
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="toolkit.commands")}
@@ -49,6 +50,7 @@ class PluginGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
         if command is None and cmd_name in self.list_commands(ctx):
+            # Kept, so that a command is imported once.
             command = self.commands[cmd_name] = self._load(cmd_name)
         return command
 
@@ -72,7 +74,7 @@ class PluginGroup(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
         except USAGE_ERROR as error:
-            if type(error).__name__ == "NoArgsIsHelpError":
+            if type(error).__name__ == "NoArgsIsHelpError":  # it has printed the help
                 raise
             message = " ".join(error.format_message().split())
             place = error.ctx.command_path if error.ctx is not None else "toolkit"
@@ -112,6 +114,7 @@ def _build_group(name: str) -> Any:
         no_args_is_help=True,
         help=GROUP_HELP.get(name),
     )
+    # Without a callback Typer drops the name of a single command (docs/traps.md 19).
     group.callback()(lambda: None)
     return build_click_command(group)
 

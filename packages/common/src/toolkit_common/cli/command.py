@@ -90,6 +90,7 @@ def run_command(
 
     def decorate(function: Callable[[Invocation[S]], Any]) -> Callable[[Invocation[S]], Any]:
         def command(**given: Any) -> None:
+            # Defaults below, as a command without a run folder lacks some of the options.
             how = RUN_DEFAULTS | {key: given.pop(key) for key in run_options}
             act = listing if listing is not None and how["wants_list"] else function
             resolved = resolve(
@@ -208,6 +209,7 @@ def _interrupted(folders: Sequence[Path]) -> str:
     """Say what an interrupt has left: run folders are locked while they are written."""
     if not folders:
         return "interrupted: no run folder was begun"
+    # A process writes one run.
     (folder,) = folders
     return f"interrupted: go on with --resume --output {folder}"
 

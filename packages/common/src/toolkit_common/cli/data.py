@@ -54,6 +54,7 @@ def describe(
     """Show rows, patients, splits, labels, missing values, notes and example pictures."""
     if output is not None and (output.exists() or output.suffix != ".png"):
         raise InputError(f"pictures go to a new file that ends in .png, got {output}")
+    # Here, as importing takes seconds that --help need not wait for (docs/traps.md 21).
     from toolkit_common.audit.describe import describe_data, draw_contact_sheet, print_description
     from toolkit_common.runs.files import atomic_path, refuse_unwritable
     from toolkit_common.sources.load import load_data
@@ -107,6 +108,7 @@ def audit(
     if output is not None:
         write_audit(output, report)
     typer.echo(json.dumps(audit_json(report), indent=2) if as_json else audit_markdown(report))
+    # After the report is printed and written: the code tells scripts, the text tells people.
     if report.has_leak:
         raise typer.Exit(LEAK_FOUND)
 

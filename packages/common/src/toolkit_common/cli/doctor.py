@@ -59,6 +59,7 @@ def _packages() -> str:
 
 def _commands() -> str:
     points = sorted(entry_points(group="toolkit.commands"), key=lambda point: point.name)
+    # Loaded, not listed alone: a plug-in that fails to import is found here.
     for point in points:
         point.load()
     return ", ".join(point.name for point in points)
@@ -77,6 +78,7 @@ def _torchvision() -> str:
 def _encoders() -> str:
     from toolkit_common.backbones.load import load_backbone
 
+    # A tiny model of timm's own tests: what is looked at is that encoders build.
     facts = load_backbone("timm:test_vit", random_init=True).info.facts
     return f"timm:test_vit builds, grid {facts.grid[0]} x {facts.grid[1]}"
 

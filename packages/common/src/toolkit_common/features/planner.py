@@ -59,10 +59,12 @@ def plan_extraction(
     # What the user requests is done, whether it fits or not.
     if choice == "disk":
         return Plan("disk", fits_memory, num_bytes, "requested")
+    # Of several processes each would hold all: they share the disk instead.
     if choice == "memory" and num_processes == 1:
         return Plan("memory", True, num_bytes, "requested")
     if choice == "online":
         return Plan("online", False, 0, "requested")
+    # Disk before memory: only there does it serve the next run.
     if fits_disk:
         reason = f"fits {size(disk)}, half of the free disk, and serves the next probe"
         return Plan("disk", fits_memory, num_bytes, reason)

@@ -235,6 +235,7 @@ def find_store(spec: StoreSpec, root: Path) -> Path | None:
     # The exact one first: what has no patches is read with less.
     for candidate in (spec, replace(spec, with_patches=True)):
         folder = root / candidate.key()
+        # The index comes last: without it some shard may be missing.
         if (folder / INDEX).exists():
             return folder
     return None

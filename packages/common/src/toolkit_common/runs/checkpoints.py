@@ -42,6 +42,7 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         checksum = path.with_suffix(".sha256")
         if checksum.exists() and checksum.read_text() == sha256_of(path):
+            # On the CPU first: a checkpoint of one device is resumed on another.
             state = torch.load(path, map_location="cpu", weights_only=True)
             return int(path.stem.removeprefix("step-")), state
         logger.warning("checkpoint %s is damaged: using the one before it", path)

@@ -44,6 +44,7 @@ def build_accelerator(*, device: str = "auto", precision: str = "auto") -> Accel
     # A plain Accelerator() sees one process under torchrun on a CPU-only machine.
     accelerator = Accelerator(cpu=on_cpu, mixed_precision=mixed)
     launched = int(os.environ.get("WORLD_SIZE", "1"))
+    # Else each process would train alone, and write the same folder.
     assert accelerator.num_processes == launched, (accelerator.num_processes, launched)
     return accelerator
 
@@ -226,5 +227,6 @@ def relaunch(num_processes: int, argv: Sequence[str]) -> int:
     except (SignalException, KeyboardInterrupt):
         return 130  # SIGINT, as shells count it
     finally:
+        # The variable is for children of this call; a test or notebook goes on in this process.
         del os.environ[LAUNCHER]
     return 0

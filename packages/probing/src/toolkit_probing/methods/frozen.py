@@ -77,6 +77,7 @@ class Trial:
             for number, train in enumerate(subset.draws):
                 record = Record(self.context.run, subset.part(number), first_step)
                 best, steps = self._train(train, record)
+                # Draws follow each other in one log: each has steps of its own.
                 first_step += steps
                 draws.append(best)
             outcomes += self._judge(subset, draws)
@@ -136,6 +137,7 @@ class Trial:
         heads = [spec for group in picked.values() for spec in group]
         probabilities = []
         for number, best in enumerate(draws):
+            # Heads of one spec, learned from several draws, must not overwrite each other.
             suffix = f"-{subset.part(number)}" if subset.slug else ""
             probabilities.append(self._test(heads, best, suffix))
         return [
@@ -153,6 +155,7 @@ class Trial:
         for group in [specs] if self.tuning is None else [[spec] for spec in specs]:
             bank = self.build(group)
             for spec in group:
+                # Of the best epoch: what training ended with is not judged.
                 load_trained_(bank.heads[spec.key], best[spec.key].state)
                 if accelerator.is_main_process:
                     self._save(bank, spec, f"{spec.key}{suffix}.safetensors")

@@ -66,6 +66,7 @@ class _Searcher:
     def _vote(self, split: str, *, database: np.ndarray) -> Answers:
         task, accelerator = self.context.task, self.context.accelerator
         ranks = accelerator.num_processes
+        # In turn, so that all ranks have about equally many.
         mine = task.positions(split)[accelerator.process_index :: ranks]
         votes = knn_probabilities(
             self._take(mine),

@@ -46,6 +46,7 @@ def sources_of(method: Method, settings: ProbeSettings, info: BackboneInfo) -> l
     requested: Sequence[str] = settings.tokens if method.reads_tokens else settings.vectors
     vector: str = info.card.linear
     named = {"auto": info.card.ep if method.reads_tokens else vector, "raw": f"{vector}_raw"}
+    # No row of the grid is the class token's.
     if method.pool is not None and method.pool.needs_grid:
         named["auto"] = "patches"
         if "all" in requested:
@@ -53,4 +54,5 @@ def sources_of(method: Method, settings: ProbeSettings, info: BackboneInfo) -> l
                 f"method {method.name} reads the patch grid, of which the class token is no part: "
                 f"use --tokens patches, or leave {method.name} out"
             )
+    # `auto` and what it stands for are one request.
     return list(dict.fromkeys(named.get(source, source) + beside for source in requested))

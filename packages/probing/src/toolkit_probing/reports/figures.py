@@ -42,9 +42,11 @@ def draw_curves(curves: Mapping[str, Points], axis: str, metric: str) -> Figure:
         panel.grid(alpha=0.3)
         panel.legend(fontsize="x-small")
     ticks = sorted({at for points in curves.values() for at, _ in points})
+    # Shots and shares grow by factors, not by steps.
     if axis == "num_train":
         panels[0].set_xscale("log")
     panels[0].set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    # A logarithmic axis would label values between, at which nothing was measured.
     panels[0].minorticks_off()
     figure.supylabel(metric.replace("_", " "))
     return figure
@@ -55,6 +57,7 @@ def _is_of(name: str, method: str) -> bool:
 
 
 def _draw_curve(axes: Axes, name: str, points: Points) -> None:
+    # Undefined ones leave a gap, not a 0.
     known = [(at, estimate.mean) for at, estimate in points if estimate.mean is not None]
     xs, means = [at for at, _ in known], [mean for _, mean in known]
     (line,) = axes.plot(xs, means, marker="o", label=name)
@@ -70,6 +73,7 @@ def draw_reliability(runs: Sequence[Predictions], title: str) -> Figure:
     bins = calibration_bins(confidence)
     counts = np.bincount(bins, minlength=CALIBRATION_BINS)
     used = counts > 0
+    # Empty bins have no accuracy.
     accuracy = np.bincount(bins, hit, CALIBRATION_BINS)[used] / counts[used]
     middle = (np.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
     figure = Figure(figsize=(4.2, 4.6), layout="constrained")
@@ -86,6 +90,7 @@ def draw_confusion(runs: Sequence[Predictions], classes: Sequence[str], title: s
     """Draw the confusion matrix as shares of each true class; counts are means over repeats."""
     counts = np.mean([confusion_matrix(run) for run in runs], axis=0)
     totals = counts.sum(axis=1, keepdims=True)
+    # A class without test images: 0 / 0.
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     side = 3.6 + 0.3 * min(len(classes), MAX_NAMED_CLASSES)
     figure = Figure(figsize=(side, side), layout="constrained")

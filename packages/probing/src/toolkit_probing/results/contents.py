@@ -165,12 +165,15 @@ def diverged_heads(log: Path, metric: str) -> dict[str, int]:
     diverged: dict[str, int] = {}
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     for line in map(json.loads, lines):
+        # The draw stands in front of the pass.
         draw = line["part"].partition("/")[0]
         for key, value in line[metric].items():
             name = key if draw == WHOLE_DRAW else f"{key} ({draw})"
+            # A score that is not finite is no JSON: it was logged as null.
             if value is None:
                 diverged.setdefault(name, line["epoch"])
             else:
+                # Who recovers has not diverged in the end.
                 diverged.pop(name, None)
     return diverged
 
@@ -193,6 +196,7 @@ def read_results(folder: Path) -> Results:
         InputError: If it is not there, damaged, of another kind of run, or newer than this code.
     """
     path = results_file(folder)
+    # Damaged bytes are then an error of JSON, which names the file.
     text = path.read_text(encoding="utf-8", errors="replace")
     # Before anything else: a newer file has keys that the types below would call unknown.
     for what, version, known in _versions(parse(text, path)):
@@ -201,6 +205,7 @@ def read_results(folder: Path) -> Results:
                 f"{path}: {what} of version {version}, this toolkit reads up to {known}: update it"
             )
     try:
+        # From JSON: strict about Python objects would refuse a list where a sequence is a tuple.
         return TypeAdapter(Results).validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

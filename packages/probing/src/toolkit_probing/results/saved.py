@@ -97,6 +97,7 @@ def write_predictions(run: Path, outcome: Outcome, task: Task) -> None:
             "seed": pa.array(np.repeat(np.asarray(outcome.seeds), len(ids))),
             "draw": pa.array(np.repeat(np.asarray(outcome.draws), len(ids))),
             "probabilities": pa.array(
+                # fp32, in which softmaxes of heads are computed.
                 [row for values in outcome.probabilities for row in values.astype(np.float32)]
             ),
         }
@@ -134,6 +135,7 @@ def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
             raise InputError(
                 f"{path} holds no finished probe run (one with {FILE}, predictions and DONE)"
             )
+        # By folder: a run that is named twice counts once.
         runs |= {folder: SavedRun(folder, read_results(folder)) for folder in inside}
     return list(runs.values())
 

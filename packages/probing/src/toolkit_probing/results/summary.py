@@ -63,6 +63,7 @@ def results_table(rows: Sequence[Row]) -> Table:
     table = Table(show_lines=True)
     limited = len({row.labels for row in rows}) > 1 or rows[0].labels != ALL
     for heading in ("method", "reads", *(("labels",) if limited else ()), "picked"):
+        # Names may break over lines, figures must not.
         table.add_column(heading, overflow="fold")
     for heading in (*SHOWN.values(), "parameters"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -102,6 +103,7 @@ def format_estimate(metric: Estimate) -> str:
 def why_no_intervals(metrics: Iterable[Estimate | Difference]) -> list[str]:
     """Return why some figures have no interval, a line a reason; runs of before do not know."""
     reasons = dict.fromkeys(item.why_no_ci for item in metrics)
+    # Each reason once, however many figures share it.
     return [f"{NO_INTERVAL}: {reason}" for reason in reasons if reason not in (None, UNDEFINED)]
 
 

@@ -81,6 +81,7 @@ class TrainingPlan:
     @property
     def clip_grad(self) -> float | None:
         """Largest norm of a gradient; only tuning is clipped."""
+        # A norm over the many heads of a bank would let one change another's step.
         return None if self.settings.tune == "none" else self.settings.clip_grad
 
     def lr(self, base_lr: float) -> float:

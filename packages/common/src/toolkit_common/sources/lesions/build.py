@@ -44,6 +44,7 @@ def build_lesion_data(
     typed = frame[keys].copy()
     if sheet.binary.positive or "malignant" in frame:
         typed["malignant"] = answer_malignant(frame, sheet, premalignant_as)
+    # The largest unit known: images of one patient tell of each other (docs/traps.md 16).
     typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
     notes = list(sheet.notes)
     for column in sheet.columns:
@@ -57,6 +58,7 @@ def build_lesion_data(
     for name in sheet.acquisition:  # no input by default, but results are broken down by it
         if name in frame:
             typed[name] = frame[name]
+    # By position, as the typed rows are numbered anew.
     withheld = frame[[name for name in sheet.leaks if name in frame]].reset_index(drop=True)
     sheet = replace(sheet, notes=tuple(notes))
     return replace(build_image_data(identifier, typed, sheet), withheld=withheld)
@@ -82,6 +84,7 @@ def answer_malignant(
     diagnosis = frame["diagnosis"]
     answer = frame["malignant"] if "malignant" in frame else diagnosis.map(answers)
     chosen = None if premalignant_as == "drop" else premalignant_as
+    # Last, so that the user's word holds against the file's own answer.
     return answer.astype(object).mask(diagnosis.isin(sheet.binary.either), chosen)
 
 
@@ -113,6 +116,7 @@ def _implausible(frame: pd.DataFrame, column: Column) -> list[str]:
     values = frame[column.name]
     low = -math.inf if column.low is None else column.low
     high = math.inf if column.high is None else column.high
+    # A missing value is not an implausible one.
     strange = values.notna() & ~values.between(low, high)
     if not strange.any():
         return []

@@ -107,6 +107,7 @@ def load_derm7pt(identifier: str, name: str, options: Mapping[str, str]) -> Imag
     nameless = frame["case_num"].isna().to_numpy()
     if nameless.any():
         raise InputError(f"{path}: row {row_number(frame, int(nameless.argmax()))} has no case_num")
+    # One is enough to expect all three: a copy with some of them is damaged.
     has_splits = any((path.parent / item).is_file() for item in INDEXES.values())
     if has_splits and len(frame):
         frame["split"] = _official_splits(path, len(frame))
@@ -162,6 +163,7 @@ def _add_images(
         frame.assign(image_id=frame["case_num"] + f"/{kind}", image_type=kind, file=frame[kind])
         for kind in IMAGES[request.options["image"]]
     ])  # fmt: skip
+    # Stable: both images of a case stand side by side, in the order of the table.
     rows = rows.sort_index(kind="stable").reset_index(drop=True)
     paths = rows["file"].str.lower().map(files)
     places = dict(zip(rows["image_id"][paths.notna()], paths.dropna(), strict=True))

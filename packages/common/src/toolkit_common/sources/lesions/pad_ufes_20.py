@@ -130,5 +130,6 @@ def _complete(frame: pd.DataFrame, sheet: Sheet, *, path: Path) -> tuple[pd.Data
             f"{path} has no row with the whole clinical block: leave out ?rows=complete"
         )
     note = f"the {len(kept):,} of {len(frame):,} rows with the clinical block alone"
+    # A part of the set (the embedded sample) has no counts to be held against.
     counts = {"images": COMPLETE_IMAGES} if sheet.counts else {}
     return kept, replace(sheet, counts=counts, notes=(note,))
