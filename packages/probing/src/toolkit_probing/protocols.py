@@ -97,12 +97,15 @@ def used_protocol(settings: ProbeSettings, *, unmet: str | None = None) -> UsedP
     """
     protocol = PROTOCOLS[settings.protocol]
     fields = ProbeSettings.model_fields
+    # Of the training panel alone: seeds, machines and places of tokens make no protocol.
     defaults = {
         key: item.default for key, item in fields.items() if field_extra(item)["panel"] == TRAINING
     }
+    # What a protocol does not name is the default: departing from it is an override as well.
     own = dict(flatten({**defaults, **protocol.settings}))
     given = dict(flatten(settings.model_dump()))
     overridden = {
+        # As the user writes it after --set.
         key.removeprefix("options."): given.get(key)
         for key, value in own.items()
         if given.get(key) != value

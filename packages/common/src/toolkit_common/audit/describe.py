@@ -167,6 +167,7 @@ def _choose(rows: np.ndarray, groups: np.ndarray | None, count: int, seed: int) 
     mixed = np.random.default_rng(seed).permutation(rows)
     if groups is None:
         return mixed[:count]
+    # One of each group first: images of one patient say little new.
     first = np.sort(np.unique(groups[mixed].astype(str), return_index=True)[1])
     others = np.setdiff1d(np.arange(len(mixed)), first)
     return mixed[np.concatenate([first, others])[:count]]

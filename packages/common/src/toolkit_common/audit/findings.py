@@ -55,6 +55,7 @@ def class_findings(labels: Labels) -> Iterator[Finding]:
     text = f"{most} images of each class"
     if most > least:
         first, last = (labels.classes[int(at)] for at in (counts.argmax(), counts.argmin()))
+        # A class may have no image.
         text = f"{most / max(1, least):.1f} times as many images of {first!r} as of {last!r}"
     yield Finding("note", "class balance", text)
 
@@ -153,6 +154,7 @@ def size_findings(sizes: Sequence[ColumnFacts]) -> Iterator[Finding]:
 
     A warning: an encoder sees pictures of one size, and traces of the other.
     """
+    # NaN would win or lose by its place in the list.
     best = max(sizes, key=lambda facts: np.nan_to_num(facts.value_auroc))
     if best.value_auroc >= HIGH_AUROC:
         yield Finding(
@@ -173,6 +175,7 @@ def place_pairs(pairs: Sequence[Pair], data: ImageData, splits: Splits | None) -
         sides = (side[pair.first], side[pair.second])
         of_two = bool(groups[pair.first] != groups[pair.second])
         placed.append(ImagePair(pair, sides, of_two or _across_splits(sides)))
+    # Those that inflate results first; pictures are shown of the first alone.
     return sorted(placed, key=lambda item: (not item.across, not item.pair.exact))
 
 
@@ -196,6 +199,7 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
             yield Finding(severity, kind, text)
     if labels is not None:
         two = [_classes(item.pair, labels) for item in pairs if item.pair.exact]
+        # Without a label there is nothing to contradict.
         two = [codes for codes in two if -1 not in codes and codes[0] != codes[1]]
         if two:
             first, second = (labels.classes[code] for code in two[0])

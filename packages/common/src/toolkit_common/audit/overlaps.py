@@ -166,6 +166,7 @@ def _named(other: str, text: str, names: Iterable[str]) -> Finding:
 def _words(data: ImageData, key: str) -> np.ndarray:
     """Return the different names in a column, `7` where it holds 7.0."""
     values = data.table[key].dropna().drop_duplicates()
+    # 7.0 is how pandas holds a 7 in a column that has an empty cell.
     return np.unique([WHOLE.sub(r"\1", str(value)) for value in values]).astype(object)
 
 

@@ -63,6 +63,7 @@ class TimmEncoder(ImageEncoder):
             final, tokens = self._run(images, [layer - 1 for layer in layers])
         if norm is not None:
             tokens = [replace(item, raw=raw) for item, raw in zip(tokens, before, strict=False)]
+        # The last layer as the library itself ends: Hiera's intermediates lack the final norm.
         if layers[-1] == self.facts.depth:
             vector = self._pool(final) if pooled else None
             last = self._read_final(final, tokens[-1].grid, vector)
@@ -87,6 +88,7 @@ class TimmEncoder(ImageEncoder):
         height, width = self.preprocess.image_size
         parameter = next(self.model.parameters())
         images = torch.zeros(1, 3, height, width, device=parameter.device, dtype=parameter.dtype)
+        # A probe of shapes: it must move no statistics, and leave the mode as it was.
         was_training = self.model.training
         self.model.eval()
         is_nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC"

@@ -18,6 +18,7 @@ def label_map(data: ImageData) -> dict[str, dict[str, int]]:
     label, of = data.sheet.binary.name, data.sheet.binary.of
     if not {label, of} <= set(data.table):
         return {}
+    # What is missing is counted too, under a name of its own: sums must be those of the rows.
     answers = data.table[label].astype(object).where(data.table[label].notna(), LEFT_OUT)
     classes = data.table[of].astype(object)
     named = classes.where(classes.notna(), UNNAMED)

@@ -64,6 +64,7 @@ def build_loader(
         ImageRows(data, rows, transform),
         batch_size=batch_size,
         num_workers=num_workers,
+        # Pinned, a batch travels to the GPU while the step before it is computed.
         pin_memory=torch.cuda.is_available(),
     )
 

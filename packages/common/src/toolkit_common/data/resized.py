@@ -112,6 +112,7 @@ def _shrunk(place: Place, size: int) -> bytes | None:
         return None
     # A very long image keeps a pixel.
     width, height = (max(1, round(side * size / shorter)) for side in image.size)
+    # JPEG, as pixels would be several times the bytes; its loss is measured (`pixel_change`).
     content = BytesIO()
     image.resize((width, height), Image.Resampling.BICUBIC).save(content, "JPEG", quality=QUALITY)
     return content.getvalue()

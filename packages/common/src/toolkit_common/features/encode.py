@@ -92,8 +92,7 @@ class RowEncoder:
     def encode(self, images: Tensor) -> LayerFeatures:
         """Uint8 images -> features, on the encoder's device."""
         self.backbone.to(self.accelerator.device)
-        # Bytes, normalised over there: a quarter of what fp32 would move.
-        batch = images.to(self.accelerator.device, non_blocking=True)
+        batch = images.to(self.accelerator.device, non_blocking=True)  # bytes: a quarter of fp32
         with torch.inference_mode(), self.accelerator.autocast():
             normalised = self.backbone.info.preprocess.normalize(batch)
             layers = self.backbone.forward_layers(normalised, pooled=self.how.with_pooled)
@@ -116,8 +115,7 @@ class RowEncoder:
             crop = {"seed": how.seed, "view": view, **asdict(self.crop)}
             # What a crop shows depends on its row's number too.
             names = [f"{row}:{name}" for row, name in zip(rows, names, strict=True)]
-        # In order: a row of a store is a position in this list.
-        images = hashlib.sha256("\n".join(names).encode())
+        images = hashlib.sha256("\n".join(names).encode())  # in order: rows are positions
         return StoreSpec(
             encoder=backbone.fingerprint(),
             layers=backbone.info.layers,
@@ -127,8 +125,7 @@ class RowEncoder:
             with_patches=how.with_patches,
             with_pooled=how.with_pooled,
             dtype=how.dtype,
-            # Under bf16 the encoder's products give other features than in fp32.
-            precision=str(self.accelerator.mixed_precision),
+            precision=str(self.accelerator.mixed_precision),  # bf16 gives other features
             crop=crop,
         )
 
@@ -137,8 +134,7 @@ class RowEncoder:
         few = rows[: min(len(rows), self.how.batch_size, 16)]
         next(self.batches(few[:1]))  # builds caches, picks kernels
         start = time.perf_counter()
-        # Through the loader: decoding is part of what an image costs.
-        sample = next(self.batches(few))
+        sample = next(self.batches(few))  # through the loader: decoding costs too
         return sample, (time.perf_counter() - start) / len(few)
 
     def in_batches(
@@ -299,7 +295,6 @@ class _CroppedRows(Dataset[dict[str, Any]]):
     @override
     def __getitem__(self, position: int) -> dict[str, Any]:
         row, (seed, epoch) = int(self.rows[position]), self.when
-        # By row, not by worker or order of reading: a resumed epoch cuts the same (docs/traps.md
-        # 4).
+        # By row, not by worker or order: a resumed epoch cuts the same (docs/traps.md 4).
         draws = generator(seed, "crop", epoch, row)
         return {"image": self.crop(open_image(self.images[row]["image"]), draws), "row": row}

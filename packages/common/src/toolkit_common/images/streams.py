@@ -125,6 +125,7 @@ class _Reader:
             row, self._next = next(self._walk), self._next + 1
         self._next += 1
         place = row[self._column]
+        # Bytes lie in parquet files; other builders give a path.
         return place["bytes"] if place["bytes"] is not None else Path(place["path"]).read_bytes()
 
 

@@ -72,13 +72,11 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # a dangling link, say
             raise InputError(f"cannot make the run folder {self.path}: {error.strerror}") from None
-        # Before anything is deleted or written: two `--overwrite` of one folder would mix their
-        # files.
+        # Before anything is deleted or written: two runs would mix their files.
         lock_folder(self.path)
         if invocation.overwrite:
             _clear(self.path)
-        # The first start's settings stay: those of a resumed run are equal where results depend on
-        # them.
+        # Those of the first start stay: where results depend on them a resumed run's are equal.
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
         stored = self.read_json("run.json") if self.has("run.json") else {}
@@ -252,8 +250,7 @@ def _clear(folder: Path) -> None:
     for item in folder.iterdir():
         if item.name == LOCK:  # ours
             continue
-        # A link is unlinked: what it leads to is not ours.
-        if item.is_dir() and not item.is_symlink():
+        if item.is_dir() and not item.is_symlink():  # what a link leads to is not ours
             shutil.rmtree(item)
         elif item.name not in last:
             item.unlink()

@@ -87,6 +87,7 @@ def _acquire(folder: Path, *, patience_s: float) -> "UnixFileLock | None":
 
     if not has_fcntl:
         return None
+    # Not by thread: whoever unlocks may be another. Soft locks would outlive a killed process.
     lock = UnixFileLock(folder / LOCK, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(timeout=patience_s, poll_interval=PAUSE_S)

@@ -70,6 +70,7 @@ def _nearest(
         similarity = queries @ F.normalize(rows.to(queries.device), dim=1).T
         near, index = similarity.topk(min(most, len(rows)), dim=1)
         seen = torch.cat([classes, known.to(queries.device)[index]], dim=1)
+        # The nearest so far stand first, each piece is held against them.
         best, index = torch.cat([best, near], dim=1).topk(min(most, seen.shape[1]), dim=1)
         classes = seen.gather(1, index)
     return best, classes

@@ -209,6 +209,7 @@ def _chunks_of_weights(groups: np.ndarray, seed: int) -> Iterator[tuple[int, np.
         return
     # By name, not by what is judged: compared runs of equal groups meet equal resamples.
     rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
+    # Cut or not, one stream gives the same draws: figures do not depend on the size of a chunk.
     size = min(NUM_RESAMPLES, max(1, CHUNK_ELEMENTS // len(groups)))
     for start in range(0, NUM_RESAMPLES, size):
         count = min(size, NUM_RESAMPLES - start)

@@ -101,12 +101,14 @@ class Cohort:
         self, values: pd.Series, share: float, *, of: Owner = "image", word: object = ""
     ) -> pd.Series:
         """Put the word for "missing" in the place of a share of the owners, of one at least."""
+        # The one with the smallest draw too, so that small data sets have an empty cell as well.
         draws = self._draws(of)
         return values.mask((draws < share) | (draws == draws.min()), word)
 
     def name(self, prefix: str, *, of: Owner) -> "pd.Series[str]":
         """Give every owner an id: the prefix and seven digits."""
         count = self.cases[of].max() + 1
+        # Ids are never shared.
         numbers = 1_000_000 + self.rng.choice(9_000_000, count, replace=False)
         return prefix + pd.Series(numbers[self.cases[of]]).astype(str)
 
@@ -119,12 +121,14 @@ def draw_cohort(order: Order, recipe: Recipe) -> Cohort:
     rng = np.random.default_rng(order.seed)
     num_patients = min(order.rows, max(FEWEST, round(recipe.patients * order.rows)))
     num_lesions = max(num_patients, round(recipe.lesions * order.rows))
+    # By rank to a power: a few patients have most of the lesions.
     weights = np.arange(1.0, num_patients + 1) ** -recipe.crowding
     more = rng.choice(num_patients, num_lesions - num_patients, p=weights / weights.sum())
     kinds = draw_kinds(recipe.kinds, num_lesions, rng)
     lesions = pd.DataFrame(
         {
             "lesion": np.arange(num_lesions),
+            # Everyone has one lesion; those that remain go by weight.
             "patient": np.r_[np.arange(num_patients), more],
             "kind": kinds,
             "malignant": [recipe.kinds[kind].malignant for kind in kinds],
@@ -135,9 +139,11 @@ def draw_cohort(order: Order, recipe: Recipe) -> Cohort:
     cases = lesions.join(people, on="patient")
     cases = cases.join(_draw_looks(cases, recipe, rng))
     again = rng.integers(0, num_lesions, order.rows - num_lesions)
+    # Every lesion has one image; in no order that a reader could come to rely on.
     of_image = rng.permutation(np.r_[np.arange(num_lesions), again])
     cases = cases.iloc[of_image].reset_index(drop=True)
     cases["image"] = np.arange(order.rows)
+    # An image of a lesion that has several is taken from another side.
     cases["angle"] = rng.integers(0, 180, order.rows)
     return Cohort(cases, rng)
 
@@ -147,6 +153,7 @@ def draw_kinds(kinds: Mapping[str, Kind], n: int, rng: np.random.Generator) -> n
     weights = np.array([kind.share for kind in kinds.values()], float)
     drawn = rng.choice(list(kinds), n, p=weights / weights.sum())
     first = sorted(kinds, key=lambda name: -kinds[name].share)[:n]
+    # Each kind once: a share of a thousandth would be missing from small data sets.
     drawn[: len(first)] = first
     return rng.permutation(drawn)
 
@@ -162,6 +169,7 @@ def _draw_people(cancer: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
             "age": np.clip(5 * np.round(years / 5), 5, 85),
             "sex": rng.choice(["female", "male"], n),
             "tone": tone,
+            # Types darken as numbers rise, and `digitize` wants edges that rise.
             "skin": 1 + np.digitize(-tone, -np.array(SKIN_TYPES)),
         }
     )

@@ -29,13 +29,16 @@ def draw_image(look: pd.Series, size: int, rng: np.random.Generator) -> Image.Im
 
 def draw_mask(look: pd.Series, size: int) -> np.ndarray:
     """Return how much of each pixel is lesion, 0 to 1 `(size, size)`, soft at the border."""
+    # Centres of pixels.
     axis = ((np.arange(size) + 0.5) / size - 0.5) * FIELD_MM
     x, y = np.meshgrid(axis, axis)
     angle = np.deg2rad(look["angle"])
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     turn = np.arctan2(across, along)
+    # One bulge for asymmetry, seven for an uneven border: each can be read off the outline.
     radius = 1 + 0.3 * look["asymmetry"] * np.cos(turn) + 0.2 * look["border"] * np.sin(7 * turn)
     distance = np.hypot(2 * along / look["long_mm"], 2 * across / look["short_mm"]) / radius
+    # Clipped, as exp of a far pixel would overflow.
     inside: np.ndarray = 1 / (1 + np.exp(np.clip((distance - 1) * EDGE, -50, 50)))
     return inside
 
@@ -44,8 +47,11 @@ def lab_to_rgb(colour: np.ndarray) -> np.ndarray:
     """Turn CIE L*a*b* (D65) `(h, w, 3)` into 8-bit sRGB."""
     light = (colour[..., 0] + 16) / 116
     scaled = np.stack([light + colour[..., 1] / 500, light, light - colour[..., 2] / 200], axis=-1)
+    # The inverse of CIE's f: a cube, near black a line.
     xyz = np.where(scaled > 6 / 29, scaled**3, 3 * (6 / 29) ** 2 * (scaled - 4 / 29)) * D65
+    # Colours that a screen cannot show are cut to those that it can.
     linear = np.clip(xyz @ np.linalg.inv(TO_XYZ).T, 0, 1)
+    # The transfer curve of sRGB.
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return (encoded * 255).round().astype(np.uint8)
 

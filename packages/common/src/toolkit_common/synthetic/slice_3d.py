@@ -83,6 +83,7 @@ def _share_looks(cohort: Cohort, pool: int) -> np.ndarray:
     if pool < len(cases):
         for flag in (False, True):
             rows = np.flatnonzero(cases["malignant"] == flag)
+            # Half of the pool each: with one row in twenty malignant, few of those would be drawn.
             picked[rows] = cohort.rng.choice(rows[: pool // 2], len(rows))
         cases[LOOKS] = cases[LOOKS].to_numpy()[picked]
     return picked
@@ -210,4 +211,5 @@ def _write_hdf5(path: Path, ids: "pd.Series[str]", pictures: list[bytes]) -> Non
     h5py = require("h5py", extra="lesions", purpose=f"writing {path.name}")
     with h5py.File(path, "w", libver="latest") as file:
         for name, picture in zip(ids, pictures, strict=True):
+            # Opaque: as text h5py would cut a JPEG at its first zero byte.
             file[name] = np.void(picture)

@@ -77,10 +77,12 @@ def draw_overlay(
     strength = large / np.maximum(peaks, 1e-30)
     winner, strongest = strength.argmax(0), strength.max(0)
     low, high = np.quantile(strongest, QUANTILES)
+    # Without it noise on an even map would be stretched to full colour.
     spread = max(high - low, LEAST_SPREAD)
     opacity = (((strongest - low) / spread).clip(0, 1) ** POWER)[..., None]
     palette = COLOURS[np.arange(len(maps)) if colours is None else list(colours)]
     grey = np.asarray(photo.convert("L"), dtype=np.float64)[..., None]
+    # Pale and grey, so that colours are the maps' alone.
     base = 0.55 * grey + 0.10 * 255
     mixed = (1 - 0.75 * opacity) * base + 0.75 * opacity * palette[winner]
     return Image.fromarray(mixed.round().clip(0, 255).astype(np.uint8))

@@ -31,4 +31,5 @@ def _onednn() -> dict[Any, Any]:
 
 
 def _linear_flops(left: Any, right: Any, *_: Any, **__: Any) -> int:
+    # By shapes: the right one lies as `F.linear` has it, `(c, k)`.
     return 2 * int(left[0]) * int(left[1]) * int(right[0])

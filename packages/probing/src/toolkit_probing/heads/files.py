@@ -130,6 +130,7 @@ def _renamed(state: State, path: Path) -> dict[str, Tensor]:
     bare = {WRAPPERS.sub("", name): value for name, value in (heads or state).items()}
     # Places in the Sequential; without them the names are still different.
     named = {re.sub(r"^\d+\.", "", name): value for name, value in bare.items()}
+    # It counts batches of a training that is over.
     named.pop(COUNTER, None)
     unexpected, missing = set(named) - set(PUBLISHED), set(PUBLISHED) - set(named)
     if unexpected or missing:

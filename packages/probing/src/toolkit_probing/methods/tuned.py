@@ -62,6 +62,7 @@ def refuse_untunable(
     if tuning is None:
         return
     source = head_specs(methods, settings, backbone.info)[0].source
+    # Before the run's folder is made: what peft or the encoder lacks is known now.
     placeholder = Head(None, dim=1, num_classes=2)  # only the encoder is looked at
     build_tuned_head(backbone, placeholder, tuning, source=source, seed=0, rows_at_once=1)
 
@@ -84,6 +85,7 @@ def probe_with_tuning(context: Context, methods: Sequence[Method]) -> list[Outco
         methods: Whose heads.
     """
     task, backbone = context.task, context.backbone
+    # All vectors, of few rows: heads are built from the shapes of what they name.
     how = Extraction(context.run.path, with_pooled=True)
     few = RowEncoder(backbone, task.data, how, context.accelerator)
     sample = next(few.batches(task.rows[:SAMPLE]))

@@ -95,6 +95,7 @@ class AbMilp(AttentivePool):
 
     def _weights(self, mixed: Tensor) -> Tensor:
         """Return the weights `(b, 1, n)`; the score's first map takes in those before it."""
+        # Taken apart, as the first map is folded with those before it.
         first, *rest = self.score.children()
         assert isinstance(first, nn.Linear)
         weight: Tensor = first.weight

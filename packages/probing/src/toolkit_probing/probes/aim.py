@@ -85,6 +85,7 @@ class FoldedBatchNorm(BatchNorm):
         assert self.running_var is not None
         if not self.training:
             return self.running_mean, (self.running_var + self.eps).rsqrt()
+        # In the norm's own precision: sums over all images of half-precision tokens would drift.
         rows = tokens.flatten(0, 1).to(self.running_mean.dtype)
         count = sum_over_ranks(rows.new_tensor(float(len(rows))))  # ranks may bring unequal rows
         mean = sum_over_ranks(rows.sum(0)) / count

@@ -57,6 +57,7 @@ class Cbam(Pool):
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        # A class token or another crop has no place on the grid, and would shift all others.
         if tokens.shape[1] != self.grid[0] * self.grid[1]:
             raise InputError(
                 f"method cbam reads a {self.grid[0]} x {self.grid[1]} grid of patches, got "

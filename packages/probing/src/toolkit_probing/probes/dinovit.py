@@ -50,6 +50,7 @@ class DinoViT(Pool):
         # Every token is query and key: nothing folds, and all of them are projected.
         qkv = gemm.linear(self.norm(tokens), self.qkv.weight).unflatten(-1, (3, self.num_heads, -1))
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)  # (b, h, n, m) each
+        # Fused: the n x n weights are neither written out nor kept.
         attended = F.scaled_dot_product_attention(queries, keys, values)
         mixed = attended.transpose(1, 2).flatten(2)
         z = tokens + gemm.linear(mixed, self.out.weight, self.out.bias)

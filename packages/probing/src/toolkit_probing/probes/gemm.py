@@ -30,6 +30,7 @@ def scores(queries: Tensor, tokens: Tensor) -> Tensor:
         queries: `(q, d)` for all images, or `(b, q, d)`, each image its own.
         tokens: Tokens; where they need no gradient none is built.
     """
+    # Tuned encoders want gradients of tokens, which the functions below never make.
     if tokens.requires_grad or not serves(queries, tokens):
         return queries @ tokens.transpose(1, 2)
     function = _SharedScores if queries.ndim == 2 else _OwnScores
@@ -98,6 +99,7 @@ def sum_over_tokens(weights: Tensor, tokens: Tensor) -> Tensor:
     images = max(1, ROWS_AT_ONCE // max(1, tokens.shape[1]))
     total = weights.new_zeros(weights.shape[1], tokens.shape[2])
     for part, rows in zip(weights.split(images), tokens.split(images), strict=True):
+        # Added up in place: a block's product is as small as the result.
         total += times_transposed(part.transpose(0, 1).flatten(1), rows.flatten(0, 1).T)
     return total
 
@@ -161,6 +163,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         tokens, weight = ctx.saved_tensors
         flat = grad.flatten(0, 1)
+        # Frozen tokens are the usual case: their gradient would be the larger product.
         needs_tokens, needs_weight = ctx.needs_input_grad
         down = times_transposed(flat, weight.T) if needs_tokens else None
         # The left operand must lie flat; the right one may be a view.

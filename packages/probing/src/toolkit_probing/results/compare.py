@@ -153,11 +153,10 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
 def _adjusted(compared: Sequence[Compared]) -> list[Compared]:
     """Adjust each p-value for all that stand in its table."""
     adjusted = {
-        # In the order of the rows, in which they are taken out again below.
         title: iter(adjust_holm([item.difference.p for item in compared if item.table == title]))
         for title in {item.table for item in compared}
     }
-    return [replace(item, p_holm=next(adjusted[item.table])) for item in compared]
+    return [replace(item, p_holm=next(adjusted[item.table])) for item in compared]  # in order
 
 
 def _table(compared: Sequence[Compared]) -> Table:
@@ -199,7 +198,7 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
         mine, theirs = (
             {key(side.row): side for side in run.rows.values()} for run in (first, last)
         )
-        unique = len(mine) == len(first.rows) and len(theirs) == len(last.rows)
+        unique = len(mine) == len(first.rows) and len(theirs) == len(last.rows)  # no name twice
         shared = [name for name in mine if name in theirs]
         if unique and shared:
             return [(mine[name], theirs[name]) for name in shared]
@@ -247,7 +246,6 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
     if ids != others:
         parts = [
             f"{len(only)} test images only in {run} (such as {min(only)!r})"
-            # The same one each time.
             for only, run in ((ids - others, first.run), (others - ids, second.run))
             if only
         ]
@@ -256,6 +254,7 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
         mine, theirs = (
             dict(zip(side.image_ids, _column(side, what), strict=True)) for side in (first, second)
         )
+        # Rows of different tables number themselves differently, and mean the same.
         if what == "group" and len(set(mine.values())) == len(set(theirs.values())) == len(mine):
             continue  # no groups on either side: each image stands for itself
         differing = [image for image in mine if mine[image] != theirs[image]]

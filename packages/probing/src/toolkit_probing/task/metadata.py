@@ -116,6 +116,7 @@ def _hidden(task: Task) -> dict[str, str]:
     """Return what must not be read of a data set, and why."""
     sheet = task.data.sheet
     hidden = dict.fromkeys(sheet.labels, "a label of the data set")
+    # The last of several reasons is told: what is predicted weighs most.
     return {**hidden, **sheet.leaks, task.labels.name: "what is predicted"}
 
 

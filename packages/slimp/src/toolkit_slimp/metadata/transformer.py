@@ -60,6 +60,8 @@ class Block(nn.Module):
     def _attend(self, tokens: Tensor, present: Tensor) -> Tensor:
         split = (3, self.num_heads, tokens.shape[2] // self.num_heads)
         query, key, value = self.qkv(tokens).unflatten(2, split).permute(2, 0, 3, 1, 4)
+        # Of keys: whoever asks sees those that are present; what the absent ones ask is read by
+        # nobody.
         mask = present[:, None, None, :]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (m, h, s, d/h)
         return self.out(mixed.transpose(1, 2).flatten(2))

@@ -188,6 +188,7 @@ class BatchStream:
         draws = generator(self.images.seed, "hide", step)
         lesions = hide_values(self.table.lesions.take(rows), share, draws)
         members = replace(members, patients=hide_values(members.patients, share, draws))
+        # After hiding: what is hidden does not depend on who encodes it.
         own = _index(batch.part(self.rank, self.num_ranks))
         return Batch(rows[own], images, views, lesions.take(own), members)
 

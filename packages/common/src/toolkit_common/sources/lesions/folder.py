@@ -100,12 +100,14 @@ def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
     """
     images: dict[str, Path] = {}
     doubled: list[Path] = []
+    # Sorted: of two copies the same one is read on every machine.
     for path in sorted(root.rglob("*")):
         folders = path.relative_to(root).parts[:-1]
         if path.suffix.lower() not in SUFFIXES or any(map(_is_of_masks, folders)):
             continue
         if images.setdefault(path.stem, path) != path:
             doubled.append(path)
+    # Only then, as it walks over all rows of the table.
     names = set(wanted) if doubled else set()
     for path in doubled:
         if path.stem in names and not _is_copy(path, images[path.stem]):
@@ -131,6 +133,7 @@ def _is_copy(one: Path, other: Path) -> bool:
     middles = []
     for path in (one, other):
         with path.open("rb") as file:
+            # In the middle: files of one camera begin alike.
             file.seek(max(0, size - PROBE) // 2)
             middles.append(file.read(PROBE))
     return middles[0] == middles[1]
@@ -211,6 +214,7 @@ def finish(
     for key in ("patient_id", "lesion_id"):
         if key in frame and frame[key].isna().any():
             nameless = f"{frame[key].isna().sum():,} of {len(frame):,} images"
+            # Said, not refused: such rows are a problem of the splits, which names them.
             first.append(f"{nameless} have no {key.replace('_', ' ')}")
     sheet = replace(sheet, notes=(*first, *notes, *sheet.notes))
     return build_lesion_data(

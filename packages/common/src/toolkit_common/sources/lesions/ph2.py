@@ -165,8 +165,10 @@ def _records(
     header: list[str] = []
     for where, cells in rows.items():
         if not header:
+            # Headers explain their codes in brackets.
             names = [re.sub(r"\(.*\)", "", cell or "").strip().lower() for cell in cells]
             header = names if expected[0] in names else []
+            # Once the key was found: legends above it are no header.
             missing = [name for name in (HISTOLOGY, *CRITERIA, *expected[1:]) if name not in names]
             if header and missing:
                 raise InputError(f"{path} has no column {', '.join(map(repr, missing))}")

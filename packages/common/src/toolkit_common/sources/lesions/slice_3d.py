@@ -159,6 +159,7 @@ def load_slice_3d(identifier: str, name: str, options: Mapping[str, str]) -> Ima
     if frame.empty:
         raise InputError(f"{path} has no rows that {identifier!r} asks for")
     frame["image_id"] = frame["isic_id"]
+    # Of their own, each: a shared word for missing would make one huge patient.
     frame["patient_id"] = frame["patient_id"].where(frame["patient_id"].notna(), frame["isic_id"])
     if LABEL in frame:
         frame = _label(frame, layout.labels)
@@ -216,6 +217,7 @@ def _read_archive(images: Path) -> Layout:
         frame, labels = frame.assign(**{LABEL: frame["isic_id"].map(answers)}), truth
     if supplement.is_file():
         more = _read_once(supplement, WANTED)
+        # New columns alone: merging would rename those that both have.
         new = [key for key in more if key == "isic_id" or key not in frame]
         frame = frame.merge(more[new], on="isic_id", how="left")
     no_labels = ""
@@ -246,6 +248,7 @@ def _find_places(images: Path, wanted: Iterable[object]) -> Mapping[str, object]
     h5py = require("h5py", extra="lesions", purpose=f"reading {images.name}")
     try:
         with h5py.File(images, "r") as file:
+            # Names alone: the file is opened again by each process that reads images.
             return _Entries(images, frozenset(file))
     except (OSError, RuntimeError) as error:  # h5py raises both on damaged files
         reason = str(error).partition("\n")[0]
@@ -315,6 +318,7 @@ def _label(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         first = frame["isic_id"][empty].iloc[0]
         raise InputError(f"{path} has no label for {empty.sum():,} of {len(frame):,} images "
                          f"(first: {first})")  # fmt: skip
+    # Kaggle writes 1, the archive 1.0.
     target = frame[LABEL].map({"0": False, "0.0": False, "1": True, "1.0": True})
     if target.isna().any():
         strange = frame[target.isna()].iloc[0]
@@ -326,6 +330,7 @@ def _label(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     diagnosis = frame["malignant"].str.capitalize()
     for column, where in (("iddx_1", ~is_malignant), ("iddx_3", is_malignant)):
         if column in frame:
+            # As text: a coded column refuses words that are none of its own.
             words = frame[column].astype(diagnosis.dtype)
             diagnosis = diagnosis.mask(where & words.notna(), words)
     frame["diagnosis"] = diagnosis
