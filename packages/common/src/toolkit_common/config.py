@@ -35,12 +35,9 @@ class Settings(BaseModel):
     gone: ClassVar[Mapping[str, Any]] = {}
     renamed: ClassVar[Mapping[str, str]] = {}
 
+    # Defaults are checked as well: a wrong one would be found by its first user.
     model_config = ConfigDict(
-        # Defaults are checked as well: a wrong one would be found by its first user.
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        allow_inf_nan=False,
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
 
 

@@ -155,7 +155,7 @@ def _pipeline(numbers: list[str], words: list[str]) -> Any:
 
     # Kept, or a column without any value in train would be dropped with a warning.
     fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    # Words that train did not have are read as its rare ones.
+    # Words that train did not have are read as its rare ones, where it has too many words.
     spell = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_WORDS)
     columns = make_column_transformer(
         (make_pipeline(fill, StandardScaler()), numbers), (spell, words)

@@ -55,7 +55,7 @@ def choose_card(backbone_id: str, facts: EncoderFacts) -> Card:
     name = backbone_id.lower().partition("?")[0]
     rule = next((rule for rule in RULES if fnmatchcase(name, rule.pattern)), None)
     objective = rule.objective if rule else "unknown, taken as supervised"
-    # Untold objective: supervised encoders train what they pool.
+    # Without a rule it counts as supervised, and what is trained is what is pooled.
     on_class_token = rule.on_class_token if rule else facts.pools_class_token
     if not facts.has_class_token:
         return Card("mean", "patches", objective, "no class token: mean of the patches")

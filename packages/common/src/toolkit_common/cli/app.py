@@ -74,7 +74,7 @@ class PluginGroup(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
         except USAGE_ERROR as error:
-            if type(error).__name__ == "NoArgsIsHelpError":  # it has printed the help
+            if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
                 raise
             message = " ".join(error.format_message().split())
             place = error.ctx.command_path if error.ctx is not None else "toolkit"

@@ -94,11 +94,9 @@ def _read_fast(path: Path, wanted: Wanted, key: str) -> pd.DataFrame | None:
     if separator is None or not _is_plain(path, separator):
         return None
     types = wanted.types
+    # Missing is what the slow reader takes for it: Arrow's own words are others.
     convert = csv.ConvertOptions(
-        # The words that the slow reader takes for missing, not Arrow's own.
-        column_types=types,
-        null_values=sorted(MISSING),
-        strings_can_be_null=True,
+        column_types=types, null_values=sorted(MISSING), strings_can_be_null=True
     )
     try:
         parse = csv.ParseOptions(delimiter=separator)
@@ -113,7 +111,6 @@ def _read_fast(path: Path, wanted: Wanted, key: str) -> pd.DataFrame | None:
     for name in wanted.words:
         if name in table.column_names:
             table = _strip(table, name)
-    # Otherwise the table is in memory twice at this moment, which is what decides for large ones.
     # Columns are freed one by one as they are taken over.
     return table.to_pandas(split_blocks=True, self_destruct=True)
 

@@ -143,7 +143,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
         console.print(f"{_name(how, view)}: stored ones serve, {hit}")
         return Extracted(TokenStore(hit, in_memory=in_memory), "disk", True, hit.name)
     plan, row_bytes, error = _plan(encoder, rows, view)
-    # Of vectors a row is so small that one shard would be the whole set: a kill would lose all.
+    # Of vectors a row is so small that one shard might hold the whole set: a kill would lose all.
     shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
     source: FeatureSource
     if plan.place == "online":

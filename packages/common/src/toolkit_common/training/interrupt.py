@@ -16,8 +16,7 @@ class Interruption:
 
     def agreed(self, accelerator: Accelerator) -> bool:
         """Tell whether any rank was interrupted, so that all leave the loop at one step."""
-        # A collective: each rank calls it at every step, and all see the same answer at the same
-        # one.
+        # A collective: each rank asks at every step, so that all hear of it at the same one.
         if accelerator.num_processes == 1:
             return self.requested
         flag = torch.tensor(int(self.requested), device=accelerator.device)

@@ -74,7 +74,7 @@ class _Searcher:
             torch.from_numpy(task.targets[database]),
             num_classes=len(task.labels.classes),
             ks=self.tried.k,
-            # Exp(s / inf) is one vote each.
+            # `exp(s / inf)` is one vote each.
             temperatures=[math.inf if t == "plain" else t for t in self.tried.temperature],
             device=accelerator.device,
         )

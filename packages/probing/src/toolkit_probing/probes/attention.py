@@ -131,7 +131,7 @@ class NormedTokens:
 
 def norm_tokens(tokens: Tensor, eps: float) -> NormedTokens:
     """Normalise tokens over their width; statistics in fp32 at least."""
-    # Float64 stays: gradients are tested in it.
+    # float64 stays: gradients are tested in it.
     dtype = torch.promote_types(tokens.dtype, torch.float32)
     # E[x^2] - E[x]^2 needs no centred copy of the tokens; its rounding may fall below 0.
     mean = tokens.mean(-1, dtype=dtype)

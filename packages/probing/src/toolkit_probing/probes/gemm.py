@@ -119,7 +119,7 @@ class _SharedScores(torch.autograd.Function):
         return flat.unflatten(0, tokens.shape[:2]).transpose(1, 2).contiguous()
 
     @staticmethod
-    # A second backward pass would want gradients of the tokens, which nobody keeps: refused.
+    # Gradients as made below have no derivative of their own: a second pass is refused, not wrong.
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (tokens,) = ctx.saved_tensors

@@ -68,8 +68,8 @@ class Outcome:
         return f"{self.variant}-{self.subset.slug}" if self.subset.slug else self.variant
 
 
-@dataclass(frozen=True, kw_only=True)
 # `kw_only`, so that fields with a default can stand where they belong.
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """An entry of results.json: one variant's figures, and all that is needed to read them.
 

@@ -73,7 +73,6 @@ def load_task(settings: FeatureSettings) -> Task:
             f"{labels.name!r} is to be predicted: add --label {binary.name}, or leave it out"
         )
     made = make_splits(data, settings)
-    # Of all that have a label, in no order of splits: the same check serves each of them.
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=settings.bad_files)
     targets = labels.targets.copy()
     # A row without a label is in no split: bad ones go the same way.

@@ -138,9 +138,8 @@ class _Trainer:
         for key in active:
             read = inputs[self.bank.specs[key].place]
             with self.compute.autocast():
-                # The loss in fp32, whatever autocast says.
                 logits = self.models[key](*read, micro_batch=micro_batch)
-            # At once, so that one head's graph is held at a time.
+            # At once, so that one head's graph is held at a time; in fp32, whatever autocast says.
             self.compute.backward(F.cross_entropy(logits.float(), targets) * weight)
         if self.bank.is_tuned:
             # Before the norm is taken, which is that of the mean.

@@ -94,7 +94,7 @@ class Stepper:
             )
 
     def _loss(self, features: LesionFeatures, batch: Batch, step: int) -> NestedLoss:
-        # Without the rank: all compute one loss, and must draw alike.
+        # Without the rank: all compute one loss, and whatever it drew would have to be equal.
         seed_everything(self.model.settings.seed, "loss", step)
         count = len(batch.members.segments)  # the last rank's part may be filled up
         gathered = LesionFeatures(*(gather_rows(part)[:count] for part in features.parts()))
