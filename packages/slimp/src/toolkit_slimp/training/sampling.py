@@ -2,7 +2,7 @@
 
 Every patient comes once an epoch, in an order that is a pure function of seed and epoch, not of
 the number of ranks. Ranks share the *lesions* of one batch, equally many each whatever patients
-they belong to: images are what costs, and a gaobservedd loss needs equal counts (docs/traps.md 3).
+they belong to: images are what costs, and a gathered loss needs equal counts (docs/traps.md 3).
 
 Which lesions of a large patient are taken can be steered: up to a quarter of them by preference
 (positives, or "ugly ducklings" that differ from the patient's own mean), the rest at random.
