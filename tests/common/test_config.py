@@ -352,6 +352,30 @@ def test_groups_that_are_no_fields_go_where_groups_are_held() -> None:
     assert "    queries: [32]  # --set" in resolved.to_yaml()
 
 
+def test_a_group_may_lie_in_its_field_and_beside_it_in_one_file() -> None:
+    both = {"options": {"ep": {"queries": 4, "rate": 1}}, "ep": {"rate": 2}, "k": 3}
+    resolved = resolve(Grouped, [Layer("f", {**both, "knn": {"mode": "a"}})])
+    assert resolved.settings.options == {
+        "ep": {"queries": (4,), "rate": (2,)},
+        "knn": {"k": (3,), "mode": ("a",)},
+    }
+
+
+@pytest.mark.parametrize("values", [{"ep": None}, {"k": 3, "knn": None}, {"options": None, "k": 3}])
+def test_a_group_that_is_none_is_refused_whatever_stands_beside_it(values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^f: \w+ is a group of settings, got None"):
+        resolve(Grouped, [Layer("f", values)], group_names=lambda: ["ep", "knn"])
+
+
+def test_a_known_group_with_one_value_is_answered_with_how_to_write_it() -> None:
+    message = (
+        r"^--set: ep is a group of settings, got 8: give --set ep.NAME=VALUE, or in a file "
+        r"ep: \{NAME: VALUE\}$"
+    )
+    with pytest.raises(InputError, match=message):
+        resolve(Grouped, [parse_assignment("ep=8")], group_names=lambda: ["ep"])
+
+
 def test_settings_with_groups_are_read_back_as_written(tmp_path: Path) -> None:
     resolved = resolve(Grouped, [Layer("f", {"ep": {"mode": "a,2,1e-3", "n": None}})])
     stored = resolve(Grouped, [read_yaml(file_of(tmp_path, resolved.to_yaml()))]).settings

@@ -6,7 +6,7 @@ command line (`toolkit_common.cli.command`) is generated from it.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -19,6 +19,8 @@ from pydantic.fields import FieldInfo
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean, lookup
+
+DEFAULT, RESUMED = "default", "resumed run"  # sources of what no file and no option gave
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +179,7 @@ def resolve(
     *,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     preset_field: str = "protocol",
+    group_names: Callable[[], Collection[str]] = tuple,
 ) -> Resolved[S]:
     """Merge the layers, later ones winning, and validate.
 
@@ -185,6 +188,8 @@ def resolve(
         layers: From weakest to strongest; defaults are below all of them.
         presets: Named sets of values, chosen by `preset_field`, between defaults and layers.
         preset_field: The setting that names the preset.
+        group_names: Gives the groups that the field with `holds_groups` may have; called for an
+            unknown key alone, as it may be slow.
 
     Raises:
         InputError: If a key is unknown or a value does not fit; the message names both.
@@ -204,7 +209,7 @@ def resolve(
     sources: dict[str, str] = {}
     notes: list[str] = []
     for layer in stack:
-        current, renamed = use_new_names(settings_class, layer)
+        current, renamed = use_new_names(settings_class, layer, group_names)
         notes += renamed
         _merge_(values, current.values, settings_class, source=layer.source, sources=sources)
     try:
@@ -216,7 +221,11 @@ def resolve(
     return Resolved(settings, {key: _source_of(key, sources) for key in keys}, notes)
 
 
-def use_new_names(settings_class: type[Settings], layer: Layer) -> tuple[Layer, list[str]]:
+def use_new_names(
+    settings_class: type[Settings],
+    layer: Layer,
+    group_names: Callable[[], Collection[str]] = tuple,
+) -> tuple[Layer, list[str]]:
     """Return a layer with today's names and its groups in their field, and a note an old name."""
     fields = settings_class.model_fields
     holder = next((key for key in fields if field_extra(fields[key])["holds_groups"]), None)
@@ -229,15 +238,31 @@ def use_new_names(settings_class: type[Settings], layer: Layer) -> tuple[Layer, 
         if new != key:
             notes.append(_renaming(key, new, layer.source))
         if group:
-            groups.setdefault(group, {})[name] = value
-        elif holder is not None and key not in fields and isinstance(value, Mapping):
-            groups.setdefault(key, {}).update(value)
+            groups = _join(groups, {group: {name: value}})
+        elif (
+            holder is not None
+            and key not in fields
+            and (isinstance(value, Mapping) or key in group_names())
+        ):
+            groups = _join(groups, {key: value})
         else:
             values[new] = value
     if groups:
         assert holder is not None, "a setting was renamed into a group, and no field holds any"
-        values[holder] = {**values.get(holder, {}), **groups}
+        values[holder] = _join(values.get(holder, {}), groups)
     return Layer(layer.source, values), notes
+
+
+def _join(groups: Any, more: Mapping[Any, Any]) -> Any:
+    """Merge groups key by key; what is none stays as it is, for `_merge_groups_` to refuse."""
+    if not isinstance(groups, Mapping):
+        return groups
+    joined = dict(groups)
+    for name, items in more.items():
+        own = joined.get(name, {})
+        if isinstance(own, Mapping):
+            joined[name] = {**own, **items} if isinstance(items, Mapping) else items
+    return joined
 
 
 def _renaming(old: str, new: str, source: str) -> str:
@@ -337,7 +362,10 @@ def _merge_groups_(
 ) -> None:
     for group, items in new.items() if isinstance(new, Mapping) else [(prefix, new)]:
         if not isinstance(items, Mapping):
-            raise InputError(f"{source}: {group} is a group of settings, got {items!r}")
+            raise InputError(
+                f"{source}: {group} is a group of settings, got {items!r}: give --set "
+                f"{group}.NAME=VALUE, or in a file {group}: {{NAME: VALUE}}"
+            )
         values.setdefault(group, {}).update(items)
         sources |= {f"{prefix}.{group}.{name}": source for name in items}
 
@@ -355,7 +383,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _source_of(key: str, sources: Mapping[str, str]) -> str:
     parts = key.split(".")
     prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((sources[prefix] for prefix in prefixes if prefix in sources), "default")
+    return next((sources[prefix] for prefix in prefixes if prefix in sources), DEFAULT)
 
 
 def _render(values: Mapping[str, Any], sources: Mapping[str, str], prefix: str = "") -> list[str]:

@@ -4,6 +4,7 @@ Nothing heavy is imported before a command is called.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +42,21 @@ def list_methods(invocation: Invocation[ProbeSettings]) -> Any:
     return list_methods(invocation)
 
 
-@run_command(app, ProbeSettings, presets=PRESETS, name="probe", listing=list_methods)
+def method_names() -> Collection[str]:
+    """Return the methods, whose options are groups of settings."""
+    from toolkit_probing.methods import METHODS
+
+    return METHODS
+
+
+@run_command(
+    app,
+    ProbeSettings,
+    presets=PRESETS,
+    name="probe",
+    listing=list_methods,
+    group_names=method_names,
+)
 def probe(invocation: Invocation[ProbeSettings]) -> Any:
     """Judge a frozen encoder: EP and its rivals, linear probing and k-NN under one protocol.
 

@@ -8,7 +8,7 @@ reach the same fields and the nested ones; `--json`, `--output`, `--resume`, `--
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from types import UnionType
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from toolkit_common.config import (
+    RESUMED,
     Invocation,
     Layer,
     S,
@@ -73,12 +74,14 @@ def run_command(
     name: str | None = None,
     has_folder: bool = True,
     listing: Callable[[Invocation[S]], Any] | None = None,
+    group_names: Callable[[], Collection[str]] = tuple,
 ) -> Callable[[Callable[[Invocation[S]], Any]], Callable[[Invocation[S]], Any]]:
     """Register a function of an `Invocation` as a command of `app`.
 
     The function prints for humans on stderr and returns a JSON-able result.
     Without a run folder (`has_folder`) there are no `--output`, `--resume` and `--overwrite`.
     With a `listing`, `--list` calls it in the function's place; its docstring is the help.
+    `presets`, `preset_field` and `group_names` are those of `resolve`.
     """
     run_options = {
         key: item for key, item in RUN_OPTIONS.items() if has_folder or key not in FOLDER_OPTIONS
@@ -98,6 +101,7 @@ def run_command(
                 _layers(settings_class, given, how),
                 presets=presets,
                 preset_field=preset_field,
+                group_names=group_names,
             )
             # After the settings were checked, so that what is wrong with them is said once; workers
             # read the same command line and must not launch again.
@@ -221,7 +225,7 @@ def _stored_layer(settings_class: type[Settings], output: Path | None) -> list[L
     if not stored.exists():
         return []
     # Old names in a run of before are not the user's words: nothing to note.
-    return [use_new_names(settings_class, Layer("resumed run", read_yaml(stored).values))[0]]
+    return [use_new_names(settings_class, Layer(RESUMED, read_yaml(stored).values))[0]]
 
 
 def _nested(field: FieldInfo) -> bool:
