@@ -44,7 +44,7 @@ def literal_head(state: dict[str, Tensor], tokens: Tensor) -> Tensor:
 
 def read(path: Path, **change):
     wanted = {"width": WIDTH, "layer": 1, "source": "patches", "num_classes": CLASSES}
-    return read_published_head(path, **wanted | change)
+    return read_published_head(path, method="ep", **wanted | change)
 
 
 @pytest.mark.parametrize("prefix", ["", "head.", "module.", "module.head."])

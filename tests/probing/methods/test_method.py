@@ -14,6 +14,12 @@ def test_every_method_has_the_name_it_is_looked_up_by():
     assert [name for name, method in METHODS.items() if method.reads_tokens] == list(POOLS)
 
 
+def test_what_trains_no_head_is_neither_tuned_nor_published():
+    assert [name for name, method in METHODS.items() if not method.is_trained] == ["knn", "logreg"]
+    for method in METHODS.values():
+        assert method.is_trained or method.tuned is method.published is method.pool is None
+
+
 def test_every_combination_of_values_is_a_variant():
     settings = ProbeSettings(options={"abmilp": {"depth": [1, 3], "mode": ["map", "none"]}})
     variants = METHODS["abmilp"].variants(settings)

@@ -25,6 +25,7 @@ from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.heads.head import Head
 from toolkit_probing.heads.inputs import base_of, read_source
 from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
+from toolkit_probing.methods import METHODS
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.results.contents import results_file
@@ -129,7 +130,9 @@ def choose_head(run: Path, name: str | None) -> Path:
         raise InputError(f"no head of {run} has attention maps: probe with --method ep")
     if name is None:
         # EP's first: False sorts before True.
-        return min(drawable.values(), key=lambda file: read_spec(file).method != "ep")
+        return min(
+            drawable.values(), key=lambda file: METHODS[read_spec(file).method].published is None
+        )
     if name in drawable:
         return drawable[name]
     begins = [stem for stem in drawable if stem.startswith(name)]

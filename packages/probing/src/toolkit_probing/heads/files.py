@@ -83,12 +83,13 @@ def read_spec(path: Path) -> HeadSpec:
 
 
 def read_published_head(
-    path: Path, *, width: int, layer: int, source: str, num_classes: int
+    path: Path, *, method: str, width: int, layer: int, source: str, num_classes: int
 ) -> tuple[HeadSpec, dict[str, Tensor]]:
     """Read a published EP head; queries and width are inferred from its shapes.
 
     Args:
         path: A safetensors or torch file.
+        method: What the table of methods calls EP.
         width: Token width of the backbone.
         layer: Layer that it will read.
         source: `patches`, or `all` for the class token too.
@@ -114,7 +115,7 @@ def read_published_head(
     options = {"num_queries": num_queries}
     if dim != out:  # only where it differs, as options are part of a head's name
         options["width_divisor"] = dim // out
-    spec = HeadSpec("ep", layer, source, 0.0, 0, options)  # neither rate nor seed is known
+    spec = HeadSpec(method, layer, source, 0.0, 0, options)  # neither rate nor seed is known
     try:
         pool = EfficientProbing(dim, **options)
     except InputError as error:

@@ -214,6 +214,7 @@ def published_head(
     assert settings.head is not None
     return read_published_head(
         settings.head,
+        method=method.name,
         width=info.facts.embed_dim,
         layer=info.layers[-1],
         source=sources_of(method, settings, info)[0],

@@ -21,6 +21,7 @@ class Method:
         title: What it is.
         source: Who published it, `AUTHORS, YEAR`.
         fit: Judges the requested methods that share it, together, on a frozen encoder.
+        is_trained: Whether it trains heads, step by step.
         tuned: The same with an encoder that is trained; None where there is no head to train.
         published: The same with a head from a file (`--head`); None where no format is known.
         pool: Its pooling; None for what reads a vector.
@@ -32,16 +33,12 @@ class Method:
     title: str
     source: str
     fit: "Fit"
+    is_trained: bool = False
     tuned: "Fit | None" = None
     published: "Fit | None" = None
     pool: type[Pool] | None = None
     vector: str | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether it trains heads, step by step."""
-        return self.tuned is not None
 
     @property
     def reads_tokens(self) -> bool:
