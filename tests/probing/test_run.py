@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
@@ -209,6 +210,35 @@ def test_resume_with_another_setting_names_it(probe):
     assert_bad_input(
         probe("--method", "linear", "--resume", "--lr", "7"), "lr (was [0.001", "now [7.0])"
     )
+
+
+def test_a_run_records_all_options_so_that_a_changed_default_moves_nothing(probe, tmp_path):
+    assert probe("--method", "knn,logreg,abmilp", "--set", "abmilp.depth=1").exit_code == 0
+    text = (tmp_path / "run/config.yaml").read_text()
+    for line in (
+        "    k: [5, 10, 20, 50]  # default",
+        "    c: [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]  # default",
+        "    mode: [both]  # default",
+        "    depth: [1]  # --set",
+    ):
+        assert f"\n{line}\n" in text
+    assert "ep:" not in text
+    (tmp_path / "run/config.yaml").write_text(text.replace("[5, 10, 20, 50]", "[5]"))
+    resumed = probe("--method", "knn,logreg,abmilp", "--resume", "--set", "logreg.c=1")
+    assert_bad_input(resumed, "options.logreg.c (was [0.001")
+    assert "knn" not in resumed.stderr
+
+
+@pytest.mark.parametrize("config", ["stored", "without options"])
+def test_a_default_that_is_given_is_no_other_setting(probe, tmp_path, config):
+    assert probe().exit_code == 0
+    stored = tmp_path / "run/config.yaml"
+    if config == "without options":
+        values = yaml.safe_load(stored.read_text())
+        stored.write_text(yaml.safe_dump({**values, "options": {}}))
+    resumed = probe("--resume", "--set", "ep.num_queries=32")
+    assert resumed.exit_code == 0, resumed.output
+    assert_bad_input(probe("--resume", "--set", "ep.num_queries=8"), "num_queries (was [32], now")
 
 
 @pytest.fixture

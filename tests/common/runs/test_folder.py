@@ -177,6 +177,15 @@ def test_a_resumed_run_keeps_the_settings_that_affect_the_result(tmp_path: Path)
         choose_run_folder(invocation, name="test")
 
 
+def test_what_a_calls_settings_were_completed_by_is_no_change(tmp_path: Path) -> None:
+    started(tmp_path)
+    longer = call(tmp_path, values={"epochs": 7}, resume=True)
+    with pytest.raises(InputError, match="epochs"):
+        choose_run_folder(longer, name="test")
+    run = choose_run_folder(longer, name="test", complete=lambda _: longer.resolved)
+    assert run.path == tmp_path
+
+
 def test_a_resumed_run_may_change_the_others(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
     invocation = call(tmp_path / "a", values={"num_workers": 8}, resume=True)

@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from toolkit_common.config import Layer, resolve
 from toolkit_probing.methods import METHODS
-from toolkit_probing.methods.choose import choose_fit, group_by_fit, with_all_methods
+from toolkit_probing.methods.choose import (
+    choose_fit,
+    group_by_fit,
+    with_all_methods,
+    with_all_options,
+)
 from toolkit_probing.methods.frozen import probe_with_heads, probe_with_published_head
 from toolkit_probing.methods.tuned import probe_with_tuning
 from toolkit_probing.probes import POOLS
@@ -46,3 +52,29 @@ def test_tuning_and_a_published_head_have_fits_of_their_own():
 def test_all_is_every_method_that_can_be_fitted(settings, left_out):
     chosen = with_all_methods(ProbeSettings(method=("all",), **settings)).method
     assert set(chosen) == METHODS.keys() - {"cls", "mean"} - left_out
+
+
+def test_all_beside_a_published_head_stays_to_be_refused():
+    settings = ProbeSettings(method=("all",), head=Path("f"))
+    assert with_all_methods(settings) == settings
+
+
+def test_the_options_of_requested_methods_are_completed_by_their_defaults():
+    given = {"method": "abmilp,linear", "abmilp": {"depth": 3}, "ep": {"num_queries": 4}}
+    completed = with_all_options(resolve(ProbeSettings, [Layer("f", given)]))
+    assert completed.settings.options == {
+        "abmilp": {"mode": ("both",), "depth": (3,), "activation": ("tanh",)},
+        "ep": {"num_queries": (4,)},
+    }
+    sources = {key: value for key, value in completed.sources.items() if "abmilp" in key}
+    assert sources == {
+        "options.abmilp.mode": "default",
+        "options.abmilp.depth": "f",
+        "options.abmilp.activation": "default",
+    }
+    assert with_all_options(completed) == completed
+
+
+def test_a_published_head_brings_its_own_options():
+    settings = resolve(ProbeSettings, [Layer("f", {"head": "f.safetensors"})])
+    assert with_all_options(settings) == settings

@@ -3,6 +3,7 @@
 import pytest
 
 from toolkit_common.errors import InputError
+from toolkit_probing.methods import METHODS
 from toolkit_probing.methods.options import complete_options, options_of, read_options
 from toolkit_probing.probes import POOLS
 
@@ -31,6 +32,7 @@ def test_several_values_make_variants_and_a_tuple_holds_them_all():
         (["x"], r"^m\.depth: .*valid integer.*, got 'x'$"),
         ([1.5], r"^m\.depth: .*got 1\.5$"),
         ([True], r"^m\.depth: .*got True$"),
+        ([8, False], r"^m\.depth: .*got False$"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_the_value(values, message):
@@ -38,6 +40,24 @@ def test_a_value_of_another_kind_is_refused_with_the_value(values, message):
 
     with pytest.raises(InputError, match=message):
         read_options("m", options_of(signature), {"depth": values})
+
+
+def test_what_is_unknown_or_of_another_kind_is_refused_with_its_source():
+    def signature(*, depth: int = 2) -> None: ...
+
+    options, sources = options_of(signature), {"depth": "f.yaml", "dept": "f.yaml"}
+    with pytest.raises(InputError, match=r"^m\.depth: .*, got 'x' \(from f\.yaml\)$"):
+        read_options("m", options, {"depth": ["x"]}, sources=sources)
+    with pytest.raises(InputError, match=r"^f\.yaml: unknown option of m 'dept'; did you mean"):
+        read_options("m", options, {"dept": [1]}, sources=sources)
+    with pytest.raises(InputError, match=r"^unknown option of m 'depth': m has no options$"):
+        read_options("m", {}, {"depth": [1]})
+
+
+def test_defaults_that_are_given_are_the_defaults():
+    for name, method in METHODS.items():
+        given = {key: item.default_values for key, item in method.options.items()}
+        assert read_options(name, method.options, given) == read_options(name, method.options, {})
 
 
 def test_choices_are_words_that_an_option_may_be():

@@ -43,6 +43,5 @@ def test_stores_lie_in_the_cache_or_where_the_user_says(
     monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
     assert store_folder(FeatureSettings()) == tmp_path / "cache/features"
     chosen = FeatureSettings(store_dir=tmp_path / "own", store_dtype="int8", extract_batch_size=3)
-    how = build_extraction(chosen, build_accelerator(device="cpu"), with_patches=False)
+    how = build_extraction(chosen, build_accelerator(device="cpu"))
     assert (how.store_dir, how.dtype, how.batch_size) == (tmp_path / "own", "int8", 3)
-    assert not how.with_patches

@@ -1,5 +1,6 @@
 """`toolkit features`: a backbone's tokens of a data set, computed once and kept for every probe."""
 
+from dataclasses import replace
 from typing import Any
 
 from toolkit_common.config import Invocation
@@ -26,9 +27,8 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
     backbone = load_probed_backbone(settings)
     refuse_bad_cache(settings, task, backbone)
     images = shrink_images(settings, task, backbone, accelerator=accelerator)
-    how = build_extraction(
-        settings,
-        accelerator,
+    how = replace(
+        build_extraction(settings, accelerator),
         store="disk",
         with_patches=settings.patches,
         with_pooled=settings.pooled,

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
-from toolkit_common.config import Invocation
+from toolkit_common.config import Invocation, Resolved
 from toolkit_common.console import console
 from toolkit_common.data.splits import splits_table
 from toolkit_common.features.encode import Extraction, RowEncoder
@@ -26,8 +26,14 @@ from toolkit_probing.methods.checks import (
     refuse_bad_options,
     refuse_impossible,
     refuse_unreadable,
+    refuse_unused,
 )
-from toolkit_probing.methods.choose import group_by_fit, requested_methods, with_all_methods
+from toolkit_probing.methods.choose import (
+    group_by_fit,
+    requested_methods,
+    with_all_methods,
+    with_all_options,
+)
 from toolkit_probing.methods.frozen import published_head
 from toolkit_probing.methods.tuned import describe_tuning, image_sources, refuse_untunable
 from toolkit_probing.protocols import used_protocol
@@ -68,9 +74,10 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         InputError: If the settings, the data or the backbone are at fault.
         KeyboardInterrupt: After Ctrl-C, when the state is saved.
     """
+    _refuse_bad_settings(invocation.resolved)
+    invocation = replace(invocation, resolved=with_all_options(invocation.resolved))
     settings = with_all_methods(invocation.settings)
-    refuse_bad_options(settings, invocation.resolved.sources)
-    run = choose_run_folder(invocation, name="probe")
+    run = choose_run_folder(invocation, name="probe", complete=with_all_options)
     if invocation.resume and run.is_done:
         return _show(read_results(run.path), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
@@ -84,6 +91,12 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         _finish(run, loaded.task, results, outcomes)
     accelerator.end_training()
     return _show(results, run, invocation)
+
+
+def _refuse_bad_settings(resolved: Resolved[ProbeSettings]) -> None:
+    settings = with_all_methods(resolved.settings)
+    refuse_bad_options(settings, resolved.sources)
+    refuse_unused(settings, resolved.sources)
 
 
 def _show(
@@ -215,9 +228,8 @@ def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -
     epochs = settings.epochs if any(method.is_trained for method in methods) else 0
     at_once = sum(not method.is_trained for method in methods)
     judged = epochs * len(task.splits[settings.select_on]) + len(task.splits.test)
-    return build_extraction(
-        settings,
-        accelerator,
+    return replace(
+        build_extraction(settings, accelerator),
         store=settings.store,
         with_patches=any(method.reads_tokens for method in methods),
         with_pooled="pooled" in settings.vectors,

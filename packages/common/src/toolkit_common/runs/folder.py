@@ -19,12 +19,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from toolkit_common.config import Invocation, Resolved, read_yaml, resolve
+from toolkit_common.config import Invocation, Resolved, S, read_yaml, resolve
 from toolkit_common.errors import InputError
 from toolkit_common.launched import is_main_process
 from toolkit_common.runs.files import (
@@ -133,12 +133,18 @@ class RunFolder:
         unlock_folder(self.path)
 
 
-def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
+def choose_run_folder(
+    invocation: Invocation[S],
+    *,
+    name: str,
+    complete: Callable[[Resolved[S]], Resolved[S]] = lambda resolved: resolved,
+) -> RunFolder:
     """Return the folder that a call will write, without touching the disk.
 
     Args:
         invocation: The call.
         name: Stem of the folder's name where `--output` is not given.
+        complete: Adds to the settings of a run to resume what the call's have been completed by.
 
     Raises:
         InputError: If the folder exists and neither `--resume` nor `--overwrite` was given, if
@@ -153,7 +159,7 @@ def choose_run_folder(invocation: Invocation[Any], *, name: str) -> RunFolder:
     if invocation.resume and invocation.overwrite:
         raise InputError("--resume and --overwrite exclude each other")
     if invocation.resume:
-        _check_resumable(run, invocation.resolved)
+        _check_resumable(run, invocation.resolved, complete)
     elif run.path.is_file():
         raise InputError(f"{run.path} is a file: give --output a folder")
     elif run.path.exists() and _names_in(run.path):
@@ -199,13 +205,15 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _check_resumable(run: RunFolder, resolved: Resolved[Any]) -> None:
+def _check_resumable(
+    run: RunFolder, resolved: Resolved[S], complete: Callable[[Resolved[S]], Resolved[S]]
+) -> None:
     if not run.has("config.yaml"):
         raise InputError(
             f"nothing to resume at {run.path}: it has no config.yaml; start it without --resume"
         )
     # Read by today's settings, which know old names and fill in fields that are new since.
-    stored = resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")])
+    stored = complete(resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")]))
     old, new = stored.result_settings(), resolved.result_settings()
     changed = [
         f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"

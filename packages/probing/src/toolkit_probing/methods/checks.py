@@ -7,13 +7,16 @@ import torch
 
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.backbones.metadata import LEVELS
+from toolkit_common.config import DEFAULT, RESUMED
+from toolkit_common.console import console
 from toolkit_common.errors import InputError
-from toolkit_common.registry import lookup
+from toolkit_common.registry import did_you_mean
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_probing.heads.head import build_pool
 from toolkit_probing.heads.inputs import base_of
 from toolkit_probing.methods import METHODS
 from toolkit_probing.methods.choose import choose_fit, requested_methods
+from toolkit_probing.methods.options import read_options
 from toolkit_probing.methods.specs import sources_of
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import Task
@@ -30,16 +33,46 @@ def refuse_bad_options(settings: ProbeSettings, sources: Mapping[str, str]) -> N
         InputError: If there are any; the message gives the nearest names, or the value.
     """
     for name, given in settings.options.items():
-        method = lookup(METHODS, name, kind="method or group of settings")
-        for option in given:
-            lookup(method.options, option, kind=f"option of {name}")
+        own = {option: sources.get(f"options.{name}.{option}", DEFAULT) for option in given}
+        if name not in METHODS:
+            place = next(iter(own.values()), DEFAULT)
+            hint = did_you_mean(name, {*METHODS, *type(settings).model_fields})
+            raise InputError(f"{place}: unknown method or group of settings {name!r}{hint}")
+        read_options(name, METHODS[name].options, given, sources=own)
+
+
+def refuse_unused(settings: ProbeSettings, sources: Mapping[str, str]) -> None:
+    """Refuse what the user gave and the run would not read.
+
+    Options of other methods are named alone where a file gives them, which may be another run's or
+    for several, or an option of before, which was always for those methods that have it.
+
+    Args:
+        settings: The settings.
+        sources: Where each came from, by dotted key.
+
+    Raises:
+        InputError: If there is any; the message gives it.
+    """
+    if settings.head is not None:
+        _refuse_beside_head(settings)
+    if settings.views and settings.augment == "none":
+        raise InputError(f"--views {settings.views} are crops: add --augment crops")
+    of_others = {DEFAULT, RESUMED, f"protocol {settings.protocol}"}
+    methods = ",".join(settings.method)
+    why = f"--method {methods} has none" if settings.head is None else "--head brings its own"
+    ignored = []
     for name, given in settings.options.items():
-        for option, values in given.items():
-            try:
-                METHODS[name].options[option].read(values)
-            except ValueError as error:
-                source = sources.get(f"options.{name}.{option}", "default")
-                raise InputError(f"{name}.{option}: {error} (from {source})") from None
+        if name in settings.method and settings.head is None:
+            continue
+        for option in given:
+            source = sources.get(f"options.{name}.{option}", DEFAULT)
+            if source == "--set" or (source.startswith("--") and settings.head is not None):
+                raise InputError(f"{source}: {name}.{option} would not be read: {why}")
+            if source not in of_others:
+                ignored.append(f"{name}.{option} ({source})")
+    if ignored:
+        console.print(f"note: not read, as {why}: {', '.join(ignored)}", markup=False)
 
 
 def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
@@ -49,10 +82,7 @@ def refuse_impossible(settings: ProbeSettings, task: Task) -> None:
         InputError: If there are too few labels, the metric that picks is undefined, or options do
             not go together.
     """
-    if settings.views and settings.augment == "none":
-        raise InputError(f"--views {settings.views} are crops: add --augment crops")
     if settings.head is not None:
-        _refuse_beside_head(settings)
         return
     _refuse_without_images(settings)
     _refuse_untunable(settings)
@@ -114,17 +144,24 @@ def _refuse_beside_head(settings: ProbeSettings) -> None:
         raise InputError(
             f"a published head reads images alone: drop --inputs {settings.inputs} or --head"
         )
+    for flag, given in (("--shots", settings.shots), ("--label-fraction", settings.label_fraction)):
+        if given:
+            values = ",".join(map(str, given))
+            raise InputError(
+                f"{flag} {values} does nothing with --head, which learns from no labels: drop it"
+            )
 
 
 def _refuse_without_images(settings: ProbeSettings) -> None:
     """Refuse options about images where metadata alone are read."""
     if settings.inputs not in LEVELS:
         return
+    *others, last = [name for name, method in METHODS.items() if not method.needs_images]
     for method in requested_methods(settings):
         if method.needs_images:
             raise InputError(
                 f"method {method.name} reads tokens of an image, and --inputs {settings.inputs} "
-                "has none: use linear, knn or logreg, or --inputs image+meta"
+                f"has none: use {', '.join(others)} or {last}, or --inputs image+meta"
             )
     for flag, is_given in (
         ("--layers", settings.layers is not None),

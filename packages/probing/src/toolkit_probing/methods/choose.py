@@ -1,6 +1,9 @@
 """Which methods the settings request, and how those want them fitted."""
 
+from dataclasses import replace
+
 from toolkit_common.backbones.metadata import LEVELS
+from toolkit_common.config import DEFAULT, Resolved
 from toolkit_common.registry import lookup
 from toolkit_probing.methods import METHODS
 from toolkit_probing.methods.method import Fit, Method
@@ -10,10 +13,13 @@ ALL_METHODS = "all"
 
 
 def with_all_methods(settings: ProbeSettings) -> ProbeSettings:
-    """Replace `all` by every method that can be fitted; refuse unknown ones."""
+    """Replace `all` by every method that can be fitted; refuse unknown ones.
+
+    A published head is of one method, so that `all` beside it stays, to be refused.
+    """
     for name in settings.method:
         lookup(dict.fromkeys((*METHODS, ALL_METHODS)), name, kind="method")
-    if ALL_METHODS not in settings.method:
+    if ALL_METHODS not in settings.method or settings.head is not None:
         return settings
     names = tuple(
         name
@@ -24,6 +30,25 @@ def with_all_methods(settings: ProbeSettings) -> ProbeSettings:
         and not (settings.inputs in LEVELS and method.reads_tokens)
     )
     return settings.model_copy(update={"method": names})
+
+
+def with_all_options(resolved: Resolved[ProbeSettings]) -> Resolved[ProbeSettings]:
+    """Add the options that the requested methods have and nobody gave, at their defaults.
+
+    A published head brings its own. Recorded so, a run stays what it was when a default changes.
+    """
+    settings = resolved.settings
+    if settings.head is not None:
+        return resolved
+    options, sources = dict(settings.options), dict(resolved.sources)
+    for method in requested_methods(with_all_methods(settings)):
+        defaults = {name: item.default_values for name, item in method.options.items()}
+        if defaults:
+            options[method.name] = {**defaults, **options.get(method.name, {})}
+            for name in defaults:
+                sources.setdefault(f"options.{method.name}.{name}", DEFAULT)
+    completed = settings.model_copy(update={"options": options})
+    return replace(resolved, settings=completed, sources=sources)
 
 
 def requested_methods(settings: ProbeSettings) -> list[Method]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from toolkit_common.errors import InputError
+from toolkit_common.registry import did_you_mean
 from toolkit_probing.probes.base import GRID
 
 
@@ -32,15 +33,26 @@ class Option:
         """The values that it may have, where they are a few words."""
         return "|".join(_choices(self.kind))
 
+    @property
+    def default_values(self) -> tuple[Any, ...]:
+        """The values that, given, are the default."""
+        return tuple(self.default) if self.holds_several else (self.default,)
+
+    @property
+    def holds_several(self) -> bool:
+        """Whether a variant has all values together, to pick among."""
+        return get_origin(_bare(self.kind)) is tuple
+
     def read(self, given: Sequence[Any]) -> tuple[Any, ...]:
         """Return the argument of every variant.
 
         Raises:
             ValueError: If a value is not of the option's kind; the message gives it.
         """
-        if any(value is True or value is False for value in given):  # ints to Python, not to us
-            raise ValueError(f"input should be a number or a word, got {given[0]}")
-        if get_origin(_bare(self.kind)) is tuple:
+        flags = [value for value in given if isinstance(value, bool)]  # ints to Python, not to us
+        if flags:
+            raise ValueError(f"input should be a number or a word, got {flags[0]}")
+        if self.holds_several:
             return (self._checked(tuple(given)),)
         # Each once: equal variants would be heads of one name.
         return tuple(dict.fromkeys(self._checked(value) for value in given))
@@ -69,20 +81,43 @@ def complete_options(signature: Callable[..., Any], given: Mapping[str, Any]) ->
 
 
 def read_options(
-    method: str, options: Mapping[str, Option], given: Mapping[str, Sequence[Any]]
+    method: str,
+    options: Mapping[str, Option],
+    given: Mapping[str, Sequence[Any]],
+    *,
+    sources: Mapping[str, str] | None = None,
 ) -> dict[str, tuple[Any, ...]]:
     """Return the arguments of all of a method's options, defaults included, one a variant.
 
+    Args:
+        method: Its name.
+        options: All that it has.
+        given: Option -> values.
+        sources: Where these come from, for the message.
+
     Raises:
-        InputError: If a value is not of its option's kind.
+        InputError: If the method has no such option, or a value is not of its option's kind.
     """
-    arguments = {}
-    for name, option in options.items():
+    arguments = {name: (option.default,) for name, option in options.items()}
+    for name, values in given.items():
+        source = (sources or {}).get(name)
+        refuse_unknown_option(method, options, name, source=source)
         try:
-            arguments[name] = option.read(given[name]) if name in given else (option.default,)
+            arguments[name] = options[name].read(values)
         except ValueError as error:
-            raise InputError(f"{method}.{name}: {error}") from None
+            place = f" (from {source})" if source else ""
+            raise InputError(f"{method}.{name}: {error}{place}") from None
     return arguments
+
+
+def refuse_unknown_option(
+    method: str, options: Mapping[str, Option], name: str, *, source: str | None = None
+) -> None:
+    """Refuse an option that a method does not have; the message gives the nearest that it has."""
+    if name not in options:
+        place = f"{source}: " if source else ""
+        hint = did_you_mean(name, options) if options else f": {method} has no options"
+        raise InputError(f"{place}unknown option of {method} {name!r}{hint}")
 
 
 def _bare(kind: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -56,14 +55,13 @@ def store_folder(settings: FeatureSettings) -> Path:
     return settings.store_dir or cache_folder() / "features"
 
 
-def build_extraction(settings: FeatureSettings, accelerator: Accelerator, **how: Any) -> Extraction:
-    """Return how features are extracted; `how` is forwarded to `Extraction`."""
+def build_extraction(settings: FeatureSettings, accelerator: Accelerator) -> Extraction:
+    """Return how features are extracted as far as settings that all commands have say so."""
     return Extraction(
         store_dir=store_folder(settings),
         dtype=settings.store_dtype,
         batch_size=settings.extract_batch_size,
         num_workers=choose_num_workers(settings.num_workers, accelerator),
-        **how,
     )
 
 
