@@ -124,6 +124,7 @@ def test_a_micro_batch_changes_memory_alone():
         ({"optimizer": "adam"}, r"optimizer: input should be 'adamw', 'lars' or 'sgd', got 'adam'"),
         ({"batch_size": 1}, r"batch_size: input should be .* 2, got 1 \(from ProbeClassifier\)"),
         ({"lr": -1.0}, r"lr: input should be greater than 0"),
+        ({"lr": 0}, r"^lr: input should be greater than 0, got 0.0 \(from ProbeClassifier\)$"),
     ],
 )
 def test_parameters_are_checked_as_the_command_checks_its_options(change, message):
@@ -137,6 +138,21 @@ def test_parameters_may_be_numbers_of_numpy():
     one = ProbeClassifier(**SMALL).set_params(**numbers).fit(tokens, labels)
     other = ProbeClassifier(**SMALL).fit(tokens, labels)
     np.testing.assert_array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
+
+
+def test_a_random_state_gives_each_fit_a_seed_of_its_own():
+    tokens, labels = make_tokens()
+
+    def fits(state):
+        probe = ProbeClassifier(**SMALL).set_params(random_state=state)
+        return [probe.fit(tokens, labels).predict_proba(tokens) for _ in range(2)]
+
+    first, second = fits(np.random.RandomState(3))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal([first, second], fits(np.random.RandomState(3)))
+    np.testing.assert_array_equal(*fits(None))
+    with pytest.raises(InputError, match=r"^random_state: 'x' cannot be used to seed"):
+        fits("x")
 
 
 def test_a_fit_survives_pickling():

@@ -10,11 +10,13 @@ Shapes: b rows, n tokens, d token width, c classes.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -28,6 +30,7 @@ from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.methods import METHODS
 from toolkit_probing.methods.method import Method
+from toolkit_probing.methods.options import refuse_unknown_option
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.training.compute import OneDevice
 from toolkit_probing.training.examples import Examples
@@ -56,7 +59,8 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weight_decay: Of matrices.
         micro_batch: Rows that the head pools at once: the figures stay, only memory falls.
         device: Where to train: `cpu`, `cuda`, ...
-        random_state: Seed of weights and batches.
+        random_state: Seed of weights and batches. Of a numpy `RandomState` every fit draws one;
+            None is 0, so that fits are equal.
 
     Attributes:
         classes_: Labels in the order of `predict_proba`'s columns.
@@ -82,7 +86,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weight_decay: float = 0.0,
         micro_batch: int | None = None,
         device: str = "cpu",
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         # As given, unchecked: scikit-learn clones by these names, and `fit` says what is wrong.
         self.method = method
@@ -175,7 +179,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         }
         method = lookup(known, self.method, kind="method")
         for name in self.options or ():
-            lookup(method.options, name, kind=f"option of {method.name}")
+            refuse_unknown_option(method.name, method.options, name)
         return method
 
     def _settings(self) -> ProbeSettings:
@@ -186,8 +190,18 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             for name, value in self.get_params(deep=False).items()
             if name in ProbeSettings.model_fields and name not in OTHERS
         }
-        given |= {"lr": float(self.lr), "warmup_epochs": warmup, "seed": int(self.random_state)}
+        given |= {"lr": float(self.lr), "warmup_epochs": warmup, "seed": self._seed()}
         return resolve(ProbeSettings, [Layer(type(self).__name__, given)]).settings
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return 0
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        try:
+            return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        except ValueError as error:
+            raise InputError(f"random_state: {error}") from None
 
 
 @dataclass(frozen=True)
