@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import BeforeValidator, Field
 
 from helpers.properties import few_examples
 from toolkit_common.config import (
@@ -15,13 +16,13 @@ from toolkit_common.config import (
     Layer,
     Names,
     PositiveFloats,
-    PositiveInts,
     Settings,
     field_extra,
     option,
     parse_assignment,
     read_yaml,
     resolve,
+    split_commas,
 )
 from toolkit_common.errors import InputError
 
@@ -37,13 +38,18 @@ class Transform(Settings):
     note: str = option("", "Text.")
 
 
+Counts = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(split_commas)
+]
+
+
 class Example(Settings):
     """One field of each type that the commands use."""
 
     protocol: str = option("honest", "Preset.")
     lr: float = option(0.1, "Learning rate.", gt=0)
     lrs: PositiveFloats = option((0.1, 0.2), "Learning rates.")
-    queries: PositiveInts = option((32,), "Queries.")
+    queries: Counts = option((32,), "Queries.")
     method: Names = option(("ep",), "Methods.", flag="-m", panel="Probe")
     label: str | None = option(None, "Column.")
     folder: Path | None = option(None, "Folder.", affects_result=False)

@@ -134,7 +134,29 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def num_parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Return how many parameters a function has, `self` and `cls` apart."""
-    args = function.args
-    named = [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
-    return len([name for name in named if name not in ("self", "cls")])
+    """Return how many parameters a function has, `self` and its like apart."""
+    return num_positional(function) + len(function.args.kwonlyargs)
+
+
+def num_positional(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return how many parameters may be given by position, `self` and its like apart."""
+    named = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args)]
+    return len([name for name in named if name not in ("self", "cls", "ctx")])
+
+
+def is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return whether a function is called by Typer: it is decorated by `app.command(...)`."""
+    calls = [item.func for item in function.decorator_list if isinstance(item, ast.Call)]
+    return any(getattr(call, "attr", None) in ("command", "callback") for call in calls)
+
+
+def public_names(tree: ast.Module) -> set[str]:
+    """Return the functions, classes, constants and types that a module defines for others."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    names = {node.name for node in tree.body if isinstance(node, kinds)}
+    for node in tree.body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {item.id for target in targets for item in ast.walk(target)
+                      if isinstance(item, ast.Name)}  # fmt: skip
+    return {name for name in names if not name.startswith("_")}

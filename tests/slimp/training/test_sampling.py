@@ -19,7 +19,7 @@ SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=20)
 def build(sizes, preference=None, **values):
     groups = np.repeat([f"p{i}" for i in range(len(sizes))], sizes)
     settings = SlimpSettings(**{"patients_per_batch": 3, "lesions_per_patient": 4, **values})
-    return groups, PatientSampler(groups, np.arange(len(groups)), settings, preference)
+    return groups, PatientSampler(groups, np.arange(len(groups)), settings, preference=preference)
 
 
 @few_examples

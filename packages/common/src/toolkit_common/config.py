@@ -77,9 +77,6 @@ def _number_or_word(text: str) -> int | float | str:
 PositiveFloats = Annotated[
     tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(split_commas)
 ]
-PositiveInts = Annotated[
-    tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), BeforeValidator(split_commas)
-]
 Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(split_commas)]
 Values = Annotated[tuple[Any, ...], Field(min_length=1), BeforeValidator(split_values)]
 Groups = Mapping[str, Mapping[str, Values]]  # of a field with `holds_groups`

@@ -76,7 +76,7 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
     withheld = _score(data.withheld, data, labels)
     findings += class_findings(labels) if labels is not None else ()
     findings += column_findings(columns, data.sheet.acquisition)
-    findings += listed_findings(data, labels, columns, withheld)
+    findings += listed_findings(data, labels, columns=columns, withheld=withheld)
     pairs: list[ImagePair] = []
     sizes: list[ColumnFacts] = []
     if hashes is not None:
@@ -87,7 +87,7 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
         sizes = _score(known, data, labels)
         findings += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
         findings += size_findings(sizes)
-    baselines, problems = _baselines(data, labels, splits, columns)
+    baselines, problems = _baselines(data, labels, splits, columns=columns)
     # What inflates a result first.
     order = ("leak", "warning", "note")
     findings = sorted(findings + problems, key=lambda finding: order.index(finding.severity))
@@ -125,6 +125,7 @@ def _baselines(
     data: ImageData,
     labels: Labels | None,
     splits: Splits | None,
+    *,
     columns: Sequence[ColumnFacts],
 ) -> tuple[list[Baseline], list[Finding]]:
     """Fit the baselines on the sheet's columns, or on what a table without a sheet shows."""

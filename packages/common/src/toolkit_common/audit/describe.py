@@ -157,13 +157,13 @@ def draw_contact_sheet(
         rows = np.flatnonzero(labels.targets == code)
         top = code * height + MARGIN
         draw.text((MARGIN, top), f"{name}: {len(rows):,} images", fill="black")
-        for at, row in enumerate(_choose(rows, data.groups, per_class, seed)):
+        for at, row in enumerate(_choose(rows, data.groups, per_class, seed=seed)):
             place = (MARGIN + at * (TILE + MARGIN), top + HEADING)
             sheet.paste(_tile(data, int(row)), place)
     return sheet
 
 
-def _choose(rows: np.ndarray, groups: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+def _choose(rows: np.ndarray, groups: np.ndarray | None, count: int, *, seed: int) -> np.ndarray:
     mixed = np.random.default_rng(seed).permutation(rows)
     if groups is None:
         return mixed[:count]

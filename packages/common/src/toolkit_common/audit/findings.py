@@ -107,6 +107,7 @@ def _missing_finding(telling: Sequence[ColumnFacts], severity: Severity) -> Find
 def listed_findings(
     data: ImageData,
     labels: Labels | None,
+    *,
     columns: Sequence[ColumnFacts],
     withheld: Sequence[ColumnFacts],
 ) -> Iterator[Finding]:

@@ -86,7 +86,6 @@ def run_command(
     run_options = {
         key: item for key, item in RUN_OPTIONS.items() if has_folder or key not in FOLDER_OPTIONS
     }
-
     if listing is not None:
         info = _run_option("--list", help=inspect.getdoc(listing))
         run_options["wants_list"] = Annotated[bool, info]
@@ -106,9 +105,7 @@ def run_command(
             # After the settings were checked, so that what is wrong with them is said once; workers
             # read the same command line and must not launch again.
             if how["num_processes"] > 1 and not in_worker():
-                from toolkit_common.training.distributed import relaunch
-
-                raise typer.Exit(relaunch(how["num_processes"], sys.argv[1:]))
+                raise typer.Exit(_relaunch(how["num_processes"]))
             if is_main_process():
                 for note in resolved.notes:
                     typer.echo(f"note: {note}", err=True)
@@ -158,6 +155,12 @@ def _signed(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
     return command
+
+
+def _relaunch(num_processes: int) -> int:
+    from toolkit_common.training.distributed import relaunch
+
+    return relaunch(num_processes, sys.argv[1:])
 
 
 def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> Any:

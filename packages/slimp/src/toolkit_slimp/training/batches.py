@@ -163,7 +163,7 @@ class BatchStream:
         # The loader reads ahead, so that it has a plan of its own.
         for (step, batch), images in zip(self._plan(first_step, last_step), loader, strict=True):
             first, *others = images.chunk(self.num_views)
-            yield self._batch(step, batch, first, others[0] if others else None)
+            yield self._batch(step, batch, first, views=others[0] if others else None)
 
     def _plan(self, first_step: int, last_step: int) -> Iterator[tuple[int, PatientBatch]]:
         batches: Sequence[PatientBatch] = ()
@@ -180,7 +180,9 @@ class BatchStream:
         # View after view: `batches` cuts the images apart again.
         return [(step, int(row), view) for view in range(self.num_views) for row in mine]
 
-    def _batch(self, step: int, batch: PatientBatch, images: Tensor, views: Tensor | None) -> Batch:
+    def _batch(
+        self, step: int, batch: PatientBatch, images: Tensor, *, views: Tensor | None
+    ) -> Batch:
         rows, share = _index(batch.rows), self.settings.metadata_dropout
         segments, patients = _index(batch.segments), _index(batch.patients)
         members = build_members(self.table, rows, patients=patients, segments=segments)

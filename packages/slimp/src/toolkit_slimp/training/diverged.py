@@ -10,7 +10,7 @@ from toolkit_common.training.distributed import rank
 from toolkit_slimp.training.batches import Batch
 
 
-def save_batch(batch: Batch, image_ids: "pd.Series[str]", folder: Path, step: int) -> Path:
+def save_batch(batch: Batch, image_ids: "pd.Series[str]", folder: Path, *, step: int) -> Path:
     """Write this process's part of a batch, its rows and image ids beside it.
 
     Args:

@@ -64,6 +64,7 @@ class PatientSampler:
         groups: np.ndarray,
         rows: np.ndarray,
         settings: SlimpSettings,
+        *,
         preference: np.ndarray | None = None,
     ) -> None:
         names, index = np.unique(groups[rows], return_inverse=True)

@@ -281,7 +281,7 @@ def build_stream(
         with accelerator.main_process_first():
             data = resize_images(data, splits.train, size=settings.cache_images)
     return BatchStream(
-        PatientSampler(groups, splits.train, settings, preference),
+        PatientSampler(groups, splits.train, settings, preference=preference),
         LesionImages(data, build_train_transform(preprocess), seed=settings.seed),
         table,
         settings=settings,

@@ -173,7 +173,7 @@ class Learner:
         Raises:
             InputError: Always.
         """
-        place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step)
+        place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step=step)
         checkpoints = self.folder / "checkpoints"
         before = f", checkpoints from before are in {checkpoints}" if checkpoints.is_dir() else ""
         raise InputError(
