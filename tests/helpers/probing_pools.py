@@ -15,6 +15,12 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "aim": {"num_heads": 4},
     "jepa": {"num_heads": 4},
 }
+WITH_BATCH_STATISTICS = ("aim", "cbam", "dolg")  # in training an image's output depends on others
+DEAD = {  # gradients that are zero: a softmax over tokens or a batch norm takes away what they add
+    "abmilp": {"score.last.bias"},
+    "cae": {"key_norm.bias"},
+    "dolg": {"map.bias"},
+}
 WITH_GRID = [name for name, pool in POOLS.items() if pool.needs_grid]
 WITHOUT_GRID = [name for name in POOLS if name not in WITH_GRID]
 

@@ -199,7 +199,8 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
             text = f"{len(chosen)} pairs, {across} across groups or splits, {split} across splits"
             yield Finding(severity, kind, text)
     if labels is not None:
-        two = [_classes(item.pair, labels) for item in pairs if item.pair.exact]
+        equal = [item.pair for item in pairs if item.pair.exact]
+        two = [labels.targets[[pair.first, pair.second]].tolist() for pair in equal]
         # Without a label there is nothing to contradict.
         two = [codes for codes in two if -1 not in codes and codes[0] != codes[1]]
         if two:
@@ -227,7 +228,3 @@ def baseline_findings(baselines: Sequence[Baseline]) -> Iterator[Finding]:
 def _across_splits(sides: tuple[str, str]) -> bool:
     """Whether two images lie on two sides of the splits; one that is in none is on no side."""
     return sides[0] != sides[1] and NO_SPLIT not in sides
-
-
-def _classes(pair: Pair, labels: Labels) -> tuple[int, int]:
-    return int(labels.targets[pair.first]), int(labels.targets[pair.second])

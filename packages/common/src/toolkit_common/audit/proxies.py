@@ -135,10 +135,6 @@ def _owners(groups: np.ndarray | None, count: int) -> np.ndarray:
     return np.where(codes < 0, codes.max(initial=0) + 1 + alone, codes)
 
 
-def _count(owners: np.ndarray) -> int:
-    return int(np.count_nonzero(np.bincount(owners)))
-
-
 @dataclass(frozen=True)
 class _Rows:
     """Rows of a column that are scored, `at` their positions `(r,)`, with their owners."""
@@ -175,7 +171,10 @@ class _Rows:
             # Rounded, so that what is equal but for the order of a sum ties.
             best = round(max(auroc, 1 - auroc if either_way else 0.5), 12)
             # By owners: images of one patient are no independent evidence.
-            sides = [_count(self.owners[part]) for part in (positive, ~positive)]
+            sides = [
+                int(np.count_nonzero(np.bincount(self.owners[part])))
+                for part in (positive, ~positive)
+            ]
             scored.append((best - 0.5 >= SURE * chance_error(*sides), best, auroc > 0.5, word))
         if not scored:
             return NO_SCORE

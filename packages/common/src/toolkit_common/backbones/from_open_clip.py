@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.backbones.contract import EncoderFacts, ImageEncoder, Tokens
-from toolkit_common.backbones.from_timm import TimmEncoder, inputs_of
+from toolkit_common.backbones.from_timm import TimmEncoder, inputs_of, read_map
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.registry import did_you_mean
@@ -69,13 +69,7 @@ class OpenClipEncoder(ImageEncoder):
         out = forward(images, indices=indices, intermediates_only=not pooled, **self._options)
         maps = out["image_intermediates"]
         prefixes = out.get("image_intermediates_prefix", [None] * len(maps))
-        tokens = []
-        for feature_map, prefix in zip(maps, prefixes, strict=True):
-            patches = feature_map.flatten(2).transpose(1, 2)  # (b, n, d)
-            none = patches.new_zeros(patches.shape[0], 0, patches.shape[2])
-            grid = (feature_map.shape[2], feature_map.shape[3])
-            tokens.append(Tokens(patches, none if prefix is None else prefix, grid))
-        return tokens, out.get("image_features")
+        return list(map(read_map, maps, prefixes)), out.get("image_features")
 
     def _find_facts(self, architecture: str) -> EncoderFacts:
         height, width = self.preprocess.image_size

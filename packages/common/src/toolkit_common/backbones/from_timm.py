@@ -74,7 +74,7 @@ class TimmEncoder(ImageEncoder):
         forward: Any = self.model.forward_intermediates
         final, items = forward(images, indices=indices, **self._options)
         return final, [
-            _read_map(*item) if isinstance(item, tuple) else _read_map(item) for item in items
+            read_map(*item) if isinstance(item, tuple) else read_map(item) for item in items
         ]
 
     def _find_options(self) -> dict[str, bool]:
@@ -127,7 +127,7 @@ class TimmEncoder(ImageEncoder):
     def _read_final(self, final: Tensor, grid: tuple[int, int], pooled: Tensor | None) -> Tokens:
         if final.ndim == 4:
             is_nhwc = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
-            tokens = _read_map(final.permute(0, 3, 1, 2) if is_nhwc else final)
+            tokens = read_map(final.permute(0, 3, 1, 2) if is_nhwc else final)
             return replace(tokens, pooled=pooled)
         count = self._num_prefix_tokens
         return Tokens(final[:, count:], final[:, :count], grid, pooled)
@@ -255,7 +255,8 @@ def preprocess_of(model: nn.Module, image_size: int | None = None) -> Preprocess
     )
 
 
-def _read_map(feature_map: Tensor, prefix: Tensor | None = None) -> Tokens:
+def read_map(feature_map: Tensor, prefix: Tensor | None = None) -> Tokens:
+    """Return a feature map `(b, d, gh, gw)` as tokens, behind prefix tokens if there are any."""
     batch, dim, height, width = feature_map.shape
     patches = feature_map.flatten(2).transpose(1, 2)  # (b, n, d)
     if prefix is None:

@@ -50,19 +50,15 @@ def parse_backbone_id(text: str) -> BackboneId:
         source, name = "exported", place
     if "layer" in options and "layers" in options:
         raise InputError(f"layer and layers are one option: give one of them in {text!r}")
-    weights = options.get("weights")
+    weights, layers = options.get("weights"), options.get("layers", options.get("layer", "-1"))
     return BackboneId(
         text=text,
         source=source,
         name=name,
         weights=Path(weights).expanduser() if weights else None,
-        layers=_layers(options.get("layers", options.get("layer", "-1")), text),
+        layers=() if layers == "all" else _integers(layers, text),
         image_size=_image_size(options, text),
     )
-
-
-def _layers(text: str, where: str) -> tuple[int, ...]:
-    return () if text == "all" else _integers(text, where)
 
 
 def _integers(text: str, where: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ Read are `.safetensors`, and torch files with `weights_only=True`, so that no fi
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -139,14 +139,9 @@ def _fitting(state: State, wanted: Mapping[str, Tensor]) -> State:
 
 def _convert(state: State, model: nn.Module) -> State:
     """Rename what other libraries wrote, and let timm rename and resize what it knows."""
-    for recognises, convert in CONVERSIONS:
-        if recognises(state, model):
-            state = convert(state, model)
+    if "_blocks.0._depthwise_conv.weight" in state and hasattr(model, "conv_stem"):
+        state = _convert_efficientnet_pytorch(state, model)
     return _filter_like_timm(state, model)
-
-
-def _is_efficientnet_pytorch(state: State, model: nn.Module) -> bool:
-    return "_blocks.0._depthwise_conv.weight" in state and hasattr(model, "conv_stem")
 
 
 def _convert_efficientnet_pytorch(state: State, model: nn.Module) -> State:
@@ -176,12 +171,6 @@ def _convert_efficientnet_pytorch(state: State, model: nn.Module) -> State:
             part, _, leaf = name.partition(".")
             converted[f"{outer.get(part, part)}.{leaf}"] = value
     return converted
-
-
-Recognise = Callable[[State, nn.Module], bool]
-CONVERSIONS: tuple[tuple[Recognise, Callable[[State, nn.Module], State]], ...] = (
-    (_is_efficientnet_pytorch, _convert_efficientnet_pytorch),
-)
 
 
 def _filter_like_timm(state: State, model: nn.Module) -> State:

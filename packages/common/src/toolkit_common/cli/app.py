@@ -43,7 +43,8 @@ class PluginGroup(TyperGroup):
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
-        names = {name.removeprefix(self.prefix).split(".")[0] for name in self._own_plugins()}
+        own = [name for name in _plugins() if name.startswith(self.prefix)]
+        names = {name.removeprefix(self.prefix).split(".")[0] for name in own}
         return sorted({*super().list_commands(ctx), *names})
 
     @override
@@ -80,9 +81,6 @@ class PluginGroup(TyperGroup):
             place = error.ctx.command_path if error.ctx is not None else "toolkit"
             typer.echo(f"error: {message.rstrip('.')}; see {place} --help", err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
-
-    def _own_plugins(self) -> list[str]:
-        return [name for name in _plugins() if name.startswith(self.prefix)]
 
     def _load(self, name: str) -> Any:
         full_name = self.prefix + name

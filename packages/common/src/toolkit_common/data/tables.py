@@ -117,7 +117,10 @@ def known_cell(cell: str) -> str | None:
 
 def read_headers(path: Path) -> dict[str, list[str]]:
     """Return the first row that is not blank, as each separator cuts it."""
-    return {separator: _first_record(path, separator) for separator in SEPARATORS}
+    return {
+        separator: next(_records(path, separator, strict=False), (1, []))[1]
+        for separator in SEPARATORS
+    }
 
 
 def _parse(path: Path) -> list[tuple[int, list[str]]]:
@@ -146,10 +149,6 @@ def _try_records(path: Path, separator: str) -> list[tuple[int, list[str]]] | cs
 
 def _is_even(table: list[tuple[int, list[str]]] | csv.Error) -> bool:
     return not isinstance(table, csv.Error) and len({len(row) for _, row in table}) <= 1
-
-
-def _first_record(path: Path, separator: str) -> list[str]:
-    return next(_records(path, separator, strict=False), (1, []))[1]
 
 
 def _records(path: Path, separator: str, *, strict: bool) -> Iterator[tuple[int, list[str]]]:

@@ -164,13 +164,9 @@ def _open_torchvision(path: str) -> Image.Image:
     return _to_rgb(torchvision_data_set(at.name, at.root, at.split)[at.index][0])
 
 
-def _open_streamed(path: str) -> Image.Image:
-    return decode(read_streamed(path))
-
-
 OPENERS: dict[str, Callable[[str], Image.Image]] = {
     TORCHVISION: _open_torchvision,
-    STREAM: _open_streamed,
+    STREAM: lambda path: decode(read_streamed(path)),
 }
 
 

@@ -230,7 +230,7 @@ def _check_resumable(
 def _check_unchanged(run: RunFolder, stored: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Refuse other data or another encoder: rows would cross splits under one set of weights."""
     changed = [
-        f"{key.replace('_', ' ')} (was {_short(stored[key])}, now {_short(facts[key])})"
+        f"{key.replace('_', ' ')} (was {str(stored[key])[:12]}, now {str(facts[key])[:12]})"
         for key in facts
         if key in stored and stored[key] != facts[key]
     ]
@@ -239,10 +239,6 @@ def _check_unchanged(run: RunFolder, stored: Mapping[str, Any], facts: Mapping[s
             f"cannot resume {run.path}: since it began, these have changed: {'; '.join(changed)}; "
             "put them back, or start a new run"
         )
-
-
-def _short(fact: Any) -> str:
-    return str(fact)[:12]
 
 
 def _names_in(folder: Path) -> set[str]:

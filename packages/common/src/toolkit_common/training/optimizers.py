@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,16 +60,8 @@ def _build_lars(groups: Groups) -> torch.optim.Optimizer:
     return Lars(groups, momentum=MOMENTUM, trust_coeff=TRUST_COEFFICIENT)
 
 
-def _build_adamw(groups: Groups) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, betas=(0.9, 0.999))
-
-
-def _build_sgd(groups: Groups) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, momentum=MOMENTUM)
-
-
 OPTIMIZERS: dict[str, Callable[[Groups], torch.optim.Optimizer]] = {
     "lars": _build_lars,
-    "adamw": _build_adamw,
-    "sgd": _build_sgd,
+    "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.999)),
+    "sgd": partial(torch.optim.SGD, momentum=MOMENTUM),
 }

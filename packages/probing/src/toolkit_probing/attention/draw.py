@@ -14,7 +14,6 @@ from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.attention.maps import attention_maps, group_maps, group_queries, peak_to_even
 from toolkit_probing.attention.pictures import (
-    Picture,
     encode,
     find_images,
     images_of_test,
@@ -95,7 +94,10 @@ def draw_attention(
         photos,
         shown,
         groups=groups,
-        captions=_captions(pictures, maps),
+        captions=[
+            f"{item.caption}  {peak_to_even(own):.2f} x even"
+            for item, own in zip(pictures, maps, strict=True)
+        ],
         title=_title(f"{file.stem} on {backbone.info.facts.architecture}", maps, shown),
     )
     if strongest < ALMOST_EVEN:
@@ -153,13 +155,6 @@ def _judged_backbone(run: Path, settings: ProbeSettings, head: Path) -> Backbone
     if settings.tune != "none":
         load_tuned_encoder_(backbone.encoder, run / ENCODERS / head.name)
     return backbone
-
-
-def _captions(pictures: list[Picture], maps: np.ndarray) -> list[str]:
-    return [
-        f"{item.caption}  {peak_to_even(own):.2f} x even"
-        for item, own in zip(pictures, maps, strict=True)
-    ]
 
 
 def _title(head: str, maps: np.ndarray, shown: np.ndarray) -> str:

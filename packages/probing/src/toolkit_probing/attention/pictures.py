@@ -10,7 +10,7 @@ from PIL import Image
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.errors import InputError
-from toolkit_common.features.contract import Features, features_of
+from toolkit_common.features.contract import Features, concatenate, features_of
 from toolkit_common.images.open import BadImageError, Place, open_image
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.sources.files import IMAGE_SUFFIXES
@@ -75,11 +75,6 @@ def encode(
     parts = []
     for part in images.split(BATCH):
         tokens = backbone.forward_layers(info.preprocess.normalize(part))[info.layers.index(layer)]
-        parts.append(features_of(tokens, info.facts, with_patches=True))
-    # Cloned: tensors of inference mode can do less than others.
-    patches = torch.cat([part.patches.clone() for part in parts if part.patches is not None])
-    vectors = {
-        name: torch.cat([part.vectors[name].clone() for part in parts]) for name in parts[0].vectors
-    }
+        parts.append({layer: features_of(tokens, info.facts, with_patches=True)})
     photos = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
-    return photos, Features(vectors, patches, parts[0].grid)
+    return photos, concatenate(parts)[layer]

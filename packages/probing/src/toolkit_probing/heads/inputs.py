@@ -53,7 +53,8 @@ def read_inputs(features: Features, source: str) -> Inputs:
     main = read_source(features, base_of(source))
     if base_of(source) == source:
         return Inputs(main)
-    blocks = [F.normalize(features.vectors[level], dim=1) for level in _levels(features)]
+    known = [features.vectors[level] for level in LEVELS if level in features.vectors]
+    blocks = [F.normalize(vectors, dim=1) for vectors in known]
     if base_of(source) in TOKENS:
         return Inputs(main, torch.cat(blocks, dim=1))
     return Inputs(torch.cat([F.normalize(main, dim=1), *blocks], dim=1))
@@ -92,7 +93,3 @@ def place_name(layer: int, source: str) -> str:
 def describe_place(layer: int, source: str) -> str:
     """Say for humans what is read, and at which layer."""
     return source if layer == NO_LAYER else f"{source} @ layer {layer}"
-
-
-def _levels(features: Features) -> list[str]:
-    return [level for level in LEVELS if level in features.vectors]

@@ -45,7 +45,6 @@ class AbMilp(AttentivePool):
 
     title: ClassVar[str] = "ABMILP"
     source: ClassVar[str] = "Ilse et al., 2018"
-    dead_parameters: ClassVar[frozenset[str]] = frozenset({"score.last.bias"})
 
     def __init__(
         self,

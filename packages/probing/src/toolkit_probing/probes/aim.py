@@ -42,7 +42,6 @@ class Aim(AttentivePool):
 
     title: ClassVar[str] = "AIM attentive probe"
     source: ClassVar[str] = "El-Nouby et al., 2024"
-    has_batch_statistics: ClassVar[bool] = True
 
     def __init__(self, dim: int, *, num_heads: Count = 16) -> None:
         super().__init__()

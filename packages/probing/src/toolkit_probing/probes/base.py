@@ -26,9 +26,6 @@ class Pool(nn.Module, ABC):
         named_options: Options that stand in names of heads whatever their value; others do where
             they differ from their default.
         needs_grid: Whether the constructor wants `grid`; it then reads patches alone.
-        has_batch_statistics: Whether in training an image's output depends on the others.
-        dead_parameters: Parameters whose gradient is zero in training: a softmax over tokens or a
-            batch norm takes away what they add.
         out_dim: Output width o.
     """
 
@@ -36,8 +33,6 @@ class Pool(nn.Module, ABC):
     source: ClassVar[str]
     named_options: ClassVar[tuple[str, ...]] = ()
     needs_grid: ClassVar[bool] = False
-    has_batch_statistics: ClassVar[bool] = False
-    dead_parameters: ClassVar[frozenset[str]] = frozenset()
     out_dim: int
 
     @abstractmethod

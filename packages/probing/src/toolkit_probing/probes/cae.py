@@ -44,7 +44,6 @@ class Cae(LearnedQuery):
     title: ClassVar[str] = "CAE attentive probe"
     source: ClassVar[str] = "Chen et al., 2022"
     eps: ClassVar[float | None] = EPS
-    dead_parameters: ClassVar[frozenset[str]] = frozenset({"key_norm.bias"})
 
     def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()

@@ -39,7 +39,6 @@ class Cbam(Pool):
     title: ClassVar[str] = "CBAM"
     source: ClassVar[str] = "Woo et al., 2018"
     needs_grid: ClassVar[bool] = True
-    has_batch_statistics: ClassVar[bool] = True
 
     def __init__(self, dim: int, *, grid: tuple[int, int]) -> None:
         super().__init__()

@@ -32,8 +32,6 @@ class Dolg(Pool):
 
     title: ClassVar[str] = "DOLG local branch"
     source: ClassVar[str] = "Yang et al., 2021"
-    has_batch_statistics: ClassVar[bool] = True
-    dead_parameters: ClassVar[frozenset[str]] = frozenset({"map.bias"})  # the norm takes it away
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -35,9 +35,9 @@ def draw_curves(curves: Mapping[str, Points], axis: str, metric: str) -> Figure:
     for panel in panels[len(methods) :]:
         panel.set_visible(False)
     for method, panel in zip(methods, panels, strict=False):
-        mine = {name: points for name, points in curves.items() if _is_of(name, method)}
-        for name, points in mine.items():
-            _draw_curve(panel, name.removeprefix(f"{method}-"), points)
+        for name, points in curves.items():
+            if name.partition("-")[0] == method:
+                _draw_curve(panel, name.removeprefix(f"{method}-"), points)
         panel.set(title=method, xlabel=AXES[axis])
         panel.grid(alpha=0.3)
         panel.legend(fontsize="x-small")
@@ -50,10 +50,6 @@ def draw_curves(curves: Mapping[str, Points], axis: str, metric: str) -> Figure:
     panels[0].minorticks_off()
     figure.supylabel(metric.replace("_", " "))
     return figure
-
-
-def _is_of(name: str, method: str) -> bool:
-    return name.partition("-")[0] == method
 
 
 def _draw_curve(axes: Axes, name: str, points: Points) -> None:

@@ -5,7 +5,6 @@ How it looks stands in `page.html`, what it shows is put together here.
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -28,19 +27,6 @@ from toolkit_probing.training.plan import describe_training
 
 CURVE_METRIC = "balanced_accuracy"
 MAX_PICTURED = 12  # rows of a run that get pictures of their own
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of a run, or why there is none.
-
-    Attributes:
-        title: What it shows, or why nothing.
-        data: The PNG in base64; empty where there is none.
-    """
-
-    title: str
-    data: str = ""
 
 
 def write_html(path: Path, report: Report) -> None:
@@ -71,24 +57,25 @@ def _picked(row: Row) -> str:
     return f"{settings} ({row.picked})"
 
 
-def _pictures(run: SavedRun) -> Iterator[Picture]:
+def _pictures(run: SavedRun) -> Iterator[tuple[str, str]]:
+    """Yield what a picture shows and its PNG in base64; why there is none, and nothing."""
     for axis in AXES:
         curves = curves_of(run.results.rows, axis, CURVE_METRIC)
         if curves:
             figure = draw_curves(curves, axis, CURVE_METRIC)
-            yield _picture(f"{CURVE_METRIC} over {axis}", figure)
+            yield f"{CURVE_METRIC} over {axis}", _encoded(figure)
     saved = list(run.rows.values())
     for side in saved[:MAX_PICTURED]:
         name, predictions = side.row.name, side.predictions
         if not all(item.is_finite for item in predictions):
-            yield Picture(f"No pictures of {name}: it predicts no finite probabilities.")
+            yield f"No pictures of {name}: it predicts no finite probabilities.", ""
             continue
-        yield _picture(f"reliability of {name}", draw_reliability(predictions, name))
+        yield f"reliability of {name}", _encoded(draw_reliability(predictions, name))
         confusion = draw_confusion(predictions, run.results.data.classes, name)
-        yield _picture(f"confusion of {name}", confusion)
+        yield f"confusion of {name}", _encoded(confusion)
     if len(saved) > MAX_PICTURED:
-        yield Picture(f"Pictures of the first {MAX_PICTURED} of {len(saved)} rows.")
+        yield f"Pictures of the first {MAX_PICTURED} of {len(saved)} rows.", ""
 
 
-def _picture(title: str, figure: Figure) -> Picture:
-    return Picture(title, base64.b64encode(to_png(figure)).decode())
+def _encoded(figure: Figure) -> str:
+    return base64.b64encode(to_png(figure)).decode()

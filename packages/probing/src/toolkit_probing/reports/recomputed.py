@@ -53,17 +53,10 @@ class Recomputed:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
-        row = self.row
         return {
             "run": str(self.run),
-            "name": row.name,
-            "inputs": row.inputs,
-            "tune": row.tune,
-            "labels": row.labels,
-            "selected": row.selected,
-            "picked": row.picked,
-            "settings": row.settings,
-            "training": row.training and asdict(row.training),
+            **self.row.described,
+            "training": self.row.training and asdict(self.row.training),
             "column": self.column,
             "value": self.value,
             **({} if self.confusion is None else {CONFUSION: self.confusion}),
@@ -162,33 +155,31 @@ def subgroups(values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
         yield MISSING, ~known
 
 
-@dataclass(frozen=True)
-class _Images:
-    """All test images, or a subgroup: where it is from, and its mask."""
-
-    column: str | None
-    value: str | None
-    mask: np.ndarray
-
-
-def _parts(run: SavedRun, saved: SavedRow, by: Sequence[str]) -> Iterator[_Images]:
-    yield _Images(None, None, np.ones(len(saved.image_ids), bool))
+def _parts(
+    run: SavedRun, saved: SavedRow, by: Sequence[str]
+) -> Iterator[tuple[str | None, str | None, np.ndarray]]:
+    """Yield all test images, then the subgroups: column, value and mask."""
+    yield None, None, np.ones(len(saved.image_ids), bool)
     for column in by:
         for value, mask in subgroups(run.column(column, saved.image_ids)):
-            yield _Images(column, value, mask)
+            yield column, value, mask
 
 
 def _recompute(
-    saved: SavedRow, images: _Images, *, metrics: Sequence[str], with_confusion: bool
+    saved: SavedRow,
+    images: tuple[str | None, str | None, np.ndarray],
+    *,
+    metrics: Sequence[str],
+    with_confusion: bool,
 ) -> Recomputed:
-    mask = images.mask
+    column, value, mask = images
     parts = [Predictions(run.probabilities[mask], run.targets[mask]) for run in saved.predictions]
     groups = saved.groups[mask]
     return Recomputed(
         run=saved.run,
         row=saved.row,
-        column=images.column,
-        value=images.value,
+        column=column,
+        value=value,
         num_images=int(mask.sum()),
         num_groups=int(np.unique(groups).size),
         metrics=estimate(parts, groups, names=metrics),

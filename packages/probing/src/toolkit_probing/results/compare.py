@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
-        first, second = map(_side_json, self.sides)
+        first, second = ({"run": str(side.run), **side.row.described} for side in self.sides)
         sides = {"first_row": first, "second_row": second, "metric": self.metric}
         return {**sides, **asdict(self.difference), "p_holm": self.p_holm}
 
@@ -194,7 +195,7 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
     if len(first.rows) == len(last.rows) == 1:
         return [(next(iter(first.rows.values())), next(iter(last.rows.values())))]
     # By the full name, else by it without layer and source, which two encoders may not share.
-    for key in (_name, _name_without_place):
+    for key in (attrgetter("name"), _name_without_place):
         mine, theirs = (
             {key(side.row): side for side in run.rows.values()} for run in (first, last)
         )
@@ -206,10 +207,6 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
         f"no row of {first.path} ({', '.join(first.rows)}) has its like in {last.path} "
         f"({', '.join(last.rows)}): choose two with --rows"
     )
-
-
-def _name(row: Row) -> str:
-    return row.name
 
 
 def _name_without_place(row: Row) -> str:
@@ -269,20 +266,6 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
 
 def _column(side: SavedRow, what: str) -> np.ndarray:
     return side.groups if what == "group" else side.predictions[0].targets
-
-
-def _side_json(side: SavedRow) -> dict[str, Any]:
-    row = side.row
-    return {
-        "run": str(side.run),
-        "inputs": row.inputs,
-        "tune": row.tune,
-        "name": row.name,
-        "labels": row.labels,
-        "selected": row.selected,
-        "picked": row.picked,
-        "settings": row.settings,
-    }
 
 
 def _side_text(side: SavedRow) -> str:

@@ -117,6 +117,12 @@ class Row:
         """Whether the encoder was trained with the head: such a row is not ranked with probes."""
         return self.tune != "none"
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What it is of, as reports and comparisons print it for `--json`."""
+        names = ("name", "inputs", "tune", "labels", "selected", "picked", "settings")
+        return {name: getattr(self, name) for name in names}
+
 
 def build_rows(
     outcomes: Sequence[Outcome],
@@ -155,7 +161,9 @@ def build_rows(
             draws=list(outcome.draws),
             num_parameters=outcome.num_parameters,
             flops=outcome.flops,
-            metrics=estimate(_predictions(outcome, targets), groups),
+            metrics=estimate(
+                [Predictions(part.astype(float), targets) for part in outcome.probabilities], groups
+            ),
             predictions=f"predictions/{outcome.name}.parquet",
             inputs=inputs,
             training=training_of(
@@ -167,10 +175,6 @@ def build_rows(
         )
         for outcome in outcomes
     ]
-
-
-def _predictions(outcome: Outcome, targets: np.ndarray) -> list[Predictions]:
-    return [Predictions(values.astype(float), targets) for values in outcome.probabilities]
 
 
 def _finite(value: float) -> float | None:

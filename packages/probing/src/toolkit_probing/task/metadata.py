@@ -151,4 +151,4 @@ def _show(facts: Mapping[str, Any], data: ImageData) -> None:
         for name, count in facts["unseen"].items()
     ]
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(line)

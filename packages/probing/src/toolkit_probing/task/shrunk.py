@@ -76,7 +76,6 @@ def shrink_images(
     console.print(
         f"images: shrunk once to {size} pixels on the shorter side (JPEG {QUALITY}) and resized "
         f"again when read: the encoder's input changes by {change:.2g} of 255 on average"
-        + (crops if isinstance(settings, ProbeSettings) and settings.augment == "crops" else ""),
-        soft_wrap=True,
+        + (crops if isinstance(settings, ProbeSettings) and settings.augment == "crops" else "")
     )
     return Shrunk(replace(task, data=small), size, change)

@@ -85,5 +85,5 @@ def load_task(settings: FeatureSettings) -> Task:
         f"{sizes} ({splits.origin})"
     )
     if labels.name == binary.name and (answers := label_map(data)):
-        console.print(describe_label_map(answers, binary), soft_wrap=True)
+        console.print(describe_label_map(answers, binary))
     return Task(data, labels, splits, bad)

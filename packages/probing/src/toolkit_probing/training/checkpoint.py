@@ -128,14 +128,10 @@ def open_journal(
     its state can be saved. Without one, Python's own interrupt stops the training at once.
     """
     if record is None:
-        yield Journal(None, trainer, compute, stop=Interruption(), advance=_no_bar)
+        yield Journal(None, trainer, compute, stop=Interruption(), advance=lambda _: None)
         return
     with progress(title, total) as advance, delayed_interrupt() as stop:
         yield Journal(record, trainer, compute, stop=stop, advance=advance)
-
-
-def _no_bar(count: int) -> None:
-    del count
 
 
 def trained_state(module: nn.Module) -> State:

@@ -17,10 +17,6 @@ from toolkit_probing.training.plan import TrainingPlan
 Batch = tuple[np.ndarray, LayerFeatures]  # positions, and the features there
 
 
-def _no_rows() -> np.ndarray:
-    return np.zeros(0, dtype=int)
-
-
 @dataclass(frozen=True)
 class Examples:
     """Rows to learn from, and rows that pick the epoch.
@@ -36,7 +32,7 @@ class Examples:
     source: FeatureSource
     targets: np.ndarray
     train: np.ndarray
-    select: np.ndarray = field(default_factory=_no_rows)
+    select: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     crops: EpochSource | None = None
 
     def batches(

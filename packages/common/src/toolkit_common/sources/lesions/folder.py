@@ -103,7 +103,7 @@ def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
     # Sorted: of two copies the same one is read on every machine.
     for path in sorted(root.rglob("*")):
         folders = path.relative_to(root).parts[:-1]
-        if path.suffix.lower() not in SUFFIXES or any(map(_is_of_masks, folders)):
+        if path.suffix.lower() not in SUFFIXES or any(map(MASK_FOLDER.fullmatch, folders)):
             continue
         if images.setdefault(path.stem, path) != path:
             doubled.append(path)
@@ -116,10 +116,6 @@ def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
                 f"that are not meant out of {root}, or masks into a folder called masks"
             )
     return images
-
-
-def _is_of_masks(folder: str) -> bool:
-    return MASK_FOLDER.fullmatch(folder) is not None
 
 
 def _is_copy(one: Path, other: Path) -> bool:
