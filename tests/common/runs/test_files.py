@@ -8,7 +8,6 @@ import pytest
 
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import (
-    BLOCK,
     atomic_folder,
     atomic_path,
     read_json,
@@ -101,7 +100,7 @@ def test_text_is_utf8_wherever_it_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == b"n\xc3\xa6vus\n"
 
 
-@pytest.mark.parametrize("size", [0, 1, BLOCK, BLOCK + 1])
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1])
 def test_the_checksum_covers_every_byte(tmp_path: Path, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     (tmp_path / "a").write_bytes(data)

@@ -24,7 +24,7 @@ from torch import Tensor
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype, decode
 from toolkit_common.features.contract import Features, LayerFeatures
-from toolkit_common.runs.files import BLOCK, atomic_path, read_json, write_json, write_text
+from toolkit_common.runs.files import atomic_path, read_json, write_json, write_text
 
 # Part of every key: raise it when shards are laid out anew, and old stores are never opened.
 VERSION = 3
@@ -271,11 +271,8 @@ def _shard_path(folder: Path, shard: int) -> Path:
 
 def _checksum(path: Path) -> str:
     # Against damage, not malice: sha256 would cost more than reading the tokens.
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def _damaged(path: Path, why: str) -> str:

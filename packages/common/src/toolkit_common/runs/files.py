@@ -12,7 +12,6 @@ from typing import Any
 
 from toolkit_common.errors import InputError
 
-BLOCK = 1 << 20
 ANOTHER = "choose a folder that you may write"
 
 
@@ -107,11 +106,8 @@ def read_json(path: Path) -> Any:
 
 def sha256_of(path: Path) -> str:
     """Return the hex sha256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_text(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch import nn
 
@@ -22,19 +22,6 @@ from toolkit_probing.training.compute import Compute
 SAVE_EVERY_S = 30.0
 
 State = dict[str, Any]
-
-
-@runtime_checkable
-class Resumable(Protocol):
-    """What a training changes, as a checkpoint holds it."""
-
-    def state(self) -> State:
-        """Return it."""
-        ...
-
-    def load_(self, state: State) -> None:
-        """Take it up again."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +54,6 @@ class Journal:
     def __init__(
         self,
         record: Record | None,
-        trainer: Resumable,
         compute: Compute,
         *,
         stop: Interruption,
@@ -75,19 +61,18 @@ class Journal:
     ) -> None:
         self.advance = advance
         self._record = record
-        self._trainer = trainer
         self._compute = compute
         self._stop = stop
         self._last = time.monotonic()
 
-    def resume_(self) -> int:
-        """Take up the newest checkpoint and return its step; 0 without any."""
+    def resume_(self, load_: Callable[[State], None]) -> int:
+        """Let `load_` take up the newest checkpoint and return its step; 0 without any."""
         # Each process reads it: all have the same disk, and none must send it.
         newest = None if self._record is None else load_checkpoint(self._record.folder)
         if newest is None:
             return 0
         step, state = newest
-        self._trainer.load_(state)
+        load_(state)
         return step
 
     def rewind(self, step: int) -> None:
@@ -107,20 +92,20 @@ class Journal:
             at = {"step": self._record.first_step + step, "part": self._record.name}
             self._record.run.log(**at, epoch=epoch, **{metric: scores})
 
-    def save(self, step: int, *, if_due: bool = False) -> None:
-        """Save a checkpoint; `if_due`: only if the last one is long ago."""
+    def save(self, step: int, state: Callable[[], State], *, if_due: bool = False) -> None:
+        """Save what `state` returns as a checkpoint; `if_due`: only if the last one is long ago."""
         # By time, not by steps: a step may take a millisecond or a minute.
         if if_due and time.monotonic() - self._last <= SAVE_EVERY_S:
             return
         if self._record is not None and self._compute.is_main_process:
             # One writes what all hold alike.
-            save_checkpoint(self._record.folder, step, self._trainer.state())
+            save_checkpoint(self._record.folder, step, state())
         self._last = time.monotonic()
 
 
 @contextmanager
 def open_journal(
-    record: Record | None, trainer: Resumable, compute: Compute, *, title: str, total: int
+    record: Record | None, compute: Compute, *, title: str, total: int
 ) -> Iterator[Journal]:
     """Open the journal of a training of `total` steps.
 
@@ -128,10 +113,10 @@ def open_journal(
     its state can be saved. Without one, Python's own interrupt stops the training at once.
     """
     if record is None:
-        yield Journal(None, trainer, compute, stop=Interruption(), advance=lambda _: None)
+        yield Journal(None, compute, stop=Interruption(), advance=lambda _: None)
         return
     with progress(title, total) as advance, delayed_interrupt() as stop:
-        yield Journal(record, trainer, compute, stop=stop, advance=advance)
+        yield Journal(record, compute, stop=stop, advance=advance)
 
 
 def trained_state(module: nn.Module) -> State:

@@ -68,8 +68,8 @@ def train_bank(
     trainer, count = _Trainer(bank, plan, compute), len(bank.specs)
     total, per_epoch, metric = plan.total_steps, plan.steps_per_epoch, settings.select_by
     title = f"training {count} head{'s' if count > 1 else ''}"
-    with open_journal(record, trainer, compute, title=title, total=total) as journal:
-        step = journal.resume_()
+    with open_journal(record, compute, title=title, total=total) as journal:
+        step = journal.resume_(trainer.load_)
         active = trainer.active(step // per_epoch)
         # A part that was over keeps its lines.
         if active and step < total:
@@ -88,7 +88,7 @@ def train_bank(
                 if journal.is_stopped():
                     break
                 if step % per_epoch:  # the end of an epoch is saved with its scores
-                    journal.save(step, if_due=True)
+                    journal.save(step, trainer.state, if_due=True)
             if step % per_epoch == 0:
                 if len(examples.select):
                     scores = score_heads(
@@ -97,12 +97,12 @@ def train_bank(
                     trainer.note_(scores, epoch + 1)
                     journal.write(step, epoch=epoch + 1, metric=metric, scores=scores)
                 active = trainer.active(epoch + 1)
-                journal.save(step, if_due=True)
+                journal.save(step, trainer.state, if_due=True)
             # After the scores of an epoch that is just over, so that they are in what is saved.
             if journal.is_stopped():
-                journal.save(step)
+                journal.save(step, trainer.state)
                 raise KeyboardInterrupt
-        journal.save(step)
+        journal.save(step, trainer.state)
     return trainer.best
 
 
