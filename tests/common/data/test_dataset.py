@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from helpers.properties import few_examples
 from helpers.small_data import build_data, image_bytes
-from toolkit_common.data.dataset import ImageData, build_image_data
+from toolkit_common.data.dataset import ImageData, build_image_data, number_groups
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 
@@ -21,6 +21,11 @@ def from_features(labels: list[object], feature: object) -> ImageData:
     columns = {"image": images, "image_id": list(map(str, range(len(labels)))), "label": labels}
     rows = Dataset.from_dict(columns, features=features).cast_column("image", Image(decode=False))
     return ImageData("typed", rows, Sheet("typed"))
+
+
+def test_rows_of_a_group_have_its_number_and_those_without_one_of_their_own() -> None:
+    groups = np.array(["b", None, "a", "b", None], object)
+    assert number_groups(groups).tolist() == [0, 3, 1, 0, 6]
 
 
 # Labels

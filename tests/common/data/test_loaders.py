@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from helpers.properties import few_examples
 from helpers.small_data import build_data, image_bytes
-from toolkit_common.data.loaders import ImageRows, build_loader, choose_num_workers, chunks
+from toolkit_common.data import loaders
+from toolkit_common.data.loaders import (
+    ImageRows,
+    build_loader,
+    choose_num_workers,
+    chunks,
+    map_images,
+)
 from toolkit_common.images.open import BadImageError
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
 
@@ -39,6 +46,14 @@ def test_a_bad_image_is_named_when_it_is_reached() -> None:
     loader = build_loader(data, np.arange(2), transform=TRANSFORM, batch_size=1)
     with pytest.raises(BadImageError, match="an image in memory: not an image"):
         list(loader)
+
+
+def test_each_row_comes_with_what_is_made_of_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "WAITING", 2)
+    data = build_data(["a"] * 5, images=[image_bytes(row) for row in range(5)])
+    rows = np.array([4, 0, 3, 3, 1])
+    made = list(map_images(data, rows, lambda place: place["bytes"], title="looking"))
+    assert made == [(row, image_bytes(row)) for row in rows.tolist()]
 
 
 @given(st.integers(0, 50), st.integers(1, 12))

@@ -14,17 +14,14 @@ Shapes: n images, u distinct hashes.
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from os import cpu_count
 
 import numpy as np
 from PIL import Image
 
-from toolkit_common.console import progress
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.loaders import chunks
+from toolkit_common.data.loaders import map_images
 from toolkit_common.extras import require
 from toolkit_common.images.open import BadImageError, Place, open_image
 
@@ -35,7 +32,6 @@ MAX_DISTANCE = 4  # bits of 64 in which near-duplicates may differ
 # photographs come as near.
 MAX_TURNED = 2
 SIDE, LOW = 32, 8  # pixels that the hash looks at, cosines that it keeps, each way
-CHUNK = 1024  # images whose results wait in memory at once
 
 
 @dataclass(frozen=True)
@@ -72,31 +68,18 @@ class Pair:
 
 
 def hash_images(data: ImageData) -> Hashes:
-    """Decode every image once and hash it; threads decode, memory is bounded by a chunk.
-
-    A stream has one reader, which walks forward: one thread.
-    """
+    """Decode every image once and hash it."""
     require("imagehash", extra="audit", purpose="finding near-duplicates")
-    workers = 1 if data.is_streamed else cpu_count()
     exact = np.full(len(data), "", dtype="U64")
     perceptual = np.zeros(len(data), np.uint64)
     turned = np.zeros(len(data), np.uint64)
     sizes = np.zeros((len(data), 2), np.int64)
     problems: dict[int, str] = {}
-    with progress("hashing images", len(data)) as advance, ThreadPoolExecutor(workers) as pool:
-        for chunk in chunks(np.arange(len(data)), CHUNK):
-            # By chunks, as `map` takes in all its arguments at once and results wait in memory.
-            results = pool.map(lambda row: _hash(data.images[row]["image"]), chunk.tolist())
-            rows, cosines = [], []
-            for row, result in zip(chunk.tolist(), results, strict=True):
-                if isinstance(result, str):
-                    problems[row] = result
-                else:
-                    exact[row], perceptual[row], low, sizes[row] = result
-                    rows.append(row)
-                    cosines.append(low)
-                advance()
-            turned[rows] = turned_hashes(np.array(cosines).reshape(-1, LOW, LOW))
+    for row, result in map_images(data, np.arange(len(data)), _hash, title="hashing images"):
+        if isinstance(result, str):
+            problems[row] = result
+        else:
+            exact[row], perceptual[row], turned[row], sizes[row] = result
     return Hashes(exact, perceptual, turned, sizes, problems)
 
 
@@ -190,7 +173,7 @@ def _equal(values: np.ndarray, rows: np.ndarray) -> Sequence[tuple[int, int]]:
     return list(zip(leaders[repeated].tolist(), rows[repeated].tolist(), strict=True))
 
 
-def _hash(place: Place) -> tuple[str, int, np.ndarray, tuple[int, int]] | str:
+def _hash(place: Place) -> tuple[str, int, int, tuple[int, int]] | str:
     from imagehash import phash
 
     try:
@@ -202,7 +185,7 @@ def _hash(place: Place) -> tuple[str, int, np.ndarray, tuple[int, int]] | str:
     small = _small(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     bits = phash(small).hash.ravel()
     perceptual = int.from_bytes(np.packbits(bits).tobytes(), "big")
-    return digest, perceptual, low_cosines(small), image.size
+    return digest, perceptual, int(turned_hashes(low_cosines(small)[None])[0]), image.size
 
 
 def _small(image: Image.Image) -> Image.Image:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from toolkit_common.data.dataset import Labels
+from toolkit_common.data.dataset import Labels, number_groups
 
 MIN_ROWS = 10  # of a class and of its rest below which an AUROC says little
 NUM_FOLDS = 5
@@ -88,7 +88,7 @@ def describe_column(
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
     numbers = np.where(np.isfinite(numbers), numbers, np.nan)
     are_numbers = bool(filled.any()) and not np.isnan(numbers[filled]).any()
-    owners = _owners(groups, len(values))
+    owners = np.arange(len(values)) if groups is None else number_groups(groups)
     value = missing = NO_SCORE
     if labels is not None:
         known = labels.targets >= 0
@@ -123,16 +123,6 @@ def auroc_of(scores: np.ndarray, positive: np.ndarray) -> float:
 def chance_error(positives: int, others: int) -> float:
     """Return the standard error of an AUROC that nothing but chance made (Mann and Whitney)."""
     return math.sqrt((positives + others + 1) / (12 * positives * others))
-
-
-def _owners(groups: np.ndarray | None, count: int) -> np.ndarray:
-    """Return a number for each row's group; a row without one stands for itself."""
-    alone = np.arange(count)
-    if groups is None:
-        return alone
-    codes = pd.factorize(groups)[0]
-    # Numbers behind all that are taken, so that no two rows without a group are one.
-    return np.where(codes < 0, codes.max(initial=0) + 1 + alone, codes)
 
 
 @dataclass(frozen=True)

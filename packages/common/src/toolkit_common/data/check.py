@@ -6,17 +6,15 @@ others' files are there is checked all the same, and a bad one ends a run when i
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from toolkit_common.console import console, progress
+from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.loaders import chunks
+from toolkit_common.data.loaders import map_images
 from toolkit_common.errors import InputError
 from toolkit_common.images.keys import ABSENT
 from toolkit_common.images.open import BadImageError, Place, open_image
@@ -25,7 +23,6 @@ BadFilePolicy = Literal["error", "skip"]
 
 MAX_LOOKED_AT = 50_000  # images up to which every one is decoded
 SPREAD = 5000  # decoded of more than that
-CHUNK = 4096  # images that wait for a thread at once
 
 
 def check_images(
@@ -45,7 +42,8 @@ def check_images(
         InputError: If the policy is `error` and there is a bad file, or if all are bad.
     """
     looked_at = _looked_at(data, rows, policy)
-    problems = _problems_of(data, looked_at) if len(looked_at) else {}
+    outcomes = map_images(data, looked_at, _problem_of, title="checking images")
+    problems = {row: problem for row, problem in outcomes if problem} if len(looked_at) else {}
     ids = data.table["image_id"]
     table = pd.DataFrame(
         {
@@ -79,22 +77,6 @@ def _looked_at(data: ImageData, rows: np.ndarray, policy: BadFilePolicy) -> np.n
     # Whether a file is there costs no decoding, and is in its key already.
     absent = [row for row in rows if data.image_keys[row].endswith(ABSENT)]
     return np.union1d(spread, np.asarray(absent, rows.dtype))
-
-
-def _problems_of(data: ImageData, rows: np.ndarray) -> dict[int, str]:
-    problems: dict[int, str] = {}
-    with (
-        progress("checking images", len(rows)) as advance,
-        ThreadPoolExecutor(cpu_count()) as pool,
-    ):
-        for chunk in chunks(rows, CHUNK):
-            # Workers fetch the images: a pool takes in all its arguments at once.
-            outcomes = pool.map(lambda row: _problem_of(data.images[int(row)]["image"]), chunk)
-            for row, problem in zip(chunk, outcomes, strict=True):
-                if problem:
-                    problems[int(row)] = problem
-                advance()
-    return problems
 
 
 def _problem_of(place: Place) -> str | None:

@@ -190,6 +190,13 @@ def build_image_data(
     return ImageData(identifier, rows, sheet)
 
 
+def number_groups(groups: "np.ndarray | pd.Series") -> np.ndarray:
+    """Return a number for each row's group `(n,)`; a row without one is a group of its own."""
+    codes = pd.factorize(groups)[0]
+    # Numbers behind all that are taken, so that no two rows without a group are one.
+    return np.where(codes < 0, codes.max(initial=0) + 1 + np.arange(len(codes)), codes)
+
+
 def replace_images(rows: "Dataset", places: Iterable[tuple[int, str]]) -> "Dataset":
     """Return the rows with other images.
 

@@ -1,23 +1,27 @@
-"""Batches of images for an encoder, in row order, decoded by workers."""
+"""Images in row order, decoded by workers: batches for an encoder, or one by one."""
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from toolkit_common.console import progress
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.images.open import open_image
+from toolkit_common.images.open import Place, open_image
 from toolkit_common.images.transforms import Transform
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor
 
+T = TypeVar("T")
 
 MAX_WORKERS = 16
+WAITING = 512  # results of threads in memory at once
 
 
 def choose_num_workers(requested: int | None, accelerator: "Accelerator") -> int:
@@ -67,6 +71,24 @@ def build_loader(
         # Pinned, a batch travels to the GPU while the step before it is computed.
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def map_images(
+    data: ImageData, rows: np.ndarray, act: Callable[[Place], T], *, title: str
+) -> Iterator[tuple[int, T]]:
+    """Yield each row with what `act` makes of its image, beside a bar; threads do the work.
+
+    A stream has one reader, which walks forward: one thread.
+    """
+    workers = 1 if data.is_streamed else os.cpu_count()
+    # Threads, as Pillow decodes outside the interpreter's lock.
+    with progress(title, len(rows)) as advance, ThreadPoolExecutor(workers) as pool:
+        for chunk in chunks(rows, WAITING):
+            # They fetch the images: a pool takes in all its arguments at once, and results wait.
+            results = pool.map(lambda row: act(data.images[row]["image"]), chunk.tolist())
+            for row, result in zip(chunk.tolist(), results, strict=True):
+                yield row, result
+                advance()
 
 
 def chunks(rows: np.ndarray, size: int) -> Sequence[np.ndarray]:

@@ -7,18 +7,16 @@ holds a hash of what it was made from, and it appears only when it is whole.
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from toolkit_common.console import progress
 from toolkit_common.data.dataset import ImageData, replace_images
-from toolkit_common.data.loaders import chunks
+from toolkit_common.data.loaders import map_images
 from toolkit_common.extras import require
 from toolkit_common.images.open import Place, open_image
 from toolkit_common.images.transforms import Transform
@@ -26,7 +24,6 @@ from toolkit_common.runs.files import atomic_path, cache_folder
 
 VERSION = 1
 QUALITY = 95
-CHUNK = 512  # images in memory at once
 LOOKED_AT = 16  # images whose change is measured
 
 
@@ -82,30 +79,17 @@ def _key(data: ImageData, rows: np.ndarray, size: int) -> str:
 def _write(data: ImageData, rows: np.ndarray, size: int, *, file: Path) -> None:
     h5py = require("h5py", extra="lesions", purpose="--cache-images")
 
-    def shrink(row: int) -> tuple[int, bytes | None]:
-        return row, _shrunk(data.images[row]["image"], size)
-
-    written = []
-    with (
-        atomic_path(file) as temporary,
-        progress("caching images", len(rows)) as advance,
-        # Threads, as Pillow decodes outside the interpreter's lock.
-        ThreadPoolExecutor(cpu_count()) as pool,
-        h5py.File(temporary, "w") as store,
-    ):
-        # Chunk by chunk: `map` takes in everything at once, and results wait in memory until
-        # written.
-        for chunk in chunks(rows, CHUNK):
-            for row, content in pool.map(shrink, chunk.tolist()):
-                if content is not None:
-                    store[f"images/{row}"] = np.frombuffer(content, np.uint8)
-                    written.append(row)
-                advance()
+    shrink, written = partial(_shrunk, size=size), []
+    with atomic_path(file) as temporary, h5py.File(temporary, "w") as store:
+        for row, content in map_images(data, rows, shrink, title="caching images"):
+            if content is not None:
+                store[f"images/{row}"] = np.frombuffer(content, np.uint8)
+                written.append(row)
         # What readers go by: images that were small enough are not in the file.
         store["rows"] = np.array(written, np.int64)
 
 
-def _shrunk(place: Place, size: int) -> bytes | None:
+def _shrunk(place: Place, *, size: int) -> bytes | None:
     image = open_image(place)
     shorter = min(image.size)
     if shorter <= size:  # never enlarged: pixels would be made up

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from toolkit_common.data.dataset import ImageData
+from toolkit_common.data.dataset import ImageData, number_groups
 from toolkit_common.errors import InputError
 from toolkit_slimp.metadata.columns import encode_column
 from toolkit_slimp.metadata.schema import Metadata, Schema
@@ -78,7 +78,7 @@ def encode_rows(schema: Schema, table: pd.DataFrame) -> Metadata:
     encoded = [encode_column(column, table) for column in schema.columns]
     # Before any batch is drawn, so that it does not matter which lesion stands for a patient.
     if "group" in table:
-        patients = _number_patients(table["group"])
+        patients = number_groups(table["group"])
         encoded = [
             _share_value(item, patients) if column.level == "patient" else item
             for column, item in zip(schema.columns, encoded, strict=True)
@@ -98,12 +98,6 @@ def named(data: ImageData) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"data set {data.id!r}: {error}") from None
-
-
-def _number_patients(groups: pd.Series) -> np.ndarray:
-    """Return a number for each row's patient `(m,)`; a row without one is a patient of its own."""
-    codes, names = pd.factorize(groups)
-    return np.where(codes < 0, len(names) + np.arange(len(codes)), codes)
 
 
 def _share_value(column: Metadata, patients: np.ndarray) -> Metadata:
