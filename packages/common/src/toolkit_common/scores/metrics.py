@@ -164,9 +164,8 @@ def find_metric(name: str) -> Metric:
     Raises:
         InputError: If there is no such metric.
     """
-    specificity = _specificity_in(name)
-    if name not in METRICS and specificity is not None:
-        return _ranked(ranking.sensitivity(specificity))
+    if is_ranking(name):
+        return _ranked(_curve_metric(name))
     return lookup(METRICS, name, kind="metric")
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import load_file
 
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder
 from toolkit_probing.heads.bank import SAMPLE, HeadBank, sample_of
-from toolkit_probing.heads.files import load_head, read_spec
+from toolkit_probing.heads.files import read_spec
 from toolkit_probing.task.context import Context
 from toolkit_probing.training.scoring import predict
 
@@ -81,6 +82,5 @@ def _read_bank(paths: list[Path], source: FeatureSource, *, num_classes: int) ->
     sample = sample_of(source)
     bank = HeadBank([read_spec(path) for path in paths], sample, num_classes=num_classes)
     for path in paths:
-        spec, head = load_head(path, sample[read_spec(path).layer])
-        bank.heads[spec.key].load_state_dict(head.state_dict())
+        bank.heads[path.stem].load_state_dict(load_file(path))  # named by its spec
     return bank
