@@ -102,8 +102,6 @@ def run_command(
                 preset_field=preset_field,
                 group_names=group_names,
             )
-            # After the settings were checked, so that what is wrong with them is said once; workers
-            # read the same command line and must not launch again.
             if how["num_processes"] > 1 and not in_worker():
                 raise typer.Exit(_relaunch(how["num_processes"]))
             if is_main_process():
@@ -158,6 +156,8 @@ def _signed(
 
 
 def _relaunch(num_processes: int) -> int:
+    # After the settings were checked, so that what is wrong with them is said once; workers read
+    # the same command line and must not launch again.
     from toolkit_common.training.distributed import relaunch
 
     return relaunch(num_processes, sys.argv[1:])

@@ -174,10 +174,7 @@ def _plan(
     row_bytes = bytes_per_image(shapes, dtype=how.dtype, with_patches=how.with_patches)
     num_bytes = row_bytes * len(rows)
     plan = plan_extraction(
-        num_bytes,
-        choice=how.store,
-        folder=how.store_dir,
-        num_processes=accelerator.num_processes,
+        num_bytes, choice=how.store, folder=how.store_dir, num_processes=accelerator.num_processes
     )
     plan = broadcast_object_list([plan])[0]  # free space differs by the moment: one rank decides
     tokens = sum(patches for patches, _ in shapes.values()) if how.with_patches else 1
@@ -197,18 +194,21 @@ def _plan(
         ):  # fmt: skip
             console.print(line)
         console.print("  (change with --store, --store-dtype)")
-    # After the prices, so that the refusal can be weighed against them.
+    _refuse_unkept_stream(plan, encoder)  # after the prices, to be weighed against them
+    # Of 16 images at most, but before hours are spent: who minds stops here.
+    error = relative_error([kept.patches for kept in sample.values()], how.dtype)
+    if error and view is None:
+        console.print(f"features: {how.dtype} changes patch tokens by {error:.2g} of their norm")
+    return plan, row_bytes, error
+
+
+def _refuse_unkept_stream(plan: Plan, encoder: RowEncoder) -> None:
     if plan.place == "online" and encoder.data.is_streamed:
         raise InputError(
             f"{encoder.data.id} is streamed, once and in its order: its tokens must be kept "
             f"({plan.reason}); choose --store disk or memory, --store-dtype int8, or methods that "
             "read vectors alone"
         )
-    # Of 16 images at most, but before hours are spent: who minds stops here.
-    error = relative_error([kept.patches for kept in sample.values()], how.dtype)
-    if error and view is None:
-        console.print(f"features: {how.dtype} changes patch tokens by {error:.2g} of their norm")
-    return plan, row_bytes, error
 
 
 def _name(how: Extraction, view: int | None) -> str:
