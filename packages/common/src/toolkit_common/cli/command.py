@@ -114,9 +114,7 @@ def run_command(
                 overwrite=how["overwrite"],
                 as_json=how["as_json"],
             )
-            result = _carry_out(act, call)
-            if call.as_json and is_main_process():
-                typer.echo(json.dumps(result, indent=2, allow_nan=False))
+            _carry_out(act, call)
 
         app.command(name, help=inspect.getdoc(function))(
             _signed(command, _parameters(settings_class, run_options))
@@ -163,17 +161,19 @@ def _relaunch(num_processes: int) -> int:
     return relaunch(num_processes, sys.argv[1:])
 
 
-def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> Any:
-    """Act, and leave no lock and no process behind, however it ends."""
+def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> None:
+    """Act and print the JSON that is wanted; leave no lock and no process, however it ends."""
     end_with_launcher()
     try:
-        return act(call)
+        result = act(call)
     except KeyboardInterrupt:
         if is_main_process():
             typer.echo(_interrupted(locked_folders()), err=True)
         raise
     finally:
         unlock_all()
+    if call.as_json and is_main_process():
+        typer.echo(json.dumps(result, indent=2, allow_nan=False))
 
 
 def _layers(
