@@ -1,12 +1,18 @@
-"""The shelf: what is cited is there, and what docs/ names exists."""
+"""The shelf: what is cited is there, and what docs/ names exists and is called so today."""
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from helpers.repository import ROOT
+from toolkit_common.config import Settings
+from toolkit_probing.results.contents import Results
+from toolkit_probing.results.rows import Row
+from toolkit_probing.settings import ProbeSettings
+from toolkit_slimp.settings import SlimpSettings
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -18,7 +24,8 @@ CITED = re.compile(
 LINKED = re.compile(r"\]\(([a-z]+\.md)\)")  # from one page to another
 PLACEHOLDER = re.compile(r"NAME|/P/|/toolkit_P/")  # in a walkthrough: whatever it is called
 FOREIGN = re.compile(r"\bspecs/|\bDESIGN\.md|\bSTYLE\.md")
-NAMED = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|md))(?:::(\w+))?`")
+NAMED = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|md)|[\w-]+\.py)(?:::(\w+))?`")
+COMMANDS = {"probing": ProbeSettings, "slimp": SlimpSettings}
 
 
 def texts() -> Iterator[tuple[Path, str]]:
@@ -39,6 +46,29 @@ def unmet(text: str) -> Iterator[str]:
         is_trap_missing = page == "docs/traps.md" and not set(re.findall(r"\d+", numbers)) <= traps
         if not headings or is_trap_missing or (section and section not in headings):
             yield f"{page}{numbers}{section}"
+
+
+def old_options(text: str, page: str) -> list[str]:
+    """Return the options that a page gives by a name of before.
+
+    One command's old name may be another's of today (`--temperature`): it may stand on a page that
+    has the other's package in its name.
+    """
+    here = [settings for name, settings in COMMANDS.items() if name in page]
+    names = {name for settings in COMMANDS.values() for name in old_names(settings)}
+    current = {name for settings in here for name in settings.model_fields}
+    flags = {f"--{name.replace('_', '-')}" for name in names - current}
+    return sorted(flags & set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)))
+
+
+def old_names(settings: type[Settings]) -> set[str]:
+    return {*settings.renamed, *settings.gone}
+
+
+def named_fields(table: str) -> list[str]:
+    """Return what stands between backticks in the first column of a table."""
+    firsts = re.findall(r"^\| (`[^|]*) \|", table, flags=re.MULTILINE)
+    return [name for first in firsts for name in re.findall(r"`(\w+)`", first)]
 
 
 def read(path: Path) -> str:
@@ -82,7 +112,7 @@ def test_traps_are_numbered_without_a_gap() -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, *READMES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
-    """A path may be written from any folder on, as `probes/ep_kernel.py`."""
+    """A path may be written from any folder on, as `probes/ep_kernel.py` or `ep_kernel.py`."""
     files = {path.relative_to(ROOT).as_posix(): path for path, _ in texts()}
     for name, test in NAMED.findall(page.read_text(encoding="utf-8")):
         if PLACEHOLDER.search(name):
@@ -99,3 +129,33 @@ def test_pages_link_to_pages_and_are_ascii(page: Path) -> None:
     plain = re.findall(r"(?<![\w/-])(\w+\.md)\b", text)
     absent = [name for name in plain if not (DOCS / name).exists() and not (ROOT / name).exists()]
     assert set(absent) <= {"SYNTHETIC.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *(page for page in READMES if page.name != "CHANGELOG.md")],  # it is history
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_pages_give_options_by_the_names_of_today(page: Path) -> None:
+    assert not old_options(page.read_text(encoding="utf-8"), str(page.relative_to(ROOT)))
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "old"),
+    [
+        ("`--input imagenet`, `--inputs image`, `--k` 5", "docs/protocols.md", ["--input", "--k"]),
+        ("--temperature plain", "docs/protocols.md", ["--temperature"]),
+        ("--temperature 0.1 --metadata-missing", "docs/slimp.md", ["--metadata-missing"]),
+        ("--logreg-c=1\n--reads", "README.md", ["--logreg-c"]),
+    ],
+)
+def test_an_option_of_before_is_seen(text: str, page: str, old: list[str]) -> None:
+    assert old_options(text, page) == old
+
+
+def test_the_tables_of_results_name_every_field_in_its_order() -> None:
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    section = text.partition("## results.json of a probe\n")[2].partition("\n## ")[0]
+    contents, row = section.split("A row:\n")
+    assert named_fields(contents) == [field.name for field in fields(Results)]
+    assert named_fields(row) == [field.name for field in fields(Row)]
