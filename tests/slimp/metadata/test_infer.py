@@ -1,12 +1,11 @@
 """The schema of a data set: its sheet's columns, else what the table shows."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from helpers.small_data import build_data
-from toolkit_common.data.dataset import build_image_data
-from toolkit_common.data.sheet import Column, Sheet
+from helpers.toy_metadata import fit_toy, sparse, toy
+from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.metadata.infer import infer_schema
@@ -15,50 +14,14 @@ from toolkit_slimp.metadata.table import encode_table
 ROWS = np.arange(4)
 
 
-SHEET = Sheet(
-    title="toy",
-    labels=("diagnosis",),
-    columns=(
-        Column("age", "patient", "numeric", unit="years", low=0, high=120),
-        Column("angle", "lesion", "angle"),
-        Column("site", "lesion", "categorical"),
-        Column("itch", "lesion", "boolean"),
-    ),
-    leaks={"biopsed": "decided after the diagnosis"},
-)
-
-
-def toy(sheet: Sheet = SHEET, **columns):
-    frame = pd.DataFrame(
-        {
-            "image": [f"{i}.png" for i in range(6)],
-            "image_id": [str(i) for i in range(6)],
-            "diagnosis": list("ababab"),
-            "group": list("ppqqrr"),
-            "age": [30.0, 30.0, 0.0, 0.0, None, None],
-            "angle": [0.0, 90.0, 180.0, None, 45.0, 10.0],
-            "site": ["arm", "leg", None, "arm", "unknown", "back"],
-            "itch": ["true", "false", None, "unknown", "true", "true"],
-            "biopsed": ["true"] * 3 + ["false"] * 3,
-            **columns,
-        }
-    )
-    return build_image_data("toy", frame, sheet)
-
-
-def fit(rows=range(6), **columns):
-    data = toy(**columns)
-    return data, infer_schema(data, np.array(rows))
-
-
 def test_transforms_are_fitted_on_training_rows_alone():
-    _, first = fit(rows=[0, 1, 2, 3])
-    _, second = fit(rows=[0, 1, 2, 3], angle=[0.0, 90.0, 180.0, None, 1.0, 99.0])
+    _, first = fit_toy(rows=[0, 1, 2, 3])
+    _, second = fit_toy(rows=[0, 1, 2, 3], angle=[0.0, 90.0, 180.0, None, 1.0, 99.0])
     assert first == second
 
 
 def test_leaks_are_no_columns():
-    _, schema = fit()
+    _, schema = fit_toy()
     assert "biopsed" not in [column.name for column in schema.columns]
 
 
@@ -111,11 +74,6 @@ def test_text_that_holds_numbers_is_numeric_but_for_a_yes_and_no(tmp_path):
     kinds = {column.name: column.kind for column in infer_schema(data, ROWS).columns}
     assert kinds == {"size": "numeric", "flag": "categorical", "site": "categorical",
                      "itch": "boolean"}  # fmt: skip
-
-
-def sparse(ages, groups="ppqq", sheet=None, **columns):
-    sheet = sheet or Sheet("bare")
-    return build_data(["a"] * len(ages), groups=list(groups), sheet=sheet, age=ages, **columns)
 
 
 @pytest.mark.parametrize(

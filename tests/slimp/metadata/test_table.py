@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from helpers.properties import few_examples
 from helpers.small_data import build_data
-from toolkit_common.data.dataset import build_image_data
+from helpers.toy_metadata import fit_toy, sparse
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
@@ -22,44 +21,9 @@ from toolkit_slimp.metadata.schema import ColumnSchema, Schema
 from toolkit_slimp.metadata.schema_file import load_schema
 from toolkit_slimp.metadata.table import encode_rows, encode_table
 
-SHEET = Sheet(
-    title="toy",
-    labels=("diagnosis",),
-    columns=(
-        Column("age", "patient", "numeric", unit="years", low=0, high=120),
-        Column("angle", "lesion", "angle"),
-        Column("site", "lesion", "categorical"),
-        Column("itch", "lesion", "boolean"),
-    ),
-    leaks={"biopsed": "decided after the diagnosis"},
-)
-
-
-def toy(sheet: Sheet = SHEET, **columns):
-    frame = pd.DataFrame(
-        {
-            "image": [f"{i}.png" for i in range(6)],
-            "image_id": [str(i) for i in range(6)],
-            "diagnosis": list("ababab"),
-            "group": list("ppqqrr"),
-            "age": [30.0, 30.0, 0.0, 0.0, None, None],
-            "angle": [0.0, 90.0, 180.0, None, 45.0, 10.0],
-            "site": ["arm", "leg", None, "arm", "unknown", "back"],
-            "itch": ["true", "false", None, "unknown", "true", "true"],
-            "biopsed": ["true"] * 3 + ["false"] * 3,
-            **columns,
-        }
-    )
-    return build_image_data("toy", frame, sheet)
-
-
-def fit(rows=range(6), **columns):
-    data = toy(**columns)
-    return data, infer_schema(data, np.array(rows))
-
 
 def test_zero_is_a_value_and_missing_is_a_mask():
-    data, schema = fit()
+    data, schema = fit_toy()
     encoded = encode_rows(schema.at("patient"), data.table)
     assert encoded.observed[:, 0].tolist() == [True] * 4 + [False] * 2
     assert encoded.numeric[2, 0] != 0.0 or encoded.numeric[0, 0] != 0.0
@@ -67,7 +31,7 @@ def test_zero_is_a_value_and_missing_is_a_mask():
 
 
 def test_angles_are_axes():
-    data, schema = fit()
+    data, schema = fit_toy()
     encoded = encode_rows(schema.at("lesion"), data.table)
     torch.testing.assert_close(encoded.numeric[0], encoded.numeric[2], atol=1e-6, rtol=0)
     torch.testing.assert_close(encoded.numeric[1], -encoded.numeric[0], atol=1e-6, rtol=0)
@@ -75,7 +39,7 @@ def test_angles_are_axes():
 
 
 def test_missing_unknown_and_known_words_differ():
-    data, schema = fit()
+    data, schema = fit_toy()
     encoded = encode_rows(schema.at("lesion"), data.table)
     angle, site, itch = [1], [0, 1, 2, 3], [0, 1, 2]  # unknown, then the categories
     words = encoded.words.int()[:, len(angle) :]
@@ -88,20 +52,20 @@ def test_missing_unknown_and_known_words_differ():
 
 
 def test_a_word_never_seen_in_training_counts_as_missing():
-    data, schema = fit(rows=[0, 1, 2])
+    data, schema = fit_toy(rows=[0, 1, 2])
     encoded = encode_rows(schema.at("lesion"), data.table)
     assert encoded.observed[:, 1].tolist() == [True, True, False, True, True, False]
 
 
 def test_values_out_of_range_are_named():
-    data, schema = fit(rows=range(6))
+    data, schema = fit_toy(rows=range(6))
     wrong = data.table.assign(age=[130.0, 150.0, 121.0, 1.0, 1.0, 1.0])
     with pytest.raises(InputError, match=r"column .age.: 3 values above 120 years"):
         encode_rows(schema.at("patient"), wrong)
 
 
 def test_an_absent_column_is_named():
-    data, schema = fit()
+    data, schema = fit_toy()
     with pytest.raises(InputError, match="no metadata column 'site'"):
         encode_rows(schema, data.table.drop(columns="site"))
 
@@ -128,11 +92,6 @@ PATIENT = (
 
 
 AGE_SHEET = Sheet("toy", labels=("label",), columns=(Column("age", "patient", "numeric"),))
-
-
-def sparse(ages, groups="ppqq", sheet=None, **columns):
-    sheet = sheet or Sheet("bare")
-    return build_data(["a"] * len(ages), groups=list(groups), sheet=sheet, age=ages, **columns)
 
 
 def edited(path, columns):
