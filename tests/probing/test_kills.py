@@ -63,7 +63,7 @@ def test_extraction_killed_at_random_moments_gives_the_same_features(tmp_path, m
 
 
 WORDS = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--method", "ep",
-         "--lr", "0.003", "--queries", "4"]  # fmt: skip
+         "--lr", "0.003", "--set", "ep.num_queries=4"]  # fmt: skip
 STAGES = {  # of a run: the first and the last file that it writes
     "extraction": (
         "{name}-cache/features/*/tokens-00000.xxh3",

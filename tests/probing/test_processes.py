@@ -13,7 +13,7 @@ from helpers.ranks import run_toolkit
 
 PROBE = ["probe", "--data", "digits", "--backbone", "timm:test_vit?image_size=32", "--random-init"]
 ARGS = [*PROBE, "--method", "ep,linear,knn,logreg", "--epochs", "2", "--optimizer", "lars",
-        "--label-fraction", "0.3,1", "--logreg-c", "0.1", "--batch-size", "31"]  # fmt: skip
+        "--label-fraction", "0.3,1", "--set", "logreg.c=0.1", "--batch-size", "31"]  # fmt: skip
 NODES_ARGS = [*PROBE, "--method", "ep,knn", "--epochs", "1"]
 
 

@@ -18,7 +18,7 @@ from toolkit_probing import run as probe_run
 
 
 def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_path):
-    result = probe("--method", "ep,linear,knn", "--queries", "4,8")
+    result = probe("--method", "ep,linear,knn", "--set", "ep.num_queries=4,8")
     assert result.exit_code == 0, result.output
     run = tmp_path / "run"
     results = json.loads((run / "results.json").read_text())
@@ -79,7 +79,7 @@ def test_a_result_records_which_diagnosis_counts_as_what(probe):
 
 
 def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
-    options = ["--method", "ep,linear", "--queries", "4,8", "--num-seeds", "2", "--json"]
+    options = ["--method", "ep,linear", "--set", "ep.num_queries=4,8", "--num-seeds", "2", "--json"]
     whole = json.loads(probe(*options).stdout)["rows"]
     small = probe(*options, "--bank-memory", "1e-6", output=tmp_path / "cut")
     assert "18 passes" in small.stderr
@@ -88,7 +88,9 @@ def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
 
 def test_imagenets_input_replaces_the_encoders_own(probe):
     options = ["--backbone", "timm:vit_tiny_patch16_224.augreg_in21k?image_size=32"]
-    found = json.loads(probe(*options, "--input", "imagenet", "--method", "knn", "--json").stdout)
+    found = json.loads(
+        probe(*options, "--preprocess", "imagenet", "--method", "knn", "--json").stdout
+    )
     assert found["backbone"]["preprocess"]["mean"] == [0.485, 0.456, 0.406]
     assert found["backbone"]["preprocess"]["image_size"] == [32, 32]
     own = probe(*options, "--method", "knn", "--json", "--overwrite")
@@ -309,7 +311,7 @@ def test_an_existing_run_folder_is_not_touched(probe, tmp_path):
 # Heads that diverge
 
 
-DIVERGING = ["--optimizer", "sgd", "--warmup-epochs", "0", "--queries", "4"]
+DIVERGING = ["--optimizer", "sgd", "--warmup-epochs", "0", "--set", "ep.num_queries=4"]
 
 
 def test_a_diverged_head_does_not_end_the_run(probe, run_cli, tmp_path):

@@ -24,7 +24,7 @@ def test_a_run_writes_an_encoder_that_a_probe_reads(pretrain, run_cli, patients,
     assert {"loss", "lesion_loss", "patient_loss", "val_lesion_recall_at_1"} <= set(logged[-1])
     probed = run_cli(
         "probe", "--backbone", run, "--data", patients, "--method", "ep,linear,knn",
-        "--epochs", "1", "--queries", "4", "--output", tmp_path / "probe", "--json",
+        "--epochs", "1", "--set", "ep.num_queries=4", "--output", tmp_path / "probe", "--json",
     )  # fmt: skip
     assert probed.exit_code == 0, probed.output
     results = json.loads(probed.stdout)

@@ -17,7 +17,7 @@ TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs"
 
 @pytest.fixture
 def probe_run(run_cli, image_folder, tmp_path) -> Path:
-    args = ["--method", "ep,linear", "--queries", "16", "--warmup-epochs", "0"]
+    args = ["--method", "ep,linear", "--set", "ep.num_queries=16", "--warmup-epochs", "0"]
     done = run_cli(
         "probe", *TINY, *args, "--data", f"imagefolder:{image_folder}", "--output", tmp_path / "run"
     )

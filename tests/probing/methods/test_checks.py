@@ -11,10 +11,10 @@ SMALL = ("--backbone", "timm:test_vit?image_size=64", "--random-init", "--epochs
 def test_what_a_backbone_does_not_have_is_refused_before_it_runs(probe, tmp_path):
     bare = ["--backbone", "timm:test_resnet?image_size=64"]
     refused(
-        probe(*bare, "--method", "knn", "--read", "raw"), tmp_path, "knn cannot read 'mean_raw'"
+        probe(*bare, "--method", "knn", "--vectors", "raw"), tmp_path, "knn cannot read 'mean_raw'"
     )
     refused(probe(*bare, "--tokens", "all"), tmp_path, "ep cannot read 'all'", "patches, mean")
-    result = probe("--layers", "1,-1", "--method", "linear", "--read", "pooled")
+    result = probe("--layers", "1,-1", "--method", "linear", "--vectors", "pooled")
     refused(result, tmp_path, "linear cannot read 'pooled': layer 1, 6 of timm:test_vit")
 
 
@@ -24,7 +24,9 @@ def test_views_without_crops_are_refused(probe):
 
 def test_queries_that_do_not_fit_the_width_leave_nothing_behind(run_cli, image_folder, tmp_path):
     data = f"imagefolder:{image_folder}"
-    result = run_cli("probe", "-d", data, "--queries", 7, *SMALL, "-o", tmp_path / "run")
+    result = run_cli(
+        "probe", "-d", data, "--set", "ep.num_queries=7", *SMALL, "-o", tmp_path / "run"
+    )
     assert_bad_input(result, "got dim=64, width_divisor=1, num_queries=7")
     assert not (tmp_path / "run").exists()
     assert "extracting" not in result.stderr

@@ -6,7 +6,8 @@ import pytest
 from safetensors.torch import load_file
 
 RUN = ["probe", "--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2",
-       "--method", "ep,linear", "--queries", "4", "--lr", "0.01,0.1", "--shots", "2,3"]  # fmt: skip
+       "--method", "ep,linear", "--set", "ep.num_queries=4", "--lr", "0.01,0.1",
+       "--shots", "2,3"]  # fmt: skip
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ def test_the_list_counts_what_ep_costs_at_the_backbone(run_cli, tmp_path):
 
 def test_the_list_says_which_methods_a_width_rules_out(run_cli):
     result = run_cli(
-        "probe", "--list", "-b", "timm:test_vit?image_size=64", "--queries", 7, "--json"
-    )
+        "probe", "--list", "-b", "timm:test_vit?image_size=64", "--set", "ep.num_queries=7",
+        "--json",
+    )  # fmt: skip
     methods = {row["method"]: row for row in json.loads(result.stdout)["methods"]}
     assert methods["ep"]["parameters"] is None
     assert "num_queries=7" in methods["ep"]["source"]

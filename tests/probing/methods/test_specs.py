@@ -19,7 +19,8 @@ def test_all_layers_can_be_named(probe):
 
 
 def test_token_sources_and_layers_multiply(probe):
-    options = ["--layers", "1,-1", "--tokens", "patches,all,auto", "--read", "cls,mean", "--json"]
+    options = ["--layers", "1,-1", "--tokens", "patches,all,auto", "--vectors", "cls,mean",
+               "--json"]  # fmt: skip
     result = probe("--method", "ep,linear,knn", *options)
     rows = json.loads(result.stdout)["rows"]
     found = [(row["method"], row["layer"], row["source"]) for row in rows]
@@ -33,7 +34,7 @@ def test_token_sources_and_layers_multiply(probe):
 
 
 def test_features_before_the_final_norm_are_read_beside_those_after(probe):
-    options = ["--method", "knn,linear", "--read", "auto,raw,mean_raw", "--json"]
+    options = ["--method", "knn,linear", "--vectors", "auto,raw,mean_raw", "--json"]
     rows = json.loads(probe(*options).stdout)["rows"]
     sources = [(row["method"], row["source"]) for row in rows]
     assert sources == [

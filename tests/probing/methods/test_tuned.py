@@ -13,7 +13,8 @@ from helpers.probe_problem import Interrupting
 from toolkit_probing.methods import frozen, tuned
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "2"]
-ONE = ["--method", "ep", "--queries", "4", "--lr", "0.01"]
+SMALL = ["--set", "ep.num_queries=4", "--lr", "0.01"]
+ONE, BOTH = ["--method", "ep", *SMALL], ["--method", "ep,linear", *SMALL]
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_report_and_compare_keep_tuning_apart(probe, run_cli, tmp_path):
     for name, options in {
         "frozen": ONE,
         "tuned": ["--tune", "lora", *ONE],
-        "both": ["--tune", "lora", "--method", "ep,linear", "--queries", "4", "--lr", "0.01"],
+        "both": ["--tune", "lora", *BOTH],
     }.items():
         assert probe(*options, output=tmp_path / name).exit_code == 0
     shown = run_cli("report", tmp_path / "tuned", tmp_path / "frozen", "-o", tmp_path / "r.html")
@@ -111,7 +112,7 @@ def test_attention_is_drawn_through_the_tuned_encoder(probe, run_cli, tmp_path):
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(probe, tmp_path, monkeypatch):
-    options = ["--tune", "lora", "--method", "ep,linear", "--queries", "4", "--lr", "0.01"]
+    options = ["--tune", "lora", *BOTH]
     assert probe(*options, output=tmp_path / "whole").exit_code == 0
     original, count = frozen.train_bank, itertools.count()
 

@@ -10,7 +10,8 @@ from toolkit_probing.methods.vectors import pick_setting
 
 
 def test_several_settings_of_knn_and_logreg_are_tried_and_told(probe):
-    options = ["--k", "1,3", "--temperature", "0.1,plain", "--logreg-c", "0.1,1", "--json"]
+    options = ["--set", "knn.k=1,3", "--set", "knn.temperature=0.1,plain",
+               "--set", "logreg.c=0.1,1", "--json"]  # fmt: skip
     knn, logreg = json.loads(probe("--method", "knn,logreg", *options).stdout)["rows"]
     tried = [(item["k"], item["temperature"]) for item in knn["grid"]]
     assert tried == [(1, 0.1), (1, "plain"), (3, 0.1), (3, "plain")]

@@ -34,7 +34,8 @@ def probe(run_cli, root, tmp_path):
     def run(*args, data=f"csv:{root / 'table.csv'}", output=tmp_path / "probe"):
         return run_cli(
             "probe", "--backbone", root / "run", "--data", data, "--epochs", "2", "--lr", "0.1",
-            "--warmup-epochs", "0", "--queries", "4", "--k", "3", "--output", output, *args,
+            "--warmup-epochs", "0", "--set", "ep.num_queries=4", "--set", "knn.k=3",
+            "--output", output, *args,
         )  # fmt: skip
 
     return run
