@@ -1,11 +1,11 @@
-"""The frame of every benchmark: measure candidates beside each other, write what was found.
+"""The frame of every benchmark: measure candidates beside each other, write the results.
 
 A script is one question. It builds candidates (name -> a step without arguments), measures them in
 one run and writes a report:
 
     seconds = cpu_seconds({"literal": literal_step, "ours": our_step})
     memory = peak_memory(our_step)
-    write_report("NAME", title="What was asked", rows=[{"form": "ours", ...}], notes=[...])
+    write_report("NAME", title="The question", rows=[{"form": "ours", ...}], notes=[...])
 
 which makes `benchmarks/results/NAME.json` and `NAME.md` (and `NAME.png` from `figure`), with the
 hardware and versions. `make bench-NAME` runs `benchmarks/NAME.py` (dashes become underscores).
@@ -87,9 +87,9 @@ def peak_memory(step: Step) -> int:
     step()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         step()
-    found = profiled.profiler
-    assert found is not None
-    events = [event for event in found.kineto_results.events() if event.name() == "[memory]"]
+    profiler = profiled.profiler
+    assert profiler is not None
+    events = [event for event in profiler.kineto_results.events() if event.name() == "[memory]"]
     held = top = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         held += event.nbytes()
@@ -155,9 +155,9 @@ def write_report(
     """
     machine = hardware()
     folder = results_folder()
-    found = {"title": title, "hardware": machine, "notes": list(notes), "rows": list(rows)}
+    report = {"title": title, "hardware": machine, "notes": list(notes), "rows": list(rows)}
     tables = {heading: list(others) for heading, others in (more or {}).items()}
-    write_json(folder / f"{name}.json", found | tables | dict(data or {}))
+    write_json(folder / f"{name}.json", report | tables | dict(data or {}))
     lines = [f"# {title}", ""]
     if figure is not None:
         with atomic_path(folder / f"{name}.png") as temporary:
@@ -185,20 +185,20 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def hardware() -> dict[str, Any]:
     """Return the machine and the versions, as run folders record them, without names of places."""
-    found = environment()
-    machine = dict(found["machine"], platform=f"{platform.system()} {platform.machine()}")
+    recorded = environment()
+    machine = dict(recorded["machine"], platform=f"{platform.system()} {platform.machine()}")
     machine["num_cores"] = os.cpu_count()
-    return {"machine": machine, "versions": found["versions"], "commit": found["commit"]}
+    return {"machine": machine, "versions": recorded["versions"], "commit": recorded["commit"]}
 
 
-def describe_hardware(found: Mapping[str, Any]) -> str:
+def describe_hardware(facts: Mapping[str, Any]) -> str:
     """Return the hardware and the versions that matter, as one line."""
-    machine, versions = found["machine"], found["versions"]
+    machine, versions = facts["machine"], facts["versions"]
     gpus = ", ".join(machine["gpus"]) or "no GPU"
     return (
         f"{machine['cpu']} ({machine['num_cores']} cores, {machine['num_threads']} thread(s) "
         f"used), {gpus}, {machine['platform']}, Python {versions['python']}, torch "
-        f"{versions['torch']}, commit {found['commit']}"
+        f"{versions['torch']}, commit {facts['commit']}"
     )
 
 

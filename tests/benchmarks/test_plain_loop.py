@@ -33,5 +33,5 @@ def test_the_loop_and_a_probe_end_with_the_same_head(run_cli, image_folder, tmp_
     loop.run_()
     (path,) = (tmp_path / "run/heads").glob("*.safetensors")
     expected = load_file(path)
-    found = {name: loop.head.state_dict()[name] for name in expected}
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    actual = {name: loop.head.state_dict()[name] for name in expected}
+    torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-5)

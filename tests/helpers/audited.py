@@ -37,13 +37,13 @@ def kinds(audit: Audit) -> dict[str, str]:
     return {finding.kind: finding.severity for finding in audit.findings}
 
 
-def run_audit(found: ImageData, **options: Any) -> Audit:
+def run_audit(data: ImageData, **options: Any) -> Audit:
     """Audit a data set, by default without decoding its images."""
-    return audit_data(found, AuditSettings(**{"images": False} | options))
+    return audit_data(data, AuditSettings(**{"images": False} | options))
 
 
-def audit_with_images(found: ImageData) -> Audit:
-    return run_audit(found, images=True)
+def audit_with_images(data: ImageData) -> Audit:
+    return run_audit(data, images=True)
 
 
 def write_csv(folder: Path, table: dict[str, list[Any]]) -> str:

@@ -42,7 +42,7 @@ def test_a_package_reaches_only_the_common_one() -> None:
     for path, tree in modules().items():
         own = path.split("/")[3]
         extra[path] = reached(tree) - {own} - ALLOWED[own]
-    assert {path: found for path, found in extra.items() if found} == {}
+    assert {path: names for path, names in extra.items() if names} == {}
     assert len(extra) > 50
 
 

@@ -70,8 +70,8 @@ def test_the_order_names_the_rooms_that_there_are(name: str) -> None:
 
 def test_no_imports_go_round_in_a_circle() -> None:
     trees = {dotted(path): tree for path, tree in modules().items()}
-    found = {" ".join(circle) for circle in circles(import_graph(trees))}
-    assert_only_known(found, KNOWN_CIRCLES, rule="imports do not go round in a circle")
+    circular = {" ".join(circle) for circle in circles(import_graph(trees))}
+    assert_only_known(circular, KNOWN_CIRCLES, rule="imports do not go round in a circle")
 
 
 def test_a_room_has_at_most_twelve_files() -> None:

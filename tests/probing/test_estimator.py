@@ -39,9 +39,9 @@ def test_it_learns_and_gives_probabilities_of_named_classes(method: str):
     probe = ProbeClassifier(method, **options).fit(tokens[:45], labels[:45])
     assert list(probe.classes_) == ["ash", "birch", "cedar"]
     assert probe.score(tokens[45:], labels[45:]) > 0.8
-    found = probe.predict_proba(tokens[45:])
-    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
-    assert (probe.predict(tokens[45:]) == probe.classes_[found.argmax(1)]).all()
+    probabilities = probe.predict_proba(tokens[45:])
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert (probe.predict(tokens[45:]) == probe.classes_[probabilities.argmax(1)]).all()
 
 
 def test_torch_and_numpy_tokens_give_the_same_fit():

@@ -21,14 +21,14 @@ def features(run_cli, image_folder):
 def test_a_probe_reads_what_was_extracted(features, run_cli, image_folder, tmp_path):
     result = features()
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert (found["num_images"], found["was_cached"]) == (24, False)
+    facts = json.loads(result.stdout)
+    assert (facts["num_images"], facts["was_cached"]) == (24, False)
     assert "24 images x 4 tokens" in result.stderr
     run_cli("probe", "--data", f"imagefolder:{image_folder}", "--backbone", VIT, "--random-init",
             "--epochs", "1", "--output", tmp_path / "run")  # fmt: skip
     read = json.loads((tmp_path / "run/results.json").read_text())["features"]
     assert read["was_cached"] is True
-    assert found["store"].endswith(read["store"])
+    assert facts["store"].endswith(read["store"])
     assert json.loads(features().stdout)["was_cached"] is True
 
 

@@ -55,11 +55,11 @@ def test_extraction_killed_at_random_moments_gives_the_same_features(tmp_path, m
             shutil.rmtree(tmp_path / "cut")
         else:
             kills += 1
-    expected, found = (run(name).read(np.arange(60))[6] for name in ("whole", "cut"))
+    expected, actual = (run(name).read(np.arange(60))[6] for name in ("whole", "cut"))
     assert expected.patches is not None
-    assert found.patches is not None
-    assert expected.patches.equal(found.patches)
-    assert all(vector.equal(found.vectors[name]) for name, vector in expected.vectors.items())
+    assert actual.patches is not None
+    assert expected.patches.equal(actual.patches)
+    assert all(vector.equal(actual.vectors[name]) for name, vector in expected.vectors.items())
 
 
 WORDS = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--method", "ep",
@@ -158,8 +158,8 @@ def test_two_processes_whose_launcher_is_killed_resume_to_the_same_bits(
 
     def finish(name: str, *more: str) -> None:
         with start(name, *more) as run:
-            said = run.communicate(timeout=120)[1]
-        assert run.returncode == 0, said.decode()
+            messages = run.communicate(timeout=120)[1]
+        assert run.returncode == 0, messages.decode()
 
     finish("whole")
     shutil.rmtree(tmp_path / "cache")
@@ -185,8 +185,8 @@ def _assert_same(whole: Path, cut: Path) -> None:
     heads = sorted((whole / "heads").iterdir())
     assert heads
     for head in heads:
-        expected, found = load_file(head), load_file(cut / "heads" / head.name)
-        assert all(expected[name].equal(found[name]) for name in expected), head.name
+        expected, actual = load_file(head), load_file(cut / "heads" / head.name)
+        assert all(expected[name].equal(actual[name]) for name in expected), head.name
     one, two = (json.loads((run / "results.json").read_text()) for run in (whole, cut))
     assert one["rows"] == two["rows"]
     assert _log(whole) == _log(cut)

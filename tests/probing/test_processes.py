@@ -34,8 +34,8 @@ def test_two_nodes_give_the_figures_of_one_process(run_cli, tmp_path):
         subprocess.Popen(command, env=shared, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for _ in range(2)
     ]
-    said = [node.communicate(timeout=200)[0].decode() for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], said
+    outputs = [node.communicate(timeout=200)[0].decode() for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], outputs
     one, two = (
         json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")
     )
@@ -58,6 +58,6 @@ def test_two_processes_give_the_figures_and_weights_of_one(run_cli, tmp_path, mo
         for metric in ("top1", "balanced_accuracy", "macro_f1"):
             assert row["metrics"][metric] == other["metrics"][metric]
     for head in (tmp_path / "one/heads").iterdir():
-        expected, found = load_file(head), load_file(tmp_path / "two/heads" / head.name)
+        expected, actual = load_file(head), load_file(tmp_path / "two/heads" / head.name)
         for name in expected:
-            assert (expected[name].double() - found[name].double()).abs().max() < 1e-4, name
+            assert (expected[name].double() - actual[name].double()).abs().max() < 1e-4, name

@@ -20,6 +20,6 @@ def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
 
 
 def test_the_knn_protocol_brings_its_method(probe):
-    found = json.loads(probe("--protocol", "dino-knn", "--json").stdout)
-    assert [row["method"] for row in found["rows"]] == ["knn"]
-    assert found["protocol"]["overridden"] == {"epochs": 3}
+    results = json.loads(probe("--protocol", "dino-knn", "--json").stdout)
+    assert [row["method"] for row in results["rows"]] == ["knn"]
+    assert results["protocol"]["overridden"] == {"epochs": 3}

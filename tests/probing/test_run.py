@@ -88,11 +88,11 @@ def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
 
 def test_imagenets_input_replaces_the_encoders_own(probe):
     options = ["--backbone", "timm:vit_tiny_patch16_224.augreg_in21k?image_size=32"]
-    found = json.loads(
+    results = json.loads(
         probe(*options, "--preprocess", "imagenet", "--method", "knn", "--json").stdout
     )
-    assert found["backbone"]["preprocess"]["mean"] == [0.485, 0.456, 0.406]
-    assert found["backbone"]["preprocess"]["image_size"] == [32, 32]
+    assert results["backbone"]["preprocess"]["mean"] == [0.485, 0.456, 0.406]
+    assert results["backbone"]["preprocess"]["image_size"] == [32, 32]
     own = probe(*options, "--method", "knn", "--json", "--overwrite")
     assert json.loads(own.stdout)["backbone"]["preprocess"]["mean"] == [0.5, 0.5, 0.5]
 
@@ -133,16 +133,16 @@ def test_heads_can_train_on_a_few_stored_crops_in_turn(probe, tmp_path):
 
 
 def test_all_stored_crops_are_priced_together_before_the_first(probe, tmp_path):
-    said = {}
+    messages = {}
     for views in ("2", "3", "3 again"):
         options = ["-m", "linear", "--augment", "crops", "--views", views[0]]
         result = probe(*options, output=tmp_path / views)
         assert result.exit_code == 0, result.output
-        said[views] = result.stderr
+        messages[views] = result.stderr
     two, three = "2 crops of every training image = 2 x ", "1 crop of every training image (2 of 3"
-    assert said["2"].index(two) < said["2"].index("features of crop 1 of 2: 14 images")
-    assert said["3"].index(three) < said["3"].index("features of crop 3 of 3: 14 images")
-    assert "of every training image" not in said["3 again"]
+    assert messages["2"].index(two) < messages["2"].index("features of crop 1 of 2: 14 images")
+    assert messages["3"].index(three) < messages["3"].index("features of crop 3 of 3: 14 images")
+    assert "of every training image" not in messages["3 again"]
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16", "int8"])
@@ -186,8 +186,8 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
     result = probe("--method", "ep", "--resume")
     assert result.exit_code == 0, result.output
     for head in (tmp_path / "whole/heads").iterdir():
-        expected, found = load_file(head), load_file(tmp_path / "run/heads" / head.name)
-        assert all((expected[name] == found[name]).all() for name in expected)
+        expected, actual = load_file(head), load_file(tmp_path / "run/heads" / head.name)
+        assert all((expected[name] == actual[name]).all() for name in expected)
 
 
 def test_an_interrupt_before_a_run_says_that_there_is_none(probe, monkeypatch):
@@ -354,11 +354,11 @@ def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
     late = ["--warmup-epochs", "1"]  # one step an epoch, the first at a learning rate of 0
     result = probe(*options, *DIVERGING, *late, "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["rows"][0]["settings"]["epoch"] == [1, 1]
-    assert found["rows"][0]["metrics"]["top1"]["mean"] is not None
-    assert len(found["diverged"]) == 2
-    for name, epoch in found["diverged"].items():
+    results = json.loads(result.stdout)
+    assert results["rows"][0]["settings"]["epoch"] == [1, 1]
+    assert results["rows"][0]["metrics"]["top1"]["mean"] is not None
+    assert len(results["diverged"]) == 2
+    for name, epoch in results["diverged"].items():
         assert name.endswith(("(50pct-draw0)", "(50pct-draw1)"))
         assert epoch == 2
 
@@ -385,22 +385,24 @@ def test_a_row_tells_the_batch_steps_and_rate_of_its_training(probe, run_cli, tm
 
 
 @pytest.mark.parametrize(
-    ("options", "asked"),
+    ("options", "requested"),
     [(["--batch-size", "2000000"], "2000000 of --batch-size"),
      (["--protocol", "ep-paper"], "4096 of protocol ep-paper")],
 )  # fmt: skip
-def test_a_batch_below_what_was_asked_for_is_told_first_and_kept(probe, tmp_path, options, asked):
+def test_a_batch_below_the_requested_one_is_reported_first_and_kept(
+    probe, tmp_path, options, requested
+):
     result = probe("--method", "linear", *options, "--augment", "none")
     assert result.exit_code == 0, result.output
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert results["rows"][0]["training"]["effective_batch"] == [14]
     (note,) = [note for note in results["notes"] if note.startswith("BATCH 14, not the ")]
-    assert asked in note
+    assert requested in note
     assert note in result.stdout
     assert result.stderr.index(note) < result.stderr.index("training ")
-    told = f"batch 14 instead of {asked.split()[0]}"
-    assert results["protocol"]["unmet"] == told
-    assert told in result.stdout.splitlines()[0]
+    unmet = f"batch 14 instead of {requested.split()[0]}"
+    assert results["protocol"]["unmet"] == unmet
+    assert unmet in result.stdout.splitlines()[0]
 
 
 def test_few_labels_take_fewer_and_smaller_steps(probe):
@@ -421,7 +423,7 @@ def test_the_peak_is_what_a_warm_up_longer_than_training_reaches(probe):
 
 def test_a_published_head_and_neighbours_have_no_training(probe):
     result = probe("--method", "knn", "--batch-size", "4096", "--json")
-    found = json.loads(result.stdout)
-    assert found["rows"][0]["training"] is None
-    assert found["protocol"]["unmet"] is None
+    results = json.loads(result.stdout)
+    assert results["rows"][0]["training"] is None
+    assert results["protocol"]["unmet"] is None
     assert "BATCH" not in result.stderr

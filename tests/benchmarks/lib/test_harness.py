@@ -19,11 +19,11 @@ def burn(seconds: float) -> None:
 
 
 def test_cpu_seconds_count_work_and_not_waiting():
-    found = harness.cpu_seconds(
+    seconds = harness.cpu_seconds(
         {"work": lambda: burn(0.02), "wait": lambda: time.sleep(0.02)}, repeats=3
     )
-    assert found["work"] >= 0.02
-    assert found["wait"] < 0.01
+    assert seconds["work"] >= 0.02
+    assert seconds["wait"] < 0.01
 
 
 def test_steps_of_less_than_the_least_time_are_repeated():
@@ -76,10 +76,10 @@ def test_a_report_holds_table_picture_hardware_and_no_host(tmp_path: Path, monke
     assert "\n\n## B\n\n| c |\n| --- |\n| d |\n\n- Why.\n" in text
     assert "- Why.\n- Made by `make bench-x` on: " in text
     assert text in capsys.readouterr().out
-    found = read_json(tmp_path / "x.json")
-    assert found["rows"] == rows
-    assert found["B"] == [{"c": "d"}]
-    assert found["hardware"]["versions"]["torch"] == torch.__version__
+    report = read_json(tmp_path / "x.json")
+    assert report["rows"] == rows
+    assert report["B"] == [{"c": "d"}]
+    assert report["hardware"]["versions"]["torch"] == torch.__version__
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.md", "x.png"}
 

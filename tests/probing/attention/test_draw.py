@@ -28,11 +28,11 @@ def probe_run(run_cli, image_folder, tmp_path) -> Path:
 def test_a_run_is_drawn_over_its_own_test_images_and_over_others(run_cli, probe_run, image_folder):
     result = run_cli("attention", "--from", probe_run, "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert (found["num_images"], found["num_queries"]) == (5, 16)
-    assert len(found["groups"]) == 16
-    assert max(found["groups"]) < 8
-    assert found["peak_to_even"] < 1.5
+    drawn = json.loads(result.stdout)
+    assert (drawn["num_images"], drawn["num_queries"]) == (5, 16)
+    assert len(drawn["groups"]) == 16
+    assert max(drawn["groups"]) < 8
+    assert drawn["peak_to_even"] < 1.5
     assert "the maps are almost even" in result.stderr
     args = ["--images", image_folder, "--num-images", 3, "--output", probe_run / "other.png"]
     assert run_cli("attention", "--from", probe_run, *args).exit_code == 0
@@ -40,7 +40,7 @@ def test_a_run_is_drawn_over_its_own_test_images_and_over_others(run_cli, probe_
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "message"),
     [
         ("folder", "--output folder is a folder: give a file that ends in .png"),
         ("afile", "--output afile: give a file that ends in .png"),
@@ -48,11 +48,11 @@ def test_a_run_is_drawn_over_its_own_test_images_and_over_others(run_cli, probe_
     ],
 )
 def test_a_picture_that_cannot_be_written_is_refused_before_it_is_drawn(
-    run_cli, tmp_path, output, said
+    run_cli, tmp_path, output, message
 ):
     (tmp_path / "folder").mkdir()
     (tmp_path / "afile").write_text("kept")
-    assert_bad_input(run_cli("attention", "--from", "run", "--output", output), said)
+    assert_bad_input(run_cli("attention", "--from", "run", "--output", output), message)
     assert (tmp_path / "afile").read_text() == "kept"
 
 

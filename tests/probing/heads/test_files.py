@@ -54,11 +54,11 @@ def test_a_published_head_gives_the_logits_of_the_papers_equations(tmp_path, pre
     file = tmp_path / "head.pth"
     others = {"blocks.0.weight": torch.zeros(3)} if "head" in prefix else {}
     torch.save({"model": others | {f"{prefix}{k}": v for k, v in state.items()}}, file)
-    spec, found = read(file)
+    spec, values = read(file)
     assert spec.options.get("width_divisor", 1) == WIDTH // out
     tokens = torch.randn(3, 5, WIDTH)
     head = build_head(spec, Features({}, tokens, (1, 5)), num_classes=CLASSES)
-    fill_head_(head, found, file)
+    fill_head_(head, values, file)
     torch.testing.assert_close(head.eval()(tokens), literal_head(state, tokens), atol=1e-5, rtol=0)
 
 

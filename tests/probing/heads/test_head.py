@@ -89,14 +89,14 @@ def test_all_without_a_class_token_says_what_to_do():
 def test_a_micro_batch_changes_neither_loss_nor_gradient_nor_running_statistics():
     tokens = features(b=7).patches.double()
     goals = torch.tensor([0, 1, 2, 0, 1, 2, 0])
-    found = []
+    outcomes = []
     for size in (None, 3):
         head = build_head(spec(), features(), num_classes=3).double()
         loss = torch.nn.functional.cross_entropy(head(tokens, micro_batch=size), goals)
         loss.backward()
         gradients = [parameter.grad for parameter in head.parameters()]
-        found.append([loss.detach(), *gradients, *head.norm.buffers()])
-    for whole, cut in zip(*found, strict=True):
+        outcomes.append([loss.detach(), *gradients, *head.norm.buffers()])
+    for whole, cut in zip(*outcomes, strict=True):
         torch.testing.assert_close(cut, whole, atol=1e-12, rtol=1e-12)
 
 

@@ -39,25 +39,25 @@ def joined(given: Features, *names: str) -> np.ndarray:
 
 def test_a_vector_with_metadata_is_its_normalised_blocks_side_by_side():
     given = features("lesion", "patient")
-    found = read_inputs(given, "cls+meta")
-    assert found.beside is None
+    actual = read_inputs(given, "cls+meta")
+    assert actual.beside is None
     expected = joined(given, "cls", "lesion", "patient")
-    np.testing.assert_allclose(found.main.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(actual.main.numpy(), expected, atol=1e-6)
 
 
 def test_tokens_stay_as_they_are_and_have_the_metadata_beside_them():
     given = features("lesion", "patient")
-    found = read_inputs(given, "all+meta")
-    assert torch.equal(found.main, read_source(given, "all"))
-    assert found.beside is not None
+    actual = read_inputs(given, "all+meta")
+    assert torch.equal(actual.main, read_source(given, "all"))
+    assert actual.beside is not None
     expected = joined(given, "lesion", "patient")
-    np.testing.assert_allclose(found.beside.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(actual.beside.numpy(), expected, atol=1e-6)
 
 
 def test_a_level_that_is_not_there_is_left_out():
     given = features("lesion")
-    found = read_inputs(given, "mean+meta").main.numpy()
-    np.testing.assert_allclose(found, joined(given, "mean", "lesion"), atol=1e-6)
+    actual = read_inputs(given, "mean+meta").main.numpy()
+    np.testing.assert_allclose(actual, joined(given, "mean", "lesion"), atol=1e-6)
 
 
 def test_metadata_alone_are_read_as_they_are():
@@ -96,10 +96,10 @@ def test_a_micro_batch_keeps_metadata_with_their_rows():
     given = features("lesion")
     head = build_head(spec("ep", "all+meta"), given, num_classes=3).double()
     main, beside = (item.double() for item in read_inputs(given, "all+meta"))
-    found = []
+    actual = []
     for size in (None, 2):
         head.zero_grad()
         head(main, beside, micro_batch=size).square().sum().backward()
-        found.append([parameter.grad.clone() for parameter in head.parameters()])
-    for whole, cut in zip(*found, strict=True):
+        actual.append([parameter.grad.clone() for parameter in head.parameters()])
+    for whole, cut in zip(*actual, strict=True):
         torch.testing.assert_close(cut, whole)

@@ -91,8 +91,8 @@ def train(
 def test_lora_begins_as_the_frozen_encoder():
     start = backbone()
     batch = start.info.preprocess.normalize(images())
-    found, expected = tuned(LORA, start).read(images()), start(batch).prefix[:, 0]
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    actual, expected = tuned(LORA, start).read(images()), start(batch).prefix[:, 0]
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_lora_trains_its_own_matrices_and_leaves_the_rest_to_the_bit(tmp_path):
@@ -137,15 +137,15 @@ def test_what_is_not_read_is_not_counted_as_tuned():
 
 @pytest.mark.parametrize("tuning", [LORA, FULL])
 def test_rows_at_once_change_neither_logits_nor_gradient(tuning):
-    found = []
+    outcomes = []
     for rows_at_once in (64, 3):
         whole = tuned(tuning, rows_at_once=rows_at_once)
         whole.head.load_state_dict(head_state())
         logits = whole(images(8))
         logits.square().sum().backward()
         gradients = [p.grad for p in whole.parameters() if p.requires_grad]
-        found.append([logits, *gradients])
-    for one, other in zip(*found, strict=True):
+        outcomes.append([logits, *gradients])
+    for one, other in zip(*outcomes, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
 
 
@@ -229,10 +229,10 @@ def test_training_killed_at_any_moment_ends_with_the_same_bits(tmp_path, monkeyp
         else:
             kills += 1
     assert run_forked(lambda: run("cut"))
-    expected, found = (
+    expected, actual = (
         torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "cut")
     )
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
 
 
 def test_tuning_that_diverges_says_so(tmp_path):
@@ -261,8 +261,8 @@ def test_all_tokens_are_read_as_probes_read_them():
     )[6]  # fmt: skip
     pixel = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     for source in ("all", "patches", "cls", "mean", "cls_raw"):
-        found = tuned(FULL, start, source=source).read(pixel)
-        torch.testing.assert_close(found, read_source(kept, source), rtol=1e-4, atol=1e-4)
+        actual = tuned(FULL, start, source=source).read(pixel)
+        torch.testing.assert_close(actual, read_source(kept, source), rtol=1e-4, atol=1e-4)
 
 
 def test_a_run_saves_head_and_adapter_apart(tmp_path):

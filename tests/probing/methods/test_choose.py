@@ -25,8 +25,8 @@ def test_all_names_every_method_once(run_cli, image_folder):
     data = f"imagefolder:{image_folder}"
     result = run_cli("probe", "-d", data, "-m", "all", "--lr", 0.01, *SMALL, "--json")
     assert result.exit_code == 0, result.output
-    found = [row["method"] for row in json.loads(result.stdout)["rows"]]
-    assert sorted(found) == sorted([*POOLS, "linear", "knn", "logreg"])
+    names = [row["method"] for row in json.loads(result.stdout)["rows"]]
+    assert sorted(names) == sorted([*POOLS, "linear", "knn", "logreg"])
 
 
 def test_methods_that_share_a_fit_are_fitted_together_in_the_registrys_order():

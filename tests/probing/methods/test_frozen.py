@@ -32,8 +32,8 @@ def test_passes_give_the_figures_and_heads_of_one_bank_and_steps_in_order(probe,
     heads = sorted((tmp_path / "whole/heads").iterdir())
     assert len(heads) == 2 * 2
     for path in heads:
-        expected, found = load_file(path), load_file(tmp_path / "cut/heads" / path.name)
-        assert all(expected[name].equal(found[name]) for name in expected), path.name
+        expected, actual = load_file(path), load_file(tmp_path / "cut/heads" / path.name)
+        assert all(expected[name].equal(actual[name]) for name in expected), path.name
     log = [json.loads(line) for line in (tmp_path / "cut/metrics.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in log]
     assert steps == list(range(1, 1 + 2 * 4 * 2))  # subsets, passes, epochs of one step each

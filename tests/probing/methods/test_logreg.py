@@ -12,7 +12,7 @@ def test_probabilities_are_those_of_the_penalised_likelihood():
     targets = (features[:, 0] + rng.normal(size=60) > 3.0).astype(int)
     train, test = np.arange(40), np.arange(40, 60)
     model = fit_regression(features[train], targets[train], c=0.5)
-    found = model.predict_proba(features[test])
+    actual = model.predict_proba(features[test])
     scaled = (features - features[train].mean(0)) / features[train].std(0)
     sign = 2 * targets[train] - 1
 
@@ -22,7 +22,7 @@ def test_probabilities_are_those_of_the_penalised_likelihood():
 
     weights = minimize(objective, np.zeros(4)).x
     expected = 1 / (1 + np.exp(-(scaled[test] @ weights[:3] + weights[3])))
-    np.testing.assert_allclose(found[:, 1], expected, atol=1e-3)
+    np.testing.assert_allclose(actual[:, 1], expected, atol=1e-3)
 
 
 def test_a_fit_that_did_not_end_is_told(monkeypatch, capsys):

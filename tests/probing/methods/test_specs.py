@@ -23,10 +23,10 @@ def test_token_sources_and_layers_multiply(probe):
                "--json"]  # fmt: skip
     result = probe("--method", "ep,linear,knn", *options)
     rows = json.loads(result.stdout)["rows"]
-    found = [(row["method"], row["layer"], row["source"]) for row in rows]
+    places = [(row["method"], row["layer"], row["source"]) for row in rows]
     vectors = [(layer, vector) for layer in (1, 6) for vector in ("cls", "mean")]
     tokens = [(layer, tokens) for layer in (1, 6) for tokens in ("patches", "all")]
-    assert found == [
+    assert places == [
         *[("ep", *place) for place in tokens],
         *[("linear", *place) for place in vectors],
         *[("knn", *place) for place in vectors],

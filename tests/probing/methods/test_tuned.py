@@ -38,8 +38,8 @@ def test_rows_say_that_they_are_tuned_and_count_what_is(probe, tmp_path):
     assert names == ["all", "lora4", "full"]
     counts = {tune: row["num_parameters"] for tune, row in rows.items()}
     assert counts["lora"] - counts["none"] == 6 * 4 * (4 * 64 + 2 * 64)
-    found = json.loads((tmp_path / "lora/results.json").read_text())
-    assert found["tuning"] == {
+    results = json.loads((tmp_path / "lora/results.json").read_text())
+    assert results["tuning"] == {
         "tune": "lora", "rank": 4, "alpha": 8, "encoder_lr": 3e-4, "clip_grad": 1.0,
     }  # fmt: skip
     encoder = json.loads((tmp_path / "full/results.json").read_text())["backbone"]["id"]
@@ -63,11 +63,11 @@ def test_the_time_of_tuning_is_shown_before_it_begins(probe, monkeypatch):
     measured = re.search(r"tuning: 1 head with an encoder .* about \d+ s in all", tuned_once(probe))
     assert measured
     monkeypatch.setattr(tuned, "time_training", lambda *given: 3.0)
-    said = tuned_once(probe, "--lr", "0.01,0.1", "--shots", "2,3", "--draws", "2")
+    messages = tuned_once(probe, "--lr", "0.01,0.1", "--shots", "2,3", "--draws", "2")
     # 2 rates x 2 epochs x (2 draws of 4 and of 6 images, 4 x 5 of val, forward alone: a third)
     seconds = 2 * 2 * (2 * 4 + 2 * 6 + 4 * 5 / 3) * 3.0
-    assert f"over 20 images in each of 2 epochs, about {seconds / 60:.0f} min in all" in said
-    assert said.index("in all") < said.index("training ")
+    assert f"over 20 images in each of 2 epochs, about {seconds / 60:.0f} min in all" in messages
+    assert messages.index("in all") < messages.index("training ")
 
 
 def tuned_once(probe, *options) -> str:
@@ -127,8 +127,8 @@ def test_an_interrupted_run_resumes_to_the_same_bits(probe, tmp_path, monkeypatc
     assert result.exit_code == 0, result.output
     for folder in ("heads", "encoders"):
         for path in (tmp_path / "whole" / folder).iterdir():
-            expected, found = load_file(path), load_file(tmp_path / "run" / folder / path.name)
-            assert all(expected[name].equal(found[name]) for name in expected), path.name
+            expected, actual = load_file(path), load_file(tmp_path / "run" / folder / path.name)
+            assert all(expected[name].equal(actual[name]) for name in expected), path.name
 
 
 @pytest.mark.parametrize(

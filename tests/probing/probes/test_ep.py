@@ -51,8 +51,8 @@ def test_ep_gradients_equal_those_of_the_literal_form():
     seen = torch.randn(3, 12, dtype=torch.float64)
     inputs = (tokens, probe.queries, probe.value.weight)
     expected = torch.autograd.grad((literal_ep(*inputs) * seen).sum(), inputs)
-    found = torch.autograd.grad((probe(tokens) * seen).sum(), inputs)
-    for a, b in zip(found, expected, strict=True):
+    actual = torch.autograd.grad((probe(tokens) * seen).sum(), inputs)
+    for a, b in zip(actual, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
 
 

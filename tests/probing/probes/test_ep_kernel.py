@@ -24,14 +24,14 @@ def test_each_gradient_asked_for_is_autograds_own(b, n, q, m, needs, chunk):
     probe = build_ep(q * m, q)
     values = (torch.randn(b, n, q * m, dtype=torch.float64), probe.queries, probe.value.weight)
     inputs = [
-        item.detach().requires_grad_(asked) for item, asked in zip(values, needs, strict=True)
+        item.detach().requires_grad_(wanted) for item, wanted in zip(values, needs, strict=True)
     ]
     wanted = [item for item in inputs if item.requires_grad]
     seen = torch.randn(b, q * m, dtype=torch.float64)
     with patch.object(ep_kernel, "CHUNK", chunk):
-        found = torch.autograd.grad((ep_pool(*inputs) * seen).sum(), wanted)
+        actual = torch.autograd.grad((ep_pool(*inputs) * seen).sum(), wanted)
     expected = torch.autograd.grad((plain_ep(*inputs) * seen).sum(), wanted)
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
 
 
@@ -62,8 +62,8 @@ def test_checkpointing_ep_changes_no_gradient(b: int):
     probe, tokens = build_ep(12, 4), torch.randn(b, 5, 12, dtype=torch.float64)
     expected = torch.autograd.grad(probe(tokens).square().sum(), list(probe.parameters()))
     out = checkpoint(probe, tokens, use_reentrant=False)
-    found = torch.autograd.grad(out.square().sum(), list(probe.parameters()))
-    for one, other in zip(found, expected, strict=True):
+    actual = torch.autograd.grad(out.square().sum(), list(probe.parameters()))
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other)
 
 

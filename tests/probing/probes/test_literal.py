@@ -29,10 +29,10 @@ def test_every_pooling_has_a_literal_form():
 def gradients(pool: Pool, pooled: Tensor, tokens: Tensor) -> dict[str, Tensor]:
     seen = draw_tokens(len(pooled), 1, pooled.shape[1], seed=7)[:, 0]
     names = {"tokens": tokens, **dict(pool.named_parameters())}
-    found = torch.autograd.grad((pooled * seen).sum(), names.values(), allow_unused=True)
+    actual = torch.autograd.grad((pooled * seen).sum(), names.values(), allow_unused=True)
     return {
         key: torch.zeros_like(names[key]) if grad is None else grad
-        for key, grad in zip(names, found, strict=True)
+        for key, grad in zip(names, actual, strict=True)
     }
 
 
@@ -43,9 +43,9 @@ def test_output_and_all_gradients_equal_the_literal_form(name, options, training
     tokens = draw_tokens(3).requires_grad_()
     expected = LITERAL[name](pool, tokens)
     wanted = gradients(pool, expected, tokens)
-    found = pool(tokens)
-    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
-    for key, gradient in gradients(pool, found, tokens).items():
+    actual = pool(tokens)
+    torch.testing.assert_close(actual, expected, atol=1e-10, rtol=1e-10)
+    for key, gradient in gradients(pool, actual, tokens).items():
         torch.testing.assert_close(gradient, wanted[key], atol=1e-10, rtol=1e-10, msg=key)
 
 
@@ -53,11 +53,11 @@ def test_output_and_all_gradients_equal_the_literal_form(name, options, training
 def test_gradients_of_parameters_do_not_need_those_of_tokens(name: str):
     pool, tokens = build_pool(name), draw_tokens(3)
     pool(tokens).square().sum().backward()
-    found = {key: value.grad.clone() for key, value in pool.named_parameters()}
+    actual = {key: value.grad.clone() for key, value in pool.named_parameters()}
     pool.zero_grad()
     pool(tokens.requires_grad_()).square().sum().backward()
     for key, value in pool.named_parameters():
-        torch.testing.assert_close(value.grad, found[key], atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(value.grad, actual[key], atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -67,8 +67,8 @@ def test_in_single_precision_the_faster_products_give_the_literal_gradients(name
     parameters = [item for key, item in pool.named_parameters() if key not in dead]
     seen = draw_tokens(3, 1, pool.out_dim, seed=7)[:, 0].float()
     exact = torch.autograd.grad((LITERAL[name](pool, tokens) * seen).sum(), parameters)
-    found = torch.autograd.grad((pool(tokens) * seen).sum(), parameters)
-    for mine, theirs in zip(found, exact, strict=True):
+    actual = torch.autograd.grad((pool(tokens) * seen).sum(), parameters)
+    for mine, theirs in zip(actual, exact, strict=True):
         scale = theirs.abs().max()
         torch.testing.assert_close(mine / scale, theirs / scale, atol=2e-4, rtol=1e-3)
 

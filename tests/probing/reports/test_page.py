@@ -31,7 +31,7 @@ def test_a_folder_of_runs_is_reported_as_one_html_file(run_cli, runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "message"),
     [
         ("folder", "--output folder is a folder: give a file that ends in .html"),
         ("notes.md", "--output notes.md: give a file that ends in .html"),
@@ -40,12 +40,12 @@ def test_a_folder_of_runs_is_reported_as_one_html_file(run_cli, runs, tmp_path):
     ],
 )
 def test_a_report_that_cannot_be_written_is_refused_before_it_is_made(
-    run_cli, runs, tmp_path, output, said
+    run_cli, runs, tmp_path, output, message
 ):
     (tmp_path / "folder").mkdir()
     (tmp_path / "afile").touch()
     result = run_cli("report", runs / "a", "-o", output)
-    assert_bad_input(result, said)
+    assert_bad_input(result, message)
     assert result.stdout == ""
 
 

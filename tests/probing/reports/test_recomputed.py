@@ -44,11 +44,11 @@ def test_subgroups_are_those_of_the_column(run_cli, runs, monkeypatch):
     assert sum(entry["num_images"] for entry in quarters) == whole["num_images"]
     back = predictions[(table["site"] == "back").to_numpy()]
     scores = np.stack(back["probabilities"].to_numpy())[:, 1]
-    found = next(item for item in sites if item["value"] == "back")["metrics"]["auroc"]["mean"]
+    figure = next(item for item in sites if item["value"] == "back")["metrics"]["auroc"]["mean"]
     if back["target"].nunique() == 2:
-        assert found == pytest.approx(roc_auc_score(back["target"], scores))
+        assert figure == pytest.approx(roc_auc_score(back["target"], scores))
     else:
-        assert found is None
+        assert figure is None
 
 
 def test_what_is_undefined_in_a_subgroup_is_said(run_cli, copied):
@@ -60,13 +60,13 @@ def test_what_is_undefined_in_a_subgroup_is_said(run_cli, copied):
     result = run_cli("report", copied / "a", "--by", "site", *metrics, "--json")
     entry = next(item for item in json.loads(result.stdout)["rows"] if item["value"] == "dark")
     nothing = {"mean": None, "sd": None, "ci": None, "values": [None] * 2}
-    told = {"resamples": 1000, "why_no_ci": "undefined"}
-    assert entry["metrics"]["auroc"] == nothing | told
+    reason = {"resamples": 1000, "why_no_ci": "undefined"}
+    assert entry["metrics"]["auroc"] == nothing | reason
     predictions = pq.read_table(copied / "a" / f"predictions/{entry['name']}.parquet").to_pandas()
     dark = predictions[predictions["target"] == 0]
-    found = np.stack(dark["probabilities"].to_numpy()).argmax(1)
+    predicted = np.stack(dark["probabilities"].to_numpy()).argmax(1)
     seeds = [dark["seed"] == seed for seed in (0, 1)]
-    expected = [recall_score(dark["target"][of], found[of], pos_label=0) for of in seeds]
+    expected = [recall_score(dark["target"][of], predicted[of], pos_label=0) for of in seeds]
     assert entry["metrics"]["balanced_accuracy"]["values"] == pytest.approx(expected)
     assert "undefined" in run_cli("report", copied / "a", "--by", "site", *metrics).stdout
 
@@ -79,10 +79,12 @@ def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
     assert report["metrics"] == ["top1"]
     mine = [entry for entry in report["rows"] if entry["name"] == "linear-layer6-cls"]
     table = pq.read_table(runs / "a/predictions/linear-layer6-cls.parquet").to_pandas()
-    found = np.stack(table["probabilities"].to_numpy()).argmax(1)
+    predicted = np.stack(table["probabilities"].to_numpy()).argmax(1)
     for seed, counts in enumerate(mine[0]["confusion"]):
         of = (table["seed"] == seed).to_numpy()
-        assert counts == confusion_matrix(table["target"][of], found[of], labels=[0, 1]).tolist()
+        assert (
+            counts == confusion_matrix(table["target"][of], predicted[of], labels=[0, 1]).tolist()
+        )
     assert len(mine[0]["confusion"]) == 2
     parts = [np.array(entry["confusion"]) for entry in mine[1:]]
     assert (sum(parts) == np.array(mine[0]["confusion"])).all()

@@ -16,11 +16,11 @@ from toolkit_common.scores import statistics
 def test_a_run_is_compared_with_its_first_row(run_cli, runs):
     result = run_cli("compare", runs / "a", "--metric", "top1,auroc", "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    names = [entry["second_row"]["name"] for entry in found["comparisons"]]
+    results = json.loads(result.stdout)
+    names = [entry["second_row"]["name"] for entry in results["comparisons"]]
     assert names[::2] == ["linear-layer6-cls", "knn-layer2-cls", "knn-layer6-cls"]
     rows = {row["name"]: row for row in read_json(runs / "a/results.json")["rows"]}
-    for entry in found["comparisons"]:
+    for entry in results["comparisons"]:
         first = rows["linear-layer2-cls"]["metrics"][entry["metric"]]["mean"]
         second = rows[entry["second_row"]["name"]]["metrics"][entry["metric"]]["mean"]
         assert (entry["first"], entry["second"]) == (first, second)
@@ -52,9 +52,9 @@ def test_the_order_of_the_images_does_not_matter(run_cli, runs, copied):
     for path in (copied / "b/predictions").iterdir():
         table = pq.read_table(path)
         pq.write_table(table.take(np.arange(len(table))[::-1]), path)
-    found = run_cli("compare", runs / "a", copied / "b", "--json").stdout
+    actual = run_cli("compare", runs / "a", copied / "b", "--json").stdout
     for entry, other in zip(
-        *(json.loads(x)["comparisons"] for x in (expected, found)), strict=True
+        *(json.loads(x)["comparisons"] for x in (expected, actual)), strict=True
     ):
         assert (entry["difference"], entry["p"]) == (other["difference"], other["p"])
 

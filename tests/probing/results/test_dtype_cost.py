@@ -30,11 +30,11 @@ def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypa
 
     monkeypatch.setattr(codec, "quantize", lossy)
     result = probe(*options, "--json")
-    found = json.loads(result.stdout)["features"]["dtype_cost"]
-    (name,) = found["heads"]  # linear reads exact vectors
+    cost = json.loads(result.stdout)["features"]["dtype_cost"]
+    (name,) = cost["heads"]  # linear reads exact vectors
     assert name.startswith("ep-")
-    assert found["num_images"] == 5
-    assert found["heads"][name] == {"changed": 1.0, "top1": 1.0, "top1_exact": 0.0}
+    assert cost["num_images"] == 5
+    assert cost["heads"][name] == {"changed": 1.0, "top1": 1.0, "top1_exact": 0.0}
     assert "int8 changes at most 100.0% of a head's predictions" in result.stderr
     assert "its top-1 from 0.000 to 1.000" in result.stderr
 

@@ -31,9 +31,9 @@ def images() -> MemoryStore:
 def test_every_row_keeps_its_own_vector_at_every_layer(batches):
     source = SourceBeside(images(), {"lesion": numbered(3), "patient": 10 + numbered(1)})
     assert len(source) == ROWS
-    found = list(source.iterate([np.array(batch) for batch in batches]))
-    assert len(found) == len(batches)
-    for batch, layers in zip(batches, found, strict=True):
+    features = list(source.iterate([np.array(batch) for batch in batches]))
+    assert len(features) == len(batches)
+    for batch, layers in zip(batches, features, strict=True):
         assert set(layers) == {3, 6}
         for kept in layers.values():
             assert kept.vectors["mean"][:, 0].tolist() == batch
@@ -49,6 +49,6 @@ def test_crops_change_images_and_no_metadata():
                 yield {6: Features({"mean": numbered()[batch] + 100 * epoch}, None, (1, 1))}
 
     source = CropsBeside(Crops(), {"lesion": numbered()})
-    (found,) = source.iterate([np.array([4, 1])], epoch=2)
-    assert found[6].vectors["mean"][:, 0].tolist() == [204, 201]
-    assert found[6].vectors["lesion"][:, 0].tolist() == [4, 1]
+    (features,) = source.iterate([np.array([4, 1])], epoch=2)
+    assert features[6].vectors["mean"][:, 0].tolist() == [204, 201]
+    assert features[6].vectors["lesion"][:, 0].tolist() == [4, 1]

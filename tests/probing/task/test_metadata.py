@@ -55,9 +55,9 @@ def load(data: str, **chosen: Any) -> Task:
 
 
 def read(root: Path, inputs: str, task: Task | None = None) -> TaskMetadata:
-    found = read_task_metadata(settings(root, inputs), task or load(f"csv:{root / 'table.csv'}"))
-    assert found is not None
-    return found
+    metadata = read_task_metadata(settings(root, inputs), task or load(f"csv:{root / 'table.csv'}"))
+    assert metadata is not None
+    return metadata
 
 
 def test_every_choice_of_inputs_is_named_in_the_results(probe, tmp_path):
@@ -70,16 +70,16 @@ def test_every_choice_of_inputs_is_named_in_the_results(probe, tmp_path):
         methods = "ep,linear,knn,logreg" if inputs.startswith("image") else "linear,knn,logreg"
         result = probe("--inputs", inputs, "--method", methods, "--json", "-o", tmp_path / inputs)
         assert [row["source"] for row in rows_of(result)] == sources
-        found = json.loads((tmp_path / inputs / "results.json").read_text())
-        assert found["inputs"]["read"] == inputs
-        assert {row["inputs"] for row in found["rows"]} == {inputs}
-        assert (found["inputs"]["metadata"] is None) == (inputs == "image")
+        results = json.loads((tmp_path / inputs / "results.json").read_text())
+        assert results["inputs"]["read"] == inputs
+        assert {row["inputs"] for row in results["rows"]} == {inputs}
+        assert (results["inputs"]["metadata"] is None) == (inputs == "image")
         if inputs in ("lesion", "patient"):
-            assert found["inputs"]["metadata"]["columns"].keys() == {inputs}
+            assert results["inputs"]["metadata"]["columns"].keys() == {inputs}
             assert "extracting" not in result.stderr
-            assert {row["layer"] for row in found["rows"]} == {0}
+            assert {row["layer"] for row in results["rows"]} == {0}
     digest = json.loads((tmp_path / "lesion/run.json").read_text())["metadata_encoders"]
-    assert found["inputs"]["metadata"]["encoders"] == digest
+    assert results["inputs"]["metadata"]["encoders"] == digest
 
 
 def test_stored_image_tokens_serve_whatever_is_put_beside_them(probe, tmp_path):
@@ -93,11 +93,11 @@ def test_stored_image_tokens_serve_whatever_is_put_beside_them(probe, tmp_path):
 
 def test_each_row_is_encoded_as_if_alone(root):
     task = load(f"csv:{root / 'table.csv'}")
-    found = read(root, "image+meta", task)
+    metadata = read(root, "image+meta", task)
     encoders = load_metadata_encoders(root / "run")
-    assert set(found.vectors) == {"lesion", "patient"}
+    assert set(metadata.vectors) == {"lesion", "patient"}
     shown = task.data.table.drop(columns=["label"])
-    for level, vectors in found.vectors.items():
+    for level, vectors in metadata.vectors.items():
         for position, row in enumerate(task.rows):
             alone = encoders.encode(shown.iloc[[row]], level).vectors
             torch.testing.assert_close(vectors[position], alone[0])
@@ -106,16 +106,16 @@ def test_each_row_is_encoded_as_if_alone(root):
 def test_a_shuffled_table_gives_every_image_the_same_prediction(probe, root, tmp_path):
     order = np.random.default_rng(3).permutation(30)
     shuffled = write_table(root / "shuffled.csv", [table_rows()[row] for row in order])
-    found = []
+    probabilities = []
     for name, data in {"a": f"csv:{root / 'table.csv'}", "b": shuffled}.items():
         options = ["--inputs", "image+meta", "--method", "knn", "--store-dtype", "fp32"]
         assert probe(*options, data=data, output=tmp_path / name).exit_code == 0
         (path,) = (tmp_path / name / "predictions").iterdir()
         table = pq.read_table(path).to_pandas().set_index("image_id")
-        found.append(table["probabilities"])
-    assert list(found[0].index) != list(found[1].index)
-    for image, expected in found[0].items():
-        np.testing.assert_allclose(found[1][image], expected, atol=1e-4)
+        probabilities.append(table["probabilities"])
+    assert list(probabilities[0].index) != list(probabilities[1].index)
+    for image, expected in probabilities[0].items():
+        np.testing.assert_allclose(probabilities[1][image], expected, atol=1e-4)
 
 
 def test_columns_that_the_data_lack_are_told_and_missing(probe, root, tmp_path):
@@ -124,9 +124,9 @@ def test_columns_that_the_data_lack_are_told_and_missing(probe, root, tmp_path):
     result = probe("--inputs", "image+meta", "--method", "linear", data=data)
     assert result.exit_code == 0, result.output
     assert "less.csv has no site, age, sex: read as missing" in result.stderr
-    found = json.loads((tmp_path / "probe/results.json").read_text())["inputs"]["metadata"]
-    assert found["absent"] == ["site", "age", "sex"]
-    assert found["columns"] == {"lesion": ["size_mm", "site"]}
+    facts = json.loads((tmp_path / "probe/results.json").read_text())["inputs"]["metadata"]
+    assert facts["absent"] == ["site", "age", "sex"]
+    assert facts["columns"] == {"lesion": ["size_mm", "site"]}
     refused = probe("--inputs", "patient", "--method", "linear", data=data, output=tmp_path / "no")
     assert_bad_input(refused, "--inputs patient: data set", "age (absent), sex (absent)")
     assert not (tmp_path / "no").exists()
@@ -150,17 +150,17 @@ def test_leaks_of_the_data_are_never_inputs(root, capsys):
     data = build_data(list("abab"), sheet=sheet, **columns)
     splits = Splits(*(np.array([row]) for row in (1, 2, 3)), origin="made")
     task = Task(data, data.labels(), splits, data.table.iloc[:0])
-    found = read(root, "lesion", task)
-    assert found.facts["hidden"] == {"size_mm": "measured after the diagnosis"}
+    metadata = read(root, "lesion", task)
+    assert metadata.facts["hidden"] == {"size_mm": "measured after the diagnosis"}
     encoders = load_metadata_encoders(root / "run")
     expected = encoders.encode(data.table.drop(columns="size_mm").iloc[[1, 2, 3]], "lesion")
-    assert torch.equal(found.vectors["lesion"], expected.vectors)
+    assert torch.equal(metadata.vectors["lesion"], expected.vectors)
 
 
 def test_words_never_seen_are_counted(root, capsys):
     rows = [row.replace(",arm,", ",moon,") for row in table_rows()]
-    found = read(root, "lesion", load(write_table(root / "moon.csv", rows)))
-    assert found.facts["unseen"] == {"site": 10}
+    metadata = read(root, "lesion", load(write_table(root / "moon.csv", rows)))
+    assert metadata.facts["unseen"] == {"site": 10}
     assert "site has 10 values that pre-training never saw" in capsys.readouterr().err
 
 
@@ -190,8 +190,8 @@ def test_compare_and_report_tell_the_inputs(probe, run_cli, tmp_path):
     for name, inputs in {"a": "image", "b": "image+meta"}.items():
         options = ["--inputs", inputs, "--method", "knn", "-o", tmp_path / name]
         assert probe(*options).exit_code == 0
-    found = run_cli("compare", tmp_path / "a", tmp_path / "b", "--metric", "top1", "--json")
-    (entry,) = json.loads(found.stdout)["comparisons"]
+    result = run_cli("compare", tmp_path / "a", tmp_path / "b", "--metric", "top1", "--json")
+    (entry,) = json.loads(result.stdout)["comparisons"]
     assert [entry[side]["inputs"] for side in ("first_row", "second_row")] == [
         "image",
         "image+meta",

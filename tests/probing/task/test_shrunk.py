@@ -27,24 +27,24 @@ def test_shrunk_images_have_a_store_of_their_own_and_results_tell(call, tmp_path
     plain = json.loads(call("probe").stdout)
     result = call("probe", "--cache-images", 40)
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
+    results = json.loads(result.stdout)
     assert "images: shrunk once to 40 pixels on the shorter side (JPEG 95)" in result.stderr
     assert plain["images"] == {"cache_images": None, "pixel_change": None}
-    assert found["images"]["cache_images"] == 40
-    assert 0 < found["images"]["pixel_change"] < 30
-    assert found["features"]["store"] != plain["features"]["store"]
+    assert results["images"]["cache_images"] == 40
+    assert 0 < results["images"]["pixel_change"] < 30
+    assert results["features"]["store"] != plain["features"]["store"]
     [file] = (tmp_path / "cache/images").iterdir()
     again = json.loads(call("features", "--cache-images", 40, "--no-patches").stdout)
     assert again["was_cached"] is True
-    assert again["pixel_change"] == found["images"]["pixel_change"]
+    assert again["pixel_change"] == results["images"]["pixel_change"]
     assert [file] == list((tmp_path / "cache/images").iterdir())
 
 
 def test_images_that_are_small_enough_keep_their_store(call):
     plain = json.loads(call("features").stdout)
-    found = json.loads(call("features", "--cache-images", 60).stdout)
-    assert found["store"] == plain["store"]
-    assert found["pixel_change"] == 0
+    facts = json.loads(call("features", "--cache-images", 60).stdout)
+    assert facts["store"] == plain["store"]
+    assert facts["pixel_change"] == 0
 
 
 @pytest.mark.parametrize("command", ["probe", "features"])

@@ -30,8 +30,8 @@ def test_a_folder_becomes_a_task(image_folder: Path, capsys: pytest.CaptureFixtu
     assert task.rows.tolist() == list(range(24))
     assert task.targets.tolist() == [0] * 12 + [1] * 12
     assert task.bad_files.empty
-    said = capsys.readouterr().err
-    assert "data: images, label 'label' with 2 classes, train 14, val 5, test 5" in said
+    messages = capsys.readouterr().err
+    assert "data: images, label 'label' with 2 classes, train 14, val 5, test 5" in messages
 
 
 def test_positions_point_into_the_rows_of_all_splits(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_premalignant_diagnoses_can_be_dropped() -> None:
 
 def test_the_map_of_the_label_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     load("lesions", label="malignant")
-    said = capsys.readouterr().err
-    assert "label map: malignant is BCC 133, MEL 33, SCC 17; benign is ACK 88 (premalig" in said
+    messages = capsys.readouterr().err
+    assert "label map: malignant is BCC 133, MEL 33, SCC 17; benign is ACK 88 (premalig" in messages
     load("lesions")
     assert "label map" not in capsys.readouterr().err
 

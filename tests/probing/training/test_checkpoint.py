@@ -39,11 +39,11 @@ def test_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, mon
         else:
             kills += 1
     assert run_forked(lambda: train("cut"))
-    (expected, best), (found, best_found) = (
+    (expected, expected_best), (actual, actual_best) = (
         torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "cut")
     )
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
-    assert best == best_found
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
+    assert expected_best == actual_best
 
 
 def test_the_parts_of_a_record_have_folders_and_steps_of_their_own(tmp_path):

@@ -33,8 +33,8 @@ def test_an_interrupted_run_resumes_to_the_same_weights_and_best_epochs(tmp_path
     with pytest.raises(KeyboardInterrupt):
         train_heads(tmp_path / "cut", specs(), examples=replace(given, source=source))
     resumed, best_resumed = train_heads(tmp_path / "cut", specs())
-    expected, found = whole.state_dict(), resumed.state_dict()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    expected, actual = whole.state_dict(), resumed.state_dict()
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
     for key, item in best.items():
         assert (item.value, item.epoch) == (best_resumed[key].value, best_resumed[key].epoch)
         assert all(torch.equal(item.state[n], best_resumed[key].state[n]) for n in item.state)
@@ -51,8 +51,8 @@ def test_a_head_out_of_patience_stops_alone_and_in_a_bank_alike(tmp_path):
     assert len(set(lasted.values())) > 1
     for number, spec in enumerate(specs()):
         alone, best_alone = train_heads(tmp_path / str(number), [spec], **plan)
-        expected, found = alone.heads[spec.key].state_dict(), bank.heads[spec.key].state_dict()
-        assert all(torch.equal(expected[name], found[name]) for name in expected), spec.key
+        expected, actual = alone.heads[spec.key].state_dict(), bank.heads[spec.key].state_dict()
+        assert all(torch.equal(expected[name], actual[name]) for name in expected), spec.key
         assert best_alone[spec.key].epoch == best[spec.key].epoch
         last = best[spec.key].mark_epoch + 2
         assert lasted[spec.key] == min(12, max(last, 1 + 2))  # patience begins after warm-up

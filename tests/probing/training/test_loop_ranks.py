@@ -47,12 +47,12 @@ def train_odd(
     return {key: (item.value, item.epoch, item.state) for key, item in best.items()}
 
 
-def assert_alike(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert found.keys() == expected.keys()
+def assert_alike(actual: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert actual.keys() == expected.keys()
     for key, (value, epoch, state) in expected.items():
-        assert found[key][:2] == (value, epoch), key
+        assert actual[key][:2] == (value, epoch), key
         for name, weights in state.items():
-            torch.testing.assert_close(found[key][2][name], weights, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(actual[key][2][name], weights, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.dist
@@ -74,8 +74,8 @@ def test_steps_that_no_number_of_processes_divides_are_those_of_one_process(
     for folder in folders:
         folder.mkdir()
     expected = train_odd(folders[0], build_accelerator(device="cpu"), **changes)
-    for found in run_ranks(lambda acc: train_odd(folders[1], acc, **changes), num_ranks=num_ranks):
-        assert_alike(found, expected)
+    for actual in run_ranks(lambda acc: train_odd(folders[1], acc, **changes), num_ranks=num_ranks):
+        assert_alike(actual, expected)
     one, several = ((folder / "metrics.jsonl").read_text() for folder in folders)
     assert one == several
     assert [json.loads(line)["step"] for line in one.splitlines()] == [4, 8, 12]
@@ -91,7 +91,7 @@ def test_a_run_may_be_resumed_by_another_number_of_processes(tmp_path: Path) -> 
         return train_odd(tmp_path / "cut", accelerator, stop_at=2)
 
     assert run_ranks(cut, num_ranks=3) == [{}] * 3
-    for found in run_ranks(lambda acc: train_odd(tmp_path / "cut", acc)):
-        assert_alike(found, expected)
+    for actual in run_ranks(lambda acc: train_odd(tmp_path / "cut", acc)):
+        assert_alike(actual, expected)
     whole, resumed = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut"))
     assert whole == resumed

@@ -70,8 +70,8 @@ def test_a_row_says_how_each_draw_was_trained():
     assert trained.peak_lr == [0.5 * 8 / 256, 0.5 * 4 / 256]
     assert training_of(settings(), [30], base_lr=None, num_processes=1) is None
     other = Training(effective_batch=[16], steps_per_epoch=[1], peak_lr=[0.5])
-    said = "batch 4 to 16, 1 to 3 steps an epoch, peak learning rate 0.00781 to 0.5"
-    assert describe_training([trained, other]) == said
+    message = "batch 4 to 16, 1 to 3 steps an epoch, peak learning rate 0.00781 to 0.5"
+    assert describe_training([trained, other]) == message
 
 
 def test_a_batch_below_the_request_is_noted_with_who_requested_it():

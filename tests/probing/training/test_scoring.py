@@ -19,8 +19,8 @@ def test_predictions_come_in_the_order_of_the_positions(tmp_path):
     bank, _ = train_heads(tmp_path, specs())
     store, compute = make_examples().source, OneDevice("cpu")
     rows = np.array([5, 2, 39])
-    found = predict(bank, store, rows, compute=compute)
-    for key, values in found.items():
+    predicted = predict(bank, store, rows, compute=compute)
+    for key, values in predicted.items():
         single = [
             predict(bank, store, rows[i : i + 1], compute=compute, keys=[key])[key]
             for i in range(3)
@@ -38,6 +38,6 @@ def test_a_head_of_nan_scores_as_diverged_and_predicts_no_class(metric):
     scores = score_heads(bank, examples, keys=keys, metric=metric, compute=compute)
     assert scores[OTHER.key] == DIVERGED < scores[LINEAR.key]
     rows = np.arange(40)
-    found = predict(bank, examples.source, rows, compute=compute, probabilities=False)
-    assert set(found[OTHER.key]) == {NO_CLASS}
-    assert set(found[LINEAR.key]) <= {0, 1, 2}
+    predicted = predict(bank, examples.source, rows, compute=compute, probabilities=False)
+    assert set(predicted[OTHER.key]) == {NO_CLASS}
+    assert set(predicted[LINEAR.key]) <= {0, 1, 2}

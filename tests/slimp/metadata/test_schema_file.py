@@ -174,7 +174,7 @@ def test_a_column_of_the_acquisition_is_read_only_if_asked_for_and_said_to_be(tm
     site = {"name": "site", "level": "lesion", "kind": "categorical"}
     path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(site))
     assert load_schema(path, data, ROWS).columns[-1].categories == ("north", "south")
-    assert "column 'site' is read as asked: tells the hospital" in capsys.readouterr().err
+    assert "column 'site' is read as requested: tells the hospital" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,7 @@ def test_kinds_that_no_table_tells_are_not_counted(
     first, second, *_ = load_data(f"slice-3d:{archive}").sheet.notes
     assert first.startswith("labels differ from the published ones: found malignant ")
     assert "carcinoma" not in first
-    assert second.startswith("the kinds of malignant lesions are not told: no column iddx_3")
+    assert second.startswith("the kinds of malignant lesions are unknown: no column iddx_3")
 
 
 @pytest.mark.parametrize("part", ["GroundTruth", "Supplement"])

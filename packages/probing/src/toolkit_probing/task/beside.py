@@ -28,7 +28,7 @@ class SourceBeside:
     """
 
     def __init__(self, source: FeatureSource, vectors: Vectors) -> None:
-        assert all(len(found) == len(source) for found in vectors.values())
+        assert all(len(values) == len(source) for values in vectors.values())
         self._source = source
         self._vectors = vectors
 
@@ -38,8 +38,8 @@ class SourceBeside:
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, the vectors of these rows among them."""
         # Both walk the same batches in the same order: positions belong to what comes.
-        for positions, found in zip(batches, self._source.iterate(batches), strict=True):
-            yield _beside(found, self._vectors, positions)
+        for positions, features in zip(batches, self._source.iterate(batches), strict=True):
+            yield _beside(features, self._vectors, positions)
 
 
 class CropsBeside:
@@ -51,14 +51,14 @@ class CropsBeside:
 
     def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, cropped as in `epoch`."""
-        found = self._crops.iterate(batches, epoch=epoch)
-        for positions, features in zip(batches, found, strict=True):
+        cropped = self._crops.iterate(batches, epoch=epoch)
+        for positions, features in zip(batches, cropped, strict=True):
             yield _beside(features, self._vectors, positions)
 
 
 def _beside(features: LayerFeatures, vectors: Vectors, positions: np.ndarray) -> LayerFeatures:
     rows = torch.from_numpy(positions)
-    mine = {name: found[rows] for name, found in vectors.items()}
+    mine = {name: values[rows] for name, values in vectors.items()}
     return {
         layer: replace(kept, vectors={**kept.vectors, **_near(mine, kept.vectors)})
         for layer, kept in features.items()
@@ -68,4 +68,4 @@ def _beside(features: LayerFeatures, vectors: Vectors, positions: np.ndarray) ->
 def _near(mine: Vectors, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Move vectors to where the features of an encoder that runs online already are."""
     device = next(iter(theirs.values())).device
-    return {name: found.to(device) for name, found in mine.items()}
+    return {name: values.to(device) for name, values in mine.items()}

@@ -112,7 +112,7 @@ def _check_place(column: ColumnSchema, data: ImageData) -> None:
     if name not in data.table:
         raise InputError(f"the data has no metadata column {name!r} of the schema")
     if name in data.sheet.acquisition:
-        console.print(f"column {name!r} is read as asked: {data.sheet.acquisition[name]}")
+        console.print(f"column {name!r} is read as requested: {data.sheet.acquisition[name]}")
     if column.level == "patient" and data.groups is not None:
         with named(data):
             differing = count_differing(column, data.table)

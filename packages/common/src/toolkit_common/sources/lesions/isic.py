@@ -85,5 +85,5 @@ def load_isic(identifier: str, name: str, options: Mapping[str, str]) -> ImageDa
         sheet = replace(sheet, notes=("no labels: the export has no diagnosis", *sheet.notes))
     if "copyright_license" in frame:
         licences = ", ".join(sorted(frame["copyright_license"].dropna().unique()))
-        sheet = replace(sheet, licence=f"by image: {licences or 'not told'}")
+        sheet = replace(sheet, licence=f"by image: {licences or 'not stated'}")
     return finish_export(export, sheet, request)

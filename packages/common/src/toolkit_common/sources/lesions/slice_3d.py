@@ -295,7 +295,7 @@ def _notes(layout: Layout) -> list[str]:
     if layout.no_labels:
         notes.append(layout.no_labels)
     elif "iddx_3" not in frame:
-        notes.append(f"the kinds of malignant lesions are not told: no column iddx_3 in "
+        notes.append(f"the kinds of malignant lesions are unknown: no column iddx_3 in "
                      f"{layout.path.name} or a Supplement.csv")  # fmt: skip
     absent = [column.name for column in SHEET.columns if column.name not in frame]
     if absent:
