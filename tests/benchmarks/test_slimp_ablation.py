@@ -106,7 +106,7 @@ def test_a_run_that_fails_ends_the_comparison_with_its_log(data_id, tmp_path, mo
     ("words", "part"),
     [(["--data", "nope"], "'nope'"), (["--folds", "2"], "--folds must be at least 3")],
 )
-def test_what_cannot_be_compared_is_said_in_one_line(words, part, monkeypatch, capsys):
+def test_what_cannot_be_compared_is_refused_in_one_line(words, part, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench", "--backbone", "timm:test_vit", *words])
     with pytest.raises(SystemExit) as stopped:
         slimp_ablation.main()
@@ -114,7 +114,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(words, part, monkeypatch, c
     assert part in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_without_patient_columns_nothing_is_asked_of_them(data_id, tmp_path, capsys):
+def test_without_patient_columns_nothing_needs_them(data_id, tmp_path, capsys):
     plan = ablation_report.Plan(data_id, "label", "timm:test_vit", 1, 3, (), tmp_path, False)
     conditions = ("slimp", "patient-only", "attention", "simclr")
     assert slimp_ablation.possible(plan, conditions) == conditions

@@ -10,7 +10,7 @@ from toolkit_common import torchvision_ops
 from toolkit_common.torchvision_ops import MISSING_OPERATORS, prepare
 
 
-def test_preparing_twice_says_and_does_the_same() -> None:
+def test_preparing_twice_does_and_returns_the_same() -> None:
     assert prepare() == prepare()
     assert len(torchvision_ops._declared) <= 1
 

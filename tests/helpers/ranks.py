@@ -37,7 +37,7 @@ def run_ranks(function: Callable[[Accelerator], T], *, num_ranks: int = 2) -> li
 
 
 def run_toolkit(*words: object, num_processes: int) -> None:
-    """Run `toolkit WORDS --num-processes N` as a user does; what it said is shown if it fails."""
+    """Run `toolkit WORDS --num-processes N` as a user does; its output is shown if it fails."""
     command = [sys.executable, "-m", "toolkit_common", *map(str, words)]
     command += ["--num-processes", str(num_processes)]
     done = subprocess.run(command, capture_output=True, text=True)

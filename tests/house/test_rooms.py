@@ -151,6 +151,6 @@ def test_a_list_of_known_ones_neither_grows_nor_stays() -> None:
         assert_only_known([], ["a"], rule="r")
 
 
-def test_two_circles_are_told_apart() -> None:
+def test_two_circles_are_kept_apart() -> None:
     graph = {"a": {"b"}, "b": {"a", "c"}, "c": {"d"}, "d": {"c"}, "e": {"a", "e"}}
     assert circles(graph) == [["a", "b"], ["c", "d"]]

@@ -366,7 +366,7 @@ def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
 # The steps that were taken
 
 
-def test_a_row_tells_the_batch_steps_and_rate_of_its_training(probe, run_cli, tmp_path):
+def test_a_row_records_the_batch_steps_and_rate_of_its_training(probe, run_cli, tmp_path):
     options = ["--method", "linear,knn", "--lr", "0.256", "--batch-size", "7", "--epochs", "4"]
     result = probe(*options, "--warmup-epochs", "1")
     assert result.exit_code == 0, result.output

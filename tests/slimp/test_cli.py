@@ -18,7 +18,7 @@ def test_the_command_writes_the_schema_that_pretraining_infers(run_cli, tmp_path
     assert "toolkit pretrain slimp --data lesions --schema schema.json" in result.stdout
 
 
-def test_the_command_keeps_an_edited_schema_unless_told_otherwise(run_cli, tmp_path):
+def test_the_command_keeps_an_edited_schema_unless_it_may_overwrite(run_cli, tmp_path):
     path = tmp_path / "own.json"
     path.write_text("edited")
     arguments = ["data", "schema", "lesions", "--output", path]

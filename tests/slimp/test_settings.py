@@ -1,4 +1,4 @@
-"""Settings: what contradicts itself is refused, what went is said to be gone."""
+"""Settings: what contradicts itself is refused, what went is reported."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Growth rows say how steep it is, and every question of the growth can be asked at any size."""
+"""Growth rows say how steep it is, and every question of the growth can be answered at any size."""
 
 import pytest
 

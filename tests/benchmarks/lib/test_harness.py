@@ -84,6 +84,6 @@ def test_a_report_holds_table_picture_hardware_and_no_host(tmp_path: Path, monke
     assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.md", "x.png"}
 
 
-def test_the_memory_of_the_one_who_asks_is_not_counted() -> None:
+def test_the_memory_of_the_starting_process_is_not_counted() -> None:
     held = bytearray(300 * harness.MIB)
     assert harness.command_cost(sys.executable, "-S", "-c", "").peak_rss < len(held)

@@ -73,7 +73,7 @@ def test_columns_of_any_type_are_scored() -> None:
     assert {item.name: item.auroc for item in audit.baselines}["metadata"] == 1.0
 
 
-def test_a_label_of_one_class_is_told_and_not_scored_against() -> None:
+def test_a_label_of_one_class_is_reported_and_not_scored_against() -> None:
     audit = run_audit(build_data(["a"] * ROWS, images=IMAGES, site=["x", "y"] * 30))
     assert kinds(audit)["no label"] == "warning"
     assert "has only 'a'" in audit.findings[0].text
@@ -94,7 +94,7 @@ def test_the_first_label_that_is_there_is_scored_against() -> None:
         ({"splits": Path("typo.csv")}, "no table at typo.csv"),
     ],
 )
-def test_what_is_mistyped_is_told_before_an_image_is_read(
+def test_what_is_mistyped_is_refused_before_an_image_is_read(
     options: dict[str, Any], message: str
 ) -> None:
     small = data()
@@ -103,7 +103,7 @@ def test_what_is_mistyped_is_told_before_an_image_is_read(
     assert "images" not in vars(small)  # which caches them
 
 
-def test_a_place_for_the_report_that_cannot_be_is_told_at_once(
+def test_a_place_for_the_report_that_cannot_be_is_refused_at_once(
     run_cli: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -113,7 +113,7 @@ def test_a_place_for_the_report_that_cannot_be_is_told_at_once(
 
 
 @pytest.mark.slow
-def test_the_lesion_sample_is_found_to_leak(run_cli: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_lesion_sample_leaks(run_cli: Callable[..., Result], tmp_path: Path) -> None:
     result = run_cli("data", "audit", "lesions", "--no-images", "--label", "malignant",
                      "-o", tmp_path / "out", "--json")  # fmt: skip
     assert result.exit_code == 3

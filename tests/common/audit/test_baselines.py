@@ -20,7 +20,7 @@ ROWS = 90
 
 
 def telling(*, missing: bool) -> ImageData:
-    """Rows whose label (a third is `b`) is told by the age, or by the age being empty."""
+    """Rows whose label (a third is `b`) follows from the age, or from the age being empty."""
     is_b = np.arange(ROWS) % 3 == 0
     ages = [None if missing and hit else 20.0 + 40.0 * (hit and not missing) for hit in is_b]
     sites = [None if row % 2 else "arm" for row in range(ROWS)]

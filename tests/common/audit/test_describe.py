@@ -1,4 +1,4 @@
-"""What is said of a data set before anything is computed."""
+"""What a description of a data set holds before anything is computed."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_rows_groups_labels_and_columns_are_described() -> None:
     assert [described["splits"][name] for name in ("train", "val", "test")] == [12, 4, 4]
 
 
-def test_classes_are_told_by_their_names(tmp_path: Path) -> None:
+def test_classes_have_their_names_and_counts(tmp_path: Path) -> None:
     write_images(tmp_path, "cat/1.png", "cat/2.png", "dog/1.png")
     described = describe_data(load_data(f"imagefolder:{tmp_path}"))
     assert described["labels"] == {"label": {"cat": 2, "dog": 1}}
@@ -74,7 +74,9 @@ def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str])
     ("key", "name"),
     [("patient_id", " by patient"), ("lesion_id", " by lesion"), ("other", "")],
 )
-def test_what_groups_are_is_told(key: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_groups_are_is_printed(
+    key: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     groups = [f"p{row // 2}" for row in range(20)]
     data = build_data(["a", "b"] * 10, groups=groups, **{key: groups})
     described = describe_data(data)

@@ -74,7 +74,7 @@ def test_a_broken_image_is_named_and_has_no_duplicate() -> None:
 
 
 @pytest.mark.parametrize("turn", list(Image.Transpose))
-def test_a_mirrored_or_turned_copy_is_found_and_said_to_be_one(turn: Image.Transpose) -> None:
+def test_a_mirrored_or_turned_copy_is_detected_as_one(turn: Image.Transpose) -> None:
     images = [smooth(0), smooth(1), smooth(0).transpose(turn), smooth(2)]
     contents = [encode(image, "JPEG", quality=90) for image in images]
     (pair,) = find_duplicates(hash_images(build_data(["a", "b"] * 2, images=contents)))
@@ -90,7 +90,7 @@ def test_a_turned_hash_is_the_smallest_of_the_librarys_eight() -> None:
     assert set(turned_hashes(cosines)) == {min(int.from_bytes(item, "big") for item in bits)}
 
 
-def test_what_is_near_as_it_stands_is_not_told_as_turned() -> None:
+def test_what_is_near_as_it_stands_is_not_reported_as_turned() -> None:
     symmetric = smooth(0)
     symmetric.paste(symmetric.crop((0, 0, 48, 96)).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
                     (48, 0))  # fmt: skip

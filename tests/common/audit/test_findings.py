@@ -71,7 +71,7 @@ def test_a_doubled_image_across_splits_is_a_leak_and_a_broken_one_is_named() -> 
     assert (severities["exact duplicates"], severities["broken files"]) == ("leak", "warning")
 
 
-def test_proxies_constants_and_ids_are_told() -> None:
+def test_proxies_constants_and_ids_are_reported() -> None:
     columns = {
         "size": [0.0, 0.1, 1.0, 1.1] * 15,
         "site": ["x"] * ROWS,
@@ -98,7 +98,7 @@ def test_what_chance_may_give_is_a_warning() -> None:
     assert {kinds(run_audit(alone))[name] for name in ("missingness", "label proxy")} == {"leak"}
 
 
-def test_what_tells_of_the_acquisition_is_a_warning() -> None:
+def test_acquisition_columns_that_predict_the_label_are_a_warning() -> None:
     columns = {"size": [0.0, 0.1, 1.0, 1.1] * 15, "smoke": [None, None, "true", "false"] * 15}
     of_site = replace(SHEET, columns=(), acquisition=dict.fromkeys(columns, "tells the site"))
     severities = kinds(run_audit(data(sheet=of_site, **columns)))
@@ -106,7 +106,7 @@ def test_what_tells_of_the_acquisition_is_a_warning() -> None:
     assert set(chosen.values()) == {"warning"}
 
 
-def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
+def test_cells_that_predict_the_label_together_are_a_leak(tmp_path: Path) -> None:
     """Three columns, each empty for another third of a class: none of them tells much alone."""
     is_b = np.arange(ROWS) % 2 == 1
     table: dict[str, list[Any]] = {"label": np.where(is_b, "b", "a").tolist()}
@@ -122,7 +122,7 @@ def test_cells_that_tell_the_label_together_are_a_leak(tmp_path: Path) -> None:
     assert "test AUROC 1.000 from 3 columns" in leak.text
 
 
-def test_columns_that_tell_the_label_together_are_a_warning() -> None:
+def test_columns_that_predict_the_label_together_are_a_warning() -> None:
     signs = np.random.default_rng(0).choice([-1.0, 1.0], ROWS)
     is_b = np.arange(ROWS) // 2 % 2 == 1  # as in data()
     large = 3 * np.random.default_rng(1).normal(size=ROWS)
@@ -135,7 +135,7 @@ def test_columns_that_tell_the_label_together_are_a_warning() -> None:
     assert "metadata baseline" not in kinds(run_audit(data(sheet=SHEET, **noise)))
 
 
-def test_equal_images_of_two_labels_are_told() -> None:
+def test_equal_images_of_two_labels_are_reported() -> None:
     images = [IMAGES[2], *IMAGES[1:]]
     by_kind = {item.kind: item.text for item in audit_with_images(data(images=images)).findings}
     assert by_kind["contradicting labels"].startswith("1 pairs of equal images have two labels")
@@ -144,7 +144,7 @@ def test_equal_images_of_two_labels_are_told() -> None:
     )
 
 
-def test_pictures_whose_size_tells_the_label_are_a_warning() -> None:
+def test_pictures_whose_size_predicts_the_label_are_a_warning() -> None:
     sizes = [(40, 30) if row // 2 % 2 else (30, 30) for row in range(ROWS)]  # b wider, see data()
     pictures = [encode(noise(size, seed=row)) for row, size in enumerate(sizes)]
     audit = audit_with_images(data(images=pictures))

@@ -45,7 +45,7 @@ def test_shared_patients_and_images_are_leaks() -> None:
     }
 
 
-def test_patients_are_found_under_any_name_and_told_once() -> None:
+def test_patients_are_matched_under_any_name_and_reported_once() -> None:
     named = data(patient_id=names("p"), groups=names("p"), lesion_id=names("l"))
     assert list(shared(data(groups=names("p", 5)), data(patient_id=names("p")))) == [
         "1 group values are patient_id values there (first: p5)"
@@ -65,7 +65,7 @@ def test_patients_are_found_under_any_name_and_told_once() -> None:
     assert shared(data(patient_id=names("x")), data(lesion_id=names("x"))) == {}
 
 
-def test_patients_that_csv_tables_name_their_groups_are_found(tmp_path: Path) -> None:
+def test_patients_that_csv_tables_name_their_groups_are_reported(tmp_path: Path) -> None:
     write_images(tmp_path, *(f"{row}.png" for row in range(4)))
     for name, first in (("one", 0), ("two", 1)):
         lines = [f"{row}.png,{'ab'[row % 2]},mrs {first + row}" for row in range(4)]
@@ -104,12 +104,12 @@ def test_the_archives_ids_are_compared_wherever_they_stand() -> None:
     }
 
 
-def test_where_nothing_can_be_compared_that_is_told() -> None:
+def test_where_nothing_can_be_compared_that_is_reported() -> None:
     (text,) = shared(data(), data(groups=names("p")))
     assert "only ISIC ids were compared" in text
 
 
-def test_patients_that_an_encoder_has_seen_are_found(tmp_path: Path) -> None:
+def test_patients_that_an_encoder_has_seen_are_reported(tmp_path: Path) -> None:
     folder = export(tmp_path / "e")
     patients = data(groups=names("p"))
     with pytest.raises(InputError, match="e does not say which patients"):
@@ -179,7 +179,7 @@ def test_folds_are_those_of_a_run() -> None:
     assert leaks(audit) == []
 
 
-def test_a_patient_is_told_once_and_missing_names_are_no_name() -> None:
+def test_a_patient_is_reported_once_and_missing_names_are_no_name() -> None:
     splits = ["train"] * 21 + ["test"] * 19
     lesions = [None if row % 3 else f"l{row}" for row in range(SPLIT_ROWS)]
     audit = run_audit(split_data(splits=splits, patient_id=PATIENTS, lesion_id=lesions))
@@ -188,7 +188,7 @@ def test_a_patient_is_told_once_and_missing_names_are_no_name() -> None:
     ]
 
 
-def test_patients_that_no_one_groups_by_are_found_in_made_splits() -> None:
+def test_patients_that_no_one_groups_by_are_reported_in_made_splits() -> None:
     leaking = leaks(run_audit(split_data(groups=None, patient_id=PATIENTS)))
     assert any("patient_id values are in train and in test" in leak for leak in leaking)
     assert all("csv:FILE?group=patient_id splits by them" in leak for leak in leaking)

@@ -26,7 +26,7 @@ def test_the_auroc_is_scikit_learns(rows: list[tuple[int, bool]]) -> None:
         assert area == pytest.approx(roc_auc_score(positive, scores))
 
 
-def test_a_number_that_tells_the_label_scores_one_either_way() -> None:
+def test_a_number_that_predicts_the_label_scores_one_either_way() -> None:
     values = pd.Series(-LABELS.targets.astype(float), name="size")
     assert describe_column(values, LABELS).value_auroc == 1.0
 
@@ -38,7 +38,7 @@ def test_empty_cells_are_scored_apart_from_values() -> None:
     assert math.isnan(facts.value_auroc)
 
 
-def test_words_that_tell_the_label_score_and_ids_do_not() -> None:
+def test_words_that_predict_the_label_score_and_ids_do_not() -> None:
     words = pd.Series(np.where(LABELS.targets == 1, "yes", "no"), name="biopsed")
     assert describe_column(words, LABELS).value_auroc == 1.0
     ids = describe_column(pd.Series([f"id{row}" for row in range(100)], name="id"), LABELS)
@@ -77,7 +77,7 @@ def test_whole_numbers_that_name_single_rows_are_like_ids() -> None:
 
 
 @pytest.mark.parametrize("rows", [60, 100, 1000])
-def test_a_number_that_tells_the_label_by_its_size_alone_is_found(rows: int) -> None:
+def test_a_number_that_predicts_the_label_by_its_size_alone_is_detected(rows: int) -> None:
     rng = np.random.default_rng(0)
     labels = Labels("label", ("a", "b"), np.tile([0, 1], rows // 2))
     size = np.where(labels.targets == 1, rng.uniform(0, 1, rows), rng.uniform(5, 6, rows))
@@ -87,7 +87,7 @@ def test_a_number_that_tells_the_label_by_its_size_alone_is_found(rows: int) -> 
 
 
 @pytest.mark.parametrize("positives", [10, 30, 500])
-def test_noise_is_never_sure_to_tell_the_label(positives: int) -> None:
+def test_noise_is_never_sure_to_predict_the_label(positives: int) -> None:
     rng = np.random.default_rng(positives)
     labels = Labels("label", ("a", "b"), (np.arange(1000) < positives).astype(int))
     kinds = {

@@ -109,7 +109,7 @@ def test_a_fingerprint_reads_weights_of_any_dtype() -> None:
     assert half.fingerprint() != full.fingerprint()
 
 
-def test_a_description_tells_shape_weights_input_and_card() -> None:
+def test_a_description_names_shape_weights_input_and_card() -> None:
     shape, weights, size, card = load().info.describe()
     assert "64 wide, grid 4 x 4, 1 prefix tokens" in shape
     assert "random, 0.0% loaded" in weights

@@ -155,7 +155,7 @@ def test_nothing_in_it_learns(case: Case) -> None:
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_the_pooled_output_comes_when_asked_for(case: Case) -> None:
+def test_the_pooled_output_comes_when_requested(case: Case) -> None:
     if case.backbone.info.facts.pooled_dim is None:
         pytest.skip("this encoder has no pooled output of its own")
     *_, last = case.backbone.forward_layers(case.images(), pooled=True)

@@ -201,7 +201,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
         load_backbone(f"open_clip:local-dir:{tmp_path}", random_init=True)
 
 
-def test_weights_that_are_not_here_are_told_in_one_line() -> None:
+def test_weights_that_are_not_here_are_reported_in_one_line() -> None:
     name = "open_clip:ViT-B-32@openai"
     with pytest.raises(InputError, match=f"no weights for {name} in the local cache") as caught:
         load_backbone(name)

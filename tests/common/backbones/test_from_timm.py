@@ -38,7 +38,7 @@ def test_weights_that_lack_a_part_are_refused(tmp_path: Path) -> None:
         load_backbone(text)
 
 
-def test_position_tables_follow_the_asked_for_size(tmp_path: Path) -> None:
+def test_position_tables_follow_the_requested_size(tmp_path: Path) -> None:
     text = write_timm(tmp_path / "m", "test_vit")
     facts = load_backbone(f"{text}?image_size=64").info.facts
     assert facts.grid == (4, 4)
@@ -55,7 +55,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["vit_small_patch16_224", "vit_base_patch16_224.mae", "resnet18?image_size=64"]
 )
-def test_weights_that_are_not_here_are_told_in_one_line(name: str) -> None:
+def test_weights_that_are_not_here_are_reported_in_one_line(name: str) -> None:
     plain = name.partition("?")[0]
     with pytest.raises(
         InputError, match=f"no weights for timm:{plain} in the local cache"
@@ -95,7 +95,7 @@ def test_an_architecture_without_any_weights_says_so() -> None:
         ("hiera_tiny_224", 100, "invalid for input of size"),
     ],
 )
-def test_a_size_that_a_model_cannot_take_is_told(name: str, size: int, reason: str) -> None:
+def test_a_size_that_a_model_cannot_take_is_reported(name: str, size: int, reason: str) -> None:
     with pytest.raises(InputError, match=f"timm:{name} cannot take image_size={size}: .*{reason}"):
         load_backbone(f"timm:{name}?image_size={size}", random_init=True)
 
@@ -191,7 +191,7 @@ def test_real_configurations_are_honoured(name: str) -> None:
     torch.testing.assert_close(normalised, theirs(image), rtol=0, atol=1e-6)
 
 
-def test_an_asked_for_size_is_the_size_of_the_input() -> None:
+def test_a_requested_size_is_the_size_of_the_input() -> None:
     model = build_timm_model("test_vit", pretrained=False, image_size=96)
     assert preprocess_of(model, 96).image_size == (96, 96)
 

@@ -69,7 +69,7 @@ def test_random_weights_and_a_file_exclude_each_other() -> None:
 
 
 @pytest.mark.parametrize("source", ["open_clip:ViT-B-32", "python:helpers.tiny_encoders:build_map"])
-def test_an_input_size_that_is_fixed_cannot_be_asked_for(source: str) -> None:
+def test_an_input_size_that_is_fixed_cannot_be_requested(source: str) -> None:
     with pytest.raises(InputError, match=f"encoders have a fixed input: .* '{source}"):
         load_backbone(f"{source}?image_size=64")
 

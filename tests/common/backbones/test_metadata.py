@@ -24,7 +24,7 @@ def test_an_export_of_images_alone_has_none(tmp_path):
         load_metadata_encoders(export(tmp_path / "encoder"))
 
 
-def test_without_the_package_that_reads_them_the_command_to_install_it_is_told(
+def test_without_the_package_that_reads_them_the_command_to_install_it_is_printed(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(metadata, "entry_points", lambda group: ())

@@ -243,7 +243,7 @@ def test_weights_of_which_nothing_fits_are_refused_even_when_partial_is_allowed(
         load_weights_(vit(), {"other": torch.zeros(3)}, source="w.pth", allow_partial=True)
 
 
-def test_another_architecture_is_told_by_shapes_counts_and_first_names() -> None:
+def test_another_architecture_is_refused_by_shapes_counts_and_first_names() -> None:
     state = dict(timm.create_model("test_vit3").state_dict())
     shapes = r"\d+ of another shape \(first: \S+ is \(.*\), the encoder wants \(.*\)\)"
     with pytest.raises(InputError, match=rf"{shapes}; \d+ missing \(first: cls_token\)"):

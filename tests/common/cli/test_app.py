@@ -109,7 +109,7 @@ def test_an_unknown_option_is_answered_with_the_nearest(run_cli: RunCli) -> None
         (["pretrain", "slimp", "--epochs", "x"], ["--epochs", "valid integer"]),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(
+def test_wrong_usage_is_reported_in_one_line(
     run_cli: RunCli, words: list[str], parts: list[str]
 ) -> None:
     result = run_cli(*words)
@@ -155,7 +155,7 @@ def test_bad_input_is_one_line_without_traceback(run_cli: RunCli, plugin: Callab
     assert result.stdout == ""
 
 
-def test_bad_input_inside_a_group_is_told_once(run_cli: RunCli, plugin: Callable) -> None:
+def test_bad_input_inside_a_group_is_printed_once(run_cli: RunCli, plugin: Callable) -> None:
     plugin("group.fail", FAILING)
     result = run_cli("group", "fail", "input")
     assert (result.exit_code, result.stderr) == (2, "error: no file at data.csv\n")

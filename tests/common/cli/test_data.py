@@ -35,7 +35,7 @@ def test_premalignant_as_is_an_option_of_every_command(run_cli: RunCli, command:
     assert_bad_input(result, "'digits?premalignant_as=drop' knows no premalignant diagnoses")
 
 
-def test_describe_tells_which_diagnosis_counts_as_what(run_cli: RunCli) -> None:
+def test_describe_prints_which_diagnosis_counts_as_what(run_cli: RunCli) -> None:
     options = ["data", "describe", "lesions", "--premalignant-as", "malignant"]
     described = json.loads(run_cli(*options, "--json").stdout)
     assert described["id"] == "lesions?premalignant_as=malignant"

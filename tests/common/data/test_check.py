@@ -76,7 +76,7 @@ def test_all_files_bad_is_an_error_under_any_policy(tmp_path: Path) -> None:
         check_images(data, np.arange(2), policy="skip")
 
 
-def test_only_the_asked_for_rows_are_looked_at(tmp_path: Path) -> None:
+def test_only_the_requested_rows_are_looked_at(tmp_path: Path) -> None:
     data = on_disk(tmp_path, image_bytes(0), b"")
     assert check_images(data, np.array([0])).empty
     assert check_images(data, np.array([], dtype=int)).empty
@@ -94,7 +94,7 @@ def test_images_in_memory_are_checked_too() -> None:
         check_images(data, np.arange(2))
 
 
-def test_of_very_many_images_a_part_is_decoded_and_that_is_told(
+def test_of_very_many_images_a_part_is_decoded_and_that_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(check, "MAX_LOOKED_AT", 5)
@@ -119,7 +119,9 @@ def test_an_absent_file_is_found_among_very_many(
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_bad_image_that_is_met_late_is_told_in_one_line(tmp_path: Path, num_workers: int) -> None:
+def test_a_bad_image_that_is_met_late_is_reported_in_one_line(
+    tmp_path: Path, num_workers: int
+) -> None:
     data = on_disk(tmp_path, image_bytes(0), b"text")
     transform = build_eval_transform(Preprocess(image_size=(8, 8)))
     loader = build_loader(

@@ -99,7 +99,7 @@ def test_the_first_label_of_the_sheet_is_the_default() -> None:
         (None, r"no label 'dx'; choose from: label, site"),
     ],
 )
-def test_a_missing_label_is_told_with_those_there_are(name: str | None, message: str) -> None:
+def test_a_missing_label_is_refused_with_those_there_are(name: str | None, message: str) -> None:
     sheet = Sheet("x", labels=("dx",) if name is None else ("label",))
     with pytest.raises(InputError, match=f"data set 'small' has {message}"):
         build_data(["a", "b"], site=["arm", "leg"], sheet=sheet).labels(name)

@@ -108,7 +108,7 @@ def test_any_lines_read_as_the_slow_reader_reads_them(lines: list[str], header: 
         ("other,id\nx,\n\n", {"id": [None]}),
     ],
 )
-def test_cells_are_stripped_and_separators_found(text: str, expected: dict[str, Any]) -> None:
+def test_cells_are_stripped_and_separators_recognised(text: str, expected: dict[str, Any]) -> None:
     path = write(text)
     assert answer(lambda: read_large_table(path, WANTED, key="id")) == expected == read_slow(path)
 
@@ -135,7 +135,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 @pytest.mark.parametrize("cell", ["nAn", "inf", "1e400", "1,5", "+1", " 1 ", "'NA'", "0x1f"])
-def test_a_strange_number_is_told_as_the_slow_reader_does(cell: str) -> None:
+def test_a_strange_number_is_reported_as_by_the_slow_reader(cell: str) -> None:
     assert_alike(write(f"id;kind;size\na;x;{cell}\n"))
 
 

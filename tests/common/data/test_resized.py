@@ -35,7 +35,7 @@ def test_the_shorter_side_is_at_most_the_size(tmp_path):
     assert small.labels("label").targets.tolist() == data.labels("label").targets.tolist()
 
 
-def test_rows_that_are_not_asked_for_keep_their_images(tmp_path):
+def test_rows_that_are_not_requested_keep_their_images(tmp_path):
     data = pictures(tmp_path)
     small = resize_images(data, np.array([1]), size=20)
     assert [image.size for image in images_of(small)] == [(80, 40), (20, 43), (20, 16), (50, 50)]

@@ -1,4 +1,4 @@
-"""Tables as spreadsheets, archives and scripts write them, and what is said of broken ones."""
+"""Tables as spreadsheets, archives and scripts write them, and how broken ones are refused."""
 
 import csv
 import math

@@ -74,7 +74,7 @@ def test_open_clips_own_crops_are_nearly_the_whole_image(tmp_path: Path) -> None
     assert (crop.area, crop.flips) == (0.9, False)
 
 
-def test_without_being_asked_there_are_no_crops(tmp_path: Path) -> None:
+def test_by_default_there_are_no_crops(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         crops(tmp_path, random_crops=False)
 

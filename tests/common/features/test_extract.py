@@ -163,7 +163,7 @@ def test_memory_takes_what_the_plan_says(dtype: str, how: Extraction) -> None:
     result = run(replace(how, dtype=dtype, store="memory"))  # type: ignore[arg-type]
     assert isinstance(result.source, MemoryStore)
     planned = bytes_per_image({6: (4, 64)}, dtype=dtype, with_patches=True)  # type: ignore[arg-type]
-    pooled = 4 * 64  # which the plan counts too, was not asked for
+    pooled = 4 * 64  # which the plan counts too, was not requested
     kept = result.source.features[6]
     tensors = [*kept.vectors.values(), kept.patches, kept.scale]
     held = sum(item.nbytes for item in tensors if item is not None)
@@ -192,7 +192,7 @@ def test_tokens_that_do_not_fit_are_refused_everywhere(
         run(replace(how, store=place, dtype="fp16"), backbone=backbone)  # type: ignore[arg-type]
 
 
-def test_the_pooled_output_is_kept_when_asked_for(how: Extraction) -> None:
+def test_the_pooled_output_is_kept_when_requested(how: Extraction) -> None:
     assert "pooled" not in read(run(how))[6].vectors
     result = run(replace(how, with_pooled=True))
     assert read(result)[6].vectors["pooled"].shape == (5, 64)
@@ -350,7 +350,9 @@ def test_a_store_can_be_read_without_the_encoder(how: Extraction) -> None:
     assert store.spec.key() == result.key
 
 
-def test_what_it_costs_is_told_first(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_it_costs_is_printed_first(
+    how: Extraction, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(how)
     printed = capsys.readouterr().err
     assert "features: 5 images x 4 tokens = " in printed
@@ -360,7 +362,7 @@ def test_what_it_costs_is_told_first(how: Extraction, capsys: pytest.CaptureFixt
     assert "features: stored ones serve" in capsys.readouterr().err
 
 
-def test_a_run_is_told_the_price_of_every_place(
+def test_a_run_prints_the_price_of_every_place(
     how: Extraction, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(replace(how, train_reads=1_000_000, other_reads=5))
@@ -372,7 +374,7 @@ def test_a_run_is_told_the_price_of_every_place(
     assert "(change with --store, --store-dtype)" in printed
 
 
-def test_crops_are_told_what_they_cost(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cost_of_crops_is_printed(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:
     run(replace(how, random_crops=True, train_reads=1_000_000))
     printed = capsys.readouterr().err
     assert "runs the encoder on new crops of its images every epoch, about " in printed

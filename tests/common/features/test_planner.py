@@ -1,4 +1,4 @@
-"""Where tokens go, and what is said of it beforehand."""
+"""Where tokens go, and what is printed of it beforehand."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_the_table_of_decisions(
     assert (plan.reason == "requested") == (choice == place)
 
 
-def test_free_space_is_asked_of_the_system(tmp_path: Path) -> None:
+def test_free_space_is_that_of_the_system(tmp_path: Path) -> None:
     plan = plan_extraction(1, folder=tmp_path / "not" / "there" / "yet")
     assert (plan.place, plan.in_memory) == ("disk", True)
     assert plan_extraction(1 << 70, folder=Path("relative/folder")).place == "online"

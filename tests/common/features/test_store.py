@@ -101,7 +101,7 @@ def test_what_is_written_is_read(shard_rows: int, in_memory: bool, tmp_path: Pat
 
 @given(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=30), st.integers(1, 12))
 @few_examples
-def test_rows_come_in_any_order_and_as_often_as_asked(rows: list[int], shard_rows: int) -> None:
+def test_rows_come_in_any_order_and_as_often_as_requested(rows: list[int], shard_rows: int) -> None:
     features, folder = make_features(), Path(f"store-{shard_rows}")
     if not folder.exists():
         write(folder, features, shard_rows=shard_rows)

@@ -195,7 +195,7 @@ def test_a_path_that_is_no_file_is_named(name: str, reason: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [b"", b"text"])
-def test_bad_bytes_in_memory_are_told_as_such(content: bytes) -> None:
+def test_bad_bytes_in_memory_are_named_as_such(content: bytes) -> None:
     with pytest.raises(BadImageError, match="an image in memory: not an image"):
         open_bytes(content)
     assert name_of({"bytes": content, "path": "row-7.png"}) == "row-7.png"

@@ -99,7 +99,7 @@ def test_a_far_row_is_found_by_a_new_start(
     assert all(is_right(stream, row) for row in (3, 9, 4))
 
 
-def test_keys_tell_files_apart_that_have_changed(folder: Path, tmp_path: Path) -> None:
+def test_keys_of_files_that_have_changed_differ(folder: Path, tmp_path: Path) -> None:
     again = write_parquet(tmp_path / "again")
     first, second = (load_data(f"hf:{where}?streaming=1") for where in (folder, again))
     assert len(set(first.image_keys)) == NUM_TRAIN + NUM_TEST

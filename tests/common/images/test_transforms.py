@@ -75,7 +75,7 @@ def test_normalising_is_exact_and_leaves_its_input_alone() -> None:
         (Preprocess((32, 48), "squash", 0.5, "bilinear"), ("squashed to 64 x 96", "bilinear")),
     ],
 )
-def test_a_description_tells_sizes_and_values(
+def test_a_description_names_sizes_and_values(
     preprocess: Preprocess, parts: tuple[str, ...]
 ) -> None:
     assert all(part in preprocess.describe() for part in parts)

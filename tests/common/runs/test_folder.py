@@ -268,7 +268,7 @@ def test_a_run_that_is_written_is_neither_resumed_nor_overwritten(tmp_path: Path
 # What is recorded
 
 
-def test_a_run_records_what_was_asked_on_what_machine(tmp_path: Path) -> None:
+def test_a_run_records_what_was_requested_on_what_machine(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
     record = run.read_json("run.json")
     assert record["kind"] == "test"

@@ -256,7 +256,7 @@ def test_pairing_narrows_the_interval_of_a_difference() -> None:
     assert result.ci[1] - result.ci[0] < (alone.ci[1] - alone.ci[0]) / 3
 
 
-def test_only_the_metrics_asked_for_are_estimated() -> None:
+def test_only_the_requested_metrics_are_estimated() -> None:
     names = ["top1", "sensitivity_at_95_specificity"]
     assert list(estimate([draw_predictions(1)], patients(120, 4), names=names)) == names
 

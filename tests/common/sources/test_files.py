@@ -1,4 +1,4 @@
-"""Folders, tables and Hugging Face data sets: what is read, and what is said of bad ones."""
+"""Folders, tables and Hugging Face data sets: what is read, and how bad ones are refused."""
 
 from pathlib import Path
 

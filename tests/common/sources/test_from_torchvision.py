@@ -56,13 +56,13 @@ def test_image_folders_of_torchvision_are_read(tmp_path: Path) -> None:
     assert load_data(f"torchvision:ImageFolder?root={tmp_path}").labels().classes == ("a", "b")
 
 
-def test_files_that_are_not_there_are_told_with_the_place(tmp_path: Path) -> None:
+def test_files_that_are_not_there_are_named_with_the_place(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"torchvision:CIFAR10 is not under {tmp_path}: put its "
                        r"files there \(torchvision says: Dataset not found"):  # fmt: skip
         load_data(f"torchvision:CIFAR10?root={tmp_path}")
 
 
-def test_the_default_root_is_told_as_a_whole_path(tmp_path: Path) -> None:
+def test_the_default_root_is_named_as_a_whole_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"torchvision:DTD is not under {tmp_path}/data"):
         load_data("torchvision:DTD")
 

@@ -1,4 +1,4 @@
-"""Hugging Face data sets: what is read, and what is said of bad ones."""
+"""Hugging Face data sets: what is read, and how bad ones are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def test_a_split_of_an_unknown_name_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar10", "someone/something", "a/b/c"])
-def test_a_hub_id_without_a_network_is_told_in_one_line(name: str) -> None:
+def test_a_hub_id_without_a_network_is_reported_in_one_line(name: str) -> None:
     with pytest.raises(InputError, match=f"cannot load hf:{name}: .* give a folder") as caught:
         load_data(f"hf:{name}")
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Ids of data sets: what they may look like and what is said of wrong ones."""
+"""Ids of data sets: what they may look like and how wrong ones are refused."""
 
 from pathlib import Path
 

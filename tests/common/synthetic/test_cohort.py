@@ -55,7 +55,7 @@ def test_patients_and_lesions_keep_what_is_theirs(cohort: Cohort) -> None:
     assert cases.groupby("patient")["lesion"].nunique().max() > 5  # a few have many
 
 
-def test_skin_tells_age_sex_site_and_type(seen: pd.DataFrame) -> None:
+def test_skin_predicts_age_sex_site_and_type(seen: pd.DataFrame) -> None:
     sums = seen[["red", "green", "blue"]].sum(axis=1)
     assert np.corrcoef(seen["skin"], sums)[0, 1] < -0.7
     of_type = seen[["age"]].assign(sums=sums).groupby(seen["skin"])
@@ -68,7 +68,7 @@ def test_skin_tells_age_sex_site_and_type(seen: pd.DataFrame) -> None:
     assert set(seen["skin"]) <= set(range(1, 7))
 
 
-def test_colour_and_size_tell_the_kind(seen: pd.DataFrame) -> None:
+def test_colour_and_size_predict_the_kind(seen: pd.DataFrame) -> None:
     means = seen.groupby("kind")[["redness", "area"]].mean()
     assert means["redness"]["vascular"] > means["redness"]["nevus"] + 0.03
     assert means["area"]["vascular"] < means["area"]["nevus"] / 2

@@ -51,7 +51,7 @@ def test_the_layout_of_kaggle_holds_its_example_of_a_submission(tmp_path: Path) 
     assert example["isic_id"].tolist() == test["isic_id"].tolist()
 
 
-def test_the_permissive_layout_has_as_many_rows_as_are_asked_for(tmp_path: Path) -> None:
+def test_the_permissive_layout_has_as_many_rows_as_requested(tmp_path: Path) -> None:
     make_data("slice-3d", tmp_path / "set", rows=50, seed=0, layout="permissive", pool=10)
     folder = tmp_path / "set" / "ISIC_2024_Permissive_Training_Input"
     assert len(list(folder.glob("*.jpg"))) == len(pd.read_csv(folder / "metadata.csv")) == 50

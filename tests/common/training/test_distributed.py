@@ -40,7 +40,7 @@ def test_one_process_on_the_cpu_computes_in_fp32() -> None:
     assert accelerator.mixed_precision == "no"
 
 
-def test_bf16_may_be_asked_for_on_the_cpu() -> None:
+def test_bf16_may_be_requested_on_the_cpu() -> None:
     assert build_accelerator(device="cpu", precision="bf16").mixed_precision == "bf16"
 
 
@@ -50,7 +50,7 @@ def test_fp16_needs_cuda() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
-def test_cuda_must_exist_to_be_asked_for() -> None:
+def test_cuda_must_exist_to_be_requested() -> None:
     with pytest.raises(InputError, match="--device cuda was requested and torch sees no CUDA"):
         build_accelerator(device="cuda")
 
@@ -302,7 +302,7 @@ def own_signals() -> Iterator[None]:
     ids=["well", "bad-input"],
 )
 @pytest.mark.usefixtures("site")
-def test_a_command_may_ask_for_processes(how: str, code: int, out: str, err: str) -> None:
+def test_a_command_may_request_processes(how: str, code: int, out: str, err: str) -> None:
     done = subprocess.run([*END, how, "--json"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
 

@@ -72,11 +72,11 @@ def test_it_belongs_to_the_main_thread() -> None:
 
 
 @pytest.mark.dist
-def test_all_ranks_stop_when_one_is_asked() -> None:
-    def ask_only_rank_1(accelerator: Accelerator) -> list[bool]:
+def test_all_ranks_stop_when_one_is_interrupted() -> None:
+    def interrupt_only_rank_1(accelerator: Accelerator) -> list[bool]:
         interruption = Interruption()
         before = interruption.agreed(accelerator)
         interruption.requested = accelerator.process_index == 1
         return [before, interruption.agreed(accelerator)]
 
-    assert run_ranks(ask_only_rank_1) == [[False, True], [False, True]]
+    assert run_ranks(interrupt_only_rank_1) == [[False, True], [False, True]]

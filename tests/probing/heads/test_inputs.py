@@ -67,7 +67,7 @@ def test_metadata_alone_are_read_as_they_are():
         read_inputs(given, "patient")
 
 
-def test_names_tell_the_layer_where_there_is_one():
+def test_names_hold_the_layer_where_there_is_one():
     assert (place_name(3, "cls+meta"), base_of("cls+meta")) == ("layer3-cls+meta", "cls")
     assert describe_place(3, "all") == "all @ layer 3"
     assert place_name(NO_LAYER, "lesion") == describe_place(NO_LAYER, "lesion") == "lesion"

@@ -28,7 +28,7 @@ def run(tmp_path_factory) -> Path:
     return folder / "run"
 
 
-def test_they_are_told_apart_saved_and_judged_on_the_same_rows(run, run_cli):
+def test_they_are_named_apart_saved_and_judged_on_the_same_rows(run, run_cli):
     results = json.loads((run / "results.json").read_text())
     assert [row["method"] for row in results["rows"]] == ["knn"]
     names = ["baseline-missingness", "baseline-metadata"]
@@ -46,7 +46,7 @@ def test_they_are_told_apart_saved_and_judged_on_the_same_rows(run, run_cli):
     assert compared.exit_code == 0, compared.output
 
 
-def test_a_report_tells_rows_with_complete_metadata_apart(run, run_cli):
+def test_a_report_separates_rows_with_complete_metadata(run, run_cli):
     result = run_cli("report", run, "--by", "metadata", "--metric", "top1", "--json")
     rows = json.loads(result.stdout)["rows"]
     counts = {row["value"]: row["num_images"] for row in rows if row["name"].startswith("knn")}

@@ -25,7 +25,7 @@ def test_probabilities_are_those_of_the_penalised_likelihood():
     np.testing.assert_allclose(actual[:, 1], expected, atol=1e-3)
 
 
-def test_a_fit_that_did_not_end_is_told(monkeypatch, capsys):
+def test_a_fit_that_did_not_end_is_reported(monkeypatch, capsys):
     monkeypatch.setattr("toolkit_probing.methods.logreg.MAX_ITERATIONS", 1)
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(30, 4)), np.arange(30) % 3

@@ -20,7 +20,7 @@ from toolkit_probing.probes.ep_kernel import ep_pool
     needs=st.tuples(st.booleans(), st.booleans(), st.booleans()).filter(any),
     chunk=st.sampled_from([1, 40, 1 << 17]),
 )  # fmt: skip
-def test_each_gradient_asked_for_is_autograds_own(b, n, q, m, needs, chunk):
+def test_each_requested_gradient_is_autograds_own(b, n, q, m, needs, chunk):
     probe = build_ep(q * m, q)
     values = (torch.randn(b, n, q * m, dtype=torch.float64), probe.queries, probe.value.weight)
     inputs = [
@@ -67,7 +67,7 @@ def test_checkpointing_ep_changes_no_gradient(b: int):
         torch.testing.assert_close(one, other)
 
 
-def test_frozen_tokens_get_no_gradient_and_tokens_that_ask_get_one():
+def test_frozen_tokens_get_no_gradient_and_others_get_one():
     probe, tokens = build_ep(12, 4), torch.randn(4, 5, 12, dtype=torch.float64)
     probe(tokens).sum().backward()
     assert tokens.grad is None

@@ -51,7 +51,7 @@ def test_subgroups_are_those_of_the_column(run_cli, runs, monkeypatch):
         assert figure is None
 
 
-def test_what_is_undefined_in_a_subgroup_is_said(run_cli, copied):
+def test_what_is_undefined_in_a_subgroup_is_reported(run_cli, copied):
     path = copied / "a/test_rows.parquet"
     frame = pq.read_table(path).to_pandas()
     frame["site"] = frame["label"]

@@ -30,12 +30,12 @@ def test_a_metric_is_shown_with_its_interval_or_without(metric, text):
     assert format_estimate(metric) == text
 
 
-def test_every_reason_for_no_interval_is_said_once_and_undefined_is_none():
+def test_every_reason_for_no_interval_is_given_once_and_undefined_is_none():
     metrics = [replace(WHOLE, ci=None, why_no_ci=why) for why in (ONE_GROUP, None, UNDEFINED)]
     assert why_no_intervals([*metrics, *metrics, WHOLE]) == [f"no interval: {ONE_GROUP}"]
 
 
-def test_training_is_told_for_each_amount_of_labels(runs):
+def test_training_is_described_for_each_amount_of_labels(runs):
     rows = [row for row in read_results(runs / "a").rows if row.training]
     (line,) = training_lines(rows)
     assert line.startswith("heads trained with batch 16, 1 step an epoch, peak learning rate ")

@@ -118,7 +118,7 @@ def test_a_shuffled_table_gives_every_image_the_same_prediction(probe, root, tmp
         np.testing.assert_allclose(probabilities[1][image], expected, atol=1e-4)
 
 
-def test_columns_that_the_data_lack_are_told_and_missing(probe, root, tmp_path):
+def test_columns_that_the_data_lack_are_named_and_missing(probe, root, tmp_path):
     rows = [",".join(row.split(",")[:5]) for row in table_rows()]
     data = write_table(root / "less.csv", rows, "image,label,group,split,size_mm")
     result = probe("--inputs", "image+meta", "--method", "linear", data=data)
@@ -186,7 +186,7 @@ def test_a_head_with_metadata_is_drawn_without_any(probe, run_cli, tmp_path):
     assert result.exit_code == 0, result.output
 
 
-def test_compare_and_report_tell_the_inputs(probe, run_cli, tmp_path):
+def test_compare_and_report_name_the_inputs(probe, run_cli, tmp_path):
     for name, inputs in {"a": "image", "b": "image+meta"}.items():
         options = ["--inputs", inputs, "--method", "knn", "-o", tmp_path / name]
         assert probe(*options).exit_code == 0

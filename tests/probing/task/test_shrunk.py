@@ -23,7 +23,7 @@ def call(run_cli, tmp_path):
     return call
 
 
-def test_shrunk_images_have_a_store_of_their_own_and_results_tell(call, tmp_path):
+def test_shrunk_images_have_a_store_of_their_own_and_results_record_it(call, tmp_path):
     plain = json.loads(call("probe").stdout)
     result = call("probe", "--cache-images", 40)
     assert result.exit_code == 0, result.output
@@ -55,7 +55,7 @@ def test_images_are_not_enlarged_again(call, command, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_random_crops_are_said_to_come_from_the_smaller_images(call):
+def test_random_crops_come_from_the_smaller_images_with_a_note(call):
     options = ["--augment", "crops", "--epochs", 1, "--method", "linear", "--lr", 0.01]
     result = call("probe", "--cache-images", 40, *options)
     assert result.exit_code == 0, result.output

@@ -103,7 +103,7 @@ def test_encoders_that_no_loss_has_trained_are_left_out(root, tmp_path):
         assert load_metadata_encoders(run).columns == columns
 
 
-def test_nothing_of_them_is_trained_and_the_digest_tells_them_apart(root, encoders, tmp_path):
+def test_nothing_of_them_is_trained_and_their_digests_differ(root, encoders, tmp_path):
     again = load_metadata_encoders(root / "run")
     assert again.digest == encoders.digest
     data = f"csv:{root / 'table.csv'}"

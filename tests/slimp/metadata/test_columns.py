@@ -30,7 +30,7 @@ def encode(schema, values):
     return encode_rows(Schema((schema,)), pd.DataFrame({"x": pd.Series(values)}))
 
 
-def test_codes_of_a_numeric_column_tell_missing_from_unknown():
+def test_codes_of_a_numeric_column_separate_missing_from_unknown():
     given = column(kind="numeric", missing=("-1",), unknown=("999",), low=0.0, high=10.0)
     fitted = fit(given, pd.Series([0.0, 5.0, -1.0, 999.0]))
     assert (fitted.quantiles[0], fitted.quantiles[-1]) == (0.0, 5.0)
@@ -41,7 +41,7 @@ def test_codes_of_a_numeric_column_tell_missing_from_unknown():
     assert actual.numeric[1:, 0].tolist() == [0.0] * 4
 
 
-def test_codes_of_words_tell_missing_from_unknown():
+def test_codes_of_words_separate_missing_from_unknown():
     given = column(kind="categorical", missing=("NA",), unknown=("?",))
     fitted = fit(given, pd.Series(["arm", "NA", "?", "leg", None]))
     assert fitted.categories == ("arm", "leg")
@@ -97,10 +97,10 @@ def test_words_that_a_column_does_not_know_are_counted():
 
 
 def test_a_code_of_a_numeric_column_may_be_a_word():
-    given = column(kind="numeric", missing=("?", "-1"), unknown=("not told",), high=9.0)
-    fitted = fit(given, pd.Series(["1.5", "2.5", "?", "-1", "not told", None]))
+    given = column(kind="numeric", missing=("?", "-1"), unknown=("not stated",), high=9.0)
+    fitted = fit(given, pd.Series(["1.5", "2.5", "?", "-1", "not stated", None]))
     assert (fitted.quantiles[0], fitted.quantiles[-1]) == (1.5, 2.5)
-    actual = encode(fitted, ["2", "?", "-1.0", "not told", "unknown", None])
+    actual = encode(fitted, ["2", "?", "-1.0", "not stated", "unknown", None])
     assert actual.observed[:, 0].tolist() == [True, False, False, True, True, False]
     assert actual.words[:, 0].tolist() == [False, False, False, True, True, False]
 

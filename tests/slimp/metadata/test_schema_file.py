@@ -168,7 +168,7 @@ def test_a_denied_column_is_refused_by_name_with_the_reason(tmp_path):
         load_schema(path, patients(), ROWS)
 
 
-def test_a_column_of_the_acquisition_is_read_only_if_asked_for_and_said_to_be(tmp_path, capsys):
+def test_a_column_of_the_acquisition_is_read_only_if_requested_and_reported(tmp_path, capsys):
     data = patients(site=["north", "south", "north", "south"])
     assert "site" not in [column.name for column in infer_schema(data, ROWS).columns]
     site = {"name": "site", "level": "lesion", "kind": "categorical"}
@@ -281,7 +281,7 @@ def test_a_column_whose_words_are_not_the_data_s_is_refused(tmp_path):
         load_schema(path, data, ROWS)
 
 
-def test_words_of_the_training_rows_that_the_schema_lacks_are_told(tmp_path, capsys):
+def test_words_of_the_training_rows_that_the_schema_lacks_are_reported(tmp_path, capsys):
     data, itch = yes_and_no(kind="categorical", categories=["Yes"])
     path = write(tmp_path / "schema.json", data, edit=lambda columns: columns.append(itch))
     load_schema(path, data, ROWS)

@@ -127,7 +127,7 @@ def test_codes_and_spellings_do_not_make_a_patient_differ(tmp_path):
     assert len(table.patient_codes.unique()) == 2
 
 
-def test_a_patient_column_of_a_sheet_that_differs_is_told_and_read_once(capsys):
+def test_a_patient_column_of_a_sheet_that_differs_is_reported_and_read_once(capsys):
     data = sparse([30.0, 40.0, 50.0, 50.0], sheet=AGE_SHEET)
     table = encode_table(data, infer_schema(data, ROWS))
     message = "column 'age' differs within 1 patients: a patient's first value is read"

@@ -1,4 +1,4 @@
-"""Our transformer is FT-Transformer where asked to be, and masks what is absent."""
+"""Our transformer is FT-Transformer where requested, and masks what is absent."""
 
 import pytest
 import torch

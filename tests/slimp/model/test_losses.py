@@ -121,7 +121,7 @@ def test_gradients_with_ignored_pairs_are_right_and_finite():
     assert torch.autograd.gradcheck(lambda a, b: nt_xent(a, b, 5.0, ignored=ignored), inputs)
 
 
-def test_where_all_are_one_lesion_nothing_is_left_to_tell_apart():
+def test_where_all_are_one_lesion_nothing_is_left_to_contrast():
     first, second = unit(4, 3, 0), unit(4, 3, 1)
     everything = torch.ones(4, 4, dtype=torch.bool)
     assert float(info_nce(first, second, 10.0, ignored=everything)) == 0.0

@@ -179,7 +179,7 @@ def test_learned_temperatures_stay_in_their_bounds_and_can_come_back(start):
     assert (model.log_scales.grad != 0).all()
 
 
-def test_fixed_temperatures_are_what_was_asked_for_and_have_no_gradient():
+def test_fixed_temperatures_are_those_requested_and_have_no_gradient():
     model = build_model(temperature=4.0)
     model.clamp_temperatures_()
     assert model.scales().tolist() == pytest.approx([0.25, 0.25])

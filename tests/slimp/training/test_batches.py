@@ -79,7 +79,7 @@ def test_two_views_differ_and_the_first_is_that_of_one():
     assert not torch.equal(two.views, two.images)
 
 
-def test_members_tell_lesions_and_identical_patients_apart():
+def test_members_number_lesions_and_identical_patients():
     for batch in stream().batches(0, 2):
         same_lesion = batch.rows.unsqueeze(0) // 2 == batch.rows.unsqueeze(1) // 2
         codes = batch.members.lesion_codes

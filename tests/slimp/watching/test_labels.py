@@ -1,4 +1,4 @@
-"""Labels are asked of those lesions that have one, and of none where none is."""
+"""Labels are read of those lesions that have one, and of none where none is."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_rows_without_a_label_are_neither_examples_nor_questions(monkeypatch):
     assert few == build(values).questions.tolist()
 
 
-def test_a_label_that_cannot_be_asked_for_is_left_out_or_refused_if_it_was_named():
+def test_a_label_that_cannot_be_requested_is_left_out_or_refused_if_it_was_named():
     assert build(["a", "a", "a", "a"]) is None
     assert build(["a", "b", "a", "b"]) is None
     with pytest.raises(InputError, match=r"label 'label' of 'small' cannot be watched.* have 1 of"):

@@ -62,7 +62,7 @@ def test_uniformity_of_one_row_is_refused():
     assert set(describe_spread(unit(1, 4), unit(1, 4))) == {"alignment", "effective_rank"}
 
 
-def test_a_collapsed_embedding_is_told_from_a_healthy_one():
+def test_a_collapsed_embedding_differs_from_a_healthy_one():
     collapsed = F.normalize(unit(1, 16) + 0.01 * unit(64, 16, 1), dim=1)
     warning = collapse_warning(collapsed)
     assert warning is not None

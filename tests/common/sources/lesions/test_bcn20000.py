@@ -73,7 +73,7 @@ def test_lesions_are_groups_and_there_is_no_patient_level(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_what_is_not_bcn20000_is_told_so(row: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_what_is_not_bcn20000_is_refused(row: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         load_data(f"bcn20000:{write_export(tmp_path, row)}")
 

@@ -218,7 +218,7 @@ def test_the_group_is_the_patient_else_the_lesion(
         ("drop", ("benign", "malignant"), [1, -1, 0]),
     ],
 )
-def test_premalignant_diagnoses_count_as_asked(
+def test_premalignant_diagnoses_count_as_requested(
     choice: Premalignant, classes: tuple[str, ...], targets: list[int]
 ) -> None:
     data = build(["1"] * 3, "numeric", diagnoses=["MEL", "ACK", "NEV"], premalignant_as=choice)

@@ -39,7 +39,7 @@ def edit(folder: Path, column: str, value: object, *, name: str = "meta.csv") ->
 
 
 @pytest.mark.parametrize("image", ["derm", "clinic", "both"])
-def test_the_images_asked_for_are_read_with_official_splits(made: Path, image: str) -> None:
+def test_the_requested_images_are_read_with_official_splits(made: Path, image: str) -> None:
     data = load_data(f"derm7pt:{made}?image={image}")
     times = 2 if image == "both" else 1
     assert len(data) == 40 * times
@@ -89,7 +89,7 @@ def test_both_layouts_hold_the_same(made: Path, tmp_path: Path) -> None:
         assert other.sheet.licence == "synthetic"
 
 
-def test_what_tells_the_diagnosis_is_withheld(made: Path) -> None:
+def test_what_reveals_the_diagnosis_is_withheld(made: Path) -> None:
     data = load_data(f"derm7pt:{made}")
     assert set(data.withheld) == LATE | NAMES
     assert [column.name for column in data.sheet.columns] == ["sex", "location", "elevation"]
@@ -125,7 +125,7 @@ def test_counts_that_differ_from_the_sheet_are_reported(
                                                                   "lesions"]  # fmt: skip
 
 
-def test_without_index_files_splits_are_made_and_it_is_told(fresh: Path) -> None:
+def test_without_index_files_splits_are_made_and_that_is_reported(fresh: Path) -> None:
     for path in fresh.rglob("*_indexes.csv"):
         path.unlink()
     data = load_data(f"derm7pt:{fresh}")
@@ -176,7 +176,7 @@ def test_a_strange_cell_is_named(fresh: Path, column: str, value: str | None, me
         load_data(f"derm7pt:{fresh}")
 
 
-def test_a_table_without_cases_is_told(fresh: Path) -> None:
+def test_a_table_without_cases_is_reported(fresh: Path) -> None:
     path = fresh / "release_v0/meta/meta.csv"
     pd.read_csv(path).head(0).to_csv(path, index=False)
     with pytest.raises(InputError, match="has no images"):

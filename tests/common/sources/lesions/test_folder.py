@@ -61,7 +61,7 @@ def test_rows_that_are_left_out_are_counted(tmp_path: Path) -> None:
     assert add_images(frame(), {"0": "a", "1": "b"}, request, hint="unpack them")[1] == ()
 
 
-def test_two_pictures_of_one_name_are_refused_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_two_pictures_of_one_name_are_refused_where_they_are_read(tmp_path: Path) -> None:
     write_images(tmp_path, "a/0.png", "b/0.jpg", "a/1.png", "a/2.png")
     assert find_images(tmp_path, ["1"])["1"] == tmp_path / "a" / "1.png"
     message = f"two pictures are called 0, {tmp_path}/a/0.png and {tmp_path}/b/0.jpg: move those"

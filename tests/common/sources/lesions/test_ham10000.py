@@ -66,7 +66,7 @@ def test_all_layouts_hold_the_same_rows_and_pictures(made: dict[str, Path]) -> N
             assert places[0].read_bytes() == places[1].read_bytes()
 
 
-def test_missing_ages_unknown_sexes_and_sites_are_told_apart(made: dict[str, Path]) -> None:
+def test_missing_ages_unknown_sexes_and_sites_are_kept_apart(made: dict[str, Path]) -> None:
     table = load_data(f"ham10000:{made['kaggle']}").table
     assert 0 < table["age"].isna().sum() < 10
     assert "unknown" in set(table["sex"])
@@ -87,7 +87,7 @@ def test_the_way_of_the_diagnosis_is_withheld(made: dict[str, Path]) -> None:
     assert any("'dx_type' is on the sheet's leak list (how the diagnosis" in text for text in texts)
 
 
-def test_the_source_stays_beside_the_inputs_where_the_file_tells_it(made: dict[str, Path]) -> None:
+def test_the_source_stays_beside_the_inputs_where_the_file_names_it(made: dict[str, Path]) -> None:
     assert "dataset" not in load_data(f"ham10000:{made['kaggle']}").table
     data = load_data(f"ham10000:{made['dataverse']}")
     assert "vidir_molemax" in set(data.table["dataset"])
@@ -97,7 +97,7 @@ def test_the_source_stays_beside_the_inputs_where_the_file_tells_it(made: dict[s
 @pytest.mark.parametrize(
     ("choice", "akiec"), [("benign", ["benign"]), ("malignant", ["malignant"]), ("drop", [])]
 )
-def test_akiec_counts_as_asked(made: dict[str, Path], choice: str, akiec: list[str]) -> None:
+def test_akiec_counts_as_requested(made: dict[str, Path], choice: str, akiec: list[str]) -> None:
     table = load_data(f"ham10000:{made['flat']}?premalignant_as={choice}").table
     answers = table.groupby("diagnosis")["malignant"].unique().to_dict()
     assert list(pd.Series(answers.pop("akiec")).dropna()) == akiec
@@ -163,7 +163,7 @@ def test_a_missing_table_or_column_is_named(fresh: Path) -> None:
         load_data(f"ham10000:{fresh}")
 
 
-def test_an_image_without_lesion_is_told_as_a_problem_of_the_splits(fresh: Path) -> None:
+def test_an_image_without_lesion_is_reported_as_a_problem_of_the_splits(fresh: Path) -> None:
     whole = describe_data(load_data(f"ham10000:{fresh}"))["groups"]["count"]
     edit(fresh, "lesion_id", None)
     described = describe_data(load_data(f"ham10000:{fresh}"))

@@ -69,14 +69,14 @@ def test_new_names_become_the_old_ones(
     assert (column(data, "diagnosis"), column(data, "malignant")) == ([diagnosis], [malignant])
 
 
-def test_actinic_keratosis_counts_as_asked(tmp_path: Path) -> None:
+def test_actinic_keratosis_counts_as_requested(tmp_path: Path) -> None:
     text = f"hiba:{write_export(tmp_path, OLD | {'diagnosis': 'actinic keratosis'}, OLD)}"
     for option, expected in (("benign", "benign"), ("malignant", "malignant"), ("drop", None)):
         data = load_data(f"{text}?premalignant_as={option}")
         assert column(data, "malignant") == [expected, "malignant"]
 
 
-def test_skin_types_that_lie_elsewhere_are_asked_for(tmp_path: Path) -> None:
+def test_skin_types_that_lie_elsewhere_are_noted_with_their_file(tmp_path: Path) -> None:
     root = write_export(tmp_path, OLD)
     data = load_data(f"hiba:{root}")
     assert "fitzpatrick_skin_type" not in data.table
@@ -148,7 +148,7 @@ def test_columns_of_the_acquisition_are_kept_apart(tmp_path: Path) -> None:
         (COMMON, "has no column 'diagnosis_1', 'diagnosis_2', 'diagnosis_3'"),
     ],
 )
-def test_what_is_not_hiba_is_told_so(row: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_what_is_not_hiba_is_refused(row: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         load_data(f"hiba:{write_export(tmp_path, row)}")
 
@@ -181,7 +181,7 @@ def test_every_synthetic_layout_says_the_same(made: dict[str, ImageData]) -> Non
     assert {item.level for item in first.sheet.columns} == {"patient", "lesion"}
 
 
-def test_proofs_tell_the_label_and_are_withheld(made: dict[str, ImageData]) -> None:
+def test_proofs_predict_the_label_and_are_withheld(made: dict[str, ImageData]) -> None:
     for layout in LAYOUTS:
         audit = run_audit(made[layout], label="malignant")
         facts = {item.name: item.value_auroc for item in audit.withheld}

@@ -55,7 +55,7 @@ def test_labels_come_from_what_is_there(
     [("", None), ("&premalignant_as=drop", None), ("&premalignant_as=benign", "benign"),
      ("&premalignant_as=malignant", "malignant")],
 )  # fmt: skip
-def test_actinic_keratoses_count_as_asked(
+def test_actinic_keratoses_count_as_requested(
     name: str, option: str, expected: str | None, tmp_path: Path
 ) -> None:
     rows = [{"diagnosis": name, "benign_malignant": "benign"}, NEVUS]

@@ -29,7 +29,7 @@ NEVUS = {"diagnosis_1": "Benign", "diagnosis_3": "Nevus"}
         ("bcn20000_metadata_2026-05-07.csv", "images/images"),
     ],
 )
-def test_every_layout_is_found(table: str, images: str, tmp_path: Path) -> None:
+def test_every_layout_is_recognised(table: str, images: str, tmp_path: Path) -> None:
     data = load_data(f"isic:{write_export(tmp_path, NEW, NEVUS, table=table, images=images)}")
     assert column(data, "image_id") == ["ISIC_0000000", "ISIC_0000001"]
     assert check_images(data, np.arange(2)).empty
@@ -70,7 +70,7 @@ def test_a_lesion_of_two_patients_stays_on_one_side(tmp_path: Path) -> None:
     assert data.sheet.notes[0].startswith("1 lesions have more than one patient id: the first")
 
 
-def test_without_ids_images_are_groups_and_that_is_said(tmp_path: Path) -> None:
+def test_without_ids_images_are_groups_and_that_is_reported(tmp_path: Path) -> None:
     data = load_data(f"isic:{write_export(tmp_path, *[NEVUS | {'sex': 'male'}] * 12)}")
     assert column(data, "group") == column(data, "image_id")
     assert data.sheet.notes[0].startswith("no patient ids")

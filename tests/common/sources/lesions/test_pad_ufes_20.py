@@ -56,7 +56,7 @@ def test_a_lesion_is_known_only_together_with_its_patient(tmp_path: Path) -> Non
     assert column(data, "group") == ["PAT_1", "PAT_2"]
 
 
-def test_what_tells_the_label_is_no_column(tmp_path: Path) -> None:
+def test_what_reveals_the_label_is_no_column(tmp_path: Path) -> None:
     data = load_data(write(tmp_path, {}))
     assert not set(SHEET.leaks) & set(data.table)
     assert set(data.withheld) == {"diagnostic", "biopsed"}
@@ -154,7 +154,7 @@ def test_premalignant_must_be_one_of_its_choices(value: str, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_complete_rows_alone_can_be_asked_for(made: dict[str, ImageData]) -> None:
+def test_complete_rows_alone_can_be_requested(made: dict[str, ImageData]) -> None:
     data = load_data(f"{made['flat'].id}?rows=complete")
     assert 0 < len(data) < len(made["flat"])
     assert data.table[list(BLOCK)].notna().all(axis=None)
@@ -163,7 +163,7 @@ def test_complete_rows_alone_can_be_asked_for(made: dict[str, ImageData]) -> Non
     assert not any(finding.kind == "missingness" for finding in audit)
 
 
-def test_a_table_without_complete_rows_is_told_so(tmp_path: Path) -> None:
+def test_a_table_without_complete_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"metadata.csv has no row with the whole clinical block"):
         load_data(f"{write(tmp_path, {})}?rows=complete")
 
@@ -193,7 +193,7 @@ def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, Ima
     assert data.sheet.title == "PAD-UFES-20 (SYNTHETIC)"
 
 
-def test_the_synthetic_trap_is_found(made: dict[str, ImageData]) -> None:
+def test_the_synthetic_trap_is_there(made: dict[str, ImageData]) -> None:
     audit = run_audit(made["flat"], label="malignant").findings
     leaks = {finding.kind: finding.text for finding in audit if finding.severity == "leak"}
     assert leaks["missingness"].startswith("empty cells tell 'benign': AUROC 0.")

@@ -62,7 +62,7 @@ def test_every_layout_is_read_and_split(made: dict[str, Path], layout: str) -> N
     assert data.sheet.title == "PH2 (SYNTHETIC)"
 
 
-def test_both_tables_tell_the_same(made: dict[str, Path]) -> None:
+def test_both_tables_hold_the_same(made: dict[str, Path]) -> None:
     first, *others = (load_data(f"ph2:{made[layout]}?criteria=inputs") for layout in LAYOUTS)
     assert first.table["colors"].str.contains(";").any()
     for other in others:
@@ -95,7 +95,7 @@ def test_criteria_are_withheld_and_the_audit_sees_them(made: dict[str, Path]) ->
     assert {facts.name for facts in audit.withheld} == set(data.withheld)
 
 
-def test_criteria_can_be_asked_for(made: dict[str, Path]) -> None:
+def test_criteria_can_be_requested(made: dict[str, Path]) -> None:
     data = load_data(f"ph2:{made['full']}?criteria=inputs")
     assert [column.name for column in data.sheet.columns] == LATE
     assert set(data.withheld) == {"histological_diagnosis"}
@@ -177,14 +177,14 @@ def test_the_real_line_is_read(end: str, mark: str, tmp_path: Path) -> None:
     assert frame.to_numpy().tolist() == [EXPECTED, ["IMD002", *EXPECTED[1:]]]
 
 
-def test_the_spreadsheet_tells_the_same_wherever_its_header_is(tmp_path: Path) -> None:
+def test_the_spreadsheet_reads_the_same_wherever_its_header_is(tmp_path: Path) -> None:
     for preamble in (0, 12):
         frame = read_spreadsheet(book(tmp_path, *[["a legend"]] * preamble, NAMES, ROW, [None]))
         assert list(frame) == list(COLUMNS)
         assert frame.to_numpy().tolist() == [EXPECTED]
 
 
-def test_names_of_columns_may_break_over_lines_and_tell_their_codes(tmp_path: Path) -> None:
+def test_names_of_columns_may_break_over_lines_and_hold_their_codes(tmp_path: Path) -> None:
     names = change(change(NAMES, 5, "Asymmetry\n(0/1/2)"), 6, " Pigment\n Network (AT/T) ")
     assert read_spreadsheet(book(tmp_path, names, ROW)).to_numpy().tolist() == [EXPECTED]
 

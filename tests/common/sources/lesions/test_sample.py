@@ -32,7 +32,7 @@ def test_some_patients_have_several_lesions_and_images() -> None:
     assert table["lesion_id"].nunique() < len(table)
 
 
-def test_source_and_licence_are_told() -> None:
+def test_source_and_licence_are_stated() -> None:
     sheet = load_data("lesions").sheet
     assert sheet.licence == "CC BY 4.0"
     assert "small sample" in sheet.notes[0]

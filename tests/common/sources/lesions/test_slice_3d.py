@@ -65,7 +65,7 @@ def test_all_layouts_hold_the_same_rows(made: dict[str, Path]) -> None:
         pd.testing.assert_frame_equal(first, other)
 
 
-def test_the_permissive_rows_can_be_asked_for(made: dict[str, Path]) -> None:
+def test_the_permissive_rows_can_be_requested(made: dict[str, Path]) -> None:
     table = pd.read_csv(made["kaggle"] / "train-metadata.csv", index_col="isic_id")
     known = table["copyright_license"]
     chosen = load_data(f"slice-3d:{made['kaggle']}?license=permissive").table["image_id"]
@@ -73,7 +73,7 @@ def test_the_permissive_rows_can_be_asked_for(made: dict[str, Path]) -> None:
     assert set(chosen) == set(known.index[known.isin(["CC-BY", "CC-0"])])
 
 
-def test_the_permissive_layout_holds_as_many_rows_as_asked(made: dict[str, Path]) -> None:
+def test_the_permissive_layout_holds_as_many_rows_as_requested(made: dict[str, Path]) -> None:
     data = load_data(f"slice-3d:{made['permissive']}")
     assert len(data) == 60
     assert set(data.table["copyright_license"]) == {"CC-BY", "CC-0"}
@@ -203,7 +203,7 @@ def test_an_option_must_be_one_of_its_choices(fresh: Path, option: str) -> None:
         load_data(f"slice-3d:{fresh}?{option}")
 
 
-def test_a_licence_that_no_row_has_is_told(fresh: Path) -> None:
+def test_a_licence_that_no_row_has_is_reported(fresh: Path) -> None:
     path = fresh / "train-metadata.csv"
     pd.read_csv(path, dtype=object).assign(copyright_license="CC-BY-NC").to_csv(path, index=False)
     with pytest.raises(InputError, match=r"has no rows that 'slice-3d:.*license=permissive' asks"):
@@ -268,7 +268,9 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def test_labels_that_are_not_there_are_asked_for(archive: Path, tmp_path: Path) -> None:
+def test_labels_that_are_not_there_are_noted_with_their_source(
+    archive: Path, tmp_path: Path
+) -> None:
     (archive / "ISIC_2024_Training_GroundTruth.csv").unlink()
     notes = load_data(f"slice-3d:{archive}").sheet.notes
     assert notes[1].startswith(f"no labels: ISIC_2024_Training_GroundTruth.csv is not in {archive}"
@@ -280,7 +282,7 @@ def test_labels_that_are_not_there_are_asked_for(archive: Path, tmp_path: Path) 
     assert notes[1].startswith("no labels: train-metadata.csv has no column 'target': download")
 
 
-def test_kinds_that_no_table_tells_are_not_counted(
+def test_kinds_that_no_table_names_are_not_counted(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (archive / "SYNTHETIC.md").unlink()
@@ -316,7 +318,7 @@ def test_images_without_a_label_are_counted(archive: Path) -> None:
         load_data(f"slice-3d:{archive}")
 
 
-def test_what_a_table_lacks_is_told(fresh: Path) -> None:
+def test_what_a_table_lacks_is_reported(fresh: Path) -> None:
     path = fresh / "train-metadata.csv"
     table = pd.read_csv(path, dtype=object).drop(columns=["sex", "tbp_lv_location"])
     table.loc[:1, "patient_id"] = None
