@@ -31,11 +31,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def probe(run_cli, root, tmp_path):
+    small = tmp_path / "small.yaml"  # a file's options of methods that are not requested are left
+    small.write_text("ep: {num_queries: 4}\nknn: {k: 3}\n")
+
     def run(*args, data=f"csv:{root / 'table.csv'}", output=tmp_path / "probe"):
         return run_cli(
             "probe", "--backbone", root / "run", "--data", data, "--epochs", "2", "--lr", "0.1",
-            "--warmup-epochs", "0", "--set", "ep.num_queries=4", "--set", "knn.k=3",
-            "--output", output, *args,
+            "--warmup-epochs", "0", "--config", small, "--output", output, *args,
         )  # fmt: skip
 
     return run
