@@ -1,5 +1,7 @@
 """The benchmark of large lesion data sets reads what it made, with and without the cache."""
 
+import pytest
+
 import lesions
 
 
@@ -16,6 +18,7 @@ def test_pictures_are_read_in_every_way_and_compared_with_the_plain_one(tmp_path
     assert all(row["s"] > 0 and row["MiB"] is None for row in rows)
 
 
+@pytest.mark.slow
 def test_opening_is_measured_in_a_process_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(lesions, "REPEATS", 1)
     seconds, peak = lesions.open_with("kept = bytearray(b'x') * (64 << 20)", tmp_path)

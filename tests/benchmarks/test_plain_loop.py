@@ -21,6 +21,7 @@ def test_every_benchmark_finds_what_it_imports(name):
     importlib.import_module(name)
 
 
+@pytest.mark.slow
 def test_the_loop_and_a_probe_end_with_the_same_head(run_cli, image_folder, tmp_path):
     data, epochs, lr = f"imagefolder:{image_folder}", 3, 0.01
     options = ["--lr", lr, "--epochs", epochs, "--warmup-epochs", 1, "--store-dtype", "fp32"]

@@ -6,6 +6,7 @@ import torch
 from slimp import BARE, FORMS, FULL, bare_step, build_part, row_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_takes_a_step_that_changes_weights(name, tmp_path):
     part = build_part("timm:test_vit?image_size=32", tmp_path, FORMS[name])

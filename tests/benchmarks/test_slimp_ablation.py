@@ -48,6 +48,7 @@ def data_id(tmp_path) -> str:
     return f"csv:{tmp_path / 'table.csv'}"
 
 
+@pytest.mark.slow
 def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
     conditions = ["slimp", "random-init", "metadata-only"]
     words = ["--data", data_id, "--label", "label", "--folds", "3", "--epochs", "1", "--only",
@@ -76,6 +77,7 @@ def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
         assert splits[0].read_text() == splits[1].read_text()
 
 
+@pytest.mark.slow
 def test_the_image_term_alone_is_not_judged_with_untrained_metadata_encoders(data_id, tmp_path):
     more = ("random_init=true", "metadata_dim=8", "embed_dim=8")
     plan = ablation_report.Plan(data_id, "label", "timm:test_vit?image_size=32", 1, 3, more,

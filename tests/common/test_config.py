@@ -280,6 +280,7 @@ any_settings = st.builds(
 )
 
 
+@pytest.mark.slow
 @few_examples
 @example(Example(label="\x85\u2028", transform=Transform(note="two\n\nlines # no comment")))
 @given(any_settings)

@@ -53,6 +53,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("library", "extra", "command"), CASES)
 def test_a_missing_library_is_named_with_the_command(
     run_cli, monkeypatch, library: str, extra: str, command: str
@@ -74,6 +75,7 @@ def requirements(package: str, extra: str) -> set[str]:
     return names.union(*(requirements("toolkit-common", extra) for _ in forwarded))
 
 
+@pytest.mark.slow
 def test_who_requires_a_library_names_an_extra_that_brings_it() -> None:
     calls = [
         (path, node)

@@ -6,6 +6,8 @@ What is longer or wider today is listed: the lists may only become shorter.
 import ast
 from collections.abc import Iterator
 
+import pytest
+
 from helpers.repository import (
     assert_only_known,
     body_lines,
@@ -66,6 +68,7 @@ def all_functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDe
             yield f"{path.split('/src/')[1]}: {name}", function
 
 
+@pytest.mark.slow
 def test_a_function_fits_on_a_screen() -> None:
     lines = {name: body_lines(function) for name, function in all_functions()}
     assert lines.keys() >= TRAINING_LOOPS
@@ -74,11 +77,13 @@ def test_a_function_fits_on_a_screen() -> None:
     assert_only_known(long, KNOWN_LONG, rule=f"a body has at most {MAX_LINES} lines")
 
 
+@pytest.mark.slow
 def test_a_function_has_few_parameters() -> None:
     wide = [name for name, function in all_functions() if num_parameters(function) > MAX_PARAMETERS]
     assert_only_known(wide, KNOWN_WIDE, rule=f"at most {MAX_PARAMETERS} parameters")
 
 
+@pytest.mark.slow
 def test_a_function_takes_little_by_position() -> None:
     """Typer calls its commands by keyword, whatever they look like."""
     many = [

@@ -7,6 +7,8 @@ shorter.
 import ast
 from pathlib import Path
 
+import pytest
+
 from helpers.repository import NAMES, PACKAGES, ROOT, assert_only_known, modules
 
 ALIKE = ("toolkit_probing/probes/",)  # every file is held against its literal form, by one test
@@ -31,6 +33,7 @@ def untested() -> set[str]:
     return {name for name in names if not name.startswith(ALIKE)}
 
 
+@pytest.mark.slow
 def test_every_module_with_code_has_a_test_of_its_name() -> None:
     rule = "a module with functions has a test of its name"
     assert_only_known(untested(), KNOWN_UNTESTED, rule=rule)

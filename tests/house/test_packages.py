@@ -37,6 +37,7 @@ def reached(tree: ast.Module) -> set[str]:
     return named(tree).union(*(imported(node) for node in ast.walk(tree))) & set(ALLOWED)
 
 
+@pytest.mark.slow
 def test_a_package_reaches_only_the_common_one() -> None:
     extra = {}
     for path, tree in modules().items():
@@ -60,6 +61,7 @@ def test_every_way_to_reach_a_package_is_seen(source: str) -> None:
     assert reached(ast.parse('"""Unlike toolkit_slimp."""')) == set()
 
 
+@pytest.mark.slow
 def test_imports_are_absolute() -> None:
     relative = [
         f"{path}:{node.lineno}"
@@ -101,6 +103,7 @@ def calls_prepare(node: ast.stmt) -> bool:
     return isinstance(value, ast.Call) and getattr(value.func, "id", None) == "prepare"
 
 
+@pytest.mark.slow
 def test_torchvision_is_prepared_before_it_is_imported() -> None:
     early = [f"{path}:{line}" for path, tree in modules().items() for line in unguarded(tree)]
     assert early == []

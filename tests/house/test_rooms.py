@@ -55,6 +55,7 @@ def trees_of(name: str) -> dict[str, ast.Module]:
     return trees
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_room_imports_only_rooms_below_it(name: str) -> None:
     against = upward(import_graph(trees_of(name)), ORDER[name].split())
@@ -62,12 +63,14 @@ def test_a_room_imports_only_rooms_below_it(name: str) -> None:
     assert_only_known(against, known, rule="a room imports only rooms that ORDER has before it")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_order_names_the_rooms_that_there_are(name: str) -> None:
     rooms = {room(module) for module in trees_of(name)}
     assert set(ORDER[name].split()) - RESERVED == rooms
 
 
+@pytest.mark.slow
 def test_no_imports_go_round_in_a_circle() -> None:
     trees = {dotted(path): tree for path, tree in modules().items()}
     circular = {" ".join(circle) for circle in circles(import_graph(trees))}
@@ -99,6 +102,7 @@ def distribution(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", requirement)[0]).lower()
 
 
+@pytest.mark.slow
 def test_no_module_has_the_name_of_a_library_it_may_wrap() -> None:
     assert {"torch", "timm", "open_clip", "datasets", "torchvision", "yaml", "PIL"} <= libraries()
     paths = [Path(path) for path in modules()]

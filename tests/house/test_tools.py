@@ -19,10 +19,12 @@ def run(*command: str) -> None:
         pytest.fail(done.stdout + done.stderr, pytrace=False)
 
 
+@pytest.mark.slow
 def test_the_code_keeps_the_rules_of_style() -> None:
     run("ruff", "check", ".")
 
 
+@pytest.mark.slow
 def test_the_code_is_formatted() -> None:
     run("ruff", "format", "--check", ".")
 

@@ -4,6 +4,8 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
+import pytest
+
 from helpers.repository import ROOT, assert_only_known, modules, parse, public_names
 
 USERS = ("packages/*/src/**/*.py", "packages/*/scripts/*.py", "benchmarks/**/*.py")
@@ -36,6 +38,7 @@ def unused(trees: Iterable[tuple[str, ast.Module]], used: set[str]) -> list[str]
     return [f"{path}: {name}" for path, tree in trees for name in public_names(tree) - used]
 
 
+@pytest.mark.slow
 def test_what_is_public_is_used_or_named() -> None:
     code = [path for place in USERS for path in ROOT.glob(place)]
     pages = [path for place in PAGES for path in ROOT.glob(place)]

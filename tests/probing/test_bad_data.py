@@ -31,6 +31,7 @@ def test_one_class_only(probe, tmp_path, image_folder):
     refused(probe(), tmp_path, "only 'dark'", "at least two classes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"not an image", None])
 def test_a_broken_file_is_named_or_skipped(probe, tmp_path, image_folder, content):
     whole = (image_folder / "dark/000.png").read_bytes()
@@ -55,6 +56,7 @@ def picture_rows(separator: str = ",", *extra: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_table_with_bom_and_semicolons_is_read(probe, tmp_path):
     data = write_table(tmp_path / "t.csv", "image;label", picture_rows(";"), "utf-8-sig")
     assert probe("--method", "linear", data=data).exit_code == 0
@@ -105,6 +107,7 @@ def test_weights_that_do_not_fit(probe, tmp_path):
     refused(result, tmp_path, "of the encoder's weights", "another shape", "--allow-partial")
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_had_offline(probe, tmp_path):
     result = probe("--backbone", "timm:vit_small_patch16_224", "--no-random-init")
     refused(result, tmp_path, "no weights for timm:vit_small_patch16_224", "?weights=FILE")
@@ -114,6 +117,7 @@ def test_a_hub_data_set_offline(probe, tmp_path):
     refused(probe(data="hf:org/unknown-set"), tmp_path, "cannot load hf:org/unknown-set", "FOLDER")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "I;16"])
 def test_images_of_any_mode_are_probed(probe, tmp_path, image_folder, mode):
     for path in sorted(image_folder.rglob("*.png"))[::2]:

@@ -4,13 +4,17 @@ import json
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_json_is_all_there_is_on_stdout(probe):
     result = probe("--method", "linear", "--json")
     assert json.loads(result.stdout)["rows"][0]["method"] == "linear"
     assert "run folder" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_first_command_a_newcomer_types_works_offline(run_cli):
     result = run_cli("probe", "--epochs", "1", "--method", "linear", "--set", "lr=[0.01]")
     assert result.exit_code == 0, result.output
@@ -18,6 +22,7 @@ def test_the_first_command_a_newcomer_types_works_offline(run_cli):
     assert "runs/probe-1" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_commands_are_there_without_torch():
     code = "import sys, toolkit_probing.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -44,6 +44,7 @@ def test_it_learns_and_gives_probabilities_of_named_classes(method: str):
     assert (probe.predict(tokens[45:]) == probe.classes_[probabilities.argmax(1)]).all()
 
 
+@pytest.mark.slow
 def test_torch_and_numpy_tokens_give_the_same_fit():
     tokens, labels = make_tokens()
     one = ProbeClassifier(**SMALL).fit(tokens, labels)
@@ -51,6 +52,7 @@ def test_torch_and_numpy_tokens_give_the_same_fit():
     np.testing.assert_array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_torch", [True, False])
 def test_it_works_in_cross_validation_and_grid_search(as_torch: bool):
     tokens, labels = make_tokens()
@@ -108,6 +110,7 @@ def test_every_training_option_of_the_command_is_a_parameter():
     assert options - NEEDS_A_SPLIT - NEEDS_AN_ENCODER <= set(ProbeClassifier().get_params())
 
 
+@pytest.mark.slow
 def test_a_micro_batch_changes_memory_alone():
     tokens, labels = make_tokens()
     whole, cut = (
@@ -132,6 +135,7 @@ def test_parameters_are_checked_as_the_command_checks_its_options(change, messag
         ProbeClassifier(**SMALL | change).fit(*make_tokens())
 
 
+@pytest.mark.slow
 def test_parameters_may_be_numbers_of_numpy():
     tokens, labels = make_tokens()
     numbers = {"epochs": np.int64(20), "lr": np.float32(0.5), "random_state": np.int64(0)}
@@ -140,6 +144,7 @@ def test_parameters_may_be_numbers_of_numpy():
     np.testing.assert_array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
 
 
+@pytest.mark.slow
 def test_a_random_state_gives_each_fit_a_seed_of_its_own():
     tokens, labels = make_tokens()
 
@@ -162,6 +167,7 @@ def test_a_fit_survives_pickling():
     np.testing.assert_array_equal(again.predict_proba(tokens), probe.predict_proba(tokens))
 
 
+@pytest.mark.slow
 def test_fits_in_threads_are_those_of_one_thread():
     tokens, labels = make_tokens()
     one, several = (

@@ -18,6 +18,7 @@ def features(run_cli, image_folder):
     return run
 
 
+@pytest.mark.slow
 def test_a_probe_reads_what_was_extracted(features, run_cli, image_folder, tmp_path):
     result = features()
     assert result.exit_code == 0, result.output
@@ -32,6 +33,7 @@ def test_a_probe_reads_what_was_extracted(features, run_cli, image_folder, tmp_p
     assert json.loads(features().stdout)["was_cached"] is True
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_coarser_dtype_is_measured(features):
     errors = [
         json.loads(features("--store-dtype", dtype).stdout)["relative_error"]
@@ -41,6 +43,7 @@ def test_the_cost_of_a_coarser_dtype_is_measured(features):
     assert 0 < errors[1] < 1e-3 < errors[2] < errors[3] < 2e-2
 
 
+@pytest.mark.slow
 def test_vectors_alone_take_less_and_a_store_with_tokens_serves_for_them(features):
     vectors, whole = (json.loads(features(*given).stdout) for given in (["--no-patches"], []))
     assert vectors["num_bytes"] < whole["num_bytes"]

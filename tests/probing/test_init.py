@@ -19,6 +19,7 @@ def test_another_name_is_refused_as_python_does() -> None:
         _ = toolkit_probing.Nothing
 
 
+@pytest.mark.slow
 def test_torch_is_imported_with_a_name_and_not_before() -> None:
     code = (
         "import sys, toolkit_probing; assert 'torch' not in sys.modules; "

@@ -32,6 +32,7 @@ from toolkit_common.training.distributed import build_accelerator
 NUM_KILLS = 10
 
 
+@pytest.mark.slow
 def test_extraction_killed_at_random_moments_gives_the_same_features(tmp_path, monkeypatch):
     monkeypatch.setattr("toolkit_common.features.extract.SHARD_BYTES", 1 << 11)
     rng = np.random.default_rng(0)
@@ -117,6 +118,7 @@ def killable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
         yield Killable(folder, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("seed", range(NUM_KILLS // len(STAGES)))
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bits(

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
     result = probe("--protocol", "ep-paper", "--method", "linear", "--warmup-epochs", "0")
     assert result.exit_code == 0, result.output
@@ -19,6 +22,7 @@ def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
     assert f"{line}, selected on test" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_knn_protocol_brings_its_method(probe):
     results = json.loads(probe("--protocol", "dino-knn", "--json").stdout)
     assert [row["method"] for row in results["rows"]] == ["knn"]

@@ -17,6 +17,7 @@ from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_probing import run as probe_run
 
 
+@pytest.mark.slow
 def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_path):
     result = probe("--method", "ep,linear,knn", "--set", "ep.num_queries=4,8")
     assert result.exit_code == 0, result.output
@@ -35,6 +36,7 @@ def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_p
     assert set(read_csv(run / "splits.csv", "split")) == {"train", "val", "test"}
 
 
+@pytest.mark.slow
 def test_metrics_can_be_recomputed_from_the_predictions(probe, tmp_path):
     assert probe("--method", "linear").exit_code == 0
     run = tmp_path / "run"
@@ -47,6 +49,7 @@ def test_metrics_can_be_recomputed_from_the_predictions(probe, tmp_path):
         assert row["metrics"][name]["mean"] == value
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal_to_the_bit(probe, tmp_path):
     for name in ("a", "b"):
         assert probe("--method", "ep", output=tmp_path / name, data="digits").exit_code == 0
@@ -55,12 +58,14 @@ def test_two_runs_with_one_seed_are_equal_to_the_bit(probe, tmp_path):
         assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_probe_takes_the_tokens_from_the_store(probe, tmp_path):
     probe("--method", "ep")
     result = probe("--method", "linear", "--json", output=tmp_path / "second")
     assert json.loads(result.stdout)["features"]["was_cached"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["disk", "memory", "online"])
 def test_where_tokens_are_kept_does_not_change_the_figures(probe, tmp_path, store):
     options = ["--method", "ep,knn", "--store-dtype", "fp32", "--json"]
@@ -70,6 +75,7 @@ def test_where_tokens_are_kept_does_not_change_the_figures(probe, tmp_path, stor
         assert row["metrics"]["top1"] == other["metrics"]["top1"]
 
 
+@pytest.mark.slow
 def test_a_result_records_which_diagnosis_counts_as_what(probe):
     options = ["--method", "knn", "--label", "malignant", "--premalignant-as", "drop", "--json"]
     data = json.loads(probe(*options, data="lesions").stdout)["data"]
@@ -78,6 +84,7 @@ def test_a_result_records_which_diagnosis_counts_as_what(probe):
     assert sum(data["sizes"].values()) == 458 - 88
 
 
+@pytest.mark.slow
 def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
     options = ["--method", "ep,linear", "--set", "ep.num_queries=4,8", "--num-seeds", "2", "--json"]
     whole = json.loads(probe(*options).stdout)["rows"]
@@ -86,6 +93,7 @@ def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
     assert json.loads(small.stdout)["rows"] == whole
 
 
+@pytest.mark.slow
 def test_imagenets_input_replaces_the_encoders_own(probe):
     options = ["--backbone", "timm:vit_tiny_patch16_224.augreg_in21k?image_size=32"]
     results = json.loads(
@@ -97,6 +105,7 @@ def test_imagenets_input_replaces_the_encoders_own(probe):
     assert json.loads(own.stdout)["backbone"]["preprocess"]["mean"] == [0.5, 0.5, 0.5]
 
 
+@pytest.mark.slow
 def test_heads_can_train_on_new_crops_every_epoch(probe, tmp_path):
     options = ["--method", "ep,linear,knn", "--json"]
     crops = probe(*options, "--augment", "crops")
@@ -116,6 +125,7 @@ def test_heads_can_train_on_new_crops_every_epoch(probe, tmp_path):
     assert scores[0][2] == scores[1][2]  # k-NN reads the images as they are
 
 
+@pytest.mark.slow
 def test_heads_can_train_on_a_few_stored_crops_in_turn(probe, tmp_path):
     logs = []
     for views in ("0", "2", "3"):
@@ -132,6 +142,7 @@ def test_heads_can_train_on_a_few_stored_crops_in_turn(probe, tmp_path):
     assert two[2] != pytest.approx(np.array(anew[2]))
 
 
+@pytest.mark.slow
 def test_all_stored_crops_are_priced_together_before_the_first(probe, tmp_path):
     messages = {}
     for views in ("2", "3", "3 again"):
@@ -145,6 +156,7 @@ def test_all_stored_crops_are_priced_together_before_the_first(probe, tmp_path):
     assert "of every training image" not in messages["3 again"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["fp16", "bf16", "int8"])
 def test_where_tokens_are_kept_changes_no_bit_of_a_head(probe, tmp_path, dtype):
     places = ("disk", "memory", "online")
@@ -165,6 +177,7 @@ def interrupting(context, count):
     return replace(context, features=features)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_heads(
     probe, tmp_path, monkeypatch
 ):
@@ -200,6 +213,7 @@ def test_an_interrupt_before_a_run_says_that_there_is_none(probe, monkeypatch):
     assert "interrupted: no run folder was begun" in result.stderr
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_shows_its_results(probe):
     probe("--method", "linear")
     result = probe("--method", "linear", "--resume")
@@ -207,6 +221,7 @@ def test_resuming_a_finished_run_shows_its_results(probe):
     assert "training " not in result.stderr
 
 
+@pytest.mark.slow
 def test_resume_with_another_setting_names_it(probe):
     probe("--method", "linear")
     assert_bad_input(
@@ -214,6 +229,7 @@ def test_resume_with_another_setting_names_it(probe):
     )
 
 
+@pytest.mark.slow
 def test_a_run_records_all_options_so_that_a_changed_default_moves_nothing(probe, tmp_path):
     assert probe("--method", "knn,logreg,abmilp", "--set", "abmilp.depth=1").exit_code == 0
     text = (tmp_path / "run/config.yaml").read_text()
@@ -231,6 +247,7 @@ def test_a_run_records_all_options_so_that_a_changed_default_moves_nothing(probe
     assert "knn" not in resumed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", ["stored", "without options"])
 def test_a_default_that_is_given_is_no_other_setting(probe, tmp_path, config):
     assert probe().exit_code == 0
@@ -267,6 +284,7 @@ def cut_run(run_cli, image_folder, tmp_path, monkeypatch):
     return table, run
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_on_changed_labels(cut_run, tmp_path):
     table, run = cut_run
     written = {name: (tmp_path / "run" / name).read_bytes() for name in ("run.json", "splits.csv")}
@@ -282,6 +300,7 @@ def test_a_run_is_not_resumed_on_changed_labels(cut_run, tmp_path):
     assert (tmp_path / "run/splits.csv").read_bytes() == written["splits.csv"]
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_with_changed_weights(cut_run, monkeypatch):
     monkeypatch.setattr("toolkit_common.backbones.contract.hash_weights", lambda _: "f" * 64)
     _, run = cut_run
@@ -290,6 +309,7 @@ def test_a_run_is_not_resumed_with_changed_weights(cut_run, monkeypatch):
     assert "data (was" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_on_other_splits(cut_run, tmp_path):
     _, run = cut_run
     table = (tmp_path / "run/splits.csv").read_text()
@@ -300,6 +320,7 @@ def test_a_run_is_not_resumed_on_other_splits(cut_run, tmp_path):
     assert_bad_input(run("--resume"), "splits (was 000000000000, now ")
 
 
+@pytest.mark.slow
 def test_an_existing_run_folder_is_not_touched(probe, tmp_path):
     probe("--method", "linear")
     before = (tmp_path / "run/results.json").read_bytes()
@@ -314,6 +335,7 @@ def test_an_existing_run_folder_is_not_touched(probe, tmp_path):
 DIVERGING = ["--optimizer", "sgd", "--warmup-epochs", "0", "--set", "ep.num_queries=4"]
 
 
+@pytest.mark.slow
 def test_a_diverged_head_does_not_end_the_run(probe, run_cli, tmp_path):
     result = probe("--method", "ep,linear,knn", "--lr", "1e30", *DIVERGING)
     assert result.exit_code == 0, result.output
@@ -338,6 +360,7 @@ def test_a_diverged_head_does_not_end_the_run(probe, run_cli, tmp_path):
     assert run_cli("compare", tmp_path / "run").exit_code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["log_loss", "balanced_accuracy", "auroc"])
 def test_a_diverged_head_is_never_picked_over_a_healthy_one(probe, metric):
     options = ["--method", "ep", "--lr", "1e30,1e-30", "--num-seeds", "2", "--select-by", metric]
@@ -349,6 +372,7 @@ def test_a_diverged_head_is_never_picked_over_a_healthy_one(probe, metric):
     assert "DIVERGED: 2 heads" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
     options = ["--method", "ep", "--lr", "1e30", "--label-fraction", "0.5", "--draws", "2"]
     late = ["--warmup-epochs", "1"]  # one step an epoch, the first at a learning rate of 0
@@ -366,6 +390,7 @@ def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
 # The steps that were taken
 
 
+@pytest.mark.slow
 def test_a_row_records_the_batch_steps_and_rate_of_its_training(probe, run_cli, tmp_path):
     options = ["--method", "linear,knn", "--lr", "0.256", "--batch-size", "7", "--epochs", "4"]
     result = probe(*options, "--warmup-epochs", "1")
@@ -384,6 +409,7 @@ def test_a_row_records_the_batch_steps_and_rate_of_its_training(probe, run_cli, 
     assert "batch 7, 2 steps an epoch, peak learning rate 0.007" in page.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "requested"),
     [(["--batch-size", "2000000"], "2000000 of --batch-size"),
@@ -405,6 +431,7 @@ def test_a_batch_below_the_requested_one_is_reported_first_and_kept(
     assert unmet in result.stdout.splitlines()[0]
 
 
+@pytest.mark.slow
 def test_few_labels_take_fewer_and_smaller_steps(probe):
     options = ["--shots", "1,3", "--draws", "2", "--batch-size", "4", "--method", "linear"]
     result = probe(*options, "--json")
@@ -415,12 +442,14 @@ def test_few_labels_take_fewer_and_smaller_steps(probe):
     assert "1 shot: heads trained with batch 2, 1 step an epoch" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_peak_is_what_a_warm_up_longer_than_training_reaches(probe):
     options = ["--method", "linear", "--lr", "1", "--batch-size", "7", "--warmup-epochs", "6"]
     (row,) = json.loads(probe(*options, "--json").stdout)["rows"]
     assert row["training"]["peak_lr"] == [pytest.approx(7 / 256 * 5 / 12)]  # step 5 of 12
 
 
+@pytest.mark.slow
 def test_a_published_head_and_neighbours_have_no_training(probe):
     result = probe("--method", "knn", "--batch-size", "4096", "--json")
     results = json.loads(result.stdout)

@@ -12,6 +12,7 @@ from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ProbeSettings
 
 
+@pytest.mark.slow
 def test_misspelt_names_are_answered_with_the_nearest(probe, tmp_path):
     refused(probe("--method", "epp"), tmp_path, "unknown method 'epp'; did you mean 'ep'")
     refused(probe(data="lesion"), tmp_path, "unknown data set 'lesion'; did you mean 'lesions'")
@@ -73,6 +74,7 @@ def test_names_of_before_mean_what_those_of_today_do():
     assert list(new.notes) == []
 
 
+@pytest.mark.slow
 def test_an_option_of_before_works_and_names_that_of_today(probe, run_cli, tmp_path):
     result = probe("--method", "knn", "--k", "3", "--read", "mean", "--json")
     assert result.exit_code == 0, result.output
@@ -90,6 +92,7 @@ def test_a_bad_value_of_an_option_of_before_is_named_by_it(probe, tmp_path):
     refused(probe("--queries=-8"), tmp_path, "ep.num_queries: ", "got -8 (from --queries)")
 
 
+@pytest.mark.slow
 def test_a_run_folder_of_before_is_resumed_and_drawn(probe, run_cli, tmp_path):
     assert probe("--method", "ep", "--set", "ep.num_queries=4").exit_code == 0
     config = tmp_path / "run/config.yaml"
@@ -108,6 +111,7 @@ def test_a_run_folder_of_before_is_resumed_and_drawn(probe, run_cli, tmp_path):
     assert_bad_input(changed, "options.ep.num_queries (was [4], now [8])")
 
 
+@pytest.mark.slow
 def test_a_file_holds_options_of_methods_as_groups(probe, tmp_path):
     (tmp_path / "c.yaml").write_text("ep: {num_queries: [4, 8]}\nmethod: [ep]\n")
     result = probe("--config", tmp_path / "c.yaml", "--set", "ep.width_divisor=2", "--json")

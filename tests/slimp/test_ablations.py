@@ -32,6 +32,7 @@ def test_the_help_names_every_ablation():
     assert all(name in text for name in ABLATIONS)
 
 
+@pytest.mark.slow
 def test_the_flat_ablation_has_one_level(pretrain, tmp_path):
     result = pretrain("--ablation", "flat")
     assert result.exit_code == 0, result.output
@@ -43,6 +44,7 @@ def test_the_flat_ablation_has_one_level(pretrain, tmp_path):
     assert "ablation: flat" in config
 
 
+@pytest.mark.slow
 def test_simclr_alone_trains_logs_and_says_what_it_is(pretrain, run_cli, patients, tmp_path):
     result = pretrain("--ablation", "simclr", "--lesions-per-pass", "3")
     assert result.exit_code == 0, result.output
@@ -61,6 +63,7 @@ def test_an_unknown_ablation_is_refused_with_the_nearest_name(pretrain, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_patient_loss_alone_says_nothing_of_lesions(pretrain, tmp_path):
     result = pretrain("--ablation", "patient-only")
     assert result.exit_code == 0, result.output

@@ -2,12 +2,15 @@
 
 import json
 
+import pytest
+
 from conftest import assert_bad_input
 from toolkit_common.data.splits import make_splits
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.metadata.infer import infer_schema
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_schema_that_pretraining_infers(run_cli, tmp_path):
     result = run_cli("data", "schema", "lesions")
     assert result.exit_code == 0, result.output
@@ -18,6 +21,7 @@ def test_the_command_writes_the_schema_that_pretraining_infers(run_cli, tmp_path
     assert "toolkit pretrain slimp --data lesions --schema schema.json" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_command_keeps_an_edited_schema_unless_it_may_overwrite(run_cli, tmp_path):
     path = tmp_path / "own.json"
     path.write_text("edited")
@@ -42,6 +46,7 @@ def test_the_command_refuses_a_place_that_is_no_file_for_it(run_cli, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_writes_nothing(run_cli, tmp_path):
     result = run_cli("data", "schema", "lesions", "--json")
     assert json.loads(result.stdout)["columns"]
@@ -52,6 +57,7 @@ def test_data_without_metadata_have_no_schema(run_cli):
     assert_bad_input(run_cli("data", "schema", "digits"), "'digits' has no metadata columns")
 
 
+@pytest.mark.slow
 def test_the_first_command_a_newcomer_types_works_offline(run_cli):
     result = run_cli("pretrain", "slimp", "--epochs", "1", "--set", "patients_per_batch=120")
     assert result.exit_code == 0, result.output

@@ -14,6 +14,7 @@ from helpers.slimp_run import TINY
 from toolkit_slimp.training.step import Stepper
 
 
+@pytest.mark.slow
 def test_a_run_writes_an_encoder_that_a_probe_reads(pretrain, run_cli, patients, tmp_path):
     result = pretrain()
     assert result.exit_code == 0, result.output
@@ -32,6 +33,7 @@ def test_a_run_writes_an_encoder_that_a_probe_reads(pretrain, run_cli, patients,
     assert results["backbone"]["card"]["objective"] == "nested contrastive (SLIMP)"
 
 
+@pytest.mark.slow
 def test_pretraining_schema_and_probe_agree_on_a_fold(pretrain, run_cli, patients, tmp_path):
     fold = ["--folds", "4", "--fold", "2"]
     assert pretrain("--epochs", "1", *fold).exit_code == 0
@@ -47,6 +49,7 @@ def test_pretraining_schema_and_probe_agree_on_a_fold(pretrain, run_cli, patient
     assert run_cli("data", "schema", patients, "--json").stdout != result.stdout
 
 
+@pytest.mark.slow
 def test_plain_timm_loads_the_image_weights_alone(pretrain, tmp_path):
     pretrain("--epochs", "1")
 
@@ -56,6 +59,7 @@ def test_plain_timm_loads_the_image_weights_alone(pretrain, tmp_path):
     model.load_state_dict(load_file(tmp_path / "run/encoder/encoder.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["auto", "batch"])
 def test_statistics_that_came_with_the_weights_are_exported_as_they_were(pretrain, tmp_path, how):
     start = ["--backbone", "timm:test_resnet?image_size=32"]
@@ -72,6 +76,7 @@ def test_statistics_that_came_with_the_weights_are_exported_as_they_were(pretrai
     assert all(same) if how == "auto" else not any(same)
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_retrieval_beats_chance(pretrain, tmp_path):
     result = pretrain("--epochs", "60", "--lr", "3e-3", "--image-lr", "1e-3")
     assert result.exit_code == 0, result.output
@@ -87,6 +92,7 @@ def test_the_loss_falls_and_retrieval_beats_chance(pretrain, tmp_path):
     assert logged[-1]["val_lesion_recall_at_1"] > 2 / num_val
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal_to_the_bit(pretrain, tmp_path):
     for name in ("a", "b"):
         assert pretrain(output=tmp_path / name).exit_code == 0
@@ -94,6 +100,7 @@ def test_two_runs_with_one_seed_are_equal_to_the_bit(pretrain, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fact", "name"), [("hash_weights", "encoder"), ("splits_table", "splits")]
 )
@@ -115,6 +122,7 @@ def test_a_run_is_not_resumed_from_another_encoder_or_on_other_splits(
     assert (tmp_path / "run/splits.csv").read_bytes() == splits
 
 
+@pytest.mark.slow
 def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
     pretrain, run_cli, patients, tmp_path
 ):
@@ -137,6 +145,7 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
     assert used.read_text() == before
 
 
+@pytest.mark.slow
 def test_without_lesion_columns_the_patient_loss_is_alone(pretrain, patients, tmp_path):
     table = pd.read_csv(tmp_path / "table.csv").drop(columns="brightness")
     table.to_csv(tmp_path / "table.csv", index=False)
@@ -147,6 +156,7 @@ def test_without_lesion_columns_the_patient_loss_is_alone(pretrain, patients, tm
     assert_bad_input(refused, "lesion_weight 1 leaves nothing to train", "no lesion columns")
 
 
+@pytest.mark.slow
 def test_an_hdf5_file_is_read_by_workers(run_cli, tmp_path):
     made = run_cli("data", "make", "slice-3d", tmp_path / "made", "--rows", "60", "--seed", "0")
     assert made.exit_code == 0, made.output
@@ -176,6 +186,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_options_run_to_the_end(pretrain, tmp_path, name):
     result = pretrain("--epochs", "1", *OPTIONS[name])
@@ -227,12 +238,14 @@ def test_what_cannot_be_is_refused_before_anything_is_written(pretrain, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_data_without_groups_or_metadata_is_refused(run_cli, tmp_path):
     result = run_cli("pretrain", "slimp", *TINY, "--data", "digits")
     assert_bad_input(result, "'digits' has no groups", "csv:FILE?group=patient")
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_an_existing_run_folder_is_not_touched(pretrain):
     pretrain("--epochs", "1")
     assert_bad_input(pretrain("--epochs", "1"), "exists", "--resume")

@@ -10,6 +10,7 @@ from helpers.properties import few_examples
 from lib import ablation_report
 
 
+@pytest.mark.slow
 @few_examples
 @given(values=st.lists(st.floats(-1, 1), min_size=3, max_size=8), share=st.floats(0, 1))
 def test_the_interval_over_folds_equals_the_written_formula(values, share):

@@ -18,6 +18,7 @@ def burn(seconds: float) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_cpu_seconds_count_work_and_not_waiting():
     seconds = harness.cpu_seconds(
         {"work": lambda: burn(0.02), "wait": lambda: time.sleep(0.02)}, repeats=3
@@ -84,6 +85,7 @@ def test_a_report_holds_table_picture_hardware_and_no_host(tmp_path: Path, monke
     assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.md", "x.png"}
 
 
+@pytest.mark.slow
 def test_the_memory_of_the_starting_process_is_not_counted() -> None:
     held = bytearray(300 * harness.MIB)
     assert harness.command_cost(sys.executable, "-S", "-c", "").peak_rss < len(held)

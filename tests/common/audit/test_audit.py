@@ -33,6 +33,7 @@ def test_a_class_of_one_image_does_not_hide_what_is_missing() -> None:
     assert kinds(alone)["baselines"] == "warning"
 
 
+@pytest.mark.slow
 def test_data_without_labels_are_audited_for_the_rest(
     run_cli: Callable[..., Result], tmp_path: Path
 ) -> None:

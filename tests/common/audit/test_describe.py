@@ -52,12 +52,14 @@ def test_a_problem_of_the_splits_is_part_of_the_description() -> None:
     assert "groups" not in described
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["digits", "lesions"])
 def test_a_description_is_json(text: str) -> None:
     described = describe_data(load_data(text))
     assert json.loads(json.dumps(described, allow_nan=False)) == described
 
 
+@pytest.mark.slow
 def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [f"p{row // 2}" for row in range(2000)]
     data = build_data(["a", "b"] * 1000, groups=groups, sheet=SHEET, age=["40", None] * 1000)

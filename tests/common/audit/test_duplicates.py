@@ -100,6 +100,7 @@ def test_what_is_near_as_it_stands_is_not_reported_as_turned() -> None:
     assert [(pair.exact, pair.turned) for pair in pairs] == [(True, False), (False, False)]
 
 
+@pytest.mark.slow
 def test_a_stream_hashes_as_the_file_does(tmp_path: Path) -> None:
     contents = [image_bytes(row) for row in range(300)]
     rows = Dataset.from_dict(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from helpers.audited import (
     IMAGES,
@@ -53,6 +54,7 @@ def test_a_listed_column_that_is_withheld_is_a_note_with_its_auroc() -> None:
     assert any("AUROC 1.000 by being empty" in item.text for item in run_audit(rare).findings)
 
 
+@pytest.mark.slow
 def test_a_table_without_a_sheet_is_held_against_the_archives_leak_lists() -> None:
     columns = {"dx_type": ["histo", "consensus"] * 30, "target": ["x", "y"] * 30}
     audit = run_audit(data(sheet=bare_sheet("bare"), **columns))
@@ -82,6 +84,7 @@ def test_proxies_constants_and_ids_are_reported() -> None:
     assert chosen == {"label proxy": "leak", "constant": "note", "id-like": "warning"}
 
 
+@pytest.mark.slow
 def test_what_chance_may_give_is_a_warning() -> None:
     groups = [f"p{row * 6 // ROWS}" for row in range(ROWS)]  # six patients, ten images each
     answers = [row * 6 // ROWS % 2 for row in range(ROWS)]
@@ -135,6 +138,7 @@ def test_columns_that_predict_the_label_together_are_a_warning() -> None:
     assert "metadata baseline" not in kinds(run_audit(data(sheet=SHEET, **noise)))
 
 
+@pytest.mark.slow
 def test_equal_images_of_two_labels_are_reported() -> None:
     images = [IMAGES[2], *IMAGES[1:]]
     by_kind = {item.kind: item.text for item in audit_with_images(data(images=images)).findings}
@@ -144,6 +148,7 @@ def test_equal_images_of_two_labels_are_reported() -> None:
     )
 
 
+@pytest.mark.slow
 def test_pictures_whose_size_predicts_the_label_are_a_warning() -> None:
     sizes = [(40, 30) if row // 2 % 2 else (30, 30) for row in range(ROWS)]  # b wider, see data()
     pictures = [encode(noise(size, seed=row)) for row, size in enumerate(sizes)]

@@ -15,6 +15,7 @@ from toolkit_common.data.dataset import Labels
 LABELS = Labels("label", ("a", "b"), np.tile([0, 1], 50))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=20, max_size=60))
 @settings(max_examples=50, deadline=None)
 def test_the_auroc_is_scikit_learns(rows: list[tuple[int, bool]]) -> None:
@@ -86,6 +87,7 @@ def test_a_number_that_predicts_the_label_by_its_size_alone_is_detected(rows: in
     assert describe_column(values, labels).value_auroc >= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("positives", [10, 30, 500])
 def test_noise_is_never_sure_to_predict_the_label(positives: int) -> None:
     rng = np.random.default_rng(positives)
@@ -103,6 +105,7 @@ def test_noise_is_never_sure_to_predict_the_label(positives: int) -> None:
         assert max(missing, default=0) < 0.7, name
 
 
+@pytest.mark.slow
 def test_the_noise_of_bins_does_not_raise_the_mean_auroc() -> None:
     rng = np.random.default_rng(0)
     draws = [pd.Series(rng.normal(size=100)) for _ in range(60)]

@@ -75,6 +75,7 @@ def test_no_rule_hides_behind_an_earlier_one(rule: object) -> None:
     assert choose_card(text, VIT).objective == rule.objective  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "linear"),
     [

@@ -12,6 +12,8 @@ from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.from_timm import TimmEncoder
 from toolkit_common.backbones.load import load_backbone
 
+pytestmark = pytest.mark.slow  # each alone is quick, and there are 400
+
 
 class Expected(NamedTuple):
     grid: tuple[int, int]

@@ -99,6 +99,7 @@ def test_its_untrained_control_has_the_same_shape_and_other_weights(tmp_path: Pa
     assert control.fingerprint() != trained.fingerprint()
 
 
+@pytest.mark.slow
 def test_an_encoder_can_take_other_weights_of_its_architecture(tmp_path: Path) -> None:
     first, second = export(tmp_path / "a", seed=1), export(tmp_path / "b", seed=2)
     mixed = load_backbone(f"{first}?weights={second / WEIGHTS}")

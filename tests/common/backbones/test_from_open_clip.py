@@ -57,6 +57,7 @@ def test_patches_and_class_token_are_those_after_the_final_norm(tmp_path: Path) 
     torch.testing.assert_close(tokens.prefix[:, 0] @ clip.visual.proj.data, pooled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["?layers=1,2", "?layer=1", ""])
 def test_the_final_norm_turns_raw_tokens_into_the_others(layers: str, tmp_path: Path) -> None:
     backbone = load_backbone(write_open_clip(tmp_path / "vit", "vit") + layers)
@@ -140,6 +141,7 @@ def test_a_model_that_wants_borders_is_refused(tmp_path: Path) -> None:
         load_backbone(text)
 
 
+@pytest.mark.slow
 def test_a_tag_decides_normalisation_and_resizing_even_without_its_weights() -> None:
     tagged = load_backbone("open_clip:ViT-S-32-alt", random_init=True).info
     assert tagged.preprocess.mean == open_clip.OPENAI_DATASET_MEAN
@@ -148,6 +150,7 @@ def test_a_tag_decides_normalisation_and_resizing_even_without_its_weights() -> 
     assert siglip.preprocess.interpolation == "bilinear"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tag", "activation"), [("@openai", "QuickGELU"), ("", "GELU")])
 def test_a_tag_decides_the_activation(tag: str, activation: str) -> None:
     """open_clip only warns where weights were trained with QuickGELU and the model has GELU."""
@@ -201,6 +204,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
         load_backbone(f"open_clip:local-dir:{tmp_path}", random_init=True)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_here_are_reported_in_one_line() -> None:
     name = "open_clip:ViT-B-32@openai"
     with pytest.raises(InputError, match=f"no weights for {name} in the local cache") as caught:

@@ -52,6 +52,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
         load_backbone(f"timm:local-dir:{tmp_path}/absent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["vit_small_patch16_224", "vit_base_patch16_224.mae", "resnet18?image_size=64"]
 )
@@ -86,6 +87,7 @@ def test_an_architecture_without_any_weights_says_so() -> None:
 # Shapes that do not fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "reason"),
     [
@@ -100,6 +102,7 @@ def test_a_size_that_a_model_cannot_take_is_reported(name: str, size: int, reaso
         load_backbone(f"timm:{name}?image_size={size}", random_init=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "printed"),
     [
@@ -205,6 +208,7 @@ def test_a_model_that_wants_borders_is_refused() -> None:
 # Before the final norm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_vit?layers=2,6", "deit3_small_patch16_224?image_size=32"])
 def test_the_final_norm_turns_raw_tokens_into_the_others(name: str) -> None:
     backbone = load_backbone(f"timm:{name}", random_init=True)
@@ -218,6 +222,7 @@ def test_the_final_norm_turns_raw_tokens_into_the_others(name: str) -> None:
         torch.testing.assert_close(model.norm(tokens.raw), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit4", "hiera_tiny_224"])
 def test_an_encoder_without_a_final_norm_on_its_tokens_has_no_raw_ones(name: str) -> None:
     backbone = load_backbone(f"timm:{name}", random_init=True)

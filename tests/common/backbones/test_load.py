@@ -54,6 +54,7 @@ def test_a_weights_file_fills_the_encoder(tmp_path: Path) -> None:
     assert loaded.info.receipt.loaded == 1.0
 
 
+@pytest.mark.slow
 def test_what_a_partial_file_leaves_open_depends_on_the_seed(tmp_path: Path) -> None:
     state = state_of(load_backbone(VIT, random_init=True))
     save_file({"pos_embed": state["pos_embed"]}, tmp_path / "w.safetensors")

@@ -158,6 +158,7 @@ def test_any_nesting_of_wrappers_is_stripped(wrappers: list[str]) -> None:
     assert same(target, original)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "module.", "module.backbone."])
 def test_names_that_timm_knows_are_converted_inside_wrappers(prefix: str) -> None:
     """DINOv2's own names: a class position in the table, `register_tokens`, a `mask_token`."""

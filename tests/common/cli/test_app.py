@@ -43,6 +43,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 # Help
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [["--help"], ["probe", "--help"], ["pretrain", "slimp", "--help"]])
 def test_help_imports_nothing_heavy(args: list[str]) -> None:
     code = f"""
@@ -161,12 +162,14 @@ def test_bad_input_inside_a_group_is_printed_once(run_cli: RunCli, plugin: Calla
     assert (result.exit_code, result.stderr) == (2, "error: no file at data.csv\n")
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_ends_with_130(plugin: Callable) -> None:
     site = plugin("fail", FAILING)
     done = run_toolkit("fail", "stop", path=site)
     assert (done.returncode, done.stderr) == (130, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["ours", "value"])
 def test_a_fault_of_ours_keeps_its_traceback(plugin: Callable, how: str) -> None:
     site = plugin("fail", FAILING)
@@ -229,6 +232,7 @@ def test_a_group_of_one_broken_plug_in_is_still_listed(run_cli: RunCli, plugin: 
 # Where output goes
 
 
+@pytest.mark.slow
 def test_lines_of_a_log_file_are_wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("COLUMNS")
     done = run_toolkit("probe", "--help")

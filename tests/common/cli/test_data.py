@@ -35,6 +35,7 @@ def test_premalignant_as_is_an_option_of_every_command(run_cli: RunCli, command:
     assert_bad_input(result, "'digits?premalignant_as=drop' knows no premalignant diagnoses")
 
 
+@pytest.mark.slow
 def test_describe_prints_which_diagnosis_counts_as_what(run_cli: RunCli) -> None:
     options = ["data", "describe", "lesions", "--premalignant-as", "malignant"]
     described = json.loads(run_cli(*options, "--json").stdout)
@@ -51,6 +52,7 @@ def ham10000(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+@pytest.mark.slow
 def test_rows_without_image_can_be_left_out(run_cli: RunCli, ham10000: Path) -> None:
     next(ham10000.rglob("*.jpg")).unlink()
     place = f"ham10000:{ham10000}"
@@ -65,6 +67,7 @@ def test_rows_without_image_can_be_left_out(run_cli: RunCli, ham10000: Path) -> 
     assert_bad_input(refused, "unknown option 'allow_partial'")
 
 
+@pytest.mark.slow
 def test_a_label_is_checked_with_and_without_pictures(run_cli: RunCli) -> None:
     for more in ([], ["-o", "sheet.png"]):
         result = run_cli("data", "describe", "digits", "--label", "nope", *more)
@@ -87,6 +90,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_data_are_read(
     assert_bad_input(run_cli("data", command, "none", "-o", output), printed)
 
 
+@pytest.mark.slow
 def test_data_without_labels_are_pictured(run_cli: RunCli, tmp_path: Path) -> None:
     make_data("slice-3d", tmp_path / "set", rows=12, seed=1, layout="kaggle", pool=None)
     (tmp_path / "set" / "train-metadata.csv").unlink()

@@ -72,6 +72,7 @@ def test_labels_of_any_type_are_numbered(
     assert result.targets.tolist() == targets
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1, max_size=4), min_size=2, max_size=12).filter(
        lambda labels: len(set(labels)) > 1))  # fmt: skip
 @few_examples

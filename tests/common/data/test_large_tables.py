@@ -66,6 +66,7 @@ sizes = st.tuples(spaces, numbers, spaces).map("".join)
 rows = st.lists(st.tuples(texts, texts, texts, sizes, texts), max_size=5)
 
 
+@pytest.mark.slow
 @given(
     rows,
     st.permutations(NAMES),
@@ -85,6 +86,7 @@ def test_any_dialect_reads_as_the_slow_reader_reads_it(
     assert_alike(Path("t.csv"))
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.sampled_from('ab1 ,,,;\t|"\'\u00e9'), max_size=14), max_size=4),
        st.sampled_from(["id,word,size", "id;word;size", 'id,"word",size', "id, word ,size",
                         "id,word,word", "id\tsize", "word,size", "id", '"id";a,b,c']))  # fmt: skip

@@ -25,6 +25,7 @@ from toolkit_common.images.transforms import Preprocess, build_eval_transform
 TRANSFORM = build_eval_transform(Preprocess((6, 6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
 def test_batches_hold_the_images_of_their_rows(batch_size: int, num_workers: int) -> None:

@@ -35,6 +35,7 @@ def sides(splits: Splits, values: np.ndarray) -> dict[str, set[object]]:
 # Made splits
 
 
+@pytest.mark.slow
 @given(grouped(), st.integers(0, 5))
 @few_examples
 def test_every_row_is_on_one_side_and_no_group_on_two(
@@ -52,6 +53,7 @@ def test_every_row_is_on_one_side_and_no_group_on_two(
     assert all((np.diff(splits[name]) > 0).all() for name in SPLITS)
 
 
+@pytest.mark.slow
 @given(grouped())
 @few_examples
 def test_splits_are_the_same_every_time(columns: tuple[list[str], list[str]]) -> None:
@@ -243,6 +245,7 @@ def test_the_table_of_splits_names_every_image() -> None:
 # Folds and files
 
 
+@pytest.mark.slow
 @given(grouped(), st.integers(3, 5))
 @few_examples
 def test_the_test_splits_of_all_folds_are_a_partition(

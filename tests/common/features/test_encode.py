@@ -51,6 +51,7 @@ def test_features_are_those_of_the_cropped_images(tmp_path: Path) -> None:
     torch.testing.assert_close(result[6].vectors["cls"], expected[6].vectors["cls"])
 
 
+@pytest.mark.slow
 def test_an_epoch_is_a_function_of_seed_and_number_not_of_the_batches(tmp_path: Path) -> None:
     source = crops(tmp_path)
     (whole,) = read(source, 1, [0, 1, 2])

@@ -96,6 +96,7 @@ def test_the_batch_size_changes_nothing(batch_size: int, how: Extraction) -> Non
     assert_same(read(run(changed)), expected, tolerance=1e-5)
 
 
+@pytest.mark.slow
 def test_all_places_give_the_same_features(how: Extraction) -> None:
     result = {place: run(replace(how, store=place)) for place in ("disk", "memory", "online")}  # type: ignore[arg-type]
     assert {place: item.place for place, item in result.items()} == {name: name for name in result}
@@ -111,6 +112,7 @@ def crops_of(extracted: Extracted, epoch: int, *positions: int) -> LayerFeatures
     return result
 
 
+@pytest.mark.slow
 def test_views_are_the_crops_of_the_first_epochs_in_turn(how: Extraction) -> None:
     requested = replace(how, random_crops=True, seed=3)
     train = np.array([4, 0, 2])
@@ -123,6 +125,7 @@ def test_views_are_the_crops_of_the_first_epochs_in_turn(how: Extraction) -> Non
         assert_same(read(kept), read(anew), tolerance=1e-5)
 
 
+@pytest.mark.slow
 def test_views_are_kept_for_the_next_run_each_under_its_key(how: Extraction) -> None:
     requested = replace(how, random_crops=True, views=2)
     run(requested)
@@ -232,6 +235,7 @@ def test_patches_are_not_served_from_a_store_of_vectors(how: Extraction) -> None
     assert read(result)[6].patches is not None
 
 
+@pytest.mark.slow
 def test_a_store_is_not_used_where_none_is_wanted(how: Extraction) -> None:
     run(how)
     assert not run(replace(how, store="online")).was_cached
@@ -239,6 +243,7 @@ def test_a_store_is_not_used_where_none_is_wanted(how: Extraction) -> None:
     assert run(replace(how, store="auto")).was_cached
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -257,6 +262,7 @@ def test_other_features_are_extracted_anew(change: dict[str, object], how: Extra
     assert first.key != second.key
 
 
+@pytest.mark.slow
 def test_a_changed_weight_or_transform_never_meets_old_features(how: Extraction) -> None:
     keys = {run(how).key}
     other = load_backbone(VIT, random_init=True)

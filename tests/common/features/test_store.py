@@ -99,6 +99,7 @@ def test_what_is_written_is_read(shard_rows: int, in_memory: bool, tmp_path: Pat
     assert_same(store.read(np.arange(ROWS)), features)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, ROWS - 1), min_size=1, max_size=30), st.integers(1, 12))
 @few_examples
 def test_rows_come_in_any_order_and_as_often_as_requested(rows: list[int], shard_rows: int) -> None:

@@ -75,6 +75,7 @@ def test_a_stream_has_the_rows_of_the_files(folder: Path, stream: ImageData) -> 
     assert not whole.is_streamed
 
 
+@pytest.mark.slow
 @few_examples
 @given(rows=st.lists(st.integers(0, NUM_TRAIN + NUM_TEST - 1), max_size=12))
 def test_images_are_those_of_their_rows_in_any_order(stream: ImageData, rows: list[int]) -> None:
@@ -99,6 +100,7 @@ def test_a_far_row_is_found_by_a_new_start(
     assert all(is_right(stream, row) for row in (3, 9, 4))
 
 
+@pytest.mark.slow
 def test_keys_of_files_that_have_changed_differ(folder: Path, tmp_path: Path) -> None:
     again = write_parquet(tmp_path / "again")
     first, second = (load_data(f"hf:{where}?streaming=1") for where in (folder, again))
@@ -123,6 +125,7 @@ def run(data: ImageData, how: Extraction):
     return extract(backbone, data, rows, how=how, accelerator=Accelerator(cpu=True))
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_files(folder: Path, stream: ImageData, tmp_path: Path) -> None:
     result = [run(data, how(tmp_path / name)).source for name, data in
              (("a", stream), ("b", load_data(f"hf:{folder}")))]  # fmt: skip
@@ -136,6 +139,7 @@ def test_images_are_not_read_twice_to_check_them(stream: ImageData) -> None:
     assert check_images(stream, np.arange(10)).empty
 
 
+@pytest.mark.slow
 def test_a_broken_image_is_named_when_it_is_reached(tmp_path: Path) -> None:
     data = load_data(f"hf:{write_parquet(tmp_path / 'x', broken=5)}?streaming=1")
     with pytest.raises(InputError, match=r"bad image hf-stream://.*split=train.*#5: not an image"):

@@ -238,6 +238,7 @@ def test_a_run_whose_settings_this_version_does_not_know_is_not_resumed(tmp_path
 # One process at a time
 
 
+@pytest.mark.slow
 def test_a_run_that_is_written_is_neither_resumed_nor_overwritten(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
@@ -361,6 +362,7 @@ def commit_of(site: Path) -> str:
     return subprocess.check_output(command, text=True, env=variables).strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_the_commit_is_that_of_the_code_and_not_of_a_checkout_around_it(tmp_path: Path) -> None:
     def git(*args: str) -> str:

@@ -43,6 +43,7 @@ def kill(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
+@pytest.mark.slow
 def test_a_folder_that_another_process_writes_is_refused_until_it_is_killed(tmp_path: Path) -> None:
     holder = fork_holder(tmp_path)
     expected = re.escape(
@@ -77,6 +78,7 @@ def test_a_folder_that_was_made_again_is_locked_again(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_lock_ends_with_its_process_though_a_fork_of_it_lives_on(tmp_path: Path) -> None:
     def fork_worker() -> None:
         if (worker := os.fork()) == 0:

@@ -127,6 +127,7 @@ def test_every_metric_has_a_reference() -> None:
     assert list(METRICS) == list(REFERENCES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METRICS)
 @few_examples
 @given(
@@ -279,6 +280,7 @@ def test_no_metric_is_defined_where_a_probability_is_not_finite(
         assert np.isnan(find_metric(name)(predictions, np.ones((2, 40)))).all(), name
 
 
+@pytest.mark.slow
 @few_examples
 @given(seed=st.integers(0, 2**32), num_classes=st.sampled_from([2, 6]))
 def test_metrics_evaluated_together_equal_those_alone(seed: int, num_classes: int) -> None:

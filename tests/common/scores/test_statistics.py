@@ -97,6 +97,7 @@ def naive_interval(run: Predictions, groups: np.ndarray, num_resamples: int) -> 
     return [float(value) for value in np.quantile(values, [0.025, 0.975])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows_each", [1, 10])
 def test_the_interval_agrees_with_a_bootstrap_written_as_a_loop(rows_each: int) -> None:
     run, groups = draw_predictions(3), patients(120, rows_each)
@@ -117,6 +118,7 @@ def test_rows_that_hang_together_widen_the_interval() -> None:
     assert by_patient[1] - by_patient[0] > 1.8 * (by_row[1] - by_row[0])
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
     accuracy = 0.7
     covered = 0
@@ -165,6 +167,7 @@ def test_a_metric_that_most_draws_lack_has_no_interval() -> None:
     assert (result.ci, result.why_no_ci) == (None, statistics.MOSTLY_UNDEFINED)
 
 
+@pytest.mark.slow
 def test_the_size_of_the_chunks_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     runs, groups = [draw_predictions(0)], patients(120, 4)
     whole = estimate(runs, groups)

@@ -9,6 +9,7 @@ from toolkit_common.sources.load import EMBEDDED, SOURCES, load_data
 from toolkit_common.synthetic.make import make_data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_data_need_no_place_and_take_none(name: str) -> None:
     assert load_data(name).id == name
@@ -40,6 +41,7 @@ def test_a_wrong_id_is_refused_with_what_is_wrong(text: str, message: str) -> No
         load_data(text)
 
 
+@pytest.mark.slow
 def test_premalignant_as_beside_the_id_is_carried_into_it() -> None:
     written = load_data("lesions?premalignant_as=malignant")
     given = load_data("lesions", premalignant_as="malignant")

@@ -55,6 +55,7 @@ def test_patients_and_lesions_keep_what_is_theirs(cohort: Cohort) -> None:
     assert cases.groupby("patient")["lesion"].nunique().max() > 5  # a few have many
 
 
+@pytest.mark.slow
 def test_skin_predicts_age_sex_site_and_type(seen: pd.DataFrame) -> None:
     sums = seen[["red", "green", "blue"]].sum(axis=1)
     assert np.corrcoef(seen["skin"], sums)[0, 1] < -0.7

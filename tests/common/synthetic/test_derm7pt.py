@@ -17,6 +17,7 @@ def meta(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "meta"
 
 
+@pytest.mark.slow
 def test_the_score_is_the_sum_of_the_points(meta: Path) -> None:
     table = pd.read_csv(meta / "meta.csv")
     plain = ["absent", "typical", "regular", "diffuse regular", "arborizing"]

@@ -27,6 +27,7 @@ def test_tables_and_folders_are_those_of_the_layout(layout: str, tmp_path: Path)
     assert len(list(out.rglob("*_segmentation.png"))) == 20 * is_dataverse
 
 
+@pytest.mark.slow
 def test_diagnoses_of_cancer_are_all_confirmed_by_histology(tmp_path: Path) -> None:
     make_data("ham10000", tmp_path / "set", rows=60, seed=0, layout="dataverse", pool=None)
     table = pd.read_csv(tmp_path / "set" / "HAM10000_metadata")

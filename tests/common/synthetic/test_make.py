@@ -17,6 +17,7 @@ from toolkit_common.synthetic.make import make_data
 RunCli = Callable[..., Result]
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_data(tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         make_data("slice-3d", tmp_path / name, rows=12, seed=seed, layout=None, pool=10)

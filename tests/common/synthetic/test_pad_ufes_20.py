@@ -27,6 +27,7 @@ def table(made: Path) -> pd.DataFrame:
     return pd.read_csv(made / "metadata.csv", dtype=str, keep_default_na=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real sample is not at {REAL}")
 def test_cells_are_spelled_as_in_the_real_file(table: pd.DataFrame) -> None:
     real = pd.read_csv(REAL / "metadata_all_rows.csv", dtype=str, keep_default_na=False)

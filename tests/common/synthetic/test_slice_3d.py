@@ -65,6 +65,7 @@ def test_hdf5_holds_the_bytes_of_jpeg_files(tmp_path: Path) -> None:
         assert np.asarray(item).tobytes().startswith(b"\xff\xd8")
 
 
+@pytest.mark.slow
 def test_pictures_carry_their_metadata(tmp_path: Path) -> None:
     make_data("slice-3d", tmp_path / "set", rows=60, seed=0, layout=None, pool=60)
     data = load_data(f"slice-3d:{tmp_path / 'set'}")

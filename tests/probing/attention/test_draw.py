@@ -25,6 +25,7 @@ def probe_run(run_cli, image_folder, tmp_path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_is_drawn_over_its_own_test_images_and_over_others(run_cli, probe_run, image_folder):
     result = run_cli("attention", "--from", probe_run, "--json")
     assert result.exit_code == 0, result.output
@@ -61,6 +62,7 @@ def height(path: Path) -> int:
         return image.height
 
 
+@pytest.mark.slow
 def test_bad_calls_are_named(run_cli, probe_run, tmp_path):
     start = ["attention", "--from"]
     assert_bad_input(run_cli(*start, tmp_path / "none"), "none has no results.json")
@@ -82,6 +84,7 @@ def test_bad_calls_are_named(run_cli, probe_run, tmp_path):
     assert_bad_input(run_cli(*start, probe_run), "no head of", "--method ep")
 
 
+@pytest.mark.slow
 def test_a_name_that_begins_several_heads_is_refused(run_cli, probe_run):
     (first,) = (probe_run / "heads").glob("ep*")
     (probe_run / "heads/ep-other.safetensors").write_bytes(first.read_bytes())
@@ -90,6 +93,7 @@ def test_a_name_that_begins_several_heads_is_refused(run_cli, probe_run):
     assert choose_head(probe_run, "ep-o").stem == "ep-other"
 
 
+@pytest.mark.slow
 def test_eps_head_is_drawn_unless_another_is_named(probe_run):
     (first,) = (probe_run / "heads").glob("ep*")
     other = probe_run / "heads/abmilp-other.safetensors"

@@ -7,6 +7,7 @@ from helpers.probe_problem import make_problem, specs, train_heads
 from toolkit_probing.heads.bank import HeadBank, sample_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lars", "sgd", "adamw"])
 def test_six_heads_together_equal_six_alone_to_the_bit(tmp_path, optimizer):
     bank, _ = train_heads(tmp_path / "bank", specs(), optimizer=optimizer)

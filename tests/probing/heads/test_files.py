@@ -101,6 +101,7 @@ def test_queries_of_another_shape_are_an_error_that_names_it(tmp_path):
         read(tmp_path / "a.safetensors")
 
 
+@pytest.mark.slow
 def test_a_published_head_is_judged_without_training(run_cli, image_folder, tmp_path):
     save_file(published_state(), tmp_path / "head.safetensors")
     args = [

@@ -88,6 +88,7 @@ def train(
     return bank
 
 
+@pytest.mark.slow
 def test_lora_begins_as_the_frozen_encoder():
     start = backbone()
     batch = start.info.preprocess.normalize(images())
@@ -95,6 +96,7 @@ def test_lora_begins_as_the_frozen_encoder():
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_lora_trains_its_own_matrices_and_leaves_the_rest_to_the_bit(tmp_path):
     encoder = train(LORA, tmp_path / "run").encoder(SPEC.key)
     before = backbone().encoder.state_dict()
@@ -112,6 +114,7 @@ def test_lora_trains_its_own_matrices_and_leaves_the_rest_to_the_bit(tmp_path):
     assert tuned_parameters(encoder) == 6 * rank * ((wide + 3 * wide) + (wide + wide))
 
 
+@pytest.mark.slow
 def test_full_tuning_trains_all_that_is_read_and_no_backbone(tmp_path):
     start = backbone()
     fingerprint = start.fingerprint()
@@ -135,6 +138,7 @@ def test_what_is_not_read_is_not_counted_as_tuned():
     assert not any(item.training for item in norms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", [LORA, FULL])
 def test_rows_at_once_change_neither_logits_nor_gradient(tuning):
     outcomes = []
@@ -154,6 +158,7 @@ def head_state():
     return head().state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", [LORA, FULL])
 def test_a_tuned_encoder_is_read_back_to_the_bit(tuning, tmp_path):
     bank = train(tuning, tmp_path / "run")
@@ -212,6 +217,7 @@ def test_attention_that_goes_past_its_layers_is_refused_not_left_untuned():
         tuned(LORA, bypassing, source="mean")
 
 
+@pytest.mark.slow
 def test_training_killed_at_any_moment_ends_with_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr("toolkit_probing.training.checkpoint.SAVE_EVERY_S", 0.0)
 
@@ -235,6 +241,7 @@ def test_training_killed_at_any_moment_ends_with_the_same_bits(tmp_path, monkeyp
     assert all(torch.equal(expected[name], actual[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_tuning_that_diverges_says_so(tmp_path):
     with pytest.raises(InputError, match=r"norm is (nan|inf), .* lower --encoder-lr"):
         train(FULL, tmp_path / "run", encoder_lr=1e30, epochs=8)
@@ -253,6 +260,7 @@ def test_two_processes_tune_as_one_does(tuning, tmp_path):
         torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_tokens_are_read_as_probes_read_them():
     start = backbone()
     kept = next(
@@ -265,6 +273,7 @@ def test_all_tokens_are_read_as_probes_read_them():
         torch.testing.assert_close(actual, read_source(kept, source), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_saves_head_and_adapter_apart(tmp_path):
     bank = train(LORA, tmp_path / "run")
     save_tuned_encoder(tmp_path / "e.safetensors", bank.encoder(SPEC.key), LORA)

@@ -28,6 +28,7 @@ def run(tmp_path_factory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_they_are_named_apart_saved_and_judged_on_the_same_rows(run, run_cli):
     results = json.loads((run / "results.json").read_text())
     assert [row["method"] for row in results["rows"]] == ["knn"]
@@ -46,6 +47,7 @@ def test_they_are_named_apart_saved_and_judged_on_the_same_rows(run, run_cli):
     assert compared.exit_code == 0, compared.output
 
 
+@pytest.mark.slow
 def test_a_report_separates_rows_with_complete_metadata(run, run_cli):
     result = run_cli("report", run, "--by", "metadata", "--metric", "top1", "--json")
     rows = json.loads(result.stdout)["rows"]
@@ -59,6 +61,7 @@ def test_a_report_separates_rows_with_complete_metadata(run, run_cli):
     assert {row["name"] for row in rows} > {"baseline-missingness", "baseline-metadata"}
 
 
+@pytest.mark.slow
 def test_data_without_metadata_have_none(run_cli, image_folder):
     result = run_cli(*TINY, "--data", f"imagefolder:{image_folder}", "--json")
     assert json.loads(result.stdout)["baselines"] == []

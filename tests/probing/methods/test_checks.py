@@ -8,6 +8,7 @@ from helpers.probe_runs import refused
 SMALL = ("--backbone", "timm:test_vit?image_size=64", "--random-init", "--epochs", 1)
 
 
+@pytest.mark.slow
 def test_what_a_backbone_does_not_have_is_refused_before_it_runs(probe, tmp_path):
     bare = ["--backbone", "timm:test_resnet?image_size=64"]
     refused(
@@ -69,12 +70,14 @@ def test_options_of_methods_that_are_not_requested_are_refused(probe, tmp_path):
         refused(result, tmp_path, message)
 
 
+@pytest.mark.slow
 def test_an_option_of_before_is_named_where_no_method_reads_it(probe):
     result = probe("--method", "knn", "--k", "3", "--queries", "4")
     assert result.exit_code == 0, result.output
     assert "note: not read, as --method knn has none: ep.num_queries (--queries)" in result.stderr
 
 
+@pytest.mark.slow
 def test_options_of_other_methods_in_a_file_or_a_protocol_are_left_alone(probe, tmp_path):
     assert probe("--set", "ep.num_queries=4").exit_code == 0
     config = tmp_path / "run/config.yaml"

@@ -21,6 +21,7 @@ from toolkit_probing.settings import ProbeSettings
 SMALL = ("--backbone", "timm:test_vit?image_size=64", "--random-init", "--epochs", 1)
 
 
+@pytest.mark.slow
 def test_all_names_every_method_once(run_cli, image_folder):
     data = f"imagefolder:{image_folder}"
     result = run_cli("probe", "-d", data, "-m", "all", "--lr", 0.01, *SMALL, "--json")

@@ -21,6 +21,7 @@ def probe(run_cli, image_folder, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_passes_give_the_figures_and_heads_of_one_bank_and_steps_in_order(probe, tmp_path):
     probe("whole")
     shown = probe("cut", "--bank-memory", "1e-9").stderr
@@ -41,6 +42,7 @@ def test_passes_give_the_figures_and_heads_of_one_bank_and_steps_in_order(probe,
     assert list(parts)[0::4] == ["2shot-draw0/pass-1", "3shot-draw0/pass-1"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_passes_and_logs_nothing_twice(probe, tmp_path):
     probe("run", "--bank-memory", "1e-9")
     log = (tmp_path / "run/metrics.jsonl").read_text()

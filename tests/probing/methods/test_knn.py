@@ -14,6 +14,7 @@ def test_rows_dealt_out_to_ranks_come_back_in_order(ranks):
     assert np.array_equal(_interleave([rows[rank::ranks] for rank in range(ranks)]), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "picked"),
     [("log_loss", "balanced_accuracy"), ("top1", "top1"), ("auroc", "auroc")],

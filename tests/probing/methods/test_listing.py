@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from toolkit_probing.probes import POOLS
 
 
+@pytest.mark.slow
 def test_the_list_counts_what_ep_costs_at_the_backbone(run_cli, tmp_path):
     result = run_cli("probe", "--list", "-b", "timm:test_vit?image_size=64", "--json")
     assert result.exit_code == 0, result.output
@@ -19,6 +22,7 @@ def test_the_list_counts_what_ep_costs_at_the_backbone(run_cli, tmp_path):
     assert not list(tmp_path.glob("runs/*"))
 
 
+@pytest.mark.slow
 def test_the_list_says_which_methods_a_width_rules_out(run_cli):
     result = run_cli(
         "probe", "--list", "-b", "timm:test_vit?image_size=64", "--set", "ep.num_queries=7",
@@ -29,6 +33,7 @@ def test_the_list_says_which_methods_a_width_rules_out(run_cli):
     assert "num_queries=7" in methods["ep"]["source"]
 
 
+@pytest.mark.slow
 def test_the_list_shows_every_option_within_80_columns(run_cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = run_cli("probe", "--list", "-b", "timm:test_vit?image_size=64")
@@ -39,6 +44,7 @@ def test_the_list_shows_every_option_within_80_columns(run_cli, monkeypatch):
         assert [line for line in lines if text in line], text
 
 
+@pytest.mark.slow
 def test_the_list_has_options_with_their_defaults(run_cli):
     result = run_cli("probe", "--list", "-b", "timm:test_vit?image_size=64", "--json")
     options = {row["method"]: row["options"] for row in json.loads(result.stdout)["methods"]}

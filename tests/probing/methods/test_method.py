@@ -43,6 +43,7 @@ def test_heads_keep_the_names_they_had_before_options_could_be_set(name, options
     assert METHODS[name].named(options) == named
 
 
+@pytest.mark.slow
 def test_variants_train_side_by_side_and_rows_record_all_options(probe):
     chosen = ["--set", "abmilp.mode=both,none", "--set", "siglip.num_heads=2", "--lr", "0.01"]
     result = probe("--method", "abmilp,siglip,linear,knn", *chosen, "--json")

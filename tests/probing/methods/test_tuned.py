@@ -26,6 +26,7 @@ def probe(run_cli, image_folder, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_rows_say_that_they_are_tuned_and_count_what_is(probe, tmp_path):
     rows = {}
     for tune in ("none", "lora", "full"):
@@ -50,6 +51,7 @@ def test_rows_say_that_they_are_tuned_and_count_what_is(probe, tmp_path):
     assert set(load_file(head)) == set(load_file(next((tmp_path / "none/heads").iterdir())))
 
 
+@pytest.mark.slow
 def test_several_rates_seeds_and_crops_are_tuned_and_picked_on_validation(probe):
     options = ["--tune", "lora", "--method", "linear", "--lr", "0.001,0.1", "--num-seeds", "2"]
     result = probe(*options, "--augment", "crops", "--json")
@@ -59,6 +61,7 @@ def test_several_rates_seeds_and_crops_are_tuned_and_picked_on_validation(probe)
     assert "tuning: 4 heads, each with an encoder of its own" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_time_of_tuning_is_shown_before_it_begins(probe, monkeypatch):
     measured = re.search(r"tuning: 1 head with an encoder .* about \d+ s in all", tuned_once(probe))
     assert measured
@@ -76,6 +79,7 @@ def tuned_once(probe, *options) -> str:
     return result.stderr
 
 
+@pytest.mark.slow
 def test_report_and_compare_keep_tuning_apart(probe, run_cli, tmp_path):
     for name, options in {
         "frozen": ONE,
@@ -97,6 +101,7 @@ def test_report_and_compare_keep_tuning_apart(probe, run_cli, tmp_path):
     assert_bad_input(result, "no row of", "choose two with --rows")
 
 
+@pytest.mark.slow
 def test_attention_is_drawn_through_the_tuned_encoder(probe, run_cli, tmp_path):
     options = ["--tune", "full", *ONE, "--encoder-lr", "0.01"]
     assert probe(*options).exit_code == 0
@@ -111,6 +116,7 @@ def test_attention_is_drawn_through_the_tuned_encoder(probe, run_cli, tmp_path):
     assert picture.read_bytes() == first
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_to_the_same_bits(probe, tmp_path, monkeypatch):
     options = ["--tune", "lora", *BOTH]
     assert probe(*options, output=tmp_path / "whole").exit_code == 0

@@ -9,6 +9,7 @@ import pytest
 from toolkit_probing.methods.vectors import pick_setting
 
 
+@pytest.mark.slow
 def test_several_settings_of_knn_and_logreg_are_tried_and_recorded(probe):
     options = ["--set", "knn.k=1,3", "--set", "knn.temperature=0.1,plain",
                "--set", "logreg.c=0.1,1", "--json"]  # fmt: skip
@@ -22,6 +23,7 @@ def test_several_settings_of_knn_and_logreg_are_tried_and_recorded(probe):
     assert logreg["num_parameters"] == 64 + 1
 
 
+@pytest.mark.slow
 def test_few_labels_are_drawn_several_times_and_named_apart(probe, tmp_path):
     options = ["--shots", "1,3", "--label-fraction", "0.5,1", "--draws", "2", "--num-seeds", "2"]
     result = probe("--method", "linear,knn,logreg", *options, "--json")

@@ -40,6 +40,7 @@ def plain_ep(tokens: Tensor, queries: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("bqd,qmd->bqm", pooled, weight.unflatten(0, (len(queries), -1))).flatten(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("b", [2, 3, 5, 9])
 def test_ep_passes_gradcheck_also_where_gradients_take_the_place_of_pooled_values(b: int):
     probe = build_ep(12, 4)

@@ -73,6 +73,7 @@ def test_in_single_precision_the_faster_products_give_the_literal_gradients(name
         torch.testing.assert_close(mine / scale, theirs / scale, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 @few_examples
 @given(
     name=st.sampled_from(WITHOUT_GRID), b=st.integers(1, 3), n=st.integers(1, 9),

@@ -4,12 +4,14 @@ import sys
 from dataclasses import replace
 from io import BytesIO
 
+import pytest
 from PIL import Image
 
 from toolkit_probing.reports.curves import curves_of, write_curves
 from toolkit_probing.results.contents import read_results
 
 
+@pytest.mark.slow
 def test_a_run_with_several_layers_has_a_curve(runs):
     path = runs / "a/curves/balanced_accuracy-by-layer"
     picture = Image.open(BytesIO(path.with_suffix(".png").read_bytes()))

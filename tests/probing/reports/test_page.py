@@ -9,6 +9,7 @@ from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.reports.page import MAX_PICTURED
 
 
+@pytest.mark.slow
 def test_a_report_says_why_figures_have_no_interval(run_cli, copied, tmp_path):
     one_group(copied / "a")
     page = tmp_path / "report.html"
@@ -18,6 +19,7 @@ def test_a_report_says_why_figures_have_no_interval(run_cli, copied, tmp_path):
         assert "undefined" not in text
 
 
+@pytest.mark.slow
 def test_a_folder_of_runs_is_reported_as_one_html_file(run_cli, runs, tmp_path):
     result = run_cli("report", runs, "-o", tmp_path / "report.html", "--by", "site")
     assert result.exit_code == 0, result.output
@@ -49,6 +51,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_it_is_made(
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_what_is_written_into_a_page_is_escaped(run_cli, copied, tmp_path):
     results = read_json(copied / "b/results.json")
     results["notes"] = ["<script>alert('a & b')</script>"]

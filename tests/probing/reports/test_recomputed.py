@@ -26,6 +26,7 @@ def test_metrics_are_recomputed_from_the_predictions(run_cli, runs):
         assert 0 <= entry["metrics"]["sensitivity_at_80_specificity"]["mean"] <= 1
 
 
+@pytest.mark.slow
 def test_subgroups_are_those_of_the_column(run_cli, runs, monkeypatch):
     monkeypatch.setattr("toolkit_probing.reports.recomputed.MAX_VALUES", 4)
     options = ["--by", "site,age", "--metric", "auroc,macro_f1", "--json"]
@@ -51,6 +52,7 @@ def test_subgroups_are_those_of_the_column(run_cli, runs, monkeypatch):
         assert figure is None
 
 
+@pytest.mark.slow
 def test_what_is_undefined_in_a_subgroup_is_reported(run_cli, copied):
     path = copied / "a/test_rows.parquet"
     frame = pq.read_table(path).to_pandas()
@@ -71,6 +73,7 @@ def test_what_is_undefined_in_a_subgroup_is_reported(run_cli, copied):
     assert "undefined" in run_cli("report", copied / "a", "--by", "site", *metrics).stdout
 
 
+@pytest.mark.slow
 def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
     options = ["--metric", "confusion,top1", "--by", "site"]
     result = run_cli("report", runs / "a", *options, "--json")

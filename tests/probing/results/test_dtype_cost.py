@@ -19,6 +19,7 @@ def probe(run_cli, image_folder, tmp_path):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["disk", "memory", "online"])
 def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypatch, place):
     options = ["--method", "ep,linear", "--store-dtype", "int8", "--epochs", "20", "--store", place]
@@ -39,5 +40,6 @@ def test_what_int8_costs_in_accuracy_is_measured_on_exact_tokens(probe, monkeypa
     assert "its top-1 from 0.000 to 1.000" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_dtype_that_is_fine_has_no_cost_to_measure(probe):
     assert json.loads(probe("--json").stdout)["features"]["dtype_cost"] is None

@@ -23,6 +23,7 @@ def call(run_cli, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_shrunk_images_have_a_store_of_their_own_and_results_record_it(call, tmp_path):
     plain = json.loads(call("probe").stdout)
     result = call("probe", "--cache-images", 40)
@@ -40,6 +41,7 @@ def test_shrunk_images_have_a_store_of_their_own_and_results_record_it(call, tmp
     assert [file] == list((tmp_path / "cache/images").iterdir())
 
 
+@pytest.mark.slow
 def test_images_that_are_small_enough_keep_their_store(call):
     plain = json.loads(call("features").stdout)
     facts = json.loads(call("features", "--cache-images", 60).stdout)
@@ -55,6 +57,7 @@ def test_images_are_not_enlarged_again(call, command, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_random_crops_come_from_the_smaller_images_with_a_note(call):
     options = ["--augment", "crops", "--epochs", 1, "--method", "linear", "--lr", 0.01]
     result = call("probe", "--cache-images", 40, *options)

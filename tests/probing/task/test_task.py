@@ -96,12 +96,14 @@ def test_the_split_seed_and_label_are_passed_on(tmp_path: Path) -> None:
         load(text, label="dx")
 
 
+@pytest.mark.slow
 def test_premalignant_diagnoses_can_be_dropped() -> None:
     task = load("lesions", label="malignant", premalignant_as="drop")
     diagnoses = set(task.data.table["diagnosis"].iloc[task.rows])
     assert diagnoses == {"BCC", "MEL", "NEV", "SCC", "SEK"}
 
 
+@pytest.mark.slow
 def test_the_map_of_the_label_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     load("lesions", label="malignant")
     messages = capsys.readouterr().err

@@ -21,6 +21,7 @@ from toolkit_probing.training.checkpoint import (
 NUM_KILLS = 10
 
 
+@pytest.mark.slow
 def test_training_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr("toolkit_probing.training.checkpoint.SAVE_EVERY_S", 0.0)
 

@@ -15,16 +15,19 @@ from toolkit_probing.training.compute import OneDevice
 from toolkit_probing.training.loop import train_bank
 
 
+@pytest.mark.slow
 def test_heads_separate_classes_that_can_be_separated(tmp_path):
     _, best = train_heads(tmp_path, specs(), epochs=20, optimizer="adamw", warmup_epochs=0.0)
     assert max(item.value for item in best.values()) > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_to_the_bit(tmp_path):
     first, second = (train_heads(tmp_path / name, specs())[0].state_dict() for name in "ab")
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [0, 1, 2, 3, 4, 7])
 def test_an_interrupted_run_resumes_to_the_same_weights_and_best_epochs(tmp_path, batch):
     whole, best = train_heads(tmp_path / "whole", specs())
@@ -40,6 +43,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights_and_best_epochs(tmp_path
         assert all(torch.equal(item.state[n], best_resumed[key].state[n]) for n in item.state)
 
 
+@pytest.mark.slow
 def test_a_head_out_of_patience_stops_alone_and_in_a_bank_alike(tmp_path):
     plan = {"epochs": 12, "patience": 2, "min_delta": 0.05}
     bank, best = train_heads(tmp_path / "bank", specs(), **plan)
@@ -67,6 +71,7 @@ def test_the_best_epoch_is_the_one_with_the_best_score(tmp_path):
         assert best[spec.key].epoch == values.index(max(values)) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_select", [True, False])
 def test_without_a_record_or_rows_that_pick_the_last_weights_are_the_same(tmp_path, has_select):
     expected, _ = train_heads(tmp_path, specs())

@@ -32,6 +32,7 @@ def divide(folder, bank_memory, **changes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 9000])
 def test_a_bank_in_passes_equals_one_at_once_to_the_bit(tmp_path, budget):
     (whole,) = divide(tmp_path / "whole", None).values()

@@ -15,6 +15,7 @@ LINEAR = HeadSpec("linear", 1, "cls", 0.5, 0)
 OTHER = replace(LINEAR, base_lr=2.0)
 
 
+@pytest.mark.slow
 def test_predictions_come_in_the_order_of_the_positions(tmp_path):
     bank, _ = train_heads(tmp_path, specs())
     store, compute = make_examples().source, OneDevice("cpu")

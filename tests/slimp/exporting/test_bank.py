@@ -28,6 +28,7 @@ def export(data: str, place: Path, *options: str) -> Path:
     return pretrain(data, place / "run", *options) / "encoder"
 
 
+@pytest.mark.slow
 def test_the_model_built_again_says_what_the_bank_says(data_id, tmp_path):
     folder = export(data_id, tmp_path, "--phenotype", "attention", "--learn-temperature")
     model, schema = load_slimp(folder.parent)
@@ -54,6 +55,7 @@ def test_the_model_built_again_says_what_the_bank_says(data_id, tmp_path):
     assert not set(rows.columns) & {"image_id", "group", "label"}
 
 
+@pytest.mark.slow
 def test_the_bank_is_bounded_and_can_be_left_out(data_id, tmp_path):
     folder = export(data_id, tmp_path, "--bank-size", "5")
     tensors, rows = load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)

@@ -37,6 +37,7 @@ def encoders(root) -> SlimpMetadataEncoders:
     return actual
 
 
+@pytest.mark.slow
 def test_they_say_what_the_trained_model_says(root, encoders, table):
     assert encoders.columns == {"lesion": ("size_mm", "site"), "patient": ("age", "sex")}
     model, schema = load_slimp(root / "run")
@@ -93,6 +94,7 @@ def test_a_value_that_cannot_be_is_named(encoders, table):
         encoders.encode(table.assign(size_mm="big"), "lesion")
 
 
+@pytest.mark.slow
 def test_encoders_that_no_loss_has_trained_are_left_out(root, tmp_path):
     data, kept = f"csv:{root / 'table.csv'}", ("size_mm", "site")
     for name, columns in {
@@ -103,6 +105,7 @@ def test_encoders_that_no_loss_has_trained_are_left_out(root, tmp_path):
         assert load_metadata_encoders(run).columns == columns
 
 
+@pytest.mark.slow
 def test_nothing_of_them_is_trained_and_their_digests_differ(root, encoders, tmp_path):
     again = load_metadata_encoders(root / "run")
     assert again.digest == encoders.digest
@@ -121,6 +124,7 @@ def test_loading_leaves_the_global_random_streams_alone(root):
     assert torch.equal(torch.rand(2), expected)
 
 
+@pytest.mark.slow
 def test_a_damaged_or_foreign_folder_is_refused(root, tmp_path):
     folder = Path(shutil.copytree(root / "run/encoder", tmp_path / "encoder"))
     schema = folder / "schema.json"

@@ -19,6 +19,7 @@ def export(data: str, place: Path, *options: str) -> Path:
     return pretrain(data, place / "run", *options) / "encoder"
 
 
+@pytest.mark.slow
 def test_without_a_bank_the_model_is_there_all_the_same(data_id, tmp_path):
     folder = export(data_id, tmp_path, "--bank-size", "0")
     assert not (folder / TENSORS).exists()

@@ -41,6 +41,7 @@ def test_data_without_metadata_is_refused():
         infer_schema(load_data("digits"), np.arange(10))
 
 
+@pytest.mark.slow
 def test_the_embedded_lesions_have_both_levels():
     data = load_data("lesions")
     schema = infer_schema(data, np.arange(len(data)))

@@ -142,6 +142,7 @@ def inferred(data):
         return []
 
 
+@pytest.mark.slow
 @few_examples
 @given(st.data())
 def test_patient_codes_are_constant_within_a_patient(draw):
@@ -165,11 +166,13 @@ def encode(data):
     return encode_table(data, infer_schema(data, np.arange(len(data))))
 
 
+@pytest.mark.slow
 def test_the_embedded_lesions_keep_their_ranges():
     data = load_data("lesions")
     assert len(encode(data).lesions) == len(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*MAKERS} - {"ph2"}))  # which has no metadata
 def test_synthetic_data_keep_their_ranges(name, tmp_path):
     make_data(name, tmp_path / "set", rows=60, seed=0, layout=None, pool=None)
@@ -177,6 +180,7 @@ def test_synthetic_data_keep_their_ranges(name, tmp_path):
     assert len(encode(data).lesions) == len(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [

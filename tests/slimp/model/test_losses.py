@@ -99,6 +99,7 @@ def test_ignored_pairs_are_no_negatives(m, kinds, seed):
     assert float(actual) == pytest.approx(0.5 * total, abs=1e-9)
 
 
+@pytest.mark.slow
 @few_examples
 @given(m=st.integers(1, 7), kinds=st.integers(1, 5), seed=st.integers(0, 99))
 def test_nt_xent_equals_a_naive_loop(m, kinds, seed):

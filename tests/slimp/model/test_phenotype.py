@@ -35,6 +35,7 @@ def naive_attention(pool, values):
     return sum(power / sum(powers) * row for power, row in zip(powers, values, strict=True))
 
 
+@pytest.mark.slow
 @few_examples
 @given(sizes=SIZES, seed=st.integers(0, 99))
 def test_every_pooling_equals_a_loop_in_any_order_of_lesions(sizes, seed):

@@ -64,6 +64,7 @@ def naive_loss(first, second, scale, ignored, positives):
     return 0.5 * total
 
 
+@pytest.mark.slow
 @few_examples
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4), seed=st.integers(0, 99),
        weight=st.sampled_from([0.0, 0.3, 1.0]))  # fmt: skip
@@ -186,6 +187,7 @@ def test_fixed_temperatures_are_those_requested_and_have_no_gradient():
     assert not model.log_scales.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     ["timm:test_vit?image_size=32", "timm:test_convnext", "timm:test_resnet", "timm:test_vit3"],

@@ -53,6 +53,7 @@ def test_a_later_start_sees_what_the_whole_run_sees_there():
     assert not torch.equal(whole[0].rows, whole[2].rows)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing():
     for first, second in zip(
         stream().batches(0, 2), stream(num_workers=2).batches(0, 2), strict=True

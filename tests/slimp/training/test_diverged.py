@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
 from toolkit_slimp.training.step import Stepper
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(
     pretrain, tmp_path, monkeypatch
 ):
@@ -29,6 +31,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_batch(
     assert not (tmp_path / "run/encoder").exists()
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_no_number_stops_the_run(pretrain, monkeypatch):
     original = Stepper.backward
 
@@ -41,6 +44,7 @@ def test_a_gradient_that_is_no_number_stops_the_run(pretrain, monkeypatch):
     assert_bad_input(pretrain(), "the gradient's norm is", "at step 0", "lower --lr")
 
 
+@pytest.mark.slow
 def test_weights_that_the_last_update_spoiled_are_seen_before_they_are_exported(pretrain, tmp_path):
     result = pretrain("--lr", "1e30", "--image-lr", "1e30", "--patients-per-batch", "32",
                       "--epochs", "3", "--watch-every", "1")  # fmt: skip

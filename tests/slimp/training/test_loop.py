@@ -16,6 +16,7 @@ from toolkit_slimp.training.step import Stepper
 FILES = ("encoder/encoder.safetensors", "encoder/slimp.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 3, 4])
 def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
     pretrain, tmp_path, monkeypatch, step
@@ -43,6 +44,7 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
     assert actual["held_out"] == expected["held_out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [["--watch-every", "2"], ["--ema", "0.9", "--lesions-per-pass", "3"]]
 )
@@ -81,6 +83,7 @@ def test_a_killed_run_resumes_to_the_same_bits(pretrain, tmp_path, monkeypatch, 
     assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
 
 
+@pytest.mark.slow
 def test_pieces_and_checkpointing_change_no_loss(pretrain, tmp_path):
     for name, options in {
         "whole": [],
@@ -94,6 +97,7 @@ def test_pieces_and_checkpointing_change_no_loss(pretrain, tmp_path):
     assert pieces["loss"] == pytest.approx(whole["loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_average_of_the_weights_is_what_is_judged_and_exported(pretrain, tmp_path):
     for name, options in {"plain": [], "average": ["--ema", "0.9"]}.items():
         assert pretrain(*options, output=tmp_path / name).exit_code == 0
@@ -105,6 +109,7 @@ def test_the_average_of_the_weights_is_what_is_judged_and_exported(pretrain, tmp
         assert torch.equal(state["model"][f"image_encoder.model.{key}"], plain[key])
 
 
+@pytest.mark.slow
 def test_it_logs_the_spread_and_warns_of_a_collapse(pretrain, tmp_path, monkeypatch):
     result = pretrain()
     assert result.exit_code == 0, result.output
@@ -121,6 +126,7 @@ def test_it_logs_the_spread_and_warns_of_a_collapse(pretrain, tmp_path, monkeypa
     assert "healthy from 17.0" in result.stderr
 
 
+@pytest.mark.slow
 def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
     assert pretrain(output=tmp_path / "blind").exit_code == 0
     result = pretrain("--watch-every", "3")
@@ -141,6 +147,7 @@ def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
         assert all(torch.equal(seen[key], blind[key]) for key in blind)
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_what_the_log_holds(pretrain, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -36,6 +36,7 @@ def kept_and_gradient(model):
     return kept, next(model.image_encoder.parameters()).grad
 
 
+@pytest.mark.slow
 def test_how_premalignant_lesions_count_is_part_of_the_data_sets_id():
     data, _ = load_patients(SlimpSettings(premalignant_as="drop"))
     assert data.id == "lesions?premalignant_as=drop"
@@ -52,6 +53,7 @@ def test_images_are_counted_and_groups_called_what_they_are(key, name, tmp_path,
     assert f"train 18 images of 9 {name}, held out 6 of 3" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["timm:test_vit?image_size=32", "timm:test_convnext", "open_clip"])
 def test_checkpointing_keeps_less_and_changes_no_gradient(text, tmp_path):
     text = write_open_clip(tmp_path / "vit", "vit") if text == "open_clip" else text
@@ -91,6 +93,7 @@ assert not torch._dynamo.utils.counters["graph_break"]
 """
 
 
+@pytest.mark.slow
 def test_a_compiled_encoder_is_one_graph_and_computes_the_same_at_any_batch_size():
     """In a process of its own: run-time checks of shapes, which all tests have, break the graph.
 

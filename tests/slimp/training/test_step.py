@@ -34,6 +34,7 @@ def assert_equal_gradients(actual, expected):
         torch.testing.assert_close(actual[name], gradient, msg=name, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
 @pytest.mark.parametrize("weights", [(0.5, 0.0), (1.0, 0.0), (0.0, 0.0), (0.3, 0.5)])
 def test_pieces_have_the_gradient_of_the_whole_batch(size, weights):
@@ -46,6 +47,7 @@ def test_pieces_have_the_gradient_of_the_whole_batch(size, weights):
     assert_equal_gradients(others, gradients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["timm:test_convnext?image_size=32", "timm:test_vit4?image_size=32"]
 )
@@ -55,6 +57,7 @@ def test_pieces_are_exact_for_other_encoders_without_batch_statistics(text):
     assert_equal_gradients(run(build_model(text, lesions_per_pass=2), batch)[1], expected)
 
 
+@pytest.mark.slow
 def test_a_piece_sees_the_same_dropout_both_times():
     """Without a graph first, with one later: as if the pieces had been encoded once, with it."""
     batch, size = build_batch(), 4
@@ -80,6 +83,7 @@ def test_a_piece_sees_the_same_dropout_both_times():
     assert any(not torch.equal(other[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["timm:test_resnet", "timm:test_efficientnet"])
 def test_frozen_statistics_stay_and_pieces_are_exact(text):
     """A batch norm that reads no batch is exact in pieces; its scale and shift are trained."""
@@ -101,6 +105,7 @@ def test_statistics_of_the_batch_move_where_they_are_not_frozen():
     assert any(not torch.equal(item, before[name]) for name, item in model.named_buffers())
 
 
+@pytest.mark.slow
 def test_pieces_work_under_mixed_precision():
     """Autocast must not hand weights that were cast without a graph to the pass with one."""
     accelerator = build_accelerator(device="cpu", precision="bf16")
@@ -150,6 +155,7 @@ def test_two_processes_have_the_loss_and_gradient_of_one(options, size):
         assert_equal_gradients(actual, gradients)
 
 
+@pytest.mark.slow
 def test_a_patient_of_one_lesion_and_one_of_many_fit_in_bounded_memory():
     """What is kept for the backward pass is that of one piece, however many lesions there are."""
     from torch.autograd.graph import saved_tensors_hooks

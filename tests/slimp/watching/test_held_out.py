@@ -1,6 +1,7 @@
 """Which held-out lesions are looked at."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ def test_a_large_patient_does_not_crowd_out_the_others():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     sizes=st.lists(st.integers(1, 300), min_size=1, max_size=8),
     seed=st.integers(0, 9),

@@ -154,6 +154,7 @@ words = st.none() | st.sampled_from(["x", "Y", "\u00e9"])
 owners = st.lists(st.tuples(st.sampled_from("abc"), words), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @given(owners)
 @few_examples
 def test_any_patient_gets_the_most_frequent_word(rows: list[tuple[str, str | None]]) -> None:
@@ -166,6 +167,7 @@ def test_any_patient_gets_the_most_frequent_word(rows: list[tuple[str, str | Non
         assert value == min((word for word in counts if counts[word] == most), default=None)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(-99, 99)), min_size=1,
                 max_size=12))  # fmt: skip
 @few_examples
@@ -178,6 +180,7 @@ def test_any_patient_gets_the_median_number(rows: list[tuple[str, int | None]]) 
         assert value == (median(own) if own else None)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["true", "1", "1.0", "yes", "false", "0", "0.0", "no", "UNK"]),
                 min_size=1, max_size=6), st.data())  # fmt: skip
 @few_examples
@@ -188,6 +191,7 @@ def test_answers_read_the_same_in_any_case(words: list[str], data: st.DataObject
     assert values == [meaning[word] for word in words]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6),
                 min_size=1, max_size=6))  # fmt: skip
 @few_examples

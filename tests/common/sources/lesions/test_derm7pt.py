@@ -38,6 +38,7 @@ def edit(folder: Path, column: str, value: object, *, name: str = "meta.csv") ->
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["derm", "clinic", "both"])
 def test_the_requested_images_are_read_with_official_splits(made: Path, image: str) -> None:
     data = load_data(f"derm7pt:{made}?image={image}")
@@ -79,6 +80,7 @@ def test_names_that_differ_in_case_are_found(made: Path) -> None:
     assert {Path(name).suffix for name in table["clinic"]} == {".JPG"}
 
 
+@pytest.mark.slow
 def test_both_layouts_hold_the_same(made: Path, tmp_path: Path) -> None:
     make_data("derm7pt", tmp_path / "bare", rows=40, seed=1, layout="bare", pool=None)
     first, *others = (

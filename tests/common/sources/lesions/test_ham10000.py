@@ -80,6 +80,7 @@ def test_masks_are_not_taken_for_images(made: dict[str, Path]) -> None:
     assert all("HAM10000_images_part_" in path for path in paths)
 
 
+@pytest.mark.slow
 def test_the_way_of_the_diagnosis_is_withheld(made: dict[str, Path]) -> None:
     data = load_data(f"ham10000:{made['dataverse']}")
     assert set(data.withheld) == {"dx", "dx_type"}
@@ -163,6 +164,7 @@ def test_a_missing_table_or_column_is_named(fresh: Path) -> None:
         load_data(f"ham10000:{fresh}")
 
 
+@pytest.mark.slow
 def test_an_image_without_lesion_is_reported_as_a_problem_of_the_splits(fresh: Path) -> None:
     whole = describe_data(load_data(f"ham10000:{fresh}"))["groups"]["count"]
     edit(fresh, "lesion_id", None)

@@ -89,6 +89,7 @@ def test_skin_types_that_lie_elsewhere_are_noted_with_their_file(tmp_path: Path)
         load_data(f"hiba:{root}")
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_release(tmp_path: Path) -> None:
     rows = [OLD | {"lesion_id": f"IL_{row % 1257}", "patient_id": f"IP_{row % 1257 % 628}"}
             for row in range(OLDER_COUNTS["images"])]  # fmt: skip
@@ -181,6 +182,7 @@ def test_every_synthetic_layout_says_the_same(made: dict[str, ImageData]) -> Non
     assert {item.level for item in first.sheet.columns} == {"patient", "lesion"}
 
 
+@pytest.mark.slow
 def test_proofs_predict_the_label_and_are_withheld(made: dict[str, ImageData]) -> None:
     for layout in LAYOUTS:
         audit = run_audit(made[layout], label="malignant")

@@ -168,6 +168,7 @@ def test_a_table_without_complete_rows_is_refused(tmp_path: Path) -> None:
         load_data(f"{write(tmp_path, {})}?rows=complete")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"the real sample is not at {REAL}")
 def test_the_real_sample_is_read_and_split_by_patient() -> None:
     data = load_data(f"pad-ufes-20:{REAL}")
@@ -181,6 +182,7 @@ def test_the_real_sample_is_read_and_split_by_patient() -> None:
     assert (data.table.groupby("patient_id")["age"].nunique() <= 1).all()
 
 
+@pytest.mark.slow
 def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, ImageData]) -> None:
     for data in made.values():
         pd.testing.assert_frame_equal(data.table, made["parts"].table)
@@ -193,6 +195,7 @@ def test_every_synthetic_layout_is_read_and_split_by_patient(made: dict[str, Ima
     assert data.sheet.title == "PAD-UFES-20 (SYNTHETIC)"
 
 
+@pytest.mark.slow
 def test_the_synthetic_trap_is_there(made: dict[str, ImageData]) -> None:
     audit = run_audit(made["flat"], label="malignant").findings
     leaks = {finding.kind: finding.text for finding in audit if finding.severity == "leak"}

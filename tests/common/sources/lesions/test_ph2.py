@@ -306,6 +306,7 @@ def test_a_damaged_spreadsheet_is_named(part: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_spreadsheet_alone_needs_openpyxl(
     made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The embedded lesion sample is whole, patient-complete, and fit for a first run."""
 
 import numpy as np
+import pytest
 
 from toolkit_common.data.check import check_images
 from toolkit_common.data.splits import keep_labelled, make_splits
@@ -9,12 +10,14 @@ from toolkit_common.sources.lesions.sample import FOLDER
 from toolkit_common.sources.load import load_data
 
 
+@pytest.mark.slow
 def test_every_image_is_there_and_sound() -> None:
     data = load_data("lesions")
     assert check_images(data, np.arange(len(data))).empty
     assert len(data) == sum(1 for _ in (FOLDER / "images").iterdir())
 
 
+@pytest.mark.slow
 def test_both_labels_can_be_learned_and_judged() -> None:
     data = load_data("lesions")
     splits = make_splits(data)
@@ -41,6 +44,7 @@ def test_source_and_licence_are_stated() -> None:
     assert not any("expected" in note for note in sheet.notes)
 
 
+@pytest.mark.slow
 def test_it_reads_as_the_full_set_would() -> None:
     embedded, as_set = load_data("lesions"), load_data(f"pad-ufes-20:{FOLDER}")
     assert embedded.fingerprint() == as_set.fingerprint()

@@ -42,6 +42,7 @@ def edit(path: Path, column: str, value: object) -> None:
     table.to_csv(path, index=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_is_read_and_split_by_patient(made: dict[str, Path], layout: str) -> None:
     data = load_data(f"slice-3d:{made[layout]}")
@@ -56,6 +57,7 @@ def test_every_layout_is_read_and_split_by_patient(made: dict[str, Path], layout
     assert data.sheet.licence == "synthetic"
 
 
+@pytest.mark.slow
 def test_all_layouts_hold_the_same_rows(made: dict[str, Path]) -> None:
     first, *others = (
         load_data(f"slice-3d:{made[layout]}").table.sort_values("image_id", ignore_index=True)
@@ -236,6 +238,7 @@ def rewrite(path: Path, **options: Any) -> None:
     pd.read_csv(path, dtype=object).to_csv(path, index=False, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separator", ["\t", ";"])
 def test_any_separator_is_read(fresh: Path, separator: str) -> None:
     expected = load_data(f"slice-3d:{fresh}").table
@@ -243,6 +246,7 @@ def test_any_separator_is_read(fresh: Path, separator: str) -> None:
     pd.testing.assert_frame_equal(load_data(f"slice-3d:{fresh}").table, expected)
 
 
+@pytest.mark.slow
 def test_both_ways_to_read_give_the_same_columns(fresh: Path) -> None:
     fast = load_data(f"slice-3d:{fresh}")
     assert set(SHEET.acquisition) < set(fast.table)
@@ -255,6 +259,7 @@ def test_both_ways_to_read_give_the_same_columns(fresh: Path) -> None:
                                   check_categorical=False)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_audit_sees_the_acquisition_and_no_input_does(made: dict[str, Path]) -> None:
     data = load_data(f"slice-3d:{made['kaggle']}")
     texts = [finding.text for finding in run_audit(data).findings if finding.kind == "acquisition"]
@@ -268,6 +273,7 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+@pytest.mark.slow
 def test_labels_that_are_not_there_are_noted_with_their_source(
     archive: Path, tmp_path: Path
 ) -> None:
@@ -282,6 +288,7 @@ def test_labels_that_are_not_there_are_noted_with_their_source(
     assert notes[1].startswith("no labels: train-metadata.csv has no column 'target': download")
 
 
+@pytest.mark.slow
 def test_kinds_that_no_table_names_are_not_counted(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
