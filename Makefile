@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := -m pytest -q -n 2 --dist worksteal
 EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
-SCRIPTS := $(filter-out benchmarks/demo.py benchmarks/fixed_run.py benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
+SCRIPTS := $(filter-out benchmarks/demo.py benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%))
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 
