@@ -22,9 +22,10 @@ THUMBNAIL = 160  # pixels
 MAX_PAIRS = 24  # pictured
 # Of a column's AUROC a bar is shown, from chance to 1.
 PAGE = """<!doctype html>
-<html lang='en'><head><meta charset='utf-8'><title>Audit</title><style>
+<html lang='en'><head><meta charset='utf-8'><title>Audit</title>
+<meta name='viewport' content='width=device-width, initial-scale=1'><style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: left; }
 .leak { color: #b00020; font-weight: 600; } .warning { color: #8a5a00; }
 figure { display: inline-block; margin: .5rem; } img { max-width: 100%; }
