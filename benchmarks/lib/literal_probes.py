@@ -139,8 +139,7 @@ def cait(pool: Any, tokens: Tensor) -> Tensor:
     """CaiT: class attention, MLP, layer scales, last norm."""
     cls = query_of(pool.cls_token, tokens)
     rows = pool.norm(torch.cat([cls, tokens], dim=1))
-    _, keys, values = pool.qkv(rows).chunk(3, -1)
-    query = F.linear(rows[:, :1], *(part.chunk(3)[0] for part in (pool.qkv.weight, pool.qkv.bias)))
+    query, keys, values = pool.to_query(rows[:, :1]), pool.to_key(rows), pool.to_value(rows)
     attended = pool.out(attend(query, keys, values, pool.num_heads))
     cls = cls + pool.attention_scale * attended
     cls = cls + pool.mlp_scale * pool.mlp(pool.mlp_norm(cls))

@@ -19,6 +19,7 @@ WITH_BATCH_STATISTICS = ("aim", "cbam", "dolg")  # in training an image's output
 DEAD = {  # gradients that are zero: a softmax over tokens or a batch norm takes away what they add
     "abmilp": {"score.last.bias"},
     "cae": {"key_norm.bias"},
+    "cait": {"to_key.bias"},
     "dolg": {"map.bias"},
 }
 WITH_GRID = [name for name, pool in POOLS.items() if pool.needs_grid]

@@ -16,9 +16,9 @@ def test_a_published_protocol_can_be_named_and_overridden(probe, tmp_path):
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert results["rows"][0]["selected"] == "selected on test"
     assert results["protocol"]["name"] == "ep-paper"
-    assert results["protocol"]["version"] == 1
+    assert results["protocol"]["version"] == 2
     assert results["protocol"]["overridden"] == {"epochs": 3, "warmup_epochs": 0.0}
-    line = "protocol ep-paper v1 with epochs=3, warmup_epochs=0.0, batch 14 instead of 4096"
+    line = "protocol ep-paper v2 with epochs=3, warmup_epochs=0.0, batch 14 instead of 4096"
     assert f"{line}, selected on test" in result.stdout
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.lars import MaeLars
 from toolkit_common.errors import InputError
 from toolkit_common.torchvision_ops import prepare
 from toolkit_common.training.optimizers import OPTIMIZERS, build_optimizer, parameter_groups
@@ -31,42 +32,24 @@ def build_layer() -> nn.Linear:
     return nn.Linear(64, 10, dtype=torch.float64)
 
 
-class MaeLars(torch.optim.Optimizer):
-    """LARS written from facebookresearch/mae, commit efb2a80, `util/lars.py`, at weight decay 0."""
-
-    def __init__(self, parameters) -> None:
-        super().__init__(parameters, {"lr": LR})
-
-    @torch.no_grad()
-    def step(self) -> None:
-        for parameter in self.param_groups[0]["params"]:
-            update = parameter.grad
-            if parameter.ndim > 1:
-                norms = parameter.norm(), update.norm()
-                update = update * (0.001 * norms[0] / norms[1] if min(norms) > 0 else 1.0)
-            state = self.state[parameter]
-            state["mu"] = 0.9 * state.get("mu", 0.0) + update
-            parameter.add_(state["mu"], alpha=-LR)
-
-
 def ours(name: str) -> Callable[[nn.Linear], torch.optim.Optimizer]:
     return lambda layer: build_optimizer(name, parameter_groups(layer.parameters(), lr=LR))
 
 
 def test_lars_is_that_of_mae() -> None:
     layer, twin = build_layer(), build_layer()
-    result, expected = train(layer, ours("lars")(layer)), train(twin, MaeLars(twin.parameters()))
-    # timm adds 1e-8 to the gradient's norm.
-    torch.testing.assert_close(result, expected, rtol=0, atol=1e-9)
+    result = train(layer, ours("lars")(layer))
+    expected = train(twin, MaeLars(twin.parameters(), lr=LR))
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
 
 
 def test_lars_from_zero_weights_is_that_of_mae() -> None:
     results = []
-    for build in (ours("lars"), lambda layer: MaeLars(layer.parameters())):
+    for build in (ours("lars"), lambda layer: MaeLars(layer.parameters(), lr=LR)):
         layer = build_layer()
         nn.init.zeros_(layer.weight)
         results.append(train(layer, build(layer), steps=5))
-    torch.testing.assert_close(*results, rtol=0, atol=1e-9)
+    torch.testing.assert_close(*results, rtol=0, atol=1e-12)
 
 
 def test_the_default_lars_of_timm_is_plain_sgd_and_not_ours() -> None:

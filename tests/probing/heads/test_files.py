@@ -138,3 +138,38 @@ def test_heads_that_do_not_say_what_they_are_or_are_damaged_are_refused(tmp_path
     (tmp_path / "b.safetensors").write_bytes(b"short")
     with pytest.raises(ValueError, match=r"cannot read the head .*b\.safetensors"):
         load_head(tmp_path / "b.safetensors", features)
+
+
+def stored_before(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A head's state as it was while a single learned query was a vector, CaiT's maps one."""
+    query = "pool.cls_token" if name == "cait" else "pool.query"
+    state = {**state, query: state[query][0]}
+    if name == "cait":
+        for kind in ("weight", "bias"):
+            parts = [state.pop(f"pool.to_{item}.{kind}") for item in ("query", "key", "value")]
+            state[f"pool.qkv.{kind}"] = torch.cat(parts)
+    return state
+
+
+@pytest.mark.parametrize("name", ["aim", "cae", "cait", "jepa", "mhca"])
+def test_a_head_of_before_is_converted_and_named(tmp_path, capsys, name):
+    tokens = torch.randn(3, 6, WIDTH)
+    features = Features({}, tokens, (2, 3))
+    spec = HeadSpec(name, 1, "patches", 0.1, 0)
+    head = build_head(spec, features, num_classes=CLASSES).eval()
+    old = stored_before(name, head.state_dict())
+    save_head(tmp_path / "head.safetensors", spec, {k: v.clone() for k, v in old.items()})
+    _, loaded = load_head(tmp_path / "head.safetensors", features)
+    assert torch.equal(loaded(tokens), head(tokens))
+    message = " ".join(capsys.readouterr().err.split())
+    first = "pool.cls_token" if name == "cait" else "pool.query"
+    assert f"head.safetensors is of an earlier version, converted: {first} ({WIDTH},)" in message
+
+
+def test_a_head_of_today_is_read_without_a_word(tmp_path, capsys):
+    features = Features({}, torch.randn(3, 6, WIDTH), (2, 3))
+    spec = HeadSpec("cait", 1, "patches", 0.1, 0)
+    head = build_head(spec, features, num_classes=CLASSES)
+    save_head(tmp_path / "head.safetensors", spec, head.state_dict())
+    load_head(tmp_path / "head.safetensors", features)
+    assert capsys.readouterr() == ("", "")

@@ -9,6 +9,8 @@ import torch
 
 from helpers.kills import run_forked
 from helpers.probe_problem import make_examples, specs, train_heads
+from toolkit_common.errors import InputError
+from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.training.checkpoint import (
@@ -74,3 +76,13 @@ def test_the_state_of_another_module_is_a_mistake_of_ours():
     ep, *_, linear = bank.heads.values()
     with pytest.raises(AssertionError, match="state of another module"):
         load_trained_(ep, copy_trained(linear))
+
+
+def test_a_training_that_an_earlier_version_began_is_not_continued(tmp_path):
+    train_heads(tmp_path, specs()[:1])
+    folder = tmp_path / "checkpoints/heads"
+    step, state = load_checkpoint(folder)
+    del state["version"]
+    save_checkpoint(folder, step, state)
+    with pytest.raises(InputError, match=rf"{tmp_path} was begun by a version .* --overwrite"):
+        train_heads(tmp_path, specs()[:1])

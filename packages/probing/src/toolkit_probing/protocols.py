@@ -32,7 +32,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         1, "own input and normalisation, validation picks, the test split is read once"
     ),
     "ep-paper": Protocol(
-        1,
+        2,  # 1: lars gave the query of aim, cae, cait, jepa and mhca no trust ratio
         "Psomas et al. 2026 (docs/protocols.md), after MAE's linear probing (He et al. 2022)",
         {
             "optimizer": "lars",

@@ -28,7 +28,7 @@ def parameter_groups(
     """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     matrices = [parameter for parameter in trainable if parameter.ndim > 1]
-    # A query stored as (d,) is among these, and gets no trust ratio: open (docs/traps.md 22).
+    # Learned queries are none of these, also where there is one (docs/traps.md 22).
     vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
     shared = {"lr": lr, "lr_scale": lr}
     groups: Groups = [
@@ -57,7 +57,9 @@ def _build_lars(groups: Groups) -> torch.optim.Optimizer:
     for group in groups:
         # A group holds matrices or vectors, never both.
         group["always_adapt"] = group["params"][0].ndim > 1
-    return Lars(groups, momentum=MOMENTUM, trust_coeff=TRUST_COEFFICIENT)
+    # MAE's ratio has no eps; timm's, 1e-8, shows where a layer scale makes gradients as small.
+    # Where a norm is 0 timm takes 1 for the ratio, whatever the eps.
+    return Lars(groups, momentum=MOMENTUM, trust_coeff=TRUST_COEFFICIENT, eps=0.0)
 
 
 OPTIMIZERS: dict[str, Callable[[Groups], torch.optim.Optimizer]] = {

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from toolkit_common.backbones.weights import read_state_dict
+from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
 from toolkit_common.runs.files import atomic_path
@@ -36,6 +37,7 @@ PUBLISHED = {  # published name -> ours
     "bias": "classifier.bias",
 }
 COUNTER = "num_batches_tracked"
+POOL = "pool."  # before the names of a pooling's tensors
 
 
 def save_head(path: Path, spec: HeadSpec, state: State) -> None:
@@ -152,12 +154,12 @@ def _renamed(state: State, path: Path) -> dict[str, Tensor]:
 
 
 def fill_head_(head: Head, state: State, path: Path) -> None:
-    """Load all of a head's tensors, which `path` gave.
+    """Load all of a head's tensors, which `path` gave; a state of an earlier version is converted.
 
     Raises:
         InputError: If names or shapes differ.
     """
-    wanted = head.state_dict()
+    state, wanted = _converted(head, state, path), head.state_dict()
     for name, value in state.items():
         if name not in wanted or value.shape != wanted[name].shape:
             shape = tuple(wanted[name].shape) if name in wanted else "no such tensor"
@@ -168,3 +170,20 @@ def fill_head_(head: Head, state: State, path: Path) -> None:
         raise InputError(f"{path} has no {left[0]}")
     with torch.no_grad():
         head.load_state_dict(dict(state), strict=False)
+
+
+def _converted(head: Head, state: State, path: Path) -> State:
+    """Return a state of an earlier version in today's names and shapes; says what it changed."""
+    if head.pool is None:
+        return state
+    pooling = {name: value for name, value in state.items() if name.startswith(POOL)}
+    stored = {name.removeprefix(POOL): value for name, value in pooling.items()}
+    today = {f"{POOL}{name}": value for name, value in head.pool.converted(stored).items()}
+    changed = [
+        f"{name} {tuple(value.shape)}"
+        for name, value in pooling.items()
+        if name not in today or today[name].shape != value.shape
+    ]
+    if changed:
+        console.print(f"{path.name} is of an earlier version, converted: {', '.join(changed)}")
+    return {**{name: value for name, value in state.items() if name not in pooling}, **today}

@@ -48,13 +48,12 @@ class Aim(AttentivePool):
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
         self.norm = FoldedBatchNorm(dim, eps=EPS, affine=False)
-        # A vector, to which lars gives no trust ratio: docs/traps.md 22.
-        self.query = nn.Parameter(torch.randn(dim) * QUERY_STD)
+        self.query = nn.Parameter(torch.randn(1, dim) * QUERY_STD)
         self.to_key = nn.Linear(dim, dim, bias=False)
         self.to_value = nn.Linear(dim, dim, bias=False)
 
     def _attend(self, tokens: Tensor, scale: Tensor) -> Tensor:
-        queries = absorb_keys(self.query, self.to_key.weight, self.num_heads)
+        queries = absorb_keys(self.query[0], self.to_key.weight, self.num_heads)
         # The mean adds a constant over tokens to the scores, which the softmax drops.
         return gemm.scores(queries * scale, tokens).softmax(-1)
 

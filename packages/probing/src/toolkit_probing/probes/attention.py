@@ -52,6 +52,15 @@ def absorb_keys(queries: Tensor, weight: Tensor, num_heads: int) -> Tensor:
     return torch.einsum("...hm,hmd->...hd", heads, weight.unflatten(0, (num_heads, -1)))
 
 
+def dropped(bias: Tensor) -> Tensor:
+    """Return 0, made of a bias that a softmax takes away again.
+
+    Added to what the softmax reads it gives the bias the gradient that it has, zero. By way of the
+    scores it would be their rounding, which adaptive optimizers take for a direction.
+    """
+    return 0 * bias.sum()
+
+
 def project_values(pooled: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Apply each head's block of the value map `(o, d)` to its pooled tokens `(b, h, d)`.
 

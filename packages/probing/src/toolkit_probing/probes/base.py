@@ -4,6 +4,7 @@ Shapes: b batch, n tokens, d token width, q queries, o output width.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from jaxtyping import Float
@@ -38,6 +39,15 @@ class Pool(nn.Module, ABC):
     @abstractmethod
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
         """Pool the tokens."""
+
+    def converted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a state dict of an earlier version in the names and shapes of today."""
+        wanted = {name: value.shape for name, value in self.state_dict().items()}
+        # Learned queries were vectors where there is one (docs/traps.md 22).
+        return {
+            name: value.unsqueeze(0) if wanted.get(name) == (1, *value.shape) else value
+            for name, value in state.items()
+        }
 
 
 class AttentivePool(Pool):

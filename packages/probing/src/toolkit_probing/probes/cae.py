@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_probing.probes.attention import (
-    ReadTokens,
     absorb_keys,
     check_heads,
+    dropped,
     project_values,
 )
 from toolkit_probing.probes.base import Count
@@ -49,7 +49,7 @@ class Cae(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.query = nn.Parameter(torch.zeros(dim))  # see docs/traps.md 22
+        self.query = nn.Parameter(torch.zeros(1, dim))
         self.query_norm = nn.LayerNorm(dim, eps=EPS)
         self.key_norm = nn.LayerNorm(dim, eps=EPS)
         self.value_norm = nn.LayerNorm(dim, eps=EPS)
@@ -60,23 +60,13 @@ class Cae(LearnedQuery):
 
     @override
     def folded_queries(self) -> Tensor:
-        return self._absorbed() * self.key_norm.weight
-
-    @override
-    def scores(self, read: ReadTokens) -> Tensor:
-        # The norm's bias adds a constant over tokens, which the softmax drops; it stays in the
-        # graph, so that its gradient is the zero it is and not missing.
-        absorbed = self._absorbed()
-        constant = absorbed @ self.key_norm.bias
-        return read.scores(absorbed * self.key_norm.weight) + constant.unsqueeze(-1)
+        query = self.to_query(self.query_norm(self.query[0]))
+        absorbed = absorb_keys(query, self.to_key.weight, self.num_heads)
+        # The norm's bias adds the same to every score.
+        return absorbed * self.key_norm.weight + dropped(self.key_norm.bias)
 
     @override
     def gather(self, pooled: Tensor) -> Tensor:
         # Weights sum to 1: gain and bias of the norm may follow the pooling.
         pooled = pooled * self.value_norm.weight + self.value_norm.bias
         return self.out(project_values(pooled, self.to_value.weight))
-
-    def _absorbed(self) -> Tensor:
-        """Return the queries of tokens that the keys' norm has scaled and shifted."""
-        query = self.to_query(self.query_norm(self.query))
-        return absorb_keys(query, self.to_key.weight, self.num_heads)

@@ -8,6 +8,7 @@ is computed, and neither keys, values nor normalised tokens are built (see `atte
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,11 +21,12 @@ from toolkit_probing.probes.attention import (
     Mlp,
     NormedTokens,
     ReadTokens,
+    absorb_keys,
     check_heads,
-    fold_keys,
+    dropped,
     norm_tokens,
     norm_vector,
-    project_out,
+    project_values,
 )
 from toolkit_probing.probes.base import Count
 from toolkit_probing.probes.learned_query import LearnedQuery
@@ -52,10 +54,13 @@ class CaiT(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.cls_token = nn.Parameter(torch.empty(dim))  # see docs/traps.md 22
+        self.cls_token = nn.Parameter(torch.empty(1, dim))
         nn.init.trunc_normal_(self.cls_token, std=INIT_STD)
         self.norm = nn.LayerNorm(dim, eps=EPS)
-        self.qkv = nn.Linear(dim, 3 * dim)
+        # Three maps, as published: lars takes the norm of each (docs/traps.md 22).
+        self.to_query = nn.Linear(dim, dim)
+        self.to_key = nn.Linear(dim, dim)
+        self.to_value = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.attention_scale = nn.Parameter(torch.full((dim,), LAYER_SCALE))
         self.mlp_norm = nn.LayerNorm(dim, eps=EPS)
@@ -70,22 +75,34 @@ class CaiT(LearnedQuery):
 
     @override
     def read(self, tokens: Tensor) -> ReadTokens:
-        return _WithClassToken(self.cls_token, norm_tokens(tokens, EPS))
+        return _WithClassToken(self.cls_token[0], norm_tokens(tokens, EPS))
 
     @override
     def folded_queries(self) -> Tensor:
-        weight, bias = self.qkv.weight.chunk(3)[0], self.qkv.bias.chunk(3)[0]
-        query = nn.functional.linear(self.norm(self.cls_token), weight, bias)
-        # The norm's gain goes into the queries; its bias adds the same to every score.
-        return fold_keys(query, self.qkv, self.num_heads) * self.norm.weight
+        query = self.to_query(self.norm(self.cls_token[0]))
+        # The norm's gain goes into the queries; its bias, and that of the keys, add the same to
+        # every score.
+        queries = absorb_keys(query, self.to_key.weight, self.num_heads) * self.norm.weight
+        return queries + dropped(self.to_key.bias)
 
     @override
     def gather(self, pooled: Tensor) -> Tensor:
         # With the class token's own the weights sum to 1, so that the norm may follow the pooling.
         pooled = pooled * self.norm.weight + self.norm.bias
-        attended = project_out(pooled, self.qkv, self.out)
+        values = project_values(pooled, self.to_value.weight, self.to_value.bias)
+        attended = self.out(values)
         z = self.cls_token + self.attention_scale * attended
         return self.last_norm(z + self.mlp_scale * self.mlp(self.mlp_norm(z)))
+
+    @override
+    def converted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        parts = dict(super().converted(state))
+        for kind in ("weight", "bias"):
+            joint = parts.pop(f"qkv.{kind}", None)
+            if joint is not None:
+                names = (f"to_query.{kind}", f"to_key.{kind}", f"to_value.{kind}")
+                parts |= zip(names, joint.chunk(3), strict=True)
+        return parts
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Jepa(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.query = nn.Parameter(torch.empty(dim))  # see docs/traps.md 22
+        self.query = nn.Parameter(torch.empty(1, dim))
         nn.init.trunc_normal_(self.query, std=INIT_STD)
         self.norm = nn.LayerNorm(dim, eps=EPS)
         self.to_query = nn.Linear(dim, dim)
@@ -61,7 +61,7 @@ class Jepa(LearnedQuery):
 
     @override
     def folded_queries(self) -> Tensor:
-        queries = fold_keys(self.to_query(self.query), self.to_key_value, self.num_heads)
+        queries = fold_keys(self.to_query(self.query[0]), self.to_key_value, self.num_heads)
         return queries * self.norm.weight
 
     @override

@@ -39,14 +39,14 @@ class MultiHeadCrossAttention(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        self.query = nn.Parameter(torch.randn(dim) * QUERY_STD)  # see docs/traps.md 22
+        self.query = nn.Parameter(torch.randn(1, dim) * QUERY_STD)
         self.to_query = nn.Linear(dim, dim)
         self.to_key_value = nn.Linear(dim, 2 * dim)
         self.out = nn.Linear(dim, dim)
 
     @override
     def folded_queries(self) -> Tensor:
-        return fold_keys(self.to_query(self.query), self.to_key_value, self.num_heads)
+        return fold_keys(self.to_query(self.query[0]), self.to_key_value, self.num_heads)
 
     @override
     def gather(self, pooled: Tensor) -> Tensor:

@@ -36,7 +36,6 @@ class SigLip(LearnedQuery):
         super().__init__()
         self.out_dim = dim
         self.num_heads = check_heads(dim, num_heads)
-        # A matrix, as published: lars adapts these alone (docs/traps.md 22).
         self.latent = nn.Parameter(torch.empty(1, dim))
         # As timm: a standard normal truncated at 2, scaled; the truncation narrows it a little.
         nn.init.trunc_normal_(self.latent, std=1.0, a=-2.0, b=2.0)

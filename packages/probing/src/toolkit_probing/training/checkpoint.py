@@ -14,12 +14,14 @@ from typing import Any
 from torch import nn
 
 from toolkit_common.console import progress
+from toolkit_common.errors import InputError
 from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import Interruption, delayed_interrupt
 from toolkit_probing.training.compute import Compute
 
 SAVE_EVERY_S = 30.0
+VERSION = 2  # rises when a training that is half done would go on otherwise than it began
 
 State = dict[str, Any]
 
@@ -66,12 +68,22 @@ class Journal:
         self._last = time.monotonic()
 
     def resume_(self, load_: Callable[[State], None]) -> int:
-        """Let `load_` take up the newest checkpoint and return its step; 0 without any."""
+        """Let `load_` take up the newest checkpoint and return its step; 0 without any.
+
+        Raises:
+            InputError: If it is of an earlier version, which trains otherwise.
+        """
         # Each process reads it: all have the same disk, and none must send it.
         newest = None if self._record is None else load_checkpoint(self._record.folder)
         if newest is None:
             return 0
         step, state = newest
+        if state.pop("version", 1) != VERSION:
+            assert self._record is not None
+            raise InputError(
+                f"{self._record.run.path} was begun by a version of toolkit that trains heads "
+                "otherwise: finish it with that one, or train anew with --overwrite"
+            )
         load_(state)
         return step
 
@@ -99,7 +111,7 @@ class Journal:
             return
         if self._record is not None and self._compute.is_main_process:
             # One writes what all hold alike.
-            save_checkpoint(self._record.folder, step, state())
+            save_checkpoint(self._record.folder, step, {"version": VERSION, **state()})
         self._last = time.monotonic()
 
 
