@@ -1,12 +1,14 @@
 """One pass of the encoder: into a store, into memory, or every epoch; and what is reused."""
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from PIL import Image
 
 from helpers.ranks import run_ranks
 from helpers.small_data import build_data, image_bytes
@@ -190,9 +192,37 @@ def test_tokens_that_do_not_fit_are_refused_everywhere(
 ) -> None:
     backbone = load_backbone(VIT, random_init=True)
     backbone.encoder.model.norm.weight.data *= factor
-    message = "do not fit fp16" if factor == 1e9 else "are no numbers"
+    none = (
+        r"no finite numbers: 6\.\w+ of \d of \d rows has NaN .* first row 6 \(image \S+\); of all"
+    )
+    message = "do not fit fp16" if factor == 1e9 else none
     with pytest.raises(InputError, match=message):
         run(replace(how, store=place, dtype="fp16"), backbone=backbone)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["disk", "memory", "online"])
+@pytest.mark.parametrize("kind", ["patches", "vectors", "crops"])
+def test_one_row_that_is_no_number_is_named_whatever_is_read(
+    kind: str, place: str, how: Extraction
+) -> None:
+    """The encoder overflows where an image is white, as the third one is, however it is cut."""
+    backbone = load_backbone(VIT, random_init=True)
+
+    def overflow(_: object, inputs: tuple[torch.Tensor]) -> None:
+        inputs[0][inputs[0].amin(dim=(1, 2, 3)) > 0.9] *= float("inf")
+
+    backbone.encoder.model.patch_embed.register_forward_pre_hook(overflow)
+    white = BytesIO()
+    Image.new("RGB", (40, 40), "white").save(white, "PNG")
+    images = [white.getvalue() if row == 3 else image_bytes(row) for row in range(8)]
+    data = build_data("abababab", images=images)
+    changed = {"with_patches": kind == "patches", "random_crops": kind == "crops"}
+    message = r"of 1 of [12] rows .* row 3 \(image \S+\); of"
+    chosen = replace(how, store=place, **changed)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=message):
+        read(run(chosen, backbone=backbone, data=data))
+    assert not list(how.store_dir.glob(f"*/{INDEX}"))
 
 
 def test_the_pooled_output_is_kept_when_requested(how: Extraction) -> None:

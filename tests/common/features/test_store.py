@@ -270,6 +270,24 @@ def test_one_changed_byte_is_noticed(place: int, tmp_path: Path) -> None:
         store.read(np.array([0, 5]))
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("name", ["mean", "cls"])
+def test_what_is_no_number_is_noticed_when_it_is_read_back(
+    name: str, in_memory: bool, tmp_path: Path
+) -> None:
+    """A store of before features were checked, whole by its checksums."""
+    features = make_features()
+    for kept in features.values():
+        kept.vectors[name][5] = float("nan")
+    write(tmp_path / "s", features)
+    names = "image {}.png".format
+    store = TokenStore(tmp_path / "s", in_memory=in_memory, name_row=names)
+    store.read(np.array([0, 8]))
+    message = rf"2.{name} of 1 of 4 rows .* first image 5.png; delete the token store {tmp_path}/s"
+    with pytest.raises(InputError, match=message):
+        store.read(np.array([4]))
+
+
 def test_a_missing_shard_is_noticed(tmp_path: Path) -> None:
     write(tmp_path / "s", make_features())
     (tmp_path / "s" / "tokens-00002.safetensors").unlink()

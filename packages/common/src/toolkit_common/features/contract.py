@@ -14,6 +14,8 @@ from torch import Tensor
 
 from toolkit_common.backbones.contract import EncoderFacts, Tokens
 
+PATCHES, SCALE = "patches", "patches_scale"
+
 
 @dataclass(frozen=True)
 class Features:
@@ -96,6 +98,15 @@ def features_of(tokens: Tokens, facts: EncoderFacts, *, with_patches: bool) -> F
     if tokens.pooled is not None:
         vectors["pooled"] = tokens.pooled.float()
     return Features(vectors, tokens.patches if with_patches else None, tokens.grid)
+
+
+def flatten(features: LayerFeatures) -> dict[str, Tensor]:
+    """Return `LAYER.NAME` -> tensor."""
+    tensors: dict[str, Tensor] = {}
+    for layer, item in features.items():
+        own = {**item.vectors, PATCHES: item.patches, SCALE: item.scale}
+        tensors |= {f"{layer}.{name}": tensor for name, tensor in own.items() if tensor is not None}
+    return tensors
 
 
 def concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:

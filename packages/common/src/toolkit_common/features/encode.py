@@ -25,7 +25,9 @@ from toolkit_common.features.contract import (
     LayerFeatures,
     concatenate,
     features_of,
+    flatten,
 )
+from toolkit_common.features.finite import refuse_not_finite, row_names
 from toolkit_common.features.planner import PlaceChoice
 from toolkit_common.features.store import StoreSpec
 from toolkit_common.images.open import BadImageError, open_image
@@ -145,7 +147,7 @@ class RowEncoder:
         A training batch may be larger than what the encoder takes at once: it is cut.
 
         Raises:
-            InputError: If an image does not decode.
+            InputError: If an image does not decode, or a feature is no finite number.
         """
         pieces = [chunks(batch, self.how.batch_size) for batch in batches]
         # One loader for all batches: its workers decode ahead across their ends.
@@ -160,12 +162,18 @@ class RowEncoder:
         try:
             for batch in pieces:
                 # A copy, as tensors made in inference mode cannot be saved for a head's backward.
-                yield concatenate([self.encode(next(loaded)["image"]) for _ in batch])
+                yield concatenate([self._encode_checked(next(loaded)) for _ in batch])
         # A worker's error carries its traceback in its text: the last line says what is wrong.
         except BadImageError as error:
             raise InputError(
                 f"bad image {str(error).splitlines()[-1]}: mend or remove it"
             ) from error
+
+    def _encode_checked(self, batch: dict[str, Tensor]) -> LayerFeatures:
+        features = self.encode(batch["image"])
+        # Here whatever they are for: kept, or read at once and gone.
+        refuse_not_finite(flatten(features), row_names(self.data, batch["row"].numpy()))
+        return features
 
 
 class RowImages(RowEncoder):

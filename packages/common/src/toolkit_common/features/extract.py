@@ -32,6 +32,7 @@ from toolkit_common.features.encode import (
     RowEncoder,
     ViewSource,
 )
+from toolkit_common.features.finite import row_names
 from toolkit_common.features.planner import (
     Place,
     Plan,
@@ -136,12 +137,14 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
     """Find the features of rows, or one random crop of each, in a store, or extract them."""
     how = encoder.how
     spec = encoder.store_spec(rows, view)
+    name_row = row_names(encoder.data, rows)
     hit = find_store(spec, how.store_dir) if how.store in ("auto", "disk") else None
     if hit is not None:
         # Several views are read in turn: each would think that memory is its own.
         in_memory = view is None and _fits_memory(hit, encoder.accelerator)
         console.print(f"{_name(how, view)}: stored ones serve, {hit}")
-        return Extracted(TokenStore(hit, in_memory=in_memory), "disk", True, hit.name)
+        stored = TokenStore(hit, in_memory=in_memory, name_row=name_row)
+        return Extracted(stored, "disk", True, hit.name)
     plan, row_bytes, error = _plan(encoder, rows, view)
     # Of vectors a row is so small that one shard might hold the whole set: a kill would lose all.
     shard_rows = max(1, min(4096, SHARD_BYTES // row_bytes))
@@ -154,7 +157,8 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
         folder = how.store_dir / spec.key()
         writer = StoreWriter(folder, spec, shard_rows=shard_rows)
         _extract_to_disk(encoder, rows, writer, view=view)
-        source = TokenStore(folder, in_memory=plan.in_memory and view is None)
+        in_memory = plan.in_memory and view is None
+        source = TokenStore(folder, in_memory=in_memory, name_row=name_row)
         console.print(f"{_name(how, view)}: kept in {folder} ({size(plan.num_bytes)})")
     return Extracted(source, plan.place, False, spec.key(), relative_error=error)
 

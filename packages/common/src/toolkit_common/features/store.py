@@ -9,7 +9,7 @@ the store complete. A shard is checked against its checksum when it is first rea
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ from torch import Tensor
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype, decode
-from toolkit_common.features.contract import Features, LayerFeatures
+from toolkit_common.features.contract import PATCHES, SCALE, Features, LayerFeatures, flatten
+from toolkit_common.features.finite import refuse_not_finite
 from toolkit_common.runs.files import atomic_path, read_json, write_json, write_text
 
 # Part of every key: raise it when shards are laid out anew, and old stores are never opened.
 VERSION = 3
 INDEX = "index.json"
-PATCHES, SCALE = "patches", "patches_scale"
 
 Grids = dict[int, tuple[int, int]]  # by layer
 
@@ -99,7 +99,7 @@ class StoreWriter:
         # A shard's metadata hold strings alone, and a grid cannot be had from the number of tokens.
         grids = {str(layer): item.grid for layer, item in features.items()}
         with atomic_path(path) as temporary:
-            save_file(_flatten(features), temporary, metadata={"grids": json.dumps(grids)})
+            save_file(flatten(features), temporary, metadata={"grids": json.dumps(grids)})
             checksum = _checksum(temporary)
         write_text(path.with_suffix(".xxh3"), checksum)
 
@@ -131,12 +131,19 @@ class TokenStore:
     Args:
         folder: The store's folder.
         in_memory: Whether to copy the shards into memory when they are first read.
+        name_row: Position in the store -> what messages call the row and its image.
 
     Raises:
         InputError: If the store is incomplete.
     """
 
-    def __init__(self, folder: Path, *, in_memory: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        in_memory: bool = False,
+        name_row: Callable[[int], str] = "row {}".format,
+    ) -> None:
         if not (folder / INDEX).exists():
             raise InputError(f"token store {folder} is incomplete: run the extraction again")
         index = read_json(folder / INDEX)
@@ -144,6 +151,7 @@ class TokenStore:
         # JSON knows no tuples: with a list the spec would equal none that an encoder asks for.
         self.spec = StoreSpec(**{**index["spec"], "layers": tuple(index["spec"]["layers"])})
         self.in_memory = in_memory
+        self._name_row = name_row
         self._shard_rows: int = index["shard_rows"]
         self._checksums: dict[str, str] = index["shards"]
         # For good: a checksum reads the whole shard, and mapped tensors hold address space, not
@@ -155,7 +163,8 @@ class TokenStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """Send no mapped tensors to other processes: pickling one writes the whole shard."""
-        return {**self.__dict__, "_opened": {}}
+        # Nor the data set behind the names of rows.
+        return {**self.__dict__, "_opened": {}, "_name_row": "row {}".format}
 
     def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
@@ -165,7 +174,7 @@ class TokenStore:
         """Return the features at `positions`, by layer; patches in the precision they are kept in.
 
         Raises:
-            InputError: If a shard is damaged or gone.
+            InputError: If a shard is damaged or gone, or holds what is no finite number.
         """
         # Batches are shuffled over all shards: sorted by shard, each is looked up once a batch.
         shards, local = np.divmod(positions, self._shard_rows)
@@ -199,6 +208,12 @@ class TokenStore:
             # Gone, or cut short: what is left does not even open.
             except (OSError, SafetensorError) as error:
                 raise InputError(_damaged(path, str(error))) from error
+            # Written before features were checked, or elsewhere.
+            refuse_not_finite(
+                tensors,
+                lambda local: self._name_row(shard * self._shard_rows + local),
+                remedy=f"delete the token store {self.folder} and run again",
+            )
             if self.in_memory:
                 # Pages of a mapped file are the system's to drop, and are then read again each
                 # epoch.
@@ -241,17 +256,8 @@ def find_store(spec: StoreSpec, root: Path) -> Path | None:
     return None
 
 
-def _flatten(features: LayerFeatures) -> dict[str, Tensor]:
-    """Return `LAYER.NAME` -> tensor, as a shard has them."""
-    tensors: dict[str, Tensor] = {}
-    for layer, item in features.items():
-        own = {**item.vectors, PATCHES: item.patches, SCALE: item.scale}
-        tensors |= {f"{layer}.{name}": tensor for name, tensor in own.items() if tensor is not None}
-    return tensors
-
-
 def _by_layer(tensors: Mapping[str, Tensor], grids: Grids) -> LayerFeatures:
-    """Undo `_flatten`."""
+    """Undo `flatten`."""
     features = {}
     for layer, grid in grids.items():
         front = f"{layer}."  # with the dot: layer 1 is not layer 11

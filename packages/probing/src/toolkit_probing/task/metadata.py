@@ -22,6 +22,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.codec import keep
 from toolkit_common.features.contract import Features
 from toolkit_common.features.extract import Extracted
+from toolkit_common.features.finite import refuse_not_finite, row_names
 from toolkit_common.features.store import MemoryStore
 from toolkit_probing.heads.inputs import NO_LAYER
 from toolkit_probing.settings import ProbeSettings
@@ -94,6 +95,8 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
     }
     _show(facts, task.data)
     vectors: dict[str, Tensor] = {level: item.vectors for level, item in encoded.items()}
+    at_fault = "look at the weights of the run's metadata encoders, and at these rows"
+    refuse_not_finite(vectors, row_names(task.data, task.rows), remedy=at_fault)
     return TaskMetadata(vectors, encoders.digest, facts, is_all=settings.inputs in LEVELS)
 
 
