@@ -1,97 +1,13 @@
-"""Folders, tables and Hugging Face data sets: what is read, and how bad ones are refused."""
+"""Tables: what is read, and how bad ones are refused."""
 
 from pathlib import Path
 
 import pytest
 
-from helpers.small_data import classes_and_counts, write_images, write_text
+from helpers.small_data import write_images, write_text
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
 from toolkit_common.sources.load import load_data
-
-# imagefolder
-
-
-def test_folders_are_classes(tmp_path: Path) -> None:
-    write_images(tmp_path / "x", "dog/1.jpg", "cat/1.png", "cat/2.JPEG", "eel/a.tif")
-    data = load_data(f"imagefolder:{tmp_path}/x")
-    assert classes_and_counts(data) == {"cat": 2, "dog": 1, "eel": 1}
-    assert data.table["image_id"].tolist() == ["cat/1.png", "cat/2.JPEG", "dog/1.jpg", "eel/a.tif"]
-    assert "split" not in data.table
-    assert data.sheet.title == "x"
-    assert all(open_image(row["image"]).size == (12, 10) for row in data.images)
-
-
-@pytest.mark.parametrize(
-    ("names", "splits"),
-    [
-        (("train", "val", "test"), ["test", "train", "val"]),
-        (("Training", "validation", "testing"), ["train", "test", "val"]),
-        (("train", "valid"), ["train", "val"]),
-        (("train", "dev"), ["val", "train"]),
-    ],
-)
-def test_folders_of_splits_are_splits(
-    names: tuple[str, ...], splits: list[str], tmp_path: Path
-) -> None:
-    write_images(tmp_path, *(f"{name}/{label}/1.png" for name in names for label in ("a", "b")))
-    table = load_data(f"imagefolder:{tmp_path}").table
-    assert table["split"].tolist() == [split for split in splits for _ in "ab"]
-
-
-def test_a_class_may_lack_in_a_split(tmp_path: Path) -> None:
-    write_images(tmp_path, "train/a/1.png", "train/b/1.png", "test/b/2.png")
-    data = load_data(f"imagefolder:{tmp_path}")
-    assert data.labels().classes == ("a", "b")
-    assert data.labels().targets.tolist() == [1, 0, 1]
-
-
-def test_images_may_lie_deeper_in_their_class(tmp_path: Path) -> None:
-    write_images(tmp_path, "a/x/y/1.png", "a/2.png", "b/z/1.png")
-    assert classes_and_counts(load_data(f"imagefolder:{tmp_path}")) == {"a": 2, "b": 1}
-
-
-def test_hidden_files_other_files_and_empty_folders_are_passed_over(tmp_path: Path) -> None:
-    write_images(tmp_path, "a/1.png", "b/1.png", "a/._1.png", "b/.cache/2.png", ".git/x/3.png")
-    write_text(tmp_path / "a" / "notes.txt", "hello")
-    write_text(tmp_path / "readme.png.md", "hello")
-    (tmp_path / "a" / "folder.png").mkdir()
-    (tmp_path / "empty").mkdir()
-    assert classes_and_counts(load_data(f"imagefolder:{tmp_path}")) == {"a": 1, "b": 1}
-
-
-def test_strange_names_of_folders_do_no_harm(tmp_path: Path) -> None:
-    root = tmp_path / "a b + ä%20"
-    write_images(root, "klaße 1/ü &=.png", "x#y/1.png")
-    data = load_data(f"imagefolder:{root}")
-    assert data.labels().classes == ("klaße 1", "x#y")
-    assert all(open_image(row["image"]) for row in data.images)
-
-
-@pytest.mark.parametrize(
-    ("layout", "message"),
-    [
-        ((), "has no images in class folders: expected .*/CLASS/IMAGE with one of .jpg"),
-        (("1.png",), "has no images in class folders"),
-        (("train/a/1.png", "test/1.png"), "/test has no images in class folders"),
-    ],
-)
-def test_a_folder_without_images_is_refused(
-    layout: tuple[str, ...], message: str, tmp_path: Path
-) -> None:
-    write_images(tmp_path, *layout)
-    with pytest.raises(InputError, match=f"{tmp_path}.*{message}"):
-        load_data(f"imagefolder:{tmp_path}")
-
-
-def test_a_missing_folder_and_unknown_options_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"no folder at {tmp_path}/absent"):
-        load_data(f"imagefolder:{tmp_path}/absent")
-    with pytest.raises(InputError, match=r"unknown option 'label' in .*: it takes none"):
-        load_data(f"imagefolder:{tmp_path}?label=dx")
-
-
-# csv
 
 
 def test_a_table_names_images_labels_splits_and_groups(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -10,14 +11,26 @@ from rich.text import Text
 from typing_extensions import override
 
 from toolkit_common.launched import is_main_process
+from toolkit_common.printable import printable
+
+
+class PrintableConsole(Console):
+    """A console that shows control characters instead of sending them."""
+
+    @override
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
 
 # On stderr, as stdout is for results; of several processes one speaks.
-console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=not is_main_process())
+console = PrintableConsole(
+    stderr=True, highlight=False, soft_wrap=True, quiet=not is_main_process()
+)
 
 
 def result_console(*, as_json: bool) -> Console:
     """Return where a result's table goes: stdout, unless stdout is for JSON."""
-    return Console(stderr=as_json, highlight=False, quiet=not is_main_process())
+    return PrintableConsole(stderr=as_json, highlight=False, quiet=not is_main_process())
 
 
 class _Bars(Progress):

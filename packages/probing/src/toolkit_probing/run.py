@@ -177,7 +177,7 @@ def _probe(
         protocol=used_protocol(settings, unmet=shortfall.phrase if shortfall else None),
         data=JudgedData.of(task),
         backbone=JudgedBackbone.of(backbone.info),
-        notes=[*task.data.sheet.notes, *note],
+        notes=[*task.data.choices, *task.data.sheet.notes, *note],
         tuning=describe_tuning(settings, len(task.splits.train)),
         features={**extracted.facts, "dtype_cost": dtype_cost},
         inputs={"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},

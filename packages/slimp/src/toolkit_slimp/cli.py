@@ -76,8 +76,9 @@ def write_schema(
 
 def print_schema(schema: "Schema") -> None:
     """Print a table of the columns."""
-    from rich.console import Console
     from rich.table import Table
+
+    from toolkit_common.console import PrintableConsole
 
     table = Table("column", "level", "kind", "range", "values")
     for column in schema.columns:
@@ -88,4 +89,4 @@ def print_schema(schema: "Schema") -> None:
             values = f"{column.quantiles[0]:g} to {column.quantiles[-1]:g} in training"
         shown = "" if span == ".." else span
         table.add_row(column.name, column.level, column.kind, shown, values)
-    Console(highlight=False).print(table)
+    PrintableConsole(highlight=False).print(table)

@@ -60,7 +60,12 @@ def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: Setup) 
 def _results(setup: Setup, held_out: dict[str, float]) -> dict[str, Any]:
     data = setup.data
     return {
-        "data": {"id": data.id, "licence": data.sheet.licence, "splits": setup.splits.origin},
+        "data": {
+            "id": data.id,
+            "licence": data.sheet.licence,
+            "splits": setup.splits.origin,
+            "choices": list(data.choices),
+        },
         "encoder": "encoder",
         "architecture": setup.architecture,
         "start": setup.start,

@@ -128,6 +128,15 @@ def test_images_saved_in_another_format_are_found(tmp_path: Path) -> None:
     assert data.images[0]["image"]["path"].endswith("images/0.jpg")
 
 
+def test_images_behind_a_link_to_their_folder_are_found(tmp_path: Path) -> None:
+    text = write(tmp_path / "set", {}, {"patient_id": "PAT_2"})
+    (tmp_path / "set/images").rename(tmp_path / "elsewhere")
+    (tmp_path / "set/images").symlink_to(tmp_path / "elsewhere")
+    data = load_data(text)
+    assert check_images(data, np.arange(len(data))).empty
+    assert len(data) == 2
+
+
 def test_counts_that_differ_from_the_sheet_are_reported(tmp_path: Path) -> None:
     notes = load_data(write(tmp_path, {}, {"patient_id": "PAT_2"})).sheet.notes
     assert notes[:3] == (

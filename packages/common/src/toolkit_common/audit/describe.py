@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
-from rich.console import Console
 from rich.table import Table
 
+from toolkit_common.console import PrintableConsole
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.labels import describe_label_map, label_map
 from toolkit_common.data.sheet import Sheet
@@ -32,6 +32,7 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         "doi": sheet.doi,
         "licence": sheet.licence,
         "images": len(data),
+        "choices": list(data.choices),
         "notes": list(sheet.notes),
         "labels": {name: _counts(data, name) for name in sheet.labels if name in table},
         "label_map": label_map(data),
@@ -103,7 +104,7 @@ def _describe_groups(groups: dict[str, Any], key: str | None) -> str:
 def print_description(described: dict[str, Any], sheet: Sheet) -> None:
     """Print a data set's description for humans."""
     # Words of the user's files are no markup, whatever brackets and colons they hold.
-    out = Console(highlight=False, markup=False, emoji=False)
+    out = PrintableConsole(highlight=False, markup=False, emoji=False)
     out.print(f"{described['title']} ({described['id']}), licence {described['licence']}")
     if described["source"]:
         doi = f", doi {described['doi']}" if described["doi"] else ""

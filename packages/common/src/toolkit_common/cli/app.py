@@ -19,6 +19,7 @@ from typer.main import get_command as build_click_command
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
+from toolkit_common.printable import printable
 from toolkit_common.registry import did_you_mean
 
 GROUP_HELP = {"pretrain": "Pre-train an image encoder."}
@@ -72,14 +73,14 @@ class PluginGroup(TyperGroup):
                 # so that the first speaks for all.
                 time.sleep(RANK_PATIENCE_S)
                 error = InputError(f"[rank {rank}] {error}")
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(printable(f"error: {error}"), err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
         except USAGE_ERROR as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
                 raise
             message = " ".join(error.format_message().split())
             place = error.ctx.command_path if error.ctx is not None else "toolkit"
-            typer.echo(f"error: {message.rstrip('.')}; see {place} --help", err=True)
+            typer.echo(printable(f"error: {message.rstrip('.')}; see {place} --help"), err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
 
     def _load(self, name: str) -> Any:

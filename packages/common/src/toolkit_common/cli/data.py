@@ -10,6 +10,7 @@ from toolkit_common.audit.settings import AuditSettings
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
+from toolkit_common.printable import printable
 
 LEAK_FOUND = 3  # exit code
 
@@ -107,7 +108,8 @@ def audit(
     report = audit_data(data, settings)
     if output is not None:
         write_audit(output, report)
-    typer.echo(json.dumps(audit_json(report), indent=2) if as_json else audit_markdown(report))
+    shown = audit_markdown(report)
+    typer.echo(json.dumps(audit_json(report), indent=2) if as_json else printable(shown))
     # After the report is printed and written: the code tells scripts, the text tells people.
     if report.has_leak:
         raise typer.Exit(LEAK_FOUND)

@@ -56,12 +56,15 @@ class ImageData:
         sheet: What is known beyond the rows.
         withheld: Columns of the file that must never be an input (the sheet's leaks), row by row;
             the audit alone reads them.
+        choices: What the reader chose among several, and what it passed over: a line each, printed
+            when the data set is loaded and recorded with every result.
     """
 
     id: str
     rows: "Dataset"
     sheet: Sheet
     withheld: pd.DataFrame = field(default_factory=pd.DataFrame)
+    choices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolkit_common.images.open import TORCHVISION, parse_torchvision, split_packed
 from toolkit_common.images.streams import STREAM
+from toolkit_common.images.walk import find_files
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -64,9 +65,8 @@ def _file_key(path: str) -> tuple[str, str] | None:
 @lru_cache(maxsize=4)
 def _folder_key(root: str) -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(root).rglob("*")):
-        if path.is_file():
-            status = path.stat()
-            name = path.relative_to(root)
-            digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
+    for path in find_files(Path(root)):
+        status = path.stat()
+        name = path.relative_to(root)
+        digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from toolkit_common.errors import InputError
+from toolkit_common.images.walk import find_files
 from toolkit_common.split_names import SPLIT_NAMES
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def parquet_files(folder: Path) -> dict[str, list[str]]:
         InputError: If it has none.
     """
     files: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
+    for path in find_files(folder):
+        if path.suffix != ".parquet":
+            continue
         # The file's name first, its folders from the nearest: either may name the split.
         names = [path.stem.split("-")[0], *reversed(path.relative_to(folder).parent.parts)]
         split = next((name.lower() for name in names if name.lower() in SPLIT_NAMES), "train")

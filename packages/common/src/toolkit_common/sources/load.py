@@ -6,14 +6,16 @@ Ids: `digits`, `lesions` (embedded), `imagefolder:PATH`, `csv:FILE`, `hf:ORG/NAM
 
 from collections.abc import Callable, Mapping
 
+from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import lookup
 from toolkit_common.sources.digits import load_digits
-from toolkit_common.sources.files import load_csv, load_imagefolder
+from toolkit_common.sources.files import load_csv
 from toolkit_common.sources.from_torchvision import load_torchvision
 from toolkit_common.sources.huggingface import load_hf
+from toolkit_common.sources.image_folder import load_imagefolder
 from toolkit_common.sources.lesions.bcn20000 import load_bcn20000
 from toolkit_common.sources.lesions.derm7pt import load_derm7pt
 from toolkit_common.sources.lesions.ham10000 import load_ham10000
@@ -51,7 +53,7 @@ PARTIAL = "allow_partial"
 def load_data(
     identifier: str, *, premalignant_as: str | None = None, allow_partial: bool = False
 ) -> ImageData:
-    """Load a data set by id.
+    """Load a data set by id; prints what was chosen among several and what was passed over.
 
     Args:
         identifier: See the module's docstring.
@@ -81,6 +83,8 @@ def load_data(
     # Known only now: whether any diagnosis counts either way is for the sheet to say.
     if PREMALIGNANT in options and not data.sheet.binary.either:
         raise _nothing_premalignant(identifier)
+    for choice in data.choices:
+        console.print(f"data: {choice}", markup=False, emoji=False)
     return data
 
 

@@ -13,7 +13,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features, concatenate, features_of
 from toolkit_common.images.open import BadImageError, Place, open_image
 from toolkit_common.images.transforms import build_eval_transform
-from toolkit_common.sources.files import IMAGE_SUFFIXES
+from toolkit_common.images.walk import find_files, is_image
 from toolkit_probing.task.task import Task
 
 BATCH = 16
@@ -33,11 +33,7 @@ def find_images(path: Path) -> list[Picture]:
     Raises:
         InputError: If there is none.
     """
-    if path.is_file():
-        files = [path]
-    else:
-        below = path.rglob("*") if path.is_dir() else iter(())
-        files = sorted(file for file in below if file.suffix.lower() in IMAGE_SUFFIXES)
+    files = [path] if path.is_file() else list(filter(is_image, find_files(path)))
     if not files:
         raise InputError(f"no image at {path}: give a file or a folder with images")
     return [Picture({"bytes": None, "path": str(file)}, file.stem) for file in files]

@@ -17,6 +17,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import read_table, require_columns, row_number, to_number
 from toolkit_common.errors import InputError
+from toolkit_common.images.walk import find_files
 from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import (
     CRITERIA_OPTION,
@@ -158,7 +159,7 @@ def _add_images(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """One row an image, case by case; files are found whatever the case of their names."""
     root = base / "images"
-    files = {path.relative_to(root).as_posix().lower(): path for path in root.rglob("*.*")}
+    files = {path.relative_to(root).as_posix().lower(): path for path in find_files(root)}
     rows = pd.concat([
         frame.assign(image_id=frame["case_num"] + f"/{kind}", image_type=kind, file=frame[kind])
         for kind in IMAGES[request.options["image"]]

@@ -17,6 +17,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
+from toolkit_common.images.walk import find_files, has_image_suffix
 from toolkit_common.sources.lesions.build import Premalignant, build_lesion_data
 
 # Lies in the folder that `toolkit data make` wrote; the data may be in a folder of it.
@@ -25,7 +26,6 @@ NO_PATIENTS = (
     "no patient ids: splits keep lesions on one side, a person may be on two; what is known of "
     "patients counts as the lesion's, and SLIMP has its lesion loss alone"
 )
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp"))
 # The last are those of PH2; any other folder may be called after lesions.
 MASK_FOLDER = re.compile(r"(.*[^a-z])?(masks?|segmentations?)|imd\d+_(lesion|roi)", re.IGNORECASE)
 PROBE = 4096  # bytes
@@ -86,7 +86,7 @@ def place_criteria(
 
 
 def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
-    """Return the images anywhere under a folder, but for folders of masks.
+    """Return the images anywhere under a folder, linked ones too, but for folders of masks.
 
     Args:
         root: The folder.
@@ -100,10 +100,10 @@ def find_images(root: Path, wanted: Iterable[object]) -> dict[str, Path]:
     """
     images: dict[str, Path] = {}
     doubled: list[Path] = []
-    # Sorted: of two copies the same one is read on every machine.
-    for path in sorted(root.rglob("*")):
+    # In their order: of two copies the same one is read on every machine.
+    for path in find_files(root):
         folders = path.relative_to(root).parts[:-1]
-        if path.suffix.lower() not in SUFFIXES or any(map(MASK_FOLDER.fullmatch, folders)):
+        if not has_image_suffix(path) or any(map(MASK_FOLDER.fullmatch, folders)):
             continue
         if images.setdefault(path.stem, path) != path:
             doubled.append(path)
@@ -138,7 +138,7 @@ def _is_copy(one: Path, other: Path) -> bool:
 def add_images(
     frame: pd.DataFrame, places: Mapping[str, object], request: Request, *, hint: str
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Add the column `image` by `image_id`; return the notes on rows that are left out, too.
+    """Add the column `image` by `image_id`; return the notes on rows and images left out, too.
 
     Args:
         frame: Rows with `image_id`.
@@ -165,9 +165,14 @@ def add_images(
             f"{first}): {hint}{way_out}"
         )
     notes = []
+    unread = len(places) - int(frame["image_id"].nunique() - frame["image_id"][absent].nunique())
+    if unread:
+        notes.append(f"{unread:,} images in the folder are of no row that is read")
     if absent.any():  # a large table is not copied for nothing
-        notes = [f"{absent.sum():,} of {len(frame):,} rows are left out, their image is not there "
-                 "(allow_partial)"]  # fmt: skip
+        notes.append(
+            f"{absent.sum():,} of {len(frame):,} rows are left out, their image is not there "
+            "(allow_partial)"
+        )
         frame = frame[~absent].reset_index(drop=True)
     return frame.assign(image=frame["image_id"].map(lambda key: str(places[key]))), tuple(notes)
 
