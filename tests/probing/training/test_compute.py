@@ -1,6 +1,5 @@
 """One device does for the loop what accelerate does, and binds no other fit to itself."""
 
-import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
@@ -20,15 +19,6 @@ def test_prepared_items_come_back_alone_or_together() -> None:
         *models, last = compute.prepare(first, second)
         assert len(models) == 1
         assert isinstance(last, nn.Linear)
-
-
-def test_a_gradient_is_clipped_to_the_norm_and_its_own_norm_returned() -> None:
-    parameter = nn.Parameter(torch.zeros(2))
-    compute = OneDevice("cpu")
-    compute.backward((parameter * torch.tensor([3.0, 4.0])).sum())
-    assert float(compute.clip_grad_norm_([parameter], 1.0)) == 5.0
-    assert parameter.grad is not None
-    torch.testing.assert_close(parameter.grad, torch.tensor([0.6, 0.8]))
 
 
 def test_the_device_of_the_process_is_left_open() -> None:

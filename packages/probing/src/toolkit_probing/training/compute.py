@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -19,22 +18,14 @@ class Compute(Protocol):
     num_processes: int
     process_index: int
     is_main_process: bool
-    scaler: Any
+    mixed_precision: str
 
     def prepare(self, *items: Any) -> Any:
-        """Wrap models and optimizers for the device, precision and processes."""
+        """Wrap models for the device, precision and processes."""
         ...
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of a forward pass."""
-        ...
-
-    def backward(self, loss: Tensor) -> None:
-        """Run the backward pass."""
-        ...
-
-    def clip_grad_norm_(self, parameters: Any, max_norm: float) -> Any:
-        """Cut the gradient to a norm and return what its norm was."""
         ...
 
 
@@ -44,7 +35,7 @@ class OneDevice:
     num_processes = 1
     process_index = 0
     is_main_process = True
-    scaler = None
+    mixed_precision = "no"
 
     def __init__(self, device: torch.device | str) -> None:
         self.device = torch.device(device)
@@ -56,11 +47,3 @@ class OneDevice:
     def autocast(self) -> AbstractContextManager[Any]:
         """Return a context that changes nothing."""
         return nullcontext()
-
-    def backward(self, loss: Tensor) -> None:
-        """Run the backward pass."""
-        loss.backward()
-
-    def clip_grad_norm_(self, parameters: Any, max_norm: float) -> Tensor:
-        """Cut the gradient to a norm and return what its norm was."""
-        return nn.utils.clip_grad_norm_(parameters, max_norm)

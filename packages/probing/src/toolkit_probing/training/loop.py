@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from toolkit_common.errors import InputError
@@ -27,6 +28,7 @@ from toolkit_probing.training.checkpoint import (
 )
 from toolkit_probing.training.compute import Compute
 from toolkit_probing.training.examples import Examples
+from toolkit_probing.training.loss_scales import LossScales
 from toolkit_probing.training.plan import TrainingPlan
 from toolkit_probing.training.scoring import score_heads
 
@@ -114,13 +116,15 @@ class _Trainer:
         self.plan = plan
         self.compute = compute
         self.best: dict[str, Best] = {}
-        optimizer = _build_optimizer(bank, plan)
-        if bank.is_tuned:  # gradients of what is reached are averaged here: DDP wants all of them
-            models, self.optimizer = bank.heads.values(), compute.prepare(optimizer)
-        else:
-            # A model a head: each goes forward and backward by itself, also over several processes.
-            *models, self.optimizer = compute.prepare(*bank.heads.values(), optimizer)
-        self.models = dict(zip(bank.specs, models, strict=True))
+        # Not prepared: accelerate's would scale all losses alike.
+        self.optimizer = _build_optimizer(bank, plan)
+        self.scales = LossScales(bank.specs, enabled=compute.mixed_precision == "fp16")
+        # A model a head: each goes forward and backward by itself, also over several processes.
+        # Of tuned ones gradients are averaged here: DDP wants one for every parameter.
+        self.models = {
+            key: head if bank.is_tuned else compute.prepare(head)
+            for key, head in bank.heads.items()
+        }
 
     def step_(
         self, features: LayerFeatures, targets: torch.Tensor, active: list[str], *, factor: float
@@ -140,14 +144,15 @@ class _Trainer:
             with self.compute.autocast():
                 logits = self.models[key](*read, micro_batch=micro_batch)
             # At once, so that one head's graph is held at a time; in fp32, whatever autocast says.
-            self.compute.backward(F.cross_entropy(logits.float(), targets) * weight)
+            loss = F.cross_entropy(logits.float(), targets) * weight
+            self.scales.scale(key, loss).backward()
         if self.bank.is_tuned:
             # Before the norm is taken, which is that of the mean.
             average_gradients_(self.bank.parameters())
+        self.scales.unscale_({key: [*self.bank.heads[key].parameters()] for key in active})
         if self.plan.clip_grad is not None:
-            norm = self.compute.clip_grad_norm_(self.bank.parameters(), self.plan.clip_grad)
-            if self.compute.scaler is None:  # fp16's scaler expects some and skips their steps
-                _refuse_infinite(float(norm))
+            norm = nn.utils.clip_grad_norm_(self.bank.parameters(), self.plan.clip_grad)
+            _refuse_infinite(float(norm))  # of fp16 those are gone that a smaller scale mends
         self.optimizer.step()  # leaves heads without a gradient as they are
 
     def note_(self, scores: Mapping[str, float], epoch: int) -> None:
@@ -184,6 +189,7 @@ class _Trainer:
         return {
             "bank": trained_state(self.bank),
             "optimizer": self.optimizer.state_dict(),
+            "loss_scales": self.scales.state(),
             "best": {key: vars(item) for key, item in self.best.items()},
         }
 
@@ -191,6 +197,7 @@ class _Trainer:
         """Take up what a checkpoint holds."""
         load_trained_(self.bank, state["bank"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scales.load_(state["loss_scales"])
         self.best.update({key: Best(**item) for key, item in state["best"].items()})
 
 
