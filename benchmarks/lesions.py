@@ -23,7 +23,7 @@ import pandas as pd
 from lib.harness import MIB, command_cost, write_report
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import build_loader
-from toolkit_common.data.resized import resize_images
+from toolkit_common.data.resized import resize_images, shorter_side
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
 from toolkit_common.sources.load import load_data
 from toolkit_common.synthetic.cohort import Order, draw_cohort
@@ -130,7 +130,8 @@ def photographs(folder: Path) -> Pictures:
 def read_all(pictures: Pictures, cache: Path) -> list[dict[str, Any]]:
     """Read the pictures with every number of workers, with and without the cache."""
     start = time.perf_counter()
-    small = resize_images(pictures.data, pictures.rows, size=pictures.cache_size, folder=cache)
+    how = shorter_side(pictures.cache_size)
+    small = resize_images(pictures.data, pictures.rows, how=how, folder=cache)
     made = time.perf_counter() - start
     ways = {
         f"{where}, {workers} workers": (data, workers)

@@ -230,6 +230,7 @@ def test_options_run_to_the_end(pretrain, tmp_path, name):
             ["phenotype attention is of the patient loss", "no patient columns"],
         ),
         (["--cache-images", "31"], ["--cache-images 31", "below the encoder's input of 32"]),
+        (["--cache-images", "exact"], ["--cache-images exact", "random crops", "give the pixels"]),
         (["--metadata-heads", "3"], ["multiple of its heads, got 16 and 3"]),
     ],
 )

@@ -233,6 +233,8 @@ def test_help_shows_the_type_the_choices_and_the_panel(run_cli: Callable[..., Re
     shown = entries(output)
     assert "val|test" in shown["--select-on"]
     assert "FLOAT,..." in shown["--lr"]
+    assert "INT|exact" in shown["--cache-images"]
+    assert "INT" not in shown["--store-dtype"].split("|")[0]
     assert "PATH" in shown["--store-dir"]
     assert "--no-random-init" in shown["--random-init"]
     assert "-m" in shown["--method"].split()

@@ -273,7 +273,9 @@ def _metavar(field: FieldInfo) -> str:
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     choices = [item for part in parts for item in get_args(part) if isinstance(item, str)]
     if choices:
-        return "|".join(choices)
+        # A number with limits is `Annotated[int, ...]`.
+        takes_number = any(part is int or get_args(part)[:1] == (int,) for part in parts)
+        return "|".join(["INT", *choices] if takes_number else choices)
     text = str(kind)
     name = "INT" if "int" in text else "FLOAT" if "float" in text else "TEXT"
     name = "PATH" if "Path" in text else name

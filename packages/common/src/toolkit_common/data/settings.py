@@ -1,9 +1,9 @@
 """Which images, in which splits: the options that every command over a data set shares."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from toolkit_common.config import Settings, option
 
@@ -73,10 +73,10 @@ class DataSettings(SplitSettings, _WhichData):
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )
-    cache_images: int | None = option(
+    cache_images: Annotated[int, Field(ge=1)] | Literal["exact"] | None = option(
         None,
-        "Shrink images once, to this many pixels on the shorter side, and read those: for images "
-        "much larger than the encoder's input. Not below what it resizes them to.",
+        "Shrink images that are much larger than the encoder's input once, without loss, and read "
+        "those: exact keeps what the encoder resizes them to, which changes no token; a number, "
+        "for random crops, is the pixels of the shorter side.",
         panel=DATA,
-        ge=1,
     )

@@ -122,11 +122,23 @@ def build_eval_transform(preprocess: Preprocess) -> Transform:
     prepare()
     from torchvision import transforms
 
+    crop = transforms.CenterCrop(preprocess.image_size)
+    return transforms.Compose([build_resize(preprocess), crop, transforms.PILToTensor()])
+
+
+def build_resize(preprocess: Preprocess) -> Callable[[Image.Image], Image.Image]:
+    """Return its first step, which leaves an image that it has made as it is."""
+    from toolkit_common.torchvision_ops import prepare
+
+    prepare()
+    from torchvision import transforms
+
     mode = transforms.InterpolationMode(preprocess.interpolation)
     height, width = preprocess.image_size
     resized = preprocess.resized
+    resize: Callable[[Image.Image], Image.Image]
     if preprocess.resize == "squash":
-        resize: Callable[[Image.Image], Image.Image] = transforms.Resize(resized, mode)
+        resize = transforms.Resize(resized, mode)
     # One number: torchvision resizes the shorter side to it, keeping the aspect.
     elif height == width:
         resize = transforms.Resize(resized[0], mode)
@@ -135,5 +147,4 @@ def build_eval_transform(preprocess: Preprocess) -> Transform:
         from timm.data.transforms import ResizeKeepRatio
 
         resize = ResizeKeepRatio(resized, interpolation=mode.value)  # covers both sides
-    crop = transforms.CenterCrop((height, width))
-    return transforms.Compose([resize, crop, transforms.PILToTensor()])
+    return resize

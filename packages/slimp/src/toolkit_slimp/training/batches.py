@@ -27,6 +27,8 @@ from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.sampling import PatientBatch, PatientSampler
 
 CROP_SCALE = (0.6, 1.0)
+# Of a square image: width of the smallest crop, whose aspect is torchvision's narrowest, 3 to 4.
+SMALLEST_SIDE = (CROP_SCALE[0] * 3 / 4) ** 0.5
 BRIGHTNESS, CONTRAST, SATURATION = 0.1, 0.1, 0.05  # no hue: see above
 
 

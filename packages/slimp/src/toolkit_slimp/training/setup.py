@@ -1,5 +1,6 @@
 """From the settings of a pre-training run to its data, model and batches."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from toolkit_common.console import console
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import choose_num_workers
-from toolkit_common.data.resized import resize_images
+from toolkit_common.data.resized import resize_images, shorter_side
 from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
@@ -26,7 +27,12 @@ from toolkit_slimp.metadata.schema_file import load_schema
 from toolkit_slimp.metadata.table import EncodedTable, encode_table
 from toolkit_slimp.model.slimp import SlimpModel, batch_norms, build_model
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.training.batches import BatchStream, LesionImages, build_train_transform
+from toolkit_slimp.training.batches import (
+    SMALLEST_SIDE,
+    BatchStream,
+    LesionImages,
+    build_train_transform,
+)
 from toolkit_slimp.training.sampling import PatientSampler, build_preference
 from toolkit_slimp.training.step import Stepper
 from toolkit_slimp.watching.held_out import HeldOut, build_held_out
@@ -272,14 +278,7 @@ def build_stream(
         )
     preference = build_preference(settings, data, table)
     if settings.cache_images is not None:
-        if settings.cache_images < (needed := max(preprocess.image_size)):
-            raise InputError(
-                f"--cache-images {settings.cache_images} is below the encoder's input of {needed} "
-                "pixels: images would be enlarged again"
-            )
-        # One process writes the file, the others find it.
-        with accelerator.main_process_first():
-            data = resize_images(data, splits.train, size=settings.cache_images)
+        data = _shrunk(data, splits.train, settings, preprocess, accelerator=accelerator)
     return BatchStream(
         PatientSampler(groups, splits.train, settings, preference=preference),
         LesionImages(data, build_train_transform(preprocess), seed=settings.seed),
@@ -289,3 +288,42 @@ def build_stream(
         num_ranks=accelerator.num_processes,
         num_workers=choose_num_workers(settings.num_workers, accelerator),
     )
+
+
+def _shrunk(
+    data: ImageData,
+    rows: np.ndarray,
+    settings: SlimpSettings,
+    preprocess: Preprocess,
+    *,
+    accelerator: Accelerator,
+) -> ImageData:
+    """Shrink training images once, and print whether crops of them have to be enlarged.
+
+    Raises:
+        InputError: If whole images would have to be.
+    """
+    size, needed = settings.cache_images, max(preprocess.image_size)
+    if size == "exact":
+        raise InputError(
+            "--cache-images exact keeps what an encoder reads of a whole image, and pre-training "
+            "cuts random crops out of it: give the pixels of the shorter side"
+        )
+    assert size is not None
+    if size < needed:
+        raise InputError(
+            f"--cache-images {size} is below the encoder's input of {needed} pixels: images would "
+            "be enlarged again"
+        )
+    enough = math.ceil(needed / SMALLEST_SIDE)
+    console.print(
+        f"images: shrunk once to {size} pixels on the shorter side, without loss"
+        + (
+            f"; crops of less than {needed} pixels are enlarged (none are from {enough} on)"
+            if size < enough
+            else ""
+        )
+    )
+    # One process writes the file, the others find it.
+    with accelerator.main_process_first():
+        return resize_images(data, rows, how=shorter_side(size))
