@@ -278,7 +278,7 @@ def build_stream(
         )
     preference = build_preference(settings, data, table)
     if settings.cache_images is not None:
-        data = _shrunk(data, splits.train, settings, preprocess, accelerator=accelerator)
+        data = _shrunk(data, splits.train, settings, preprocess=preprocess, accelerator=accelerator)
     return BatchStream(
         PatientSampler(groups, splits.train, settings, preference=preference),
         LesionImages(data, build_train_transform(preprocess), seed=settings.seed),
@@ -294,8 +294,8 @@ def _shrunk(
     data: ImageData,
     rows: np.ndarray,
     settings: SlimpSettings,
-    preprocess: Preprocess,
     *,
+    preprocess: Preprocess,
     accelerator: Accelerator,
 ) -> ImageData:
     """Shrink training images once, and print whether crops of them have to be enlarged.
