@@ -63,8 +63,8 @@ def test_a_table_with_bom_and_semicolons_is_read(probe, tmp_path):
 
 
 def test_a_table_without_its_columns(probe, tmp_path):
-    data = write_table(tmp_path / "t.csv", "file,label", picture_rows())
-    refused(probe(data=data), tmp_path, "no column 'image'", "it has: file, label")
+    data = write_table(tmp_path / "t.csv", "picture,label", picture_rows())
+    refused(probe(data=data), tmp_path, "no column 'image'", "it has: picture, label")
 
 
 def test_a_table_with_an_id_twice(probe, tmp_path):

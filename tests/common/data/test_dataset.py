@@ -39,7 +39,7 @@ def test_rows_of_a_group_have_its_number_and_those_without_one_of_their_own() ->
         (["10", "2", "1"], ("1", "2", "10"), [2, 1, 0]),
         (["x", "10", "-1.5"], ("-1.5", "10", "x"), [2, 1, 0]),
         (["Nan", "inf", "a", "-inf"], ("-inf", "inf", "Nan", "a"), [2, 1, 3, 0]),
-        (["01", "1", "1.0"], ("01", "1", "1.0"), [0, 1, 2]),
+        (["1.5", "01", "0.2"], ("0.2", "01", "1.5"), [2, 1, 0]),
     ],
 )
 def test_text_labels_are_numbered_in_natural_order(

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from helpers.properties import few_examples
 from toolkit_common.data import large_tables
+from toolkit_common.data.cells import MISSING
 from toolkit_common.data.large_tables import Wanted, read_large_table
-from toolkit_common.data.tables import MISSING, SEPARATORS, read_table, to_number
+from toolkit_common.data.tables import SEPARATORS, read_table, to_number
 from toolkit_common.errors import InputError
 
 WANTED = Wanted(words=("id", "word"), categories=("kind",), numbers=("size",))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
+from toolkit_common.data.cells import MISSING
 from toolkit_common.data.tables import (
-    MISSING,
     SEPARATORS,
     read_table,
     require_columns,
@@ -229,7 +229,7 @@ def test_a_number_is_what_python_calls_one_without_underscores(cell: str) -> Non
         assert to_number(column, path=Path("t.csv")).tolist() == [expected]
 
 
-@pytest.mark.parametrize("cell", ["1,5", "5 mm", "abc", "1.2.3"])
+@pytest.mark.parametrize("cell", ["1,5,2", "5 mm", "abc", "1.2.3"])
 def test_a_cell_that_is_no_number_is_named(cell: str) -> None:
     column = pd.Series(["1", None, cell], name="age")
     with pytest.raises(InputError, match=f"t.csv: row 4, column 'age': '{cell}' is no number"):

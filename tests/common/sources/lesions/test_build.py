@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
+from toolkit_common.data.cells import FALSE, TRUE
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Kind, Level, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.sources.lesions.build import (
-    FALSE,
-    TRUE,
     Premalignant,
     build_lesion_data,
     malignancy,

@@ -35,7 +35,9 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         "choices": list(data.choices),
         "notes": list(sheet.notes),
         "labels": {name: _counts(data, name) for name in sheet.labels if name in table},
-        "label_map": label_map(data),
+        "label_problems": _label_problems(data),
+        "unread": dict(sheet.unread),
+        "label_map": label_map(table, sheet),
         **({sheet.binary.either_name: sorted(sheet.binary.either)} if sheet.binary.name else {}),
         "columns": {
             column.name: {
@@ -94,6 +96,17 @@ def _counts(data: ImageData, name: str) -> dict[str, int]:
     return {str(value): int(count) for value, count in counts.items()}
 
 
+def _label_problems(data: ImageData) -> list[str]:
+    """Return why labels cannot be predicted."""
+    problems = []
+    for name in (item for item in data.sheet.labels if item in data.table):
+        try:
+            data.labels(name)
+        except InputError as error:
+            problems.append(str(error))
+    return problems
+
+
 def _describe_groups(groups: dict[str, Any], key: str | None) -> str:
     sizes = groups["images_per_group"]
     each = f"median {sizes['median']:g}, at most {sizes['max']:,} images each"
@@ -125,8 +138,11 @@ def print_description(described: dict[str, Any], sheet: Sheet) -> None:
     splits = ", ".join(f"{name} {value}" for name, value in described["splits"].items())
     out.print(f"splits: {splits}", soft_wrap=True)
     for name, counts in described["labels"].items():
-        shown = ", ".join(f"{value} {count:,}" for value, count in counts.items())
-        out.print(f"label {name}: {shown}", soft_wrap=True)
+        shown = [f"{value} {count:,}" for value, count in counts.items()][:MAX_CLASSES]
+        more = f" and {len(counts) - MAX_CLASSES} more" if len(counts) > MAX_CLASSES else ""
+        out.print(f"label {name}: {', '.join(shown)}{more}", soft_wrap=True)
+    for problem in described["label_problems"]:
+        out.print(f"no label to predict: {problem}", soft_wrap=True)
     if described["label_map"]:
         line = describe_label_map(described["label_map"], sheet.binary)
         out.print(line, soft_wrap=True)

@@ -6,6 +6,7 @@ of a split: the patient, else the lesion), `patient_id`, `lesion_id`, and metada
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -17,6 +18,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from toolkit_common.data.cells import refuse_near
+from toolkit_common.data.labels import refuse_no_classes
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.images.keys import image_keys
@@ -89,7 +92,8 @@ class ImageData:
         """Encode a label column, the sheet's default one when none is named.
 
         Raises:
-            InputError: If there is no such label, or it has fewer than two classes.
+            InputError: If there is no such label, it has fewer than two classes, or its words are
+                no classes: quantities, several a row, two spellings of one, words for missing.
         """
         name = name or self.sheet.labels[0]
         if name not in self.table:
@@ -104,8 +108,9 @@ class ImageData:
             classes = tuple(names)
             targets = [-1 if value is None else value for value in values]
         else:
-            present = {str(value) for value in values if value is not None}
-            classes = tuple(sorted(present, key=_natural))
+            counts = Counter(str(value) for value in values if value is not None)
+            self._refuse_doubtful(name, counts)
+            classes = tuple(sorted(counts, key=_natural))
             codes = {str(value): code for code, value in enumerate(classes)}
             targets = [-1 if value is None else codes[str(value)] for value in values]
         if len(classes) < 2:
@@ -114,6 +119,19 @@ class ImageData:
                 f"label {name!r} of {self.id!r} has {only}: a probe needs at least two classes"
             )
         return Labels(name, classes, np.asarray(targets, np.int64))
+
+    def _refuse_doubtful(self, name: str, counts: "Counter[str]") -> None:
+        """Refuse words that are no classes, and words of classes that were read as missing."""
+        if words := self.sheet.empty_words.get(name):
+            shown = " and ".join(f"{count} cells say {word!r}" for word, count in words.items())
+            raise InputError(
+                f"label {name!r} of {self.id!r}: {shown}, read as missing: add ?missing=empty if "
+                f"that is a class, ?missing={','.join(words)} if those rows have none"
+            )
+        what = f"label {name!r} of {self.id!r}"
+        refuse_no_classes(counts, what=what)
+        if not self.sheet.spellings_differ:
+            refuse_near(counts, what=what)
 
     def _hint_at_columns(self, name: str) -> str:
         """Offer the columns of a table, where any may be the label; not all of very many."""

@@ -16,13 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from toolkit_common.data.tables import (
-    MISSING,
-    known_cell,
-    read_headers,
-    read_table,
-    require_columns,
-)
+from toolkit_common.data.cells import MISSING, known_cell
+from toolkit_common.data.tables import read_headers, read_table, require_columns
 from toolkit_common.errors import InputError
 
 BLOCK = 1 << 22  # bytes looked at at once

@@ -78,6 +78,10 @@ class Sheet:
         suspects: Column -> why it may be a leak: what other data sets call so, where columns are
             those of the user's own table.
         acquisition: Column -> why it is left out unless requested (site, device).
+        unread: Column of a user's own table -> why it is no metadata.
+        empty_words: Column of a user's own table -> words in it that were read as missing, and how
+            often: nobody has said that they are none of its classes.
+        spellings_differ: The user has said that spellings which look alike are not one.
         notes: What every user should know, a line each.
     """
 
@@ -94,4 +98,7 @@ class Sheet:
     leaks: Mapping[str, str] = field(default_factory=dict)
     suspects: Mapping[str, str] = field(default_factory=dict, repr=False)  # long, of any table
     acquisition: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+    empty_words: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    spellings_differ: bool = False
     notes: tuple[str, ...] = ()

@@ -5,25 +5,27 @@ spellings of "missing" become None, blank rows are passed over.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from toolkit_common.data.cells import MISSING, known_cell, parse_numbers
 from toolkit_common.errors import InputError
 
-MISSING = frozenset(
-    spelled
-    for word in ("", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none")
-    for spelled in (word, word.upper(), word.capitalize())
-) | {"NaN", "-NaN", "NaT"}
 SEPARATORS = (",", ";", "\t", "|")
 ROWS = "rows of the file"  # attribute of a table that has passed over some: their numbers
+EMPTY_WORDS = "words read as missing"  # attribute of a table: column -> word -> how often
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, *, missing: frozenset[str] = MISSING) -> pd.DataFrame:
     """Read a table; every column holds strings, or None for missing cells.
+
+    Args:
+        path: The file.
+        missing: Cells that say that something is missing.
 
     Raises:
         InputError: If the file is missing, empty, not UTF-8, has two columns of one name, or rows
@@ -48,8 +50,9 @@ def read_table(path: Path) -> pd.DataFrame:
             raise InputError(
                 f"{path}: row {number} has {len(row)} cells, the header has {len(names)}: {row[:3]}"
             )
-    cells = [[known_cell(cell) for cell in row] for _, row in rows]
+    cells = [[known_cell(cell, missing) for cell in row] for _, row in rows]
     frame = pd.DataFrame(cells, columns=names, dtype=object)
+    frame.attrs[EMPTY_WORDS] = _empty_words(frame, [row for _, row in rows])
     # Blank rows moved those after them: messages name the file's own rows, as a spreadsheet does.
     numbers = [number for number, _ in rows]
     if numbers != list(range(2, len(rows) + 2)):
@@ -82,21 +85,24 @@ def row_number(table: "pd.DataFrame | pd.Series", position: int) -> int:
     return position + 2 if numbers is None else int(numbers[position])
 
 
-def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) -> "pd.Series[float]":
+def to_number(
+    column: pd.Series, *, path: Path, ids: pd.Series | None = None, unit: str = ""
+) -> "pd.Series[float]":
     """Turn a string column into floats, None into NaN.
 
     Args:
         column: The column.
         path: Its file, for messages.
         ids: Image of each row, where rows are not those of the file any more.
+        unit: The unit that cells may name.
 
     Raises:
         InputError: If a cell is no number, or an infinite one; the message names file, row (or
             image), column, value.
     """
-    numbers = pd.to_numeric(column, errors="coerce")
+    numbers = parse_numbers(column, unit=unit)
     # Infinity is a number to pandas, and would be to every mean.
-    wrong = column.notna() & ~np.isfinite(numbers.astype(float))
+    wrong = column.notna() & ~np.isfinite(numbers)
     if wrong.any():
         position = int(wrong.to_numpy().argmax())
         where = (
@@ -106,13 +112,7 @@ def to_number(column: pd.Series, *, path: Path, ids: pd.Series | None = None) ->
         raise InputError(
             f"{path}: {where}, column {column.name!r}: {str(column.iloc[position])!r} {why}"
         )
-    return numbers.astype(float)
-
-
-def known_cell(cell: str) -> str | None:
-    """Return a cell without the space around it, None if it says that something is missing."""
-    stripped = cell.strip()
-    return None if stripped in MISSING else stripped
+    return numbers
 
 
 def read_headers(path: Path) -> dict[str, list[str]]:
@@ -121,6 +121,18 @@ def read_headers(path: Path) -> dict[str, list[str]]:
         separator: next(_records(path, separator, strict=False), (1, []))[1]
         for separator in SEPARATORS
     }
+
+
+def _empty_words(frame: pd.DataFrame, rows: list[list[str]]) -> dict[str, dict[str, int]]:
+    """Count the words, not the empty cells, that were read as missing."""
+    counts: dict[str, dict[str, int]] = {}
+    for place, name in enumerate(frame):
+        empty = np.flatnonzero(frame[name].isna().to_numpy())
+        words = Counter(rows[row][place].strip() for row in empty)
+        del words[""]
+        if words:
+            counts[str(name)] = dict(words)
+    return counts
 
 
 def _parse(path: Path) -> list[tuple[int, list[str]]]:

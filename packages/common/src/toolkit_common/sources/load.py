@@ -12,7 +12,6 @@ from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import lookup
 from toolkit_common.sources.digits import load_digits
-from toolkit_common.sources.files import load_csv
 from toolkit_common.sources.from_torchvision import load_torchvision
 from toolkit_common.sources.huggingface import load_hf
 from toolkit_common.sources.image_folder import load_imagefolder
@@ -25,6 +24,7 @@ from toolkit_common.sources.lesions.pad_ufes_20 import load_pad_ufes_20
 from toolkit_common.sources.lesions.ph2 import load_ph2
 from toolkit_common.sources.lesions.sample import load_lesions
 from toolkit_common.sources.lesions.slice_3d import load_slice_3d
+from toolkit_common.sources.own_table import load_csv
 
 Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 

@@ -59,7 +59,7 @@ class JudgedData:
             id=task.data.id,
             label=task.labels.name,
             classes=list(task.labels.classes),
-            label_map=label_map(task.data) if is_binary else {},
+            label_map=label_map(task.data.table, task.data.sheet) if is_binary else {},
             splits=task.splits.origin,
             sizes={name: len(task.splits[name]) for name in SPLITS},
             num_test_groups=int(np.unique(task.groups_of("test")).size),

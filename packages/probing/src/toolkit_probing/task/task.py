@@ -73,6 +73,9 @@ def load_task(settings: FeatureSettings) -> Task:
             f"{labels.name!r} is to be predicted: add --label {binary.name}, or leave it out"
         )
     made = make_splits(data, settings)
+    nameless = int((labels.targets[made.all] < 0).sum())
+    if nameless:
+        console.print(f"{nameless:,} of {len(made.all):,} rows have no {labels.name}: left out")
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=settings.bad_files)
     targets = labels.targets.copy()
     # A row without a label is in no split: bad ones go the same way.
@@ -84,6 +87,6 @@ def load_task(settings: FeatureSettings) -> Task:
         f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
         f"{sizes} ({splits.origin})"
     )
-    if labels.name == binary.name and (answers := label_map(data)):
+    if labels.name == binary.name and (answers := label_map(data.table, data.sheet)):
         console.print(describe_label_map(answers, binary))
     return Task(data, labels, splits, bad)

@@ -12,26 +12,25 @@ import numpy as np
 import pandas as pd
 import torch
 
+from toolkit_common.data.cells import BOOLEANS, UNKNOWN, parse_numbers, same_word
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Kind
 from toolkit_common.errors import InputError
-from toolkit_common.sources.lesions.build import FALSE, TRUE
-from toolkit_slimp.metadata.schema import UNKNOWN, ColumnSchema, Metadata
+from toolkit_slimp.metadata.schema import ColumnSchema, Metadata
 
 NUM_QUANTILES = 101
 BOOLEAN = ("false", "true")
-SPELLED = {**dict.fromkeys((*TRUE, "y"), "true"), **dict.fromkeys((*FALSE, "n"), "false")}
 LOWEST_LEVEL, HIGHEST_LEVEL = 0.01, 0.99  # what the smallest and the largest training value become
 
 
 def spell(word: str, kind: Kind) -> str:
-    """Return a word or code as it is compared: in booleans `Yes` is `true`, in numbers 4 is 4.0."""
+    """Return a word or code as it is compared: in booleans `Yes` is `true`, elsewhere 4.0 is 4."""
     if kind == "boolean":
         lower = word.lower()
-        return SPELLED.get(lower, lower)
+        return BOOLEANS.get(lower, lower)
     if kind in ("numeric", "angle"):
         number = _float(word)
         return word if number is None else str(number)
-    return word
+    return same_word(word)
 
 
 def fit_column(column: ColumnSchema, table: pd.DataFrame) -> ColumnSchema:
@@ -49,9 +48,12 @@ def fit_column(column: ColumnSchema, table: pd.DataFrame) -> ColumnSchema:
     if column.kind == "boolean":
         return replace(column, categories=BOOLEAN)
     if column.kind in ("categorical", "multi"):
-        apart = {UNKNOWN, *column.unknown, *column.missing}
+        codes = (*column.unknown, *column.missing)
+        apart = {UNKNOWN, *(spell(code, column.kind) for code in codes)}
         answers = {
-            answer for cell in table[column.name].dropna() for answer in _answers(cell, column)
+            spell(answer, column.kind)
+            for cell in table[column.name].dropna().unique()
+            for answer in _answers(cell, column)
         }
         # Sorted: places of words must not depend on the order of rows.
         return replace(column, categories=tuple(sorted(answers - apart)))
@@ -178,7 +180,7 @@ def _numbers(column: ColumnSchema, table: pd.DataFrame) -> tuple[np.ndarray, np.
     if pd.api.types.is_numeric_dtype(values):  # holds no words: looking for them takes seconds
         codes = (), ()
     is_unknown, is_word = (values.isin(words) for words in codes)  # a code may be no number
-    parsed = pd.to_numeric(values.mask(is_word, np.nan), errors="coerce")
+    parsed = parse_numbers(values.mask(is_word, np.nan), unit=column.unit)
     is_strange = (parsed.isna() & values.notna() & ~is_word).to_numpy(bool)
     if is_strange.any():
         place = int(is_strange.argmax())

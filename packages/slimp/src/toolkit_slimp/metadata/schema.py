@@ -20,7 +20,6 @@ from torch import Tensor
 from toolkit_common.data.sheet import Kind, Level
 
 VERSION = 1
-UNKNOWN = "unknown"  # asked, and not known: not the same as missing
 
 
 @dataclass(frozen=True)

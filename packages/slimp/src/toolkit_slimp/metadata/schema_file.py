@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.console import console
+from toolkit_common.data.cells import UNKNOWN
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
@@ -27,7 +28,7 @@ from toolkit_slimp.metadata.columns import (
     unseen_words,
 )
 from toolkit_slimp.metadata.infer import KEYS
-from toolkit_slimp.metadata.schema import UNKNOWN, VERSION, ColumnSchema, Schema
+from toolkit_slimp.metadata.schema import VERSION, ColumnSchema, Schema
 from toolkit_slimp.metadata.table import named
 
 FILE_KEYS = ("version", "columns")

@@ -13,6 +13,7 @@ from typing import Literal
 
 import pandas as pd
 
+from toolkit_common.data.cells import BOOLEANS, UNKNOWN, same_word
 from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import BinaryLabel, Column, Sheet
 from toolkit_common.data.tables import to_number
@@ -21,7 +22,6 @@ from toolkit_common.errors import InputError
 Premalignant = Literal["benign", "malignant", "drop"]
 
 MALIGNANCY = BinaryLabel("malignant", of="diagnosis", either_name="premalignant")
-TRUE, FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
 
 
 def build_lesion_data(
@@ -42,10 +42,13 @@ def build_lesion_data(
     keys = [name for name in ("image", "image_id", "patient_id", "lesion_id", "diagnosis", "split")
             if name in frame]  # fmt: skip
     typed = frame[keys].copy()
+    for name in ("patient_id", "lesion_id"):
+        if name in typed:  # 7 and 7.0, as programs write ids where some are empty
+            typed[name] = typed[name].map(same_word, na_action="ignore")
     if sheet.binary.positive or "malignant" in frame:
         typed["malignant"] = answer_malignant(frame, sheet, premalignant_as)
     # The largest unit known: images of one patient tell of each other (docs/traps.md 16).
-    typed["group"] = frame["patient_id"] if "patient_id" in frame else frame["lesion_id"]
+    typed["group"] = typed["patient_id" if "patient_id" in typed else "lesion_id"]
     notes = list(sheet.notes)
     for column in sheet.columns:
         if column.name in frame:
@@ -94,11 +97,10 @@ def _typed(frame: pd.DataFrame, column: Column, path: Path) -> pd.Series:
     if column.kind in ("numeric", "angle"):
         # Without words of its own a column may hold numbers already.
         known = values.where(~values.str.lower().isin(unknown), None) if unknown else values
-        return to_number(known, path=path, ids=frame["image_id"])
+        return to_number(known, path=path, ids=frame["image_id"], unit=column.unit)
     lower = values.str.lower()
     if column.kind == "boolean":
-        spelled = {**dict.fromkeys(TRUE, "true"), **dict.fromkeys(FALSE, "false")}
-        spelled |= dict.fromkeys(unknown, "unknown")
+        spelled = BOOLEANS | dict.fromkeys(unknown, UNKNOWN)
         strange = (lower.notna() & ~lower.isin(spelled)).to_numpy()
         if strange.any():
             word, image = values[strange].iloc[0], frame["image_id"][strange].iloc[0]
@@ -106,7 +108,7 @@ def _typed(frame: pd.DataFrame, column: Column, path: Path) -> pd.Series:
                 f"{path}: image {image}, column {column.name!r}: {word!r} is neither true nor false"
             )
         return lower.map(spelled)
-    return values.where(~lower.isin(unknown), "unknown")
+    return values.where(~lower.isin(unknown), UNKNOWN)
 
 
 def _implausible(frame: pd.DataFrame, column: Column) -> list[str]:

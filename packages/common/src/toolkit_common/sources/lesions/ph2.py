@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from toolkit_common.data.cells import MISSING
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Sheet
-from toolkit_common.data.tables import MISSING
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
 from toolkit_common.sources.lesions.build import malignancy

@@ -1,0 +1,169 @@
+"""A user's own table of images, labels and metadata: `csv:FILE`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+import pandas as pd
+
+from toolkit_common.data.cells import MISSING, Merge, unify
+from toolkit_common.data.dataset import SPLITS, ImageData, build_image_data
+from toolkit_common.data.sheet import Sheet
+from toolkit_common.data.tables import EMPTY_WORDS, read_table, require_columns, row_number
+from toolkit_common.errors import InputError
+from toolkit_common.ids import refuse_options
+from toolkit_common.sources.bare import bare_sheet
+from toolkit_common.sources.columns import type_columns
+from toolkit_common.sources.roles import NONE, ROLES, Roles, choose_roles
+from toolkit_common.split_names import normal_split
+
+OPTIONS = (*ROLES, "label", "columns", "drop", "merge", "missing")
+WHOLE = ("image", "group", "image_id")  # roles that every row must have
+COLUMNS = {"patient": "patient_id", "lesion": "lesion_id"}  # role -> column of the rows
+EMPTY = "empty"  # as in ?missing=empty: empty cells alone
+NOT_REQUESTED = "not among ?columns="
+
+
+def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
+    """Read a table of image paths (relative to the table, or absolute), labels and metadata.
+
+    Its columns `image`, `label`, `split`, `group`, `image_id`, `patient`, `lesion` are those given
+    as in `csv:FILE?image=path&label=dx&group=patient`, else those that are called so. All others
+    are metadata, or those of `?columns=a,b`; `?drop=a,b` takes some away. `?merge=spelling` makes
+    spellings that may be one the most frequent, `?merge=none` keeps them apart. `?missing=NA,-`
+    says which words are missing beside an empty cell.
+
+    Raises:
+        InputError: If a column or cell is missing, a split's name is unknown, spellings may be one,
+            or an image id occurs twice.
+    """
+    refuse_options(identifier, options, OPTIONS)
+    merge = options.get("merge", "error")
+    if merge not in get_args(Merge):
+        raise InputError(f"merge must be spelling or none, got {merge!r} in {identifier!r}")
+    path = Path(name).expanduser()
+    frame = read_table(path, missing=_missing(options))
+    dropped, requested = (_listed(options, key) for key in ("drop", "columns"))
+    require_columns(frame, (*dropped, *requested), path=path)
+    frame = frame.drop(columns=list(dropped))
+    if frame.empty:
+        raise InputError(f"{path} has a header and no rows")
+    roles = choose_roles(frame, options, path=path)
+    keyed = _keyed(frame, roles, cast(Merge, merge), path=path)
+    labels = tuple(name for name in keyed if name in roles.labels) or ("label",)
+    # Words read as missing are in doubt until the user has said which words are.
+    empty_words = {} if "missing" in options else frame.attrs[EMPTY_WORDS]
+    sheet = replace(
+        bare_sheet(path.stem),
+        labels=labels,
+        empty_words=empty_words,
+        spellings_differ=merge == "none",
+    )
+    used = {*roles.columns.values(), *roles.labels}
+    others = [str(name) for name in frame if name not in used and name not in keyed]
+    unread = _apart(others, sheet, requested)
+    typed = type_columns(
+        frame,
+        [name for name in others if name not in unread],
+        patients=_patients(keyed, roles),
+        merge=cast(Merge, merge),
+    )
+    sheet = replace(sheet, columns=typed.columns, unread={**unread, **typed.unread})
+    data = build_image_data(identifier, keyed.join(typed.frame[others]), sheet)
+    return replace(data, choices=tuple(_lines(path, roles, sheet)))
+
+
+def _missing(options: Mapping[str, str]) -> frozenset[str]:
+    if "missing" not in options:
+        return MISSING
+    return frozenset(("", *_listed(options, "missing"))) - {EMPTY}
+
+
+def _listed(options: Mapping[str, str], key: str) -> tuple[str, ...]:
+    return tuple(filter(None, (item.strip() for item in options.get(key, "").split(","))))
+
+
+def _keyed(frame: pd.DataFrame, roles: Roles, merge: Merge, *, path: Path) -> pd.DataFrame:
+    """Return the columns that have a role, under our names; labels keep theirs."""
+    columns = roles.columns
+    for name in (*(columns[role] for role in WHOLE if role in columns), *roles.whole_labels):
+        hint = f", or add ?group={NONE}" if name == columns.get("group") else ""
+        _refuse_missing(frame[name], path, hint)
+
+    def words(name: str) -> pd.Series:
+        return unify(frame[name], what=f"{path}: column {name!r}", merge=merge)
+
+    images = frame[columns["image"]]
+    # Before the folder is put in front: ids do not depend on where the table lies.
+    keyed: dict[str, Any] = {"image": [str(path.parent / item) for item in images],
+             "image_id": frame[columns.get("image_id", columns["image"])]}  # fmt: skip
+    if "split" in columns:
+        given = frame[columns["split"]]
+        keyed["split"] = [
+            normal_split(value, f"{path}: row {row_number(given, position)}")
+            for position, value in enumerate(given)
+        ]
+    for role, name in {**COLUMNS, "group": "group"}.items():
+        if role in columns:
+            keyed[name] = words(columns[role])
+    if "patient_id" in keyed and "lesion_id" in keyed:
+        keyed["lesion_id"] = _of_patients(keyed["lesion_id"], keyed["patient_id"])
+    reserved = {*keyed, "split", "group", *COLUMNS.values()}
+    for name in roles.labels:
+        keyed["label" if name in reserved else name] = words(name)
+    return pd.DataFrame(keyed)
+
+
+def _of_patients(lesions: pd.Series, patients: pd.Series) -> pd.Series:
+    """Return ids that no two patients share: lesion 1 of one is another than that of the next."""
+    shared = patients.groupby(lesions).nunique() > 1
+    return patients + "/" + lesions if shared.any() else lesions
+
+
+def _patients(keyed: pd.DataFrame, roles: Roles) -> pd.Series | None:
+    """Return whose a patient's columns are: a group that is no lesion is one."""
+    if "patient_id" in keyed:
+        return keyed["patient_id"]
+    is_lesion = roles.columns.get("group") == roles.columns.get("lesion")
+    return keyed["group"] if "group" in keyed and not is_lesion else None
+
+
+def _apart(names: Sequence[str], sheet: Sheet, requested: Sequence[str]) -> dict[str, str]:
+    """Return the columns that are not looked at, and why."""
+    if requested:
+        return {name: NOT_REQUESTED for name in names if name not in requested}
+    splits = {name: "called as a split is" for name in names if name in SPLITS}
+    # A leak is read only where somebody names it: ?columns= does.
+    leaks = {name: f"may be a leak: {sheet.suspects[name]}" for name in names
+             if name in sheet.suspects}  # fmt: skip
+    return {**splits, **leaks}
+
+
+def _lines(path: Path, roles: Roles, sheet: Sheet) -> Iterator[str]:
+    """Yield what was chosen: roles by their names, columns by what they hold, and the rest."""
+    if roles.chosen:
+        yield f"{path.name}: {', '.join(roles.chosen)}"
+    levels = {
+        level: [f"{column.name} [{column.unit}]" if column.unit else column.name
+                for column in sheet.columns if column.level == level]
+        for level in ("patient", "lesion")
+    }  # fmt: skip
+    read = "; ".join(f"of the {level}: {', '.join(names)}" for level, names in levels.items()
+                     if names)  # fmt: skip
+    if read:
+        yield f"{path.name}: metadata {read}"
+    unread = [f"{name} ({why})" for name, why in sheet.unread.items() if why != NOT_REQUESTED]
+    if unread:
+        yield f"{path.name}: no metadata: {', '.join(unread)}"
+
+
+def _refuse_missing(column: "pd.Series[Any]", path: Path, hint: str) -> None:
+    missing = np.flatnonzero(column.isna().to_numpy())
+    if missing.size:
+        raise InputError(
+            f"{path}: row {row_number(column, int(missing[0]))} has no {column.name} "
+            f"({missing.size} such row{'s' if missing.size > 1 else ''}): fill it, or drop the row"
+            f"{hint}"
+        )
