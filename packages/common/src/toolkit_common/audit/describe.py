@@ -39,16 +39,7 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         "unread": dict(sheet.unread),
         "label_map": label_map(table, sheet),
         **({sheet.binary.either_name: sorted(sheet.binary.either)} if sheet.binary.name else {}),
-        "columns": {
-            column.name: {
-                "level": column.level,
-                "kind": column.kind,
-                "missing": float(table[column.name].isna().mean()),
-                "distinct": int(table[column.name].nunique()),
-            }
-            for column in sheet.columns
-            if column.name in table
-        },
+        "columns": _columns(data),
     }
     sizes = list(table["group"].value_counts()) if data.groups is not None else []
     if sizes:  # rows without group are a problem of the splits
@@ -66,6 +57,21 @@ def describe_data(data: ImageData) -> dict[str, Any]:
     except InputError as error:
         described["splits"] = {"problem": str(error)}
     return described
+
+
+def _columns(data: ImageData) -> dict[str, dict[str, Any]]:
+    """Return what is known of each metadata column."""
+    columns = (column for column in data.sheet.columns if column.name in data.table)
+    return {
+        column.name: {
+            "level": column.level,
+            "kind": column.kind,
+            "unit": column.unit,
+            "missing": float(data.table[column.name].isna().mean()),
+            "distinct": int(data.table[column.name].nunique()),
+        }
+        for column in columns
+    }
 
 
 def _grouped_by(data: ImageData) -> str | None:
