@@ -2,6 +2,7 @@
 
 import csv
 import math
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 from helpers.properties import few_examples
 from toolkit_common.data.cells import MISSING
 from toolkit_common.data.tables import (
-    SEPARATORS,
+    NOTES,
     read_table,
     require_columns,
     row_number,
     to_number,
 )
+from toolkit_common.data.text import SEPARATORS
 from toolkit_common.errors import InputError
 
 
@@ -160,7 +162,7 @@ def test_blank_rows_are_passed_over_and_counted(tmp_path: Path) -> None:
         ('a,b\n1,2\n"3,4\n', "cannot be read as a table: unexpected end of data"),
         ("a,b\n1,\xe9\n".encode("latin-1"), "is not UTF-8 text: save it as UTF-8"),
         ("a,\xe9\n1,2\n".encode("latin-1"), "is not UTF-8 text"),
-        ("a,b\n1,2\n".encode("utf-16"), "is not UTF-8 text"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "column '.*' occurs|is not UTF-8|header has"),
         (b"PK\x03\x04\x14\x00\xff\xfe", "is not UTF-8 text"),
         (f"a,b\n1,{'x' * 200_000}\n", "cannot be read as a table: field larger than"),
     ],
@@ -173,6 +175,76 @@ def test_a_broken_table_is_refused_with_file_and_place(
         read_table(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_text_of_windows_is_a_guess_that_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n1,caf\xe9\n".encode("cp1252"))
+    frame = read_table(path, guess=True)
+    assert frame["b"].tolist() == ["caf\xe9"]
+    assert frame.attrs[NOTES] == [
+        "no UTF-8: taken for Windows-1252, as in 'caf\xe9'; if wrong, save it as UTF-8"
+    ]
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        read_table(write(tmp_path, b"a,b\n\0\xff,1\n"), guess=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n'])
+def test_the_first_line_of_excel_names_the_separator(
+    first: str, encoding: str, tmp_path: Path
+) -> None:
+    frame = read_table(write(tmp_path, f"{first}a;b,c\n1,5;\xe9\n".encode(encoding)))
+    assert frame.to_dict("list") == {"a": ["1,5"], "b,c": ["\xe9"]}
+    assert row_number(frame, 0) == 3
+
+
+def excel(folder: Path, **sheets: list[list[object]]) -> Path:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(folder / "t.xlsx")
+    return folder / "t.xlsx"
+
+
+@pytest.mark.slow
+def test_an_excel_sheet_is_a_table(tmp_path: Path) -> None:
+    rows = [["a", "b", "c"], [1, 2.5, "x"], [], [3.0, True, datetime(2024, 5, 31)], ["NA", None]]
+    frame = read_table(excel(tmp_path, empty=[], one=rows, two=[["z"], [1]]))
+    assert frame.to_numpy().tolist() == [
+        ["1", "2.5", "x"], ["3", "True", "2024-05-31"], [None, None, None]
+    ]  # fmt: skip
+    assert [row_number(frame, place) for place in range(3)] == [2, 4, 5]
+    assert frame.attrs[NOTES] == ["sheet 'one' is read, not 'two' (?sheet=NAME)"]
+    assert read_table(tmp_path / "t.xlsx", sheet="two")["z"].tolist() == ["1"]
+    with pytest.raises(InputError, match="has no sheet 'three' with cells; it has: one, two"):
+        read_table(tmp_path / "t.xlsx", sheet="three")
+
+
+def test_what_is_called_after_excel_and_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04nothing")
+    with pytest.raises(InputError, match=r"t.xlsx cannot be read as an Excel file: "):
+        read_table(tmp_path / "t.xlsx")
+    (tmp_path / "t.parquet").write_bytes(b"PAR1nothing")
+    with pytest.raises(InputError, match=r"t.parquet cannot be read as parquet: "):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_parquet_is_a_table(tmp_path: Path) -> None:
+    table = {"a": [1, None], "b": [2.0, 0.1], "c": ["x", " NaN "], "d": [["p", "q"], None]}
+    pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in table.items()}
+                 ).to_parquet(tmp_path / "t.parquet")  # fmt: skip
+    frame = read_table(tmp_path / "t.parquet")
+    assert frame.to_dict("list") == {
+        "a": ["1", None], "b": ["2", "0.1"], "c": ["x", None], "d": ["p;q", None]
+    }  # fmt: skip
+    pd.DataFrame({"image": [b"x"]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="column 'image' holds images, not words"):
+        read_table(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "."])

@@ -80,6 +80,16 @@ def test_spellings_of_a_word_that_may_be_one_are_refused() -> None:
     assert set(merged.frame["x"]) == {"Arm", "leg"}
 
 
+def test_what_is_personal_is_the_patients_unless_a_patient_has_two() -> None:
+    frame = pd.DataFrame({"patient": list("ppqrst")}, dtype=object)
+    frame["sex"] = ["f", None, "m", "f", "m", "f"]
+    frame["size"] = ["1", None, "2", "3", "4", "5"]
+    frame["Age"] = ["40", "41", "50", "60", "70", "80"]
+    typed = type_columns(frame, ["sex", "size", "Age"], patients=frame["patient"])
+    levels = {item.name: item.level for item in typed.columns}
+    assert levels == {"sex": "patient", "size": "lesion", "Age": "lesion"}
+
+
 @pytest.mark.parametrize(
     ("cells", "patients", "level"),
     [

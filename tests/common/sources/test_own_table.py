@@ -184,3 +184,26 @@ def test_options_of_a_table_are_checked(tmp_path: Path) -> None:
     text = "image,label,patient_id\n#.png,a,p\n#.png,b,\n"
     with pytest.raises(InputError, match=r"row 3 has no patient_id .* or add \?group=none"):
         load_data(table(tmp_path, text))
+
+
+def test_a_spreadsheet_of_windows_is_read_as_it_is(tmp_path: Path) -> None:
+    write_images(tmp_path, *(f"images/{number}.png" for number in range(12)))
+    text = "sep=;\r\nimage;dx;gr\xf6\xdfe\r\n"
+    rows = [f"images\\{number}.png;{'ab'[number % 2]};{number},5\r\n" for number in range(12)]
+    (tmp_path / "t.csv").write_bytes((text + "".join(rows)).encode("cp1252"))
+    data = load_data(f"csv:{tmp_path / 't.csv'}")
+    assert data.table["image_id"][0] == "images/0.png"
+    assert open_image(data.images[0]["image"]).size == (12, 10)
+    assert column(data, "gr\xf6\xdfe")[:2] == ["0.5", "1.5"]
+    assert data.choices[0].startswith(
+        "t.csv: no UTF-8: taken for Windows-1252, as in 'gr\xf6\xdfe'"
+    )
+
+
+def test_ids_of_an_archive_find_their_images(tmp_path: Path) -> None:
+    write_images(tmp_path, "part_1/ISIC_1.png", "part_2/ISIC_2.png")
+    path = write_text(tmp_path / "t.csv", "isic_id,dx\nISIC_1,a\nISIC_2,b\n")
+    data = load_data(f"csv:{path}")
+    assert data.table["image_id"].tolist() == ["ISIC_1", "ISIC_2"]
+    assert data.images[1]["image"]["path"] == str(tmp_path / "part_2" / "ISIC_2.png")
+    assert "2 of 2 images are found by their names" in data.choices[0]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.audit.proxies import chance_error
+from toolkit_common.data.cells import parse_numbers
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.sheet import Column
 from toolkit_common.data.splits import Splits
@@ -71,11 +72,12 @@ def fit_baselines(
     words = [column.name for column in columns if column.kind not in NUMERIC]
     rows, weights = _thinned(labels.targets, splits.train)
     baselines = []
-    for name, pipeline, fill in (
-        ("missingness", _pipeline([*numbers, *words], []), _emptiness),
-        ("metadata", _pipeline(numbers, words), _values),
+    parsed = {name: parse_numbers(data.table[name], unit=None) for name in numbers}
+    for name, pipeline, table in (
+        ("missingness", _pipeline([*numbers, *words], []), data.table.isna().astype(float)),
+        ("metadata", _pipeline(numbers, words), _values(data.table.assign(**parsed), words)),
     ):
-        train, test = (fill(data.table.iloc[part], numbers, words) for part in (rows, splits.test))
+        train, test = (table.iloc[part] for part in (rows, splits.test))
         pipeline.fit(train, labels.targets[rows], logisticregression__sample_weight=weights)
         probabilities = np.zeros((len(splits.test), len(labels.classes)))
         # Train may lack a class of the test rows: its probability stays 0.
@@ -120,13 +122,9 @@ def _columns(data: ImageData) -> list[Column]:
     return [column for column in data.sheet.columns if column.name in data.table]
 
 
-def _emptiness(table: pd.DataFrame, numbers: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
-    return table[[*numbers, *words]].isna().astype(float)
-
-
-def _values(table: pd.DataFrame, numbers: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
+def _values(table: pd.DataFrame, words: Sequence[str]) -> pd.DataFrame:
     spelled = table[list(words)].map(str, na_action="ignore").astype(object).fillna("(empty)")
-    return pd.concat([table[list(numbers)].astype(float), spelled], axis=1)
+    return table.assign(**spelled)
 
 
 def _thinned(targets: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

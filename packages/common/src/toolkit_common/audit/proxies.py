@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from toolkit_common.data.cells import parse_numbers
 from toolkit_common.data.dataset import Labels, number_groups
 
 MIN_ROWS = 10  # of a class and of its rest below which an AUROC says little
@@ -85,7 +86,7 @@ def describe_column(
         values = values.astype(object).map(str, na_action="ignore")  # lists, dates
     filled = values.notna().to_numpy()
     distinct = int(values.nunique())
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    numbers = parse_numbers(values, unit=None).to_numpy(float)
     numbers = np.where(np.isfinite(numbers), numbers, np.nan)
     are_numbers = bool(filled.any()) and not np.isnan(numbers[filled]).any()
     owners = np.arange(len(values)) if groups is None else number_groups(groups)

@@ -180,12 +180,12 @@ def read_numbers(words: Iterable[str]) -> Numbers | str | None:
     return Numbers(dict(zip(parts, readings[0], strict=True)), next(iter(units)))
 
 
-def parse_numbers(values: pd.Series, *, unit: str = "") -> "pd.Series[float]":
+def parse_numbers(values: pd.Series, *, unit: str | None = "") -> "pd.Series[float]":
     """Return the numbers of a column, NaN where a cell is missing or none.
 
     Args:
         values: Numbers, or words.
-        unit: The unit that cells may name; another one makes them no numbers.
+        unit: The unit that cells may name, None for any: another makes them no numbers.
     """
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     strange = values[numbers.isna() & values.notna()]
@@ -194,7 +194,7 @@ def parse_numbers(values: pd.Series, *, unit: str = "") -> "pd.Series[float]":
     # Together: what a comma means is settled by all cells that have one.
     words = [str(word) for word in values.dropna().unique()]
     read = read_numbers(word for word in words if is_quantity(word))
-    if not isinstance(read, Numbers) or read.unit not in ("", unit):
+    if not isinstance(read, Numbers) or (unit is not None and read.unit not in ("", unit)):
         return numbers
     texts = values.map(str, na_action="ignore")
     return pd.to_numeric(texts.map(read.spelled), errors="coerce").fillna(numbers).astype(float)

@@ -1,62 +1,56 @@
-"""Reads delimited text as it comes out of spreadsheets, archives and scripts, all as strings.
+"""Reads tables as they come out of spreadsheets, archives and scripts, all as strings.
 
-Comma, semicolon, tab or pipe; with or without BOM; quoted fields. Empty cells and the usual
+Delimited text (`toolkit_common.data.text`), Excel sheets, parquet. Empty cells and the usual
 spellings of "missing" become None, blank rows are passed over.
 """
 
-import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from toolkit_common.data.cells import MISSING, known_cell, parse_numbers
+from toolkit_common.data.sheet import ANSWER_SEPARATOR
+from toolkit_common.data.text import Row, read_text
 from toolkit_common.errors import InputError
+from toolkit_common.extras import require
 
-SEPARATORS = (",", ";", "\t", "|")
 ROWS = "rows of the file"  # attribute of a table that has passed over some: their numbers
 EMPTY_WORDS = "words read as missing"  # attribute of a table: column -> word -> how often
+NOTES = "how it was read"  # attribute of a table: what was guessed or chosen, a line each
+EXCEL = (".xlsx", ".xlsm")
+PARQUET = (".parquet", ".pq")
 
 
-def read_table(path: Path, *, missing: frozenset[str] = MISSING) -> pd.DataFrame:
+def read_table(
+    path: Path, *, missing: frozenset[str] = MISSING, sheet: str = "", guess: bool = False
+) -> pd.DataFrame:
     """Read a table; every column holds strings, or None for missing cells.
 
     Args:
         path: The file.
         missing: Cells that say that something is missing.
+        sheet: Of an Excel file; the first that is not empty by default.
+        guess: Take text that is no UTF-8 for Windows-1252; the table's `NOTES` say so.
 
     Raises:
-        InputError: If the file is missing, empty, not UTF-8, has two columns of one name, or rows
-            of different lengths; the message names the file and the row.
+        InputError: If the file is missing, empty, no table, of an unknown encoding, has two columns
+            of one name, or rows of different lengths; the message names the file and the row.
     """
     if not path.is_file():
         raise InputError(f"no table at {path}")
-    try:
-        header, *rows = _parse(path) or [(1, [])]
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{path} cannot be read as a table: {error}") from None
-    names = [name.strip() for name in header[1]]
-    if not any(names):
-        raise InputError(f"{path} is empty: expected a header line with column names")
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise InputError(f"{path}: column {doubled[0]!r} occurs {names.count(doubled[0])} times")
-    for number, row in rows:
-        if len(row) != len(names):
-            raise InputError(
-                f"{path}: row {number} has {len(row)} cells, the header has {len(names)}: {row[:3]}"
-            )
-    cells = [[known_cell(cell, missing) for cell in row] for _, row in rows]
-    frame = pd.DataFrame(cells, columns=names, dtype=object)
-    frame.attrs[EMPTY_WORDS] = _empty_words(frame, [row for _, row in rows])
-    # Blank rows moved those after them: messages name the file's own rows, as a spreadsheet does.
-    numbers = [number for number, _ in rows]
-    if numbers != list(range(2, len(rows) + 2)):
-        frame.attrs[ROWS] = numbers
+    notes: list[str] = []
+    if path.suffix.lower() in EXCEL:
+        found = _excel_rows(path, sheet, notes)
+    elif path.suffix.lower() in PARQUET:
+        found = _parquet_rows(path)
+    else:
+        found = read_text(path, notes, guess=guess)
+    frame = _frame(found or [(1, [])], path, missing)
+    frame.attrs[NOTES] = notes
     return frame
 
 
@@ -115,12 +109,27 @@ def to_number(
     return numbers
 
 
-def read_headers(path: Path) -> dict[str, list[str]]:
-    """Return the first row that is not blank, as each separator cuts it."""
-    return {
-        separator: next(_records(path, separator, strict=False), (1, []))[1]
-        for separator in SEPARATORS
-    }
+def _frame(found: Sequence[Row], path: Path, missing: frozenset[str]) -> pd.DataFrame:
+    header, *rows = found
+    names = [name.strip() for name in header[1]]
+    if not any(names):
+        raise InputError(f"{path} is empty: expected a header line with column names")
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{path}: column {doubled[0]!r} occurs {names.count(doubled[0])} times")
+    for number, row in rows:
+        if len(row) != len(names):
+            raise InputError(
+                f"{path}: row {number} has {len(row)} cells, the header has {len(names)}: {row[:3]}"
+            )
+    cells = [[known_cell(cell, missing) for cell in row] for _, row in rows]
+    frame = pd.DataFrame(cells, columns=names, dtype=object)
+    frame.attrs[EMPTY_WORDS] = _empty_words(frame, [row for _, row in rows])
+    # Blank rows moved those after them: messages name the file's own rows, as a spreadsheet does.
+    numbers = [number for number, _ in rows]
+    if numbers != list(range(2, len(rows) + 2)):
+        frame.attrs[ROWS] = numbers
+    return frame
 
 
 def _empty_words(frame: pd.DataFrame, rows: list[list[str]]) -> dict[str, dict[str, int]]:
@@ -135,41 +144,61 @@ def _empty_words(frame: pd.DataFrame, rows: list[list[str]]) -> dict[str, dict[s
     return counts
 
 
-def _parse(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the rows that are not blank, with their numbers.
-
-    The separator is the one that gives the widest header; another one only where it gives an even
-    table and that one does not, as with a comma in the name of a column.
-    """
-    widths = {separator: len(header) for separator, header in read_headers(path).items()}
-    widest, *others = sorted(widths, key=widths.__getitem__, reverse=True)
-    tables = [_try_records(path, widest)]
-    if not _is_even(tables[0]):
-        tables += [_try_records(path, other) for other in others if widths[other] > 1]
-    best = next(filter(_is_even, tables), tables[0])
-    if isinstance(best, csv.Error):
-        raise best
-    return best
-
-
-def _try_records(path: Path, separator: str) -> list[tuple[int, list[str]]] | csv.Error:
+def _excel_rows(path: Path, wanted: str, notes: list[str]) -> list[Row]:
+    """Return the rows of a sheet that are not blank; what formulas gave, as Excel has kept it."""
+    openpyxl = require("openpyxl", extra="lesions", purpose=f"reading {path.name}")
     try:
-        return list(_records(path, separator, strict=True))
-    except csv.Error as error:
-        return error
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        sheets = {
+            str(sheet.title): list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets
+        }
+    except Exception as error:  # zip, zlib, XML and openpyxl raise many kinds on damaged files
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be read as an Excel file: {reason}") from None
+    filled = {name: rows for name, rows in sheets.items()
+              if any(cell is not None for row in rows for cell in row)}  # fmt: skip
+    if wanted and wanted not in filled:
+        raise InputError(f"{path} has no sheet {wanted!r} with cells; it has: {', '.join(filled)}")
+    name = wanted or next(iter(filled), "")
+    if len(filled) > 1 and not wanted:
+        others = ", ".join(repr(other) for other in filled if other != name)
+        notes.append(f"sheet {name!r} is read, not {others} (?sheet=NAME)")
+    rows = [[_text(cell) for cell in row] for row in filled.get(name, [])]
+    # Columns that were used once, and rows of another length, are Excel's own.
+    width = max((place + 1 for row in rows for place, cell in enumerate(row) if cell.strip()),
+                default=0)  # fmt: skip
+    even = ((row + [""] * width)[:width] for row in rows)
+    return [(number, row) for number, row in enumerate(even, start=1)
+            if any(cell.strip() for cell in row)]  # fmt: skip
 
 
-def _is_even(table: list[tuple[int, list[str]]] | csv.Error) -> bool:
-    return not isinstance(table, csv.Error) and len({len(row) for _, row in table}) <= 1
+def _parquet_rows(path: Path) -> list[Row]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} cannot be read as parquet: {reason}") from None
+    for column in table.schema:
+        if pa.types.is_binary(column.type) or pa.types.is_struct(column.type):
+            raise InputError(
+                f"{path}: column {column.name!r} holds images, not words: read the folder of such "
+                "files as hf:FOLDER, or leave that column out"
+            )
+    cells = [[_text(cell) for cell in column.to_pylist()] for column in table.columns]
+    rows = ([*row] for row in zip(*cells, strict=True))
+    return [(1, table.column_names), *enumerate(rows, start=2)]
 
 
-def _records(path: Path, separator: str, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        # Strict, so that a broken quote is an error and not a cell that swallows lines.
-        rows = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=strict)
-        has_header = False
-        for number, row in enumerate(rows, start=1):
-            # A first row of empty cells is a header without names: it is refused, not passed over.
-            if any(cell.strip() for cell in row) or (row and not has_header):
-                has_header = True
-                yield number, row
+def _text(cell: Any) -> str:
+    """Return a typed cell as text has it: `2` for 2.0, a date as 2024-05-31, answers with `;`."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, float):
+        return f"{int(cell)}" if cell.is_integer() else repr(cell)
+    if isinstance(cell, list):
+        return ANSWER_SEPARATOR.join(map(_text, cell))
+    moment = str(cell)
+    return moment.removesuffix(" 00:00:00") if hasattr(cell, "isoformat") else moment

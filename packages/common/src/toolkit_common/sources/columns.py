@@ -3,6 +3,7 @@
 Whatever is not read as metadata is named with the reason.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,10 @@ FEW_WORDS = 12  # up to which numbers among words are words too, such as skin ty
 MOST_DIFFERENT = 0.5  # of the rows: more words than that are names
 MAX_SHOWN = 3
 YES_AND_NO = {word for word in BOOLEANS if word.isalpha()}  # 0 and 1 may be codes
+PERSONAL = re.compile(  # what a person has, whatever lesion is looked at
+    r"age(_(approx|years))?|sex|gender|(fitz?patrick|skin)(_?(skin)?_?(type|tone))?|ethnicity|race|"
+    r"smok(e|er|ing)|drink(ing)?|bmi|height|weight|(skin_cancer|cancer|family|personal)_h(istory|x).*"
+)
 AGES = ("age", "age_approx", "age_years")
 
 
@@ -73,15 +78,18 @@ def type_columns(
         if read.kind is None or why:
             unread[name] = why
         else:
-            level = guess_level(read.values, patients)
+            level = guess_level(read.values, patients, is_personal=_is_personal(name))
             columns.append(_column(name, read.kind, read, level=level))
     return Typed(frame.assign(**typed), tuple(columns), unread)
 
 
-def guess_level(values: pd.Series, patients: pd.Series | None) -> Level:
+def guess_level(
+    values: pd.Series, patients: pd.Series | None, *, is_personal: bool = False
+) -> Level:
     """Whether a column is the patient's: one value in each, seen more than once in most.
 
-    A lesion's column with few values has one in a patient as well, and nothing to compare it with.
+    A lesion's column with few values has one in a patient as well, and nothing to compare it with;
+    what is personal by its name needs none, but that no patient has two.
     """
     if patients is None:
         return "lesion"
@@ -90,7 +98,12 @@ def guess_level(values: pd.Series, patients: pd.Series | None) -> Level:
     counts, sizes = by_patient.count(), by_patient.size()
     counts = counts[(sizes > 1) & (counts > 0)]
     is_constant = bool((by_patient.nunique() <= 1).all())
-    return "patient" if is_constant and (counts > 1).mean() > 0.5 else "lesion"
+    is_seen_twice = bool((counts > 1).mean() > 0.5)
+    return "patient" if is_constant and (is_seen_twice or is_personal) else "lesion"
+
+
+def _is_personal(name: str) -> bool:
+    return PERSONAL.fullmatch(re.sub(r"[\s\-]+", "_", name).lower()) is not None
 
 
 @dataclass(frozen=True)

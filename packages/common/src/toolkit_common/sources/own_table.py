@@ -11,15 +11,16 @@ import pandas as pd
 from toolkit_common.data.cells import MISSING, Merge, unify
 from toolkit_common.data.dataset import SPLITS, ImageData, build_image_data
 from toolkit_common.data.sheet import Sheet
-from toolkit_common.data.tables import EMPTY_WORDS, read_table, require_columns, row_number
+from toolkit_common.data.tables import EMPTY_WORDS, NOTES, read_table, require_columns, row_number
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.sources.bare import bare_sheet
 from toolkit_common.sources.columns import type_columns
+from toolkit_common.sources.places import find_places, with_slashes
 from toolkit_common.sources.roles import NONE, ROLES, Roles, choose_roles
 from toolkit_common.split_names import normal_split
 
-OPTIONS = (*ROLES, "label", "columns", "drop", "merge", "missing")
+OPTIONS = (*ROLES, "label", "columns", "drop", "merge", "missing", "sheet")
 WHOLE = ("image", "group", "image_id")  # roles that every row must have
 COLUMNS = {"patient": "patient_id", "lesion": "lesion_id"}  # role -> column of the rows
 EMPTY = "empty"  # as in ?missing=empty: empty cells alone
@@ -29,11 +30,13 @@ NOT_REQUESTED = "not among ?columns="
 def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:
     """Read a table of image paths (relative to the table, or absolute), labels and metadata.
 
+    The table is text in any usual dialect, Excel or parquet.
+
     Its columns `image`, `label`, `split`, `group`, `image_id`, `patient`, `lesion` are those given
     as in `csv:FILE?image=path&label=dx&group=patient`, else those that are called so. All others
     are metadata, or those of `?columns=a,b`; `?drop=a,b` takes some away. `?merge=spelling` makes
     spellings that may be one the most frequent, `?merge=none` keeps them apart. `?missing=NA,-`
-    says which words are missing beside an empty cell.
+    says which words are missing beside an empty cell, `?sheet=NAME` which sheet is read.
 
     Raises:
         InputError: If a column or cell is missing, a split's name is unknown, spellings may be one,
@@ -44,7 +47,7 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     if merge not in get_args(Merge):
         raise InputError(f"merge must be spelling or none, got {merge!r} in {identifier!r}")
     path = Path(name).expanduser()
-    frame = read_table(path, missing=_missing(options))
+    frame = read_table(path, missing=_missing(options), sheet=options.get("sheet", ""), guess=True)
     dropped, requested = (_listed(options, key) for key in ("drop", "columns"))
     require_columns(frame, (*dropped, *requested), path=path)
     frame = frame.drop(columns=list(dropped))
@@ -71,8 +74,10 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
         merge=cast(Merge, merge),
     )
     sheet = replace(sheet, columns=typed.columns, unread={**unread, **typed.unread})
+    keyed["image"], found = find_places(keyed["image"], path.parent)
     data = build_image_data(identifier, keyed.join(typed.frame[others]), sheet)
-    return replace(data, choices=tuple(_lines(path, roles, sheet)))
+    notes = [f"{path.name}: {note}" for note in (*frame.attrs[NOTES], *found)]
+    return replace(data, choices=(*notes, *_lines(path, roles, sheet)))
 
 
 def _missing(options: Mapping[str, str]) -> frozenset[str]:
@@ -96,9 +101,9 @@ def _keyed(frame: pd.DataFrame, roles: Roles, merge: Merge, *, path: Path) -> pd
         return unify(frame[name], what=f"{path}: column {name!r}", merge=merge)
 
     images = frame[columns["image"]]
-    # Before the folder is put in front: ids do not depend on where the table lies.
-    keyed: dict[str, Any] = {"image": [str(path.parent / item) for item in images],
-             "image_id": frame[columns.get("image_id", columns["image"])]}  # fmt: skip
+    # Ids do not depend on where the table lies, nor on the system that wrote it.
+    ids = frame[columns["image_id"]] if "image_id" in columns else images.map(with_slashes)
+    keyed: dict[str, Any] = {"image": images, "image_id": ids}
     if "split" in columns:
         given = frame[columns["split"]]
         keyed["split"] = [

@@ -17,11 +17,11 @@ import pyarrow as pa
 from typing_extensions import override
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.large_tables import Wanted, read_large_table
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import require_columns
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
+from toolkit_common.sources.large_tables import Wanted, read_large_table
 from toolkit_common.sources.lesions.build import MALIGNANCY
 from toolkit_common.sources.lesions.folder import (
     Request,

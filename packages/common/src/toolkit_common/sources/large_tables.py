@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from toolkit_common.data.cells import MISSING, known_cell
-from toolkit_common.data.tables import read_headers, read_table, require_columns
+from toolkit_common.data.tables import read_table, require_columns
+from toolkit_common.data.text import read_headers
 from toolkit_common.errors import InputError
 
 BLOCK = 1 << 22  # bytes looked at at once
@@ -115,6 +116,8 @@ def _certain_separator(path: Path, key: str) -> str | None:
     try:
         headers = read_headers(path)
     except UnicodeDecodeError:
+        return None
+    if headers[","] and headers[","][0].startswith("sep="):  # Excel's own first line
         return None
     widest, second, *_ = sorted(headers, key=lambda separator: -len(headers[separator]))
     names = headers[widest]

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
-from toolkit_common.data import large_tables
 from toolkit_common.data.cells import MISSING
-from toolkit_common.data.large_tables import Wanted, read_large_table
-from toolkit_common.data.tables import SEPARATORS, read_table, to_number
+from toolkit_common.data.tables import read_table, to_number
+from toolkit_common.data.text import SEPARATORS
 from toolkit_common.errors import InputError
+from toolkit_common.sources import large_tables
+from toolkit_common.sources.large_tables import Wanted, read_large_table
 
 WANTED = Wanted(words=("id", "word"), categories=("kind",), numbers=("size",))
 NAMES = ("id", "word", "kind", "size", "other")
