@@ -37,6 +37,7 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
         f"{results.protocol.line}, {results.rows[0].selected}, 95 % intervals "
         "by bootstrap over groups",
         soft_wrap=True,
+        markup=False,  # names of the user's files may hold brackets
     )
     rows = [*results.rows, *results.baselines]
     out.print(results_table(rows))
@@ -54,8 +55,8 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     if results.backbone.random_weights:
         out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
     for note in results.notes:
-        out.print(note, soft_wrap=True)
-    out.print(f"run folder: {run}", soft_wrap=True)
+        out.print(note, soft_wrap=True, markup=False)
+    out.print(f"run folder: {run}", soft_wrap=True, markup=False)
 
 
 def results_table(rows: Sequence[Row]) -> Table:
