@@ -1,13 +1,14 @@
 """The exported encoder: what goes in comes out to the bit, and damage is noticed."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from helpers.tiny_encoders import export, write_open_clip
+from helpers.tiny_encoders import export, write_open_clip, write_timm
 from toolkit_common.backbones.contract import Card
 from toolkit_common.backbones.exported import (
     DESCRIPTION,
@@ -53,7 +54,29 @@ def test_an_open_clip_tower_comes_back_to_the_bit(tmp_path: Path) -> None:
     text = write_open_clip(tmp_path / "vit", "vit")
     folder = export(tmp_path / "encoder", text, seed=4)
     original = load_backbone(text, random_init=True, seed=4)
-    assert load_backbone(str(folder)).fingerprint() == original.fingerprint()
+    again = load_backbone(str(folder))
+    assert torch.equal(again(torch.ones(1, 3, 32, 32)).patches,
+                       original(torch.ones(1, 3, 32, 32)).patches)  # fmt: skip
+
+
+@pytest.mark.parametrize("library", ["timm", "open_clip"])
+def test_it_needs_nothing_that_it_was_made_of(library: str, tmp_path: Path) -> None:
+    text = (
+        write_open_clip(tmp_path / "own", "vit")
+        if library == "open_clip"
+        else write_timm(tmp_path / "own", "test_vit")
+    )
+    export(tmp_path / "first", text)
+    again = export(tmp_path / "second", str(tmp_path / "first"))
+    expected = load_backbone(str(tmp_path / "first"))
+    shutil.rmtree(tmp_path / "own")
+    shutil.rmtree(tmp_path / "first")
+    for path in again.rglob("*.json"):
+        assert str(tmp_path) not in path.read_text()
+    before = load_backbone(str(again)).fingerprint()
+    moved = load_backbone(str(again.rename(tmp_path / "moved")))
+    assert moved.fingerprint() == before == expected.fingerprint()
+    assert moved.info.receipt.loaded == 1.0
 
 
 def test_the_run_that_holds_it_serves_too(tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ encoder/
   encoder.safetensors   the image encoder's weights under its own library's names (timm loads them)
   encoder.json          architecture, preprocessing, card, provenance, sha256 of the weights
 ```
-A method may put more files beside these (SLIMP: metadata encoders, schema, reference bank).
+A method may put more files beside these (SLIMP: metadata encoders, schema, reference bank). Nothing
+of it names a place on the machine that wrote it: of an architecture that lies in a folder
+(`timm:local-dir:PATH`) the configuration is copied into `architecture-HASH/`.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,12 +20,16 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt
+from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
-from toolkit_common.runs.files import atomic_path, read_json, sha256_of, write_json
+from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_of_text, write_json
 
 FORMAT = 1
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+LOCAL = "local-dir:"
+ARCHITECTURE = "architecture"  # folder with the configuration of an architecture of the user's own
+CONFIGURATIONS = ("config.json", "open_clip_config.json")
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def export_encoder(
         save_file(state, temporary, metadata={"format": "pt"})  # transformers asks for it
     description = {
         "format": FORMAT,
-        "architecture": architecture,
+        "architecture": _make_portable(folder, architecture),
         "preprocess": asdict(encoder.preprocess),
         "card": asdict(card),
         "provenance": dict(provenance),
@@ -111,7 +118,7 @@ def read_description(path: Path) -> Description:
         # JSON has lists, and settings are compared with tuples.
         sequences = {key: tuple(raw[key]) for key in ("image_size", "mean", "std")}
         return Description(
-            architecture=content["architecture"],
+            architecture=_place(content["architecture"], file.parent),
             preprocess=Preprocess(**{**raw, **sequences}),
             card=Card(**content["card"]),
             provenance=content["provenance"],
@@ -119,6 +126,31 @@ def read_description(path: Path) -> Description:
         )
     except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _make_portable(folder: Path, architecture: str) -> str:
+    """Return an architecture's id as any machine can read it, its configuration in the folder."""
+    parsed = parse_backbone_id(architecture)
+    if parsed.source == "exported":  # the encoder was continued from one: it is what that is
+        return _make_portable(folder, read_description(Path(parsed.name)).architecture)
+    if not parsed.name.startswith(LOCAL):
+        return architecture
+    source = Path(parsed.name.removeprefix(LOCAL))
+    files = [source / name for name in CONFIGURATIONS if (source / name).is_file()]
+    # Its name tells two configurations apart, as encoders are compared by it.
+    place = f"{ARCHITECTURE}-{sha256_of_text(''.join(map(sha256_of, files)))[:8]}"
+    (folder / place).mkdir(exist_ok=True)
+    for file in files:
+        shutil.copyfile(file, folder / place / file.name)
+    return architecture.replace(parsed.name, f"{LOCAL}{place}")
+
+
+def _place(architecture: str, folder: Path) -> str:
+    """Return an architecture's id with the place of the configuration that the folder holds."""
+    front, mark, place = architecture.partition(LOCAL)
+    if not mark or not place.startswith(f"{ARCHITECTURE}-"):
+        return architecture
+    return f"{front}{LOCAL}{folder / place}"
 
 
 def load_exported_(encoder: ImageEncoder, folder: Path) -> Receipt:

@@ -1,6 +1,7 @@
 """From a backbone's id to the encoder, frozen or to be trained."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -109,6 +110,9 @@ def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncode
     # Untrained, as its file follows; its own preprocessing wins over the architecture's.
     encoder, receipt = build_encoder(parse_backbone_id(description.architecture), random_init=True)
     encoder.preprocess = description.preprocess
+    # What lies in the folder is named from there: moved, it is the same encoder.
+    named = encoder.facts.architecture.replace(f"{folder}/", "")
+    encoder.facts = replace(encoder.facts, architecture=named)
     return encoder, load_exported_(encoder, folder) if pretrained else receipt
 
 
