@@ -31,6 +31,15 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make all tests one site with a secret of its own, not that of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("site") / "secret"
+        patch.setenv("TOOLKIT_SITE_SECRET", str(path))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def fresh_accelerator() -> Iterator[None]:
     """Forget accelerate's process-wide state, which keeps the first test's precision."""

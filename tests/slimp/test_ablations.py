@@ -65,8 +65,10 @@ def test_an_unknown_ablation_is_refused_with_the_nearest_name(pretrain, tmp_path
 
 @pytest.mark.slow
 def test_the_patient_loss_alone_says_nothing_of_lesions(pretrain, tmp_path):
-    result = pretrain("--ablation", "patient-only")
+    result = pretrain("--ablation", "patient-only", "--bank")
     assert result.exit_code == 0, result.output
+    assert "reference bank: features of" in result.stderr
+    assert "as confidential as the data" in result.stderr
     assert "lesion loss: off" in result.stderr
     last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
     assert not [name for name in last if "lesion" in name and "scale" not in name

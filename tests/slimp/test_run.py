@@ -1,6 +1,7 @@
 """`toolkit pretrain slimp` end to end: it learns, exports, repeats, refuses."""
 
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -274,3 +275,68 @@ def test_two_processes_follow_the_losses_of_one(run_cli, tmp_path):
         assert {"loss", "lesion_loss", "patient_loss"} <= set(line)
         for name in {"loss", "lesion_loss", "patient_loss", "val_loss"} & set(line):
             assert other[name] == pytest.approx(line[name], rel=1e-4), (line["step"], name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["folds", "seed", "file"])
+def test_the_printed_next_step_works_when_pasted(pretrain, run_cli, patients, tmp_path, how):
+    run = tmp_path / "my run"
+    splits = {
+        "folds": ["--folds", "4", "--fold", "2"],
+        "seed": ["--split-seed", "3", "--bad-files", "skip"],
+        "file": ["--splits", tmp_path / "my splits.csv"],
+    }[how]
+    if how == "file":
+        names = [path.name for path in (tmp_path / "pictures").iterdir()]
+        sides = [("train", "val", "test")[int(name.partition("-")[0]) % 3] for name in names]
+        lines = [f"pictures/{name},{side}" for name, side in zip(names, sides, strict=True)]
+        (tmp_path / "my splits.csv").write_text("\n".join(["image_id,split", *lines]))
+    result = pretrain("--epochs", "1", *splits, output=run)
+    assert result.exit_code == 0, result.output
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("judge it with: "))
+    words = shlex.split(line.removeprefix("judge it with: "))
+    assert words[:5] == ["toolkit", "probe", "--method", "ep,linear,knn", "--backbone"]
+    words[3] = "knn"
+    probed = run_cli(*words[1:], "--output", tmp_path / "probe")
+    assert probed.exit_code == 0, probed.output
+    assert "seen in pre-training: no patient, lesion or image of the" in probed.stdout
+    assert (tmp_path / "probe/splits.csv").read_text() == (run / "splits.csv").read_text()
+
+
+@pytest.mark.slow
+def test_the_next_step_names_the_column_to_choose_where_no_label_is_known(
+    pretrain, patients, tmp_path
+):
+    table = tmp_path / "table.csv"
+    table.write_text(table.read_text().replace("image,label,", "image,grade,", 1))
+    result = pretrain("--epochs", "1")
+    assert "judge it, COLUMN being what holds the label, with: toolkit probe" in result.stdout
+    assert "--label COLUMN" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_probe_on_other_splits_is_refused_and_marked_if_it_goes_on(
+    pretrain, run_cli, patients, tmp_path
+):
+    assert pretrain("--epochs", "1", "--folds", "4").exit_code == 0
+    run, out = tmp_path / "run", tmp_path / "probe"
+    probe = ["probe", "--backbone", run, "--data", patients, "--method", "linear,knn", "--epochs",
+             "1", "--output", out]  # fmt: skip
+    assert_bad_input(run_cli(*probe), f"encoder {run} was pre-trained on", " test images",
+                     "give --folds 4 --fold 0, or go on with --allow-seen")  # fmt: skip
+    assert not out.exists()
+    result = run_cli(*probe, "--allow-seen")
+    assert result.exit_code == 0, result.output
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    assert [row["seen"] for row in rows] == ["seen", "seen"]
+    table = result.stdout.split("baselines read no image")[0]
+    assert table.count(" SEEN ") == 8  # two rows of four figures
+    assert "SEEN IN PRE-TRAINING: encoder" in result.stdout
+    compared = run_cli("compare", out)
+    assert compared.stdout.count(" SEEN ") == 9  # three metrics: both figures and the difference
+    assert "SEEN: the encoder was pre-trained on patients or images" in compared.stdout
+    page = tmp_path / "page.html"
+    reported = run_cli("report", out, "--output", page)
+    assert "; SEEN IN PRE-TRAINING" in reported.stdout.replace("\n", "")
+    assert reported.stdout.count(" SEEN ") == 10 + 1
+    assert page.read_text().count("SEEN</td>") == 10

@@ -55,3 +55,16 @@ def test_a_setting_that_went_is_refused_unless_it_is_what_is_left(run_cli, caplo
         f"the setting {key} is gone, {left} is all that is left: drop it"
     ]
     assert option not in run_cli("pretrain", "slimp", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"bank_size": 10}, "bank_size 10 needs bank"),
+        ({"bank": True, "bank_size": 0}, "bank needs bank_size above 0"),
+    ],
+)
+def test_a_bank_is_written_when_asked_for_alone(given, message):
+    with pytest.raises(ValueError, match=message):
+        SlimpSettings(**given)
+    assert SlimpSettings(bank_size=0).bank is False  # how to have none, in files of before

@@ -1,23 +1,25 @@
 """What two splits, two data sets, or a data set and an encoder share is found, and no more."""
 
-import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 from conftest import write_image_folder
 from helpers import audited
 from helpers.audited import run_audit
+from helpers.seen_rows import export_seen, patients, record_of
 from helpers.small_data import build_data, image_bytes, write_images, write_text
-from helpers.tiny_encoders import export
 from toolkit_common.audit.audit import Audit
 from toolkit_common.audit.duplicates import hash_images
-from toolkit_common.audit.overlaps import find_overlaps, hash_group, load_other
+from toolkit_common.audit.overlaps import find_overlaps, load_other
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
+from toolkit_common.seen.record import unsalted_hash
 from toolkit_common.sources.load import load_data
 
 ROWS = 12
@@ -109,21 +111,42 @@ def test_where_nothing_can_be_compared_that_is_reported() -> None:
     assert "only ISIC ids were compared" in text
 
 
-def test_patients_that_an_encoder_has_seen_are_reported(tmp_path: Path) -> None:
-    folder = export(tmp_path / "e")
-    patients = data(groups=names("p"))
-    with pytest.raises(InputError, match="e does not say which patients"):
-        load_other(str(folder), patients)
-    described = json.loads((folder / "encoder.json").read_text())
-    described["provenance"] = {"groups_seen": [hash_group("p4"), hash_group("somebody")]}
-    (folder / "encoder.json").write_text(json.dumps(described))
-    other = load_other(str(folder), patients)
-    for own in (patients, data(groups=[None, *names("p")[1:]]), data(lesion_id=names("p"))):
-        (overlap,) = find_overlaps(own, other, hashes=None)
-        assert overlap.severity == "leak"
-        assert "pre-trained on 1 groups of this set (first: p4)" in overlap.text
-    with pytest.raises(InputError, match="'small' has no groups"):
-        load_other(str(folder), data())
+def seen_by(folder: Path, own: ImageData, **options: Any) -> dict[str, str]:
+    findings = run_audit(own, against=str(folder), **options).findings
+    return {item.text: item.severity for item in findings if item.kind.startswith("shared with")}
+
+
+def test_patients_that_an_encoder_has_seen_are_a_leak_where_they_are_judged_on(
+    tmp_path: Path,
+) -> None:
+    own = patients()
+    folder = export_seen(tmp_path / "e", record_of(own))
+    ((text, severity),) = seen_by(folder, own).items()
+    assert "it has seen 24 of 24 train images and none of the others" in text
+    assert severity == "note"
+    ((text, severity),) = seen_by(folder, own, split_seed=1).items()
+    assert re.match(r"it was pre-trained on patients or images of \d of 8 test images", text)
+    assert severity == "leak"
+
+
+def test_without_splits_all_rows_are_compared(tmp_path: Path) -> None:
+    own = patients(groups=["p0"] * 40)
+    folder = export_seen(tmp_path / "e", record_of(own, np.arange(40)))
+    (text,) = (text for text, severity in seen_by(folder, own).items() if severity == "leak")
+    assert "40 of 40 all images (1 of 1 groups)" in text
+
+
+def test_an_encoder_of_before_is_compared_with_a_warning(tmp_path: Path) -> None:
+    old = [unsalted_hash(f"p{number}") for number in range(20)]
+    found = seen_by(export_seen(tmp_path / "e", groups_seen=old), patients())
+    assert sorted(found.values()) == ["leak", "warning"]
+    assert any("16 by group, by the hashes of an older export" in text for text in found)
+
+
+def test_an_encoder_that_does_not_say_whom_it_has_seen_is_refused(tmp_path: Path) -> None:
+    folder = export_seen(tmp_path / "e")
+    with pytest.raises(InputError, match="e does not say which patients it has seen"):
+        load_other(str(folder))
 
 
 SPLIT_ROWS = 40

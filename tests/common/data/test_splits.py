@@ -273,6 +273,16 @@ def test_saved_splits_are_read_back(tmp_path: Path) -> None:
         assert read[name].tolist() == [row for row in made[name] if row != 0]
 
 
+def test_splits_of_a_larger_set_are_those_of_its_parts(tmp_path: Path) -> None:
+    file = tmp_path / "splits.csv"
+    file.write_text("image_id,split\ni0,train\ni1,val\nx,test\ni2,test\ny,train\n")
+    read = make_splits(build_data(["a", "b", "a"]), SplitSettings(splits=file))
+    assert [read[name].tolist() for name in SPLITS] == [[0], [1], [2]]
+    assert read.origin == "given by splits.csv, 2 of its ids are not in this data set"
+    with pytest.raises(InputError, match=r"2 image ids are not in 'small' \(first: x\)"):
+        make_splits(build_data(["a", "b", "a", "b"]), SplitSettings(splits=file))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

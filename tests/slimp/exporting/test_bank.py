@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from helpers.slimp_run import pretrain, table_rows, write_table
-from toolkit_common.audit.overlaps import hash_group
 from toolkit_common.data.splits import make_splits
 from toolkit_common.features.encode import encode_images
+from toolkit_common.seen.secret import keyed_digests, make_secret
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.exporting.bank import ROWS, TENSORS, choose_bank_rows
 from toolkit_slimp.exporting.read import load_slimp
@@ -25,7 +25,7 @@ def data_id(tmp_path) -> str:
 
 
 def export(data: str, place: Path, *options: str) -> Path:
-    return pretrain(data, place / "run", *options) / "encoder"
+    return pretrain(data, place / "run", "--bank", *options) / "encoder"
 
 
 @pytest.mark.slow
@@ -49,18 +49,23 @@ def test_the_model_built_again_says_what_the_bank_says(data_id, tmp_path):
     for name, value in expected.items():
         torch.testing.assert_close(tensors[name], value, rtol=1e-5, atol=1e-6)
     assert data.groups is not None
-    assert list(rows["group_hash"]) == [hash_group(group) for group in data.groups[train]]
+    names = data.groups[train]
+    assert list(rows["group_hash"]) == list(keyed_digests(make_secret(), "bank group", names))
+    assert rows["image_hash"].nunique() == len(train)
     raw = data.table.iloc[train].reset_index(drop=True)
     pd.testing.assert_frame_equal(rows[["size_mm", "age"]], raw[["size_mm", "age"]])
     assert not set(rows.columns) & {"image_id", "group", "label"}
 
 
 @pytest.mark.slow
-def test_the_bank_is_bounded_and_can_be_left_out(data_id, tmp_path):
+def test_the_bank_is_bounded(data_id, tmp_path):
     folder = export(data_id, tmp_path, "--bank-size", "5")
     tensors, rows = load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)
     assert {len(value) for value in tensors.values()} == {5}
     assert len(rows) == 5
+
+
+def test_rows_are_drawn_once_each_and_stay_in_order():
     rows_of_ten = np.arange(10, 20)
     chosen = choose_bank_rows(rows_of_ten, 4, seed=0)
     assert len(set(chosen)) == 4

@@ -142,7 +142,7 @@ def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
     assert 0 <= logged[-1]["val_knn_auroc"] <= 1
     held_out = json.loads((tmp_path / "run/results.json").read_text())["held_out"]
     assert held_out["val_knn_auroc"] == logged[-1]["val_knn_auroc"]
-    for name in ("encoder.safetensors", "slimp.safetensors", "bank.safetensors"):
+    for name in ("encoder.safetensors", "slimp.safetensors"):
         seen, blind = (load_file(tmp_path / run / "encoder" / name) for run in ("run", "blind"))
         assert all(torch.equal(seen[key], blind[key]) for key in blind)
 

@@ -20,6 +20,7 @@ from toolkit_common.registry import lookup
 from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.scores.metrics import METRICS
+from toolkit_common.seen.check import SeenVerdict, check_seen
 from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import (
@@ -125,6 +126,7 @@ class _Loaded:
     subsets: Sequence[Subset]
     backbone: Backbone
     metadata: TaskMetadata | None
+    seen: SeenVerdict
 
 
 def _load(settings: ProbeSettings) -> _Loaded:
@@ -135,6 +137,7 @@ def _load(settings: ProbeSettings) -> _Loaded:
     # In order of cost: what the labels already refuse needs no encoder.
     task = load_task(settings)
     refuse_impossible(settings, task)
+    seen = _check_seen(settings, task)
     subsets = label_subsets(settings, task)
     backbone = load_probed_backbone(settings)
     refuse_unreadable(settings, backbone.info)
@@ -144,7 +147,23 @@ def _load(settings: ProbeSettings) -> _Loaded:
     refuse_untunable(methods, settings, backbone)
     if settings.head is not None:
         published_head(methods[0], settings, task, backbone.info)
-    return _Loaded(task, subsets, backbone, metadata)
+    return _Loaded(task, subsets, backbone, metadata, seen)
+
+
+def _check_seen(settings: ProbeSettings, task: Task) -> SeenVerdict:
+    """Refuse to judge an encoder on whom it was trained on; prints what is known of that."""
+    if settings.random_init:
+        return SeenVerdict()
+    seen = check_seen(
+        settings.backbone,
+        task.data,
+        task.splits,
+        settings=settings,
+        allow_seen=settings.allow_seen,
+    )
+    if seen.message:
+        console.print(seen.message, markup=False)
+    return seen
 
 
 def _probe(
@@ -169,7 +188,7 @@ def _probe(
     is_main = accelerator.is_main_process
     baselines = judge_baselines(task) if is_main else []
     dtype_cost = measure_dtype_cost(context, images.task.data, how)
-    note = [shortfall.note] if shortfall else []
+    notes = [note for note in (loaded.seen.message, shortfall and shortfall.note) if note]
     rows = partial(
         build_rows, task=task, settings=settings, num_processes=accelerator.num_processes
     )
@@ -177,14 +196,14 @@ def _probe(
         protocol=used_protocol(settings, unmet=shortfall.phrase if shortfall else None),
         data=JudgedData.of(task),
         backbone=JudgedBackbone.of(backbone.info),
-        notes=[*task.data.choices, *task.data.sheet.notes, *note],
+        notes=[*task.data.choices, *task.data.sheet.notes, *notes],
         tuning=describe_tuning(settings, len(task.splits.train)),
         features={**extracted.facts, "dtype_cost": dtype_cost},
         inputs={"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
         images=images.facts,
         diverged=diverged_heads(run.path / "metrics.jsonl", settings.select_by) if is_main else {},
         cost=Cost(seconds=seconds, peak_memory_bytes=_peak_bytes(accelerator)),
-        rows=rows(outcomes, inputs=settings.inputs),
+        rows=rows(outcomes, inputs=settings.inputs, seen=loaded.seen.status),
         baselines=rows(baselines, inputs="metadata alone"),
     )
     return results, [*outcomes, *baselines]

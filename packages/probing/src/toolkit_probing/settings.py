@@ -82,6 +82,11 @@ class ProbeSettings(FeatureSettings):
         "logreg_c": "logreg.c",
     }
 
+    allow_seen: bool = option(
+        False,
+        "Judge an encoder on patients that its pre-training has seen; every figure is marked SEEN.",
+        panel=BACKBONE,
+    )
     method: Names = option(
         ("ep",),
         "Methods, comma-separated: ep, linear, knn, ... or all; their options, which --list shows, "

@@ -1,10 +1,14 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from toolkit_common.config import Invocation
 from toolkit_common.console import console, result_console
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import splits_table
+from toolkit_common.errors import InputError
 from toolkit_common.runs.files import sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator, on_main
@@ -33,7 +37,7 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     on_main(accelerator, lambda: _start(run, invocation, setup))
     console.print("\n".join(setup.describe()))
     held_out = pretrain(setup.stepper, setup.stream, run=run, watch=setup.watch)
-    results = _results(setup, held_out)
+    results = _results(setup, held_out, label=_label(settings, setup.data))
     # `finish` last: it writes DONE.
     if accelerator.is_main_process:
         export_slimp(run.path / "encoder", setup)
@@ -57,7 +61,7 @@ def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: Setup) 
         write_text(run.path / "splits.csv", splits)
 
 
-def _results(setup: Setup, held_out: dict[str, float]) -> dict[str, Any]:
+def _results(setup: Setup, held_out: dict[str, float], *, label: str | None) -> dict[str, Any]:
     data = setup.data
     return {
         "data": {
@@ -66,6 +70,7 @@ def _results(setup: Setup, held_out: dict[str, float]) -> dict[str, Any]:
             "splits": setup.splits.origin,
             "choices": list(data.choices),
         },
+        "label": label,
         "encoder": "encoder",
         "architecture": setup.architecture,
         "start": setup.start,
@@ -81,5 +86,35 @@ def _show(
     held_out = ", ".join(f"{name} {value:.3f}" for name, value in results["held_out"].items())
     out.print(f"held-out patients: {held_out}", soft_wrap=True)
     out.print(f"run folder: {run.path}", soft_wrap=True)
-    out.print(f"judge it with: toolkit probe --method ep,linear,knn --backbone {run.path}")
+    label = results.get("label")
+    title = "judge it with" if label else "judge it, COLUMN being what holds the label, with"
+    step = next_step(invocation.settings, run.path, data=results["data"]["id"], label=label)
+    out.print(f"{title}: {step}", soft_wrap=True, markup=False)
     return {**results, "run": str(run.path)}
+
+
+def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | None) -> str:
+    """Return the command that judges a run on patients that it has not seen, to be pasted.
+
+    Args:
+        settings: Of the run.
+        run: Its folder.
+        data: Id of the data set, with how its labels count.
+        label: What to predict; None where the data set does not say.
+    """
+    words = ["toolkit", "probe", "--method", "ep,linear,knn", "--backbone", str(run)]
+    words += ["--data", data, "--label", label or "COLUMN"]
+    default = {name: field.default for name, field in SlimpSettings.model_fields.items()}
+    for name in ("bad_files", "split_seed", "splits", "folds"):
+        if (value := getattr(settings, name)) != default[name]:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--fold", str(settings.fold)] if settings.folds is not None else []
+    return shlex.join(words)
+
+
+def _label(settings: SlimpSettings, data: ImageData) -> str | None:
+    """Return what the run's encoder can be judged by: the label that it watched, or the default."""
+    try:
+        return data.labels(settings.watch_label).name
+    except InputError:
+        return None

@@ -150,12 +150,13 @@ class SlimpSettings(MachineSettings, DataSettings):
         gt=0,
         lt=1,
     )
-    bank_size: int = option(
-        50_000,
-        "Most training lesions whose features go into the exported reference bank; 0 for none.",
+    bank: bool = option(
+        False,
+        "Export a reference bank: features of the training lesions with their metadata as they "
+        "are. As confidential as the data.",
         panel=TRAINING,
-        ge=0,
     )
+    bank_size: int = option(50_000, "Most lesions of a --bank.", panel=TRAINING, ge=0)
     watch_every: int | None = option(
         None,
         "Look at held-out patients every so many steps, not every epoch, and classify them by k-NN "
@@ -227,6 +228,14 @@ class SlimpSettings(MachineSettings, DataSettings):
                 f"positives {self.positives} needs lesion_sampling positives, got "
                 f"{self.lesion_sampling}"
             )
+        # 0 was how to have none, when a bank was written unasked.
+        if (
+            self.bank_size not in (0, type(self).model_fields["bank_size"].default)
+            and not self.bank
+        ):
+            raise ValueError(f"bank_size {self.bank_size} needs bank: none is written unasked")
+        if self.bank and self.bank_size == 0:
+            raise ValueError("bank needs bank_size above 0: it would hold no lesion")
         if self.watch_label is not None and self.watch_every is None:
             raise ValueError(f"watch_label {self.watch_label} needs watch_every: the steps between")
         if self.nested_weight == 0 and self.image_weight == 0:

@@ -67,10 +67,10 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
     labels, findings = _find_labels(data, settings.label)
     splits, shared = find_splits(data, settings)
     findings += shared
-    other = load_other(settings.against, data) if settings.against else None
+    other = load_other(settings.against) if settings.against else None
     hashes = hash_images(data) if settings.images else None
     if other is not None:
-        findings += find_overlaps(data, other, hashes=hashes)
+        findings += find_overlaps(data, other, hashes=hashes, splits=splits)
     columns = _score(data.table[_inputs(data, labels)], data, labels)
     # Columns that must never be read are scored too: a reader sees by how much they would cheat.
     withheld = _score(data.withheld, data, labels)

@@ -6,8 +6,6 @@ archive's ids, which stand for one image everywhere. Names of files do not: two 
 have an `a/1.jpg`.
 """
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, product
@@ -21,55 +19,53 @@ from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.splits import Splits, make_splits, read_splits
 from toolkit_common.errors import InputError
+from toolkit_common.seen.check import JUDGED
+from toolkit_common.seen.compare import BARE, compare_rows
+from toolkit_common.seen.record import ARCHIVE_ID, NO_KEY, WHOLE, Contents, Record, read_seen
 from toolkit_common.sources.load import load_data
 
 KEYS = ("patient_id", "lesion_id", "group")
-ARCHIVE_ID = re.compile(r"ISIC_\d{7}")
-HASHED = 12  # hexadecimal digits of a group's hash in an exported encoder
-WHOLE = re.compile(r"^(\d+)\.0$")
-BARE = re.compile(r"\d{1,4}")  # says little: two data sets may number different people alike
 
 
 @dataclass(frozen=True)
-class SeenGroups:
-    """The groups that an exported encoder has seen in pre-training, as `hash_group` gives them."""
+class TrainedEncoder:
+    """An exported encoder, and what it keeps of whom it was trained on."""
 
     path: Path
-    hashes: frozenset[str]
+    records: tuple[Record, ...]
 
 
-def hash_group(group: object) -> str:
-    """Return a short hash of a patient's id: enough to tell that a test patient was seen."""
-    # Without salt, whoever can list the ids can reverse it: open (docs/traps.md 25).
-    return hashlib.sha256(str(group).encode()).hexdigest()[:HASHED]
-
-
-def load_other(against: str, data: ImageData) -> ImageData | SeenGroups:
-    """Return what a data set is compared with: an exported encoder's groups, or another data set.
+def load_other(against: str) -> ImageData | TrainedEncoder:
+    """Return what a data set is compared with: an exported encoder, or another data set.
 
     Raises:
-        InputError: If there is no such thing, the encoder does not say what it has seen, or the
-            data set has no groups to look for.
+        InputError: If there is no such thing, or the encoder does not say whom it has seen.
     """
     if not Path(against).is_dir():
         return load_data(against)
-    from toolkit_common.backbones.exported import find_export, read_description
-
-    path = Path(against)
-    seen = read_description(find_export(path)).provenance.get("groups_seen")
-    if seen is None:
-        raise InputError(f"encoder {path} does not say which patients it has seen")
-    if not any(key in data.table for key in KEYS):
-        raise InputError(f"data set {data.id!r} has no groups to look for in {path}")
-    return SeenGroups(path, frozenset(seen))
+    records = read_seen(Path(against))
+    if all(record.key_id == NO_KEY for record in records):
+        raise InputError(f"encoder {against} does not say which patients it has seen")
+    return TrainedEncoder(Path(against), records)
 
 
 def find_overlaps(
-    data: ImageData, other: ImageData | SeenGroups, *, hashes: Hashes | None
+    data: ImageData,
+    other: ImageData | TrainedEncoder,
+    *,
+    hashes: Hashes | None,
+    splits: Splits | None = None,
 ) -> list[Finding]:
-    """Compare a data set with what `load_other` returned; without hashes images are left out."""
-    if isinstance(other, SeenGroups):
-        return list(_seen_groups(data, other))
+    """Compare a data set with what `load_other` returned.
+
+    Args:
+        data: The data set.
+        other: The other one.
+        hashes: Of its images; without them no images of two data sets are compared.
+        splits: Those of the data set: an encoder may have seen the training rows, not others.
+    """
+    if isinstance(other, TrainedEncoder):
+        return list(_seen_rows(data, other, splits))
     shared = [*_shared_names(data, other), *_shared_archive_ids(data, other)]
     if hashes is not None:
         shared += _shared_images(hashes, hash_images(other), other.id)
@@ -147,13 +143,30 @@ def _shared_archive_ids(data: ImageData, other: ImageData) -> Iterator[Finding]:
         yield _shared(other.id, f"{text} (first: {shared[0]})", leak=True)
 
 
-def _seen_groups(data: ImageData, other: SeenGroups) -> Iterator[Finding]:
-    columns = [data.table[key].dropna().drop_duplicates() for key in KEYS if key in data.table]
-    names = {str(name) for column in columns for name in column}
-    shared = sorted(name for name in names if hash_group(name) in other.hashes)
-    if shared:
-        text = f"it was pre-trained on {len(shared)} groups of this set (first: {shared[0]})"
-        yield _named(str(other.path), text, shared)
+def _seen_rows(data: ImageData, other: TrainedEncoder, splits: Splits | None) -> Iterator[Finding]:
+    """Yield who of test and validation an encoder has seen; without splits, of all rows."""
+    contents, name = Contents(data), str(other.path)
+    if splits is None:
+        sides, train = {"all": np.arange(len(data))}, None
+    else:
+        sides, train = {side: splits[side] for side in JUDGED}, splits.train
+    overlap = compare_rows(
+        other.records, contents, sides, train=None if train is None else lambda: train
+    )
+    if overlap.num_seen:
+        text = f"it was pre-trained on patients or images of {overlap.counted()}"
+        yield _shared(name, text, leak=True)
+    for doubt in overlap.doubts:
+        yield _shared(name, doubt, leak=overlap.is_refused and not overlap.num_seen)
+    for note in overlap.notes:
+        yield _shared(name, note, leak=False)
+    if train is not None and not overlap.is_refused and not overlap.doubts:
+        learned = compare_rows(other.records, contents, {"train": train}).num_seen
+        text = (
+            f"it has seen {learned} of {len(train)} train images and none of the others: under "
+            f"these splits ({splits.origin if splits else ''}) no test patient was seen"
+        )
+        yield Finding("note", f"shared with {name}", text)
 
 
 def _named(other: str, text: str, names: Iterable[str]) -> Finding:

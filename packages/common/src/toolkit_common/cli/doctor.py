@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False)
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Check versions, torchvision's library, devices, threads, memory, disk and caches."""
+    """Check versions, torchvision's library, devices, threads, memory, disk, caches and secret."""
     findings = examine()
     if as_json:
         typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
@@ -110,6 +110,12 @@ def _hub() -> str:
     return "offline (HF_HUB_OFFLINE is set)" if offline else "used when weights are not cached"
 
 
+def _secret() -> str:
+    from toolkit_common.seen.secret import describe_secret
+
+    return describe_secret()
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "packages": _packages,
     "commands": _commands,
@@ -119,4 +125,5 @@ CHECKS: dict[str, Callable[[], str]] = {
     "memory": _memory,
     "disk": _disk,
     "hub": _hub,
+    "secret": _secret,
 }

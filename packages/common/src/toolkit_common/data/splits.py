@@ -128,15 +128,20 @@ def read_splits(file: Path, data: ImageData) -> Splits:
     # As strings: a table read from text has no other kind.
     at = dict(zip(data.table["image_id"].astype(str), range(len(data)), strict=True))
     absent = ~table["image_id"].isin(list(at))
-    if absent.any():
+    # A file that places every row was made of a larger set, of which this is a part.
+    is_part = table["image_id"].nunique() - int(absent.sum()) == len(data)
+    if absent.any() and not is_part:
         raise InputError(
             f"{file}: {int(absent.sum())} image ids are not in {data.id!r} "
             f"(first: {table['image_id'][absent].iloc[0]})"
         )
+    table = table[~absent]
     rows = table["image_id"].map(at).to_numpy(np.int64)
     train, val, test = (np.sort(rows[(table["split"] == name).to_numpy()]) for name in SPLITS)
     out = len(data) - len(rows)
-    return Splits(train, val, test, f"given by {file.name}" + (f", {out} left out" if out else ""))
+    origin = f"given by {file.name}" + (f", {out} left out" if out else "")
+    origin += f", {int(absent.sum())} of its ids are not in this data set" if absent.any() else ""
+    return Splits(train, val, test, origin)
 
 
 def splits_table(splits: Splits, data: ImageData) -> pd.DataFrame:

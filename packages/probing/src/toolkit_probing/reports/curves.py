@@ -9,6 +9,7 @@ from toolkit_common.console import console
 from toolkit_common.extras import is_installed
 from toolkit_common.runs.files import atomic_path, write_text
 from toolkit_common.scores.statistics import Estimate
+from toolkit_common.seen.check import mark
 from toolkit_probing.results.rows import Row
 from toolkit_probing.task.subsets import ALL
 
@@ -36,6 +37,7 @@ def curves_of(rows: Sequence[Row], axis: str, metric: str) -> dict[str, list[Poi
             name = name.replace(f"-layer{row.layer}-", "-")
         elif row.labels != ALL:
             name = name.rpartition("-")[0]
+        name = mark(name, row.seen, between=" ")
         curves.setdefault(name, []).append((at, row.metrics[metric]))
     return {
         name: sorted(points, key=lambda point: point[0])

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from toolkit_common.runs.files import write_text
+from toolkit_common.seen.check import mark
 from toolkit_probing.reports.curves import AXES, curves_of
 from toolkit_probing.reports.figures import (
     draw_confusion,
@@ -38,7 +39,7 @@ def write_html(path: Path, report: Report) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"estimate": format_estimate, "picked": _picked}
+    templates.filters |= {"estimate": format_estimate, "picked": _picked, "mark": mark}
     text = templates.get_template("page.html").render(
         runs=[run_line(run) for run in report.runs],
         intervals=interval_lines(report),
@@ -66,7 +67,8 @@ def _pictures(run: SavedRun) -> Iterator[tuple[str, str]]:
             yield f"{CURVE_METRIC} over {axis}", _encoded(figure)
     saved = list(run.rows.values())
     for side in saved[:MAX_PICTURED]:
-        name, predictions = side.row.name, side.predictions
+        predictions = side.predictions
+        name = mark(side.row.name, side.row.seen, between=", ")
         if not all(item.is_finite for item in predictions):
             yield f"No pictures of {name}: it predicts no finite probabilities.", ""
             continue

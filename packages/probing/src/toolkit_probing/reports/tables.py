@@ -8,6 +8,7 @@ from rich.table import Table
 
 from toolkit_common.console import result_console
 from toolkit_common.scores.statistics import UNDEFINED
+from toolkit_common.seen.check import MARKS, mark
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import TUNED, format_estimate, why_no_intervals
@@ -53,8 +54,14 @@ def run_line(run: SavedRun) -> str:
     return (
         f"{run.path}: {results.backbone.id} on {results.data.id} ({results.data.label}), "
         f"inputs {', '.join(inputs_of(run))}, {results.protocol.line}, "
-        f"{', '.join(selected_in(run))}{random}"
+        f"{', '.join(selected_in(run))}{random}{_seen(run)}"
     )
+
+
+def _seen(run: SavedRun) -> str:
+    """Return what a reader must know of whom the encoder has seen: nothing where that is nobody."""
+    words = {MARKS[row.seen]: None for row in run.results.rows if row.seen in MARKS}
+    return "".join(f"; {word} IN PRE-TRAINING" for word in words)
 
 
 def _table(report: Report, rows: Sequence[Recomputed]) -> Table:
@@ -67,7 +74,9 @@ def _table(report: Report, rows: Sequence[Recomputed]) -> Table:
     for item in rows:
         label = [*([str(item.run)] if several else []), item.row.name]
         label += [item.images] if report.by else []
-        figures = [format_estimate(item.metrics[name]) for name in report.metrics]
+        figures = [
+            mark(format_estimate(item.metrics[name]), item.row.seen) for name in report.metrics
+        ]
         table.add_row(*label, str(item.num_images), str(item.num_groups), *figures)
     return table
 
@@ -83,6 +92,7 @@ def _show_confusion(out: Console, item: Recomputed, runs: Sequence[SavedRun]) ->
         why = f"{len(classes)} classes are too many to print, --json has it" if known else UNDEFINED
         out.print(f"confusion of {name}: {why}", soft_wrap=True)
         return
+    name = mark(name, item.row.seen, between=", ")
     out.print(f"confusion of {name}: true classes down, predicted across", soft_wrap=True)
     table = Table()
     table.add_column("")

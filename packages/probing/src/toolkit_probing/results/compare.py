@@ -18,6 +18,7 @@ from toolkit_common.scores.statistics import (
     adjust_holm,
     estimate_difference,
 )
+from toolkit_common.seen.check import EXPLAINED, MARKS, SeenStatus, mark
 from toolkit_probing.heads.inputs import place_name
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun, choose_row, read_run
@@ -51,6 +52,12 @@ class Compared:
     def sides(self) -> Pair:
         """Both rows."""
         return self.first, self.second
+
+    @property
+    def seen(self) -> SeenStatus:
+        """The worse of what is known of both: whether an encoder has seen whom it is judged on."""
+        both = [side.row.seen for side in self.sides]
+        return next((status for status in MARKS if status in both), "")
 
     @property
     def table(self) -> str:
@@ -146,6 +153,9 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         out.print(_table(compared))
     for line in why_no_intervals(item.difference for item in comparison.compared):
         out.print(line, soft_wrap=True)
+    for status in dict.fromkeys(item.seen for item in comparison.compared):
+        if status in MARKS:
+            out.print(f"{MARKS[status]}: {EXPLAINED[status]}", soft_wrap=True)
     ways = {side.row.selected for item in comparison.compared for side in item.sides}
     if len(ways) > 1:
         out.print(f"NOT SELECTED ALIKE: {', '.join(sorted(ways))}", soft_wrap=True)
@@ -172,9 +182,9 @@ def _table(compared: Sequence[Compared]) -> Table:
         table.add_row(
             *map(_side_text, item.sides),
             item.metric,
-            _number(difference.first),
-            _number(difference.second),
-            _difference_text(difference),
+            mark(_number(difference.first), item.first.row.seen),
+            mark(_number(difference.second), item.second.row.seen),
+            mark(_difference_text(difference), item.seen),
             _number(difference.p, missing=missing),
             _number(item.p_holm, missing=missing),
         )

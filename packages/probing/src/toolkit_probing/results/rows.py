@@ -12,12 +12,13 @@ import numpy as np
 
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
+from toolkit_common.seen.check import SeenStatus
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.plan import Training, training_of
 
-ROW_VERSION = 1  # rises with every change of a row's keys or of what they mean
+ROW_VERSION = 2  # rises with every change of a row's keys or of what they mean
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ class Row:
         metrics: Every metric on the test split.
         predictions: File of its predictions, in the run folder.
         inputs: What was read: images, metadata, or both.
+        seen: Whether the encoder's pre-training has seen patients or images of test or validation;
+            empty where nobody looked: of encoders that are no export, and of before.
         training: How its heads were trained; None where nothing was, or that was not recorded.
         version: Of what these fields mean.
     """
@@ -109,8 +112,9 @@ class Row:
     metrics: Mapping[str, Estimate]
     predictions: str
     inputs: str = "image"
+    seen: SeenStatus = ""
     training: Training | None = None
-    version: int = ROW_VERSION
+    version: int = 1  # of rows that do not say
 
     @property
     def is_tuned(self) -> bool:
@@ -120,7 +124,7 @@ class Row:
     @property
     def described(self) -> dict[str, Any]:
         """What it is of, as reports and comparisons print it for `--json`."""
-        names = ("name", "inputs", "tune", "labels", "selected", "picked", "settings")
+        names = ("name", "inputs", "seen", "tune", "labels", "selected", "picked", "settings")
         return {name: getattr(self, name) for name in names}
 
 
@@ -131,6 +135,7 @@ def build_rows(
     *,
     inputs: str,
     num_processes: int,
+    seen: SeenStatus = "",
 ) -> list[Row]:
     """Return the rows of some outcomes: figures, intervals, how they were selected and trained.
 
@@ -140,6 +145,7 @@ def build_rows(
         settings: How it was judged.
         inputs: What was read.
         num_processes: Over how many the heads were trained.
+        seen: Whether the encoder has seen whom it is judged on.
     """
     targets, groups = task.targets_of("test"), task.groups_of("test")
     return [
@@ -166,6 +172,8 @@ def build_rows(
             ),
             predictions=f"predictions/{outcome.name}.parquet",
             inputs=inputs,
+            seen=seen,
+            version=ROW_VERSION,
             training=training_of(
                 settings,
                 outcome.subset.sizes,

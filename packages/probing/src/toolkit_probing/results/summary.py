@@ -8,6 +8,7 @@ from rich.table import Table
 
 from toolkit_common.console import result_console
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
+from toolkit_common.seen.check import mark
 from toolkit_probing.heads.inputs import describe_place
 from toolkit_probing.results.contents import Results
 from toolkit_probing.results.rows import Row
@@ -69,7 +70,7 @@ def results_table(rows: Sequence[Row]) -> Table:
     for heading in (*SHOWN.values(), "parameters"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        figures = [format_estimate(row.metrics[name]) for name in SHOWN]
+        figures = [mark(format_estimate(row.metrics[name]), row.seen) for name in SHOWN]
         picked = ", ".join(f"{key} {_short(value)}" for key, value in row.settings.items())
         labels = (row.labels,) if limited else ()
         reads = describe_place(row.layer, row.source)

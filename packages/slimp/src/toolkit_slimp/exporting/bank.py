@@ -4,9 +4,12 @@
 bank.safetensors   images (m, d) features, lesions (m, k) and patients (m, k) features of the
                    metadata, embeddings (m, e) of the images, projected and normalised, unless the
                    patient loss alone was trained; fp32, row by row
-bank.parquet       hashed image id and patient of each row, raw values of the schema's columns
+bank.parquet       image and patient of each row, as keyed digests, and the raw values of the
+                   schema's columns
 ```
-Ids are hashed as in `encoder.json`: rows of one patient can be matched and left out, no more.
+It is written when asked for (`--bank`), as it is as confidential as the data: rows of one patient
+can be matched and left out under the secret of this site, but an age and a site of the body stay
+what they are.
 """
 
 from pathlib import Path
@@ -15,10 +18,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from toolkit_common.audit.overlaps import hash_group
+from toolkit_common.console import console
 from toolkit_common.features.encode import encode_images
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import derive_seed
+from toolkit_common.seen.secret import keyed_digests, make_secret
 from toolkit_slimp.training.setup import Setup
 
 TENSORS, ROWS = "bank.safetensors", "bank.parquet"
@@ -48,14 +52,22 @@ def write_bank(folder: Path, setup: Setup) -> None:
     with atomic_path(folder / TENSORS) as temporary:
         kept = {name: value.float().cpu().contiguous() for name, value in tensors.items()}
         save_file(kept, temporary, metadata={"format": "pt"})
-    # Hashes of ids, not ids; metadata as they are: the file is as confidential as they.
-    frame = data.table.iloc[rows][[column.name for column in table.schema.columns]]
-    frame = frame.reset_index(drop=True)
-    frame.insert(0, "group_hash", [hash_group(group) for group in data.groups[rows]])
-    ids = data.table["image_id"].to_numpy()[rows]
-    frame.insert(0, "image_hash", [hash_group(name) for name in ids])
+    columns = [column.name for column in table.schema.columns]
+    frame = data.table.iloc[rows][columns].reset_index(drop=True)
+    secret = make_secret()
+    for name, kind, names in (
+        ("group_hash", "bank group", data.groups[rows]),
+        ("image_hash", "bank image", data.table["image_id"].to_numpy()[rows]),
+    ):
+        frame.insert(0, name, keyed_digests(secret, kind, map(str, names)))
     with atomic_path(folder / ROWS) as temporary:
         frame.to_parquet(temporary, index=False)
+    console.print(
+        f"reference bank: features of {len(rows)} training lesions and their {', '.join(columns)} "
+        f"as they are in the table, patients as keyed digests, in {folder}: as confidential as the "
+        "data",
+        markup=False,
+    )
 
 
 def choose_bank_rows(rows: np.ndarray, size: int, *, seed: int) -> np.ndarray:

@@ -32,6 +32,9 @@ from toolkit_slimp.metadata.table import encode_rows
 from toolkit_slimp.model.slimp import SlimpModel, build_model
 from toolkit_slimp.settings import SlimpSettings
 
+# Of exports of before, and nothing that the model depends on.
+TRAINING_ALONE = ("metadata_block_dropout", "bank_size", "bank")
+
 
 class SlimpMetadataEncoders:
     """The lesion and the patient encoder of a trained model, frozen, with their schema.
@@ -136,7 +139,6 @@ def _stored_settings(stored: Mapping[str, Any], folder: Path) -> SlimpSettings:
     left = {
         key: value
         for key, value in stored.items()
-        # Dropout acts in training alone.
-        if SlimpSettings.gone.get(key, ...) != value and key != "metadata_block_dropout"
+        if SlimpSettings.gone.get(key, ...) != value and key not in TRAINING_ALONE
     }
     return resolve(SlimpSettings, [Layer(str(folder), left)]).settings

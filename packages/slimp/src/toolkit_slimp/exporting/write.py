@@ -5,9 +5,11 @@ encoder/
   encoder.safetensors, encoder.json    the image encoder (toolkit_common.backbones.exported)
   slimp.safetensors                    metadata encoders, phenotype, projection heads, temperatures
   schema.json                          columns of both metadata encoders, with fitted transforms
-  bank.safetensors, bank.parquet       training lesions, see toolkit_slimp.exporting.bank
+  seen.safetensors                     whom it was trained on, see toolkit_common.seen.record
+  bank.safetensors, bank.parquet       training lesions (--bank), see toolkit_slimp.exporting.bank
 ```
-`encoder.json` has the settings that build the model again and the sha256 of these files.
+`encoder.json` has the settings that build the model again and the sha256 of these files. Nothing
+here names a person, or a place on the machine.
 """
 
 from pathlib import Path
@@ -15,21 +17,27 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from toolkit_common.audit.overlaps import hash_group
 from toolkit_common.backbones.contract import Card, TokenSource
 from toolkit_common.backbones.exported import export_encoder
+from toolkit_common.data.splits import make_splits
+from toolkit_common.ids import split_options
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
+from toolkit_common.seen.record import SEEN, build_record, rekeyed, write_seen
+from toolkit_common.seen.secret import make_secret
 from toolkit_slimp.exporting.bank import write_bank
 from toolkit_slimp.training.setup import Setup
 
 WEIGHTS, SCHEMA = "slimp.safetensors", "schema.json"
 IMAGE = "image_encoder."
+OWN = ("encoder.safetensors", "encoder.json", SEEN)  # the description knows their sums already
+PUBLIC = ("hf", "torchvision")  # sources of data that everybody finds under their name
+PLACES = {"data", "splits", "metadata_schema", "backbone"}  # settings that name files of a machine
 
 
 def export_slimp(folder: Path, setup: Setup) -> None:
     """Write the trained model of a run and its bank; all files are named with their sums."""
     model, linear = setup.model, setup.card.linear
-    if model.settings.bank_size:
+    if model.settings.bank:
         write_bank(folder, setup)
     rest = {
         name: value.detach().cpu().contiguous()
@@ -39,8 +47,8 @@ def export_slimp(folder: Path, setup: Setup) -> None:
     with atomic_path(folder / WEIGHTS) as temporary:
         save_file(rest, temporary, metadata={"format": "pt"})
     write_text(folder / SCHEMA, setup.schema.to_json())
-    # All but encoder.*: the description holds the sum of those weights itself.
-    others = sorted(path for path in folder.iterdir() if not path.name.startswith("encoder."))
+    seen = _write_seen(folder, setup)
+    others = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in OWN)
     files = {path.name: sha256_of(path) for path in others}
     reads: TokenSource = "all" if linear == "cls" else "patches"
     is_nested = model.has_lesion_loss or model.has_patient_loss
@@ -50,22 +58,51 @@ def export_slimp(folder: Path, setup: Setup) -> None:
         model.image_encoder,
         architecture=setup.architecture,
         card=Card(linear, reads, objective, f"trained on the {linear}"),
-        provenance={**_provenance(setup), "files": files},
+        provenance={**_provenance(setup), "seen": seen, "files": files},
     )
 
 
+def _write_seen(folder: Path, setup: Setup) -> dict[str, Any]:
+    """Write whom the run has trained on, and whom the encoders that it continues."""
+    secret, settings = make_secret(), setup.model.settings
+    own = build_record(
+        setup.data,
+        setup.splits.train,
+        make_splits(setup.data, settings).train,
+        secret=secret,
+        reader=_public_name(setup.data.id),
+    )
+    return write_seen(folder, [*(rekeyed(item, secret) for item in setup.ancestry.records), own])
+
+
+def _public_name(identifier: str) -> str:
+    """Return a data set's id without the place where it lies and the columns that were chosen."""
+    source, _, name = split_options(identifier)[0].partition(":")
+    return f"{source}:{name}" if source in PUBLIC and not Path(name).exists() else source
+
+
+def _public_start(start: str) -> str:
+    """Return where weights came from without the folders of this machine."""
+    place = Path(start.rpartition(":")[2])
+    return place.name if place.is_absolute() or place.exists() else start
+
+
 def _provenance(setup: Setup) -> dict[str, Any]:
-    data = setup.data
-    assert data.groups is not None
+    data, settings = setup.data, setup.model.settings
+    kept = settings.model_dump(mode="json", exclude=PLACES)
+    if settings.backbone is not None:
+        # Whether there was one decides how batch norms are read.
+        kept["backbone"] = _public_start(f"{setup.backbone.source}:{setup.backbone.name}")
     return {
         "method": "SLIMP",
-        "data": data.id,
+        "data": _public_name(data.id),
         "data_fingerprint": data.fingerprint(),
         "data_licence": data.sheet.licence,
         "data_source": data.sheet.source,
-        "start": setup.start,
+        "start": _public_start(setup.start),
         "steps": setup.stream.total_steps,
-        "settings": setup.model.settings.model_dump(mode="json"),
+        "splits": setup.splits.origin,
+        "settings": kept,
         "schema": setup.schema.digest(),
-        "groups_seen": sorted({hash_group(group) for group in data.groups[setup.splits.train]}),
+        "lineage": list(setup.ancestry.lineage),
     }

@@ -20,6 +20,10 @@ from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.seen.ancestry import Ancestry, read_ancestry
+from toolkit_common.seen.compare import compare_rows
+from toolkit_common.seen.record import Contents
+from toolkit_common.seen.secret import make_secret
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Schema
@@ -54,6 +58,7 @@ class Setup:
         backbone: What its image encoder was built from.
         start: Where the image encoder's first weights came from.
         start_hash: Of those weights.
+        ancestry: Of the exported encoder that it continues, if it does.
     """
 
     data: ImageData
@@ -65,6 +70,7 @@ class Setup:
     backbone: BackboneId
     start: str
     start_hash: str
+    ancestry: Ancestry
 
     @property
     def model(self) -> SlimpModel:
@@ -107,10 +113,13 @@ def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
     Raises:
         InputError: If the settings, the data or the backbone are at fault.
     """
+    make_secret()  # by which its patients are recorded in the end: not to fail only then
     data, splits = load_patients(settings)
     schema = choose_schema(settings, data, splits)
     table = encode_table(data, schema)
     parsed, encoder, receipt = load_image_encoder(settings)
+    ancestry = Ancestry() if settings.random_init else read_ancestry(parsed)
+    _show_ancestry(ancestry, data, splits)
     card = choose_card(parsed.text, encoder.facts)
     # Before anything is trained: it is what a resumed run is compared by.
     start_hash = hash_weights(encoder)
@@ -123,7 +132,20 @@ def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
     return Setup(
         data=data, splits=splits, stepper=stepper, stream=stream, watch=watch,
         card=card, backbone=parsed, start=receipt.source, start_hash=start_hash,
+        ancestry=ancestry,
     )  # fmt: skip
+
+
+def _show_ancestry(ancestry: Ancestry, data: ImageData, splits: Splits) -> None:
+    """Print how the encoder that is continued was trained, and whether on held-out patients."""
+    for line in ancestry.describe():
+        console.print(line, markup=False)
+    overlap = compare_rows(ancestry.records, Contents(data), {"held-out": splits.val})
+    if overlap.num_seen:
+        console.print(
+            f"it has seen {overlap.counted()}: what is watched is not of unseen patients",
+            markup=False,
+        )
 
 
 def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
