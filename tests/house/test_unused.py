@@ -11,7 +11,6 @@ from helpers.repository import ROOT, assert_only_known, modules, parse, public_n
 USERS = ("packages/*/src/**/*.py", "packages/*/scripts/*.py", "benchmarks/**/*.py")
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "packages/*/README.md")
 ENTRY_POINTS = {  # commands that nothing but Typer calls
-    "toolkit_common/cli/doctor.py: doctor",
     "toolkit_slimp/cli.py: pretrain_slimp",
     "toolkit_slimp/cli.py: write_schema",
 }

@@ -43,6 +43,7 @@ def test_rows_without_a_version_are_read_as_they_were_written(run):
     for row in (*now["rows"], *now["baselines"]):
         row.pop("version")
         assert row.pop("options") == {}
+        assert row.pop("seen") == ""
     for row in now["baselines"]:
         assert row.pop("training") is None
     assert now == before
