@@ -1,13 +1,17 @@
 """Heads: pool, batch norm, classifier; built from a spec and nothing else."""
 
+import pickle
+
 import pytest
 import torch
+from torch.nn import functional as F
 
+from helpers.probing_pools import build_pool, draw_tokens
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import read_source
-from toolkit_probing.probes import Pool
+from toolkit_probing.probes import POOLS, Pool
 
 
 def features(b: int = 6, n: int = 4, d: int = 8) -> Features:
@@ -121,3 +125,42 @@ def test_a_pool_with_batch_statistics_is_not_cut():
     expected.load_state_dict(head.state_dict())
     assert torch.equal(head(tokens, micro_batch=3), expected(tokens))
     assert torch.equal(head.pool.norm.running_mean, expected.pool.norm.running_mean)
+
+
+def gradients(head: Head) -> dict[str, torch.Tensor]:
+    """Gradients of a head in training, in float64."""
+    F.cross_entropy(head(draw_tokens(6)), torch.arange(6) % 3).backward()
+    return {name: item.grad for name, item in head.pool.named_parameters()}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_what_the_norm_takes_away_again_has_no_gradient(name):
+    pool = build_pool(name)
+    actual = gradients(Head(pool, dim=pool.out_dim, num_classes=3).double())
+    scale = max(item.abs().max() for item in actual.values())
+    for key, item in actual.items():
+        for part in item.chunk(3 if key == "qkv.bias" else 1):  # of queries, keys and values
+            # Nothing between zero and what a sum can tell from its rounding.
+            assert part.abs().max() > 1e-12 * scale or not part.any(), key
+
+
+@pytest.mark.parametrize("name", [name for name, pool in POOLS.items() if pool.shifts])
+def test_what_is_made_zero_is_but_rounding_and_nothing_else_changes(name):
+    actual, exact = [], []
+    for kept in (actual, exact):
+        pool = build_pool(name)
+        torch.manual_seed(0)
+        head = Head(pool, dim=pool.out_dim, num_classes=3).double()
+        if kept is exact:
+            for parameter in pool.parameters():
+                parameter._backward_hooks = None
+        kept.append(gradients(head))
+    for key, item in actual[0].items():
+        torch.testing.assert_close(item, exact[0][key], rtol=1e-12, atol=1e-15)
+        assert not torch.equal(item, exact[0][key]) or key not in POOLS[name].shifts
+
+
+def test_a_head_with_shifts_is_pickled():
+    head = build_head(spec(method="mhca"), features(), num_classes=3).eval()
+    again = pickle.loads(pickle.dumps(head))
+    assert torch.equal(again(features().patches), head(features().patches))

@@ -5,6 +5,7 @@ One head for every method (docs/poolings.md); plain linear probing has no pool a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,6 +67,10 @@ class HeadSpec:
 class Head(nn.Module):
     """Pool (or none) -> BatchNorm without affine -> linear classifier.
 
+    What a pooling adds to every image alike the norm takes away again: the gradient of such a bias
+    is zero. What sums make of it is their rounding, which AdamW follows at its full rate, while the
+    running means lag behind; so it is made zero (docs/traps.md 33).
+
     Args:
         pool: Tokens to vector, or None to read a vector.
         dim: Width of what the classifier reads: what is pooled, and what stands beside it.
@@ -82,6 +87,9 @@ class Head(nn.Module):
         # No gain and bias, as the classifier has its own.
         self.norm = BatchNorm(dim, eps=BATCH_NORM_EPS, affine=False)
         self.classifier = nn.Linear(dim, num_classes)
+        if pool is not None:
+            for name, parts in pool.shifts.items():
+                pool.get_parameter(name).register_hook(partial(_without_shift, parts=parts))
 
     @override
     def forward(
@@ -111,6 +119,13 @@ class Head(nn.Module):
         # Not reentrant: that kind wants an input with a gradient, and tokens have none.
         parts = [checkpoint(self.pool, part, use_reentrant=False) for part in inputs.split(size)]
         return torch.cat(parts)
+
+
+def _without_shift(gradient: Tensor, *, parts: int) -> Tensor:
+    """Return a gradient whose last of so many parts is zero."""
+    kept = gradient.clone()  # autograd may hand over what others read
+    kept[len(kept) - len(kept) // parts :] = 0
+    return kept
 
 
 def build_head(

@@ -19,11 +19,13 @@ from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
 from toolkit_probing.probes import gemm
+from toolkit_probing.probes.attention import dropped
 from toolkit_probing.probes.base import AttentivePool, Count
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -103,7 +105,16 @@ class AbMilp(AttentivePool):
             # Maps in a row without anything between are one map.
             weight = first.weight @ self.out.weight @ self.qkv.weight.chunk(3)[2]
             bias = first.weight @ self.out.bias + first.bias
+        if not rest:
+            return self._shares(gemm.linear(mixed, weight), bias)
         scores = gemm.linear(mixed, weight, bias)
-        for layer in rest:
+        *hidden, last = rest
+        for layer in hidden:
             scores = layer(scores)
-        return scores.transpose(1, 2).softmax(-1)
+        assert isinstance(last, nn.Linear)
+        return self._shares(F.linear(scores, last.weight), last.bias)
+
+    @staticmethod
+    def _shares(scores: Tensor, bias: Tensor) -> Tensor:
+        # What is added to all scores alike, the softmax drops.
+        return (scores + dropped(bias)).transpose(1, 2).softmax(-1)

@@ -53,10 +53,10 @@ def absorb_keys(queries: Tensor, weight: Tensor, num_heads: int) -> Tensor:
 
 
 def dropped(bias: Tensor) -> Tensor:
-    """Return 0, made of a bias that a softmax takes away again.
+    """Return 0, made of a bias that a softmax or a batch norm takes away again.
 
-    Added to what the softmax reads it gives the bias the gradient that it has, zero. By way of the
-    scores it would be their rounding, which adaptive optimizers take for a direction.
+    It gives the bias the gradient that it has, zero. By way of scores or rows that would be their
+    rounding, which adaptive optimizers take for a direction (docs/traps.md 33).
     """
     return 0 * bias.sum()
 

@@ -27,6 +27,8 @@ class Pool(nn.Module, ABC):
         named_options: Options that stand in names of heads whatever their value; others do where
             they differ from their default.
         needs_grid: Whether the constructor wants `grid`; it then reads patches alone.
+        shifts: Parameters that add the same to every image's output, each with the number of equal
+            parts of which the last does so (1: all of it). See `Head`.
         out_dim: Output width o.
     """
 
@@ -34,6 +36,7 @@ class Pool(nn.Module, ABC):
     source: ClassVar[str]
     named_options: ClassVar[tuple[str, ...]] = ()
     needs_grid: ClassVar[bool] = False
+    shifts: ClassVar[Mapping[str, int]] = {}
     out_dim: int
 
     @abstractmethod

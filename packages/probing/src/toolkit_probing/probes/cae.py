@@ -12,6 +12,7 @@ the query and its norm's bias learn at first.
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -44,6 +45,7 @@ class Cae(LearnedQuery):
     title: ClassVar[str] = "CAE attentive probe"
     source: ClassVar[str] = "Chen et al., 2022"
     eps: ClassVar[float | None] = EPS
+    shifts: ClassVar[Mapping[str, int]] = {"value_norm.bias": 1, "out.bias": 1}
 
     def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()

@@ -49,6 +49,7 @@ class CaiT(LearnedQuery):
 
     title: ClassVar[str] = "CaiT class attention"
     source: ClassVar[str] = "Touvron et al., 2021"
+    shifts: ClassVar[Mapping[str, int]] = {"last_norm.bias": 1}
 
     def __init__(self, dim: int, *, num_heads: Count = 4) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ the sum is `a_0 / n` of each token (see `attention`).
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -47,6 +48,7 @@ class Clip(AttentivePool):
     title: ClassVar[str] = "CLIP attention pooling"
     source: ClassVar[str] = "Radford et al., 2021"
     needs_grid: ClassVar[bool] = True
+    shifts: ClassVar[Mapping[str, int]] = {"out.bias": 1, "qkv.bias": 3}
 
     def __init__(self, dim: int, *, grid: tuple[int, int], num_heads: Count = 4) -> None:
         super().__init__()

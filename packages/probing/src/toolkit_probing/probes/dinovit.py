@@ -9,6 +9,7 @@ attention is never kept.
 Shapes: b batch, n tokens, d token width, h heads, m = d/h, o output width (= d).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -34,6 +35,7 @@ class DinoViT(Pool):
 
     title: ClassVar[str] = "DINO ViT block"
     source: ClassVar[str] = "Caron et al., 2021"
+    shifts: ClassVar[Mapping[str, int]] = {"mlp.second.bias": 1}
 
     def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from toolkit_common.training.distributed import BatchNorm
 from toolkit_probing.probes import gemm
+from toolkit_probing.probes.attention import dropped
 from toolkit_probing.probes.base import Pool
 
 TINY = 1e-12  # of the norm, as F.normalize
@@ -45,7 +46,10 @@ class Dolg(Pool):
 
     @override
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        mapped = gemm.linear(tokens, self.map.weight, self.map.bias)
+        bias: Tensor = self.map.bias
+        if self.training:  # the norm takes the bias away again
+            bias = bias.detach() + dropped(bias)
+        mapped = gemm.linear(tokens, self.map.weight, bias)
         # Images and tokens are one axis to the norm.
         u = self.norm(mapped.flatten(0, 1)).unflatten(0, tokens.shape[:2])
         score = F.softplus(self.score(u.relu()))[..., 0]  # (b, n)

@@ -9,6 +9,7 @@ Neither keys, values nor normalised tokens are built (see `attention`).
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -37,6 +38,7 @@ class Jepa(LearnedQuery):
     title: ClassVar[str] = "V-JEPA attentive pooler"
     source: ClassVar[str] = "Bardes et al., 2024"
     eps: ClassVar[float | None] = EPS
+    shifts: ClassVar[Mapping[str, int]] = {"mlp.second.bias": 1}
 
     def __init__(self, dim: int, *, num_heads: Count = 16) -> None:
         super().__init__()

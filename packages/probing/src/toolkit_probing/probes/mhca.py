@@ -8,6 +8,7 @@ norm or MLP. We pool raw tokens and project after (see `attention`).
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -34,6 +35,7 @@ class MultiHeadCrossAttention(LearnedQuery):
 
     title: ClassVar[str] = "Multi-head cross-attention"
     source: ClassVar[str] = "Vaswani et al., 2017"
+    shifts: ClassVar[Mapping[str, int]] = {"to_key_value.bias": 1, "out.bias": 1}
 
     def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()

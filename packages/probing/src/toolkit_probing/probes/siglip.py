@@ -7,6 +7,7 @@ equations in docs/poolings.md: a latent query attends to the tokens with full pr
 Shapes: b batch, n tokens, d token width, q heads, o output width (= d).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -31,6 +32,7 @@ class SigLip(LearnedQuery):
 
     title: ClassVar[str] = "SigLIP attention pooling"
     source: ClassVar[str] = "Zhai et al., 2023"
+    shifts: ClassVar[Mapping[str, int]] = {"mlp.second.bias": 1}
 
     def __init__(self, dim: int, *, num_heads: Count = 8) -> None:
         super().__init__()

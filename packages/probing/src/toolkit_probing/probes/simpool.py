@@ -7,6 +7,7 @@ generalised mean. Neither keys nor normalised tokens are built (see `attention`)
 Shapes: b batch, n tokens, d token width, o output width (= d).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -28,6 +29,7 @@ class SimPool(AttentivePool):
 
     title: ClassVar[str] = "SimPool"
     source: ClassVar[str] = "Psomas et al., 2023"
+    shifts: ClassVar[Mapping[str, int]] = {"norm.bias": 1}
 
     def __init__(self, dim: int) -> None:
         super().__init__()
