@@ -27,7 +27,9 @@ PREMALIGNANT_HELP = (
 )
 PARTIAL_HELP = "Leave out rows whose image is absent; counts them."
 
-Identifier = Annotated[str, typer.Argument(help="Data set id, such as lesions or csv:FILE.")]
+IDENTIFIER_HELP = "Data set id, such as lesions or csv:FILE, or a data card (data.yaml)."
+
+Identifier = Annotated[str, typer.Argument(help=IDENTIFIER_HELP)]
 PremalignantAs = Annotated[
     str | None, typer.Option(metavar="benign|malignant|drop", help=PREMALIGNANT_HELP)
 ]
@@ -50,6 +52,10 @@ def describe(
         Path | None,
         typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="New data.yaml: a data card, to be edited and given as --data."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show rows, patients, splits, labels, missing values, notes and example pictures."""
@@ -58,14 +64,19 @@ def describe(
     # Here, as importing takes seconds that --help need not wait for (docs/traps.md 21).
     from toolkit_common.audit.describe import describe_data, draw_contact_sheet, print_description
     from toolkit_common.runs.files import atomic_path, refuse_unwritable
+    from toolkit_common.sources.card import refuse_in_the_way, write_card
     from toolkit_common.sources.load import load_data
 
     if output is not None:
         refuse_unwritable(output.parent, option="--output in")
+    if save is not None:
+        refuse_in_the_way(save)
     data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
     is_pictured = output is not None and data.sheet.labels[0] in data.table
     labels = data.labels(label) if label is not None or is_pictured else None
     described = describe_data(data)
+    if save is not None:
+        write_card(data, save)
     if output is not None:
         sheet = draw_contact_sheet(data, labels)
         with atomic_path(output) as temporary:

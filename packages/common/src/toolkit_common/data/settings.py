@@ -55,7 +55,8 @@ class _WhichData(Settings):
     data: str = option(
         "lesions",
         "Data set: lesions, digits, imagefolder:PATH, csv:FILE, hf:ID, torchvision:NAME, or one "
-        "of slice-3d, pad-ufes-20, ham10000, hiba, bcn20000, ph2, derm7pt, isic, each :PATH.",
+        "of slice-3d, pad-ufes-20, ham10000, hiba, bcn20000, ph2, derm7pt, isic, each :PATH; or a "
+        "data card data.yaml.",
         panel=DATA,
         flag="-d",
     )

@@ -2,15 +2,19 @@
 
 Ids: `digits`, `lesions` (embedded), `imagefolder:PATH`, `csv:FILE`, `hf:ORG/NAME` or `hf:FOLDER`,
 `torchvision:NAME`, and lesion sets such as `pad-ufes-20:PATH`; options follow as `?key=value&...`.
+The path of a data card (`data.yaml`) stands for the data set that it describes.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import lookup
+from toolkit_common.sources.card import apply_card, identifier_of, is_card, read_card
 from toolkit_common.sources.digits import load_digits
 from toolkit_common.sources.from_torchvision import load_torchvision
 from toolkit_common.sources.huggingface import load_hf
@@ -71,6 +75,11 @@ def load_data(
     if allow_partial:
         identifier = add_option(identifier, PARTIAL, "1")
     place, options = split_options(identifier)
+    if is_card(place):
+        path = Path(place).expanduser()
+        card = read_card(path)
+        data = apply_card(load_data(identifier_of(card, path, options)), card, path)
+        return replace(data, id=identifier)
     source, _, name = place.partition(":")
     loader = lookup(SOURCES, source, kind="data set")
     if name and source in EMBEDDED:
