@@ -61,6 +61,9 @@ def test_a_table_without_a_sheet_is_held_against_the_archives_leak_lists() -> No
     (leak,) = (item for item in audit.findings if item.severity == "leak")
     assert "column 'dx_type' is on a leak list (how the diagnosis was confirmed" in leak.text
     assert not run_audit(data(**columns)).has_leak  # its own sheet knows better
+    unread = replace(bare_sheet("bare"), unread={"dx_type": "may be a leak"})
+    audit = run_audit(data(sheet=unread, **columns))
+    assert kinds(audit)["post-dates the diagnosis"] == "note"
     unlabelled = replace(bare_sheet("bare"), labels=("none",))  # the column may be the label itself
     audit = run_audit(data(sheet=unlabelled, **columns))
     assert kinds(audit)["post-dates the diagnosis"] == "warning"

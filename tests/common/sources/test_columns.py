@@ -88,6 +88,7 @@ def test_what_is_personal_is_the_patients_unless_a_patient_has_two() -> None:
     typed = type_columns(frame, ["sex", "size", "Age"], patients=frame["patient"])
     levels = {item.name: item.level for item in typed.columns}
     assert levels == {"sex": "patient", "size": "lesion", "Age": "lesion"}
+    assert typed.differing == {"Age": 1}
 
 
 @pytest.mark.parametrize(

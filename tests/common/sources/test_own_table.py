@@ -146,6 +146,13 @@ def test_a_patients_images_stay_together_unless_the_user_says_otherwise(
     assert load_data(table(tmp_path, text, "?group=none")).groups is None
 
 
+def test_a_person_of_two_ages_is_told(tmp_path: Path) -> None:
+    write_text(tmp_path / "t.csv", "image,label,patient,age\n1.png,a,p,40\n2.png,b,p,41\n"
+               "3.png,b,q,50\n")  # fmt: skip
+    told = load_data(f"csv:{tmp_path / 't.csv'}").choices
+    assert told[-1] == "t.csv: age has two values in 1 patients: it is read as the lesion's"
+
+
 def test_patients_do_not_share_a_lesion(tmp_path: Path) -> None:
     text = "image,label,patient_id,lesion_id\n#.png,a,p1,1\n#.png,b,p2,1\n#.png,b,p2,2\n"
     assert column(load_data(table(tmp_path, text)), "lesion_id")[:3] == ["p1/1", "p2/1", "p2/2"]

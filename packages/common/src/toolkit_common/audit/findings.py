@@ -119,10 +119,15 @@ def listed_findings(
     listed = data.sheet.leaks or data.sheet.suspects
     for facts in columns:
         if facts.name in listed:
+            is_unread = facts.name in data.sheet.unread
+            severity: Severity = "note" if is_unread else "warning" if labels is None else "leak"
+            end = "not read unless ?columns= names it" if is_unread else (
+                "it is among the columns that are read: take it out"
+            )  # fmt: skip
             yield Finding(
-                "warning" if labels is None else "leak", "post-dates the diagnosis",
+                severity, "post-dates the diagnosis",
                 f"column {facts.name!r} is on a leak list ({listed[facts.name]}){_auroc(facts)}; "
-                "it is among the columns that are read: take it out",
+                f"{end}",
             )  # fmt: skip
     for facts in withheld:
         yield Finding(

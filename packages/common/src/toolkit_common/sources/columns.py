@@ -44,11 +44,14 @@ class Typed:
             unit behind them where they have one.
         columns: Those that can be read as metadata.
         unread: The others, and why.
+        differing: Column that is personal by its name -> patients who have two values: it is the
+            lesion's.
     """
 
     frame: pd.DataFrame
     columns: tuple[Column, ...]
     unread: dict[str, str]
+    differing: dict[str, int]
 
 
 def type_columns(
@@ -70,7 +73,8 @@ def type_columns(
         InputError: If a column of words has such spellings and nobody has said what they are.
     """
     typed: dict[str, pd.Series] = {}
-    columns, unread = [], {}
+    columns: list[Column] = []
+    unread, differing = {}, {}
     for name in names:
         read = _read_column(frame[name], merge)
         typed[name] = read.values
@@ -78,9 +82,12 @@ def type_columns(
         if read.kind is None or why:
             unread[name] = why
         else:
-            level = guess_level(read.values, patients, is_personal=_is_personal(name))
+            is_personal = _is_personal(name)
+            level = guess_level(read.values, patients, is_personal=is_personal)
+            if is_personal and level == "lesion" and patients is not None:
+                differing[name] = count_several(read.values, patients)
             columns.append(_column(name, read.kind, read, level=level))
-    return Typed(frame.assign(**typed), tuple(columns), unread)
+    return Typed(frame.assign(**typed), tuple(columns), unread, differing)
 
 
 def guess_level(
@@ -93,13 +100,18 @@ def guess_level(
     """
     if patients is None:
         return "lesion"
-    # Unknown for one lesion contradicts no other.
     by_patient = values.replace(UNKNOWN, np.nan).groupby(patients)
     counts, sizes = by_patient.count(), by_patient.size()
     counts = counts[(sizes > 1) & (counts > 0)]
-    is_constant = bool((by_patient.nunique() <= 1).all())
     is_seen_twice = bool((counts > 1).mean() > 0.5)
+    is_constant = count_several(values, patients) == 0
     return "patient" if is_constant and (is_seen_twice or is_personal) else "lesion"
+
+
+def count_several(values: pd.Series, patients: pd.Series) -> int:
+    """Return how many patients have two values; unknown for one lesion contradicts no other."""
+    by_patient = values.replace(UNKNOWN, np.nan).groupby(patients)
+    return int((by_patient.nunique() > 1).sum())
 
 
 def _is_personal(name: str) -> bool:

@@ -76,8 +76,12 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     sheet = replace(sheet, columns=typed.columns, unread={**unread, **typed.unread})
     keyed["image"], found = find_places(keyed["image"], path.parent)
     data = build_image_data(identifier, keyed.join(typed.frame[others]), sheet)
-    notes = [f"{path.name}: {note}" for note in (*frame.attrs[NOTES], *found)]
-    return replace(data, choices=(*notes, *_lines(path, roles, sheet)))
+    several = (
+        f"{name} has two values in {count:,} patients: it is read as the lesion's"
+        for name, count in typed.differing.items()
+    )
+    lines = (*frame.attrs[NOTES], *found, *_lines(roles, sheet), *several)
+    return replace(data, choices=tuple(f"{path.name}: {line}" for line in lines))
 
 
 def _missing(options: Mapping[str, str]) -> frozenset[str]:
@@ -146,10 +150,10 @@ def _apart(names: Sequence[str], sheet: Sheet, requested: Sequence[str]) -> dict
     return {**splits, **leaks}
 
 
-def _lines(path: Path, roles: Roles, sheet: Sheet) -> Iterator[str]:
+def _lines(roles: Roles, sheet: Sheet) -> Iterator[str]:
     """Yield what was chosen: roles by their names, columns by what they hold, and the rest."""
     if roles.chosen:
-        yield f"{path.name}: {', '.join(roles.chosen)}"
+        yield ", ".join(roles.chosen)
     levels = {
         level: [f"{column.name} [{column.unit}]" if column.unit else column.name
                 for column in sheet.columns if column.level == level]
@@ -158,10 +162,10 @@ def _lines(path: Path, roles: Roles, sheet: Sheet) -> Iterator[str]:
     read = "; ".join(f"of the {level}: {', '.join(names)}" for level, names in levels.items()
                      if names)  # fmt: skip
     if read:
-        yield f"{path.name}: metadata {read}"
+        yield f"metadata {read}"
     unread = [f"{name} ({why})" for name, why in sheet.unread.items() if why != NOT_REQUESTED]
     if unread:
-        yield f"{path.name}: no metadata: {', '.join(unread)}"
+        yield f"no metadata: {', '.join(unread)}"
 
 
 def _refuse_missing(column: "pd.Series[Any]", path: Path, hint: str) -> None:
