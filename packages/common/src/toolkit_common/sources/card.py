@@ -128,7 +128,7 @@ def apply_card(data: ImageData, card: Card, path: Path) -> ImageData:
     leaks = card.leaks if card.leaks is not None else data.sheet.leaks
     moved = [name for name in leaks if name in data.table]
     sheet = _sheet(data.sheet, card, leaks)
-    _check(data.table, sheet, card, path)
+    _check(replace(data, sheet=sheet), card, path)
     withheld = data.withheld.join(data.table[moved]) if len(data.withheld) else data.table[moved]
     data = replace(data, rows=data.rows.remove_columns(moved), sheet=sheet, withheld=withheld)
     if card.splits is None:
@@ -195,12 +195,13 @@ def _sheet(sheet: Sheet, card: Card, leaks: Mapping[str, str]) -> Sheet:
     )
 
 
-def _check(table: pd.DataFrame, sheet: Sheet, card: Card, path: Path) -> None:
+def _check(data: ImageData, card: Card, path: Path) -> None:
+    table = data.table
     for name in (*(card.columns or ()), *(card.labels or ())):
         if name not in table:
             hint = did_you_mean(name, table.columns)
             raise InputError(f"{path}: the data have no column {name!r}{hint}")
-    for column in sheet.columns:
+    for column in data.sheet.columns:
         values = table.get(column.name)
         if values is not None and column.kind in ("numeric", "angle"):
             known = values.mask(values.astype(object) == UNKNOWN, None)
