@@ -19,6 +19,9 @@ from helpers.audited import (
     write_csv,
 )
 from helpers.small_data import build_data, encode, noise
+from toolkit_common.audit.baselines import Baseline
+from toolkit_common.audit.findings import baseline_findings
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column
 from toolkit_common.sources.bare import bare_sheet
 from toolkit_common.sources.load import load_data
@@ -102,6 +105,39 @@ def test_what_chance_may_give_is_a_warning() -> None:
     assert not audit.has_leak
     alone = build_data(answers, images=IMAGES, sheet=SHEET, **columns)
     assert {kinds(run_audit(alone))[name] for name in ("missingness", "label proxy")} == {"leak"}
+
+
+def many_classes(rare: int, *, rows: int = 1011) -> ImageData:
+    """Four classes, the last of `rare` images, which a column and an empty cell tell alone."""
+    rng = np.random.default_rng(0)
+    is_rare = np.arange(rows) < rare
+    return build_data(
+        np.where(is_rare, "rare", rng.choice(["a", "b", "c"], rows)).tolist(),
+        sheet=SHEET,
+        site=np.where(is_rare, "face", "trunk").tolist(),
+        asked=np.where(is_rare, None, "yes").tolist(),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rare", "severity"), [(16, "warning"), (60, "leak")])
+def test_a_class_of_16_in_1011_does_not_decide(rare: int, severity: str) -> None:
+    audit = run_audit(many_classes(rare))
+    by_kind = {finding.kind: finding for finding in audit.findings}
+    for kind in ("label proxy", "missingness"):
+        assert by_kind[kind].severity == severity
+        assert "'rare': AUROC 1.000" in by_kind[kind].text
+        assert ("a class of so few images" in by_kind[kind].text) == (severity == "warning")
+    assert audit.has_leak == (severity == "leak")
+
+
+def test_the_missingness_baseline_is_no_leak_by_a_small_class_alone() -> None:
+    rare = Baseline("missingness", 2, 0.9, 0.5, sure=True, large_auroc=0.6)
+    assert [finding.severity for finding in baseline_findings([rare])] == ["warning"]
+    both = replace(rare, large_auroc=0.8)
+    assert [finding.severity for finding in baseline_findings([both])] == ["leak"]
+    none = replace(rare, large_auroc=float("nan"))
+    assert [finding.severity for finding in baseline_findings([none])] == ["warning"]
 
 
 def test_acquisition_columns_that_predict_the_label_are_a_warning() -> None:

@@ -6,10 +6,12 @@ at it) or a `note`; `toolkit_common.audit.findings` words them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from toolkit_common.audit.alike import read_greys
 from toolkit_common.audit.baselines import Baseline, metadata_baselines
 from toolkit_common.audit.duplicates import find_duplicates, hash_images
 from toolkit_common.audit.findings import (
@@ -23,6 +25,7 @@ from toolkit_common.audit.findings import (
     pair_findings,
     place_pairs,
     size_findings,
+    uncompared_findings,
 )
 from toolkit_common.audit.overlaps import KEYS, find_overlaps, find_splits, load_other
 from toolkit_common.audit.proxies import ColumnFacts, describe_column
@@ -80,12 +83,14 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
     pairs: list[ImagePair] = []
     sizes: list[ColumnFacts] = []
     if hashes is not None:
-        pairs = place_pairs(find_duplicates(hashes), data, splits)
+        duplicates = find_duplicates(hashes, partial(read_greys, data))
+        pairs = place_pairs(duplicates.pairs, data, splits)
         names = ["picture's width in pixels", "picture's height in pixels"]
         # What does not decode has none.
         known = pd.DataFrame(hashes.sizes, columns=names).where(hashes.sizes > 0)
         sizes = _score(known, data, labels)
         findings += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
+        findings += uncompared_findings(duplicates)
         findings += size_findings(sizes)
     baselines, problems = _baselines(data, labels, splits, columns=columns)
     # What inflates a result first.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from toolkit_common.audit.proxies import chance_error
+from toolkit_common.audit.proxies import auroc_of, chance_error, large_classes
 from toolkit_common.data.cells import parse_numbers
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.sheet import Column
@@ -45,6 +45,7 @@ class Baseline:
     """Test figures of one baseline, in [0, 1], NaN where undefined.
 
     `sure` says whether chance alone would hardly give such an AUROC on so few test rows or groups.
+    `large_auroc` is the mean of classes that are large enough to decide, NaN without any.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Baseline:
     auroc: float
     balanced_accuracy: float
     sure: bool
+    large_auroc: float
 
 
 def fit_baselines(
@@ -100,7 +102,13 @@ def metadata_baselines(
         predictions = Predictions(fitted.probabilities, targets)
         area, accuracy = (float(metric(predictions, once)[0]) for metric in METRICS)
         sure = area - 0.5 >= SURE * error
-        baselines.append(Baseline(fitted.name, fitted.num_columns, area, accuracy, sure))
+        of_large = [
+            auroc_of(fitted.probabilities[:, code], targets == code, least=1)
+            for code in np.flatnonzero(large_classes(labels))
+        ]
+        known = [value for value in of_large if not np.isnan(value)]
+        large = float(np.mean(known)) if known else float("nan")
+        baselines.append(Baseline(fitted.name, fitted.num_columns, area, accuracy, sure, large))
     return baselines
 
 

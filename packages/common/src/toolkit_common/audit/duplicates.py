@@ -1,9 +1,10 @@
-"""Finds images that occur twice: exactly (sha256 of the pixels) or nearly (a perceptual hash).
+"""Finds images that occur twice: exactly (sha256 of the pixels) or nearly.
 
-The perceptual hash is `imagehash.phash` (64 bits, of the 32 x 32 grey image's lowest cosines). Two
-hashes within d bits agree wholly on at least one of d + 1 bands (pigeonhole), so that only rows
-that share a band are compared: no candidate is missed, and the work grows with the number of
-candidates, not with the square of the rows.
+A perceptual hash, `imagehash.phash` (64 bits, of the 32 x 32 grey image's lowest cosines), proposes
+what is nearly the same, and the pixels decide (`toolkit_common.audit.alike`). Two hashes within d
+bits agree wholly on at least one of d + 1 bands (pigeonhole), so that only rows that share a band
+are compared: no candidate is missed, and the work grows with the number of candidates, not with
+the square of the rows.
 
 A mirrored or turned copy has another hash. Mirroring changes the sign of every second cosine, and
 transposing the picture transposes them: all eight views' hashes come out of one transform, and the
@@ -20,17 +21,29 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
+from toolkit_common.audit.alike import (
+    COARSE,
+    COARSE_SIDE,
+    Greys,
+    coarse_likeness,
+    likeness,
+    reduce_grey,
+    squash,
+)
+from toolkit_common.console import progress
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import map_images
 from toolkit_common.extras import require
 from toolkit_common.images.open import BadImageError, Place, open_image
 
 BITS = 64
-MAX_DISTANCE = 4  # bits of 64 in which near-duplicates may differ
-# Of turned copies: eight views make chance likelier. JPEG copies (quality 80) of 400 photographs of
-# the lesion sample, mirrored or turned, differ in 0 bits (78 %), 2 (21 %) or more; no two different
-# photographs come as near.
-MAX_TURNED = 2
+# Bits of 64 in which the hashes of near-duplicates may differ: as they stand, mirrored or turned
+# (eight views make chance likelier). Few candidates of so many rows can be looked at, where they
+# are many.
+MAX_DISTANCE, MAX_TURNED = 8, 6
+MANY_ROWS, MAX_OF_MANY, MAX_TURNED_OF_MANY = 20_000, 4, 2
+MOST_COMPARED = 3_000  # pairs, the nearest: half a minute
+CHUNK = 4096  # pairs whose small images are in memory at once
 SIDE, LOW = 32, 8  # pixels that the hash looks at, cosines that it keeps, each way
 
 
@@ -43,6 +56,7 @@ class Hashes:
         perceptual: 64-bit perceptual hash `(n,)`, uint64.
         turned: The smallest of the perceptual hashes of its eight views `(n,)`, uint64.
         sizes: Width and height in pixels `(n, 2)`, 0 where the image does not decode.
+        coarse: In grey, of 16 x 16 pixels `(n, 16, 16)`, uint8.
         problems: Row -> why its image does not decode.
     """
 
@@ -50,14 +64,21 @@ class Hashes:
     perceptual: np.ndarray
     turned: np.ndarray
     sizes: np.ndarray
+    coarse: np.ndarray
     problems: dict[int, str]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows that show the same; `distance` in bits, 0 and `exact` where pixels are equal.
+    """Two rows that show the same.
 
-    `turned` where one is mirrored or turned against the other.
+    Attributes:
+        first: Row.
+        second: Row.
+        distance: Bits in which their hashes differ.
+        exact: Their pixels are equal.
+        turned: One is mirrored or turned against the other.
+        correlation: Of their pixels, laid over each other; 1 where they are equal.
     """
 
     first: int
@@ -65,6 +86,22 @@ class Pair:
     distance: int
     exact: bool
     turned: bool = False
+    correlation: float = 1.0
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What occurs twice.
+
+    Attributes:
+        pairs: Exact ones, and near ones that pixels confirm.
+        proposed: Near pairs that the hashes proposed.
+        not_compared: How many of these were left out, as there are too many of them.
+    """
+
+    pairs: list[Pair]
+    proposed: int
+    not_compared: int
 
 
 def hash_images(data: ImageData) -> Hashes:
@@ -74,33 +111,95 @@ def hash_images(data: ImageData) -> Hashes:
     perceptual = np.zeros(len(data), np.uint64)
     turned = np.zeros(len(data), np.uint64)
     sizes = np.zeros((len(data), 2), np.int64)
+    coarse = np.zeros((len(data), COARSE_SIDE, COARSE_SIDE), np.uint8)
     problems: dict[int, str] = {}
     for row, result in map_images(data, np.arange(len(data)), _hash, title="hashing images"):
         if isinstance(result, str):
             problems[row] = result
         else:
-            exact[row], perceptual[row], turned[row], sizes[row] = result
-    return Hashes(exact, perceptual, turned, sizes, problems)
+            exact[row], perceptual[row], turned[row], sizes[row], coarse[row] = result
+    return Hashes(exact, perceptual, turned, sizes, coarse, problems)
 
 
-def find_duplicates(hashes: Hashes, *, max_distance: int = MAX_DISTANCE) -> list[Pair]:
+def join_hashes(own: Hashes, other: Hashes) -> Hashes:
+    """Return the hashes of two data sets as of one; `problems` are those of the first."""
+    return Hashes(
+        exact=np.concatenate([own.exact, other.exact]),
+        perceptual=np.concatenate([own.perceptual, other.perceptual]),
+        turned=np.concatenate([own.turned, other.turned]),
+        sizes=np.concatenate([own.sizes, other.sizes]),
+        coarse=np.concatenate([own.coarse, other.coarse]),
+        problems=own.problems,
+    )
+
+
+def find_duplicates(hashes: Hashes, greys: Greys) -> Duplicates:
     """Return pairs of rows that show the same: exact ones, near ones, mirrored or turned ones.
+
+    Args:
+        hashes: Of all rows.
+        greys: Reads the grey images of rows, see `toolkit_common.audit.alike.read_greys`.
+    """
+    pairs = propose_pairs(hashes)
+    exact = [pair for pair in pairs if pair.exact]
+    near = [pair for pair in pairs if not pair.exact]
+    likely = _likely(near, hashes.coarse)
+    confirmed = _confirmed(likely[:MOST_COMPARED], greys)
+    return Duplicates(exact + confirmed, len(near), max(0, len(likely) - MOST_COMPARED))
+
+
+def propose_pairs(hashes: Hashes) -> list[Pair]:
+    """Return pairs of rows whose hashes are equal or near, the nearest first.
 
     Of images with one hash the first stands for all: k equal images give k - 1 pairs, not k^2 / 2.
     """
     rows = np.flatnonzero(hashes.exact != "")
+    near, turned_near = MAX_DISTANCE, MAX_TURNED
+    if len(rows) > MANY_ROWS:
+        near, turned_near = MAX_OF_MANY, MAX_TURNED_OF_MANY
     pairs = [Pair(*pair, 0, exact=True) for pair in _equal(hashes.exact, rows)]
     # Of exact copies one each: the others would repeat all that is near to it.
     alone = rows[np.sort(np.unique(hashes.exact[rows], return_index=True)[1])]
-    pairs += _near(hashes.perceptual, alone, max_distance)
-    turned = _near(hashes.turned, alone, min(MAX_TURNED, max_distance))
+    pairs += _near(hashes.perceptual, alone, near)
     plain = hashes.perceptual
     return pairs + [
         replace(pair, turned=True)
-        for pair in turned
-        # What is near as it stands is reported once, as such.
-        if np.bitwise_count(plain[pair.first] ^ plain[pair.second]) > max_distance
+        for pair in _near(hashes.turned, alone, turned_near)
+        # What is near as it stands is proposed once, as such.
+        if np.bitwise_count(plain[pair.first] ^ plain[pair.second]) > near
     ]
+
+
+def _likely(pairs: Sequence[Pair], coarse: np.ndarray) -> list[Pair]:
+    """Return the pairs that are alike from afar, the nearest first."""
+    likely = []
+    for turned in (False, True):
+        of_kind = [pair for pair in pairs if pair.turned == turned]
+        for start in range(0, len(of_kind), CHUNK):
+            part = of_kind[start : start + CHUNK]
+            one, other = (coarse[[getattr(pair, side) for pair in part]]
+                          for side in ("first", "second"))  # fmt: skip
+            alike = coarse_likeness(one, other, turned=turned) >= COARSE
+            likely += [
+                pair for pair, is_alike in zip(part, alike.tolist(), strict=True) if is_alike
+            ]
+    return sorted(likely, key=lambda pair: pair.distance)
+
+
+def _confirmed(pairs: Sequence[Pair], greys: Greys) -> list[Pair]:
+    """Return the pairs whose pixels show the same."""
+    rows = np.unique([row for pair in pairs for row in (pair.first, pair.second)]).astype(int)
+    images = dict(greys(rows)) if len(rows) else {}
+    confirmed = []
+    with progress("comparing pairs", len(pairs)) as advance:
+        for pair in pairs:
+            advance()
+            if pair.first in images and pair.second in images:
+                like = likeness(images[pair.first], images[pair.second], turned=pair.turned)
+                if like.is_same:
+                    kept = replace(pair, turned=like.turned, correlation=like.whole)
+                    confirmed.append(kept)
+    return confirmed
 
 
 def find_near(hashes: np.ndarray, *, max_distance: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +272,7 @@ def _equal(values: np.ndarray, rows: np.ndarray) -> Sequence[tuple[int, int]]:
     return list(zip(leaders[repeated].tolist(), rows[repeated].tolist(), strict=True))
 
 
-def _hash(place: Place) -> tuple[str, int, int, tuple[int, int]] | str:
+def _hash(place: Place) -> tuple[str, int, int, tuple[int, int], np.ndarray] | str:
     from imagehash import phash
 
     try:
@@ -182,14 +281,9 @@ def _hash(place: Place) -> tuple[str, int, int, tuple[int, int]] | str:
         return str(error)
     # With the size: the same bytes in another shape are another picture.
     digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
-    small = _small(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    grey = reduce_grey(image)
+    small = grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     bits = phash(small).hash.ravel()
     perceptual = int.from_bytes(np.packbits(bits).tobytes(), "big")
-    return digest, perceptual, int(turned_hashes(low_cosines(small)[None])[0]), image.size
-
-
-def _small(image: Image.Image) -> Image.Image:
-    """Shrink a large photograph first: the hash looks at 32 x 32 pixels anyway."""
-    grey = image.convert("L")
-    factor = min(grey.size) // 128
-    return grey.reduce(factor) if factor > 1 else grey
+    turned = int(turned_hashes(low_cosines(small)[None])[0])
+    return digest, perceptual, turned, image.size, squash(grey, COARSE_SIDE)

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from toolkit_common.audit.baselines import Baseline
-from toolkit_common.audit.duplicates import Hashes, Pair
+from toolkit_common.audit.duplicates import MOST_COMPARED, Duplicates, Hashes, Pair
 from toolkit_common.audit.proxies import ColumnFacts
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.splits import Splits
@@ -25,6 +25,7 @@ MISSING_AUROC = 0.7  # empty cells that tell the label this well
 RARE_CLASS = 10  # images
 NO_SPLIT = "no split"
 FEW = " (so few rows or groups that it may be chance)"
+SMALL = " (a class of so few images that it decides little)"
 
 
 @dataclass(frozen=True)
@@ -69,22 +70,17 @@ def column_findings(
     not read unless asked for.
     """
     telling = [facts for facts in columns if facts.missing_auroc >= MISSING_AUROC]
-    for sure in (True, False):
+    for is_leak in (True, False):
         of_sort = [
             facts for facts in telling
-            if (facts.missing_sure and facts.name not in acquisition) == sure
+            if (facts.missing_large_auroc >= MISSING_AUROC and facts.name not in acquisition)
+            == is_leak
         ]  # fmt: skip
         if of_sort:
-            yield _missing_finding(of_sort, "leak" if sure else "warning")
+            yield _missing_finding(of_sort, "leak" if is_leak else "warning")
     for facts in columns:
-        if facts.value_auroc >= HIGH_AUROC:
-            proxy = facts.value_auroc >= PROXY_AUROC and facts.value_sure
-            yield Finding(
-                "leak" if proxy and facts.name not in acquisition else "warning", "label proxy",
-                f"column {facts.name!r} alone tells {facts.value_class!r}: AUROC "
-                f"{facts.value_auroc:.3f}{'' if facts.value_sure else FEW}; was it known before "
-                "the diagnosis?",
-            )  # fmt: skip
+        if max(facts.value_auroc, np.nan_to_num(facts.value_large_auroc)) >= HIGH_AUROC:
+            yield _proxy_finding(facts, is_acquisition=facts.name in acquisition)
         if facts.constant:
             yield Finding("note", "constant", f"column {facts.name!r} has one value or none")
         if facts.id_like:
@@ -92,13 +88,37 @@ def column_findings(
             yield Finding("warning", "id-like", text)
 
 
+def _proxy_finding(facts: ColumnFacts, *, is_acquisition: bool) -> Finding:
+    is_proxy = facts.value_large_auroc >= PROXY_AUROC
+    auroc, word, doubt = facts.value_auroc, facts.value_class, ""
+    if is_proxy:  # the class that makes it one, which need not be the one that is told best
+        auroc, word = facts.value_large_auroc, facts.value_large_class
+    elif not facts.value_sure:
+        doubt = FEW
+    elif auroc >= PROXY_AUROC:
+        doubt = SMALL
+    return Finding(
+        "leak" if is_proxy and not is_acquisition else "warning", "label proxy",
+        f"column {facts.name!r} alone tells {word!r}: AUROC {auroc:.3f}{doubt}; was it known "
+        "before the diagnosis?",
+    )  # fmt: skip
+
+
 def _missing_finding(telling: Sequence[ColumnFacts], severity: Severity) -> Finding:
-    best = max(telling, key=lambda facts: facts.missing_auroc)
-    few = "" if best.missing_sure else FEW
+    if severity == "leak":
+        best = max(telling, key=lambda facts: facts.missing_large_auroc)
+        auroc, word, doubt = best.missing_large_auroc, best.missing_large_class, ""
+    else:
+        best = max(telling, key=lambda facts: facts.missing_auroc)
+        auroc, word, doubt = best.missing_auroc, best.missing_class, ""
+        if not best.missing_sure:
+            doubt = FEW
+        elif not best.missing_large_auroc >= MISSING_AUROC:  # undefined ones too
+            doubt = SMALL
     return Finding(
         severity, "missingness",
-        f"empty cells tell {best.missing_class!r}: AUROC {best.missing_auroc:.3f} from "
-        f"{best.name!r} being empty{few} ({len(telling)} such columns: "
+        f"empty cells tell {word!r}: AUROC {auroc:.3f} from "
+        f"{best.name!r} being empty{doubt} ({len(telling)} such columns: "
         f"{', '.join(facts.name for facts in telling)}); impute without an indicator, or use "
         "complete rows",
     )  # fmt: skip
@@ -188,8 +208,8 @@ def place_pairs(pairs: Sequence[Pair], data: ImageData, splits: Splits | None) -
 def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator[Finding]:
     """Yield how many images occur twice, and where; and which have two labels.
 
-    A near-duplicate is a warning however near: crops of a lesion from body photographs, and small
-    drawn ones, are alike by the thousand without showing the same.
+    A near-duplicate is a warning though its pixels agree: it may be a second photograph, and of
+    drawn pictures one in thousands is like another.
     """
     for kind, exact, turned in (
         ("exact duplicates", True, False),
@@ -214,14 +234,27 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
             yield Finding("warning", "contradicting labels", text)
 
 
+def uncompared_findings(duplicates: Duplicates) -> Iterator[Finding]:
+    """Yield how many pairs the hashes proposed that no pixel was compared of."""
+    if duplicates.not_compared:
+        text = (
+            f"{duplicates.not_compared} further pairs are alike by their hashes and were not "
+            f"compared pixel by pixel (the nearest {MOST_COMPARED} were): pictures this simple "
+            "are alike without being copies"
+        )
+        yield Finding("note", "near-duplicates", text)
+
+
 def baseline_findings(baselines: Sequence[Baseline]) -> Iterator[Finding]:
     """Yield what the metadata tell together, or which of them are missing."""
     for baseline in baselines:
         few = "" if baseline.sure else FEW
+        # Classes that are too small to decide are in the figure, as in a run's.
+        is_leak = baseline.sure and baseline.large_auroc >= MISSING_AUROC
         figure = f"test AUROC {baseline.auroc:.3f} from {baseline.columns} columns{few}"
         if baseline.name == "missingness" and baseline.auroc >= MISSING_AUROC:
             yield Finding(
-                "leak" if baseline.sure else "warning", "missingness baseline",
+                "leak" if is_leak else "warning", "missingness baseline",
                 f"which cells are empty tells the label: {figure}; impute without an indicator, or "
                 "use complete rows",
             )  # fmt: skip

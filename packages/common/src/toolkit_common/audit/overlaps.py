@@ -7,13 +7,20 @@ have an `a/1.jpg`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 
-from toolkit_common.audit.duplicates import Hashes, find_duplicates, hash_images
+from toolkit_common.audit.alike import read_greys
+from toolkit_common.audit.duplicates import (
+    Hashes,
+    find_duplicates,
+    hash_images,
+    join_hashes,
+)
 from toolkit_common.audit.findings import Finding
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.settings import SplitSettings
@@ -68,7 +75,7 @@ def find_overlaps(
         return list(_seen_rows(data, other, splits))
     shared = [*_shared_names(data, other), *_shared_archive_ids(data, other)]
     if hashes is not None:
-        shared += _shared_images(hashes, hash_images(other), other.id)
+        shared += _shared_images(data, hashes, other)
     elif not any(key in data.table for key in KEYS) or not any(key in other.table for key in KEYS):
         text = "only ISIC ids were compared: one of both names no groups, and no image was decoded"
         shared.append(_shared(other.id, text, leak=False))
@@ -188,29 +195,34 @@ def _archive_ids(data: ImageData) -> list[str]:
     return [match.group() for match in matches if match]
 
 
-def _shared_images(own: Hashes, other: Hashes, name: str) -> Iterator[Finding]:
+def _shared_images(data: ImageData, own: Hashes, theirs: ImageData) -> Iterator[Finding]:
+    other, name = hash_images(theirs), theirs.id
     kept = own.exact[own.exact != ""]
     exact = np.intersect1d(kept, other.exact)
     if exact.size:
         yield _shared(name, f"{exact.size} images are pixel by pixel in both", leak=True)
-    both = replace(
-        own,
-        exact=np.concatenate([own.exact, other.exact]),
-        perceptual=np.concatenate([own.perceptual, other.perceptual]),
-        turned=np.concatenate([own.turned, other.turned]),
-        sizes=np.concatenate([own.sizes, other.sizes]),
-    )
     border = len(own.exact)
+    pairs = find_duplicates(join_hashes(own, other), partial(_greys_of_both, data, theirs)).pairs
     near = [
-        pair for pair in find_duplicates(both)
+        pair for pair in pairs
         # Exact ones are told above, more surely.
         if pair.first < border <= pair.second and not pair.exact
     ]  # fmt: skip
     if near:
         turned = sum(pair.turned for pair in near)
-        text = f"{len(near)} pairs of near-duplicates, one image in each (perceptual hash)"
+        text = f"{len(near)} pairs of near-duplicates, one image in each (by pixels)"
         text += f", {turned} of them mirrored or turned" if turned else ""
         yield _shared(name, text, leak=False)
+
+
+def _greys_of_both(
+    own: ImageData, other: ImageData, rows: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Read grey images of rows, those of the other data set numbered behind one's own."""
+    border = len(own)
+    yield from read_greys(own, rows[rows < border])
+    for row, grey in read_greys(other, rows[rows >= border] - border):
+        yield row + border, grey
 
 
 def _shared(other: str, text: str, *, leak: bool) -> Finding:

@@ -4,7 +4,8 @@ A column's score is an AUROC, of the class it tells best against the rest. Words
 share of the class among the other folds' rows with that word, folds grouped, so that an id cannot
 score by naming single rows. Numbers, however they are held, are scored as they are (in the better
 direction) and by bins, which tell a class in the middle as well; out of fold, so that noise gains
-nothing. An AUROC is sure where chance would hardly give it to so few rows (or groups).
+nothing. An AUROC is sure where chance would hardly give it to so few rows (or groups). What tells a
+class of few images is reported and decides nothing: it is a few hundredths of a result.
 
 Shapes: n rows, r of them scored, c classes.
 """
@@ -25,14 +26,22 @@ SMOOTHING = 5.0  # rows at the base rate added to each word's share
 FEWEST_BINS, MOST_BINS = 5, 50  # of numbers
 ROWS_OF_BIN = 5
 SURE = 3.0  # standard errors above chance
+# A class decides from so many images on, or from this share of all on, or half an even share.
+LARGE_COUNT, LARGE_SHARE = 50, 0.05
 
 
 class Score(NamedTuple):
-    """An AUROC, the class it is of, and whether chance alone would hardly give it."""
+    """An AUROC, the class it is of, and whether chance alone would hardly give it.
+
+    Then the best sure AUROC of a class that is large enough to decide, NaN without any, and that
+    class.
+    """
 
     auroc: float
     word: str
     is_sure: bool
+    large_auroc: float = float("nan")
+    large_word: str = ""
 
 
 NO_SCORE = Score(float("nan"), "", is_sure=False)
@@ -49,9 +58,13 @@ class ColumnFacts:
         value_auroc: Of the values among filled rows, NaN where undefined.
         value_class: The class that they tell best.
         value_sure: Whether chance alone would hardly give so much.
+        value_large_auroc: The best that is sure, of classes large enough to decide; else NaN.
+        value_large_class: That class.
         missing_auroc: Of "is empty" alone, NaN where undefined.
         missing_class: The class that it tells best.
         missing_sure: Whether chance alone would hardly give so much.
+        missing_large_auroc: As `value_large_auroc`.
+        missing_large_class: That class.
         numbers: All that is filled in are numbers.
         constant: One value or none.
         id_like: Words or whole numbers held as words, nearly all different.
@@ -63,9 +76,13 @@ class ColumnFacts:
     value_auroc: float
     value_class: str
     value_sure: bool
+    value_large_auroc: float
+    value_large_class: str
     missing_auroc: float
     missing_class: str
     missing_sure: bool
+    missing_large_auroc: float
+    missing_large_class: str
     numbers: bool
     constant: bool
     id_like: bool
@@ -108,13 +125,13 @@ def describe_column(
     )  # fmt: skip
 
 
-def auroc_of(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Return the AUROC, ties counted half; NaN with fewer than `MIN_ROWS` rows on a side."""
+def auroc_of(scores: np.ndarray, positive: np.ndarray, *, least: int = MIN_ROWS) -> float:
+    """Return the AUROC, ties counted half; NaN with fewer than `least` rows on a side."""
     from scipy.stats import rankdata
 
     hits = int(positive.sum())
     others = len(positive) - hits
-    if min(hits, others) < MIN_ROWS:
+    if min(hits, others) < least:
         return float("nan")
     # The sum of ranks (Mann and Whitney): ties share theirs, and count half.
     above = rankdata(scores)[positive].sum() - hits * (hits + 1) / 2
@@ -124,6 +141,14 @@ def auroc_of(scores: np.ndarray, positive: np.ndarray) -> float:
 def chance_error(positives: int, others: int) -> float:
     """Return the standard error of an AUROC that nothing but chance made (Mann and Whitney)."""
     return math.sqrt((positives + others + 1) / (12 * positives * others))
+
+
+def large_classes(labels: Labels) -> np.ndarray:
+    """Return which classes have images enough, and other images enough beside them `(c,)`."""
+    known = labels.targets[labels.targets >= 0]
+    counts = np.bincount(known, minlength=len(labels.classes))
+    needed = len(known) * min(LARGE_SHARE, 0.5 / len(labels.classes))
+    return np.asarray(np.minimum(counts, len(known) - counts) >= min(LARGE_COUNT, needed))
 
 
 @dataclass(frozen=True)
@@ -153,7 +178,7 @@ class _Rows:
             scores: Of each class `(r, c)`.
             either_way: Whether low scores may tell a class as well as high ones.
         """
-        scored = []
+        scored, large = [], large_classes(self.labels)
         for code, word in enumerate(self.labels.classes):
             positive = self.targets == code
             auroc = auroc_of(scores[:, code].astype(float), positive)
@@ -166,11 +191,16 @@ class _Rows:
                 int(np.count_nonzero(np.bincount(self.owners[part])))
                 for part in (positive, ~positive)
             ]
-            scored.append((best - 0.5 >= SURE * chance_error(*sides), best, auroc > 0.5, word))
+            is_sure = best - 0.5 >= SURE * chance_error(*sides)
+            scored.append((is_sure, best, auroc > 0.5, word, bool(large[code])))
         if not scored:
             return NO_SCORE
-        is_sure, auroc, _, word = max(scored, key=lambda item: item[:3])
-        return Score(auroc, word, is_sure)
+        is_sure, auroc, _, word, _ = max(scored, key=lambda item: item[:3])
+        deciding = [item for item in scored if item[0] and item[4]]
+        if not deciding:
+            return Score(auroc, word, is_sure)
+        _, large_auroc, _, large_word, _ = max(deciding, key=lambda item: item[:3])
+        return Score(auroc, word, is_sure, large_auroc, large_word)
 
 
 def _score_values(values: pd.Series, numbers: np.ndarray, rows: _Rows) -> Score:
@@ -180,7 +210,9 @@ def _score_values(values: pd.Series, numbers: np.ndarray, rows: _Rows) -> Score:
     if np.isnan(own).any():
         return score
     plain = rows.best(np.repeat(own[:, None], rows.num_classes, axis=1))
-    return max(plain, score, key=lambda item: (item.is_sure, item.auroc))
+    best = max(plain, score, key=lambda item: (item.is_sure, item.auroc))
+    large = max(plain, score, key=lambda item: np.nan_to_num(item.large_auroc))
+    return best._replace(large_auroc=large.large_auroc, large_word=large.large_word)
 
 
 def _shares(values: pd.Series, numbers: np.ndarray, rows: _Rows) -> np.ndarray:

@@ -68,7 +68,7 @@ def audit_json(audit: Audit) -> dict[str, Any]:
         "duplicates": [
             {"images": list(_names(audit, item)), "splits": list(item.sides),
              "across": item.across, "distance": item.pair.distance, "exact": item.pair.exact,
-             "turned": item.pair.turned}
+             "turned": item.pair.turned, "correlation": round(item.pair.correlation, 4)}
             for item in audit.pairs
         ],
     }  # fmt: skip
@@ -185,7 +185,8 @@ def _picture(audit: Audit, item: ImagePair) -> tuple[str, str]:
 def _difference(pair: Pair) -> str:
     if pair.exact:
         return "exact"
-    return f"{pair.distance} bits apart" + (", mirrored or turned" if pair.turned else "")
+    turned = ", mirrored or turned" if pair.turned else ""
+    return f"pixels correlate by {pair.correlation:.3f}{turned}"
 
 
 def _thumbnail(audit: Audit, row: int) -> Image.Image:
