@@ -10,6 +10,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.files import (
     atomic_folder,
     atomic_path,
+    cache_folder,
     read_json,
     refuse_unwritable,
     sha256_of,
@@ -126,3 +127,15 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, folder: str)
 def test_a_folder_that_cannot_be_written_is_refused(folder: str) -> None:
     with pytest.raises(InputError, match=rf"--output {folder} cannot be written \(.+\); choose"):
         refuse_unwritable(Path(folder), option="--output")
+
+
+def test_the_cache_is_where_the_user_or_the_system_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "system"))
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("TOOLKIT_CACHE")
+    assert cache_folder() == tmp_path / "system/toolkit"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache/toolkit"

@@ -379,3 +379,15 @@ def test_the_commit_is_that_of_the_code_and_not_of_a_checkout_around_it(tmp_path
     assert commit_of(tmp_path / "site") == git("rev-parse", "--short=12", "HEAD")
     Path("site/toolkit_common/seed.py").write_text("")
     assert commit_of(tmp_path / "site").endswith("-dirty")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_states_of_a_done_run_go_unless_they_are_to_stay(tmp_path: Path, keep: bool) -> None:
+    run = started(tmp_path / "run")
+    state = run.path / "checkpoints/part/step-000000001.pt"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"state")
+    run.finish(keep_checkpoints=keep)
+    assert run.is_done
+    assert (run.path / "checkpoints").exists() == keep
+    assert ("checkpoints/part/step-000000001.pt" in run.read_json("manifest.json")) == keep

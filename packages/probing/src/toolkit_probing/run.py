@@ -89,7 +89,8 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     on_main(accelerator, lambda: _start(run, invocation, loaded))
     results, outcomes = _probe(settings, loaded, run, accelerator, shortfall=shortfall)
     if accelerator.is_main_process:
-        _finish(run, loaded.task, results, outcomes)
+        keep = settings.keep_checkpoints
+        _finish(run, loaded.task, results, outcomes, keep_checkpoints=keep)
     accelerator.end_training()
     return _show(results, run, invocation)
 
@@ -284,11 +285,18 @@ def _extract(
     return extracted if metadata is None else metadata.beside(extracted)
 
 
-def _finish(run: RunFolder, task: Task, results: Results, outcomes: Sequence[Outcome]) -> None:
+def _finish(
+    run: RunFolder,
+    task: Task,
+    results: Results,
+    outcomes: Sequence[Outcome],
+    *,
+    keep_checkpoints: bool,
+) -> None:
     for outcome in outcomes:
         write_predictions(run.path, outcome, task)
     # Results late and DONE last: a run that was killed on the way is not taken for finished.
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
     write_test_rows(run.path, task.data, task.splits.test)
     run.write_results(results.to_json())
-    run.finish()
+    run.finish(keep_checkpoints=keep_checkpoints)

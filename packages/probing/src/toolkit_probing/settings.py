@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from toolkit_common.config import Groups, Names, PositiveFloats, option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
-from toolkit_common.training.settings import MACHINE, MachineSettings
+from toolkit_common.training.settings import MACHINE, CheckpointSettings, MachineSettings
 
 BACKBONE, PROBE, TRAINING = "Backbone", "Probe", "Training"
 REPEATS, TUNING = "Repeats", "Tuning"
@@ -53,7 +53,7 @@ class FeatureSettings(MachineSettings, DataSettings):
     )
     store_dir: Path | None = option(
         None,
-        "Folder of token stores; $TOOLKIT_CACHE or ~/.cache/toolkit.",
+        "Folder of token stores; $TOOLKIT_CACHE or toolkit in the system's cache folder.",
         panel=MACHINE,
         affects_result=False,
     )
@@ -69,7 +69,7 @@ class ExtractSettings(FeatureSettings):
     pooled: bool = option(False, "Keep the encoder's own pooled output.", panel=BACKBONE)
 
 
-class ProbeSettings(FeatureSettings):
+class ProbeSettings(CheckpointSettings, FeatureSettings):
     """What to probe, with what, on what."""
 
     renamed: ClassVar[Mapping[str, str]] = {

@@ -42,7 +42,7 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     if accelerator.is_main_process:
         export_slimp(run.path / "encoder", setup)
         run.write_results(results)
-        run.finish()
+        run.finish(keep_checkpoints=settings.keep_checkpoints)
     accelerator.end_training()
     return _show(results, run, invocation)
 

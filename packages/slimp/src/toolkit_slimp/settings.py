@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, model_validator
 
 from toolkit_common.config import option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
-from toolkit_common.training.settings import MACHINE, MachineSettings
+from toolkit_common.training.settings import MACHINE, CheckpointSettings, MachineSettings
 
 MODEL, METADATA, LOSS = "Model", "Metadata encoders", "Loss"
 BATCHES, TRAINING = "Batches", "Training"
@@ -16,7 +16,7 @@ Phenotype = Literal["mean", "attention", "mean_max"]
 TrackerName = Literal["tensorboard", "wandb"]
 
 
-class SlimpSettings(MachineSettings, DataSettings):
+class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
     """What to pre-train, on what, how.
 
     Of a metadata encoder what makes TRACE (depth 1, 2 heads) and FT-Transformer (blocks ft, MLP

@@ -133,6 +133,7 @@ app = typer.Typer(
     cls=PluginGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Probe frozen image encoders and pre-train skin-lesion encoders with SLIMP.",
     epilog="Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 `data audit` "
     "found a leak, 130 interrupted.",

@@ -10,14 +10,20 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from platformdirs import user_cache_path
+
 from toolkit_common.errors import InputError
 
 ANOTHER = "choose a folder that you may write"
 
 
 def cache_folder() -> Path:
-    """Return where what can be made again is kept: `$TOOLKIT_CACHE` or `~/.cache/toolkit`."""
-    return Path(os.environ.get("TOOLKIT_CACHE", Path.home() / ".cache/toolkit"))
+    """Return where what can be made again is kept: `$TOOLKIT_CACHE`, else the system's place.
+
+    On Linux that is `toolkit` in `$XDG_CACHE_HOME` or `~/.cache`.
+    """
+    chosen = os.environ.get("TOOLKIT_CACHE")
+    return Path(chosen) if chosen else user_cache_path("toolkit", appauthor=False)
 
 
 def refuse_unwritable(folder: Path, *, option: str) -> None:

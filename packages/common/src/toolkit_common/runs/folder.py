@@ -37,6 +37,7 @@ from toolkit_common.runs.files import (
 from toolkit_common.runs.locks import LOCK, lock_folder, refuse_locked, unlock_folder
 
 RESULTS_VERSION = 1
+CHECKPOINTS = "checkpoints"  # folder of the states that are saved on the way
 RECORDED_PACKAGES = (
     "toolkit-common", "toolkit-probing", "toolkit-slimp", "torch", "torchvision", "timm",
     "open_clip_torch", "peft", "datasets", "accelerate", "numpy", "scikit-learn", "pillow",
@@ -121,15 +122,26 @@ class RunFolder:
         """Write results.json."""
         write_json(self.path / "results.json", {"version": RESULTS_VERSION, **results})
 
-    def finish(self) -> None:
-        """Write the manifest of checksums, then DONE; others may write the folder again."""
-        files = sorted(path for path in self.path.rglob("*") if path.is_file())
+    def finish(self, *, keep_checkpoints: bool = False) -> None:
+        """Write the manifest of checksums, then DONE; others may write the folder again.
+
+        Args:
+            keep_checkpoints: Whether states that were saved on the way stay.
+        """
+        states = self.path / CHECKPOINTS
+        files = sorted(
+            path
+            for path in self.path.rglob("*")
+            if path.is_file() and (keep_checkpoints or states not in path.parents)
+        )
         listed = {str(file.relative_to(self.path)): sha256_of(file) for file in files}
         for name in ("manifest.json", LOCK):
             listed.pop(name, None)
         write_json(self.path / "manifest.json", listed)
-        # Only DONE says that a run is whole, so nothing may follow it but the lock's release.
+        # Only DONE says that a run is whole: what follows may be cut short.
         write_text(self.path / "DONE", _now() + "\n")
+        if not keep_checkpoints:  # killed before DONE, the run would have begun anew without them
+            shutil.rmtree(states, ignore_errors=True)
         unlock_folder(self.path)
 
 

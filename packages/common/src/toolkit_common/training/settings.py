@@ -23,3 +23,15 @@ class MachineSettings(Settings):
         ge=0,
         affects_result=False,
     )
+
+
+class CheckpointSettings(Settings):
+    """What is left of the states that a run saves on its way."""
+
+    keep_checkpoints: bool = option(
+        False,
+        "Keep the states that a run saves on its way after it is done; only one that was "
+        "stopped needs them.",
+        panel=MACHINE,
+        affects_result=False,
+    )
