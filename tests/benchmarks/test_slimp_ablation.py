@@ -61,7 +61,7 @@ def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
     rows = {row["condition"]: row for row in actual["rows"]}
     assert list(rows) == conditions
     assert rows["slimp"]["AUROC"].startswith("1.000")
-    assert rows["metadata-only"]["AUROC"] is None  # a CSV file's sheet names no columns
+    assert 0 < float(rows["metadata-only"]["AUROC"].split()[0]) < 1  # of the table's own columns
     assert rows["slimp"]["AUROC, image+meta"] is not None
     assert rows["random-init"]["AUROC, image+meta"] is None
     assert rows["random-init"]["CPU min a fold"] is None

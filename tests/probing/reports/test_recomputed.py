@@ -19,7 +19,8 @@ def test_metrics_are_recomputed_from_the_predictions(run_cli, runs):
     result = run_cli("report", runs / "a", "--metric", metrics, "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    rows = {row["name"]: row for row in read_json(runs / "a/results.json")["rows"]}
+    results = read_json(runs / "a/results.json")
+    rows = {row["name"]: row for row in [*results["rows"], *results["baselines"]]}
     assert [entry["name"] for entry in report["rows"]] == list(rows)
     for entry in report["rows"]:
         assert entry["metrics"]["auroc"] == rows[entry["name"]]["metrics"]["auroc"]

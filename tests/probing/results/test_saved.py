@@ -55,6 +55,7 @@ def test_what_is_not_there_or_damaged_says_why(run_cli, copied):
 
 
 def test_a_run_writes_the_predictions_that_its_rows_name(runs):
-    named = {row["predictions"] for row in read_json(runs / "a/results.json")["rows"]}
+    results = read_json(runs / "a/results.json")
+    named = {row["predictions"] for row in [*results["rows"], *results["baselines"]]}
     written = {f"predictions/{path.name}" for path in (runs / "a/predictions").iterdir()}
     assert named == written

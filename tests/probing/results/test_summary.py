@@ -68,6 +68,8 @@ def test_what_must_be_known_stands_below_the_table(runs, capsys):
         "RANDOM WEIGHTS",
         "a note",
         f"run folder: {runs / 'a'}",
+        "baselines read no image",
     ):
         assert text in shown
-    assert "baselines read" not in shown
+    show_results(replace(results, baselines=()), runs / "a", as_json=False)
+    assert "baselines read" not in capsys.readouterr().out
