@@ -7,6 +7,7 @@ import pytest
 from toolkit_common.backbones.cards import RULES, choose_card
 from toolkit_common.backbones.contract import Card, EncoderFacts
 from toolkit_common.backbones.load import load_backbone
+from toolkit_common.errors import InputError
 
 VIT = EncoderFacts(
     architecture="timm:vit",
@@ -62,6 +63,34 @@ def test_an_attention_pooler_of_its_own_means_the_mean() -> None:
 def test_options_of_an_id_do_not_change_its_card() -> None:
     plain = choose_card("timm:vit_base_patch16_224.mae", VIT)
     assert choose_card("timm:vit_base_patch16_224.mae?weights=/data/clip.dino", VIT) == plain
+
+
+def test_of_weights_from_a_file_nothing_is_assumed() -> None:
+    card = choose_card("timm:vit_small_patch16_224?weights=mae.pth", VIT)
+    assert "supervised" not in card.objective
+    assert card.objective == "unknown: a file does not say it, &objective=NAME does"
+    assert (card.linear, card.ep, card.reason) == (
+        "cls",
+        "all",
+        "class token, and the encoder pools it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "ep", "objective"),
+    [("mae", "patches", "(MAE)"), ("dino", "all", "(DINO)"), ("supervised", "all", "supervised")],
+)
+def test_an_objective_can_be_named(name: str, ep: str, objective: str) -> None:
+    card = choose_card(f"timm:vit_small_patch16_224?weights=a.pth&objective={name}", VIT)
+    assert card.ep == ep
+    assert card.objective.endswith(objective)
+
+
+def test_an_objective_that_no_rule_has_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        InputError, match=r"unknown objective 'deno'; did you mean 'dino'.* mae, maskfeat"
+    ):
+        choose_card("timm:x?objective=deno", VIT)
 
 
 def test_case_does_not_matter() -> None:

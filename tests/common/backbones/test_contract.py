@@ -117,6 +117,19 @@ def test_a_description_names_shape_weights_input_and_card() -> None:
     assert "linear and knn read cls, EP reads all" in card
 
 
+def test_a_receipt_says_what_of_a_file_was_used_and_what_was_chosen() -> None:
+    receipt = Receipt(
+        "w.pth", 1.0, used=0.75, resized=("pos_embed 8x8 to 4x4",),
+        left_over=("head (fc)", "decoder (decoder_blocks)"), notes=("taken is 'teacher'",),
+    )  # fmt: skip
+    assert receipt.describe() == [
+        "weights: w.pth, 100.0% loaded, 75.0% of the file used",
+        "  resampled pos_embed 8x8 to 4x4",
+        "  left over: head (fc); decoder (decoder_blocks)",
+        "  taken is 'teacher'",
+    ]
+
+
 def test_a_receipt_says_when_nothing_was_loaded() -> None:
     assert Receipt("random", 0.0).is_random
     assert not Receipt("file", 0.01).is_random

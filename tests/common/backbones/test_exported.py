@@ -23,6 +23,7 @@ from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.load import build_encoder, build_exported_encoder, load_backbone
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.runs.files import read_json
 
 VIT = "timm:test_vit?image_size=64"
 CARD = Card("mean", "all", "SLIMP", "because")
@@ -179,4 +180,43 @@ def test_a_damaged_description_is_refused(text: str, tmp_path: Path) -> None:
     folder = export(tmp_path / "encoder")
     (folder / DESCRIPTION).write_text(text)
     with pytest.raises(InputError, match=f"{folder / DESCRIPTION} is damaged"):
+        load_backbone(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("std", [0.0, 0.0, 0.0], r"std is above 0, .* got \(0.0, 0.0, 0.0\)"),
+        ("std", [0.1, 0.2], r"std is three finite numbers, got \(0.1, 0.2\)"),
+        ("mean", [0.1, 0.2, float("nan")], r"mean is three finite numbers, got \(0.1, 0.2, nan\)"),
+        ("image_size", [10**6, 10**6], r"image_size is 1 to 8192 pixels, got \(1000000, 1000000\)"),
+        ("image_size", [96, 96], r"its images are \(96, 96\), those of timm:\S+ \(64, 64\)"),
+        ("crop_pct", 0.0, "crop_pct is a share of the resized side, got 0.0"),
+        ("interpolation", "magic", "images are resized by .* got 'shortest', 'magic'"),
+    ],
+)
+def test_an_input_that_cannot_be_is_refused_in_one_line(
+    key: str, value: object, message: str, tmp_path: Path
+) -> None:
+    folder = export(tmp_path / "encoder")
+    edit(folder, preprocess={**read_json(folder / DESCRIPTION)["preprocess"], key: value})
+    with pytest.raises(InputError, match=message) as caught:
+        load_backbone(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_architecture_that_leads_back_to_itself_is_refused(tmp_path: Path) -> None:
+    first, second = export(tmp_path / "a"), export(tmp_path / "b")
+    edit(first, architecture=str(second))
+    assert load_backbone(str(first)).info.facts == load_backbone(str(second)).info.facts
+    for other in (first, second):  # its own, and by way of another one
+        edit(second, architecture=str(other))
+        with pytest.raises(InputError, match=rf"is damaged: its architecture '{tmp_path}/.' leads"):
+            load_backbone(str(first))
+
+
+def test_an_architecture_of_a_million_pixels_is_refused(tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder")
+    edit(folder, architecture="timm:test_vit?image_size=1000000")
+    with pytest.raises(InputError, match=r"1 to 8192 pixels, got \(1000000,\)"):
         load_backbone(str(folder))

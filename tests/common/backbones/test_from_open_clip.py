@@ -13,7 +13,7 @@ from torch import Tensor
 
 from helpers.tiny_encoders import TOWERS, write_open_clip
 from toolkit_common.backbones.contract import Backbone
-from toolkit_common.backbones.from_open_clip import OpenClipEncoder, open_clip
+from toolkit_common.backbones.from_open_clip import OpenClipEncoder, find_quick_twin, open_clip
 from toolkit_common.backbones.from_timm import TimmEncoder
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError
@@ -233,3 +233,8 @@ def test_the_log_level_is_put_back(caplog: pytest.LogCaptureFixture) -> None:
         load_backbone("open_clip:ViT-B-32@openai")
     assert logging.getLogger().level == before
     assert not caplog.records
+
+
+def test_openais_weights_are_of_a_model_of_another_name() -> None:
+    assert find_quick_twin("ViT-B-32") == "ViT-B-32-quickgelu"
+    assert find_quick_twin("ViT-B-16-SigLIP") is None

@@ -26,6 +26,19 @@ def test_a_folder_is_an_exported_encoder(tmp_path: Path) -> None:
     assert parse_backbone_id(str(tmp_path)).source == "exported"
 
 
+def test_an_input_is_named_or_given_in_numbers() -> None:
+    named = parse_backbone_id("timm:x?weights=a&mean=imagenet").statistics
+    assert named == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    given = parse_backbone_id("timm:x?mean=0.1,0.2,0.3&std=1,2,3").statistics
+    assert given == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    assert parse_backbone_id("timm:x").statistics is None
+
+
+def test_a_place_in_a_weights_file_can_be_named() -> None:
+    parsed = parse_backbone_id("timm:x?weights=a&key=state_dict_ema&prefix=teacher.backbone.")
+    assert (parsed.key, parsed.prefix) == ("state_dict_ema", "teacher.backbone.")
+
+
 def test_a_weights_path_is_taken_as_it_stands() -> None:
     parsed = parse_backbone_id("timm:x?weights=/data/c++/my%20file=1.pth")
     assert parsed.weights == Path("/data/c++/my%20file=1.pth")
@@ -42,9 +55,17 @@ def test_a_weights_path_is_taken_as_it_stands() -> None:
         ("timm:x?layers=last", "whole numbers, got 'last'"),
         ("timm:x?layers=1.5", "whole numbers, got '1.5'"),
         ("timm:x?layers=,", "whole numbers, got ','"),
-        ("timm:x?image_size=0", r"side in pixels, got \(0,\)"),
-        ("timm:x?image_size=-3", r"side in pixels, got \(-3,\)"),
-        ("timm:x?image_size=32,64", r"side in pixels, got \(32, 64\)"),
+        ("timm:x?image_size=0", r"side, 1 to 8192 pixels, got \(0,\)"),
+        ("timm:x?image_size=-3", r"side, 1 to 8192 pixels, got \(-3,\)"),
+        ("timm:x?image_size=32,64", r"side, 1 to 8192 pixels, got \(32, 64\)"),
+        ("timm:x?image_size=1000000", r"side, 1 to 8192 pixels, got \(1000000,\)"),
+        ("timm:x?key=model", "key is of a weights file, and 'timm:x.key=model' names none"),
+        ("timm:x?prefix=a.", "prefix is of a weights file"),
+        ("timm:x?mean=mine", "mean is one of imagenet, inception, clip .*mean=R,G,B&std=R,G,B"),
+        ("timm:x?mean=0.5,0.5,0.5", "mean is one of .* got 'timm:x.mean=0.5,0.5,0.5'"),
+        ("timm:x?std=0.5,0.5,0.5", "mean is one of imagenet"),
+        ("timm:x?mean=0.5,0.5&std=0.5,0.5", "mean is one of imagenet"),
+        ("timm:x?mean=a,b,c&std=1,1,1", "mean is one of imagenet"),
         ("tim:vit", r"unknown backbone 'tim:vit': .* no source of \['exported', .* 'timm'\]"),
         ("nosuchfolder", "unknown backbone 'nosuchfolder': no such folder, .* 'timm:nosuchfolder'"),
     ],

@@ -64,6 +64,21 @@ def test_what_a_partial_file_leaves_open_depends_on_the_seed(tmp_path: Path) -> 
     assert 0.0 < one.info.receipt.loaded < 0.1
 
 
+def test_whose_input_and_activation_apply_to_a_file_is_said(tmp_path: Path) -> None:
+    save_file(state_of(load_backbone(VIT, random_init=True)), tmp_path / "w.safetensors")
+    text = f"{VIT}&weights={tmp_path}/w.safetensors"
+    info = load_backbone(text).info
+    (note,) = info.receipt.notes
+    assert f"mean and std are those of {VIT} (&mean=imagenet" in note
+    assert "the activation is GELU" in note
+    assert info.preprocess.mean == (0.5, 0.5, 0.5)
+    assert "unknown: a file does not say it" in info.card.objective
+    own = load_backbone(f"{text}&mean=imagenet").info
+    assert "mean and std are yours" in own.receipt.notes[0]
+    assert own.preprocess.mean == (0.485, 0.456, 0.406)
+    assert own.preprocess.std == (0.229, 0.224, 0.225)
+
+
 def test_random_weights_and_a_file_exclude_each_other() -> None:
     with pytest.raises(InputError, match=r"--random-init and \?weights= exclude each other"):
         load_backbone("timm:test_vit?weights=a.pth", random_init=True)

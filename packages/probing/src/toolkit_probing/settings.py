@@ -33,7 +33,9 @@ class FeatureSettings(MachineSettings, DataSettings):
         False, "Use random weights instead of the encoder's own (a control).", panel=BACKBONE
     )
     allow_partial: bool = option(
-        False, "Accept a weights file that does not fill the encoder.", panel=BACKBONE
+        False,
+        "Accept a weights file that does not fill the encoder, or is more than the encoder has.",
+        panel=BACKBONE,
     )
     layers: Annotated[tuple[int | Literal["all"], ...], *COMMAS] | None = option(
         None,

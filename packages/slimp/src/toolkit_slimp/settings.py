@@ -46,7 +46,9 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
         False, "Start from random weights instead of the encoder's own.", panel=MODEL
     )
     allow_partial: bool = option(
-        False, "Accept a weights file that does not fill the encoder.", panel=MODEL
+        False,
+        "Accept a weights file that does not fill the encoder, or is more than the encoder has.",
+        panel=MODEL,
     )
     batch_norm: Literal["auto", "frozen", "batch"] = option(
         "auto",

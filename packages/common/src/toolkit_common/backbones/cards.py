@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from toolkit_common.backbones.contract import Card, EncoderFacts
+from toolkit_common.errors import InputError
+from toolkit_common.ids import split_options
+from toolkit_common.registry import did_you_mean
+
+SUPERVISED = "supervised"
 
 
 @dataclass(frozen=True)
 class Rule:
     """An objective, the ids that were trained with it, and whether it acts on the class token."""
 
+    name: str
     pattern: str
     objective: str
     on_class_token: bool
@@ -24,23 +30,23 @@ class Rule:
 # The first that matches: `open_clip:` has clip in it, so siglip stands before clip; the CLIP models
 # of EVA-02 are no masked ones, so clip stands before eva02.
 RULES = (
-    Rule("*hiera*mae*", "masked reconstruction (MAE)", on_class_token=False),
-    Rule("*.mae*", "masked reconstruction (MAE)", on_class_token=False),
-    Rule("*dinov3*", "self-distillation (DINOv3)", on_class_token=True),
-    Rule("*dinov2*", "self-distillation (DINOv2)", on_class_token=True),
-    Rule("*.dino", "self-distillation (DINO)", on_class_token=True),
-    Rule("*ibot*", "self-distillation (iBOT)", on_class_token=True),
-    Rule("*franca*", "self-distillation (Franca)", on_class_token=True),
-    Rule("*mocov3*", "contrastive (MoCo v3)", on_class_token=True),
-    Rule("*ijepa*", "latent prediction (I-JEPA)", on_class_token=False),
-    Rule("*aimv2*", "autoregression (AIMv2)", on_class_token=False),
-    Rule("*beit*", "masked token prediction (BEiT)", on_class_token=False),
-    Rule("*simmim*", "masked reconstruction (SimMIM)", on_class_token=False),
-    Rule("*maskfeat*", "masked reconstruction (MaskFeat)", on_class_token=False),
-    Rule("*siglip*", "image-text (SigLIP)", on_class_token=False),
-    Rule("*clip*", "image-text (CLIP)", on_class_token=True),
-    Rule("open_clip:*", "image-text (CLIP)", on_class_token=True),
-    Rule("*eva02*", "masked feature prediction (EVA-02)", on_class_token=False),
+    Rule("mae", "*hiera*mae*", "masked reconstruction (MAE)", on_class_token=False),
+    Rule("mae", "*.mae*", "masked reconstruction (MAE)", on_class_token=False),
+    Rule("dinov3", "*dinov3*", "self-distillation (DINOv3)", on_class_token=True),
+    Rule("dinov2", "*dinov2*", "self-distillation (DINOv2)", on_class_token=True),
+    Rule("dino", "*.dino", "self-distillation (DINO)", on_class_token=True),
+    Rule("ibot", "*ibot*", "self-distillation (iBOT)", on_class_token=True),
+    Rule("franca", "*franca*", "self-distillation (Franca)", on_class_token=True),
+    Rule("mocov3", "*mocov3*", "contrastive (MoCo v3)", on_class_token=True),
+    Rule("ijepa", "*ijepa*", "latent prediction (I-JEPA)", on_class_token=False),
+    Rule("aimv2", "*aimv2*", "autoregression (AIMv2)", on_class_token=False),
+    Rule("beit", "*beit*", "masked token prediction (BEiT)", on_class_token=False),
+    Rule("simmim", "*simmim*", "masked reconstruction (SimMIM)", on_class_token=False),
+    Rule("maskfeat", "*maskfeat*", "masked reconstruction (MaskFeat)", on_class_token=False),
+    Rule("siglip", "*siglip*", "image-text (SigLIP)", on_class_token=False),
+    Rule("clip", "*clip*", "image-text (CLIP)", on_class_token=True),
+    Rule("clip", "open_clip:*", "image-text (CLIP)", on_class_token=True),
+    Rule("eva02", "*eva02*", "masked feature prediction (EVA-02)", on_class_token=False),
 )
 
 
@@ -48,13 +54,23 @@ def choose_card(backbone_id: str, facts: EncoderFacts) -> Card:
     """Return the reading rule for an encoder.
 
     Args:
-        backbone_id: The id as the user gave it; weights' tags in it tell the objective.
+        backbone_id: The id as the user gave it; weights' tags in it tell the objective, or
+            `objective=` in its options.
         facts: What the encoder is made of.
+
+    Raises:
+        InputError: If the objective that it names is unknown.
     """
     # Without options: weights' paths and layers must match no pattern.
-    name = backbone_id.lower().partition("?")[0]
+    place, options = split_options(backbone_id)
+    name = place.lower()
     rule = next((rule for rule in RULES if fnmatchcase(name, rule.pattern)), None)
     objective = rule.objective if rule else "unknown, taken as supervised"
+    if "weights" in options and rule is None:
+        objective = "unknown: a file does not say it, &objective=NAME does"
+    if "objective" in options:
+        rule = _named(options["objective"])
+        objective = rule.objective if rule else SUPERVISED
     # Without a rule it counts as supervised, and what is trained is what is pooled.
     on_class_token = rule.on_class_token if rule else facts.pools_class_token
     if not facts.has_class_token:
@@ -62,6 +78,19 @@ def choose_card(backbone_id: str, facts: EncoderFacts) -> Card:
     if facts.has_attention_pool:
         reason = "pooled by the encoder's own attention pooler: mean of the patches"
         return Card("mean", "patches", objective, reason)
-    if on_class_token:
-        return Card("cls", "all", objective, "class token, and the objective acts on it")
-    return Card("cls", "patches", objective, "class token, and the objective does not act on it")
+    reason = "the objective acts on it" if on_class_token else "the objective does not act on it"
+    if "unknown:" in objective:
+        reason = "the encoder pools it" if on_class_token else "the encoder does not pool it"
+    return Card(
+        "cls", "all" if on_class_token else "patches", objective, f"class token, and {reason}"
+    )
+
+
+def _named(name: str) -> Rule | None:
+    if name == SUPERVISED:
+        return None
+    rule = next((rule for rule in RULES if rule.name == name), None)
+    if rule is None:
+        known = list(dict.fromkeys(rule.name for rule in RULES))
+        raise InputError(f"unknown objective {name!r}{did_you_mean(name, [*known, SUPERVISED])}")
+    return rule

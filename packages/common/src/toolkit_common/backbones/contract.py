@@ -8,7 +8,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -61,12 +61,21 @@ class EncoderFacts:
 
 @dataclass(frozen=True)
 class Card:
-    """How probes read an encoder, and why."""
+    """How probes read an encoder, and why.
+
+    Raises:
+        InputError: If it names what is not to be read; it may come from a file.
+    """
 
     linear: VectorSource
     ep: TokenSource
     objective: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.linear, VectorSource), (self.ep, TokenSource)):
+            if value not in get_args(known):
+                raise InputError(f"a card reads one of {get_args(known)}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,10 @@ class Receipt:
         loaded: Share of the parameters and buffers that were loaded, in [0, 1].
         missing: Names of the encoder's that the weights did not hold.
         unexpected: Names in the weights that the encoder does not have (classifier, decoder).
-        resized: Names whose shape was adapted (position tables).
+        resized: Tensors that were resampled, with both sizes (position tables).
+        used: Share of the file's numbers that went into the encoder, in [0, 1].
+        left_over: What the rest is known to be, with the groups of its names.
+        notes: What was chosen and whose word is taken, for humans.
     """
 
     source: str
@@ -86,11 +98,22 @@ class Receipt:
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     resized: tuple[str, ...] = ()
+    used: float = 1.0
+    left_over: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_random(self) -> bool:
         """Whether nothing was loaded."""
         return self.loaded == 0.0
+
+    def describe(self) -> list[str]:
+        """Return lines for humans."""
+        used = f", {self.used:.1%} of the file used" if self.used < 1.0 else ""
+        lines = [f"weights: {self.source}, {self.loaded:.1%} loaded{used}"]
+        lines += [f"  resampled {', '.join(self.resized)}"] if self.resized else []
+        lines += [f"  left over: {'; '.join(self.left_over)}"] if self.left_over else []
+        return lines + [f"  {note}" for note in self.notes]
 
 
 class ImageEncoder(nn.Module, ABC):
@@ -138,11 +161,10 @@ class BackboneInfo:
     def describe(self) -> list[str]:
         """Return lines for humans: shape, receipt, input, card."""
         facts, receipt, card = self.facts, self.receipt, self.card
-        left_over = f", {len(receipt.unexpected)} names left over" if receipt.unexpected else ""
         return [
             f"backbone: {self.id}, {facts.embed_dim} wide, grid {facts.grid[0]} x {facts.grid[1]}, "
             f"{facts.num_prefix_tokens} prefix tokens",
-            f"weights: {receipt.source}, {receipt.loaded:.1%} loaded{left_over}",
+            *receipt.describe(),
             f"input: {self.preprocess.describe()}",
             f"card: linear and knn read {card.linear}, EP reads {card.ep} ({card.reason}; "
             f"objective: {card.objective})",

@@ -20,12 +20,13 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt
-from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.ids import SOURCES, parse_backbone_id
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_of_text, write_json
 
 FORMAT = 1
+LIBRARIES = [source for source in SOURCES if source != "exported"]
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
 LOCAL = "local-dir:"
 ARCHITECTURE = "architecture"  # folder with the configuration of an architecture of the user's own
@@ -117,8 +118,10 @@ def read_description(path: Path) -> Description:
         raw = content["preprocess"]
         # JSON has lists, and settings are compared with tuples.
         sequences = {key: tuple(raw[key]) for key in ("image_size", "mean", "std")}
+        architecture = str(content["architecture"])
+        _refuse_circle(file.parent, architecture)
         return Description(
-            architecture=_place(content["architecture"], file.parent),
+            architecture=_place(architecture, file.parent),
             preprocess=Preprocess(**{**raw, **sequences}),
             card=Card(**content["card"]),
             provenance=content["provenance"],
@@ -126,6 +129,20 @@ def read_description(path: Path) -> Description:
         )
     except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _refuse_circle(folder: Path, architecture: str) -> None:
+    """Follow what exports of before name, the export that they were continued from."""
+    seen = {folder.resolve()}
+    while architecture.partition(":")[0] not in LIBRARIES and Path(architecture).exists():
+        place = find_export(Path(architecture)).resolve()
+        if place in seen:
+            raise InputError(
+                f"{folder / DESCRIPTION} is damaged: its architecture {architecture!r} leads back "
+                f"to itself, expected an id of {', '.join(LIBRARIES)}"
+            )
+        seen.add(place)
+        architecture = str(read_json(place / DESCRIPTION)["architecture"])
 
 
 def _make_portable(folder: Path, architecture: str) -> str:

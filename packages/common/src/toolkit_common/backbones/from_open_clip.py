@@ -146,6 +146,12 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
     return OpenClipEncoder(model.visual, architecture=architecture, preprocess=preprocess)
 
 
+def find_quick_twin(name: str) -> str | None:
+    """Return the model that differs in QuickGELU alone, of which OpenAI's weights are."""
+    twin = f"{name.partition('@')[0]}-quickgelu"
+    return twin if twin in open_clip.list_models() else None
+
+
 def _no_weights(name: str, tag: str | None, *, is_local: bool, error: Exception) -> str:
     if is_local:
         return f"cannot build open_clip:{name}: {str(error).splitlines()[0]}"

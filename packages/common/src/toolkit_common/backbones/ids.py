@@ -2,8 +2,10 @@
 
 Ids: `timm:NAME`, `timm:hf-hub:ORG/REPO`, `timm:local-dir:PATH`, `open_clip:NAME@TAG`,
 `python:module:factory`, or the `PATH` of an exported encoder or of a run that exported one.
-Any of them takes `?key=value&...`: `weights` (a local file), `layer` or `layers` (1 the first, -1
-the last, `all`), `image_size` (pixels).
+Any of them takes `?key=value&...`: `weights` (a local file; `key`: which of its state dicts;
+`prefix`: what stands before the encoder's names in it), `mean` and `std` (of the input),
+`objective` (of its training), `layer` or `layers` (1 the first, -1 the last, `all`), `image_size`
+(pixels).
 """
 
 from collections.abc import Mapping
@@ -13,15 +15,25 @@ from typing import Literal, get_args
 
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options, split_options
+from toolkit_common.images.transforms import IMAGENET_MEAN, IMAGENET_STD, LARGEST
 
 Source = Literal["exported", "open_clip", "python", "timm"]
 SOURCES: tuple[Source, ...] = get_args(Source)
-OPTIONS = ("weights", "layer", "layers", "image_size")
+OPTIONS = ("weights", "key", "prefix", "mean", "std", "objective", "layer", "layers", "image_size")
+STATISTICS = {  # mean and std by the name of who uses them
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class BackboneId:
-    """A parsed id: `source:name?options`; the source of a folder is `exported`; no layers: all."""
+    """A parsed id: `source:name?options`; the source of a folder is `exported`; no layers: all.
+
+    `statistics` are mean and std of the input, where the user names them.
+    """
 
     text: str
     source: Source
@@ -29,6 +41,9 @@ class BackboneId:
     weights: Path | None
     layers: tuple[int, ...]
     image_size: int | None
+    key: str | None = None
+    prefix: str | None = None
+    statistics: Statistics | None = None
 
 
 def parse_backbone_id(text: str) -> BackboneId:
@@ -50,6 +65,8 @@ def parse_backbone_id(text: str) -> BackboneId:
         source, name = "exported", place
     if "layer" in options and "layers" in options:
         raise InputError(f"layer and layers are one option: give one of them in {text!r}")
+    if not {"weights"} & set(options) and (of_file := {"key", "prefix"} & set(options)):
+        raise InputError(f"{min(of_file)} is of a weights file, and {text!r} names none (weights=)")
     weights, layers = options.get("weights"), options.get("layers", options.get("layer", "-1"))
     return BackboneId(
         text=text,
@@ -58,6 +75,9 @@ def parse_backbone_id(text: str) -> BackboneId:
         weights=Path(weights).expanduser() if weights else None,
         layers=() if layers == "all" else _integers(layers, text),
         image_size=_image_size(options, text),
+        key=options.get("key"),
+        prefix=options.get("prefix"),
+        statistics=_statistics(options, text),
     )
 
 
@@ -72,6 +92,24 @@ def _image_size(options: Mapping[str, str], where: str) -> int | None:
     if "image_size" not in options:
         return None
     sizes = _integers(options["image_size"], where)
-    if len(sizes) > 1 or sizes[0] < 1:
-        raise InputError(f"image_size is the side in pixels, got {sizes} in {where!r}")
+    if len(sizes) > 1 or not 1 <= sizes[0] <= LARGEST:
+        raise InputError(f"image_size is the side, 1 to {LARGEST} pixels, got {sizes} in {where!r}")
     return sizes[0]
+
+
+def _statistics(options: Mapping[str, str], where: str) -> Statistics | None:
+    given = [options[name] for name in ("mean", "std") if name in options]
+    if not given:
+        return None
+    if len(given) == 1 and options.get("mean") in STATISTICS:
+        return STATISTICS[options["mean"]]
+    try:
+        mean, std = (tuple(float(part) for part in item.split(",")) for item in given)
+        if len(mean) == len(std) == 3:
+            return mean, std
+    except ValueError:
+        pass
+    raise InputError(
+        f"mean is one of {', '.join(STATISTICS)} (with their std), or mean=R,G,B&std=R,G,B of "
+        f"values in [0, 1], got {where!r}"
+    )

@@ -1,10 +1,12 @@
 """From a backbone's id to the encoder, frozen or to be trained."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from toolkit_common.backbones.cards import choose_card
 from toolkit_common.backbones.contract import (
@@ -17,9 +19,11 @@ from toolkit_common.backbones.contract import (
 from toolkit_common.backbones.exported import find_export, load_exported_, read_description
 from toolkit_common.backbones.ids import BackboneId, Source, parse_backbone_id
 from toolkit_common.backbones.python import build_python_encoder
-from toolkit_common.backbones.weights import load_weights_, read_state_dict
+from toolkit_common.backbones.weights.fill import load_weights_file_
 from toolkit_common.errors import InputError
 from toolkit_common.seed import seed_everything
+
+ACTIVATION = re.compile(r"(GELU|ReLU|SiLU|Swish|Mish|Tanh)", re.IGNORECASE)
 
 
 def build_encoder(
@@ -57,10 +61,17 @@ def build_encoder(
         # Convolutions follow their weights' layout; channels-last is the fast one on every device.
         encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if parsed.weights is not None:
-        state = read_state_dict(parsed.weights)
-        receipt = load_weights_(
-            encoder.model, state, source=str(parsed.weights), allow_partial=allow_partial
+        receipt = load_weights_file_(
+            encoder.model,
+            parsed.weights,
+            key=parsed.key,
+            prefix=parsed.prefix,
+            allow_partial=allow_partial,
         )
+        receipt = replace(receipt, notes=(*receipt.notes, *_notes_on_file(parsed, encoder)))
+    if parsed.statistics is not None:
+        mean, std = parsed.statistics
+        encoder.preprocess = replace(encoder.preprocess, mean=mean, std=std)
     return encoder, receipt
 
 
@@ -109,6 +120,12 @@ def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncode
     description = read_description(folder)
     # Untrained, as its file follows; its own preprocessing wins over the architecture's.
     encoder, receipt = build_encoder(parse_backbone_id(description.architecture), random_init=True)
+    built, own = encoder.preprocess.image_size, description.preprocess.image_size
+    if built != own and not encoder.facts.is_convolutional:
+        raise InputError(
+            f"{folder} is damaged: its images are {own}, those of {description.architecture} "
+            f"{built}"
+        )
     encoder.preprocess = description.preprocess
     # What lies in the folder is named from there: moved, it is the same encoder.
     named = encoder.facts.architecture.replace(f"{folder}/", "")
@@ -145,12 +162,37 @@ def _build_from_export(parsed: BackboneId, *, pretrained: bool) -> tuple[ImageEn
     return build_exported_encoder(Path(parsed.name), pretrained=pretrained)
 
 
+def find_activation(model: nn.Module) -> str:
+    """Return the name of an encoder's activation, as its first one has it."""
+    names = (type(module).__name__ for module in model.modules())
+    return next((name for name in names if ACTIVATION.search(name)), "not known")
+
+
 SOURCES: Mapping[Source, Callable[..., tuple[ImageEncoder, Receipt]]] = {
     "timm": _build_from_timm,
     "open_clip": _build_from_open_clip,
     "python": _build_from_python,
     "exported": _build_from_export,
 }
+
+
+def _notes_on_file(parsed: BackboneId, encoder: ImageEncoder) -> list[str]:
+    """Say whose word is taken for what a file of weights does not say."""
+    architecture, activation = encoder.facts.architecture, find_activation(encoder.model)
+    owner = "yours" if parsed.statistics else f"those of {architecture}"
+    notes = [
+        f"the file does not say its input or activation: mean and std are {owner}"
+        f"{'' if parsed.statistics else ' (&mean=imagenet, clip, inception or R,G,B with &std=)'}, "
+        f"the activation is {activation} of {architecture}"
+    ]
+    if parsed.source == "open_clip":
+        from toolkit_common.backbones.from_open_clip import find_quick_twin
+
+        if activation == "GELU" and (twin := find_quick_twin(parsed.name)) is not None:
+            notes.append(
+                f"if these weights are OpenAI's, take open_clip:{twin}: QuickGELU is theirs"
+            )
+    return notes
 
 
 def _receipt_of_library(parsed: BackboneId, *, pretrained: bool) -> Receipt:

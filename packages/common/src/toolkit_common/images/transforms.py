@@ -7,6 +7,7 @@ device, so that a batch travels as a quarter of the bytes. Values are those of t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 import torch
@@ -14,6 +15,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from toolkit_common.errors import InputError
+
+RESIZES = ("shortest", "squash")
+INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
+LARGEST = 8192  # pixels of a side: an encoder's tables of positions are made for it
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Transform = Callable[[Image.Image], Tensor]
@@ -38,6 +44,27 @@ class Preprocess:
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        """Refuse what no image can be given as; it may come from a file.
+
+        Raises:
+            InputError: If a size, the mean or the std cannot be.
+        """
+        if len(self.image_size) != 2 or not all(1 <= side <= LARGEST for side in self.image_size):
+            raise InputError(f"image_size is 1 to {LARGEST} pixels, got {self.image_size}")
+        if self.resize not in RESIZES or self.interpolation not in INTERPOLATIONS:
+            raise InputError(
+                f"images are resized by {RESIZES} and {INTERPOLATIONS}, got {self.resize!r}, "
+                f"{self.interpolation!r}"
+            )
+        if not 0.0 < self.crop_pct <= 4.0:
+            raise InputError(f"crop_pct is a share of the resized side, got {self.crop_pct}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(map(isfinite, values)):
+                raise InputError(f"{name} is three finite numbers, got {values}")
+        if min(self.std) <= 0.0:
+            raise InputError(f"std is above 0, as pixels are divided by it, got {self.std}")
 
     @property
     def resized(self) -> tuple[int, int]:

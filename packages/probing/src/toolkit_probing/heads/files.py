@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from toolkit_common.backbones.weights import read_state_dict
+from toolkit_common.backbones.weights.state_dicts import read_state_dict
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features

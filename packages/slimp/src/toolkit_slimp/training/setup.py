@@ -249,6 +249,8 @@ def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncode
         statistics = "frozen" if settings.freezes_batch_norms else "batch"
         norms = f", {count} batch norms ({statistics} statistics)"
     console.print(f"image encoder: {parsed.text}, starts from {receipt.source}{norms}")
+    for line in receipt.describe():
+        console.print(line)
     return parsed, encoder, receipt
 
 

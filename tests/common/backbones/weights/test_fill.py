@@ -1,6 +1,5 @@
 """Weights from a file: names and wrappers, strictness, and receipts that say what fitted."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
-from torch import Tensor, nn
+from torch import nn
 
 from helpers.properties import few_examples
 from toolkit_common.backbones.from_timm import build_timm_model, preprocess_of, timm
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.backbones.weights import load_weights_, read_state_dict
+from toolkit_common.backbones.weights.fill import load_weights_, load_weights_file_
+from toolkit_common.backbones.weights.state_dicts import read_state_dict
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import build_eval_transform
 
 VIT = "timm:test_vit?image_size=64"
-State = dict[str, Tensor]
 
 
 def vit(image_size: int = 64, *, seed: int = 0, num_classes: int = 0) -> nn.Module:
@@ -38,80 +36,6 @@ def small() -> nn.Module:
 def same(first: nn.Module, second: nn.Module) -> bool:
     pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     return all(torch.equal(one, other) for one, other in pairs)
-
-
-# Files
-
-
-def test_both_kinds_of_files_are_read(tmp_path: Path) -> None:
-    state = {"a.weight": torch.rand(2, 3)}
-    save_file(state, tmp_path / "w.safetensors")
-    torch.save(state, tmp_path / "w.pth")
-    torch.save(state, tmp_path / "w.ckpt", _use_new_zipfile_serialization=False)
-    for name in ("w.safetensors", "w.pth", "w.ckpt"):
-        assert torch.equal(read_state_dict(tmp_path / name)["a.weight"], state["a.weight"])
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda state: state,
-        lambda state: {"state_dict": state, "epoch": 3, "args": {"lr": 0.1}},
-        lambda state: {"model": state, "optimizer": {"state": {0: {"step": torch.tensor(1)}}}},
-        lambda state: {"model": {"state_dict": state}},
-        lambda state: {"student": {"x": torch.zeros(1)}, "teacher": state},
-        lambda state: {"epoch": torch.tensor(3), "module": state},
-        lambda state: {**state, "step": 3},
-    ],
-)
-def test_containers_are_opened(wrap: Callable[[State], Any], tmp_path: Path) -> None:
-    state = {"a": torch.rand(2), "b": torch.rand(3)}
-    torch.save(wrap(state), tmp_path / "w.pth")
-    result = read_state_dict(tmp_path / "w.pth")
-    assert result.keys() == state.keys()
-    assert all(torch.equal(result[name], value) for name, value in state.items())
-
-
-class Malicious:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (Path("ran"),))
-
-
-def test_a_file_that_carries_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
-    torch.save({"model": {"a": torch.zeros(1)}, "args": Malicious()}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"cannot read .*w.pth as plain tensors") as caught:
-        read_state_dict(tmp_path / "w.pth")
-    assert not Path("ran").exists()
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ([torch.zeros(1)], "holds a list, not a state dict"),
-        (torch.zeros(1), "holds a Tensor, not a state dict"),
-        ({"model": 3}, "holds a int, not a state dict"),
-        ({"epoch": 1, "loss": 0.5}, "holds no state dict, but: epoch, loss"),
-        ({}, "holds no state dict, but: "),
-    ],
-)
-def test_a_file_without_a_state_is_refused(content: Any, message: str, tmp_path: Path) -> None:
-    torch.save(content, tmp_path / "w.pth")
-    with pytest.raises(InputError, match=message):
-        read_state_dict(tmp_path / "w.pth")
-
-
-@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
-@pytest.mark.parametrize("keep", [0, 7, 200])
-def test_a_file_cut_short_is_refused(name: str, keep: int, tmp_path: Path) -> None:
-    state = {"a": torch.rand(100)}
-    torch.save(state, tmp_path / "w.pth")
-    save_file(state, tmp_path / "w.safetensors")
-    path = tmp_path / name
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=str(path)) as caught:
-        read_state_dict(path)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named() -> None:
@@ -187,7 +111,7 @@ def test_counters_of_batch_norms_may_be_missing() -> None:
 def test_names_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
     torch.save({**small().state_dict(), 0: torch.zeros(1)}, tmp_path / "w.pth")
     receipt = load_weights_(small(), read_state_dict(tmp_path / "w.pth"), source="x")
-    assert receipt.unexpected == ("0",)
+    assert (receipt.loaded, receipt.used, receipt.unexpected) == (1.0, 1.0, ())
 
 
 # Receipts and refusals
@@ -203,7 +127,7 @@ def test_a_classifier_is_left_over_and_named() -> None:
 def test_a_resized_position_table_is_in_the_receipt() -> None:
     target = vit(64)
     receipt = load_weights_(target, dict(vit(160, seed=1).state_dict()), source="w.pth")
-    assert receipt.resized == ("pos_embed",)
+    assert receipt.resized == ("pos_embed 10x10 to 4x4",)
     assert receipt.loaded == 1.0
     assert target.pos_embed.shape == (1, 17, 64)
 
@@ -240,7 +164,7 @@ def test_partial_weights_are_taken_when_allowed_and_the_receipt_says_what_is_mis
 
 
 def test_weights_of_which_nothing_fits_are_refused_even_when_partial_is_allowed() -> None:
-    with pytest.raises(InputError, match=r"w.pth fills 0.0% .* 1 unexpected \(first: other\)"):
+    with pytest.raises(InputError, match=r"w.pth fills 0.0% .* 1 unexpected: other: name"):
         load_weights_(vit(), {"other": torch.zeros(3)}, source="w.pth", allow_partial=True)
 
 
@@ -259,6 +183,146 @@ def test_weights_of_another_family_never_fit(source: str, target: str) -> None:
         load_weights_(build_timm_model(target, pretrained=False), state, source="w.pth")
 
 
+# Weights that fill the encoder and are another one's
+
+
+def tiny(name: str = "test_vit", **changes: Any) -> nn.Module:
+    torch.manual_seed(1)
+    model: nn.Module = timm.create_model(name, num_classes=0, **changes)
+    return model
+
+
+DINOV2 = {"img_size": 28, "depth": 2, "embed_dim": 32, "num_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "groups"),
+    [
+        ({}, {"init_values": 0.5},
+         r"12 more .*: blocks\.\*\.ls1\.gamma \(6\), .*ls2.* \(LayerScale\)"),
+        ({}, {"depth": 9}, r"18 more .*: blocks\.6 to blocks\.8: name the arch"),
+        ({}, {"depth": 7}, r"6 more .*: blocks\.6: name the arch"),
+        ({}, {"qk_norm": True}, r"12 more .*: blocks\.\*\.attn\.k_norm\.weight \(6\).*norms of "),
+        ({"name": "test_resnet"}, {"name": "test_resnet", "layers": (1, 3, 1, 1)},
+         r"more .*: layer2\.1 to layer2\.2: name"),
+    ],
+)  # fmt: skip
+def test_what_fills_the_encoder_and_is_more_than_it_is_refused_by_groups(
+    target: dict[str, Any], source: dict[str, Any], groups: str
+) -> None:
+    model, before = tiny(**target), tiny(**target)
+    state = dict(tiny(**source).state_dict())
+    with pytest.raises(InputError, match=f"w.pth fills the encoder, which has no .*{groups}"):
+        load_weights_(model, state, source="w.pth")
+    assert same(model, before)
+    receipt = load_weights_(model, state, source="w.pth", allow_partial=True)
+    unused = sum(state[name].numel() for name in receipt.unexpected)
+    assert receipt.loaded == 1.0
+    assert receipt.used == pytest.approx(1 - unused / sum(map(torch.numel, state.values())))
+    assert receipt.left_over[0].startswith("UNKNOWN (")
+
+
+def test_dinov2s_own_names_of_registers_are_not_dropped_silently() -> None:
+    """timm's filter takes the class position out of the table and renames them."""
+    state = dict(tiny("vit_small_patch14_reg4_dinov2", **DINOV2).state_dict())
+    state["register_tokens"] = state.pop("reg_token")
+    state["pos_embed"] = torch.cat([torch.zeros(1, 1, 32), state["pos_embed"]], dim=1)
+    state["mask_token"] = torch.zeros(1, 32)
+    plain = tiny("vit_small_patch14_dinov2", **DINOV2)
+    message = r"1 unexpected: register_tokens \(register tokens \(timm's _reg4_\)\): name the arch"
+    with pytest.raises(InputError, match=message):
+        load_weights_(plain, state, source="w.pth")
+    receipt = load_weights_(tiny("vit_small_patch14_reg4_dinov2", **DINOV2), state, source="w.pth")
+    assert receipt.left_over == ("mask token (mask_token)",)
+
+
+def test_another_patch_size_is_refused_with_both() -> None:
+    state = dict(tiny(patch_size=8, img_size=64).state_dict())
+    model = tiny(img_size=64)
+    message = r"another patch size: patch_embed.proj.weight 8x8 to 16x16: name .* --allow-partial"
+    with pytest.raises(InputError, match=message):
+        load_weights_(model, state, source="w.pth")
+    receipt = load_weights_(model, state, source="w.pth", allow_partial=True)
+    assert set(receipt.resized) == {"patch_embed.proj.weight 8x8 to 16x16", "pos_embed 8x8 to 4x4"}
+
+
+@pytest.mark.parametrize(
+    ("beside", "left_over"),
+    [
+        ({"head.weight": 1.0, "head.bias": 1.0, "fc.weight": 1.0}, "head (fc, head (2))"),
+        ({"decoder_blocks.0.norm1.weight": 1.0, "decoder_pos_embed": 1.0, "mask_token": 1.0},
+         "decoder (decoder_blocks, decoder_pos_embed); mask token (mask_token)"),
+        ({"blocks.0.attn.relative_position_index": 1.0},
+         "derived buffer (blocks.*.attn.relative_position_index)"),
+        ({"momentum_encoder.blocks.0.norm1.weight": 1.0, "queue": 1.0},
+         "momentum twin (momentum_encoder); loss (queue)"),
+        ({"text.transformer.x": 1.0, "logit_scale": 1.0}, "loss (logit_scale); text tower (text)"),
+        ({"encoder_tabular.x": 1.0}, "encoder of something else (encoder_tabular)"),
+        ({"blocks.0.attn.extra.bias": 0.0}, "biases of zeros (blocks.*.attn.extra.bias)"),
+    ],
+)  # fmt: skip
+def test_what_is_known_to_be_harmless_is_named(beside: dict[str, float], left_over: str) -> None:
+    state = dict(vit(seed=1).state_dict())
+    extra = {name: torch.full((2,), value) for name, value in beside.items()}
+    receipt = load_weights_(vit(), {**state, **extra}, source="w.pth")
+    assert "; ".join(receipt.left_over) == left_over
+
+
+@pytest.mark.parametrize(
+    "name", ["blocks.0.attn.extra.bias", "fc_norm.weight", "adapter.0.weight", "rope.periods",
+             "cls_token_2", "attn_pool.latent", "patch_embed.norm.weight"],
+)  # fmt: skip
+def test_what_might_belong_to_an_encoder_is_refused(name: str) -> None:
+    state = {**vit(seed=1).state_dict(), name: torch.ones(2)}
+    with pytest.raises(InputError, match=r"no place for 1 more tensor "):
+        load_weights_(vit(), state, source="w.pth")
+
+
+# Which of several
+
+
+def test_of_several_state_dicts_the_one_taken_is_named_and_the_other_can_be_had(
+    tmp_path: Path,
+) -> None:
+    raw, average = vit(seed=1), vit(seed=2)
+    states = {"state_dict_ema": average.state_dict(), "state_dict": raw.state_dict()}
+    torch.save(states, tmp_path / "w.pth")
+    model = vit()
+    receipt = load_weights_file_(model, tmp_path / "w.pth")
+    assert same(model, raw)
+    text = "taken is 'state_dict' of the 2 state dicts that fit; others: &key=state_dict_ema"
+    assert text in receipt.notes
+    other = load_backbone(f"{VIT}&weights={tmp_path}/w.pth&key=state_dict_ema")
+    assert same(other.encoder.model, average)
+    with pytest.raises(InputError, match=r"no state dict 'ema'.*state_dict, state_dict_ema"):
+        load_weights_file_(model, tmp_path / "w.pth", key="ema")
+
+
+def test_a_state_dict_that_fits_better_is_taken_before_the_preferred_one(tmp_path: Path) -> None:
+    raw = vit(seed=1)
+    torch.save({"model": {"x": torch.ones(2)}, "net": raw.state_dict()}, tmp_path / "w.pth")
+    model = vit()
+    assert load_weights_file_(model, tmp_path / "w.pth").notes == ()
+    assert same(model, raw)
+
+
+def test_of_several_copies_behind_prefixes_the_one_taken_is_named() -> None:
+    student, teacher = vit(seed=1), vit(seed=2)
+    parts = {"student.backbone.": student, "teacher.backbone.": teacher}
+    state = {p + name: value for p, m in parts.items() for name, value in m.state_dict().items()}
+    model = vit()
+    receipt = load_weights_(model, state, source="w.pth", key="model")
+    assert same(model, teacher)
+    assert receipt.left_over == ("second copy (student (78))",)
+    assert receipt.used == pytest.approx(0.5)
+    taken = "2 times, taken is 'teacher.backbone.', as DINOv2 judges it"
+    assert f"{taken}; others: &prefix=student.backbone." in receipt.notes[0]
+    load_weights_(model, state, source="w.pth", prefix="student.backbone")
+    assert same(model, student)
+    with pytest.raises(InputError, match=r"begins with 'net.' .&prefix=.; .*: student, teacher"):
+        load_weights_(model, state, source="w.pth", prefix="net")
+
+
 # Real ImageNet weights, under the names of another library
 
 
@@ -272,7 +336,8 @@ def test_real_weights_fill_the_encoder(lite0: Path) -> None:
     receipt = load_backbone(f"timm:tf_efficientnet_lite0?weights={lite0}").info.receipt
     assert receipt.loaded == 1.0
     assert receipt.missing == receipt.resized == ()
-    assert receipt.unexpected == ("classifier.bias", "classifier.weight")
+    assert receipt.unexpected == ("_fc.bias", "_fc.weight")
+    assert receipt.left_over == ("head (classifier (2))",)
 
 
 def test_converted_tensors_keep_their_order(lite0: Path) -> None:

@@ -1,0 +1,1 @@
+"""Weights of files into encoders: which dict, which names, how much of both is used."""
