@@ -1,6 +1,7 @@
 """`toolkit backbones`: which encoders there are."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +15,18 @@ def backbones(
         str, typer.Argument(help="Part of a name, or a pattern: dinov2, vit_*16* (any case).")
     ] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    inspect: Annotated[
+        Path | None,
+        typer.Option(help="Show what a weights file holds, and which timm model it fits."),
+    ] = None,
 ) -> None:
     """List encoders by id; those of timm and open_clip with published weights."""
+    if inspect is not None:
+        from toolkit_common.backbones.weights.inspection import describe_file
+
+        for line in describe_file(inspect):
+            typer.echo(line)
+        return
     from fnmatch import fnmatchcase
 
     from toolkit_common.torchvision_ops import prepare

@@ -5,6 +5,7 @@ registers or adapters fills it too and computes something else. So what is left 
 to be harmless (`toolkit_common.backbones.weights.layouts`).
 """
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from toolkit_common.backbones.weights.state_dicts import (
 from toolkit_common.backbones.weights.trials import Trial, try_prefixes
 from toolkit_common.errors import InputError
 
+HALF = 0.5  # of an encoder: what fills less lies elsewhere
+SHOWN = 5
 KERNEL = 4  # dimensions of a convolution's weights
 
 
@@ -83,6 +86,24 @@ def load_weights_(
     Raises:
         InputError: If the weights are not exactly the model's, unless `allow_partial`.
     """
+    trial, receipt = judge_weights(
+        model, state, source=source, key=key, prefix=prefix, allow_partial=allow_partial
+    )
+    # Not strict: counters of batches, and with allow_partial what is missing, stay as they are.
+    model.load_state_dict(trial.fitting, strict=False)
+    return receipt
+
+
+def judge_weights(
+    model: nn.Module,
+    state: State,
+    *,
+    source: str,
+    key: str = "",
+    prefix: str | None = None,
+    allow_partial: bool = False,
+) -> tuple[Trial, Receipt]:
+    """Return what would be loaded; arguments and errors as `load_weights_`."""
     trials = try_prefixes(model, state, prefix)
     trial = trials[0]
     twins = [other.prefix for other in trials[1:] if not other.missing]
@@ -93,9 +114,7 @@ def load_weights_(
     if not allow_partial:
         _refuse_left_over(receipt, left_over)
         _refuse_resized_kernels(receipt, trial)
-    # Not strict: counters of batches, and with allow_partial what is missing, stay as they are.
-    model.load_state_dict(trial.fitting, strict=False)
-    return replace(receipt, notes=tuple(_notes(trial, key, twins=twins)))
+    return trial, replace(receipt, notes=tuple(_notes(trial, key, twins=twins)))
 
 
 def _receipt(trial: Trial, *, source: str, left_over: LeftOver) -> Receipt:
@@ -150,7 +169,17 @@ def _describe_misfit(receipt: Receipt, trial: Trial, left_over: LeftOver) -> str
         parts.append(f"{len(absent)} missing (first: {absent[0]})")
     if left_over.unknown:
         parts.append(f"{len(left_over.unknown)} unexpected: {left_over.describe_unknown()}")
-    return "; ".join(parts) + ": name the architecture they belong to, or add --allow-partial"
+    way_out = "name the architecture they belong to, or add --allow-partial"
+    if receipt.loaded < HALF:
+        parts.append(f"names in it begin with {', '.join(_beginnings(trial.state))} (&prefix=)")
+        way_out += " (toolkit backbones --inspect FILE shows what it holds)"
+    return f"{'; '.join(parts)}: {way_out}"
+
+
+def _beginnings(state: State) -> list[str]:
+    """Return what most names begin with, up to the second dot."""
+    fronts = Counter(".".join(name.split(".")[:2]) for name in state if "." in name)
+    return [f"{front}." for front, _ in fronts.most_common(SHOWN)]
 
 
 def _refuse_left_over(receipt: Receipt, left_over: LeftOver) -> None:

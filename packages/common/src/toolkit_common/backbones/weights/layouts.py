@@ -40,8 +40,9 @@ LAYOUTS = (
     Layout("MoCo v2", "facebookresearch/moco", ("state_dict",), ("encoder_q.", "encoder_k.")),
     Layout("I-JEPA", "facebookresearch/ijepa", ("target_encoder", "encoder"), ("",)),
     Layout("SwAV", "facebookresearch/swav", ("", "state_dict"), ("",)),
-    Layout("BYOL", "yaox12/BYOL-PyTorch, lucidrains/byol-pytorch", ("", "model", "state_dict"),
-           ("online_network.encoder.", "online_network.", "online_encoder.net.",
+    Layout("BYOL", "sthalles/PyTorch-BYOL, yaox12/BYOL-PyTorch, lucidrains/byol-pytorch",
+           ("online_network_state_dict", "target_network_state_dict", "", "model", "state_dict"),
+           ("encoder.", "online_network.encoder.", "online_network.", "online_encoder.net.",
             "target_network.encoder.", "target_network.", "target_encoder.net.", "net.")),
     Layout("lightly", "lightly-ai/lightly", ("state_dict",),
            ("backbone.", "student_backbone.", "teacher_backbone.", "backbone_momentum.")),
@@ -88,7 +89,7 @@ KINDS = (
     Kind("decoder", r"(?:decoder\w*|\w+_decoder|rd|regressor\w*)\."),
     Kind("decoder", r"decoder_pos_embed$"),
     Kind("head", r"(?!fc_norm|head_norm)(?:\w+_)?(?:heads?|fc|classifiers?|project(?:or|ion)s?|"
-         r"predict(?:or|ion)s?|prototypes|last_layer|pre_logits|pooler|linear|logits|head_dist)"
+         r"projetion|predict(?:or|ion)s?|prototypes|last_layer|pre_logits|pooler|linear|logits|head_dist)"
          r"(?:_\w+)?\d*\.", within=True),
     Kind("head", r"local_cls_norm\.", within=True),  # DINOv3, of local crops
     Kind("momentum twin", r"(?:student|teacher|momentum|target|online|base|ema|key|query)"

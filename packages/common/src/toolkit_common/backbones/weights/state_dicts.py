@@ -25,7 +25,7 @@ WHOLE = ""  # the key of a file that is a state dict itself
 DEPTH = 4  # containers within containers
 # The first that is there is taken: of self-distillation the teacher is what its authors judge.
 PREFERRED = ("state_dict", "model", "teacher", "target_encoder", "student", "encoder", "module",
-             "model_state_dict", "net", "backbone")  # fmt: skip
+             "model_state_dict", "online_network_state_dict", "net", "backbone")  # fmt: skip
 NO_WEIGHTS = re.compile(
     r"(^|_|\.)(opt|optim|optimizers?|scaler|sched|(lr_)?schedulers?|loops)(_|\.|$)"
 )

@@ -61,9 +61,9 @@ def try_prefixes(model: nn.Module, state: State, prefix: str | None) -> list[Tri
                 f"no tensor's name begins with {prefix!r} (&prefix=); names begin with: "
                 f"{', '.join(seen[:OFFERED])}"
             )
-    prefixes = _prefixes(state, wanted) if prefix is None else [prefix]
+    prefixes = _prefixes(state, wanted)
     trials = [_try(model, state, item, wanted=wanted) for item in prefixes]
-    if prefix is None and trials[0].missing:
+    if trials[0].missing:
         # Names that timm alone can tell: behind the wrappers that there are.
         done = {trial.prefix for trial in trials}
         trials += [
@@ -72,7 +72,11 @@ def try_prefixes(model: nn.Module, state: State, prefix: str | None) -> list[Tri
     # Some of timm's filters find a prefix themselves: then the narrower one says where all lies.
     narrowest = [trial for trial in trials if not any(_holds(trial, other) for other in trials)]
     # Of two copies the one that its authors evaluate.
-    return sorted(narrowest, key=lambda trial: (-len(trial.fitting), rank(trial.prefix)))
+    trials = sorted(narrowest, key=lambda trial: (-len(trial.fitting), rank(trial.prefix)))
+    if prefix is None:
+        return trials
+    requested = _try(model, state, prefix, wanted=wanted)
+    return [requested, *(trial for trial in trials if trial.prefix != prefix)]
 
 
 def _holds(wide: Trial, narrow: Trial) -> bool:
@@ -82,7 +86,7 @@ def _holds(wide: Trial, narrow: Trial) -> bool:
 
 
 def _try(model: nn.Module, state: State, prefix: str, *, wanted: Mapping[str, Tensor]) -> Trial:
-    renamed = rename(_under(prefix, state), model)
+    renamed = rename(under(prefix, state), model)
     return Trial(state, prefix, renamed, filter_like_timm(renamed.state, model), wanted)
 
 
@@ -112,7 +116,8 @@ def _wrappers(state: State) -> list[str]:
     return sorted(prefixes)[:MOST_TRIED]
 
 
-def _under(prefix: str, state: State) -> State:
+def under(prefix: str, state: State) -> State:
+    """Return what lies behind a prefix, without it."""
     return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
