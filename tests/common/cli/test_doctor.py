@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 from typer.testing import Result
@@ -47,6 +48,22 @@ def test_json_holds_the_same(run_cli: RunCli) -> None:
         {"name": "disk", "ok": True, "value": "9 GiB free"},
         {"name": "vision", "ok": False, "value": "OSError: library not found"},
     ]
+
+
+def test_what_only_an_extra_brings_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name in missing:
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(doctor, "version", version)
+    missing = ["peft"]
+    packages = CHECKS["packages"]()
+    assert "peft absent (of --tune lora alone)" in packages
+    assert "torch 1, " in packages
+    missing = ["timm"]
+    with pytest.raises(PackageNotFoundError, match="timm"):
+        CHECKS["packages"]()
 
 
 # What it looks at

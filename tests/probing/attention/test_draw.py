@@ -40,6 +40,23 @@ def test_a_run_is_drawn_over_its_own_test_images_and_over_others(run_cli, probe_
     assert height(probe_run / "other.png") < height(probe_run / "attention.png")
 
 
+@pytest.mark.slow
+def test_a_run_over_a_relative_path_is_drawn_from_any_folder(
+    run_cli, image_folder, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(image_folder.parent)
+    args = ["--method", "ep", "--set", "ep.num_queries=4", "--output", tmp_path / "run"]
+    done = run_cli("probe", *TINY, *args, "--data", f"imagefolder:{image_folder.name}")
+    assert done.exit_code == 0, done.output
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = run_cli("attention", "--from", "../run", "--output", "maps.png")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith(": maps.png\n")
+    assert (tmp_path / "elsewhere/maps.png").exists()
+    assert Path.cwd() == tmp_path / "elsewhere"
+
+
 @pytest.mark.parametrize(
     ("output", "message"),
     [

@@ -5,11 +5,13 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+OF_EXTRAS = {"peft": "of --tune lora alone"}  # what a sound installation may lack
 
 app = typer.Typer(add_completion=False)
 
@@ -54,7 +56,16 @@ def _packages() -> str:
     from toolkit_common.runs.folder import RECORDED_PACKAGES
 
     names = [name for name in RECORDED_PACKAGES if not name.startswith("toolkit-")]
-    return ", ".join(f"{name} {version(name)}" for name in names)
+    return ", ".join(_package(name) for name in names)
+
+
+def _package(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        if name not in OF_EXTRAS:
+            raise
+        return f"{name} absent ({OF_EXTRAS[name]})"  # as in any installation without extras
 
 
 def _commands() -> str:

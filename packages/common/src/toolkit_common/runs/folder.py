@@ -19,7 +19,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,25 @@ class RunFolder:
         starts = stored.get("starts", [])
         write_json(
             self.path / "run.json",
-            {"kind": kind, **environment(), **facts, "starts": [*starts, _now()]},
+            {
+                "kind": kind,
+                **environment(),
+                "folder": stored.get("folder", str(Path.cwd())),
+                **facts,
+                "starts": [*starts, _now()],
+            },
         )
+
+    @contextmanager
+    def where_it_began(self) -> Iterator[None]:
+        """Work in the folder that the run was started in: its settings name files from there.
+
+        Where that folder is unknown or gone, in the present one.
+        """
+        facts = self.read_json("run.json") if self.has("run.json") else {}
+        began = Path(facts.get("folder", "."))
+        with chdir(began if began.is_dir() else "."):
+            yield
 
     def has(self, name: str) -> bool:
         """Whether the folder holds a file of that name."""

@@ -1,6 +1,6 @@
 """`toolkit attention`: where a head of a finished probe looks, from the run folder to the PNG."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,18 @@ def draw_attention(
         InputError: If the run, its head or the images are at fault.
     """
     results_file(path)  # a run without one has not ended
+    target = output or path / NAME
+    own, run = None if images is None else images.absolute(), path.absolute()
+    there = target.absolute()
+    # Settings name data and weights as seen from where the run began.
+    with RunFolder(run).where_it_began():
+        drawing = _draw(run, images=own, head=head, target=there, num_images=num_images)
+    return replace(drawing, picture=str(target))
+
+
+def _draw(
+    path: Path, *, images: Path | None, head: str | None, target: Path, num_images: int
+) -> Drawing:
     file = choose_head(path, head)
     settings = resolve(ProbeSettings, [read_yaml(path / "config.yaml")], presets=PRESETS).settings
     pictures = find_images(images) if images else images_of_test(load_task(settings))
@@ -105,7 +117,6 @@ def draw_attention(
             f"the maps are almost even (no patch has more than {strongest:.2f} times an even "
             "share): read nothing into where they are coloured"
         )
-    target = output or path / NAME
     with atomic_path(target) as temporary:
         sheet.save(temporary, format="PNG")
     return Drawing(
