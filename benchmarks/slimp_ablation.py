@@ -53,6 +53,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.results.contents import read_results
 
+RECALL = {"recall": "val_lesion_recall_at_5", "recall_chance": "val_lesion_recall_at_5_chance"}
 ARCHITECTURE = "timm:tf_efficientnet_lite0?image_size=64"
 
 
@@ -68,6 +69,7 @@ def main() -> None:
         settings=tuple(options.set),
         runs=options.runs,
         resume=options.resume,
+        most=options.most,
     )
     start = time.perf_counter()
     try:
@@ -93,9 +95,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--data", default="lesions", help="data set with patients and metadata")
     parser.add_argument("--label", default="malignant", help="column that the probes predict")
     parser.add_argument("--backbone", help="encoder to start from (default: ImageNet, small)")
-    parser.add_argument("--epochs", type=int, default=6, help="passes over the training patients")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the training patients")
     parser.add_argument(
         "--folds", type=int, default=5, help="parts of the cross-validation, 3 or more"
+    )
+    parser.add_argument(
+        "--most", type=int, help="folds to carry out, the first so many (2 or more)"
     )
     parser.add_argument("--only", type=names, default=CONDITIONS, help="conditions, by comma")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of pretrain slimp")
@@ -106,6 +111,8 @@ def parse_options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.folds < 3:
         parser.error("--folds must be at least 3: one is for testing, one for validation")
+    if options.most is not None and not 2 <= options.most <= options.folds:
+        parser.error(f"--most must be 2 to {options.folds}, the folds: got {options.most}")
     return options
 
 
@@ -136,15 +143,14 @@ def names(text: str) -> tuple[str, ...]:
 
 def run_all(plan: Plan, conditions: Sequence[str], *, num_processes: int) -> dict[str, Scores]:
     """Return every condition's figures, a value for each fold; prints them as they come."""
-    tasks = [(name, fold) for fold in range(plan.folds) for name in conditions]
+    tasks = [(name, fold) for fold in plan.judged for name in conditions]
     figures: dict[tuple[str, int], dict[str, float]] = {}
     for (name, fold), scores in judged(plan, tasks, num_processes):
         figures[name, fold] = scores
         line = f"[{len(figures)}/{len(tasks)}] fold {fold}, {name}: AUROC {scores['auroc']:.3f}"
         print(line, file=sys.stderr, flush=True)
-    folds = range(plan.folds)
     return {
-        name: {key: [figures[name, fold][key] for fold in folds] for key in figures[name, 0]}
+        name: {key: [figures[name, fold][key] for fold in plan.judged] for key in figures[name, 0]}
         for name in conditions
     }
 
@@ -213,7 +219,8 @@ def judge_encoder(plan: Plan, name: str, fold: int, folder: Path) -> dict[str, f
         toolkit(plan, where, "pretrain slimp", *split, *encoder, *options, *more)
         minutes = (time.process_time() - start) / 60
         held_out = read_json(where / "results.json")["held_out"]
-        scores["recall"] = held_out.get("val_lesion_recall_at_5", float("nan"))
+        for key, figure in RECALL.items():
+            scores[key] = held_out.get(figure, float("nan"))
         scores["cpu_minutes"] = keep_first(folder / "cpu_minutes.json", minutes)
         encoder = ["--backbone", where]
     elif ENCODERS[name]:

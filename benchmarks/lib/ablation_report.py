@@ -30,6 +30,7 @@ FIGURES = {
     "balanced_accuracy": "balanced accuracy",
     "knn_auroc": "k-NN AUROC",
     "recall": "recall@5, image to metadata",
+    "recall_chance": "chance level of recall@5",
 }
 Scores = dict[str, list[float]]  # figure -> a value for each fold
 
@@ -47,6 +48,7 @@ class Plan:
         settings: More settings of pre-training, KEY=VALUE.
         runs: Folder of all runs.
         resume: Whether runs that are there are taken up.
+        most: Folds that are carried out, the first so many; all where none is given.
     """
 
     data: str
@@ -57,6 +59,12 @@ class Plan:
     settings: tuple[str, ...]
     runs: Path
     resume: bool
+    most: int | None = None
+
+    @property
+    def judged(self) -> range:
+        """The folds that are carried out."""
+        return range(self.folds if self.most is None else self.most)
 
 
 def fold_interval(values: Sequence[float], *, test_to_train: float) -> tuple[float, float]:
@@ -101,11 +109,12 @@ def shown(values: Sequence[float], folds: int, *, sign: str = "") -> str | None:
 def notes(plan: Plan, scores: dict[str, Scores], *, minutes: float) -> list[str]:
     """Return what the figures are, and what they do not say."""
     sizes, shown_plan = read_sizes(plan, scores), public(plan)
+    count = len(plan.judged)
+    folds = f"{plan.folds} folds" if count == plan.folds else f"{count} of {plan.folds} folds"
     lines = [
-        f"Data: {shown_plan['data']}, {sizes}; label {plan.label!r}; {plan.folds} folds, "
-        "no patient on two sides. Mean over the folds \u00b1 half the 95 % t interval, corrected "
-        "for overlapping training sets (Nadeau and Bengio 2003); differences are taken fold by "
-        "fold.",
+        f"Data: {shown_plan['data']}, {sizes}; label {plan.label!r}; {folds}, no patient on two "
+        "sides. Mean over the folds \u00b1 half the 95 % t interval, corrected for overlapping "
+        "training sets (Nadeau and Bengio 2003); differences are taken fold by fold.",
         f"Equal budget: {plan.epochs} epoch(s) of the same patients and batches from "
         + ", ".join([shown_plan["backbone"], *shown_plan["settings"]])
         + "; the image term encodes two views, so that it costs more (CPU minutes). AUROC and "
@@ -115,7 +124,8 @@ def notes(plan: Plan, scores: dict[str, Scores], *, minutes: float) -> list[str]
         "batch-statistics: the encoder's batch norms, if it has any, go by the statistics of each "
         "batch of patients, where all others keep those of the weights they start from.",
         "recall@5: share of the validation patients' images whose own metadata are among the five "
-        "nearest, at the end of pre-training.",
+        "nearest, at the end of pre-training; identical metadata count as theirs, in its chance "
+        "level too.",
     ]
     if not plan.resume:
         lines.append(f"All of it took {minutes:.0f} minutes.")
@@ -135,9 +145,7 @@ def read_sizes(plan: Plan, scores: dict[str, Scores]) -> str:
     name = next((name for name in scores if name not in METADATA), None)
     if name is None:
         return "metadata alone"
-    judged = [
-        read_results(plan.runs / name / f"fold-{fold}/probe").data for fold in range(plan.folds)
-    ]
+    judged = [read_results(plan.runs / name / f"fold-{fold}/probe").data for fold in plan.judged]
     images = sum(data.sizes["test"] for data in judged)
     return f"{images} images of {sum(data.num_test_groups for data in judged)} patients"
 
@@ -161,6 +169,7 @@ def public(plan: Plan) -> dict[str, Any]:
         "backbone": bare(plan.backbone),
         "epochs": plan.epochs,
         "folds": plan.folds,
+        "judged": len(plan.judged),
         "settings": [bare(setting) for setting in plan.settings],
     }
 
@@ -180,12 +189,14 @@ def draw(scores: dict[str, Scores], plan: Plan) -> "Figure":
         colour = "tab:blue" if name in PRETRAINED else "tab:gray"
         mean, half = interval(own["auroc"], plan.folds)
         axes.errorbar(mean, at, xerr=half, fmt="o", capsize=3, color=colour)
-        axes.plot(own["auroc"], [at] * plan.folds, ".", color=colour, alpha=0.35)
+        axes.plot(own["auroc"], [at] * len(plan.judged), ".", color=colour, alpha=0.35)
     if FULL in scores:
         axes.axvline(float(np.mean(scores[FULL]["auroc"])), color="tab:blue", lw=0.8, alpha=0.5)
     axes.axvline(0.5, color="black", lw=0.8, ls=":")
     axes.set_yticks(range(len(scores)), list(scores))
     axes.invert_yaxis()
-    axes.set_xlabel(f"AUROC of {plan.label!r}, {plan.folds} patient-disjoint folds, 95 % intervals")
+    axes.set_xlabel(
+        f"AUROC of {plan.label!r}, {len(plan.judged)} patient-disjoint folds, 95 % intervals"
+    )
     axes.grid(axis="x", alpha=0.3)
     return figure

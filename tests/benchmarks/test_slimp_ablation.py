@@ -51,8 +51,9 @@ def data_id(tmp_path) -> str:
 @pytest.mark.slow
 def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
     conditions = ["slimp", "random-init", "metadata-only"]
-    words = ["--data", data_id, "--label", "label", "--folds", "3", "--epochs", "1", "--only",
-             ",".join(conditions), "--backbone", "timm:test_vit?image_size=32", "--processes", "1",
+    words = ["--data", data_id, "--label", "label", "--folds", "4", "--most", "3",
+             "--epochs", "1", "--only", ",".join(conditions), "--processes", "1",
+             "--backbone", "timm:test_vit?image_size=32",
              "--set", "random_init=true", "--set", "metadata_dim=8", "--set", "embed_dim=8",
              "--output", "out", "--runs", "runs"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["bench", *words])
@@ -67,7 +68,7 @@ def test_a_small_comparison_from_end_to_end(data_id, tmp_path, monkeypatch):
     assert rows["random-init"]["CPU min a fold"] is None
     assert (tmp_path / "out/slimp-ablation.png").exists()
     text = (tmp_path / "out/slimp-ablation.md").read_text()
-    assert "48 images of 24 patients" in text
+    assert "36 images of 18 patients; label 'label'; 3 of 4 folds" in text
     assert str(tmp_path) not in text
     for fold in range(3):
         splits = [
@@ -83,7 +84,9 @@ def test_the_image_term_alone_is_not_judged_with_untrained_metadata_encoders(dat
     plan = ablation_report.Plan(data_id, "label", "timm:test_vit?image_size=32", 1, 3, more,
                                 tmp_path, False)  # fmt: skip
     actual = slimp_ablation.judge(plan, "simclr", 0)
-    assert actual.keys() == {"recall", "cpu_minutes", "auroc", "balanced_accuracy", "knn_auroc"}
+    assert actual.keys() == {
+        "recall", "recall_chance", "cpu_minutes", "auroc", "balanced_accuracy", "knn_auroc"
+    }  # fmt: skip
     assert math.isnan(actual["recall"])
 
 
@@ -106,7 +109,11 @@ def test_a_run_that_fails_ends_the_comparison_with_its_log(data_id, tmp_path, mo
 
 @pytest.mark.parametrize(
     ("words", "part"),
-    [(["--data", "nope"], "'nope'"), (["--folds", "2"], "--folds must be at least 3")],
+    [
+        (["--data", "nope"], "'nope'"),
+        (["--folds", "2"], "--folds must be at least 3"),
+        (["--most", "1"], "--most must be 2 to 5"),
+    ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_line(words, part, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench", "--backbone", "timm:test_vit", *words])
