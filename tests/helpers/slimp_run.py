@@ -39,12 +39,15 @@ def write_table(path: Path, rows: list[str], header: str = HEADER) -> str:
 
 
 def pretrain(data: str, output: Path, *options: str) -> Path:
-    """Train a tiny SLIMP model for an epoch; returns the run's folder."""
+    """Train a tiny SLIMP model for an epoch; returns the run's folder.
+
+    The sizes of `table_rows` tell the label, as tests of probes want it: pre-training accepts that.
+    """
     arguments = [
         "pretrain", "slimp", "--data", data, "--output", str(output), "--random-init",
         "--backbone", "timm:test_vit?image_size=32", "--epochs", "1", "--metadata-dim", "8",
         "--metadata-heads", "2", "--metadata-depth", "1", "--embed-dim", "4",
-        "--patients-per-batch", "4", *options,
+        "--patients-per-batch", "4", "--allow-leaks", "size_mm", *options,
     ]  # fmt: skip
     result = CliRunner().invoke(app, arguments, prog_name="toolkit")
     assert result.exit_code == 0, result.output

@@ -1,6 +1,7 @@
 """`toolkit pretrain slimp` end to end: it learns, exports, repeats, refuses."""
 
 import json
+import re
 import shlex
 
 import numpy as np
@@ -87,10 +88,31 @@ def test_the_loss_falls_and_retrieval_beats_chance(pretrain, tmp_path):
     losses = [line["loss"] for line in logged]
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     held_out = [line["val_loss"] for line in logged if "val_loss" in line]
-    assert held_out[-1] < 0.85 * held_out[0]
-    num_val = (pd.read_csv(tmp_path / "run/splits.csv")["split"] == "val").sum()
-    assert logged[-1]["val_lesion_recall_at_5"] > 2 * 5 / 16
-    assert logged[-1]["val_lesion_recall_at_1"] > 2 / num_val
+    # The lowest: ages are in no image, so that the patient level can only overfit from there.
+    assert min(held_out) < 0.8 * held_out[0]
+    last = logged[-1]
+    assert last["val_lesion_recall_at_5"] > 2 * last["val_lesion_recall_at_5_chance"]
+    assert last["val_lesion_recall_at_1"] > 4 * last["val_lesion_recall_at_1_chance"]
+
+
+@pytest.mark.slow
+def test_a_run_in_steps_is_that_in_epochs_and_either_is_said_in_the_other(
+    run_cli, patients, tmp_path
+):
+    tiny = [*TINY[: TINY.index("--epochs")], *TINY[TINY.index("--epochs") + 2 :]]
+    for name, length in {"epochs": ["--epochs", "2"], "steps": ["--steps", "8"]}.items():
+        result = run_cli("pretrain", "slimp", *tiny, *length, "--data", patients,
+                         "--output", tmp_path / name)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert "for 8 steps = 2 epochs of 4 steps of 4 patients" in result.stderr
+        results = json.loads((tmp_path / name / "results.json").read_text())
+        assert (results["steps"], results["epochs"]) == (8, 2.0)
+        assert re.search(r"val_loss \d\.\d{3} \(chance \d\.\d{3}\)", result.stdout)
+        assert re.search(r"reverse_recall_at_1 \d\.\d{3} \(chance 0\.\d{3}\)", result.stdout)
+    first, second = (
+        tmp_path / name / "encoder/encoder.safetensors" for name in ("epochs", "steps")
+    )
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.slow
@@ -184,6 +206,7 @@ OPTIONS = {
               "--backbone", "timm:test_vit?image_size=16"],
     "machine": ["--lesions-per-pass", "3", "--grad-checkpointing"],
     "half": ["--precision", "bf16"],
+    "twins": ["--lesion-positives", "same_metadata", "--lesion-negatives", "same_patient"],
 }  # fmt: skip
 
 
@@ -233,6 +256,7 @@ def test_options_run_to_the_end(pretrain, tmp_path, name):
         (["--cache-images", "31"], ["--cache-images 31", "below the encoder's input of 32"]),
         (["--cache-images", "exact"], ["--cache-images exact", "random crops", "give the pixels"]),
         (["--metadata-heads", "3"], ["multiple of its heads, got 16 and 3"]),
+        (["--steps", "4"], ["give one of them, got epochs 2 and steps 4"]),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(pretrain, tmp_path, options, parts):

@@ -68,3 +68,34 @@ def test_a_bank_is_written_when_asked_for_alone(given, message):
     with pytest.raises(ValueError, match=message):
         SlimpSettings(**given)
     assert SlimpSettings(bank_size=0).bank is False  # how to have none, in files of before
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "steps"),
+    [({}, 30, None), ({"epochs": 4}, 4, None), ({"steps": 600}, None, 600),
+     ({"epochs": 4, "steps": None}, 4, None), ({"epochs": None, "steps": 7}, None, 7)],
+)  # fmt: skip
+def test_a_run_is_as_long_as_its_epochs_or_its_steps_say(given, epochs, steps):
+    settings = resolve(SlimpSettings, [Layer("file", given)]).settings
+    assert (settings.epochs, settings.steps) == (epochs, steps)
+    stored = settings.model_dump(mode="json")  # as config.yaml keeps it, and --resume reads it
+    assert resolve(SlimpSettings, [Layer("stored", stored)]).settings == settings
+
+
+@pytest.mark.parametrize("given", [{"epochs": 30, "steps": 7}, {"epochs": None}])
+def test_both_lengths_or_none_are_refused(given):
+    message = f"give one of them, got epochs {given['epochs']} and steps {given.get('steps')}"
+    with pytest.raises(InputError, match=message):
+        resolve(SlimpSettings, [Layer("file", given)])
+
+
+@pytest.mark.parametrize("name", ["val_loss", "loss"])
+def test_held_out_loss_is_no_metric_to_keep_by(name):
+    with pytest.raises(InputError, match=f"lowest after a few epochs.*got '{name}'"):
+        resolve(SlimpSettings, [Layer("--keep", {"keep": name})])
+
+
+def test_labels_choose_what_is_kept_only_where_they_are_watched():
+    with pytest.raises(InputError, match="keep val_knn_auroc needs watch_every"):
+        resolve(SlimpSettings, [Layer("--keep", {"keep": "val_knn_auroc"})])
+    assert SlimpSettings(keep="val_knn_auroc", watch_every=5).keep == "val_knn_auroc"

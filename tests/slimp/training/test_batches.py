@@ -21,7 +21,7 @@ from toolkit_slimp.training.sampling import PatientSampler
 SIZES = (3, 1, 5, 2)
 
 
-def stream(*, views=False, **options):
+def stream(*, views=False, length=None, **options):
     count = sum(SIZES)
     data = build_data(
         ["a"] * count,
@@ -33,8 +33,9 @@ def stream(*, views=False, **options):
     )
     table = encode_table(data, infer_schema(data, np.arange(count)))
     settings = SlimpSettings(
-        patients_per_batch=2, lesions_per_patient=3, metadata_dropout=0.3, image_weight=float(views)
-    )
+        patients_per_batch=2, lesions_per_patient=3, metadata_dropout=0.3,
+        image_weight=float(views), **(length or {}),
+    )  # fmt: skip
     sampler = PatientSampler(data.groups, np.arange(count), settings)
     images = LesionImages(data, build_train_transform(Preprocess((16, 16))), seed=0)
     return BatchStream(sampler, images, table, settings=settings, **options)
@@ -51,6 +52,16 @@ def test_a_later_start_sees_what_the_whole_run_sees_there():
     for number, batch in enumerate(stream().batches(3, 6), start=3):
         assert_same(batch, whole[number])
     assert not torch.equal(whole[0].rows, whole[2].rows)
+
+
+@pytest.mark.parametrize(
+    ("length", "steps", "epochs"),
+    [({}, 60, 30), ({"epochs": 3}, 6, 3), ({"steps": 5}, 5, 2.5), ({"steps": 1}, 1, 0.5)],
+)
+def test_epochs_are_steps_and_steps_are_epochs(length, steps, epochs):
+    """4 patients, 2 a batch: 2 steps an epoch."""
+    batches = stream(length=length)
+    assert (batches.total_steps, batches.num_epochs) == (steps, epochs)
 
 
 @pytest.mark.slow

@@ -132,7 +132,9 @@ def test_watching_labels_is_logged_and_changes_no_weight(pretrain, tmp_path):
     result = pretrain("--watch-every", "3")
     assert result.exit_code == 0, result.output
     assert "watching: label 'label'" in result.stderr
-    assert re.search(r"of patients [01]\.\d{3} knn [01]\.\d{3} rank", result.stderr)
+    assert re.search(
+        r"of patients [01]\.\d{3} \(chance 0\.\d{3}\) knn [01]\.\d{3} rank", result.stderr
+    )
     log = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     logged = [json.loads(line) for line in log]
     watched = {line["step"] for line in logged if "val_knn_balanced_accuracy" in line}

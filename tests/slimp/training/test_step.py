@@ -131,6 +131,7 @@ def test_pieces_work_under_mixed_precision():
         {},
         {"lesion_negatives": "other_patients", "patient_positives": "same_metadata",
          "image_weight": 0.5},
+        {"lesion_negatives": "same_patient", "lesion_positives": "same_metadata"},
     ],
 )  # fmt: skip
 def test_two_processes_have_the_loss_and_gradient_of_one(options, size):

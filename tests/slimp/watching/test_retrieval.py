@@ -1,5 +1,7 @@
 """Recall counts ties as hits (docs/traps.md 18)."""
 
+from itertools import combinations
+
 import pytest
 import torch
 
@@ -27,6 +29,13 @@ def test_any_of_several_matches_is_a_hit():
     assert recall_at(first, second, 1, positives=positives) == 1.0
 
 
+def by_hand(codes, k):
+    """Share of the answers of k among all, that hold one of equal metadata."""
+    answers = list(combinations(codes, k))
+    hits = [sum(code in answer for answer in answers) / len(answers) for code in codes]
+    return sum(hits) / len(hits)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_identical_metadata_count_as_hits_at_both_levels_and_both_ways(seed):
     """Against a search by hand, in which any row of equal metadata is a find."""
@@ -48,6 +57,8 @@ def test_identical_metadata_count_as_hits_at_both_levels_and_both_ways(seed):
                     order = (one[row] @ other.T).argsort(descending=True, stable=True).tolist()
                     hits += any(codes[actual] == codes[row] for actual in order[:k])
                 expected[f"val_{level}_{name}_at_{k}"] = pytest.approx(hits / len(one))
+        for k in (1, 3):
+            expected[f"val_{level}_recall_at_{k}_chance"] = pytest.approx(by_hand(codes, k))
     assert actual == expected
     plain = recall_at(*loss.lesion_pairs, 1)
     assert plain <= actual["val_lesion_recall_at_1"]

@@ -14,6 +14,8 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "patient-only": {"lesion_weight": 0.0},
     "no-dropout": {"metadata_dropout": 0.0},
     "same-metadata": {"patient_positives": "same_metadata"},
+    "same-lesion-metadata": {"lesion_positives": "same_metadata"},
+    "same-patient": {"lesion_negatives": "same_patient"},
     "attention": {"phenotype": "attention"},
     "mean-max": {"phenotype": "mean_max"},
     "learned-temperature": {"learn_temperature": True},

@@ -54,6 +54,7 @@ def write_schema(
     from toolkit_common.runs.files import refuse_unwritable, write_text
     from toolkit_common.sources.load import load_data
     from toolkit_slimp.metadata.infer import infer_schema
+    from toolkit_slimp.metadata.leaks import drop_leaks
 
     if not as_json:
         if output.is_dir():
@@ -65,7 +66,7 @@ def write_schema(
         refuse_unwritable(output.parent, option="--output in")
     data = load_data(identifier, premalignant_as=premalignant_as)
     made = make_splits(data, settings)
-    columns = infer_schema(data, made.train)
+    columns = drop_leaks(data, infer_schema(data, made.train))
     if as_json:
         typer.echo(columns.to_json(), nl=False)
         return

@@ -14,9 +14,11 @@ from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_slimp.exporting.write import export_slimp
 from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.loop import pretrain
 from toolkit_slimp.training.setup import Setup, set_up
 from toolkit_slimp.training.trackers import refuse_missing
+from toolkit_slimp.watching.chance import show
 
 
 def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
@@ -36,8 +38,8 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     setup = set_up(settings, accelerator)
     on_main(accelerator, lambda: _start(run, invocation, setup))
     console.print("\n".join(setup.describe()))
-    held_out = pretrain(setup.stepper, setup.stream, run=run, watch=setup.watch)
-    results = _results(setup, held_out, label=_label(settings, setup.data))
+    outcome = pretrain(setup.stepper, setup.stream, run=run, watch=setup.watch)
+    results = _results(setup, outcome, label=_label(settings, setup.data))
     # `finish` last: it writes DONE.
     if accelerator.is_main_process:
         export_slimp(run.path / "encoder", setup)
@@ -61,8 +63,8 @@ def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: Setup) 
         write_text(run.path / "splits.csv", splits)
 
 
-def _results(setup: Setup, held_out: dict[str, float], *, label: str | None) -> dict[str, Any]:
-    data = setup.data
+def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, Any]:
+    data, settings = setup.data, setup.model.settings
     return {
         "data": {
             "id": data.id,
@@ -75,7 +77,9 @@ def _results(setup: Setup, held_out: dict[str, float], *, label: str | None) -> 
         "architecture": setup.architecture,
         "start": setup.start,
         "steps": setup.stream.total_steps,
-        "held_out": held_out,
+        "epochs": setup.stream.num_epochs,
+        "kept": {"by": settings.keep, "step": outcome.step},
+        "held_out": outcome.values,
     }
 
 
@@ -83,8 +87,11 @@ def _show(
     results: dict[str, Any], run: RunFolder, invocation: Invocation[SlimpSettings]
 ) -> dict[str, Any]:
     out = result_console(as_json=invocation.as_json)
-    held_out = ", ".join(f"{name} {value:.3f}" for name, value in results["held_out"].items())
-    out.print(f"held-out patients: {held_out}", soft_wrap=True)
+    # Results of before know the last state alone.
+    kept = results.get("kept", {"by": "last", "step": results["steps"]})
+    by = "the last" if kept["by"] == "last" else f"the best by {kept['by']}"
+    out.print(f"kept: step {kept['step']} of {results['steps']}, {by}", soft_wrap=True)
+    out.print(f"held-out patients: {show(results['held_out'])}", soft_wrap=True)
     out.print(f"run folder: {run.path}", soft_wrap=True)
     label = results.get("label")
     title = "judge it with" if label else "judge it, COLUMN being what holds the label, with"

@@ -13,7 +13,30 @@ from toolkit_common.training.settings import MACHINE, CheckpointSettings, Machin
 MODEL, METADATA, LOSS = "Model", "Metadata encoders", "Loss"
 BATCHES, TRAINING = "Batches", "Training"
 Phenotype = Literal["mean", "attention", "mean_max"]
+Positives = Literal["diagonal", "same_metadata"]
 TrackerName = Literal["tensorboard", "wandb"]
+
+
+def _refuse_loss(value: Any) -> Any:
+    if isinstance(value, str) and value.removeprefix("val_") == "loss":
+        raise ValueError(
+            "held-out loss is no metric to keep by: it is lowest after a few epochs, while probes "
+            "of the features improve to the end (docs/slimp.md); keep last, or the best by k-NN or "
+            "recall"
+        )
+    return value
+
+
+Keep = Annotated[
+    Literal[
+        "last",
+        "val_knn_auroc",
+        "val_knn_balanced_accuracy",
+        "val_lesion_recall_at_5",
+        "val_patient_recall_at_5",
+    ],
+    BeforeValidator(_refuse_loss),
+]
 
 
 class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
@@ -61,9 +84,9 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
         "none",
         "Named settings, recorded and overridden by your own: none; flat (patient columns go "
         "to the lesions), lesion-only (lambda 1), patient-only (lambda 0), no-dropout (of "
-        "metadata), same-metadata (positives), attention or mean-max (phenotype), "
-        "learned-temperature, batch-statistics, image-term (SimCLR beside the nested loss), "
-        "simclr (alone).",
+        "metadata), same-metadata (patients match), same-lesion-metadata (lesions match), "
+        "same-patient (negatives), attention or mean-max (phenotype), learned-temperature, "
+        "batch-statistics, image-term (SimCLR beside the nested loss), simclr (alone).",
         panel=MODEL,
     )
     embed_dim: int = option(128, "Width of the contrastive embeddings.", panel=MODEL, ge=2)
@@ -83,6 +106,11 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
     metadata_pooling: Literal["mean", "cls"] = option(
         "mean", "Read the mean of the columns that are there, or the class token.", panel=METADATA
     )
+    allow_leaks: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = option(
+        (),
+        "Metadata columns that are read although toolkit data audit calls them leaks of the label.",
+        panel=METADATA,
+    )
     patient_columns: Literal["patient", "lesion"] = option(
         "patient",
         "Where patient metadata go: to the patient loss, or beside the lesions' own (flat).",
@@ -95,15 +123,22 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
     learn_temperature: bool = option(
         False, "Train the temperatures, from --temperature on, down to 0.01.", panel=LOSS
     )
-    patient_positives: Literal["diagonal", "same_metadata"] = option(
+    patient_positives: Positives = option(
         "diagonal",
         "Whether patients with identical metadata count as matches of each other.",
         panel=LOSS,
     )
-    lesion_negatives: Literal["all", "other_lesions", "other_patients"] = option(
+    lesion_positives: Positives = option(
+        "diagonal",
+        "Whether lesions with identical metadata count as matches of each other; told apart, they "
+        "are false negatives.",
+        panel=LOSS,
+    )
+    lesion_negatives: Literal["all", "other_lesions", "other_patients", "same_patient"] = option(
         "all",
         "Whose metadata an image is told apart from: all others', those of other lesions (two "
-        "photographs of one are no negatives), or those of other patients.",
+        "photographs of one are no negatives), those of other patients, or those of the same "
+        "patient's other lesions alone.",
         panel=LOSS,
     )
     nested_weight: float = option(
@@ -132,7 +167,15 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
     positive_repeats: int = option(
         1, "Times an epoch that a patient with a positive lesion comes.", panel=BATCHES, ge=1
     )
-    epochs: int = option(30, "Times that every training patient is seen.", panel=TRAINING, ge=1)
+    epochs: int | None = option(
+        30, "Times that every training patient is seen.", panel=TRAINING, ge=1
+    )
+    steps: int | None = option(
+        None,
+        "Updates in place of epochs; the plan that is printed says either in the other.",
+        panel=TRAINING,
+        ge=1,
+    )
     lr: float = option(
         3e-4, "Peak learning rate of metadata encoders and heads.", panel=TRAINING, ge=0
     )
@@ -152,6 +195,14 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
         gt=0,
         lt=1,
     )
+    keep: Keep = option(
+        "last",
+        "Which state is exported: the last, or the best watched one by val_knn_auroc or "
+        "val_knn_balanced_accuracy (these need --watch-every, and labels then choose), "
+        "val_lesion_recall_at_5, val_patient_recall_at_5. Held-out loss is none of them: it is "
+        "lowest long before features are best.",
+        panel=TRAINING,
+    )
     bank: bool = option(
         False,
         "Export a reference bank: features of the training lesions with their metadata as they "
@@ -162,7 +213,8 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
     watch_every: int | None = option(
         None,
         "Look at held-out patients every so many steps, not every epoch, and classify them by k-NN "
-        "too. Labels are read for watching alone, and only then; toolkit probe judges with EP.",
+        "too. Labels are read for watching (and --keep val_knn...) alone, and only then; toolkit "
+        "probe judges with EP.",
         panel=TRAINING,
         ge=1,
         affects_result=False,
@@ -211,6 +263,22 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
         is_random = self.random_init or self.backbone is None
         return self.batch_norm == "frozen" or (self.batch_norm == "auto" and not is_random)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_replace_epochs(cls, values: Any) -> Any:
+        # Whoever gives steps has not given the default of epochs.
+        has_steps = isinstance(values, dict) and values.get("steps") is not None
+        return {"epochs": None, **values} if has_steps else values
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "SlimpSettings":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(
+                f"a run is as long as its epochs or its steps say: give one of them, got epochs "
+                f"{self.epochs} and steps {self.steps}"
+            )
+        return self
+
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "SlimpSettings":
         if self.metadata_dim % self.metadata_heads:
@@ -238,6 +306,10 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
             raise ValueError(f"bank_size {self.bank_size} needs bank: none is written unasked")
         if self.bank and self.bank_size == 0:
             raise ValueError("bank needs bank_size above 0: it would hold no lesion")
+        if self.keep.startswith("val_knn") and self.watch_every is None:
+            raise ValueError(
+                f"keep {self.keep} needs watch_every: labels are read at those steps alone"
+            )
         if self.watch_label is not None and self.watch_every is None:
             raise ValueError(f"watch_label {self.watch_label} needs watch_every: the steps between")
         if self.nested_weight == 0 and self.image_weight == 0:

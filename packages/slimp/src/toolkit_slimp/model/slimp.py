@@ -7,6 +7,7 @@ Shapes: m lesions, p patients, d image width, k metadata width, e embedding widt
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,7 +22,9 @@ from toolkit_slimp.metadata.schema import Metadata, Schema
 from toolkit_slimp.model.losses import equal_pairs, info_nce, nt_xent
 from toolkit_slimp.model.phenotype import PHENOTYPES
 from toolkit_slimp.model.terms import LesionFeatures, Members, NestedLoss
-from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.settings import Positives, SlimpSettings
+
+Pair = tuple[Tensor, Tensor | None]  # what a term compares; no second view, no second part
 
 MIN_LOGIT_SCALE, MAX_LOGIT_SCALE = 1.0, 100.0  # of learned temperatures, as CLIP bounds its own
 
@@ -137,32 +140,26 @@ class SlimpModel(nn.Module):
 
     def nested_loss(self, features: LesionFeatures, members: Members) -> NestedLoss:
         """Return the loss of a whole batch from its features."""
-        settings, ignored = self.settings, self._ignored(members)
-        views = self._view_pairs(features)
-        total = features.images.new_zeros(())
-        lesion = patient = image = lesion_pairs = patient_pairs = None
-        lesion_scale, patient_scale = self.scales()
-        if views is not None and (second := views[1]) is not None:
-            # Its temperature is the start's: what is learned is the nested levels'.
-            image = nt_xent(views[0], second, 1.0 / settings.temperature, ignored=ignored)
-            total = total + settings.image_weight * image
-        if self.has_lesion_loss:
-            lesion_pairs = (
-                _embed(self.project_image, features.images),
-                _embed(self.project_lesion, features.lesions),
-            )
-            lesion = info_nce(*lesion_pairs, lesion_scale, ignored=ignored)
-            total = total + settings.nested_weight * self.lesion_weight * lesion
-        if self.has_patient_loss:
-            patient_pairs = self._patient_pairs(features, members)
-            spreads = settings.patient_positives == "same_metadata"
-            positives = equal_pairs(members.patient_codes) if spreads else None
-            # `ignored` is of lesions; rows are patients here.
-            patient = info_nce(*patient_pairs, patient_scale, positives=positives)
-            total = total + settings.nested_weight * (1.0 - self.lesion_weight) * patient
-        watched = lesion_pairs or patient_pairs or views
+        pairs = self._pairs(features, members)
+        with torch.no_grad():
+            # Where all embeddings are alike every answer is a guess: that is chance.
+            blank = {name: _zeros_like(pair) for name, pair in pairs.items()}
+            chance = self._terms(blank, members)
+        lesions, patients = pairs.get("lesion"), pairs.get("patient")
+        watched = lesions or patients or pairs.get("image")
         assert watched is not None, "settings refuse a run without any loss"
-        return NestedLoss(total, lesion, patient, image, lesion_pairs, patient_pairs, *watched)
+        terms = self._terms(pairs, members)
+        return NestedLoss(
+            total=terms["total"],
+            lesion=terms.get("lesion"),
+            patient=terms.get("patient"),
+            image=terms.get("image"),
+            chance=chance,
+            lesion_pairs=lesions,  # type: ignore[arg-type]
+            patient_pairs=patients,  # type: ignore[arg-type]
+            embeddings=watched[0],
+            partners=watched[1],
+        )
 
     def embed_images(self, features: Float[Tensor, "m d"]) -> Float[Tensor, "m e"] | None:
         """Return the embeddings of image features by a head that is trained, if there is one."""
@@ -170,11 +167,46 @@ class SlimpModel(nn.Module):
             return _embed(self.project_image, features)
         return None if self.project_view is None else _embed(self.project_view, features)
 
-    def _view_pairs(self, features: LesionFeatures) -> tuple[Tensor, Tensor | None] | None:
-        head, second = self.project_view, features.views
-        if head is None:
-            return None
-        return _embed(head, features.images), None if second is None else _embed(head, second)
+    def _pairs(self, features: LesionFeatures, members: Members) -> dict[str, Pair]:
+        """Return the embeddings that each term compares, of those terms that are on."""
+        pairs: dict[str, Pair] = {}
+        if (head := self.project_view) is not None:
+            second = None if features.views is None else _embed(head, features.views)
+            pairs["image"] = _embed(head, features.images), second
+        if self.has_lesion_loss:
+            pairs["lesion"] = (
+                _embed(self.project_image, features.images),
+                _embed(self.project_lesion, features.lesions),
+            )
+        if self.has_patient_loss:
+            pairs["patient"] = self._patient_pairs(features, members)
+        return pairs
+
+    def _terms(self, pairs: Mapping[str, Pair], members: Members) -> dict[str, Tensor]:
+        """Return each term that has a pair, and `total`: their weighted sum."""
+        settings, ignored = self.settings, self._ignored(members)
+        lesion_scale, patient_scale = self.scales()
+        terms: dict[str, Tensor] = {}
+        for name, (first, second) in pairs.items():
+            if second is None:  # no second view was encoded
+                continue
+            if name == "image":
+                # Its temperature is the start's: what is learned is the nested levels'.
+                terms[name] = nt_xent(first, second, 1.0 / settings.temperature, ignored=ignored)
+            elif name == "lesion":
+                same = _matches(settings.lesion_positives, members.metadata_codes)
+                terms[name] = info_nce(first, second, lesion_scale, positives=same, ignored=ignored)
+            else:
+                # `ignored` is of lesions; rows are patients here.
+                same = _matches(settings.patient_positives, members.patient_codes)
+                terms[name] = info_nce(first, second, patient_scale, positives=same)
+        weights = {
+            "image": settings.image_weight,
+            "lesion": settings.nested_weight * self.lesion_weight,
+            "patient": settings.nested_weight * (1.0 - self.lesion_weight),
+        }
+        total = self.log_scales.new_zeros(())
+        return {**terms, "total": sum((weights[name] * terms[name] for name in terms), total)}
 
     def _patient_pairs(self, features: LesionFeatures, members: Members) -> tuple[Tensor, Tensor]:
         patients = members.patients
@@ -186,12 +218,18 @@ class SlimpModel(nn.Module):
         )
 
     def _ignored(self, members: Members) -> Bool[Tensor, "m m"] | None:
-        codes = {
-            "all": None,
-            "other_lesions": members.lesion_codes,
-            "other_patients": members.segments,
-        }[self.settings.lesion_negatives]
-        return None if codes is None else equal_pairs(codes)
+        """Return which lesions are no negatives of each other."""
+        lesions, patients = members.lesion_codes, members.segments
+        match self.settings.lesion_negatives:
+            case "all":
+                return None
+            case "other_lesions":
+                return equal_pairs(lesions)
+            case "other_patients":
+                return equal_pairs(patients)
+            case "same_patient":
+                # Two photographs of one lesion have its metadata: no negatives either.
+                return ~equal_pairs(patients) | equal_pairs(lesions)
 
 
 def build_model(
@@ -200,6 +238,16 @@ def build_model(
     """Build the model around an image encoder; its other weights depend on the seed alone."""
     seed_everything(settings.seed, "model")
     return SlimpModel(encoder, card=card, schema=schema, settings=settings)
+
+
+def _matches(which: Positives, codes: Tensor) -> Bool[Tensor, "m m"] | None:
+    """Return who matches whom besides each row its own; None for nobody."""
+    return equal_pairs(codes) if which == "same_metadata" else None
+
+
+def _zeros_like(pair: Pair) -> Pair:
+    first, second = pair
+    return torch.zeros_like(first), None if second is None else torch.zeros_like(second)
 
 
 def _embed(head: nn.Module, features: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 Shapes: m lesions, p patients, d image width, k metadata width.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,8 @@ class NestedLoss:
         lesion: The inner loss, None where it is off.
         patient: The outer loss, None where it is off.
         image: The image-image term, None where it is off or there are no second views.
+        chance: What `total` and each term that is on would be if embeddings said nothing (all
+            alike: each row guesses among what it is compared with).
         lesion_pairs: Embeddings of images and of their metadata, where there is a `lesion` loss.
         patient_pairs: Embeddings of phenotypes and of patients, where there is a `patient` loss.
         embeddings: What is watched: embeddings of the images, of the phenotypes where the patient
@@ -101,6 +104,7 @@ class NestedLoss:
     lesion: Float[Tensor, ""] | None
     patient: Float[Tensor, ""] | None
     image: Float[Tensor, ""] | None
+    chance: Mapping[str, Tensor]
     lesion_pairs: tuple[Tensor, Tensor] | None
     patient_pairs: tuple[Tensor, Tensor] | None
     embeddings: Tensor

@@ -151,7 +151,15 @@ class BatchStream:
     @property
     def total_steps(self) -> int:
         """Batches of the whole run."""
+        if self.settings.steps is not None:
+            return self.settings.steps
+        assert self.settings.epochs is not None, "settings have one of both"
         return self.settings.epochs * self.sampler.batches_per_epoch
+
+    @property
+    def num_epochs(self) -> float:
+        """Times that every training patient is seen in the whole run."""
+        return self.total_steps / self.sampler.batches_per_epoch
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Yield this process's part of each step's batch."""

@@ -16,8 +16,10 @@ from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members, NestedLoss
 from toolkit_slimp.training.batches import Batch, BatchStream
+from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.step import Learner, Stepper, Watch
 from toolkit_slimp.training.trackers import open_trackers
+from toolkit_slimp.watching.chance import SUFFIX, beside_chance
 from toolkit_slimp.watching.retrieval import describe_retrieval
 from toolkit_slimp.watching.spread import describe_spread
 
@@ -32,6 +34,12 @@ NOTED = {  # beside the bar, the newest value of each
     "uniformity": "uniformity",
     "scale": "lesion_logit_scale",
 }
+TERMS = {  # as logged, and as `NestedLoss` names them
+    "loss": "total",
+    "lesion_loss": "lesion",
+    "patient_loss": "patient",
+    "image_loss": "image",
+}
 
 
 def pretrain(
@@ -40,8 +48,10 @@ def pretrain(
     *,
     run: RunFolder,
     watch: Watch,
-) -> dict[str, float]:
+) -> Outcome:
     """Train the stepper's model in place, by its settings; with an EMA, it ends as the average.
+
+    It ends as the last state, or as the best of those that were watched, by `keep`.
 
     Args:
         stepper: The model, and how its gradient is computed.
@@ -51,7 +61,7 @@ def pretrain(
             logged.
 
     Returns:
-        The values of `watch` for the model that it ends as.
+        What the model ends as, with the values of `watch` for it.
 
     Raises:
         KeyboardInterrupt: After an interrupt, when the state is saved.
@@ -100,9 +110,8 @@ def pretrain(
                 last_saved = time.monotonic()
             if stop:
                 raise KeyboardInterrupt
-    # After the last checkpoint, which holds both.
-    learner.finish_()
-    return seen or watch(learner.model)  # a run that died after its last step looks again
+    # After the last checkpoint, which holds all of them.
+    return learner.finish_(watch, seen)
 
 
 class Pace:
@@ -140,19 +149,21 @@ class Pace:
 
 
 def _note(loss: NestedLoss, noted: Mapping[str, float]) -> str:
-    shown = {name.removesuffix("_loss"): value for name, value in _terms(loss).items()}
-    shown |= {name: noted[key] for name, key in NOTED.items() if key in noted}
-    return " ".join(f"{name} {value:.3f}" for name, value in shown.items())
+    terms = _terms(loss)
+    own = [name for name in TERMS if name in terms]
+    shown = {name.removesuffix("_loss"): beside_chance(name, terms) for name in own}
+    shown |= {name: beside_chance(key, noted) for name, key in NOTED.items() if key in noted}
+    return " ".join(f"{name} {text}" for name, text in shown.items())
 
 
 def _terms(loss: NestedLoss) -> dict[str, float]:
-    terms = {
-        "loss": loss.total,
-        "lesion_loss": loss.lesion,
-        "patient_loss": loss.patient,
-        "image_loss": loss.image,
-    }
-    return {name: float(term.detach()) for name, term in terms.items() if term is not None}
+    """Return the loss and its terms, the chance level of each behind it."""
+    values = {}
+    for name, key in TERMS.items():
+        if (term := getattr(loss, key)) is not None:
+            values[name] = float(term.detach())
+            values[name + SUFFIX] = float(loss.chance[key])
+    return values
 
 
 @torch.no_grad()

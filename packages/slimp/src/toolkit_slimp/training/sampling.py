@@ -140,7 +140,7 @@ def build_preference(
 def positive_rows(data: ImageData, positive: str) -> np.ndarray:
     """Return 1 for the rows that have a label's value, 0 for all others.
 
-    Labels are read here to choose lesions and nowhere else in pre-training.
+    Labels are read here to choose lesions: the one place where they act on what is trained on.
 
     Args:
         data: The data set.

@@ -1,7 +1,7 @@
 """From the settings of a pre-training run to its data, model and batches."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from accelerate import Accelerator
@@ -16,7 +16,6 @@ from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.resized import resize_images, shorter_side
-from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
@@ -25,9 +24,7 @@ from toolkit_common.seen.compare import compare_rows
 from toolkit_common.seen.record import Contents
 from toolkit_common.seen.secret import make_secret
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Schema
-from toolkit_slimp.metadata.schema_file import load_schema
 from toolkit_slimp.metadata.table import EncodedTable, encode_table
 from toolkit_slimp.model.slimp import SlimpModel, batch_norms, build_model
 from toolkit_slimp.settings import SlimpSettings
@@ -37,9 +34,10 @@ from toolkit_slimp.training.batches import (
     LesionImages,
     build_train_transform,
 )
+from toolkit_slimp.training.inputs import choose_schema, describe_negatives
 from toolkit_slimp.training.sampling import PatientSampler, build_preference
 from toolkit_slimp.training.step import Stepper
-from toolkit_slimp.watching.held_out import HeldOut, build_held_out
+from toolkit_slimp.watching.held_out import HeldOut, build_held_out, refuse_unwatched
 
 STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
 
@@ -100,10 +98,12 @@ class Setup:
         elif not (model.has_lesion_loss and model.has_patient_loss):
             lines.append(f"{'patient' if model.has_lesion_loss else 'lesion'} loss: off")
         trained = sum(item.numel() for item in model.parameters() if item.requires_grad)
+        stream, sampler = self.stream, self.stream.sampler
         return [
             *lines,
-            f"training {trained:,} parameters for {self.stream.total_steps} steps of "
-            f"{self.stream.sampler.patients_per_batch} patients",
+            f"training {trained:,} parameters for {stream.total_steps} steps = "
+            f"{stream.num_epochs:.4g} epochs of {sampler.batches_per_epoch} steps of "
+            f"{sampler.patients_per_batch} patients",
         ]
 
 
@@ -129,6 +129,7 @@ def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
         table=table, preprocess=encoder.preprocess, accelerator=accelerator,
     )  # fmt: skip
     watch = build_held_out(settings, data, splits, table=table, device=accelerator.device)
+    refuse_unwatched(settings, stepper.model, watch)
     return Setup(
         data=data, splits=splits, stepper=stepper, stream=stream, watch=watch,
         card=card, backbone=parsed, start=receipt.source, start_hash=start_hash,
@@ -178,45 +179,6 @@ def _name_groups(data: ImageData) -> str:
     if "patient_id" in data.table:
         return "patients"
     return "lesions" if "lesion_id" in data.table else "groups"
-
-
-def choose_schema(settings: SlimpSettings, data: ImageData, splits: Splits) -> Schema:
-    """Read the user's schema, or infer one; transforms are fitted on training patients alone.
-
-    Raises:
-        InputError: If the schema does not fit the data, or there are no metadata.
-    """
-    if settings.metadata_schema is None:
-        schema = infer_schema(data, splits.train)
-    else:
-        schema = load_schema(settings.metadata_schema, data, splits.train)
-    if settings.patient_columns == "lesion":
-        schema = Schema(tuple(replace(column, level="lesion") for column in schema.columns))
-    _refuse_unused(settings, schema)
-    return schema
-
-
-def _refuse_unused(settings: SlimpSettings, schema: Schema) -> None:
-    """Refuse to train less than the settings name."""
-    weights: dict[Level, float] = {
-        "lesion": settings.lesion_weight,
-        "patient": 1.0 - settings.lesion_weight,
-    }
-    on = {
-        level: weight * settings.nested_weight > 0 and bool(schema.at(level).columns)
-        for level, weight in weights.items()
-    }
-    if settings.nested_weight and not any(on.values()):
-        level = "patient" if settings.lesion_weight == 0 else "lesion"
-        raise InputError(
-            f"lesion_weight {settings.lesion_weight:g} leaves nothing to train: the schema has no "
-            f"{level} columns; drop --lesion-weight, or the ablation that sets it"
-        )
-    for key, default in (("phenotype", "mean"), ("patient_positives", "diagonal")):
-        if not on["patient"] and (value := getattr(settings, key)) != default:
-            why = "lesion_weight is 1" if settings.lesion_weight == 1 else "no patient columns"
-            why = why if settings.nested_weight else "nested_weight is 0"
-            raise InputError(f"{key} {value} is of the patient loss, which is off: {why}")
 
 
 def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncoder, Receipt]:
@@ -295,11 +257,8 @@ def build_stream(
     """
     groups = data.groups
     assert groups is not None
-    if settings.lesion_negatives == "other_lesions" and "lesion_id" not in data.table:
-        raise InputError(
-            f"data set {data.id!r} has no lesion_id to tell other lesions by: use "
-            "--lesion-negatives all or other_patients"
-        )
+    for line in describe_negatives(settings, data, splits):
+        console.print(line)
     preference = build_preference(settings, data, table)
     if settings.cache_images is not None:
         data = _shrunk(data, splits.train, settings, preprocess=preprocess, accelerator=accelerator)

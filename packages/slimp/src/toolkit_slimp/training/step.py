@@ -30,6 +30,7 @@ from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import LesionFeatures, NestedLoss
 from toolkit_slimp.training.batches import Batch
 from toolkit_slimp.training.diverged import save_batch
+from toolkit_slimp.training.keep import Keeper, Outcome
 
 BETAS = (0.9, 0.95)
 
@@ -126,6 +127,7 @@ class Learner:
         if (decay := self.settings.ema) is not None:
             average = _averaging(decay)
             self.average = AveragedModel(self.model, avg_fn=average, use_buffers=True)
+        self.keeper = Keeper(self.settings)
 
     @property
     def watched(self) -> SlimpModel:
@@ -156,11 +158,16 @@ class Learner:
         return loss, float(norm)
 
     def look(self, watch: Watch, batch: Batch, step: int) -> dict[str, float]:
-        """Return what `watch` says after a step; gives up where that is no finite number."""
+        """Return what `watch` says after a step; gives up where that is no finite number.
+
+        What it has seen is kept if it is the best so far, and the settings keep the best.
+        """
         try:
-            return watch(self.watched)
+            values = watch(self.watched)
         except FloatingPointError as error:
             self.give_up(f"{error} is no finite number", batch, step)
+        self.keeper.look_(self.watched, step + 1, values)  # of that many updates
+        return values
 
     def lr_factor(self, step: int) -> float:
         """Return the share of the peak learning rates at a step."""
@@ -190,6 +197,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
+            "best": self.keeper.state(),
         }
 
     def resume_(self, folder: Path) -> int:
@@ -204,6 +212,7 @@ class Learner:
                 f"{state['schema'][:12]}, now {own[:12]}): give the one in "
                 f"{folder.parent / 'schema.json'}, or start a new run"
             )
+        self.keeper.resume_(state.get("best"))  # none before there was a choice
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -212,10 +221,18 @@ class Learner:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return step
 
-    def finish_(self) -> None:
-        """Put the average in the model's place."""
+    def finish_(self, watch: Watch, seen: dict[str, float]) -> Outcome:
+        """Put the average, or the best, in the model's place; returns what it is.
+
+        Args:
+            watch: Looks at the model where nothing of it was seen.
+            seen: The last look's values; none if the run died after its last step.
+        """
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
+        if self.keeper.best is None and not seen:
+            seen = watch(self.model)
+        return self.keeper.finish_(self.model, Outcome(self.total_steps, seen))
 
 
 def _join(parts: list[LesionFeatures]) -> LesionFeatures:

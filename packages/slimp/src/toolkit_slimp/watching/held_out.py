@@ -9,13 +9,15 @@ import torch
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import Splits
+from toolkit_common.errors import InputError
 from toolkit_common.features.encode import encode_images
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import LesionFeatures, Members, build_members
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.watching.labels import LabelWatch, build_label_watch
+from toolkit_slimp.watching.chance import SUFFIX
+from toolkit_slimp.watching.labels import METRICS, LabelWatch, build_label_watch
 from toolkit_slimp.watching.retrieval import describe_retrieval
 from toolkit_slimp.watching.spread import collapse_warning, describe_spread
 
@@ -44,6 +46,7 @@ class HeldOut:
     def __call__(self, model: SlimpModel) -> dict[str, float]:
         """Return the nested loss, recall at 1 and 5 at both levels, the spread, k-NN of labels.
 
+        Loss and recall have their chance levels beside them (`watching/chance.py`).
         Warns when the embeddings have collapsed.
 
         Raises:
@@ -59,7 +62,10 @@ class HeldOut:
         if not (loss.total.isfinite() and loss.embeddings.isfinite().all()):
             raise FloatingPointError("held-out loss")
         is_nested = loss.lesion is not None or loss.patient is not None
-        values = {"val_loss": float(loss.total)} if is_nested else {}
+        values = {}
+        if is_nested:
+            values["val_loss"] = float(loss.total)
+            values[f"val_loss{SUFFIX}"] = float(loss.chance["total"])
         values |= describe_retrieval(loss, members, ks=(1, 5), prefix="val_")
         if (warning := collapse_warning(loss.embeddings)) is not None:
             console.print(f"[bold red]WARNING[/] {warning}")
@@ -98,6 +104,30 @@ def build_held_out(
     return HeldOut(
         data, choose_pool(splits.val, data.groups, seed=settings.seed), table, device, labels
     )
+
+
+def refuse_unwatched(settings: SlimpSettings, model: SlimpModel, watch: HeldOut) -> None:
+    """Refuse to keep the best by a metric that a look at this run's held-out patients lacks.
+
+    Raises:
+        InputError: Naming the metric and why it is not there.
+    """
+    labels = watch.labels
+    watched = {
+        "last": True,
+        "val_lesion_recall_at_5": model.has_lesion_loss,
+        "val_patient_recall_at_5": model.has_patient_loss,
+        **{f"val_knn_{name}": labels is not None and name in labels.defined for name in METRICS},
+    }
+    if not watched[settings.keep]:
+        level = settings.keep.split("_")[1]
+        why = f"the {level} loss is off"
+        if level == "knn":
+            why = "there is no label to watch, or held-out lesions lack some of its values"
+        raise InputError(
+            f"keep {settings.keep}: no look at held-out patients has it, as {why}; keep last, or "
+            "another metric"
+        )
 
 
 def choose_pool(rows: np.ndarray, groups: np.ndarray, *, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What labels say of the encoder while it trains: k-NN on held-out patients.
 
-For watching alone: frozen features are read, and nothing that is learnt of labels goes back.
+Frozen features are read, and nothing that is learnt of labels goes back; with `--keep val_knn_...`
+they choose which of the states that were watched is exported.
 Training lesions are the examples, validation lesions the questions; the test split is not read.
 Nothing is picked or drawn anew, so that a curve over steps compares like with like; figures to
 report, and EP's, come from `toolkit probe`.
@@ -65,6 +66,14 @@ class LabelWatch:
         metrics = compute_metrics(predictions)
         values = {f"val_knn_{name}": metrics[name] for name in METRICS}
         return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def defined(self) -> set[str]:
+        """The metrics of a look that have a value: AUROC needs every class among the questions."""
+        targets = self.labels.targets[self.questions]
+        count = len(self.labels.classes)
+        metrics = compute_metrics(Predictions(np.full((len(targets), count), 1 / count), targets))
+        return {name for name in METRICS if metrics[name] is not None}
 
 
 def build_label_watch(

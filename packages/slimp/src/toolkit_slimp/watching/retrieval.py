@@ -8,6 +8,7 @@ from torch import Tensor
 
 from toolkit_slimp.model.losses import equal_pairs
 from toolkit_slimp.model.terms import Members, NestedLoss
+from toolkit_slimp.watching.chance import SUFFIX, chance_of_recall
 
 
 def recall_at(
@@ -46,7 +47,7 @@ def describe_retrieval(
 
     `lesion_recall_at_1` searches metadata with images, `lesion_reverse_recall_at_1` images
     with metadata; `patient_` patients' metadata with phenotypes and back. Whoever
-    has identical metadata is a match.
+    has identical metadata is a match. `lesion_recall_at_1_chance` is the chance level of both.
     """
     levels = {
         "lesion": (loss.lesion_pairs, members.metadata_codes),
@@ -62,4 +63,5 @@ def describe_retrieval(
         for k in ks:
             for name, (one, other) in directions.items():
                 values[f"{prefix}{level}_{name}_at_{k}"] = recall_at(one, other, k, positives=same)
+            values[f"{prefix}{level}_recall_at_{k}{SUFFIX}"] = chance_of_recall(same, k)
     return values
