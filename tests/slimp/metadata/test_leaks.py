@@ -41,6 +41,7 @@ def test_a_column_of_a_leak_list_is_one_whatever_it_holds():
     leaks = find_leaks(build(sheet, biopsed=noise), ["honest", "biopsed"])
     assert list(leaks) == ["biopsed"]
     assert "is on a leak list" in leaks["biopsed"]
+    assert "take it out" not in leaks["biopsed"]  # whoever is told this cannot
 
 
 def test_any_label_of_the_sheet_counts_and_without_one_the_names_alone():
@@ -71,6 +72,15 @@ def test_a_schema_is_written_without_leaks_and_not_without_columns(capsys):
     only = build(Sheet("only", columns=(Column("tells", "lesion", "numeric"),)))
     with pytest.raises(InputError, match=r"all metadata columns of 'small' are leaks.*: tells"):
         drop_leaks(only, infer_schema(only, np.arange(COUNT)))
+
+
+def test_empty_cells_that_tell_the_label_are_said_and_read(capsys):
+    absent = [None if label == "a" else value for label, value in zip(LABELS, HONEST, strict=True)]
+    data = build(gaps=absent)
+    schema = infer_schema(data, np.arange(COUNT))
+    refuse_leaks(data, schema, accepted=("tells",))
+    message = " ".join(capsys.readouterr().err.split())
+    assert "label 'label': empty cells tell 'a': AUROC 1.000 from 'gaps' being empty" in message
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Metadata columns that `toolkit data audit` calls leaks: pre-training must not read them either.
 
 An encoder that was aligned with a column that gives the label away has been trained on the label.
-The audit's own thresholds and sentences decide. Missing cells that tell the label are no column's
-fault: the audit and the baselines of a probe name them, and `--metadata-dropout` hides values.
+The audit's own thresholds and sentences decide. Missing cells that tell the label make no column a
+leak: that is said, and the columns are read.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.errors import InputError
 from toolkit_slimp.metadata.schema import Schema
 
-KINDS = ("label proxy", "post-dates the diagnosis")  # findings that are about one column
+TAIL = "; it is among the columns that are read: take it out"  # of what the audit advises
+KINDS = ("label proxy", "post-dates the diagnosis")  # findings about one column
 
 
 def find_leaks(data: ImageData, names: Sequence[str]) -> dict[str, str]:
@@ -22,20 +23,11 @@ def find_leaks(data: ImageData, names: Sequence[str]) -> dict[str, str]:
 
     Labels are read for this, to refuse a column and for nothing else.
     """
-    known: list[Labels | None] = [
-        labels for name in data.sheet.labels if (labels := _labels(data, name)) is not None
-    ]
-    leaks: dict[str, str] = {}
-    for name in names:
-        for labels in known or [None]:
-            facts = describe_column(data.table[name], labels, groups=data.groups)
-            if (reason := _reason(facts, data, labels)) is not None:
-                leaks.setdefault(name, reason)
-    return leaks
+    return _leaks_among(_score(data, names), data)
 
 
 def refuse_leaks(data: ImageData, schema: Schema, *, accepted: Sequence[str] = ()) -> None:
-    """Refuse a schema that reads a leak.
+    """Refuse a schema that reads a leak; prints whether empty cells tell a label.
 
     Args:
         data: The data set.
@@ -50,15 +42,19 @@ def refuse_leaks(data: ImageData, schema: Schema, *, accepted: Sequence[str] = (
         raise InputError(
             f"allow_leaks {', '.join(unread)}: no such column is read; read are {', '.join(names)}"
         )
-    leaks = find_leaks(data, [name for name in names if name not in accepted])
+    scored = _score(data, [name for name in names if name not in accepted])
+    leaks = _leaks_among(scored, data)
     if leaks:
-        listed = ", ".join(leaks)
         first = next(iter(leaks.values()))
         raise InputError(
-            f"the audit calls {listed} of {data.id!r} a leak of the label ({first}): give a "
-            "--schema without it, as toolkit data schema writes it, or accept it with "
+            f"the audit calls {', '.join(leaks)} of {data.id!r} a leak of the label ({first}): "
+            "give a --schema without it, as toolkit data schema writes it, or accept it with "
             f"--allow-leaks {','.join(leaks)}"
         )
+    for labels, columns in scored:
+        for finding in column_findings(columns, data.sheet.acquisition):
+            if finding.severity == "leak" and finding.kind == "missingness" and labels is not None:
+                console.print(f"label {labels.name!r}: {finding.text}", markup=False)
 
 
 def drop_leaks(data: ImageData, schema: Schema) -> Schema:
@@ -78,6 +74,16 @@ def drop_leaks(data: ImageData, schema: Schema) -> Schema:
     return Schema(kept)
 
 
+def _score(data: ImageData, names: Sequence[str]) -> list[tuple[Labels | None, list[ColumnFacts]]]:
+    """Score columns against every label of the sheet; against none where none can be read."""
+    labels = [_labels(data, name) for name in data.sheet.labels]
+    known: list[Labels | None] = [item for item in labels if item is not None]
+    return [
+        (item, [describe_column(data.table[name], item, groups=data.groups) for name in names])
+        for item in known or [None]
+    ]
+
+
 def _labels(data: ImageData, name: str) -> Labels | None:
     if name not in data.table:
         return None
@@ -85,6 +91,17 @@ def _labels(data: ImageData, name: str) -> Labels | None:
         return data.labels(name)
     except InputError:  # of one class: nothing to give away
         return None
+
+
+def _leaks_among(
+    scored: Sequence[tuple[Labels | None, list[ColumnFacts]]], data: ImageData
+) -> dict[str, str]:
+    leaks: dict[str, str] = {}
+    for labels, columns in scored:
+        for facts in columns:
+            if (reason := _reason(facts, data, labels)) is not None:
+                leaks.setdefault(facts.name, reason)
+    return leaks
 
 
 def _reason(facts: ColumnFacts, data: ImageData, labels: Labels | None) -> str | None:
@@ -95,7 +112,8 @@ def _reason(facts: ColumnFacts, data: ImageData, labels: Labels | None) -> str |
         *listed_findings(data, labels, columns=[facts], withheld=[]),
         *(item for item in column_findings([facts], data.sheet.acquisition) if _is_leak(item)),
     ]
-    return next((item.text for item in findings if item.kind in KINDS), None)
+    texts = (item.text.removesuffix(TAIL) for item in findings if item.kind in KINDS)
+    return next(texts, None)
 
 
 def _is_leak(finding: Finding) -> bool:
