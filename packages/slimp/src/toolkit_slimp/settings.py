@@ -280,6 +280,16 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
         return self
 
     @model_validator(mode="after")
+    def _labels_are_watched(self) -> "SlimpSettings":
+        if self.keep.startswith("val_knn") and self.watch_every is None:
+            raise ValueError(
+                f"keep {self.keep} needs watch_every: labels are read at those steps alone"
+            )
+        if self.watch_label is not None and self.watch_every is None:
+            raise ValueError(f"watch_label {self.watch_label} needs watch_every: the steps between")
+        return self
+
+    @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "SlimpSettings":
         if self.metadata_dim % self.metadata_heads:
             raise ValueError(
@@ -306,12 +316,6 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
             raise ValueError(f"bank_size {self.bank_size} needs bank: none is written unasked")
         if self.bank and self.bank_size == 0:
             raise ValueError("bank needs bank_size above 0: it would hold no lesion")
-        if self.keep.startswith("val_knn") and self.watch_every is None:
-            raise ValueError(
-                f"keep {self.keep} needs watch_every: labels are read at those steps alone"
-            )
-        if self.watch_label is not None and self.watch_every is None:
-            raise ValueError(f"watch_label {self.watch_label} needs watch_every: the steps between")
         if self.nested_weight == 0 and self.image_weight == 0:
             raise ValueError("nested_weight 0 needs image_weight above 0: nothing would be trained")
         if self.learn_temperature and self.nested_weight == 0:
