@@ -13,8 +13,11 @@ from safetensors.torch import load_file
 from conftest import assert_bad_input
 from helpers.probe_problem import Interrupting
 from helpers.probe_runs import read_csv
+from helpers.wide_images import eight_bits, floats, twelve_bits, write_greys
+from toolkit_common.images.wide import PixelRange
 from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_probing import run as probe_run
+from toolkit_probing.results.contents import read_results
 
 
 @pytest.mark.slow
@@ -456,3 +459,20 @@ def test_a_published_head_and_neighbours_have_no_training(probe):
     assert results["rows"][0]["training"] is None
     assert results["protocol"]["unmet"] is None
     assert "BATCH" not in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [twelve_bits, floats])
+def test_more_bits_give_the_figures_of_8(write, probe, tmp_path):
+    figures = {}
+    for name, form in {"plain": eight_bits, "wide": write}.items():
+        root = write_greys(tmp_path / name, form, per_class=20)
+        run = tmp_path / f"run-{name}"
+        result = probe("--method", "knn", data=f"imagefolder:{root}", output=run)
+        assert result.exit_code == 0, result.output
+        figures[name] = read_results(run)
+    plain, wide = figures["plain"], figures["wide"]
+    assert wide.rows[0].metrics["top1"] == plain.rows[0].metrics["top1"]
+    assert plain.data.pixel_range is None
+    assert wide.data.pixel_range == PixelRange(0, 1 if write is floats else 4095)
+    assert any("pixel values 0 to" in note for note in wide.notes)

@@ -1,5 +1,6 @@
 """Large images are shrunk once; small ones, and everything else, stay as they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from toolkit_common.data import resized
 from toolkit_common.data.resized import as_read, resize_images, shorter_side
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
+from toolkit_common.images.wide import PixelRange
 
 
 def pictures(tmp_path: Path):
@@ -41,6 +43,17 @@ def test_rows_that_are_not_requested_keep_their_images(tmp_path):
     data = pictures(tmp_path)
     small = resize_images(data, np.array([1]), how=shorter_side(20))
     assert [image.size for image in images_of(small)] == [(80, 40), (20, 43), (20, 16), (50, 50)]
+
+
+def test_images_of_a_range_are_scaled_once(tmp_path):
+    content = encode(Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) // 4))
+    data = build_data(list("ab"), images=[content, encode(noise((50, 50)))])
+    data = replace(data, pixel_range=PixelRange(0, 16, is_given=True, of_8_bits=True))
+    small = resize_images(data, np.arange(2), how=shorter_side(20))
+    first, second = (np.asarray(image) for image in images_of(small))
+    assert np.array_equal(first, np.asarray(images_of(data)[0]))
+    expected = images_of(data)[1].resize((20, 20), Image.Resampling.BICUBIC)
+    assert np.array_equal(second, np.asarray(expected))
 
 
 def test_pixels_are_those_of_the_shrunk_image(tmp_path):
@@ -112,7 +125,7 @@ def test_another_image_or_size_is_another_file(tmp_path):
 def test_a_file_that_was_cut_short_never_appears(tmp_path, monkeypatch):
     data = pictures(tmp_path)
 
-    def fail(place, how):
+    def fail(place, how, with_all):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -1,10 +1,25 @@
 """Ids of data sets: what they may look like and how wrong ones are refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from helpers.wide_images import (
+    GREY,
+    eight_bits,
+    floats,
+    png_16,
+    twelve_bits,
+    twelve_bits_of_colour,
+    write_greys,
+)
+from toolkit_common.data.check import check_images
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
+from toolkit_common.images.open import open_image
+from toolkit_common.images.wide import PixelRange
 from toolkit_common.sources.load import EMBEDDED, SOURCES, load_data
 from toolkit_common.synthetic.make import make_data
 
@@ -61,3 +76,54 @@ def test_a_sheet_without_premalignant_diagnoses_refuses_to_count_them(tmp_path: 
     make_data("slice-3d", tmp_path / "set", rows=10, seed=0, layout=None, pool=None)
     with pytest.raises(InputError, match=r"set[?]premalignant_as=benign' knows no premalignant"):
         load_data(f"slice-3d:{tmp_path / 'set'}?premalignant_as=benign")
+
+
+# Pixel values
+
+
+def pixels_of(data: ImageData) -> np.ndarray:
+    return np.stack([np.asarray(open_image(row["image"])) for row in data.images])
+
+
+@pytest.mark.parametrize("write", [twelve_bits, twelve_bits_of_colour, floats])
+def test_images_of_more_bits_are_those_of_8(
+    write: Callable[[np.ndarray], bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = load_data(f"imagefolder:{write_greys(tmp_path / 'plain', eight_bits)}")
+    wide = load_data(f"imagefolder:{write_greys(tmp_path / 'wide', write)}")
+    assert plain.pixel_range is None
+    assert np.abs(pixels_of(wide).astype(int) - pixels_of(plain)).max() <= 1  # of rounding
+    high = 1 if write is floats else 4095
+    assert wide.pixel_range == PixelRange(0.0, high)
+    line = f"pixel values 0 to {high} become 0 to 255 in every image, inferred from 24 of 24"
+    assert line in wide.choices[-1]
+    assert f"data: {line}" in capsys.readouterr().err
+
+
+def test_a_given_range_makes_other_images_and_other_keys(tmp_path: Path) -> None:
+    place = f"imagefolder:{write_greys(tmp_path / 'wide', twelve_bits)}"
+    inferred, same, other = (load_data(f"{place}{end}") for end in
+                             ("", "?range=0,4095", "?range=1000,3000"))  # fmt: skip
+    assert np.array_equal(pixels_of(inferred), pixels_of(same))
+    assert inferred.fingerprint() == same.fingerprint()
+    assert not np.array_equal(pixels_of(inferred), pixels_of(other))
+    assert inferred.fingerprint() != other.fingerprint()
+    assert set(inferred.image_keys).isdisjoint(other.image_keys)
+
+
+def test_an_image_beyond_the_inferred_range_is_named_before_work_begins(tmp_path: Path) -> None:
+    root = write_greys(tmp_path / "wide", twelve_bits, per_class=80)
+    (root / "dark/001.img").write_bytes(png_16(np.full((9, 9), 9000), GREY))
+    data = load_data(f"imagefolder:{root}")
+    with pytest.raises(InputError, match=r"dark/001.img: has values .* beyond the range 0 to 4095"):
+        check_images(data, np.arange(len(data)))
+
+
+def test_a_range_is_an_option_of_every_data_set() -> None:
+    data = load_data("digits?range=0,100")
+    assert data.pixel_range == PixelRange(0, 100, is_given=True, of_8_bits=True)
+    plain = np.asarray(open_image(load_data("digits").images[0]["image"]), float)
+    expected = np.round(plain * 2.55).clip(0, 255)
+    assert np.array_equal(np.asarray(open_image(data.images[0]["image"])), expected)
+    with pytest.raises(InputError, match="range must be LOW,HIGH"):
+        load_data("digits?range=255")

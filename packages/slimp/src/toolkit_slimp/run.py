@@ -1,6 +1,7 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, 
             "licence": data.sheet.licence,
             "splits": setup.splits.origin,
             "choices": list(data.choices),
+            "pixel_range": data.pixel_range and asdict(data.pixel_range),
         },
         "label": label,
         "encoder": "encoder",

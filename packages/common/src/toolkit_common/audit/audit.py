@@ -28,6 +28,7 @@ from toolkit_common.audit.findings import (
     uncompared_findings,
 )
 from toolkit_common.audit.overlaps import KEYS, find_overlaps, find_splits, load_other
+from toolkit_common.audit.pixels import pixel_findings
 from toolkit_common.audit.proxies import ColumnFacts, describe_column
 from toolkit_common.audit.settings import AuditSettings
 from toolkit_common.data.dataset import ImageData, Labels
@@ -91,7 +92,7 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
         sizes = _score(known, data, labels)
         findings += [*broken_findings(hashes, len(data)), *pair_findings(pairs, labels)]
         findings += uncompared_findings(duplicates)
-        findings += size_findings(sizes)
+        findings += [*size_findings(sizes), *pixel_findings(data)]
     baselines, problems = _baselines(data, labels, splits, columns=columns)
     # What inflates a result first.
     order = ("leak", "warning", "note")

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.images.keys import image_keys
 from toolkit_common.images.streams import STREAM
+from toolkit_common.images.wide import PixelRange
 from toolkit_common.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ImageData:
             the audit alone reads them.
         choices: What the reader chose among several, and what it passed over: a line each, printed
             when the data set is loaded and recorded with every result.
+        pixel_range: Which values become black and white; None where all images hold 8 bits.
     """
 
     id: str
@@ -68,6 +70,7 @@ class ImageData:
     sheet: Sheet
     withheld: pd.DataFrame = field(default_factory=pd.DataFrame)
     choices: tuple[str, ...] = ()
+    pixel_range: PixelRange | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -80,8 +83,11 @@ class ImageData:
 
     @cached_property
     def images(self) -> "Dataset":
-        """The image column alone: places, undecoded."""
-        return self.rows.select_columns("image")
+        """The image column alone: places, undecoded, with the range of the data set."""
+        images = self.rows.select_columns("image")
+        if self.pixel_range is None:
+            return images
+        return images.with_transform(partial(_add_range, pixels=self.pixel_range))
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -150,7 +156,9 @@ class ImageData:
     @cached_property
     def image_keys(self) -> list[str]:
         """A content key for each row's image, see `toolkit_common.images.keys`."""
-        return image_keys(self.images)
+        # The same file under another range is another image to every encoder.
+        head = "" if self.pixel_range is None else self.pixel_range.key
+        return [f"{head}{key}" for key in image_keys(self.images)]
 
     def fingerprint(self) -> str:
         """Return a hash that changes when images, labels or metadata change."""
@@ -234,6 +242,10 @@ def replace_images(rows: "Dataset", places: Iterable[tuple[int, str]]) -> "Datas
     images = pa.StructArray.from_arrays(arrays, names=["bytes", "path"])
     others = rows.remove_columns("image")
     return others.add_column("image", images, feature=rows.features["image"])
+
+
+def _add_range(batch: dict[str, list[Any]], *, pixels: PixelRange) -> dict[str, list[Any]]:
+    return {"image": [{**place, "range": pixels} for place in batch["image"]]}
 
 
 def _words(column: pd.Series) -> pa.Array:

@@ -71,7 +71,8 @@ def resize_images(
     file = folder / f"{_key(data, rows, how)}-{how.name}.hdf5"
     if not file.exists():
         _write(data, rows, how, file=file)
-    small = replace(data, rows=replace_images(data.rows, _places(file)))
+    # Scaled by the range of the data set already, all of them: see `_shrunk`.
+    small = replace(data, rows=replace_images(data.rows, _places(file)), pixel_range=None)
     if how.is_exact:
         # Keyed as the images that they stand for: features of these are features of those.
         small.__dict__["image_keys"] = data.image_keys
@@ -90,7 +91,8 @@ def _key(data: ImageData, rows: np.ndarray, how: Resizing) -> str:
 def _write(data: ImageData, rows: np.ndarray, how: Resizing, *, file: Path) -> None:
     h5py = require("h5py", extra="lesions", purpose="--cache-images")
 
-    shrink, written = partial(_shrunk, how=how), []
+    shrink = partial(_shrunk, how=how, with_all=data.pixel_range is not None)
+    written = []
     with atomic_path(file) as temporary, h5py.File(temporary, "w") as store:
         for row, content in map_images(data, rows, shrink, title="caching images"):
             if content is not None:
@@ -100,11 +102,13 @@ def _write(data: ImageData, rows: np.ndarray, how: Resizing, *, file: Path) -> N
         store["rows"] = np.array(written, np.int64)
 
 
-def _shrunk(place: Place, *, how: Resizing) -> bytes | None:
+def _shrunk(place: Place, *, how: Resizing, with_all: bool) -> bytes | None:
     image = open_image(place)
     small = how.resize(image)
     if small.width * small.height >= image.width * image.height:
-        return None  # never enlarged: that is the encoder's to do, and takes no decoding
+        if not with_all:
+            return None  # never enlarged: that is the encoder's to do, and takes no decoding
+        small = image
     content = BytesIO()
     if max(small.size) <= LONGEST_WEBP and features.check("webp"):
         # The least effort: a tenth more bytes than the most, in a twentieth of the time.

@@ -1,13 +1,15 @@
 """Opens one image, whatever its mode and wherever its bytes are, as upright 8-bit RGB.
 
-A place is `{"bytes": ..., "path": ...}` as `datasets.Image(decode=False)` stores it. Besides files
-a path can name an entry of an HDF5 file (`FILE.hdf5#KEY`) or of a torchvision data set
+A place is `{"bytes": ..., "path": ...}` as `datasets.Image(decode=False)` stores it, and the data
+set's `"range"` where it has one (`toolkit_common.images.wide`). Besides files a path can name an
+entry of an HDF5 file (`FILE.hdf5#KEY`) or of a torchvision data set
 (`torchvision://NAME?root=PATH&split=SPLIT#INDEX`, the split empty where there is none) or a row of
 a stream (`toolkit_common.images.streams`).
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -20,6 +22,8 @@ from PIL import ExifTags, Image
 
 from toolkit_common.errors import InputError
 from toolkit_common.images.streams import STREAM, read_streamed
+from toolkit_common.images.wide import PixelRange, is_wide, to_8_bits, wide_values
+from toolkit_common.printable import one_line
 
 Place = Mapping[str, Any]
 
@@ -46,22 +50,39 @@ class BadImageError(OSError, InputError):
 
 
 def open_image(place: Place) -> Image.Image:
-    """Decode an image to RGB: EXIF orientation applied, 16 bit scaled, alpha laid over white.
+    """Decode an image to RGB: EXIF orientation applied, more bits scaled, alpha laid over white.
 
     Raises:
-        BadImageError: If it is missing, empty, no image or cut short.
+        BadImageError: If it is missing, empty, no image or cut short, or holds more than 8 bits
+            where the data set has no range for them.
     """
-    try:
-        if place["bytes"] is not None:
-            return decode(place["bytes"])
+    with _named(place):
+        return _to_rgb(_opener(place), place.get("range"))
+
+
+def holds_more_than_8_bits(place: Place) -> bool:
+    """Whether an image's values need a range; looks at the head of a file alone.
+
+    Raises:
+        BadImageError: If it is missing, or no image.
+    """
+    with _named(place):
         path = str(place["path"])
-        packed = split_packed(path)
-        if packed is not None:
-            return decode(read_hdf5(*packed))
-        opener = next((OPENERS[mark] for mark in OPENERS if path.startswith(mark)), _open_file)
-        return opener(path)
-    except Exception as error:  # decoders raise many kinds on damaged bytes
-        raise BadImageError(f"{name_of(place)}: {_reason(error, place)}") from error
+        if place["bytes"] is None and not _is_special(path):
+            with Image.open(path) as image:
+                return is_wide(image)
+        return is_wide(_opener(place)())
+
+
+def read_values(place: Place) -> np.ndarray | None:
+    """Return an image's values of more than 8 bits; None if it holds 8.
+
+    Raises:
+        BadImageError: If it does not decode.
+    """
+    with _named(place):
+        reopen = _opener(place)
+        return wide_values(reopen(), reopen)
 
 
 def split_packed(path: str) -> tuple[str, str] | None:
@@ -74,36 +95,59 @@ def split_packed(path: str) -> tuple[str, str] | None:
 
 def name_of(place: Place) -> str:
     """Return what to call an image in a message."""
-    return str(place["path"] or "an image in memory")
+    return one_line(str(place["path"] or "an image in memory"))
 
 
-def decode(content: bytes) -> Image.Image:
-    """Decode the bytes of an image file to RGB."""
-    with Image.open(BytesIO(content)) as image:
-        return _to_rgb(image)
+@contextmanager
+def _named(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # decoders raise many kinds on damaged bytes
+        raise BadImageError(f"{name_of(place)}: {_reason(error, place)}") from error
 
 
-def _open_file(path: str) -> Image.Image:
-    return decode(Path(path).read_bytes())
+def _opener(place: Place) -> Callable[[], Image.Image]:
+    """Return what opens an image, anew at each call; its bytes are read once."""
+    content = place["bytes"]
+    if content is None:
+        path = str(place["path"])
+        packed = split_packed(path)
+        if packed is not None:
+            content = read_hdf5(*packed)
+        elif path.startswith(TORCHVISION):
+            image = _open_torchvision(path)
+            return lambda: image
+        else:
+            content = read_streamed(path) if path.startswith(STREAM) else Path(path).read_bytes()
+    return lambda: Image.open(BytesIO(content))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _is_special(path: str) -> bool:
+    return path.startswith((TORCHVISION, STREAM)) or split_packed(path) is not None
+
+
+def _to_rgb(reopen: Callable[[], Image.Image], pixels: PixelRange | None) -> Image.Image:
+    image = reopen()
+    values = wide_values(image, reopen)
     turn = TURNS.get(_orientation(image))
+    if values is not None:
+        if pixels is None or pixels.of_8_bits:
+            raise ValueError(
+                f"holds more than 8 bits ({image.mode}), unlike the images that the data set was "
+                "judged by: add ?range=LOW,HIGH to it, such as ?range=0,65535"
+            )
+        image = to_8_bits(values, pixels)
     if turn is not None:
         image = image.transpose(turn)
-    if image.mode.startswith("I") or image.mode == "F":
-        # Pillow's own conversion of 16 bit clips at 255: everything brighter would be white.
-        values = np.asarray(image, dtype=np.float64)
-        # I;16 spans 0 to 65535; I and F do not say what they hold: bytes, or from some writers that
-        is_wide = image.mode.startswith("I;16") or values.max(initial=0) > 255
-        scaled = values / 257.0 if is_wide else values
-        image = Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
     # A palette may name a transparent colour: a mode without alpha, with transparency in its info.
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, (*WHITE, 255))
         image = Image.alpha_composite(paper, image)
-    return image.convert("RGB")
+    image = image.convert("RGB")
+    if values is None and pixels is not None and pixels.of_8_bits:
+        image = Image.fromarray(pixels.to_bytes(np.asarray(image)))
+    return image
 
 
 def _orientation(image: Image.Image) -> object:
@@ -116,7 +160,7 @@ def _orientation(image: Image.Image) -> object:
 
 def _reason(error: Exception, place: Place) -> str:
     text = str(place["path"])
-    if place["bytes"] is None and not text.startswith(tuple(OPENERS)) and not split_packed(text):
+    if place["bytes"] is None and not _is_special(text):
         path = Path(text)
         if not path.exists():
             return "no such file"
@@ -162,13 +206,8 @@ def torchvision_path(name: str, root: str, split: str) -> str:
 
 def _open_torchvision(path: str) -> Image.Image:
     at = parse_torchvision(path)
-    return _to_rgb(torchvision_data_set(at.name, at.root, at.split)[at.index][0])
-
-
-OPENERS: dict[str, Callable[[str], Image.Image]] = {
-    TORCHVISION: _open_torchvision,
-    STREAM: lambda path: decode(read_streamed(path)),
-}
+    image: Image.Image = torchvision_data_set(at.name, at.root, at.split)[at.index][0]
+    return image
 
 
 @lru_cache(maxsize=4)  # once a process: h5py handles do not survive a fork or a pickle

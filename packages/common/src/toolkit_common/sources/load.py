@@ -3,16 +3,21 @@
 Ids: `digits`, `lesions` (embedded), `imagefolder:PATH`, `csv:FILE`, `hf:ORG/NAME` or `hf:FOLDER`,
 `torchvision:NAME`, and lesion sets such as `pad-ufes-20:PATH`; options follow as `?key=value&...`.
 The path of a data card (`data.yaml`) stands for the data set that it describes.
+`?range=LOW,HIGH` is an option of all: the pixel values that become black and white.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
+from toolkit_common.images.ranges import choose_range, look_at, parse_range
+from toolkit_common.images.wide import PixelRange
 from toolkit_common.registry import lookup
 from toolkit_common.sources.card import apply_card, identifier_of, is_card, read_card
 from toolkit_common.sources.digits import load_digits
@@ -52,6 +57,9 @@ EMBEDDED = ("digits", "lesions")
 WITHOUT_SHEET = ("csv", "digits", "hf", "imagefolder", "torchvision")  # no diagnoses are known
 PREMALIGNANT = "premalignant_as"
 PARTIAL = "allow_partial"
+RANGE = "range"
+LOOKED_AT = 64  # images whose values a range is inferred from
+LOOKED_AT_STREAMED = 16  # the first ones: a stream is read in its order
 
 
 def load_data(
@@ -88,13 +96,23 @@ def load_data(
         raise InputError(f"data set {identifier!r} needs a place: {source}:PATH")
     if PREMALIGNANT in options and source in WITHOUT_SHEET:
         raise _nothing_premalignant(identifier)
-    data = loader(identifier, name, options)
+    given = parse_range(options.pop(RANGE), identifier) if RANGE in options else None
+    data = _with_range(loader(identifier, name, options), given)
     # Known only now: whether any diagnosis counts either way is for the sheet to say.
     if PREMALIGNANT in options and not data.sheet.binary.either:
         raise _nothing_premalignant(identifier)
     for choice in data.choices:
         console.print(f"data: {choice}", markup=False, emoji=False)
     return data
+
+
+def _with_range(data: ImageData, given: PixelRange | None) -> ImageData:
+    """Give a data set the range of its values, by a sample of its images spread evenly."""
+    count = min(len(data), LOOKED_AT_STREAMED if data.is_streamed else LOOKED_AT)
+    rows = np.arange(count) if data.is_streamed else np.linspace(0, len(data) - 1, count)
+    places = [data.images[int(row)]["image"] for row in rows]
+    chosen, line = choose_range(look_at(places, total=len(data)), given, data.id)
+    return replace(data, pixel_range=chosen, choices=(*data.choices, line)) if chosen else data
 
 
 def _nothing_premalignant(identifier: str) -> InputError:

@@ -27,7 +27,7 @@ from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder
 from toolkit_probing.methods import METHODS
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
-from toolkit_probing.results.contents import results_file
+from toolkit_probing.results.contents import read_results, results_file
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.encoder import load_probed_backbone
 from toolkit_probing.task.task import load_task
@@ -93,7 +93,11 @@ def _draw(
 ) -> Drawing:
     file = choose_head(path, head)
     settings = resolve(ProbeSettings, [read_yaml(path / "config.yaml")], presets=PRESETS).settings
-    pictures = find_images(images) if images else images_of_test(load_task(settings))
+    pictures = (
+        find_images(images, read_results(path).data.pixel_range)
+        if images
+        else images_of_test(load_task(settings))
+    )
     pictures = spread(pictures, num_images)
     backbone = _judged_backbone(path, settings, file)
     photos, features = encode(backbone, pictures, layer=read_spec(file).layer)

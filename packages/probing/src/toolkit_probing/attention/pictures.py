@@ -14,6 +14,7 @@ from toolkit_common.features.contract import Features, concatenate, features_of
 from toolkit_common.images.open import BadImageError, Place, open_image
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.images.walk import find_files, is_image
+from toolkit_common.images.wide import PixelRange
 from toolkit_probing.task.task import Task
 
 BATCH = 16
@@ -27,8 +28,12 @@ class Picture:
     caption: str
 
 
-def find_images(path: Path) -> list[Picture]:
+def find_images(path: Path, pixels: PixelRange | None) -> list[Picture]:
     """Return the images at a path: the file, or all below the folder.
+
+    Args:
+        path: File or folder.
+        pixels: The range of values of the images that the head was trained on.
 
     Raises:
         InputError: If there is none.
@@ -36,7 +41,9 @@ def find_images(path: Path) -> list[Picture]:
     files = [path] if path.is_file() else list(filter(is_image, find_files(path)))
     if not files:
         raise InputError(f"no image at {path}: give a file or a folder with images")
-    return [Picture({"bytes": None, "path": str(file)}, file.stem) for file in files]
+    return [
+        Picture({"bytes": None, "path": str(file), "range": pixels}, file.stem) for file in files
+    ]
 
 
 def images_of_test(task: Task) -> list[Picture]:

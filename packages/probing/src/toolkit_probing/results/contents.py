@@ -18,6 +18,7 @@ from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.labels import label_map
 from toolkit_common.errors import InputError
+from toolkit_common.images.wide import PixelRange
 from toolkit_common.runs.folder import RESULTS_VERSION
 from toolkit_probing.protocols import UsedProtocol
 from toolkit_probing.results.rows import ROW_VERSION, Row
@@ -40,6 +41,7 @@ class JudgedData:
         sizes: Images of each split.
         num_test_groups: Groups (patients) of the test split.
         licence: The data's licence.
+        pixel_range: Values that become black and white; None where images hold 8 bits.
     """
 
     id: str
@@ -50,6 +52,7 @@ class JudgedData:
     sizes: Mapping[str, int]
     num_test_groups: int
     licence: str | None = None
+    pixel_range: PixelRange | None = None
 
     @classmethod
     def of(cls, task: Task) -> "JudgedData":
@@ -64,6 +67,7 @@ class JudgedData:
             sizes={name: len(task.splits[name]) for name in SPLITS},
             num_test_groups=int(np.unique(task.groups_of("test")).size),
             licence=task.data.sheet.licence,
+            pixel_range=task.data.pixel_range,
         )
 
 
