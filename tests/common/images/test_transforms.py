@@ -11,9 +11,13 @@ from helpers.properties import few_examples
 from helpers.small_data import noise
 from toolkit_common.images.transforms import (
     IMAGENET_MEAN,
+    LONGEST,
+    SLACK,
     Preprocess,
     RandomCrop,
     build_eval_transform,
+    build_resize,
+    cut_ends,
 )
 from toolkit_common.torchvision_ops import prepare
 
@@ -44,6 +48,36 @@ def test_the_values_are_those_of_torchvisions_chain() -> None:
     image = noise((61, 47))
     ours = preprocess.normalize(build_eval_transform(preprocess)(image).unsqueeze(0))[0]
     torch.testing.assert_close(ours, chain(image), rtol=0, atol=1e-6)
+
+
+def test_a_line_of_pixels_is_cut_to_its_middle_before_it_is_enlarged() -> None:
+    line = np.zeros((1, 50_000, 3), np.uint8)
+    line[:, 24_900:25_100] = 200
+    image = Image.fromarray(line)
+    assert cut_ends(image).size == (LONGEST, 1)
+    assert cut_ends(image.transpose(Image.Transpose.ROTATE_90)).size == (1, LONGEST)
+    assert build_eval_transform(Preprocess())(image).unique().tolist() == [200]
+
+
+def test_images_of_common_shapes_are_not_cut() -> None:
+    image = noise(((LONGEST + SLACK) * 3, 3))
+    assert cut_ends(image) is image
+
+
+@pytest.mark.parametrize("size", [(401, 10), (57, 3), (3, 200), (1, 19)])
+def test_what_was_cut_and_resized_is_not_cut_again(size: tuple[int, int]) -> None:
+    for preprocess in (Preprocess((24, 24)), Preprocess((24, 40))):
+        resize = build_resize(preprocess)
+        once = resize(noise(size))
+        assert np.array_equal(np.asarray(resize(once)), np.asarray(once))
+
+
+def test_cutting_the_ends_changes_nothing_in_the_middle() -> None:
+    preprocess = Preprocess((24, 24), crop_pct=0.8)
+    image = noise((400, 10))
+    steps = [transforms.Resize(30, transforms.InterpolationMode.BICUBIC),
+             transforms.CenterCrop(24), transforms.PILToTensor()]  # fmt: skip
+    assert torch.equal(build_eval_transform(preprocess)(image), transforms.Compose(steps)(image))
 
 
 def test_squashing_shows_the_whole_image_and_cropping_does_not() -> None:

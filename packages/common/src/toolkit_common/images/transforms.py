@@ -20,6 +20,8 @@ from toolkit_common.errors import InputError
 RESIZES = ("shortest", "squash")
 INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
 LARGEST = 8192  # pixels of a side: an encoder's tables of positions are made for it
+LONGEST = 16  # times the shorter side: of what is much longer the ends are cut off first
+SLACK = 2  # times: what was cut and resized, both rounded, is not cut again
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 Transform = Callable[[Image.Image], Tensor]
@@ -174,4 +176,19 @@ def build_resize(preprocess: Preprocess) -> Callable[[Image.Image], Image.Image]
         from timm.data.transforms import ResizeKeepRatio
 
         resize = ResizeKeepRatio(resized, interpolation=mode.value)  # covers both sides
-    return resize
+    # Squashing enlarges nothing beyond its target.
+    return resize if preprocess.resize == "squash" else transforms.Compose([cut_ends, resize])
+
+
+def cut_ends(image: Image.Image) -> Image.Image:
+    """Cut the ends of an image that is many times as long as wide; return any other as it is.
+
+    Enlarged by its shorter side a line of 50000 x 1 pixels would be 10 GB, of which the centre crop
+    keeps the middle.
+    """
+    width, height = image.size
+    shorter = min(width, height)
+    if max(width, height) <= (LONGEST + SLACK) * shorter:
+        return image
+    left, top = (max(0, side - LONGEST * shorter) // 2 for side in image.size)
+    return image.crop((left, top, width - left, height - top))
