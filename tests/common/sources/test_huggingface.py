@@ -86,6 +86,81 @@ def test_a_class_label_of_another_name_takes_the_place_of_a_label(tmp_path: Path
     assert load_data(save(data, tmp_path / "d")).labels().classes == ("cat", "dog")
 
 
+def with_classes(**columns: tuple[list[int], list[str]]) -> Dataset:
+    """Images with several columns of classes: codes, and their names."""
+    count = len(next(iter(columns.values()))[0])
+    kinds = {key: ClassLabel(names=names) for key, (_, names) in columns.items()}
+    values = {key: codes for key, (codes, _) in columns.items()}
+    images = [{"bytes": image_bytes(row), "path": None} for row in range(count)]
+    return Dataset.from_dict(
+        {**values, "image": images}, features=Features({**kinds, "image": Image()})
+    )
+
+
+SEX = ([0, 1, 0], ["f", "m"])
+
+
+@pytest.mark.parametrize("name", ["label", "diagnosis", "Class"])
+def test_of_several_class_labels_the_one_called_so_is_taken_and_printed(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = with_classes(sex=SEX, **{name: ([1, 1, 0], ["mel", "nev"])})
+    data = load_data(save(rows, tmp_path / "d"))
+    assert data.labels().name == name
+    assert classes_and_counts(data) == {"mel": 1, "nev": 2}
+    line = f"data: columns: label '{name}' (of 'sex', '{name}')"
+    assert line in capsys.readouterr().err
+    assert data.labels("sex").classes == ("f", "m")
+
+
+def test_several_class_labels_of_other_names_are_asked_for(tmp_path: Path) -> None:
+    text = save(with_classes(sex=SEX, fine=([0, 1, 1], ["x", "y"])), tmp_path / "d")
+    with pytest.raises(InputError, match=r"could be the label: sex, fine; .*[?]label=sex"):
+        load_data(text)
+    data = load_data(f"{text}?label=fine")
+    assert (data.labels().name, data.labels().classes) == ("fine", ("x", "y"))
+
+
+def test_several_image_columns_are_asked_for_unless_one_is_called_so(tmp_path: Path) -> None:
+    rows = make(["a", "b"]).rename_column("image", "overlay")
+    images = [{"bytes": image_bytes(9), "path": None}] * 2
+    two = rows.add_column("mask", images, feature=Image())
+    with pytest.raises(InputError, match=r"could be the image: overlay, mask; .*[?]image=overlay"):
+        load_data(save(two, tmp_path / "two"))
+    three = two.add_column("image", images, feature=Image())
+    data = load_data(save(three, tmp_path / "three"))
+    assert data.images[0]["image"]["bytes"] == image_bytes(9)
+    assert data.choices == ("columns: image 'image' (of 'overlay', 'mask', 'image')",)
+
+
+def test_splits_that_number_their_classes_differently_are_mapped_by_name(tmp_path: Path) -> None:
+    parts = DatasetDict(
+        train=with_classes(label=([0, 1, 1], ["cat", "dog"])),
+        test=with_classes(label=([0, 1, 2, -1], ["dog", "eel", "cat"])),
+    )
+    data = load_data(save(parts, tmp_path / "d"))
+    assert data.labels().classes == ("cat", "dog", "eel")
+    assert data.labels().targets.tolist() == [0, 1, 1, 1, 2, 0, -1]
+
+
+def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    parts = DatasetDict(train=make(["a"]), test=with_classes(label=([0], ["a"])))
+    with pytest.raises(InputError, match=r"the parts of .* do not fit together: "):
+        load_data(save(parts, tmp_path / "d"))
+
+
+@pytest.mark.parametrize("name", ["patient_id", "PatientID", "lesion_id"])
+def test_a_column_called_patient_or_lesion_id_is_the_group(name: str, tmp_path: Path) -> None:
+    text = save(make(["a", "b", "a"], **{name: ["p", "q", "p"]}), tmp_path / "d")
+    data = load_data(text)
+    assert data.groups is not None
+    assert data.groups.tolist() == ["p", "q", "p"]
+    assert data.choices == (
+        f"columns: group '{name}' (?group=COLUMN names another, ?group=none none)",
+    )
+    assert load_data(f"{text}?group=none").groups is None
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

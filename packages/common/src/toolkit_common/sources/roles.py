@@ -62,7 +62,7 @@ def choose_roles(frame: pd.DataFrame, options: Mapping[str, str], *, path: Path)
     columns = {role: name for role, name in given.items() if name != NONE and role != "label"}
     require_columns(frame, tuple(name for name in given.values() if name != NONE), path=path)
     # Of two columns that differ in case alone the first.
-    names = {_plain(name): str(name) for name in reversed(list(frame.columns))}
+    names = {plain_name(name): str(name) for name in reversed(list(frame.columns))}
     chosen = []
     for role in ("image", "split", "image_id", "group"):
         candidates = IMAGES if role == "image" else (role,)
@@ -111,7 +111,7 @@ def _choose_labels(
     return labels, [f"label {labels[0]!r}{beside}"]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return `Patient ID` and `PatientID` as `patient_id`."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name))
     return re.sub(r"[\s\-.]+", "_", apart).lower()
