@@ -34,6 +34,7 @@ from toolkit_common.sources.lesions.ph2 import load_ph2
 from toolkit_common.sources.lesions.sample import load_lesions
 from toolkit_common.sources.lesions.slice_3d import load_slice_3d
 from toolkit_common.sources.own_table import load_csv
+from toolkit_common.sources.suggest import refuse_other_kind, unknown_source
 
 Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 
@@ -89,15 +90,17 @@ def load_data(
         data = apply_card(load_data(identifier_of(card, path, options)), card, path)
         return replace(data, id=identifier)
     source, _, name = place.partition(":")
-    loader = lookup(SOURCES, source, kind="data set")
+    if source not in SOURCES:
+        raise unknown_source(place, tuple(SOURCES))
     if name and source in EMBEDDED:
         raise InputError(f"data set {source!r} is embedded and takes no place, got {identifier!r}")
     if not name and source not in EMBEDDED:
         raise InputError(f"data set {identifier!r} needs a place: {source}:PATH")
     if PREMALIGNANT in options and source in WITHOUT_SHEET:
         raise _nothing_premalignant(identifier)
+    refuse_other_kind(source, name)
     given = parse_range(options.pop(RANGE), identifier) if RANGE in options else None
-    data = _with_range(loader(identifier, name, options), given)
+    data = _with_range(SOURCES[source](identifier, name, options), given)
     # Known only now: whether any diagnosis counts either way is for the sheet to say.
     if PREMALIGNANT in options and not data.sheet.binary.either:
         raise _nothing_premalignant(identifier)
