@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import write_image_folder
+from conftest import assert_bad_input, write_image_folder
 from helpers.probe_runs import read_csv, refused
 
 
@@ -131,3 +131,21 @@ def test_images_of_any_mode_are_probed(probe, tmp_path, image_folder, mode):
         else:
             image.convert(mode).save(path)
     assert probe("--method", "linear").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["timm:vit_bse_patch16_224"], "unknown timm model 'vit_bse_patch16_224'"),
+        (["timm:test_vit?weights=absent.pt"], "absent.pt"),
+        (["runs/absent"], "runs/absent"),
+        (["timm:test_vit", "--random-init", "-m", "ep", "--head", "absent.pth"], "absent.pth"),
+    ],
+)
+def test_names_paths_and_weights_are_refused_before_an_image_is_read(
+    options, message, run_cli, image_folder
+):
+    next(image_folder.rglob("*.png")).write_bytes(b"no image")
+    result = run_cli("probe", "--data", f"imagefolder:{image_folder}", "--backbone", *options)
+    assert_bad_input(result, message)
+    assert "checking images" not in result.stderr

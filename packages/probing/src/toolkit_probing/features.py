@@ -11,7 +11,7 @@ from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.settings import ExtractSettings
 from toolkit_probing.task.encoder import build_extraction, load_probed_backbone, store_folder
 from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
-from toolkit_probing.task.task import load_task
+from toolkit_probing.task.task import look_at_images, read_task
 
 
 def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
@@ -23,9 +23,10 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
     settings = invocation.settings
     refuse_unwritable(store_folder(settings), option="--store-dir")
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
-    task = load_task(settings)
+    task = read_task(settings)
     backbone = load_probed_backbone(settings)
     refuse_bad_cache(settings, task, backbone)
+    task = look_at_images(task, settings)  # last, as that may take long
     images = shrink_images(settings, task, backbone, accelerator=accelerator)
     how = replace(
         build_extraction(settings, accelerator),

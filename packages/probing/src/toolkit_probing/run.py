@@ -62,7 +62,7 @@ from toolkit_probing.task.encoder import (
 from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
 from toolkit_probing.task.subsets import Subset, label_subsets
-from toolkit_probing.task.task import Task, load_task
+from toolkit_probing.task.task import Task, look_at_images, read_task
 from toolkit_probing.training.plan import Shortfall, find_shortfall
 
 CURVE_METRIC = "balanced_accuracy"
@@ -135,8 +135,8 @@ def _load(settings: ProbeSettings) -> _Loaded:
     lookup(METRICS, settings.select_by, kind="metric")
     if settings.store in ("auto", "disk") and settings.tune == "none":
         refuse_unwritable(store_folder(settings), option="--store-dir")
-    # In order of cost: what the labels already refuse needs no encoder.
-    task = load_task(settings)
+    # In order of cost: what the labels already refuse needs no encoder, and images come last.
+    task = read_task(settings)
     refuse_impossible(settings, task)
     seen = _check_seen(settings, task)
     subsets = label_subsets(settings, task)
@@ -148,6 +148,12 @@ def _load(settings: ProbeSettings) -> _Loaded:
     refuse_untunable(methods, settings, backbone)
     if settings.head is not None:
         published_head(methods[0], settings, task, backbone.info)
+    task = look_at_images(task, settings)
+    if len(task.bad_files):  # fewer rows than were split above
+        refuse_impossible(settings, task)
+        seen = _check_seen(settings, task)
+        subsets = label_subsets(settings, task)
+        metadata = read_task_metadata(settings, task)
     return _Loaded(task, subsets, backbone, metadata, seen)
 
 

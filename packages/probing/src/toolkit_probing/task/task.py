@@ -58,11 +58,20 @@ class Task:
 
 
 def load_task(settings: FeatureSettings) -> Task:
-    """Load, check and split the data of some settings, and show what they are.
+    """Read and split the data of some settings, look at their images, and show what they are.
 
     Raises:
-        InputError: If the data, its label, its images or its splits are at fault, or premalignant
-            diagnoses are to be counted under another label than the binary one.
+        InputError: As `read_task` and `look_at_images` do.
+    """
+    return look_at_images(read_task(settings), settings)
+
+
+def read_task(settings: FeatureSettings) -> Task:
+    """Read and split the data of some settings; no image is looked at yet, which may take long.
+
+    Raises:
+        InputError: If the data, its label or its splits are at fault, or premalignant diagnoses are
+            to be counted under another label than the binary one.
     """
     premalignant_as = settings.premalignant_as
     data = load_data(settings.data, premalignant_as=premalignant_as)
@@ -76,17 +85,28 @@ def load_task(settings: FeatureSettings) -> Task:
     nameless = int((labels.targets[made.all] < 0).sum())
     if nameless:
         console.print(f"{nameless:,} of {len(made.all):,} rows have no {labels.name}: left out")
+    return Task(data, labels, keep_labelled(made, data, labels), pd.DataFrame())
+
+
+def look_at_images(task: Task, settings: FeatureSettings) -> Task:
+    """Look at the images of a task that was read, leave out bad ones, and show what is left.
+
+    Raises:
+        InputError: If images are bad and none may be, or too few are left.
+    """
+    data, labels = task.data, task.labels
     bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=settings.bad_files)
     targets = labels.targets.copy()
     # A row without a label is in no split: bad ones go the same way.
     targets[bad["row"].to_numpy(int)] = -1
     labels = Labels(labels.name, labels.classes, targets)
-    splits = keep_labelled(made, data, labels)
+    splits = keep_labelled(task.splits, data, labels)
     sizes = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
     console.print(
         f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
         f"{sizes} ({splits.origin})"
     )
+    binary = data.sheet.binary
     if labels.name == binary.name and (answers := label_map(data.table, data.sheet)):
         console.print(describe_label_map(answers, binary))
     return Task(data, labels, splits, bad)
