@@ -5,7 +5,7 @@ from pathlib import Path
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
 
-TABLES = (".csv", ".tsv", ".tab", ".txt")
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".xlsx", ".parquet")
 # A file that only the folder of a source holds -> the source.
 MARKS = {
     "train-metadata.csv": "slice-3d",
