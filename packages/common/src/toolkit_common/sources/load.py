@@ -18,7 +18,6 @@ from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.images.ranges import choose_range, look_at, parse_range
 from toolkit_common.images.wide import PixelRange
-from toolkit_common.registry import lookup
 from toolkit_common.sources.card import apply_card, identifier_of, is_card, read_card
 from toolkit_common.sources.digits import load_digits
 from toolkit_common.sources.from_torchvision import load_torchvision
