@@ -4,6 +4,7 @@ Ids: `digits`, `lesions` (embedded), `imagefolder:PATH`, `csv:FILE`, `hf:ORG/NAM
 `torchvision:NAME`, and lesion sets such as `pad-ufes-20:PATH`; options follow as `?key=value&...`.
 The path of a data card (`data.yaml`) stands for the data set that it describes.
 `?range=LOW,HIGH` is an option of all: the pixel values that become black and white.
+A path in place of an id is refused with the id that most likely reads it.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.images.ranges import choose_range, look_at, parse_range
 from toolkit_common.images.wide import PixelRange
+from toolkit_common.registry import did_you_mean
 from toolkit_common.sources.card import apply_card, identifier_of, is_card, read_card
 from toolkit_common.sources.digits import load_digits
 from toolkit_common.sources.from_torchvision import load_torchvision
@@ -33,7 +35,6 @@ from toolkit_common.sources.lesions.ph2 import load_ph2
 from toolkit_common.sources.lesions.sample import load_lesions
 from toolkit_common.sources.lesions.slice_3d import load_slice_3d
 from toolkit_common.sources.own_table import load_csv
-from toolkit_common.sources.suggest import refuse_other_kind, unknown_source
 
 Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 
@@ -60,6 +61,22 @@ PARTIAL = "allow_partial"
 RANGE = "range"
 LOOKED_AT = 64  # images whose values a range is inferred from
 LOOKED_AT_STREAMED = 16  # the first ones: a stream is read in its order
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".xlsx", ".parquet")
+# A file that only the folder of a source holds -> the source.
+MARKS = {
+    "train-metadata.csv": "slice-3d",
+    "HAM10000_metadata.csv": "ham10000",
+    "HAM10000_metadata": "ham10000",
+    "HAM10000_metadata.tab": "ham10000",
+    "PH2_dataset.txt": "ph2",
+    "PH2_dataset.xlsx": "ph2",
+    "meta/meta.csv": "derm7pt",
+    "release_v0/meta/meta.csv": "derm7pt",
+    "SupplementaryData.csv": "hiba",
+    "dataset_dict.json": "hf",
+    "dataset_info.json": "hf",
+}
+COLUMNS = {"biopsed": "pad-ufes-20", "isic_id": "isic"}  # of metadata.csv
 
 
 def load_data(
@@ -90,14 +107,14 @@ def load_data(
         return replace(data, id=identifier)
     source, _, name = place.partition(":")
     if source not in SOURCES:
-        raise unknown_source(place, tuple(SOURCES))
+        raise _unknown_source(place)
     if name and source in EMBEDDED:
         raise InputError(f"data set {source!r} is embedded and takes no place, got {identifier!r}")
     if not name and source not in EMBEDDED:
         raise InputError(f"data set {identifier!r} needs a place: {source}:PATH")
     if PREMALIGNANT in options and source in WITHOUT_SHEET:
         raise _nothing_premalignant(identifier)
-    refuse_other_kind(source, name)
+    _refuse_other_kind(source, name)
     given = parse_range(options.pop(RANGE), identifier) if RANGE in options else None
     data = _with_range(SOURCES[source](identifier, name, options), given)
     # Known only now: whether any diagnosis counts either way is for the sheet to say.
@@ -121,3 +138,57 @@ def _nothing_premalignant(identifier: str) -> InputError:
     return InputError(
         f"data set {identifier!r} knows no premalignant diagnoses: leave {PREMALIGNANT} out"
     )
+
+
+def _unknown_source(place: str) -> InputError:
+    """Return the error about an id whose source is unknown: it may be a path without one."""
+    better = suggest_id(place)
+    if better is not None:
+        kind = "folder" if Path(place).expanduser().is_dir() else "file"
+        return InputError(f"{place!r} is a {kind}, not the id of a data set: write {better}")
+    source = place.partition(":")[0]
+    absent = "; no file or folder is called so" if "/" in place or "." in place else ""
+    return InputError(f"unknown data set {source!r}{absent}{did_you_mean(source, SOURCES)}")
+
+
+def _refuse_other_kind(source: str, place: str) -> None:
+    """Refuse a folder where a table is read, and the other way around."""
+    path = Path(place).expanduser()
+    is_wrong = path.is_dir() if source == "csv" else source == "imagefolder" and path.is_file()
+    if is_wrong:
+        better = suggest_id(place)
+        hint = f": write {better}" if better else ""
+        raise InputError(
+            f"{source} reads a {'file' if path.is_dir() else 'folder'}, and {place} is a "
+            f"{'folder' if path.is_dir() else 'file'}{hint}"
+        )
+
+
+def suggest_id(place: str) -> str | None:
+    """Return the id that reads a place on disk; None where there is nothing, or nobody knows."""
+    path = Path(place).expanduser()
+    if path.is_file():
+        return f"csv:{place}" if path.suffix.lower() in TABLES else None
+    if not place or not path.is_dir():  # an empty path is this folder
+        return None
+    for name, source in MARKS.items():
+        if (path / name).exists():
+            return f"{source}:{place}"
+    names = _header(path / "metadata.csv")
+    for column, source in COLUMNS.items():
+        if column in names:
+            return f"{source}:{place}"
+    own = sorted(path.iterdir())
+    if any(item.suffix == ".parquet" for item in own):
+        return f"hf:{place}"
+    # Images beside a table, or below it, are those of its rows.
+    tables = [item.name for item in own if item.suffix.lower() in (".csv", ".tsv")]
+    return f"csv:{place.rstrip('/')}/{tables[0]}" if len(tables) == 1 else f"imagefolder:{place}"
+
+
+def _header(path: Path) -> list[str]:
+    """Return the columns of a table, none where it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return [name.strip(' "\n') for name in file.readline().split(",")]
