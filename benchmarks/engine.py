@@ -30,7 +30,9 @@ SMALL = "timm:vit_tiny_patch16_224?image_size=64"  # whose loop can be run to it
 TARGET_EP, TARGET_BANK = 20.0, 3.0  # times faster than the loop; times the cost of EP
 SHORT, LONGER = 2, 8
 NAME = "run of 90 epochs"  # the first column
-WARMUP = {EPOCHS: [], SHORT: ["--warmup-epochs", 1], LONGER: ["--warmup-epochs", 1]}
+WARMUP = {EPOCHS: 10, SHORT: 1, LONGER: 1}
+# Of both the same work: a head trained for all epochs, and judged as it then is.
+TRAINED = ("--classifier", "trained", "--patience", 0)
 HEAVIEST = "dinovit"  # a whole transformer block on all tokens
 LIGHTER = [name for name in POOLS if name != HEAVIEST]
 ATTENTIVE = list(POOLS)
@@ -70,7 +72,8 @@ def measure(place: Path, given: argparse.Namespace) -> dict[str, Any]:
     def probe(methods: Sequence[str], epochs: int, *options: Any) -> dict[str, Any]:
         run = place / f"run-{len(list(place.iterdir()))}"
         words = ["--method", ",".join(methods), "--lr", LR, "--output", run, "--epochs", epochs]
-        cost = toolkit("probe", *words, *WARMUP[epochs], *same, *options)
+        words += [*TRAINED, "--warmup-epochs", WARMUP[epochs]]
+        cost = toolkit("probe", *words, *same, *options)
         top1 = {row.method: row.metrics["top1"].mean for row in read_results(run).rows}
         return {"cost": cost, "top1": top1}
 
@@ -99,7 +102,7 @@ def run_loop(output: Path, backbone: str, data: str, epochs: int) -> dict[str, A
     """Run some epochs of the plain loop."""
     script = Path(__file__).with_name("plain_loop.py")
     words = ["--backbone", backbone, "--data", data, "--lr", LR, "--output", output]
-    words += ["--epochs", epochs, "--warmup-epochs", 10 if epochs == EPOCHS else 1]
+    words += ["--epochs", epochs, "--warmup-epochs", WARMUP[epochs]]
     cost = command_cost(sys.executable, script, *map(str, words))
     epochs_run = json.loads(output.read_text())
     return {"cost": cost, "top1": {"ep": epochs_run["top1"]}, "epochs": epochs_run}

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,14 @@ from toolkit_probing.training.checkpoint import Record
 from toolkit_probing.training.examples import Examples
 from toolkit_probing.training.loop import Best, train_bank
 
+# What the optimizer leaves: tests of its mechanics read its own weights.
 SETTINGS = ProbeSettings(
     epochs=3, warmup_epochs=1.0, batch_size=8, optimizer="lars", select_by="balanced_accuracy",
+    classifier="trained", patience=0,
 )  # fmt: skip
+FITTED: Mapping[str, Any] = {
+    "classifier": "fitted", "optimizer": "adamw", "select_by": "log_loss", "c": (0.01, 0.1, 1.0),
+}  # fmt: skip
 
 
 def settings(**changes: Any) -> ProbeSettings:
@@ -38,12 +43,17 @@ def make_examples(num_rows: int = 40, *, num_train: int = 30, d: int = 8) -> Exa
 
 
 def train_heads(
-    folder: Path, chosen: Sequence[HeadSpec], *, examples: Examples | None = None, **changes: Any
+    folder: Path,
+    chosen: Sequence[HeadSpec],
+    *,
+    examples: Examples | None = None,
+    d: int = 8,
+    **changes: Any,
 ) -> tuple[HeadBank, dict[str, Best]]:
     """Train heads on the problem in one process and keep a record in a folder."""
-    examples = examples or make_examples()
+    examples = examples or make_examples(d=d)
     folder.mkdir(parents=True, exist_ok=True)
-    bank = HeadBank(chosen, sample_of(make_problem()[0]), num_classes=3)
+    bank = HeadBank(chosen, sample_of(make_problem(d=d)[0]), num_classes=3)
     compute = build_accelerator(device="cpu")
     record = Record(RunFolder(folder))
     best = train_bank(bank, examples, settings(**changes), compute=compute, record=record)
@@ -69,6 +79,19 @@ def specs() -> list[HeadSpec]:
         replace(ep, options={"num_queries": 4}),
         replace(ep, source="all"),
         HeadSpec("linear", 1, "cls", 0.5, 0),
+    ]
+
+
+def fitted_specs() -> list[HeadSpec]:
+    """Heads for FITTED on tokens of width 16: rates and seeds, norms within, and no pooling."""
+    ep = HeadSpec("ep", 1, "patches", 0.01, 0, {"num_queries": 2})
+    return [
+        ep,
+        replace(ep, base_lr=0.1),
+        replace(ep, seed=1),
+        HeadSpec("cbam", 1, "patches", 0.03, 0),
+        HeadSpec("aim", 1, "patches", 0.03, 0, {"num_heads": 2}),
+        HeadSpec("linear", 1, "cls", None, 0),
     ]
 
 

@@ -15,7 +15,10 @@ from toolkit_common.cli.app import app
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs on one table: `a` of three methods and layers, `b` of other learning rates."""
+    """Two runs on one table, of two methods: `a` of two layers, `b` picked on the test split.
+
+    Heads are as the optimizer left them, so that seeds and rates make a difference.
+    """
     root = tmp_path_factory.mktemp("runs")
     write_image_folder(root / "pictures", per_class=20)
     rng, lines = np.random.default_rng(0), ["image,label,group,site,age"]
@@ -26,7 +29,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines.append(f"pictures/{name}/{index:03d}.png,{name},p{index % 10},{site},{age}")
     (root / "table.csv").write_text("\n".join(lines) + "\n")
     shared = ["--data", f"csv:{root / 'table.csv'}", "--backbone", "timm:test_vit?image_size=32",
-              "--random-init", "--store", "memory", "--epochs", "2"]  # fmt: skip
+              "--random-init", "--store", "memory", "--epochs", "2",
+              "--classifier", "trained"]  # fmt: skip
     previous = Path.cwd()
     os.chdir(root)
     for name, options in {

@@ -5,22 +5,31 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from joblib import parallel_backend
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from toolkit_common.config import field_extra
 from toolkit_common.errors import InputError
 from toolkit_probing import EfficientProbing, ProbeClassifier
+from toolkit_probing.hold_out import hold_out
 from toolkit_probing.settings import TRAINING, ProbeSettings
 
 README = Path(__file__).parents[2] / "packages/probing/README.md"
-SMALL = {"options": {"num_queries": 2}, "epochs": 20, "lr": 0.5}
+SMALL = {"options": {"num_queries": 2}, "epochs": 5, "lr": 0.03, "c": 1.0}
+TRAINED = SMALL | {"classifier": "trained", "epochs": 20}
 
 
 def make_tokens(rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -59,8 +68,10 @@ def test_it_works_in_cross_validation_and_grid_search(as_torch: bool):
     inputs = torch.from_numpy(tokens) if as_torch else tokens
     scores = cross_val_score(ProbeClassifier(**SMALL), inputs, labels, cv=3)
     assert scores.mean() > 0.8
-    search = GridSearchCV(ProbeClassifier(**SMALL), {"lr": [1e-6, 0.5]}, cv=2).fit(inputs, labels)
-    assert search.best_params_ == {"lr": 0.5}
+    # A fitted classifier does as well before a step as after it.
+    rates = {"lr": [1e-6, 0.03]}
+    search = GridSearchCV(ProbeClassifier(**TRAINED), rates, cv=2).fit(inputs, labels)
+    assert search.best_params_ == {"lr": 0.03}
 
 
 def test_a_clone_has_the_same_parameters_and_no_fit():
@@ -83,31 +94,147 @@ def test_a_clone_has_the_same_parameters_and_no_fit():
         ({"options": {"num_querys": 3}}, "unknown option of ep 'num_querys'; did you mean"),
         ({"options": {"num_queries": 3}}, "num_queries=3; choose num_queries from: 1, 2, 4, 8"),
         ({"grid": (2, 2)}, r"grid of 5 tokens, got grid=\(2, 2\)"),
+        ({"select_by": "log_los"}, "unknown metric 'log_los'; did you mean 'log_loss'"),
+        ({"validation_fraction": 0.7}, "validation_fraction must be .* at most 0.5, got 0.7"),
+        (
+            {"validation_fraction": None, "c": 1.0},
+            r"one lr, one c and no groups, got lr=\(0.0001, .*, 0.03\)$",
+        ),
+        (
+            {"validation_fraction": None, "method": "linear", "c": [0.1, 1]},
+            r"one lr, one c and no groups, got c=\(0.1, 1.0\)$",
+        ),
+        (
+            {"validation_fraction": None, "lr": 0.1, "classifier": "trained", "groups": [1] * 4},
+            "one lr, one c and no groups, got groups$",
+        ),
+        ({"groups": [1] * 4}, "validation_fraction=0.2 can hold no row out without taking"),
+        ({"labels": np.array([0, 0, 0, 1]), "select_by": "auroc"}, "select_by='auroc' is undef"),
     ],
 )
 def test_bad_input_is_named(change: dict, message: str):
     tokens = change.pop("tokens", np.zeros((4, 5, 8)))
     labels = change.pop("labels", np.array([0, 1, 0, 1]))
+    groups = change.pop("groups", None)
     with pytest.raises(InputError, match=message):
-        ProbeClassifier(**change).fit(tokens, labels)
+        ProbeClassifier(**change).fit(tokens, labels, groups=groups)
 
 
 def test_a_head_that_diverges_is_no_classifier():
     tokens, labels = make_tokens()
     with pytest.raises(InputError, match=r"the head has diverged with lr=1e\+30: lower it"):
-        ProbeClassifier(**SMALL | {"lr": 1e30, "optimizer": "sgd"}).fit(tokens, labels)
+        ProbeClassifier(**TRAINED | {"lr": 1e30, "optimizer": "sgd"}).fit(tokens, labels)
+    alone = {"lr": 1e30, "optimizer": "sgd", "validation_fraction": None}
+    with pytest.raises(InputError, match=r"the head has diverged with lr=1e\+30: lower it"):
+        ProbeClassifier(**SMALL | alone).fit(tokens, labels)
 
 
-NEEDS_A_SPLIT = {"patience", "min_delta", "select_on", "select_by"}  # scikit-learn picks here
+def test_where_steps_diverge_the_fitted_start_is_kept():
+    tokens, labels = make_tokens()
+    probe = ProbeClassifier(**SMALL | {"lr": 1e30, "optimizer": "sgd"}).fit(tokens, labels)
+    assert (probe.n_iter_, probe.C_) == (0, 1.0)
+    assert probe.score(tokens, labels) > 0.8
+
+
+NEEDS_A_TEST_SPLIT = {"select_on"}
 NEEDS_AN_ENCODER = {"augment", "views"}
 
 
-def test_every_training_option_of_the_command_is_a_parameter():
+def test_every_training_option_of_the_command_is_a_parameter_with_its_default():
     options = {
-        name for name, field in ProbeSettings.model_fields.items()
+        name: field.default for name, field in ProbeSettings.model_fields.items()
         if field_extra(field)["panel"] == TRAINING
     }  # fmt: skip
-    assert options - NEEDS_A_SPLIT - NEEDS_AN_ENCODER <= set(ProbeClassifier().get_params())
+    ours = ProbeClassifier().get_params()
+    assert options.keys() - NEEDS_A_TEST_SPLIT - NEEDS_AN_ENCODER <= ours.keys()
+    ours["class_weight"] = ours["class_weight"] or "none"  # None is scikit-learn's word
+    assert ours == ours | {name: value for name, value in options.items() if name in ours}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_linear_is_logistic_regression_and_ep_no_worse(class_weight: str | None):
+    """Of scikit-learn's digits a token is a row of eight pixels."""
+    digits = load_digits()
+    tokens, labels = digits.images.astype(np.float32), digits.target
+    # Unbalanced, so that class weights matter.
+    kept = np.flatnonzero((labels > 4) | (np.arange(len(labels)) % 4 == 0))
+    train, test = kept[::2], kept[1::2]
+    regression = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.5, max_iter=1000, class_weight=class_weight)
+    ).fit(tokens[train].mean(1), labels[train])
+    expected = log_loss(labels[test], regression.predict_proba(tokens[test].mean(1)))
+
+    def loss(**options: Any) -> float:
+        probe = ProbeClassifier(**options, c=0.5, class_weight=class_weight)
+        read = probe.fit(tokens[train], labels[train]).predict_proba(tokens[test])
+        return float(log_loss(labels[test], read))
+
+    assert loss(method="linear", validation_fraction=None) == pytest.approx(expected, abs=1e-3)
+    assert loss(options={"num_queries": 4}, lr=0.01, epochs=5) <= expected
+
+
+@pytest.mark.slow
+def test_rate_epoch_and_c_are_picked_on_rows_that_are_held_out():
+    tokens, labels = make_tokens()
+    grids = {"lr": (1e-6, 0.03), "c": (1e-4, 1.0)}
+    probe = ProbeClassifier(**SMALL | grids).fit(tokens, labels)
+    targets = np.unique(labels, return_inverse=True)[1]
+    held_out = hold_out(targets, None, share=0.2, seed=0)
+    picked = log_loss(labels[held_out], probe.predict_proba(tokens[held_out]))
+    assert probe.validation_score_ == pytest.approx(-picked, abs=1e-5)
+    for name, value in [("lr", 1e-6), ("lr", 0.03), ("c", 1e-4), ("c", 1.0)]:
+        alone = ProbeClassifier(**SMALL | grids | {name: value}).fit(tokens, labels)
+        # L-BFGS ends elsewhere, within its tolerance, where a stronger penalty went before.
+        assert alone.validation_score_ <= probe.validation_score_ + 1e-5
+    assert (probe.lr_, probe.C_) == (0.03, 1.0)
+    assert 1 <= probe.n_iter_ <= 5
+    # What was held out was not learned from.
+    others = tokens.copy()
+    others[held_out] = tokens[held_out[::-1]]
+    again = ProbeClassifier(**SMALL | {"epochs": 1, "method": "linear", "options": None})
+    one, other = (clone(again).fit(these, labels) for these in (tokens, others))
+    np.testing.assert_array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
+
+
+def test_linear_has_no_rate_and_a_trained_classifier_no_c():
+    tokens, labels = make_tokens()
+    linear = SMALL | {"method": "linear", "options": None}
+    probe = ProbeClassifier(**linear).fit(tokens, labels)
+    assert (probe.lr_, probe.C_, probe.n_iter_) == (None, 1.0, 0)
+    probe = ProbeClassifier(**linear | {"classifier": "trained"}).fit(tokens, labels)
+    assert (probe.lr_, probe.C_) == (0.03, None)
+    assert probe.n_iter_ >= 1
+
+
+def test_without_rows_that_pick_all_epochs_are_trained():
+    tokens, labels = make_tokens()
+    probe = ProbeClassifier(**SMALL, validation_fraction=None).fit(tokens, labels)
+    assert (probe.lr_, probe.C_, probe.n_iter_) == (0.03, 1.0, 5)
+    assert probe.validation_score_ is None
+    assert probe.score(tokens, labels) > 0.8
+
+
+def test_a_class_of_one_row_is_learned():
+    tokens, labels = make_tokens()
+    labels[7] = "yew"
+    probe = ProbeClassifier(**SMALL).fit(tokens, labels)
+    assert list(probe.classes_) == ["ash", "birch", "cedar", "yew"]
+    counts = np.exp(probe.head_.classifier.bias.detach().numpy())
+    assert np.isfinite(counts).all()
+
+
+@pytest.mark.slow
+def test_groups_reach_a_fit_within_a_search():
+    tokens, labels = make_tokens()
+    groups = np.arange(60) // 3
+    with config_context(enable_metadata_routing=True):
+        probe = ProbeClassifier(**SMALL).set_fit_request(groups=True)
+        search = GridSearchCV(probe, {"c": [0.1, 1.0]}, cv=GroupKFold(2))
+        search.fit(tokens, labels, groups=groups)
+    assert search.best_score_ > 0.8
+    one, other = (ProbeClassifier(**SMALL).fit(tokens, labels, groups=g) for g in (groups, None))
+    assert not np.array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
 
 
 @pytest.mark.slow
@@ -127,7 +254,14 @@ def test_a_micro_batch_changes_memory_alone():
         ({"optimizer": "adam"}, r"optimizer: input should be 'adamw', 'lars' or 'sgd', got 'adam'"),
         ({"batch_size": 1}, r"batch_size: input should be .* 2, got 1 \(from ProbeClassifier\)"),
         ({"lr": -1.0}, r"lr: input should be greater than 0"),
-        ({"lr": 0}, r"^lr: input should be greater than 0, got 0.0 \(from ProbeClassifier\)$"),
+        ({"lr": 0}, r"^lr: input should be greater than 0, got 0 \(from ProbeClassifier\)$"),
+        ({"lr": []}, "lr: "),
+        ({"c": [1.0, -1.0]}, "c: input should be greater than 0, got -1.0"),
+        (
+            {"class_weight": "even"},
+            "class_weight: input should be 'none' or 'balanced', got 'even'",
+        ),
+        ({"classifier": "fit"}, "classifier: input should be 'fitted' or 'trained', got 'fit'"),
     ],
 )
 def test_parameters_are_checked_as_the_command_checks_its_options(change, message):
@@ -138,9 +272,10 @@ def test_parameters_are_checked_as_the_command_checks_its_options(change, messag
 @pytest.mark.slow
 def test_parameters_may_be_numbers_of_numpy():
     tokens, labels = make_tokens()
-    numbers = {"epochs": np.int64(20), "lr": np.float32(0.5), "random_state": np.int64(0)}
-    one = ProbeClassifier(**SMALL).set_params(**numbers).fit(tokens, labels)
-    other = ProbeClassifier(**SMALL).fit(tokens, labels)
+    numbers = {"epochs": np.int64(5), "lr": np.float32(0.5), "random_state": np.int64(0)}
+    grid = {"c": np.array([0.5, 1.0])}
+    one = ProbeClassifier(**SMALL).set_params(**numbers, **grid).fit(tokens, labels)
+    other = ProbeClassifier(**SMALL | {"lr": 0.5, "c": (0.5, 1.0)}).fit(tokens, labels)
     np.testing.assert_array_equal(one.predict_proba(tokens), other.predict_proba(tokens))
 
 
@@ -171,7 +306,7 @@ def test_a_fit_survives_pickling():
 def test_fits_in_threads_are_those_of_one_thread():
     tokens, labels = make_tokens()
     one, several = (
-        GridSearchCV(ProbeClassifier(**SMALL), {"lr": [1e-6, 0.5]}, cv=2, n_jobs=jobs)
+        GridSearchCV(ProbeClassifier(**TRAINED), {"lr": [1e-6, 0.03]}, cv=2, n_jobs=jobs)
         for jobs in (1, 2)
     )
     one.fit(tokens, labels)

@@ -19,6 +19,8 @@ from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_probing import run as probe_run
 from toolkit_probing.results.contents import read_results
 
+TRAINED = ["--classifier", "trained"]  # what the optimizer alone makes of heads
+
 
 @pytest.mark.slow
 def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_path):
@@ -92,7 +94,7 @@ def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
     options = ["--method", "ep,linear", "--set", "ep.num_queries=4,8", "--num-seeds", "2", "--json"]
     whole = json.loads(probe(*options).stdout)["rows"]
     small = probe(*options, "--bank-memory", "1e-6", output=tmp_path / "cut")
-    assert "18 passes" in small.stderr
+    assert "26 passes" in small.stderr  # of 24 heads of EP and 2 of linear
     assert json.loads(small.stdout)["rows"] == whole
 
 
@@ -130,15 +132,13 @@ def test_heads_can_train_on_new_crops_every_epoch(probe, tmp_path):
 
 @pytest.mark.slow
 def test_heads_can_train_on_a_few_stored_crops_in_turn(probe, tmp_path):
-    logs = []
+    logs, crops = [], ["--augment", "crops"]
     for views in ("0", "2", "3"):
         run = tmp_path / views
-        assert (
-            probe("-m", "linear", "--augment", "crops", "--views", views, output=run).exit_code == 0
-        )
+        assert probe("-m", "linear", *TRAINED, *crops, "--views", views, output=run).exit_code == 0
         lines = (run / "metrics.jsonl").read_text().splitlines()
         logs.append([json.loads(line) for line in lines])
-    anew, two, three = ([list(line["log_loss"].values()) for line in log] for log in logs)
+    anew, two, three = ([list(line["val_log_loss"].values()) for line in log] for log in logs)
     assert len(anew) == 3
     assert three == pytest.approx(np.array(anew))  # three epochs: every crop once
     assert two[:2] == pytest.approx(np.array(anew[:2]))
@@ -228,7 +228,7 @@ def test_resuming_a_finished_run_shows_its_results(probe):
 def test_resume_with_another_setting_names_it(probe):
     probe("--method", "linear")
     assert_bad_input(
-        probe("--method", "linear", "--resume", "--lr", "7"), "lr (was [0.001", "now [7.0])"
+        probe("--method", "linear", "--resume", "--lr", "7"), "lr (was [0.0001", "now [7.0])"
     )
 
 
@@ -238,15 +238,15 @@ def test_a_run_records_all_options_so_that_a_changed_default_moves_nothing(probe
     text = (tmp_path / "run/config.yaml").read_text()
     for line in (
         "    k: [5, 10, 20, 50]  # default",
-        "    c: [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]  # default",
         "    mode: [both]  # default",
         "    depth: [1]  # --set",
     ):
         assert f"\n{line}\n" in text
+    assert "\n    c: [0.0001, 0.0003, 0.001, 0.003, 0.01, " in text
     assert "ep:" not in text
     (tmp_path / "run/config.yaml").write_text(text.replace("[5, 10, 20, 50]", "[5]"))
     resumed = probe("--method", "knn,logreg,abmilp", "--resume", "--set", "logreg.c=1")
-    assert_bad_input(resumed, "options.logreg.c (was [0.001")
+    assert_bad_input(resumed, "options.logreg.c (was [0.0001")
     assert "knn" not in resumed.stderr
 
 
@@ -340,7 +340,7 @@ DIVERGING = ["--optimizer", "sgd", "--warmup-epochs", "0", "--set", "ep.num_quer
 
 @pytest.mark.slow
 def test_a_diverged_head_does_not_end_the_run(probe, run_cli, tmp_path):
-    result = probe("--method", "ep,linear,knn", "--lr", "1e30", *DIVERGING)
+    result = probe("--method", "ep,linear,knn", "--lr", "1e30", *DIVERGING, *TRAINED)
     assert result.exit_code == 0, result.output
     results = json.loads((tmp_path / "run/results.json").read_text())
     ep, linear, knn = results["rows"]
@@ -364,10 +364,21 @@ def test_a_diverged_head_does_not_end_the_run(probe, run_cli, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_fitted_head_that_diverges_is_judged_as_it_began(probe):
+    result = probe("--method", "ep", "--lr", "1e30", *DIVERGING, "--json")
+    assert result.exit_code == 0, result.output
+    results = json.loads(result.stdout)
+    (row,) = results["rows"]
+    assert row["settings"]["epoch"] == [0]
+    assert row["metrics"]["top1"]["mean"] is not None
+    assert len(results["diverged"]) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["log_loss", "balanced_accuracy", "auroc"])
 def test_a_diverged_head_is_never_picked_over_a_healthy_one(probe, metric):
     options = ["--method", "ep", "--lr", "1e30,1e-30", "--num-seeds", "2", "--select-by", metric]
-    result = probe(*options, *DIVERGING, "--json")
+    result = probe(*options, *DIVERGING, *TRAINED, "--json")
     assert result.exit_code == 0, result.output
     (row,) = json.loads(result.stdout)["rows"]
     assert row["settings"]["lr"] == 1e-30
@@ -379,7 +390,7 @@ def test_a_diverged_head_is_never_picked_over_a_healthy_one(probe, metric):
 def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
     options = ["--method", "ep", "--lr", "1e30", "--label-fraction", "0.5", "--draws", "2"]
     late = ["--warmup-epochs", "1"]  # one step an epoch, the first at a learning rate of 0
-    result = probe(*options, *DIVERGING, *late, "--json")
+    result = probe(*options, *DIVERGING, *TRAINED, *late, "--json")
     assert result.exit_code == 0, result.output
     results = json.loads(result.stdout)
     assert results["rows"][0]["settings"]["epoch"] == [1, 1]
@@ -396,7 +407,7 @@ def test_a_head_that_diverges_late_keeps_its_best_epoch_and_is_named(probe):
 @pytest.mark.slow
 def test_a_row_records_the_batch_steps_and_rate_of_its_training(probe, run_cli, tmp_path):
     options = ["--method", "linear,knn", "--lr", "0.256", "--batch-size", "7", "--epochs", "4"]
-    result = probe(*options, "--warmup-epochs", "1")
+    result = probe(*options, *TRAINED, "--optimizer", "lars", "--warmup-epochs", "1")
     assert result.exit_code == 0, result.output
     results = json.loads((tmp_path / "run/results.json").read_text())
     linear, knn = results["rows"]
@@ -415,7 +426,7 @@ def test_a_row_records_the_batch_steps_and_rate_of_its_training(probe, run_cli, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "requested"),
-    [(["--batch-size", "2000000"], "2000000 of --batch-size"),
+    [([*TRAINED, "--batch-size", "2000000"], "2000000 of --batch-size"),
      (["--protocol", "ep-paper"], "4096 of protocol ep-paper")],
 )  # fmt: skip
 def test_a_batch_below_the_requested_one_is_reported_first_and_kept(
@@ -437,7 +448,7 @@ def test_a_batch_below_the_requested_one_is_reported_first_and_kept(
 @pytest.mark.slow
 def test_few_labels_take_fewer_and_smaller_steps(probe):
     options = ["--shots", "1,3", "--draws", "2", "--batch-size", "4", "--method", "linear"]
-    result = probe(*options, "--json")
+    result = probe(*options, *TRAINED, "--json")
     rows = json.loads(result.stdout)["rows"]
     assert [row["training"]["effective_batch"] for row in rows] == [[2, 2], [4, 4]]
     assert [row["training"]["steps_per_epoch"] for row in rows] == [[1, 1], [1, 1]]
@@ -448,7 +459,8 @@ def test_few_labels_take_fewer_and_smaller_steps(probe):
 @pytest.mark.slow
 def test_the_peak_is_what_a_warm_up_longer_than_training_reaches(probe):
     options = ["--method", "linear", "--lr", "1", "--batch-size", "7", "--warmup-epochs", "6"]
-    (row,) = json.loads(probe(*options, "--json").stdout)["rows"]
+    given = [*options, *TRAINED, "--optimizer", "sgd", "--json"]
+    (row,) = json.loads(probe(*given).stdout)["rows"]
     assert row["training"]["peak_lr"] == [pytest.approx(7 / 256 * 5 / 12)]  # step 5 of 12
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.probe_problem import make_problem, specs, train_heads
+from helpers.probe_problem import FITTED, fitted_specs, make_problem, specs, train_heads
 from toolkit_probing.heads.bank import HeadBank, sample_of
 
 
@@ -16,6 +16,28 @@ def test_six_heads_together_equal_six_alone_to_the_bit(tmp_path, optimizer):
         alone = single.heads[spec.key].state_dict()
         together = bank.heads[spec.key].state_dict()
         assert all(torch.equal(alone[name], together[name]) for name in alone), spec.key
+
+
+@pytest.mark.slow
+def test_fitted_heads_together_equal_those_alone_to_the_bit(tmp_path):
+    # Patience that ends some before others.
+    changes = {**FITTED, "epochs": 5, "patience": 1}
+    bank, best = train_heads(tmp_path / "bank", fitted_specs(), d=16, **changes)
+    assert len({item.epoch for item in best.values()}) > 1
+    for number, spec in enumerate(fitted_specs()):
+        single, (alone,) = _alone(tmp_path / str(number), spec, changes)
+        together = best[spec.key]
+        assert (alone.value, alone.epoch, alone.c) == (together.value, together.epoch, together.c)
+        assert alone.shown == together.shown
+        held, other = (item.heads[spec.key].state_dict() for item in (single, bank))
+        for name, value in held.items():
+            assert torch.equal(value, other[name]), (spec.key, name)
+            assert torch.equal(alone.state[name], together.state[name]), (spec.key, name)
+
+
+def _alone(folder, spec, changes):
+    bank, best = train_heads(folder, [spec], d=16, **changes)
+    return bank, best.values()
 
 
 def test_two_heads_of_one_spec_are_a_mistake_of_ours():

@@ -86,7 +86,7 @@ def test_options_of_other_methods_in_a_file_or_a_protocol_are_left_alone(probe, 
     (note,) = [line for line in other.stderr.splitlines() if "not read" in line]
     assert note == (
         f"note: not read, as --method knn has none: ep.num_queries ({config}), ep.width_divisor "
-        f"({config})"
+        f"({config}), ep.value_init ({config})"
     )
     again = probe("--method", "knn", "--resume", output=tmp_path / "other")
     assert again.exit_code == 0, again.output

@@ -10,7 +10,7 @@ from toolkit_probing.probes import POOLS
 
 def test_what_the_papers_leave_open_are_options_and_the_grid_is_none():
     options = {name: options_of(pool) for name, pool in POOLS.items()}
-    assert list(options["ep"]) == ["num_queries", "width_divisor"]
+    assert list(options["ep"]) == ["num_queries", "width_divisor", "value_init"]
     assert list(options["abmilp"]) == ["mode", "depth", "activation"]
     many = ["esimpool", "clip", "siglip", "aim", "coca", "cait", "cae", "dinovit", "jepa", "mhca"]
     assert {name for name in POOLS if "num_heads" in options[name]} >= {*many}

@@ -102,6 +102,26 @@ def test_report_and_compare_keep_tuning_apart(probe, run_cli, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_fitted_head_leaves_its_encoder_the_statistics_of_its_norms(probe, monkeypatch):
+    original, seen = frozen.train_bank, []
+
+    def watched(bank, *args, **names):
+        (key,) = bank.specs
+        buffers = dict(bank.encoder(key).named_buffers())
+        before = {name: value.clone() for name, value in buffers.items()}
+        best = original(bank, *args, **names)
+        seen.append([name for name in before if not before[name].equal(buffers[name])])
+        assert any("running_mean" in name for name in before)
+        return best
+
+    monkeypatch.setattr(frozen, "train_bank", watched)
+    options = ["--backbone", "timm:test_resnet?image_size=64", "--method", "linear"]
+    result = probe(*options, "--lr", "0.01", "--tune", "full")
+    assert result.exit_code == 0, result.output
+    assert seen == [[]]
+
+
+@pytest.mark.slow
 def test_attention_is_drawn_through_the_tuned_encoder(probe, run_cli, tmp_path):
     options = ["--tune", "full", *ONE, "--encoder-lr", "0.01"]
     assert probe(*options).exit_code == 0

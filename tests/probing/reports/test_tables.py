@@ -37,5 +37,6 @@ def test_probing_and_tuning_stand_apart(run_cli, copied):
 def test_a_run_is_named_with_what_was_probed_and_how(runs):
     (run,) = find_runs([runs / "b"])
     assert run_line(run).startswith(f"{runs / 'b'}: timm:test_vit?image_size=32 on csv:")
-    assert "inputs image, protocol honest v1 with epochs=1, select_on=test" in run_line(run)
+    changed = "classifier=trained, epochs=1, select_on=test"
+    assert f"inputs image, protocol honest v2 with {changed}" in run_line(run)
     assert run_line(run).endswith("selected on test; RANDOM WEIGHTS")

@@ -44,6 +44,8 @@ def test_rows_without_a_version_are_read_as_they_were_written(run):
         row.pop("version")
         assert row.pop("options") == {}
         assert row.pop("seen") == ""
+        assert row.pop("log_loss_of_frequencies") is None
+        assert row.pop("remarks") == []
     for row in now["baselines"]:
         assert row.pop("training") is None
     assert now["data"].pop("pixel_range") is None

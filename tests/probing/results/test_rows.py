@@ -43,7 +43,8 @@ def outcome_of(task: Task, **changes) -> Outcome:
 
 
 def row_of(task: Task, outcome: Outcome) -> Row:
-    (row,) = build_rows([outcome], task, ProbeSettings(), inputs="image", num_processes=1)
+    settings = ProbeSettings(optimizer="lars")  # whose rates are scaled by the batch
+    (row,) = build_rows([outcome], task, settings, inputs="image", num_processes=1)
     return row
 
 

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.probe_problem import Interrupting, make_examples, settings, specs, train_heads
+from helpers.probe_problem import (
+    FITTED,
+    Interrupting,
+    fitted_specs,
+    make_examples,
+    settings,
+    specs,
+    train_heads,
+)
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.training.compute import OneDevice
@@ -43,6 +51,75 @@ def test_an_interrupted_run_resumes_to_the_same_weights_and_best_epochs(tmp_path
         assert all(torch.equal(item.state[n], best_resumed[key].state[n]) for n in item.state)
 
 
+class KilledError(Exception):
+    """The process is gone: nothing more is saved."""
+
+
+class Killing(Interrupting):
+    """A feature source whose reader is killed at batch number `at` of a count."""
+
+    def iterate(self, batches):
+        for item in self.source.iterate(batches):
+            if next(self.count) == self.at:
+                raise KilledError
+            yield item
+
+
+@pytest.fixture
+def every_step(monkeypatch):
+    monkeypatch.setattr("toolkit_probing.training.checkpoint.SAVE_EVERY_S", -1.0)
+
+
+def assert_same(expected, actual):
+    """Two trainings ended in the same heads to the bit, those in the bank too."""
+    (bank, best), (other, best_other) = expected, actual
+    states = bank.state_dict(), other.state_dict()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    for key, item in best.items():
+        again = best_other[key]
+        for name in ("value", "epoch", "c", "shown"):
+            assert getattr(item, name) == getattr(again, name), (key, name)
+        assert all(torch.equal(item.state[n], again.state[n]) for n in item.state), key
+
+
+@pytest.fixture(scope="module")
+def whole_fitted(tmp_path_factory):
+    """A training of fitted heads that nothing stopped, and the batches that it read."""
+    given, count = make_examples(d=16), itertools.count()
+    examples = replace(given, source=Interrupting(given.source, count, at=-1))
+    folder = tmp_path_factory.mktemp("whole")
+    trained = train_heads(folder, fitted_specs(), examples=examples, d=16, **FITTED)
+    return folder, trained, next(count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.6, 0.8, 0.999])
+@pytest.mark.parametrize("source", [Killing, Interrupting])
+def test_fitted_heads_resume_to_the_bit_wherever_they_were_stopped(
+    tmp_path, every_step, whole_fitted, share, source
+):
+    folder, expected, num_batches = whole_fitted
+    given = make_examples(d=16)
+    at = int(share * num_batches)
+    examples = replace(given, source=source(given.source, itertools.count(), at=at))
+    try:
+        stopped = train_heads(tmp_path, fitted_specs(), examples=examples, d=16, **FITTED)
+    except (KilledError, KeyboardInterrupt):
+        stopped = None
+    # Ctrl-C while the last fits are made lets them be.
+    assert stopped is None or (source is Interrupting and share > 0.6)
+    assert_same(expected, train_heads(tmp_path, fitted_specs(), d=16, **FITTED))
+    logs = [(where / "metrics.jsonl").read_text() for where in (folder, tmp_path)]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.slow
+def test_fitted_heads_that_are_done_resume_to_the_same(tmp_path, whole_fitted):
+    _, expected, _ = whole_fitted
+    for _ in range(2):
+        assert_same(expected, train_heads(tmp_path, fitted_specs(), d=16, **FITTED))
+
+
 @pytest.mark.slow
 def test_a_head_out_of_patience_stops_alone_and_in_a_bank_alike(tmp_path):
     plan = {"epochs": 12, "patience": 2, "min_delta": 0.05}
@@ -50,7 +127,7 @@ def test_a_head_out_of_patience_stops_alone_and_in_a_bank_alike(tmp_path):
     log = (tmp_path / "bank/metrics.jsonl").read_text()
     logged = [json.loads(line) for line in log.splitlines()]
     lasted = {
-        spec.key: sum(spec.key in at["balanced_accuracy"] for at in logged) for spec in specs()
+        spec.key: sum(spec.key in at["val_balanced_accuracy"] for at in logged) for spec in specs()
     }
     assert len(set(lasted.values())) > 1
     for number, spec in enumerate(specs()):
@@ -66,7 +143,7 @@ def test_the_best_epoch_is_the_one_with_the_best_score(tmp_path):
     _, best = train_heads(tmp_path, specs())
     logged = (tmp_path / "metrics.jsonl").read_text().splitlines()
     for spec in specs():
-        values = [json.loads(line)["balanced_accuracy"][spec.key] for line in logged]
+        values = [json.loads(line)["val_balanced_accuracy"][spec.key] for line in logged]
         assert best[spec.key].value == max(values)
         assert best[spec.key].epoch == values.index(max(values)) + 1
 

@@ -32,8 +32,9 @@ from toolkit_probing.training.scoring import predict
 HEADS = [*specs()[::5], *(HeadSpec(name, 1, "patches", 0.5, 0) for name in ("cbam", "dolg"))]
 HEADS += [HeadSpec("aim", 1, "patches", 0.5, 0, {"num_heads": 2})]
 
-EVERY = [HeadSpec("linear", 1, "cls", 0.5, 0)]
-EVERY += [HeadSpec(name, 1, "patches", 0.5, 0, SMALL.get(name, {})) for name in POOLS]
+ADAM_RATE = 0.5 * 7 / 256  # which is not scaled by the batch, as that of lars and sgd
+EVERY = [HeadSpec("linear", 1, "cls", ADAM_RATE, 0)]
+EVERY += [HeadSpec(name, 1, "patches", ADAM_RATE, 0, SMALL.get(name, {})) for name in POOLS]
 # Of a probability; the second of CaiT, whose sums cancel behind a layer scale of 1e-5.
 TOLERANCES = {torch.float64: (1e-12, 1e-7), torch.float32: (1e-4, 0.05)}
 
@@ -46,7 +47,10 @@ def train_odd(
     29 images are four steps of 7, and one left over.
     """
     examples = make_examples(num_train=29, d=16)
-    bank = HeadBank(HEADS, sample_of(examples.source), num_classes=3)
+    is_adam = changes.get("optimizer") == "adamw"
+    heads = [replace(spec, base_lr=ADAM_RATE) for spec in HEADS] if is_adam else HEADS
+    heads = list({spec.key: spec for spec in heads}.values())
+    bank = HeadBank(heads, sample_of(examples.source), num_classes=3)
     if stop_at is not None:
         source = Interrupting(examples.source, itertools.count(), at=stop_at)
         examples = replace(examples, source=source)
@@ -64,7 +68,16 @@ def assert_alike(actual: dict[str, Any], expected: dict[str, Any]) -> None:
     for key, (value, epoch, state) in expected.items():
         assert actual[key][:2] == (value, epoch), key
         for name, weights in state.items():
-            torch.testing.assert_close(actual[key][2][name], weights, rtol=1e-4, atol=1e-5)
+            # Adam divides a gradient by its size, rounding included.
+            torch.testing.assert_close(actual[key][2][name], weights, rtol=3e-4, atol=1e-5)
+
+
+def assert_same_log(expected: str, actual: str) -> None:
+    """Scores are the same; losses, which are sums over processes, but for their order."""
+    for one, other in zip(expected.splitlines(), actual.splitlines(), strict=True):
+        line, again = json.loads(one), json.loads(other)
+        assert again.pop("train_loss") == pytest.approx(line.pop("train_loss"), rel=1e-4)
+        assert again == line
 
 
 @pytest.mark.dist
@@ -89,7 +102,7 @@ def test_steps_that_no_number_of_processes_divides_are_those_of_one_process(
     for actual in run_ranks(lambda acc: train_odd(folders[1], acc, **changes), num_ranks=num_ranks):
         assert_alike(actual, expected)
     one, several = ((folder / "metrics.jsonl").read_text() for folder in folders)
-    assert one == several
+    assert_same_log(one, several)
     assert [json.loads(line)["step"] for line in one.splitlines()] == [4, 8, 12]
 
 
@@ -150,4 +163,4 @@ def test_a_run_may_be_resumed_by_another_number_of_processes(tmp_path: Path) -> 
     for actual in run_ranks(lambda acc: train_odd(tmp_path / "cut", acc)):
         assert_alike(actual, expected)
     whole, resumed = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut"))
-    assert whole == resumed
+    assert_same_log(whole, resumed)

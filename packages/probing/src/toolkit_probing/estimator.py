@@ -1,20 +1,17 @@
 """A probe as a scikit-learn classifier, for people who have tokens of their own.
 
-It trains one head through the loop of `toolkit probe`, which adds learning rates side by side, a
-validation split that picks, resuming and several processes. Here scikit-learn does that:
-`GridSearchCV(ProbeClassifier(), {"lr": [0.001, 0.003, 0.01]})`.
+It trains a head through the loop of `toolkit probe` and by its rules: learning rates side by side,
+classifiers that are fitted, and held-out rows that pick. Here they are held out of what `fit` gets.
 
 Shapes: b rows, n tokens, d token width, c classes.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
@@ -24,49 +21,60 @@ from typing_extensions import override
 
 from toolkit_common.config import Layer, resolve
 from toolkit_common.errors import InputError
-from toolkit_common.features.contract import Features, LayerFeatures
 from toolkit_common.registry import lookup
+from toolkit_common.scores.metrics import METRICS
 from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.head import HeadSpec
+from toolkit_probing.hold_out import hold_out
 from toolkit_probing.methods import METHODS
 from toolkit_probing.methods.method import Method
 from toolkit_probing.methods.options import refuse_unknown_option
+from toolkit_probing.methods.specs import rates_of
 from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.token_table import LAYER, TokenTable, as_tokens
+from toolkit_probing.training.checkpoint import copy_trained, load_trained_
 from toolkit_probing.training.compute import OneDevice
 from toolkit_probing.training.examples import Examples
 from toolkit_probing.training.loop import train_bank
-from toolkit_probing.training.plan import TrainingPlan
-from toolkit_probing.training.scoring import predict
+from toolkit_probing.training.scoring import DIVERGED, predict, score
+from toolkit_probing.training.select import select_learning_rate
 
-LAYER = 1  # a head spec names a layer; tokens that are given have only one
 OTHERS = ("method", "options", "device")  # mean something else here than to `toolkit probe`
+LR, C = (ProbeSettings.model_fields[name].default for name in ("lr", "c"))
 
 
 class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Train a probe on tokens `(b, n, d)` of a frozen encoder, numpy or torch.
 
+    A part of the rows is held out, to pick learning rate, epoch and C; as with early stopping in
+    scikit-learn's `HistGradientBoostingClassifier`, the head is not trained again on all rows.
+    Parameters that are not described here are read as the option of `toolkit probe` that has their
+    name, and have its default.
+
     Args:
         method: A pooling by its short name, or `linear` for the mean of the tokens.
         options: Keyword arguments of the pooling, such as `{"num_queries": 8}`.
         grid: Patch grid (gh, gw) for poolings that need it; a square one by default.
-        lr: Base learning rate; the rate is `lr * batch_size / 256`.
-        epochs: Passes over the rows.
-        warmup_epochs: Passes over which the learning rate rises; at most a tenth of `epochs` by
-            default.
-        batch_size: Rows of a step; about a 32nd of all, 16 to 1024, by default. This and what
-            follows is read as the option of `toolkit probe` that has its name.
-        optimizer: `adamw`, `lars` or `sgd`.
-        weight_decay: Of matrices.
-        micro_batch: Rows that the head pools at once: the figures stay, only memory falls.
+        lr: Learning rate, or several that are trained side by side.
+        c: Inverse strength of the fitted classifier's L2 penalty, scikit-learn's C, or several.
+        classifier: `fitted`: by logistic regression, before training and at the best epoch;
+            `trained`: as the optimizer left it.
+        class_weight: None, or `balanced` for a loss in which all classes weigh alike.
+        validation_fraction: About which share of the rows picks, at most a half: one of
+            `round(1 / validation_fraction)` folds, stratified, from which a class's last rows go
+            back into training. None holds nothing out: one `lr` and one `c`, all epochs.
         device: Where to train: `cpu`, `cuda`, ...
-        random_state: Seed of weights and batches. Of a numpy `RandomState` every fit draws one;
-            None is 0, so that fits are equal.
+        random_state: Seed of weights, batches and held-out rows. Of a numpy `RandomState` every fit
+            draws one; None is 0, so that fits are equal.
 
     Attributes:
         classes_: Labels in the order of `predict_proba`'s columns.
-        head_: The trained head; `head_.pool` is the pooling, with its `attention(tokens)`.
+        head_: The picked head; `head_.pool` is the pooling, with its `attention(tokens)`.
+        lr_: Its learning rate; None of `linear` with a fitted classifier, which has none.
+        C_: Its C; None where the classifier is trained.
+        n_iter_: Epochs that it is trained for; 0 where nothing was better than its start.
+        validation_score_: Its `select_by` on the held-out rows, a loss negative; None without any.
         n_features_in_: Token width.
-        n_iter_: Steps taken.
 
     Raises:
         InputError: (a ValueError) If tokens, labels or options are at fault.
@@ -78,13 +86,20 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         options: Mapping[str, Any] | None = None,
         grid: tuple[int, int] | None = None,
-        lr: float = 0.003,
-        epochs: int = 90,
-        warmup_epochs: float | None = None,
-        batch_size: int | None = None,
+        lr: float | Sequence[float] = LR,
+        c: float | Sequence[float] = C,
+        classifier: str = "fitted",
+        class_weight: str | None = None,
         optimizer: str = "adamw",
         weight_decay: float = 0.0,
+        epochs: int = 30,
+        warmup_epochs: float = 1.0,
+        batch_size: int | None = None,
         micro_batch: int | None = None,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        select_by: str = "log_loss",
+        validation_fraction: float | None = 0.2,
         device: str = "cpu",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -93,37 +108,41 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.options = options
         self.grid = grid
         self.lr = lr
+        self.c = c
+        self.classifier = classifier
+        self.class_weight = class_weight
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
         self.epochs = epochs
         self.warmup_epochs = warmup_epochs
         self.batch_size = batch_size
-        self.optimizer = optimizer
-        self.weight_decay = weight_decay
         self.micro_batch = micro_batch
+        self.patience = patience
+        self.min_delta = min_delta
+        self.select_by = select_by
+        self.validation_fraction = validation_fraction
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> "ProbeClassifier":  # noqa: N803
-        """Train on tokens `(b, n, d)` and any labels `(b,)`, and return self."""
-        tokens = _as_tokens(X)
+    def fit(self, X: Any, y: Any, *, groups: Any = None) -> "ProbeClassifier":  # noqa: N803
+        """Train on tokens `(b, n, d)` and any labels `(b,)`, and return self.
+
+        Rows of one of `groups` `(b,)`, such as a patient, are held out together.
+        """
+        tokens = as_tokens(X)
         targets = self._encode(y, len(tokens))
         table, settings = self._table(tokens), self._settings()
-        source = "patches" if table.has_patches else "mean"
-        options = dict(self.options or {})
-        spec = HeadSpec(self.method, LAYER, source, settings.lr[0], settings.seed, options)
-        self.bank_ = HeadBank([spec], sample_of(table), num_classes=len(self.classes_))
-        self.head_ = self.bank_.head(spec.key)
+        examples = Examples(table, targets, *self._parts(targets, groups, settings))
+        self._train(table, examples, settings)
         self.n_features_in_ = tokens.shape[2]
-        examples = Examples(table, targets, train=np.arange(len(tokens)))
-        train_bank(self.bank_, examples, settings, compute=OneDevice(self.device))
-        self.n_iter_ = TrainingPlan(settings, len(tokens)).total_steps
         if not all(item.isfinite().all() for item in self.head_.state_dict().values()):
-            raise InputError(f"the head has diverged with lr={self.lr}: lower it")
+            raise InputError(f"the head has diverged with lr={self.lr_}: lower it")
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the probability of every class `(b, c)`."""
         check_is_fitted(self)
-        tokens = _as_tokens(X)
+        tokens = as_tokens(X)
         if tokens.shape[2] != self.n_features_in_:
             raise InputError(
                 f"the probe was fitted on tokens of width {self.n_features_in_}, got "
@@ -155,7 +174,61 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"a probe needs at least two classes, got only {self.classes_[0]!r}")
         return targets
 
-    def _table(self, tokens: Tensor) -> "TokenTable":
+    def _parts(
+        self, targets: np.ndarray, groups: Any, settings: ProbeSettings
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows to learn from, and those that pick."""
+        rows, share = np.arange(len(targets)), self.validation_fraction
+        if share is None:
+            tried = {"lr": rates_of(self._method(), settings), "c": settings.c}
+            if settings.classifier == "trained":
+                del tried["c"]
+            several = [f"{name}={value}" for name, value in tried.items() if len(value) > 1]
+            several += [] if groups is None else ["groups"]
+            if several:
+                raise InputError(
+                    "validation_fraction=None holds no rows out to pick by, so that there is one "
+                    f"lr, one c and no groups, got {' and '.join(several)}"
+                )
+            return rows, rows[:0]
+        held_out = hold_out(targets, groups, share=share, seed=settings.seed)
+        # Whether a metric is defined is for the targets to say: any finite probabilities tell.
+        even = np.full((len(held_out), len(self.classes_)), 1 / len(self.classes_))
+        if score(even, targets[held_out], settings.select_by) == DIVERGED:
+            raise InputError(
+                f"select_by={settings.select_by!r} is undefined on the {len(held_out)} rows that "
+                f"are held out, of {len(np.unique(targets[held_out]))} of {len(self.classes_)} "
+                "classes: choose another or a larger validation_fraction"
+            )
+        return np.setdiff1d(rows, held_out), held_out
+
+    def _train(self, table: TokenTable, examples: Examples, settings: ProbeSettings) -> None:
+        """Train a head for every learning rate and keep the best."""
+        method, seed, options = self._method(), settings.seed, dict(self.options or {})
+        source = "patches" if method.reads_tokens else "mean"
+        heads = [
+            HeadSpec(method.name, LAYER, source, lr, seed, options)
+            for lr in rates_of(method, settings)
+        ]
+        specs = [*{spec.key: spec for spec in heads}.values()]  # one rate given twice is one
+        sample, num_classes = sample_of(table), len(self.classes_)
+        bank = HeadBank(specs, sample, num_classes=num_classes)
+        trained = train_bank(bank, examples, settings, compute=OneDevice(self.device))
+        ((spec,),) = select_learning_rate(specs, [trained]).values() if trained else (specs,)
+        best = trained.get(spec.key)
+        # Of the heads that were tried this one is kept.
+        self.bank_ = HeadBank([spec], sample, num_classes=num_classes).to(self.device)
+        state = copy_trained(bank.heads[spec.key]) if best is None else best.state
+        load_trained_(self.bank_.heads[spec.key], state)
+        self.head_, self.lr_ = self.bank_.head(spec.key), spec.base_lr
+        if best is None:
+            self.n_iter_ = 0 if spec.base_lr is None else settings.epochs
+            self.C_ = settings.c[0] if settings.classifier == "fitted" else None
+        else:
+            self.n_iter_, self.C_ = best.epoch, best.c
+        self.validation_score_ = None if best is None else best.value
+
+    def _table(self, tokens: Tensor) -> TokenTable:
         return TokenTable(
             tokens, self._grid(tokens.shape[1]), has_patches=self._method().reads_tokens
         )
@@ -184,14 +257,16 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _settings(self) -> ProbeSettings:
         """Return the parameters that `toolkit probe` has too, checked as it does."""
-        warmup = self.epochs / 10 if self.warmup_epochs is None else self.warmup_epochs
         given = {
             name: value.item() if isinstance(value, np.generic) else value  # of a parameter grid
             for name, value in self.get_params(deep=False).items()
             if name in ProbeSettings.model_fields and name not in OTHERS
         }
-        given |= {"lr": float(self.lr), "warmup_epochs": warmup, "seed": self._seed()}
-        return resolve(ProbeSettings, [Layer(type(self).__name__, given)]).settings
+        given |= {name: np.atleast_1d(given[name]).tolist() for name in ("lr", "c")}
+        given |= {"class_weight": self.class_weight or "none", "seed": self._seed()}
+        settings = resolve(ProbeSettings, [Layer(type(self).__name__, given)]).settings
+        lookup(METRICS, settings.select_by, kind="metric")
+        return settings
 
     def _seed(self) -> int:
         if self.random_state is None:
@@ -202,44 +277,3 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         except ValueError as error:
             raise InputError(f"random_state: {error}") from None
-
-
-@dataclass(frozen=True)
-class TokenTable:
-    """Tokens in memory as a source of features.
-
-    Attributes:
-        tokens: `(b, n, d)`.
-        grid: Patch grid (gh, gw).
-        has_patches: Whether it gives the tokens, or their mean alone.
-    """
-
-    tokens: Tensor
-    grid: tuple[int, int]
-    has_patches: bool
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
-        """Yield the features of each batch of rows."""
-        for rows in batches:
-            tokens = self.tokens[torch.from_numpy(rows)]
-            if self.has_patches:
-                yield {LAYER: Features({}, tokens, self.grid)}
-            else:
-                yield {LAYER: Features({"mean": tokens.mean(1)}, None, self.grid)}
-
-
-def _as_tokens(values: Any) -> Tensor:
-    tokens = values.detach() if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
-    if tokens.ndim != 3 or min(tokens.shape) < 1 or tokens.dtype == torch.bool:
-        raise InputError(
-            f"tokens must be numbers of shape (rows, tokens, width), got "
-            f"tokens.shape={tuple(tokens.shape)}, {tokens.dtype}"
-        )
-    tokens = tokens.float()
-    if not tokens.isfinite().all():
-        row = int((~tokens.isfinite()).flatten(1).any(1).nonzero()[0])
-        raise InputError(f"tokens hold NaN or infinity, first in row {row}")
-    return tokens

@@ -63,6 +63,7 @@ from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
 from toolkit_probing.task.subsets import Subset, label_subsets
 from toolkit_probing.task.task import Task, look_at_images, read_task
+from toolkit_probing.training.checkpoint import logged_metric
 from toolkit_probing.training.plan import Shortfall, find_shortfall
 
 CURVE_METRIC = "balanced_accuracy"
@@ -93,6 +94,11 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         _finish(run, loaded.task, results, outcomes, keep_checkpoints=keep)
     accelerator.end_training()
     return _show(results, run, invocation)
+
+
+def _diverged(run: RunFolder, settings: ProbeSettings) -> dict[str, int]:
+    metric = logged_metric(settings.select_on, settings.select_by)
+    return diverged_heads(run.path / "metrics.jsonl", metric)
 
 
 def _refuse_bad_settings(resolved: Resolved[ProbeSettings]) -> None:
@@ -208,7 +214,7 @@ def _probe(
         features={**extracted.facts, "dtype_cost": dtype_cost},
         inputs={"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
         images=images.facts,
-        diverged=diverged_heads(run.path / "metrics.jsonl", settings.select_by) if is_main else {},
+        diverged=_diverged(run, settings) if is_main else {},
         cost=Cost(seconds=seconds, peak_memory_bytes=_peak_bytes(accelerator)),
         rows=rows(outcomes, inputs=settings.inputs, seen=loaded.seen.status),
         baselines=rows(baselines, inputs="metadata alone"),

@@ -147,15 +147,33 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
     optimizer: Literal["adamw", "lars", "sgd"] = option(
         "adamw", "Optimizer of the heads.", panel=TRAINING
     )
+    classifier: Literal["fitted", "trained"] = option(
+        "fitted",
+        "What a head is judged with: its classifier fitted by logistic regression to its pooling "
+        "before training and at its best epoch; or as the optimizer left it.",
+        panel=TRAINING,
+    )
+    c: PositiveFloats = option(
+        (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
+        "Inverse strengths of the fitted classifier's L2 penalty, scikit-learn's C; picked on "
+        "validation.",
+        panel=TRAINING,
+    )
+    class_weight: Literal["none", "balanced"] = option(
+        "none",
+        "Weight of images in the loss of heads and logreg: equal, or all classes alike.",
+        panel=TRAINING,
+    )
     lr: PositiveFloats = option(
-        (0.001, 0.003, 0.01),
-        "Base learning rates, trained side by side, picked on validation; lr = base x batch / 256.",
+        (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03),
+        "Learning rates, trained side by side, picked on validation; of lars and sgd x batch / "
+        "256.",
         panel=TRAINING,
     )
     weight_decay: float = option(0.0, "Weight decay of matrices.", panel=TRAINING, ge=0)
-    epochs: int = option(90, "Passes over the training split.", panel=TRAINING, ge=1)
+    epochs: int = option(30, "Passes over the training split.", panel=TRAINING, ge=1)
     warmup_epochs: float = option(
-        10.0, "Passes over which the learning rate rises.", panel=TRAINING, ge=0
+        1.0, "Passes over which the learning rate rises.", panel=TRAINING, ge=0
     )
     batch_size: int | None = option(
         None, "Effective batch; about a 32nd of train, 16 to 1024.", panel=TRAINING, ge=2
@@ -168,7 +186,7 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
         ge=1,
     )
     patience: int = option(
-        0,
+        10,
         "Epochs without gain after warm-up that end a head's training; 0 trains all epochs.",
         panel=TRAINING,
         ge=0,

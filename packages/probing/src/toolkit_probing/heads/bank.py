@@ -67,6 +67,11 @@ class HeadBank(nn.Module):
         head = self.heads[key]
         return head.head if isinstance(head, TunedHead) else cast(Head, head)
 
+    def pooled(self, key: str, read: Inputs) -> Tensor:
+        """Return what the norm and the classifier of a head read, `(b, o)`."""
+        pooled: Tensor = cast(Any, self.heads[key]).pooled(*read)
+        return pooled
+
     def encoder(self, key: str) -> ImageEncoder | None:
         """Return the encoder that is tuned with a head, if there is one."""
         head = self.heads[key]

@@ -119,7 +119,7 @@ def read_published_head(
         options["width_divisor"] = dim // out
     spec = HeadSpec(method, layer, source, 0.0, 0, options)  # neither rate nor seed is known
     try:
-        pool = EfficientProbing(dim, **options)
+        pool = EfficientProbing(dim, num_queries=num_queries, width_divisor=dim // out)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     fill_head_(Head(pool, dim=out, num_classes=num_classes), state, path)

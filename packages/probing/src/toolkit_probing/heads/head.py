@@ -33,7 +33,8 @@ class HeadSpec:
         method: Name in the registry.
         layer: Layer of the backbone it reads.
         source: What it reads there, by a name of `toolkit_probing.heads.inputs`.
-        base_lr: Learning rate at an effective batch of 256.
+        base_lr: Learning rate, of sgd and lars at an effective batch of 256; None where there is
+            nothing but a classifier, which is fitted.
         seed: Of its initial weights.
         options: Keyword arguments of its pool.
     """
@@ -41,7 +42,7 @@ class HeadSpec:
     method: str
     layer: int
     source: str
-    base_lr: float
+    base_lr: float | None
     seed: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,8 +61,9 @@ class HeadSpec:
     @property
     def key(self) -> str:
         """A name that is unique in a bank."""
+        rate = "" if self.base_lr is None else f"-lr{self.base_lr:g}"
         # A dot would look like the end of a file's name, and modules' names may hold none.
-        return f"{self.variant}-lr{self.base_lr:g}-seed{self.seed}".replace(".", "p")
+        return f"{self.variant}{rate}-seed{self.seed}".replace(".", "p")
 
 
 class Head(nn.Module):
@@ -104,10 +106,18 @@ class Head(nn.Module):
                 in the backward pass. Normalisation, loss and gradient are those of the whole batch.
                 A pool with batch statistics of its own is not cut: they too are of the whole batch.
         """
+        pooled = self.pooled(inputs, beside, micro_batch=micro_batch)
+        # In fp32 under autocast too: a fitted classifier's large weights cancel.
+        with torch.autocast(pooled.device.type, enabled=False):
+            logits: Tensor = self.classifier(self.norm(pooled.to(self.classifier.weight.dtype)))
+        return logits
+
+    def pooled(
+        self, inputs: Tensor, beside: Tensor | None = None, *, micro_batch: int | None = None
+    ) -> Tensor:
+        """Return what the norm and the classifier read, `(b, o)`; arguments as `forward`."""
         pooled = self._pool_rows(inputs, micro_batch)
-        if beside is not None:
-            pooled = torch.cat([pooled, beside], dim=1)
-        return self.classifier(self.norm(pooled))
+        return pooled if beside is None else torch.cat([pooled, beside], dim=1)
 
     def _pool_rows(self, inputs: Tensor, size: int | None) -> Tensor:
         if self.pool is None:

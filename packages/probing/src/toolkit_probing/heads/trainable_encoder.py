@@ -89,13 +89,21 @@ class TunedHead(nn.Module):
     ) -> Float[Tensor, "b c"]:
         """Return the logits; arguments as `Head.forward`, but that there are no metadata beside."""
         del beside
-        parts = inputs.split(self.rows_at_once)
+        return self.head(self._read_parts(inputs), micro_batch=micro_batch)
+
+    def pooled(self, inputs: UInt8[Tensor, "b 3 h w"], beside: None = None) -> Float[Tensor, "b o"]:
+        """Return what the head's norm and classifier read."""
+        del beside
+        return self.head.pooled(self._read_parts(inputs))
+
+    def _read_parts(self, images: Tensor) -> Tensor:
+        parts = images.split(self.rows_at_once)
         if torch.is_grad_enabled() and len(parts) > 1:
             # Not reentrant: that kind wants an input with a gradient, and images are bytes.
             read = [checkpoint(self.read, part, use_reentrant=False) for part in parts]
         else:
             read = [self.read(part) for part in parts]
-        return self.head(torch.cat(read), micro_batch=micro_batch)
+        return torch.cat(read)
 
     def read(self, images: UInt8[Tensor, "b 3 h w"]) -> Tensor:
         """Return what the head reads of images."""

@@ -189,10 +189,11 @@ class Trial:
             source=spec.source,
             variant=f"{spec.variant}-{self.tuning.name}" if self.tuning else spec.variant,
             subset=subset,
-            settings={**spec.options, "lr": spec.base_lr, "epoch": [item.epoch for item in best]},
+            settings={**spec.options, **settings_of(spec, best)},
             options=options_of_head(head, spec),
-            picked=f"learning rate and epoch by {settings.select_by}",
+            picked=describe_pick(spec, settings),
             select_score=float(np.mean([item.value for item in best])),
+            shown=mean_shown(best),
             seeds=[spec.seed for _ in draws for spec in group],
             draws=[draw for draw in range(len(draws)) for _ in group],
             probabilities=[values[spec.key] for values in probabilities for spec in group],
@@ -201,6 +202,31 @@ class Trial:
             flops=flops_of(head, spec, self.sample),
             tune=self.tuning.kind if self.tuning else "none",
         )
+
+
+def settings_of(spec: HeadSpec, best: Sequence[Best]) -> dict[str, Any]:
+    """Return what was picked for the heads of one spec: learning rate, epochs and C."""
+    picked: dict[str, Any] = {}
+    if spec.base_lr is not None:
+        picked |= {"lr": spec.base_lr, "epoch": [item.epoch for item in best]}
+    if all(item.c is not None for item in best):
+        picked["C"] = [item.c for item in best]
+    return picked
+
+
+def mean_shown(best: Sequence[Best]) -> dict[float, float]:
+    """Return what the table shows of every C that was tried, the mean over repeats."""
+    tried = [c for c in best[0].shown if all(c in item.shown for item in best)]
+    return {c: float(np.mean([item.shown[c] for item in best])) for c in tried}
+
+
+def describe_pick(spec: HeadSpec, settings: ProbeSettings) -> str:
+    """Say for humans what was picked, and by which metric."""
+    names = [] if spec.base_lr is None else ["learning rate", "epoch"]
+    names += ["C"] if settings.classifier == "fitted" else []
+    return (
+        f"{' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))} by {settings.select_by}"
+    )
 
 
 def published_head(

@@ -22,9 +22,11 @@ from toolkit_common.console import console
 from toolkit_probing.methods.method import Method
 from toolkit_probing.methods.vectors import Answers, Vectors, judge_vectors
 from toolkit_probing.results.rows import Outcome
+from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
 
 MAX_ITERATIONS = 1000
+DEFAULT_C = ProbeSettings.model_fields["c"].default  # as of heads: no grid favours a method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Regressions:
         c: Inverse regularisation, scikit-learn's C.
     """
 
-    c: tuple[Annotated[float, Field(gt=0)], ...] = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+    c: tuple[Annotated[float, Field(gt=0)], ...] = DEFAULT_C
 
 
 def probe_with_logreg(context: Context, methods: Sequence[Method]) -> list[Outcome]:
@@ -51,9 +53,12 @@ def probe_with_logreg(context: Context, methods: Sequence[Method]) -> list[Outco
     return shared[0]
 
 
-def fit_regression(features: np.ndarray, targets: np.ndarray, *, c: float) -> Any:
+def fit_regression(
+    features: np.ndarray, targets: np.ndarray, *, c: float, class_weight: str | None = None
+) -> Any:
     """Return scikit-learn's pipeline, fitted on features `(n, d)` and classes `(n,)`."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=MAX_ITERATIONS))
+    regression = LogisticRegression(C=c, max_iter=MAX_ITERATIONS, class_weight=class_weight)
+    model = make_pipeline(StandardScaler(), regression)
     with warnings.catch_warnings(record=True) as caught:
         # Each fit's own: by default a warning is shown once.
         warnings.simplefilter("always", ConvergenceWarning)
@@ -69,13 +74,18 @@ class _Fits:
     names: ClassVar[Sequence[str]] = ("C",)
 
     def __init__(self, vectors: Vectors, *, tried: Regressions) -> None:
-        self.task, self.tried = vectors.context.task, tried
+        self.task, self.settings = vectors.context.task, vectors.context.settings
+        self.tried = tried
         self.features = vectors.values.numpy()
 
     def learn(self, train: np.ndarray) -> Callable[[str], Answers]:
         """Fit on the rows `train`; returns what gives the probabilities of a split's rows."""
         features, targets = self.features[train], self.task.targets[train]
-        models = {(c,): fit_regression(features, targets, c=c) for c in self.tried.c}
+        rule = self.settings.class_weight
+        weight = None if rule == "none" else rule
+        models = {
+            (c,): fit_regression(features, targets, c=c, class_weight=weight) for c in self.tried.c
+        }
         return lambda split: {
             setting: model.predict_proba(self.features[self.task.positions(split)])
             for setting, model in models.items()

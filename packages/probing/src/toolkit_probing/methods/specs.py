@@ -21,10 +21,16 @@ def head_specs(
         for layer in layers_of(settings, info)
         for source in sources_of(method, settings, info)
         for options in method.variants(settings)
-        for lr in settings.lr
+        for lr in rates_of(method, settings)
         for seed in range(settings.num_seeds)
     ]
     return list({spec.key: spec for spec in specs}.values())
+
+
+def rates_of(method: Method, settings: ProbeSettings) -> Sequence[float | None]:
+    """Return the learning rates that are tried; None where a classifier is fitted and no more."""
+    is_trained = method.reads_tokens or settings.tune != "none" or settings.classifier == "trained"
+    return settings.lr if is_trained else (None,)
 
 
 def layers_of(settings: ProbeSettings, info: BackboneInfo) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from toolkit_probing.methods.specs import layers_of, sources_of
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.task.context import Context
 from toolkit_probing.task.subsets import Subset
+from toolkit_probing.training.fitting import SHOWN
 from toolkit_probing.training.select import select_setting
 
 READ_BATCH = 256
@@ -88,7 +89,10 @@ def _judge(
     settings, task = vectors.context.settings, vectors.context.task
     learned = [classifier.learn(draw) for draw in subset.draws]
     answers = [answer(settings.select_on) for answer in learned]
-    best, scores = pick_setting(answers, task.targets_of(settings.select_on), metric)
+    targets = task.targets_of(settings.select_on)
+    best, scores = pick_setting(answers, targets, metric)
+    # Of votes it has picked already.
+    _, shown = pick_setting(answers, targets, SHOWN) if metric != SHOWN else (best, {})
     num_parameters, flops = classifier.cost(max(subset.sizes))
     return Outcome(
         method=method.name,
@@ -106,6 +110,7 @@ def _judge(
         seeds=[settings.seed] * len(subset.draws),
         draws=range(len(subset.draws)),
         probabilities=[answer("test")[best] for answer in learned],
+        shown={setting[0]: value for setting, value in shown.items()},
         num_parameters=num_parameters,
         flops=flops,
         options=method.variants(settings)[0],

@@ -9,7 +9,7 @@ after, `y_j = (a_j X) W_j`: the same function, and the values (b, n, o) are neve
 Shapes: b batch, n tokens, d token width, q queries, o output width.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,8 @@ class EfficientProbing(AttentivePool):
         dim: Token width d.
         num_queries: Learned queries q, one attention map each.
         width_divisor: Output width is `dim // width_divisor` (the paper's d_o).
+        value_init: Of the value map: `identity`, so that EP starts as the mean of the tokens, or
+            `uniform`, torch's for a linear map, as published. Narrower ones are always uniform.
 
     Shape:
         tokens `(b, n, d)` -> pooled `(b, o)`.
@@ -43,7 +45,14 @@ class EfficientProbing(AttentivePool):
     source: ClassVar[str] = "Psomas et al., 2026"
     named_options: ClassVar[tuple[str, ...]] = ("num_queries",)
 
-    def __init__(self, dim: int, *, num_queries: Count = 32, width_divisor: Count = 1) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_queries: Count = 32,
+        width_divisor: Count = 1,
+        value_init: Literal["identity", "uniform"] = "identity",
+    ) -> None:
         super().__init__()
         if num_queries < 1 or width_divisor < 1 or dim % width_divisor:
             raise InputError(
@@ -58,9 +67,12 @@ class EfficientProbing(AttentivePool):
                 f"{num_queries=}; choose num_queries from: {', '.join(valid)}"
             )
         self.scale = dim**-0.5  # of raw keys, which are d wide whatever q is
-        # So small that maps start almost uniform: EP starts as the mean behind a linear map.
+        # So small that maps start almost uniform: EP starts as the mean behind its value map.
         self.queries = nn.Parameter(torch.randn(num_queries, dim) * QUERY_STD)
         self.value = nn.Linear(dim, self.out_dim, bias=False)
+        if value_init == "identity" and width_divisor == 1:
+            # Each query then pools its own channels, and no direction of them is mixed or lost.
+            nn.init.eye_(self.value.weight)
 
     @override
     def attention(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q n"]:

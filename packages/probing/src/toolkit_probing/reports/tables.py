@@ -11,7 +11,12 @@ from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import MARKS, mark
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
 from toolkit_probing.results.saved import SavedRun
-from toolkit_probing.results.summary import TUNED, format_estimate, why_no_intervals
+from toolkit_probing.results.summary import (
+    TUNED,
+    format_estimate,
+    remark_lines,
+    why_no_intervals,
+)
 
 MAX_PRINTED_CLASSES = 12  # of a confusion; JSON has all
 
@@ -32,9 +37,14 @@ def show_report(report: Report, *, as_json: bool) -> None:
 
 
 def interval_lines(report: Report) -> list[str]:
-    """Return how intervals were made, and why some figures have none."""
+    """Return how intervals were made, why some figures have none, and remarks on rows."""
     metrics = [metric for row in report.rows for metric in row.metrics.values()]
-    return ["95 % intervals by bootstrap over groups", *why_no_intervals(metrics)]
+    remarks = [
+        f"{run.path}, {line}" if len(report.runs) > 1 else line
+        for run in report.runs
+        for line in remark_lines(run.results.rows)
+    ]
+    return ["95 % intervals by bootstrap over groups", *why_no_intervals(metrics), *remarks]
 
 
 def sections(rows: Sequence[Recomputed]) -> Iterator[tuple[str, list[Recomputed]]]:

@@ -126,6 +126,7 @@ def compare_runs(
     runs = [read_run(path) for path in paths]
     if len(runs) == 2:
         _refuse_other_task(*runs)
+        _refuse_other_version(*runs)
     compared: list[Compared] = []
     for first, second in _pairs(runs, rows):
         other = _aligned(first, second)
@@ -222,6 +223,17 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
 def _name_without_place(row: Row) -> str:
     """Two encoders differ in depth, and in what is read of them by default."""
     return row.name.replace(f"-{place_name(row.layer, row.source)}", "")
+
+
+def _refuse_other_version(first: SavedRun, second: SavedRun) -> None:
+    """Refuse to rank two versions of one protocol: what differs is how heads are trained."""
+    one, other = first.results.protocol, second.results.protocol
+    if one.name == other.name and one.version != other.version:
+        older = first if one.version < other.version else second
+        raise InputError(
+            f"{first.path} is of protocol {one.name} v{one.version}, {second.path} of "
+            f"v{other.version}: versions are not ranked with each other; run {older.path} again"
+        )
 
 
 def _refuse_other_task(first: SavedRun, second: SavedRun) -> None:

@@ -164,7 +164,7 @@ def diverged_heads(log: Path, metric: str) -> dict[str, int]:
 
     Args:
         log: The run's metrics.jsonl.
-        metric: By which heads were picked: undefined since then.
+        metric: By which heads were picked, as it is called there: undefined since then.
     """
     diverged: dict[str, int] = {}
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []

@@ -5,7 +5,7 @@ probability, which images were learned from), a `Row` what is written and read f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
 from toolkit_common.seen.check import SeenStatus
+from toolkit_probing.results.remarks import Picked, log_loss_of_frequencies, remarks_on
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
@@ -43,6 +44,7 @@ class Outcome:
         tune: How the encoder was trained with the head, `none` where it was not.
         options: All options of its method, defaults included.
         grid: The score of every setting that was tried; of heads, metrics.jsonl has every epoch's.
+        shown: Balanced accuracy on the selection split of every C, the mean over repeats.
     """
 
     method: str
@@ -61,6 +63,7 @@ class Outcome:
     selected: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     grid: Sequence[Mapping[str, Any]] = ()
+    shown: Mapping[float, float] = field(default_factory=dict)
     tune: str = "none"
 
     @property
@@ -89,6 +92,8 @@ class Row:
         seen: Whether the encoder's pre-training has seen patients or images of test or validation;
             empty where nobody looked: of encoders that are no export, and of before.
         training: How its heads were trained; None where nothing was, or that was not recorded.
+        log_loss_of_frequencies: On test, of predicting the class frequencies of its training rows.
+        remarks: What must be known to trust it, a sentence each.
         version: Of what these fields mean.
     """
 
@@ -114,6 +119,8 @@ class Row:
     inputs: str = "image"
     seen: SeenStatus = ""
     training: Training | None = None
+    log_loss_of_frequencies: float | None = None
+    remarks: Sequence[str] = ()
     version: int = 1  # of rows that do not say
 
     @property
@@ -148,41 +155,74 @@ def build_rows(
         seen: Whether the encoder has seen whom it is judged on.
     """
     targets, groups = task.targets_of("test"), task.groups_of("test")
-    return [
-        Row(
-            name=outcome.name,
-            method=outcome.method,
-            layer=outcome.layer,
-            source=outcome.source,
-            tune=outcome.tune,
-            labels=outcome.subset.name,
-            num_train=outcome.subset.sizes,
-            settings=dict(outcome.settings),
-            options=dict(outcome.options),
-            selected=outcome.selected or f"selected on {settings.select_on}",
-            picked=outcome.picked,
-            select_score=_finite(outcome.select_score),
-            grid=[{**item, "select_score": _finite(item["select_score"])} for item in outcome.grid],
-            seeds=list(outcome.seeds),
-            draws=list(outcome.draws),
-            num_parameters=outcome.num_parameters,
-            flops=outcome.flops,
-            metrics=estimate(
-                [Predictions(part.astype(float), targets) for part in outcome.probabilities], groups
-            ),
-            predictions=f"predictions/{outcome.name}.parquet",
-            inputs=inputs,
-            seen=seen,
-            version=ROW_VERSION,
-            training=training_of(
-                settings,
-                outcome.subset.sizes,
-                base_lr=outcome.settings.get("lr"),
-                num_processes=num_processes,
-            ),
+    rows = []
+    for outcome in outcomes:
+        parts = [Predictions(part.astype(float), targets) for part in outcome.probabilities]
+        metrics = estimate(parts, groups)
+        row = _build_row(outcome, settings, metrics, num_processes=num_processes)
+        of_frequencies = _of_frequencies(outcome.subset, task)
+        remarks = remarks_on(
+            Picked(outcome.settings, outcome.grid, outcome.shown),
+            settings,
+            log_loss=metrics["log_loss"].mean,
+            of_frequencies=of_frequencies,
         )
-        for outcome in outcomes
-    ]
+        rows.append(
+            replace(
+                row,
+                inputs=inputs,
+                seen=seen,
+                log_loss_of_frequencies=of_frequencies,
+                remarks=remarks,
+            )
+        )
+    return rows
+
+
+def _build_row(
+    outcome: Outcome,
+    settings: ProbeSettings,
+    metrics: Mapping[str, Estimate],
+    *,
+    num_processes: int,
+) -> Row:
+    return Row(
+        name=outcome.name,
+        method=outcome.method,
+        layer=outcome.layer,
+        source=outcome.source,
+        tune=outcome.tune,
+        labels=outcome.subset.name,
+        num_train=outcome.subset.sizes,
+        settings=dict(outcome.settings),
+        options=dict(outcome.options),
+        selected=outcome.selected or f"selected on {settings.select_on}",
+        picked=outcome.picked,
+        select_score=_finite(outcome.select_score),
+        grid=[{**item, "select_score": _finite(item["select_score"])} for item in outcome.grid],
+        seeds=list(outcome.seeds),
+        draws=list(outcome.draws),
+        num_parameters=outcome.num_parameters,
+        flops=outcome.flops,
+        metrics=metrics,
+        predictions=f"predictions/{outcome.name}.parquet",
+        version=ROW_VERSION,
+        training=training_of(
+            settings,
+            outcome.subset.sizes,
+            base_lr=outcome.settings.get("lr"),
+            num_processes=num_processes,
+        ),
+    )
+
+
+def _of_frequencies(subset: Subset, task: Task) -> float | None:
+    """Return the log-loss on test of the class frequencies of the training rows, if there are."""
+    if not min(subset.sizes):
+        return None
+    test, count = task.targets_of("test"), len(task.labels.classes)
+    losses = [log_loss_of_frequencies(task.targets[draw], test, count) for draw in subset.draws]
+    return float(np.mean(losses))
 
 
 def _finite(value: float) -> float | None:

@@ -21,6 +21,8 @@ SHOWN = {
     "macro_f1": "macro F1",
     "auroc": "AUROC",
 }
+SHOWN_NARROW = ("top1", "balanced_accuracy", "auroc")
+WIDE = 120  # characters that all columns need
 NO_INTERVAL = "no interval"
 BASELINES_READ = (
     "baselines read no image: logistic regressions of the metadata, and of which are missing, "
@@ -41,11 +43,13 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
         markup=False,  # names of the user's files may hold brackets
     )
     rows = [*results.rows, *results.baselines]
-    out.print(results_table(rows))
+    out.print(results_table(rows, width=out.width))
     for line in why_no_intervals(row.metrics[name] for row in rows for name in SHOWN):
         out.print(line, soft_wrap=True)
     for line in training_lines(results.rows):
         out.print(line, soft_wrap=True)
+    for line in remark_lines(results.rows):
+        out.print(line, soft_wrap=True, markup=False)
     if results.baselines:
         out.print(BASELINES_READ)
     if results.tuning:
@@ -60,21 +64,31 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     out.print(f"run folder: {run}", soft_wrap=True, markup=False)
 
 
-def results_table(rows: Sequence[Row]) -> Table:
-    """Return the results as a table for humans: figure and 95 % interval."""
+def results_table(rows: Sequence[Row], *, width: int = WIDE) -> Table:
+    """Return the results as a table for humans: figure and 95 % interval.
+
+    Below `WIDE` characters what names a row stands in one column, and only what is looked at first
+    is shown; results.json has the rest.
+    """
     table = Table(show_lines=True)
     limited = len({row.labels for row in rows}) > 1 or rows[0].labels != ALL
-    for heading in ("method", "reads", *(("labels",) if limited else ()), "picked"):
+    is_wide = width >= WIDE
+    shown = SHOWN if is_wide else {name: SHOWN[name] for name in SHOWN_NARROW}
+    headings = ["method", "reads", *(("labels",) if limited else ()), "picked"]
+    for heading in headings if is_wide else ["method"]:
         # Names may break over lines, figures must not.
         table.add_column(heading, overflow="fold")
-    for heading in (*SHOWN.values(), "parameters"):
+    for heading in (*shown.values(), *(("parameters",) if is_wide else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        figures = [mark(format_estimate(row.metrics[name]), row.seen) for name in SHOWN]
+        figures = [mark(format_estimate(row.metrics[name]), row.seen) for name in shown]
         picked = ", ".join(f"{key} {_short(value)}" for key, value in row.settings.items())
-        labels = (row.labels,) if limited else ()
         reads = describe_place(row.layer, row.source)
-        table.add_row(row.method, reads, *labels, picked, *figures, f"{row.num_parameters:,}")
+        names = [row.method, reads, *((row.labels,) if limited else ()), picked]
+        if is_wide:
+            table.add_row(*names, *figures, f"{row.num_parameters:,}")
+        else:
+            table.add_row("\n".join(names), *figures)
     return table
 
 
@@ -88,6 +102,15 @@ def training_lines(rows: Sequence[Row]) -> list[str]:
     if len(lines) == 1:
         return lines
     return [f"{labels}: {line}" for labels, line in zip(trained, lines, strict=True)]
+
+
+def remark_lines(rows: Sequence[Row]) -> list[str]:
+    """Return what must be known to trust rows, a line for each and what it is about."""
+    return [
+        f"{row.method} ({describe_place(row.layer, row.source)}, {row.labels}): {remark}"
+        for row in rows
+        for remark in row.remarks
+    ]
 
 
 def format_estimate(metric: Estimate) -> str:

@@ -50,6 +50,11 @@ class Record:
         return Record(self.run, f"{self.name}/{name}", self.first_step + first_step)
 
 
+def logged_metric(split: str, metric: str) -> str:
+    """Return what metrics.jsonl calls a metric on a split; it has its own sign there."""
+    return f"{split}_{metric}"
+
+
 class Journal:
     """Keeps a training, so that any step can be resumed to the same result; or keeps nothing."""
 
@@ -98,11 +103,11 @@ class Journal:
         # Without a record Python's own interrupt does it.
         return self._record is not None and self._stop.agreed(self._compute)
 
-    def write(self, step: int, *, epoch: int, metric: str, scores: Mapping[str, float]) -> None:
-        """Log what an epoch ended with."""
+    def write(self, step: int, *, epoch: int, **values: Mapping[str, float]) -> None:
+        """Log what an epoch ended with: what is measured -> head -> value."""
         if self._record is not None and self._compute.is_main_process:
             at = {"step": self._record.first_step + step, "part": self._record.name}
-            self._record.run.log(**at, epoch=epoch, **{metric: scores})
+            self._record.run.log(**at, epoch=epoch, **values)
 
     def save(self, step: int, state: Callable[[], State], *, if_due: bool = False) -> None:
         """Save what `state` returns as a checkpoint; `if_due`: only if the last one is long ago."""

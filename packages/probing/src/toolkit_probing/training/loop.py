@@ -5,7 +5,7 @@ With a record it is resumable to the bit (`toolkit_probing.training.checkpoint`)
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import LayerFeatures
-from toolkit_common.training.distributed import average_gradients_
+from toolkit_common.scores.metrics import LOWER_IS_BETTER
+from toolkit_common.training.distributed import average_gradients_, sum_over_ranks
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_
 from toolkit_probing.heads.bank import HeadBank, features_to
@@ -23,11 +24,18 @@ from toolkit_probing.training.checkpoint import (
     State,
     copy_trained,
     load_trained_,
+    logged_metric,
     open_journal,
     trained_state,
 )
+from toolkit_probing.training.classifier import class_weights, penalty
 from toolkit_probing.training.compute import Compute
 from toolkit_probing.training.examples import Examples
+from toolkit_probing.training.fitting import (
+    Fitter,
+    accumulate_,
+    batch_norms,
+)
 from toolkit_probing.training.loss_scales import LossScales
 from toolkit_probing.training.plan import TrainingPlan
 from toolkit_probing.training.scoring import score_heads
@@ -35,13 +43,25 @@ from toolkit_probing.training.scoring import score_heads
 
 @dataclass
 class Best:
-    """The best epoch of one head so far, and the score from which its patience is counted."""
+    """The best epoch of one head so far, and the score from which its patience is counted.
+
+    Attributes:
+        value: Its score, more is better.
+        epoch: 0 is before training.
+        state: Its weights then.
+        mark: Score from which patience is counted.
+        mark_epoch: The epoch of that score.
+        c: Inverse strength of the L2 penalty of its classifier, where that was fitted.
+        shown: Balanced accuracy on the selection split of every C that was tried.
+    """
 
     value: float
     epoch: int
     state: State
     mark: float
     mark_epoch: int
+    c: float | None = None
+    shown: Mapping[float, float] = field(default_factory=dict)
 
 
 def train_bank(
@@ -52,10 +72,10 @@ def train_bank(
     compute: Compute,
     record: Record | None = None,
 ) -> dict[str, Best]:
-    """Train every head and return its best epoch on the selection split.
+    """Train every head and return its best epoch on the selection split, its classifier fitted.
 
     Args:
-        bank: The heads; holds their last weights afterwards.
+        bank: The heads; holds their last weights afterwards, or what was fitted to them.
         examples: What they learn from. Without rows that pick, nothing is best: the result is
             empty, and the last weights are what was trained.
         settings: How to train.
@@ -67,11 +87,13 @@ def train_bank(
         KeyboardInterrupt: After an interrupt, when the state is saved.
     """
     plan = TrainingPlan(settings, len(examples.train), compute.num_processes)
-    trainer, count = _Trainer(bank, plan, compute), len(bank.specs)
-    total, per_epoch, metric = plan.total_steps, plan.steps_per_epoch, settings.select_by
+    trainer, count = _Trainer(bank, examples, plan=plan, compute=compute), len(bank.specs)
+    total, per_epoch = plan.total_steps, plan.steps_per_epoch
     title = f"training {count} head{'s' if count > 1 else ''}"
     with open_journal(record, compute, title=title, total=total) as journal:
         step = journal.resume_(trainer.load_)
+        if trainer.is_fitted and not trainer.starts:
+            trainer.start_()
         active = trainer.active(step // per_epoch)
         # A part that was over keeps its lines.
         if active and step < total:
@@ -79,7 +101,7 @@ def train_bank(
         journal.advance(step)
         while step < total and active:
             epoch, first = divmod(step, per_epoch)
-            bank.train()
+            trainer.train_(active, begins_epoch=first == 0)
             for positions, features in examples.batches(
                 plan, epoch=epoch, first=first, compute=compute
             ):
@@ -92,12 +114,8 @@ def train_bank(
                 if step % per_epoch:  # the end of an epoch is saved with its scores
                     journal.save(step, trainer.state, if_due=True)
             if step % per_epoch == 0:
-                if len(examples.select):
-                    scores = score_heads(
-                        bank, examples, keys=active, metric=metric, compute=compute
-                    )
-                    trainer.note_(scores, epoch + 1)
-                    journal.write(step, epoch=epoch + 1, metric=metric, scores=scores)
+                scores = trainer.score_(active, epoch + 1)
+                journal.write(step, epoch=epoch + 1, **trainer.epoch_lines(active, scores))
                 active = trainer.active(epoch + 1)
                 journal.save(step, trainer.state, if_due=True)
             # After the scores of an epoch that is just over, so that they are in what is saved.
@@ -105,17 +123,25 @@ def train_bank(
                 journal.save(step, trainer.state)
                 raise KeyboardInterrupt
         journal.save(step, trainer.state)
-    return trainer.best
+        return trainer.finish_() if trainer.is_fitted else trainer.best
 
 
 class _Trainer:
     """Heads, their optimizer and their best epochs: what a step changes and a checkpoint holds."""
 
-    def __init__(self, bank: HeadBank, plan: TrainingPlan, compute: Compute) -> None:
+    def __init__(
+        self, bank: HeadBank, examples: Examples, *, plan: TrainingPlan, compute: Compute
+    ) -> None:
         self.bank = bank.to(compute.device)
+        self.examples = examples
         self.plan = plan
         self.compute = compute
         self.best: dict[str, Best] = {}
+        self.starts: dict[str, Best] = {}
+        self.fitter = Fitter(self.bank, examples, plan, compute)
+        self.is_fitted = plan.settings.classifier == "fitted"
+        self.losses = dict.fromkeys(bank.specs, torch.zeros((), device=compute.device))
+        self.class_weights = self._class_weights()
         # Not prepared: accelerate's would scale all losses alike.
         self.optimizer = _build_optimizer(bank, plan)
         self.scales = LossScales(bank.specs, enabled=compute.mixed_precision == "fp16")
@@ -126,37 +152,91 @@ class _Trainer:
             for key, head in bank.heads.items()
         }
 
+    def start_(self) -> None:
+        """Fit every head as it is before training; then let it begin at the class frequencies."""
+        twins: dict[tuple[str, int], list[str]] = {}
+        for key, spec in self.bank.specs.items():
+            # What differs in the learning rate alone begins alike.
+            twins.setdefault((spec.variant, spec.seed), []).append(key)
+        for first, *others in twins.values():
+            self.fitter.settle_inner_norms_(first)
+            start = self._fit_(first, epoch=0)
+            for key in (first, *others):
+                self.starts[key] = start
+                self.fitter.reset_(key)
+
+    def finish_(self) -> dict[str, Best]:
+        """Fit every head at its best epoch, and return that or its start, whichever is better."""
+        chosen: dict[str, Best] = {}
+        for key, start in self.starts.items():
+            if not len(self.examples.select):
+                self._fit_(key, epoch=self.plan.settings.epochs)
+                continue
+            chosen[key] = start
+            if key in self.best:
+                load_trained_(self.bank.heads[key], self.best[key].state)
+                trained = self._fit_(key, epoch=self.best[key].epoch)
+                chosen[key] = max(start, trained, key=lambda best: best.value)
+            load_trained_(self.bank.heads[key], chosen[key].state)
+        return chosen
+
+    def train_(self, keys: list[str], *, begins_epoch: bool) -> None:
+        """Turn to training; norms of fitted heads `keys` begin an epoch with no statistics."""
+        self.bank.train()
+        if begins_epoch:
+            self.losses = {key: torch.zeros_like(value) for key, value in self.losses.items()}
+            for key in keys if self.is_fitted else ():
+                # Not of an encoder that is tuned, which keeps the statistics that it has.
+                accumulate_(self.bank.head(key))
+
     def step_(
         self, features: LayerFeatures, targets: torch.Tensor, active: list[str], *, factor: float
     ) -> None:
         """Update the heads `active` on one batch; `factor` scales their learning rates."""
         set_lr_(self.optimizer, factor)
         targets = targets.to(self.compute.device)
-        # Gradients are averaged over processes, whose shares may differ by an image: each counts
-        # as its share of the step.
-        weight = len(targets) * self.compute.num_processes / self.plan.batch_size
         inputs = self.bank.read(features_to(features, self.compute.device), active)
         micro_batch = self.plan.settings.micro_batch
         # To None, not to 0: a head without a gradient is left alone, by momentum and decay too.
         self.optimizer.zero_grad()
+        losses: list[torch.Tensor] = []
         for key in active:
             read = inputs[self.bank.specs[key].place]
             with self.compute.autocast():
                 logits = self.models[key](*read, micro_batch=micro_batch)
             # At once, so that one head's graph is held at a time; in fp32, whatever autocast says.
-            loss = F.cross_entropy(logits.float(), targets) * weight
+            loss = F.cross_entropy(
+                logits.float(), targets, weight=self.class_weights, reduction="sum"
+            )
+            # Gradients are averaged over processes, whose shares may differ by an image: each
+            # image counts once.
+            loss = loss * (self.compute.num_processes / self.plan.batch_size)
+            losses.append(loss.detach())
             self.scales.scale(key, loss).backward()
         if self.bank.is_tuned:
             # Before the norm is taken, which is that of the mean.
             average_gradients_(self.bank.parameters())
+        # Summed at once: a checkpoint holds what every process goes on from.
+        means = sum_over_ranks(torch.stack(losses)) / self.compute.num_processes
+        self.losses |= {key: self.losses[key] + at for key, at in zip(active, means, strict=True)}
         self.scales.unscale_({key: [*self.bank.heads[key].parameters()] for key in active})
+        self._penalise_(active)
         if self.plan.clip_grad is not None:
             norm = nn.utils.clip_grad_norm_(self.bank.parameters(), self.plan.clip_grad)
             _refuse_infinite(float(norm))  # of fp16 those are gone that a smaller scale mends
         self.optimizer.step()  # leaves heads without a gradient as they are
 
-    def note_(self, scores: Mapping[str, float], epoch: int) -> None:
-        """Keep the heads that are better than ever."""
+    def score_(self, keys: list[str], epoch: int) -> dict[str, float]:
+        """Score heads on the rows that pick, if there are any, and keep those better than ever."""
+        if not len(self.examples.select):
+            return {}
+        scores = score_heads(
+            self.bank,
+            self.examples,
+            keys=keys,
+            metric=self.plan.settings.select_by,
+            compute=self.compute,
+        )
         for key, value in scores.items():
             best = self.best.get(key)
             if best is None:
@@ -170,6 +250,20 @@ class _Trainer:
             if value > best.value:
                 best.value, best.epoch = value, epoch
                 best.state = copy_trained(self.bank.heads[key])
+        return scores
+
+    def epoch_lines(
+        self, keys: list[str], scores: Mapping[str, float]
+    ) -> dict[str, dict[str, float]]:
+        """Return what metrics.jsonl says of an epoch, metrics with their own sign."""
+        settings, steps = self.plan.settings, self.plan.steps_per_epoch
+        sign = -1.0 if settings.select_by in LOWER_IS_BETTER else 1.0
+        return {
+            "train_loss": {key: float(self.losses[key]) / steps for key in keys},
+            logged_metric(settings.select_on, settings.select_by): {
+                key: sign * value for key, value in scores.items()
+            },
+        }
 
     def active(self, epoch: int) -> list[str]:
         """Return the heads that train on after `epoch`: those that have not run out of patience."""
@@ -179,9 +273,12 @@ class _Trainer:
         return [
             key
             for key in self.bank.specs
-            if not patience
-            or key not in self.best
-            or epoch - max(warm, self.best[key].mark_epoch) < patience
+            if self._has_more_than_classifier(key)
+            and (
+                not patience
+                or key not in self.best
+                or epoch - max(warm, self.best[key].mark_epoch) < patience
+            )
         ]
 
     def state(self) -> State:
@@ -190,7 +287,9 @@ class _Trainer:
             "bank": trained_state(self.bank),
             "optimizer": self.optimizer.state_dict(),
             "loss_scales": self.scales.state(),
+            "losses": self.losses,
             "best": {key: vars(item) for key, item in self.best.items()},
+            "starts": {key: vars(item) for key, item in self.starts.items()},
         }
 
     def load_(self, state: State) -> None:
@@ -198,7 +297,38 @@ class _Trainer:
         load_trained_(self.bank, state["bank"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scales.load_(state["loss_scales"])
+        self.losses.update(state["losses"])
         self.best.update({key: Best(**item) for key, item in state["best"].items()})
+        self.starts.update({key: Best(**item) for key, item in state["starts"].items()})
+        for key in self.bank.specs if self.is_fitted else ():
+            # No part of a state: how statistics are averaged.
+            for norm in batch_norms(self.bank.head(key)):
+                norm.momentum = None
+
+    def _fit_(self, key: str, *, epoch: int) -> Best:
+        fit = self.fitter.fit_(key)
+        state = copy_trained(self.bank.heads[key])
+        return Best(fit.value, epoch, state, fit.value, epoch, c=fit.c, shown=fit.shown)
+
+    def _has_more_than_classifier(self, key: str) -> bool:
+        """Whether steps have anything to do: a classifier alone is fitted."""
+        head = self.bank.head(key)
+        return not self.is_fitted or head.pool is not None or self.bank.is_tuned
+
+    def _penalise_(self, keys: list[str]) -> None:
+        """Add the gradient of the penalty `|W|^2 / (2 C n)` that was picked before training."""
+        for key in keys if self.is_fitted else ():
+            weight, c = self.bank.head(key).classifier.weight, self.starts[key].c
+            assert c is not None
+            if weight.grad is not None:  # of an overflow nothing is left
+                strength = penalty(c, self.plan.num_train, self.bank.num_classes)
+                weight.grad.add_(weight.detach(), alpha=strength)
+
+    def _class_weights(self) -> torch.Tensor | None:
+        targets = torch.from_numpy(self.examples.targets[self.examples.train])
+        rule = self.plan.settings.class_weight
+        weights = class_weights(targets, self.bank.num_classes, rule)
+        return None if weights is None else weights.to(self.compute.device)
 
 
 def _refuse_infinite(norm: float) -> None:
@@ -215,7 +345,8 @@ def _build_optimizer(bank: HeadBank, plan: TrainingPlan) -> torch.optim.Optimize
     decay = plan.settings.weight_decay
     for key, spec in bank.specs.items():
         head, encoder = bank.head(key).parameters(), bank.encoder(key)
-        groups += parameter_groups(head, lr=plan.lr(spec.base_lr), weight_decay=decay)
+        # Without a rate there is no step.
+        groups += parameter_groups(head, lr=plan.lr(spec.base_lr or 0.0), weight_decay=decay)
         if encoder is not None:
             own = encoder.parameters()
             groups += parameter_groups(own, lr=plan.encoder_lr, weight_decay=decay)

@@ -12,7 +12,7 @@ from toolkit_common.training.schedules import warmup_cosine
 from toolkit_probing.protocols import PROTOCOLS
 from toolkit_probing.settings import ENCODER_LR, ProbeSettings
 
-REFERENCE_BATCH = 256  # base learning rates are given for this batch size
+REFERENCE_BATCH = 256  # base learning rates of sgd and lars are given for this batch size
 MIN_BATCH, MAX_BATCH, BATCHES_PER_EPOCH = 16, 1024, 32
 
 
@@ -86,6 +86,9 @@ class TrainingPlan:
 
     def lr(self, base_lr: float) -> float:
         """Return the learning rate of a head at the full height of the schedule."""
+        # Adam's steps have the size of the rate whatever the batch (docs/protocols.md).
+        if self.settings.optimizer == "adamw":
+            return base_lr
         return base_lr * self.batch_size / REFERENCE_BATCH
 
     def factor(self, step: int) -> float:

@@ -68,13 +68,22 @@ def score_heads(
     # Probabilities of many rows and classes are not kept for metrics that read the class alone.
     rows, needs_all = examples.select, metric not in CLASS_METRICS
     read = predict(bank, examples.source, rows, compute=compute, keys=keys, probabilities=needs_all)
-    ones, scores = np.ones((1, len(rows))), {}
+    return {
+        key: score(
+            values if needs_all else _one_hot(values, bank.num_classes),
+            examples.targets[rows],
+            metric,
+        )
+        for key, values in read.items()
+    }
+
+
+def score(probabilities: np.ndarray, targets: np.ndarray, metric: str) -> float:
+    """Return a metric of probabilities `(n, c)`, as `score_heads` does of a head's."""
+    ones = np.ones((1, len(targets)))
+    value = float(METRICS[metric](Predictions(probabilities, targets), ones)[0])
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    for key, values in read.items():
-        probabilities = values if needs_all else _one_hot(values, bank.num_classes)
-        value = float(METRICS[metric](Predictions(probabilities, examples.targets[rows]), ones)[0])
-        scores[key] = DIVERGED if math.isnan(value) else sign * value
-    return scores
+    return DIVERGED if math.isnan(value) else sign * value
 
 
 def _read_out(logits: Tensor, probabilities: bool) -> np.ndarray:

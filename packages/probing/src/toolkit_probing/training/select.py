@@ -26,7 +26,7 @@ def select_learning_rate(
     Returns:
         Variant's name -> its heads, in the order of the seeds.
     """
-    variants: dict[str, dict[float, list[HeadSpec]]] = defaultdict(lambda: defaultdict(list))
+    variants: dict[str, dict[float | None, list[HeadSpec]]] = defaultdict(lambda: defaultdict(list))
     for spec in specs:
         variants[spec.variant][spec.base_lr].append(spec)
 
