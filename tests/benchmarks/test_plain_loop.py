@@ -23,8 +23,21 @@ def test_every_benchmark_finds_what_it_imports(name):
 
 @pytest.mark.slow
 def test_the_loop_and_a_probe_end_with_the_same_head(run_cli, image_folder, tmp_path):
-    data, epochs, lr = f"imagefolder:{image_folder}", 3, 0.01
-    options = ["--lr", lr, "--epochs", epochs, "--warmup-epochs", 1, "--store-dtype", "fp32"]
+    data, epochs, lr = f"imagefolder:{image_folder}", 3, 0.001
+    options = [
+        "--lr",
+        lr,
+        "--epochs",
+        epochs,
+        "--warmup-epochs",
+        1,
+        "--store-dtype",
+        "fp32",
+        "--classifier",
+        "trained",
+        "--patience",
+        0,
+    ]
     result = run_cli("probe", "--data", data, "--backbone", VIT, "--random-init", "--method", "ep",
                      "--output", tmp_path / "run", *options)  # fmt: skip
     assert result.exit_code == 0, result.output

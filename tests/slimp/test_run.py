@@ -154,7 +154,7 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
     schema = json.loads(path.read_text())
     schema["columns"] = [item for item in schema["columns"] if item["name"] != "age"]
     path.write_text(json.dumps(schema))
-    result = pretrain("--schema", path, "--epochs", "1")
+    result = pretrain("--schema", path, "--epochs", "1", "--keep-checkpoints")
     assert result.exit_code == 0, result.output
     assert "patient loss: off" in result.stderr
     used = tmp_path / "run/schema.json"
@@ -164,7 +164,8 @@ def test_an_edited_schema_is_read_and_a_resumed_run_refuses_another(
     schema["columns"][0]["high"] = 1000.0
     path.write_text(json.dumps(schema))
     message = ("cannot resume", "another metadata schema", str(used))
-    assert_bad_input(pretrain("--schema", path, "--epochs", "1", "--resume"), *message)
+    again = pretrain("--schema", path, "--epochs", "1", "--keep-checkpoints", "--resume")
+    assert_bad_input(again, *message)
     assert used.read_text() == before
 
 

@@ -18,7 +18,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
 from toolkit_common.images import streams
-from toolkit_common.images.open import decode, open_image
+from toolkit_common.images.open import open_image
 from toolkit_common.sources.load import load_data
 
 NUM_TRAIN, NUM_TEST = 7, 3
@@ -59,7 +59,9 @@ def is_right(data: ImageData, row: int) -> bool:
     """Whether a row has the image that was written with its metadata."""
     seed = int(data.table["age"].iloc[row])
     result = open_image(data.images[row]["image"])
-    return np.array_equal(np.asarray(result), np.asarray(decode(image_bytes(seed))))
+    return np.array_equal(
+        np.asarray(result), np.asarray(open_image({"bytes": image_bytes(seed), "path": None}))
+    )
 
 
 def origin(data: ImageData) -> str:

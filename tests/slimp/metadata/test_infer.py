@@ -81,7 +81,7 @@ def test_text_that_holds_numbers_is_numeric_but_for_a_yes_and_no(tmp_path):
     ("ages", "level"),
     [
         (["45", None, "45", "70", "70", None], "patient"),
-        (["45", None, None, "70", None, None], "lesion"),  # one value each: nothing to compare
+        (["45", None, None, "70", None, None], "patient"),  # one value each: by its name
         (["45", None, "46", "70", "70", None], "lesion"),
         (["45", "unknown", "45", "70", "70", None], "patient"),
     ],

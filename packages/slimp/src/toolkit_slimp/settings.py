@@ -197,7 +197,7 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
     )
     keep: Keep = option(
         "last",
-        "Which state is exported: the last, or the best watched one by val_knn_auroc or "
+        "Which state is exported: last, or the best watched one by val_knn_auroc or "
         "val_knn_balanced_accuracy (these need --watch-every, and labels then choose), "
         "val_lesion_recall_at_5, val_patient_recall_at_5. Held-out loss is none of them: it is "
         "lowest long before features are best.",

@@ -58,6 +58,7 @@ RUN_OPTIONS: dict[str, Any] = {
     ],
     "as_json": Annotated[bool, _run_option("--json", help="Print the result as JSON on stdout.")],
 }  # fmt: skip
+WIDEST_CHOICES = 60  # characters
 FOLDER_OPTIONS = ("output", "resume", "overwrite")
 RUN_DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(RUN_OPTIONS), "resume": False, "overwrite": False, "num_processes": 1,
@@ -275,7 +276,9 @@ def _metavar(field: FieldInfo) -> str:
     if choices:
         # A number with limits is `Annotated[int, ...]`.
         takes_number = any(part is int or get_args(part)[:1] == (int,) for part in parts)
-        return "|".join(["INT", *choices] if takes_number else choices)
+        text = "|".join(["INT", *choices] if takes_number else choices)
+        # A longer column would break words, and leave no room for what the choices mean.
+        return text if len(text) <= WIDEST_CHOICES else "NAME"
     text = str(kind)
     name = "INT" if "int" in text else "FLOAT" if "float" in text else "TEXT"
     name = "PATH" if "Path" in text else name

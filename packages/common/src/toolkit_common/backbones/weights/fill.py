@@ -170,8 +170,8 @@ def _describe_misfit(receipt: Receipt, trial: Trial, left_over: LeftOver) -> str
     if left_over.unknown:
         parts.append(f"{len(left_over.unknown)} unexpected: {left_over.describe_unknown()}")
     way_out = "name the architecture they belong to, or add --allow-partial"
-    if receipt.loaded < HALF:
-        parts.append(f"names in it begin with {', '.join(_beginnings(trial.state))} (&prefix=)")
+    if receipt.loaded < HALF and (fronts := _beginnings(trial.state)):
+        parts.append(f"names in it begin with {', '.join(fronts)} (&prefix=)")
         way_out += " (toolkit backbones --inspect FILE shows what it holds)"
     return f"{'; '.join(parts)}: {way_out}"
 
