@@ -37,6 +37,13 @@ def test_an_edge_or_a_training_for_nothing_is_said(changed: dict, expected: str)
     assert remarks(**MIDDLE | changed) == [expected]
 
 
+def test_what_no_step_trains_reads_no_crops() -> None:
+    crops = SETTINGS.model_copy(update={"augment": "crops"})
+    (said,) = remarks(crops, C=[0.1])
+    assert said == "read the images as they are: --augment crops trains poolings alone"
+    assert remarks(crops, **MIDDLE) == []
+
+
 def test_neighbours_and_regressions_are_held_against_what_they_tried() -> None:
     tried = [{"k": 5}, {"k": 10}]
     assert remarks(k=10, grid=tried) == [

@@ -44,7 +44,11 @@ def remarks_on(
         log_loss: Its log-loss on test, mean over repeats.
         of_frequencies: That of predicting the class frequencies of its training rows, if known.
     """
-    remarks = [*_training_remarks(picked.settings, settings), *_grid_remarks(picked, settings)]
+    remarks = [
+        *_training_remarks(picked.settings, settings),
+        *_crops_remarks(picked, settings),
+        *_grid_remarks(picked, settings),
+    ]
     # Votes of neighbours are no probabilities: a class without one makes any loss meaningless.
     if log_loss is None or of_frequencies is None or "k" in picked.settings:
         return remarks
@@ -62,6 +66,11 @@ def _training_remarks(picked: Mapping[str, Any], settings: ProbeSettings) -> Ite
         yield "best after its first epoch: try lower rates (--lr)"
     if any(epochs):
         yield from _edge("learning rate", picked["lr"], settings.lr, option="--lr")
+
+
+def _crops_remarks(picked: Picked, settings: ProbeSettings) -> Iterator[str]:
+    if settings.augment == "crops" and "epoch" not in picked.settings:
+        yield "read the images as they are: --augment crops trains poolings alone"
 
 
 def _grid_remarks(picked: Picked, settings: ProbeSettings) -> Iterator[str]:
