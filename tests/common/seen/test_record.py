@@ -14,6 +14,7 @@ from toolkit_common.seen.record import (
     OLD_KEY,
     SEEN,
     Contents,
+    name_of,
     names_of,
     read_seen,
     rekeyed,
@@ -66,6 +67,12 @@ def test_a_group_that_repeats_the_patient_is_no_further_name() -> None:
     numbers = [float(row) if row else None for row in range(40)]
     (lesions,) = names_of(build_data(["a", "b"] * 20, lesion_id=numbers)).values()
     assert list(lesions[:3]) == [None, "1", "2"]
+
+
+def test_one_person_has_one_name_however_it_is_spelled() -> None:
+    spelled = ["7", 7, 7.0, "7.00", " 7", "Jose\u0301  A", "Jos\u00e9 A", "007", "nan", None]
+    names = [name_of(value) for value in (*spelled, float("nan"))]
+    assert names == ["7"] * 5 + ["Jos\u00e9 A"] * 2 + ["007"] + [None] * 3
 
 
 def test_an_export_that_says_nothing_is_a_record_without_a_key(tmp_path: Path) -> None:

@@ -28,7 +28,14 @@ from toolkit_common.data.splits import Splits, make_splits, read_splits
 from toolkit_common.errors import InputError
 from toolkit_common.seen.check import JUDGED
 from toolkit_common.seen.compare import BARE, compare_rows
-from toolkit_common.seen.record import ARCHIVE_ID, NO_KEY, WHOLE, Contents, Record, read_seen
+from toolkit_common.seen.record import (
+    NO_KEY,
+    Contents,
+    Record,
+    archive_ids,
+    name_of,
+    read_seen,
+)
 from toolkit_common.sources.load import load_data
 
 KEYS = ("patient_id", "lesion_id", "group")
@@ -144,7 +151,8 @@ def _shared_names(data: ImageData, other: ImageData) -> Iterator[Finding]:
 
 
 def _shared_archive_ids(data: ImageData, other: ImageData) -> Iterator[Finding]:
-    shared = np.intersect1d(_archive_ids(data), _archive_ids(other))
+    own, theirs = ([name for name in archive_ids(item) if name] for item in (data, other))
+    shared = np.intersect1d(own, theirs)
     if shared.size:
         text = f"{shared.size} images of the ISIC archive are in both by their id"
         yield _shared(other.id, f"{text} (first: {shared[0]})", leak=True)
@@ -184,15 +192,9 @@ def _named(other: str, text: str, names: Iterable[str]) -> Finding:
 
 
 def _words(data: ImageData, key: str) -> np.ndarray:
-    """Return the different names in a column, `7` where it holds 7.0."""
-    values = data.table[key].dropna().drop_duplicates()
-    # 7.0 is how pandas holds a 7 in a column that has an empty cell.
-    return np.unique([WHOLE.sub(r"\1", str(value)) for value in values]).astype(object)
-
-
-def _archive_ids(data: ImageData) -> list[str]:
-    matches = map(ARCHIVE_ID.search, data.table["image_id"].astype(str))
-    return [match.group() for match in matches if match]
+    """Return the different names in a column, however they are spelled."""
+    names = map(name_of, data.table[key].drop_duplicates())
+    return np.unique([name for name in names if name is not None]).astype(object)
 
 
 def _shared_images(data: ImageData, own: Hashes, theirs: ImageData) -> Iterator[Finding]:

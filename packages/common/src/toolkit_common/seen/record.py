@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from toolkit_common.backbones.exported import find_export, read_description
+from toolkit_common.data.cells import known_cell, same_word
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import map_images
 from toolkit_common.errors import InputError
@@ -35,7 +36,6 @@ IMAGES, ARCHIVE, UNSALTED = "images", "archive", "unsalted"
 KINDS = (*PEOPLE, IMAGES, ARCHIVE, UNSALTED)
 NO_KEY, OLD_KEY = "", "unsalted"  # key ids: nobody knows who was seen; exports of before
 ARCHIVE_ID = re.compile(r"ISIC_\d{7}")
-WHOLE = re.compile(r"^(\d+)\.0$")
 HASHED = 12  # hexadecimal digits of the hashes in exports of before
 
 Names = np.ndarray  # a name a row, None where it has none
@@ -103,7 +103,7 @@ class Contents:
 def names_of(data: ImageData) -> dict[str, Names]:
     """Return the people and lesions of each row by kind; a group that repeats one is left out."""
     names = {
-        kind: np.array([_name(value) for value in data.table[column]], object)
+        kind: np.array([name_of(value) for value in data.table[column]], object)
         for kind, column in PEOPLE.items()
         if column in data.table
     }
@@ -111,6 +111,16 @@ def names_of(data: ImageData) -> dict[str, Names]:
     if "groups" in names and any(np.array_equal(names["groups"], other) for other in others):
         del names["groups"]
     return names
+
+
+def name_of(value: object) -> str | None:
+    """Return what all spellings of an id share, None where there is none.
+
+    A reader of tables has evened them out; others have 7.0, which is how pandas holds a 7 in a
+    column that has an empty cell.
+    """
+    word = known_cell(str(value))
+    return None if word is None else same_word(word)
 
 
 def archive_ids(data: ImageData) -> Names:
@@ -215,11 +225,6 @@ def rekeyed(record: Record, secret: bytes) -> Record:
         return record
     names = [f"{value:0{HASHED}x}" for value in record.of(UNSALTED).tolist()]
     return Record(key_id(secret), {UNSALTED: _digested(secret, UNSALTED, names)}, data=record.data)
-
-
-def _name(value: object) -> str | None:
-    # NaN is not itself; 7.0 is how pandas holds a 7 in a column that has an empty cell.
-    return None if value is None or value != value else WHOLE.sub(r"\1", str(value))
 
 
 def _digested(secret: bytes, kind: str, names: Iterable[str | None]) -> Digests:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt64
+from platformdirs import user_config_path
 
 from toolkit_common.errors import InputError
 
@@ -26,11 +27,13 @@ Digests = UInt64[np.ndarray, " n"]
 
 
 def secret_path() -> Path:
-    """Return where the secret lies: `$TOOLKIT_SITE_SECRET`, else in the user's configuration."""
+    """Return where the secret lies: `$TOOLKIT_SITE_SECRET`, else in the user's configuration.
+
+    On Linux that is `toolkit` in `$XDG_CONFIG_HOME` or `~/.config`.
+    """
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser()
-    configuration = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(configuration) / "toolkit/site-secret"
+    return user_config_path("toolkit", appauthor=False) / "site-secret"
 
 
 def read_secret() -> bytes | None:
