@@ -125,6 +125,14 @@ def average_gradients_(parameters: Iterable[nn.Parameter]) -> None:
     torch._foreach_div_(gradients, float(world_size()))
 
 
+def broadcast_(module: nn.Module) -> None:
+    """Give every rank's module the parameters and buffers of the main one's."""
+    if world_size() == 1:
+        return
+    for value in module.state_dict().values():  # shared with the module, without gradients
+        dist.broadcast(value, 0)
+
+
 class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from toolkit_common.features.contract import LayerFeatures
+from toolkit_common.training.distributed import broadcast_
 from toolkit_probing.heads.bank import HeadBank, features_to
 from toolkit_probing.training.classifier import (
     Solution,
@@ -54,7 +56,8 @@ class Fit:
 class Fitter:
     """Fits heads to their poolings.
 
-    Every process does all of it, on the same rows: nothing is sent, and each has the same heads.
+    Every process does all of it, on the same rows, and takes over what the main one has: where sums
+    have no fixed order, another C or another start could win elsewhere, and heads would part.
 
     Attributes:
         bank: The heads, on their device.
@@ -70,6 +73,13 @@ class Fitter:
 
     def fit_(self, key: str) -> Fit:
         """Fit the norm and the classifier of a head to its pooling; leaves it in eval mode."""
+        fit = self._fit_here_(key)
+        if self.compute.num_processes > 1:
+            broadcast_(self.bank.head(key))
+            (fit,) = broadcast_object_list([fit])
+        return fit
+
+    def _fit_here_(self, key: str) -> Fit:
         head, settings = self.bank.head(key), self.plan.settings
         rows = self._pool(key, self.examples.train)
         if not rows.isfinite().all():
