@@ -48,6 +48,12 @@ def test_patients_lesions_images_and_archive_ids_are_compared_across_data_sets()
     assert compare(seen, patients("q", 0)).by == {"images": 10}
 
 
+def test_rows_without_a_group_are_of_no_group() -> None:
+    names = [None if row < 3 else f"p{row // 2}" for row in range(40)]
+    overlap = compare(record_of(patients(), TRAINED), patients("q", groups=names))
+    assert overlap.people == {"test": (4, 9), "val": (0, 10)}
+
+
 def test_a_patient_under_another_column_is_the_same() -> None:
     names = [f"p{row // 2}" for row in range(40)]
     seen = record_of(patients(), TRAINED)

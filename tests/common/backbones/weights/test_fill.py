@@ -14,7 +14,7 @@ from torch import nn
 from helpers.properties import few_examples
 from toolkit_common.backbones.from_timm import build_timm_model, preprocess_of, timm
 from toolkit_common.backbones.load import load_backbone
-from toolkit_common.backbones.weights.fill import load_weights_, load_weights_file_
+from toolkit_common.backbones.weights.fill import Reading, load_weights_, load_weights_file_
 from toolkit_common.backbones.weights.state_dicts import read_state_dict
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import build_eval_transform
@@ -55,7 +55,7 @@ def test_wrappers_are_stripped_whatever_lies_beside(prefix: str) -> None:
     original, target = small(), nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     state = {f"{prefix}{name}": value for name, value in original.state_dict().items()}
     beside = {"head.mlp.0.weight": torch.zeros(3), "teacher.center": torch.zeros(1)}
-    receipt = load_weights_(target, state | beside, source="x")
+    receipt = load_weights_(target, state | beside, Reading("x"))
     assert same(target, original)
     assert receipt.loaded == 1.0
     assert set(receipt.unexpected) == set(beside)
@@ -66,9 +66,9 @@ def test_a_module_may_be_called_like_a_wrapper(name: str) -> None:
     original, target = nn.Module(), nn.Module()
     original.add_module(name, small())
     target.add_module(name, nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
-    assert load_weights_(target, original.state_dict(), source="x").loaded == 1.0
+    assert load_weights_(target, original.state_dict(), Reading("x")).loaded == 1.0
     wrapped = {f"module.{key}": value for key, value in original.state_dict().items()}
-    load_weights_(target, wrapped, source="x")
+    load_weights_(target, wrapped, Reading("x"))
     assert same(target, original)
 
 
@@ -78,7 +78,7 @@ def test_any_nesting_of_wrappers_is_stripped(wrappers: list[str]) -> None:
     original, target = small(), nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     prefix = "".join(f"{name}." for name in wrappers)
     state = {f"{prefix}{name}": value for name, value in original.state_dict().items()}
-    load_weights_(target, state, source="x")
+    load_weights_(target, state, Reading("x"))
     assert same(target, original)
 
 
@@ -95,7 +95,7 @@ def test_names_that_timm_knows_are_converted_inside_wrappers(prefix: str) -> Non
     state["pos_embed"] = torch.cat([torch.zeros(1, 1, 384), state["pos_embed"]], dim=1)
     state["mask_token"] = torch.zeros(1, 384)
     wrapped = {f"{prefix}{name}": value for name, value in state.items()}
-    assert load_weights_(target, wrapped, source="dinov2.pth").loaded == 1.0
+    assert load_weights_(target, wrapped, Reading("dinov2.pth")).loaded == 1.0
     assert same(target, original)
 
 
@@ -103,14 +103,14 @@ def test_counters_of_batch_norms_may_be_missing() -> None:
     original, target = small(), nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     state = original.state_dict()
     del state["1.num_batches_tracked"]
-    receipt = load_weights_(target, state, source="old file")
+    receipt = load_weights_(target, state, Reading("old file"))
     assert (receipt.loaded, receipt.missing) == (1.0, ())
     assert same(target, original)
 
 
 def test_names_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
     torch.save({**small().state_dict(), 0: torch.zeros(1)}, tmp_path / "w.pth")
-    receipt = load_weights_(small(), read_state_dict(tmp_path / "w.pth"), source="x")
+    receipt = load_weights_(small(), read_state_dict(tmp_path / "w.pth"), Reading("x"))
     assert (receipt.loaded, receipt.used, receipt.unexpected) == (1.0, 1.0, ())
 
 
@@ -118,7 +118,7 @@ def test_names_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_classifier_is_left_over_and_named() -> None:
-    receipt = load_weights_(vit(), dict(vit(num_classes=7).state_dict()), source="w.pth")
+    receipt = load_weights_(vit(), dict(vit(num_classes=7).state_dict()), Reading("w.pth"))
     assert receipt.loaded == 1.0
     assert receipt.unexpected == ("head.bias", "head.weight")
     assert receipt.resized == ()
@@ -126,7 +126,7 @@ def test_a_classifier_is_left_over_and_named() -> None:
 
 def test_a_resized_position_table_is_in_the_receipt() -> None:
     target = vit(64)
-    receipt = load_weights_(target, dict(vit(160, seed=1).state_dict()), source="w.pth")
+    receipt = load_weights_(target, dict(vit(160, seed=1).state_dict()), Reading("w.pth"))
     assert receipt.resized == ("pos_embed 10x10 to 4x4",)
     assert receipt.loaded == 1.0
     assert target.pos_embed.shape == (1, 17, 64)
@@ -136,7 +136,7 @@ def test_a_resized_position_table_keeps_its_picture() -> None:
     source, target = vit(160), vit(64)
     rising = torch.linspace(0, 1, 10).repeat(10, 1).view(1, 100, 1).expand(1, 100, 64)
     source.pos_embed.data[:, 1:] = rising
-    load_weights_(target, dict(source.state_dict()), source="w.pth")
+    load_weights_(target, dict(source.state_dict()), Reading("w.pth"))
     table = target.pos_embed.data[0, 1:, 0].view(4, 4)
     assert (table.diff(dim=1) > 0.15).all()
     torch.testing.assert_close(table[0], table[3])
@@ -147,14 +147,14 @@ def test_weights_that_lack_something_are_refused_and_nothing_is_changed() -> Non
     state = {key: value for key, value in vit(seed=1).state_dict().items() if "fc2" not in key}
     missing = r"12 missing \(first: blocks.0.mlp.fc2.bias\): .* --allow-partial"
     with pytest.raises(InputError, match=rf"w.pth fills \d\d.\d% of the encoder's .*; {missing}"):
-        load_weights_(target, state, source="w.pth")
+        load_weights_(target, state, Reading("w.pth"))
     assert same(target, before)
 
 
 def test_partial_weights_are_taken_when_allowed_and_the_receipt_says_what_is_missing() -> None:
     target, source = vit(), vit(seed=1)
     state = {key: value for key, value in source.state_dict().items() if "fc2" not in key}
-    receipt = load_weights_(target, state, source="w.pth", allow_partial=True)
+    receipt = load_weights_(target, state, Reading("w.pth", allow_partial=True))
     missing = [value for key, value in source.state_dict().items() if "fc2" in key]
     total = sum(value.numel() for value in source.state_dict().values())
     assert receipt.loaded == pytest.approx(1 - sum(map(torch.numel, missing)) / total)
@@ -165,14 +165,14 @@ def test_partial_weights_are_taken_when_allowed_and_the_receipt_says_what_is_mis
 
 def test_weights_of_which_nothing_fits_are_refused_even_when_partial_is_allowed() -> None:
     with pytest.raises(InputError, match=r"w.pth fills 0.0% .* 1 unexpected: other: name"):
-        load_weights_(vit(), {"other": torch.zeros(3)}, source="w.pth", allow_partial=True)
+        load_weights_(vit(), {"other": torch.zeros(3)}, Reading("w.pth", allow_partial=True))
 
 
 def test_another_architecture_is_refused_by_shapes_counts_and_first_names() -> None:
     state = dict(timm.create_model("test_vit3").state_dict())
     shapes = r"\d+ of another shape \(first: \S+ is \(.*\), the encoder wants \(.*\)\)"
     with pytest.raises(InputError, match=rf"{shapes}; \d+ missing \(first: cls_token\)"):
-        load_weights_(vit(), state, source="w.pth")
+        load_weights_(vit(), state, Reading("w.pth"))
 
 
 @pytest.mark.parametrize("target", ["test_vit", "test_convnext", "test_resnet", "test_coatnet"])
@@ -180,7 +180,7 @@ def test_another_architecture_is_refused_by_shapes_counts_and_first_names() -> N
 def test_weights_of_another_family_never_fit(source: str, target: str) -> None:
     state = dict(timm.create_model(source, num_classes=0).state_dict())
     with pytest.raises(InputError, match=r"fills .* of the encoder's weights"):
-        load_weights_(build_timm_model(target, pretrained=False), state, source="w.pth")
+        load_weights_(build_timm_model(target, pretrained=False), state, Reading("w.pth"))
 
 
 # Weights that fill the encoder and are another one's
@@ -213,9 +213,9 @@ def test_what_fills_the_encoder_and_is_more_than_it_is_refused_by_groups(
     model, before = tiny(**target), tiny(**target)
     state = dict(tiny(**source).state_dict())
     with pytest.raises(InputError, match=f"w.pth fills the encoder, which has no .*{groups}"):
-        load_weights_(model, state, source="w.pth")
+        load_weights_(model, state, Reading("w.pth"))
     assert same(model, before)
-    receipt = load_weights_(model, state, source="w.pth", allow_partial=True)
+    receipt = load_weights_(model, state, Reading("w.pth", allow_partial=True))
     unused = sum(state[name].numel() for name in receipt.unexpected)
     assert receipt.loaded == 1.0
     assert receipt.used == pytest.approx(1 - unused / sum(map(torch.numel, state.values())))
@@ -231,8 +231,10 @@ def test_dinov2s_own_names_of_registers_are_not_dropped_silently() -> None:
     plain = tiny("vit_small_patch14_dinov2", **DINOV2)
     message = r"1 unexpected: register_tokens \(register tokens \(timm's _reg4_\)\): name the arch"
     with pytest.raises(InputError, match=message):
-        load_weights_(plain, state, source="w.pth")
-    receipt = load_weights_(tiny("vit_small_patch14_reg4_dinov2", **DINOV2), state, source="w.pth")
+        load_weights_(plain, state, Reading("w.pth"))
+    receipt = load_weights_(
+        tiny("vit_small_patch14_reg4_dinov2", **DINOV2), state, Reading("w.pth")
+    )
     assert receipt.left_over == ("mask token (mask_token)",)
 
 
@@ -241,8 +243,8 @@ def test_another_patch_size_is_refused_with_both() -> None:
     model = tiny(img_size=64)
     message = r"another patch size: patch_embed.proj.weight 8x8 to 16x16: name .* --allow-partial"
     with pytest.raises(InputError, match=message):
-        load_weights_(model, state, source="w.pth")
-    receipt = load_weights_(model, state, source="w.pth", allow_partial=True)
+        load_weights_(model, state, Reading("w.pth"))
+    receipt = load_weights_(model, state, Reading("w.pth", allow_partial=True))
     assert set(receipt.resized) == {"patch_embed.proj.weight 8x8 to 16x16", "pos_embed 8x8 to 4x4"}
 
 
@@ -264,7 +266,7 @@ def test_another_patch_size_is_refused_with_both() -> None:
 def test_what_is_known_to_be_harmless_is_named(beside: dict[str, float], left_over: str) -> None:
     state = dict(vit(seed=1).state_dict())
     extra = {name: torch.full((2,), value) for name, value in beside.items()}
-    receipt = load_weights_(vit(), {**state, **extra}, source="w.pth")
+    receipt = load_weights_(vit(), {**state, **extra}, Reading("w.pth"))
     assert "; ".join(receipt.left_over) == left_over
 
 
@@ -275,7 +277,7 @@ def test_what_is_known_to_be_harmless_is_named(beside: dict[str, float], left_ov
 def test_what_might_belong_to_an_encoder_is_refused(name: str) -> None:
     state = {**vit(seed=1).state_dict(), name: torch.ones(2)}
     with pytest.raises(InputError, match=r"no place for 1 more tensor "):
-        load_weights_(vit(), state, source="w.pth")
+        load_weights_(vit(), state, Reading("w.pth"))
 
 
 # Which of several
@@ -311,16 +313,16 @@ def test_of_several_copies_behind_prefixes_the_one_taken_is_named() -> None:
     parts = {"student.backbone.": student, "teacher.backbone.": teacher}
     state = {p + name: value for p, m in parts.items() for name, value in m.state_dict().items()}
     model = vit()
-    receipt = load_weights_(model, state, source="w.pth", key="model")
+    receipt = load_weights_(model, state, Reading("w.pth", key="model"))
     assert same(model, teacher)
     assert receipt.left_over == ("second copy (student (78))",)
     assert receipt.used == pytest.approx(0.5)
     taken = "2 times, taken is 'teacher.backbone.', as DINOv2 judges it"
     assert f"{taken}; others: &prefix=student.backbone." in receipt.notes[0]
-    load_weights_(model, state, source="w.pth", prefix="student.backbone")
+    load_weights_(model, state, Reading("w.pth", prefix="student.backbone"))
     assert same(model, student)
     with pytest.raises(InputError, match=r"begins with 'net.' .&prefix=.; .*: student, teacher"):
-        load_weights_(model, state, source="w.pth", prefix="net")
+        load_weights_(model, state, Reading("w.pth", prefix="net"))
 
 
 # Real ImageNet weights, under the names of another library
@@ -344,7 +346,7 @@ def test_converted_tensors_keep_their_order(lite0: Path) -> None:
     """Both libraries build the same layers in the same order: stem, blocks, head."""
     theirs = read_state_dict(lite0)
     ours = build_timm_model("tf_efficientnet_lite0", pretrained=False)
-    load_weights_(ours, theirs, source="lite0")
+    load_weights_(ours, theirs, Reading("lite0"))
     in_order = [value for name, value in theirs.items() if not name.startswith("_fc.")]
     assert len(in_order) == len(ours.state_dict())
     for (name, value), expected in zip(ours.state_dict().items(), in_order, strict=True):
@@ -356,7 +358,7 @@ def test_real_weights_see_what_is_on_a_photo(photo: str, expected: int, lite0: P
     """Of ImageNet's 1000 classes 985 is the daisy, 698 the palace."""
     pixels = load_sample_image(photo)
     model = timm.create_model("tf_efficientnet_lite0").eval()
-    load_weights_(model, read_state_dict(lite0), source="lite0")
+    load_weights_(model, read_state_dict(lite0), Reading("lite0"))
     preprocess = preprocess_of(model)
     image = build_eval_transform(preprocess)(Image.fromarray(pixels))
     with torch.no_grad():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from toolkit_common.backbones.from_timm import timm
-from toolkit_common.backbones.weights.fill import load_weights_
+from toolkit_common.backbones.weights.fill import Reading, load_weights_
 from toolkit_common.backbones.weights.names import rename, speaks_dialect
 from toolkit_common.backbones.weights.state_dicts import State
 
@@ -35,7 +35,7 @@ def as_on_the_hub(state: State, rules: tuple[tuple[str, str], ...]) -> State:
 
 def timm_features(name: str, state: State, images: torch.Tensor, **changes: Any) -> torch.Tensor:
     model: nn.Module = timm.create_model(name, num_classes=0, **{**TINY, **changes}).eval()
-    receipt = load_weights_(model, state, source="w.pth")
+    receipt = load_weights_(model, state, Reading("w.pth"))
     assert receipt.loaded == 1.0
     assert not any("UNKNOWN" in text for text in receipt.left_over)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_a_resnet_in_a_sequential_computes_the_same() -> None:
     images = torch.randn(1, 3, 64, 64)
     state = {f"backbone.{name}": value for name, value in body.state_dict().items()}
     model = timm.create_model("resnet18", num_classes=0).eval()
-    receipt = load_weights_(model, state, source="w.pth")
+    receipt = load_weights_(model, state, Reading("w.pth"))
     assert "names converted from those of torchvision (ResNet as nn.Sequential)" in receipt.notes
     with torch.no_grad():
         torch.testing.assert_close(model.forward_features(images), body(images))

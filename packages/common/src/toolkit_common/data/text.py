@@ -51,7 +51,8 @@ def read_text(path: Path, notes: list[str], *, guess: bool) -> list[Row]:
         raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
     except csv.Error as error:
         raise InputError(f"{path} cannot be read as a table: {error}") from None
-    example = next(cell for _, row in rows for cell in row if not cell.isascii())
+    # Blank rows are gone, of spaces that are no ASCII too.
+    example = next((cell for _, row in rows for cell in row if not cell.isascii()), "\xa0")
     notes.append(f"no UTF-8: taken for Windows-1252, as in {example!r}; if wrong, save it as UTF-8")
     return rows
 

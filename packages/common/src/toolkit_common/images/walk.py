@@ -133,15 +133,8 @@ def _kind(entry: "os.DirEntry[str]") -> str:
         if entry.is_dir():
             return "folder"
         if entry.is_file():
-            return "files" if entry.name.isprintable() or _is_text(entry.name) else "nameless"
+            is_text = entry.name.encode(errors="ignore").decode() == entry.name
+            return "files" if is_text else "nameless"
         return "dangling" if entry.is_symlink() else "others"
     except OSError:  # a link to itself
         return "dangling"
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.seen.record import (
@@ -152,7 +153,7 @@ def _sum_up(
         seen=seen,
         sizes={side: len(rows) for side, rows in sides.items()},
         people={
-            side: (np.unique(groups[seen[side]]).size, np.unique(groups[rows]).size)
+            side: (pd.Series(groups[seen[side]]).nunique(), pd.Series(groups[rows]).nunique())
             for side, rows in sides.items()
             if groups is not None
         },
@@ -178,7 +179,7 @@ def _matches(
     is_same = any(mask.any() for mask in found.values())
     bare = np.zeros(len(rows), bool)
     for kind, names, mask in _people(record, contents, rows, secret=secret):
-        is_bare = np.array([name is not None and bool(BARE.fullmatch(name)) for name in names])
+        is_bare = _are_bare(names)
         if (mask & is_bare).any() and not is_same:
             is_same = _is_whole(record, contents)
         bare |= mask & is_bare

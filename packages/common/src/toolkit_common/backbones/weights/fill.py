@@ -6,7 +6,7 @@ to be harmless (`toolkit_common.backbones.weights.layouts`).
 """
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -27,6 +27,24 @@ SHOWN = 5
 KERNEL = 4  # dimensions of a convolution's weights
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a state dict is read.
+
+    Attributes:
+        source: What the receipt says about where it came from.
+        key: Where in the file it lies.
+        prefix: What stands before the encoder's names; found when not given.
+        allow_partial: Accept weights that do not fill the model, of which something is left over
+            that may belong to an encoder, or whose kernels are of another size.
+    """
+
+    source: str
+    key: str = ""
+    prefix: str | None = None
+    allow_partial: bool = False
+
+
 def load_weights_file_(
     model: nn.Module,
     path: Path,
@@ -41,8 +59,8 @@ def load_weights_file_(
         model: Where the weights go; left as it was when they do not fit.
         path: The file.
         key: Which of its state dicts; the preferred one of those that fit best when not given.
-        prefix: As in `load_weights_`.
-        allow_partial: As in `load_weights_`.
+        prefix: As in `Reading`.
+        allow_partial: As in `Reading`.
 
     Raises:
         InputError: If the file cannot be read, or as `load_weights_`.
@@ -54,7 +72,7 @@ def load_weights_file_(
         best = [name for name in best if fits[name] == max(fits.values())]
     state = choose_state_dict(states, best[0], where=str(path))
     receipt = load_weights_(
-        model, state, source=str(path), key=best[0], prefix=prefix, allow_partial=allow_partial
+        model, state, Reading(str(path), best[0], prefix, allow_partial=allow_partial)
     )
     if len(best) == 1:
         return receipt
@@ -63,58 +81,36 @@ def load_weights_file_(
     return replace(receipt, notes=(note, *receipt.notes))
 
 
-def load_weights_(
-    model: nn.Module,
-    state: State,
-    *,
-    source: str,
-    key: str = "",
-    prefix: str | None = None,
-    allow_partial: bool = False,
-) -> Receipt:
+def load_weights_(model: nn.Module, state: State, reading: Reading) -> Receipt:
     """Load `state` into `model`, adapting names and position tables, and return what fitted.
 
     Args:
         model: Where the weights go; left as it was when they do not fit.
         state: Tensors by name.
-        source: What the receipt says about where they came from.
-        key: Where in the file they lie.
-        prefix: What stands before the encoder's names; found when not given.
-        allow_partial: Accept weights that do not fill the model, of which something is left over
-            that may belong to an encoder, or whose kernels are of another size.
+        reading: How they are read.
 
     Raises:
-        InputError: If the weights are not exactly the model's, unless `allow_partial`.
+        InputError: If the weights are not exactly the model's, unless it allows for that.
     """
-    trial, receipt = judge_weights(
-        model, state, source=source, key=key, prefix=prefix, allow_partial=allow_partial
-    )
+    trial, receipt = judge_weights(model, state, reading)
     # Not strict: counters of batches, and with allow_partial what is missing, stay as they are.
     model.load_state_dict(trial.fitting, strict=False)
     return receipt
 
 
-def judge_weights(
-    model: nn.Module,
-    state: State,
-    *,
-    source: str,
-    key: str = "",
-    prefix: str | None = None,
-    allow_partial: bool = False,
-) -> tuple[Trial, Receipt]:
+def judge_weights(model: nn.Module, state: State, reading: Reading) -> tuple[Trial, Receipt]:
     """Return what would be loaded; arguments and errors as `load_weights_`."""
-    trials = try_prefixes(model, state, prefix)
+    trials = try_prefixes(model, state, reading.prefix)
     trial = trials[0]
     twins = [other.prefix for other in trials[1:] if not other.missing]
     left_over = find_left_over(trial, model, twins=twins)
-    receipt = _receipt(trial, source=source, left_over=left_over)
-    if trial.missing and not (allow_partial and trial.fitting):
+    receipt = _receipt(trial, source=reading.source, left_over=left_over)
+    if trial.missing and not (reading.allow_partial and trial.fitting):
         raise InputError(_describe_misfit(receipt, trial, left_over))
-    if not allow_partial:
+    if not reading.allow_partial:
         _refuse_left_over(receipt, left_over)
         _refuse_resized_kernels(receipt, trial)
-    return trial, replace(receipt, notes=tuple(_notes(trial, key, twins=twins)))
+    return trial, replace(receipt, notes=tuple(_notes(trial, reading.key, twins=twins)))
 
 
 def _receipt(trial: Trial, *, source: str, left_over: LeftOver) -> Receipt:

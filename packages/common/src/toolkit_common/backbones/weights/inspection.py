@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from toolkit_common.backbones.weights.fill import judge_weights
+from toolkit_common.backbones.weights.fill import Reading, judge_weights
 from toolkit_common.backbones.weights.layouts import find_layout
 from toolkit_common.backbones.weights.names import rename, speaks_dialect
 from toolkit_common.backbones.weights.state_dicts import State, read_state_dicts
@@ -75,7 +75,7 @@ def _fits(name: str, state: State, prefix: str) -> bool:
     try:
         with torch.device("meta"):
             model = build_timm_model(name, pretrained=False)
-        judge_weights(model, state, source=name, prefix=prefix or None)
+        judge_weights(model, state, Reading(name, prefix=prefix or None))
     # Some models cannot be made without memory; what does not fit is refused.
     except (InputError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return False
