@@ -265,6 +265,34 @@ def test_what_cannot_be_is_refused_before_anything_is_written(pretrain, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--backbone", "timm:vit_bse_patch16_224"], "unknown timm model 'vit_bse_patch16_224'"),
+        (["--schema", "none.json"], "no schema at none.json"),
+        ([], "0-0.png"),
+    ],
+)
+def test_names_and_paths_are_checked_before_images(pretrain, tmp_path, options, message):
+    (tmp_path / "pictures/0-0.png").write_bytes(b"no image")
+    assert_bad_input(pretrain(*options), message)
+
+
+@pytest.mark.slow
+def test_a_schema_is_fitted_without_bad_images(pretrain, tmp_path):
+    skip = ("--bad-files", "skip", "--epochs", "1")
+    assert pretrain(*skip, output=tmp_path / "whole").exit_code == 0
+    splits = pd.read_csv(tmp_path / "whole/splits.csv")
+    bad = splits["image_id"][splits["split"] == "train"].iloc[0]
+    (tmp_path / bad).write_bytes(b"no image")
+    assert pretrain(*skip).exit_code == 0
+    whole, own = (
+        {column["name"]: column for column in json.loads(text)["columns"]}
+        for text in ((tmp_path / run / "schema.json").read_text() for run in ("whole", "run"))
+    )
+    assert whole["brightness"]["quantiles"] != own["brightness"]["quantiles"]
+
+
 @pytest.mark.slow
 def test_data_without_groups_or_metadata_is_refused(run_cli, tmp_path):
     result = run_cli("pretrain", "slimp", *TINY, "--data", "digits")

@@ -15,7 +15,7 @@ from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.load import build_encoder
 from toolkit_common.errors import InputError
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.training.setup import checkpoint_gradients_, load_patients
+from toolkit_slimp.training.setup import checkpoint_gradients_, load_patients, look_at_images
 
 
 def kept_and_gradient(model):
@@ -48,7 +48,8 @@ def test_how_premalignant_lesions_count_is_part_of_the_data_sets_id():
 )
 def test_images_are_counted_and_groups_called_what_they_are(key, name, tmp_path, capsys):
     header = HEADER.replace("site", key)
-    load_patients(SlimpSettings(data=write_table(tmp_path / "t.csv", table_rows(), header)))
+    settings = SlimpSettings(data=write_table(tmp_path / "t.csv", table_rows(), header))
+    look_at_images(settings, *load_patients(settings))
     message = " ".join(capsys.readouterr().err.split())
     assert f"train 18 images of 9 {name}, held out 6 of 3" in message
 

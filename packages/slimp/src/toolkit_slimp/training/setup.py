@@ -114,10 +114,13 @@ def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
         InputError: If the settings, the data or the backbone are at fault.
     """
     make_secret()  # by which its patients are recorded in the end: not to fail only then
-    data, splits = load_patients(settings)
-    schema = choose_schema(settings, data, splits)
-    table = encode_table(data, schema)
+    data, made = load_patients(settings)
+    schema = choose_schema(settings, data, made)
     parsed, encoder, receipt = load_image_encoder(settings)
+    splits = look_at_images(settings, data, made)  # last, as that may take long
+    if len(splits.all) < len(made.all):  # fewer rows than the schema was fitted on
+        schema = choose_schema(settings, data, splits)
+    table = encode_table(data, schema)
     ancestry = Ancestry() if settings.random_init else read_ancestry(parsed)
     _show_ancestry(ancestry, data, splits)
     card = choose_card(parsed.text, encoder.facts)
@@ -150,10 +153,10 @@ def _show_ancestry(ancestry: Ancestry, data: ImageData, splits: Splits) -> None:
 
 
 def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
-    """Load a data set with groups, check its images, split it by patient; prints the counts.
+    """Load a data set with groups and split it by patient; no image is looked at yet.
 
     Raises:
-        InputError: If the data, their images or their splits are at fault, or there are no groups.
+        InputError: If the data or their splits are at fault, or there are no groups.
     """
     data = load_data(settings.data, premalignant_as=settings.premalignant_as)
     if data.groups is None:
@@ -161,17 +164,27 @@ def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
             f"data set {data.id!r} has no groups: SLIMP needs to know which lesions are one "
             "patient's; name the column, as in csv:FILE?group=patient"
         )
-    splits = make_splits(data, settings)
+    return data, make_splits(data, settings)
+
+
+def look_at_images(settings: SlimpSettings, data: ImageData, splits: Splits) -> Splits:
+    """Return the splits without bad images; prints the counts.
+
+    Raises:
+        InputError: If images are bad and none may be.
+    """
+    groups = data.groups
+    assert groups is not None
     bad = check_images(data, splits.all, policy=settings.bad_files)["row"].to_numpy(int)
     # After splitting, so that a broken file moves no other row to another split.
     kept = {name: np.setdiff1d(splits[name], bad) for name in ("train", "val", "test")}
     splits = Splits(**kept, origin=splits.origin)
-    sizes = {name: np.unique(data.groups[splits[name]]).size for name in ("train", "val")}
+    sizes = {name: np.unique(groups[splits[name]]).size for name in ("train", "val")}
     console.print(
         f"data: {data.sheet.title}, train {len(splits.train)} images of {sizes['train']} "
         f"{_name_groups(data)}, held out {len(splits.val)} of {sizes['val']} ({splits.origin})"
     )
-    return data, splits
+    return splits
 
 
 def _name_groups(data: ImageData) -> str:
