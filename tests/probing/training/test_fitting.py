@@ -195,9 +195,9 @@ def test_norms_within_a_pooling_average_the_batches_of_an_epoch_evenly(method):
 def test_statistics_begin_anew_and_end_as_even_means():
     norm = torch.nn.BatchNorm1d(2, affine=False).train()
     norm(torch.full((4, 2), 1e6) * torch.arange(4)[:, None])  # of an epoch before
-    accumulate_(norm)
     parts = torch.randn(3, 8, 2, generator=torch.Generator().manual_seed(0))
-    for part in parts:
+    for number, part in enumerate(parts):
+        accumulate_(norm, number)
         norm(part)
     torch.testing.assert_close(norm.running_mean, parts.mean((0, 1)))
     torch.testing.assert_close(norm.running_var, parts.var(1).mean(0))

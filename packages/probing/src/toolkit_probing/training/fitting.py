@@ -116,10 +116,10 @@ class Fitter:
         if pool is None or not batch_norms(pool):
             return
         self.bank.heads[key].train()
-        accumulate_(pool)
         # Shared among processes as in training: these norms' statistics run over all of them.
         batches = self.examples.batches(self.plan, epoch=0, first=0, compute=self.compute)
-        for _, features in batches:
+        for number, (_, features) in enumerate(batches):
+            accumulate_(pool, number)
             self._pooled(key, features)
 
     def _pick(self, key: str, solutions: Sequence[Solution]) -> tuple[Solution, Fit]:
@@ -153,14 +153,16 @@ class Fitter:
         return pooled.float()
 
 
-def accumulate_(module: nn.Module) -> None:
-    """Let batch norms average their statistics from here on, evenly over the batches that follow.
+def accumulate_(module: nn.Module, number: int) -> None:
+    """Let batch norms add batch `number` to an even mean of those before; 0 begins anew.
 
-    With torch's momentum of 0.1 the last few batches decide, and validation curves jump.
+    With torch's momentum of 0.1 the last few batches decide, and validation curves jump. A momentum
+    of None averages as here, but reads its count of batches back from the device at every step.
     """
     for norm in batch_norms(module):
-        norm.momentum = None
-        norm.reset_running_stats()
+        norm.momentum = 1 / (number + 1)
+        if number == 0:
+            norm.reset_running_stats()
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:

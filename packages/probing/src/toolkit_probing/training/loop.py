@@ -31,11 +31,7 @@ from toolkit_probing.training.checkpoint import (
 from toolkit_probing.training.classifier import class_weights, penalty
 from toolkit_probing.training.compute import Compute
 from toolkit_probing.training.examples import Examples
-from toolkit_probing.training.fitting import (
-    Fitter,
-    accumulate_,
-    batch_norms,
-)
+from toolkit_probing.training.fitting import Fitter, accumulate_
 from toolkit_probing.training.loss_scales import LossScales
 from toolkit_probing.training.plan import TrainingPlan
 from toolkit_probing.training.scoring import score_heads
@@ -101,12 +97,12 @@ def train_bank(
         journal.advance(step)
         while step < total and active:
             epoch, first = divmod(step, per_epoch)
-            trainer.train_(active, begins_epoch=first == 0)
+            trainer.train_(begins_epoch=first == 0)
             for positions, features in examples.batches(
                 plan, epoch=epoch, first=first, compute=compute
             ):
                 targets = torch.from_numpy(examples.targets[positions])
-                trainer.step_(features, targets, active, factor=plan.factor(step))
+                trainer.step_(features, targets, active, step=step)
                 step += 1
                 journal.advance(1)
                 if journal.is_stopped():
@@ -180,20 +176,20 @@ class _Trainer:
             load_trained_(self.bank.heads[key], chosen[key].state)
         return chosen
 
-    def train_(self, keys: list[str], *, begins_epoch: bool) -> None:
-        """Turn to training; norms of fitted heads `keys` begin an epoch with no statistics."""
+    def train_(self, *, begins_epoch: bool) -> None:
+        """Turn to training; an epoch begins without losses."""
         self.bank.train()
         if begins_epoch:
             self.losses = {key: torch.zeros_like(value) for key, value in self.losses.items()}
-            for key in keys if self.is_fitted else ():
-                # Not of an encoder that is tuned, which keeps the statistics that it has.
-                accumulate_(self.bank.head(key))
 
     def step_(
-        self, features: LayerFeatures, targets: torch.Tensor, active: list[str], *, factor: float
+        self, features: LayerFeatures, targets: torch.Tensor, active: list[str], *, step: int
     ) -> None:
-        """Update the heads `active` on one batch; `factor` scales their learning rates."""
-        set_lr_(self.optimizer, factor)
+        """Update the heads `active` on one batch, that of a step of the whole training."""
+        set_lr_(self.optimizer, self.plan.factor(step))
+        for key in active if self.is_fitted else ():
+            # Not of an encoder that is tuned, which keeps the statistics that it has.
+            accumulate_(self.bank.head(key), step % self.plan.steps_per_epoch)
         targets = targets.to(self.compute.device)
         inputs = self.bank.read(features_to(features, self.compute.device), active)
         micro_batch = self.plan.settings.micro_batch
@@ -300,10 +296,6 @@ class _Trainer:
         self.losses.update(state["losses"])
         self.best.update({key: Best(**item) for key, item in state["best"].items()})
         self.starts.update({key: Best(**item) for key, item in state["starts"].items()})
-        for key in self.bank.specs if self.is_fitted else ():
-            # No part of a state: how statistics are averaged.
-            for norm in batch_norms(self.bank.head(key)):
-                norm.momentum = None
 
     def _fit_(self, key: str, *, epoch: int) -> Best:
         fit = self.fitter.fit_(key)
