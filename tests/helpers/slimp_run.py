@@ -1,12 +1,19 @@
 """A small table of lesions with metadata, and a SLIMP run on it: what tests of metadata read."""
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from toolkit_common.cli.app import app
+from toolkit_slimp.training import loop
+from toolkit_slimp.training.step import Stepper
 
 HEADER = "image,label,group,split,size_mm,site,age,sex"
 NUM_PATIENTS = 15
@@ -52,3 +59,24 @@ def pretrain(data: str, output: Path, *options: str) -> Path:
     result = CliRunner().invoke(app, arguments, prog_name="toolkit")
     assert result.exit_code == 0, result.output
     return output
+
+
+def run_killed(run: Callable[[], object], patch: pytest.MonkeyPatch, *, step: int) -> None:
+    """Run in a fork until SIGKILL ends it in a step: no handler runs, nothing is tidied up."""
+    original = Stepper.backward
+
+    def killed(self: Stepper, batch: Any, at: int) -> Any:
+        loss = original(self, batch, at)
+        if at == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loss
+
+    child = os.fork()
+    if child == 0:
+        try:
+            patch.setattr(Stepper, "backward", killed)
+            patch.setattr(loop, "SAVE_EVERY_S", 0.0)
+            run()
+        finally:
+            os._exit(0)  # never back into pytest
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL

@@ -13,7 +13,15 @@ from conftest import write_image_folder
 from helpers import audited
 from helpers.audited import run_audit
 from helpers.seen_rows import export_seen, patients, record_of
-from helpers.small_data import build_data, image_bytes, write_images, write_text
+from helpers.small_data import (
+    build_data,
+    encode,
+    image_bytes,
+    noise,
+    write_images,
+    write_text,
+)
+from toolkit_common.audit import duplicates
 from toolkit_common.audit.audit import Audit
 from toolkit_common.audit.duplicates import hash_images
 from toolkit_common.audit.overlaps import find_overlaps, load_other
@@ -45,6 +53,20 @@ def test_shared_patients_and_images_are_leaks() -> None:
         "1 patient_id values are in both (first: p3)": True,
         "12 images are pixel by pixel in both": True,
     }
+
+
+@pytest.mark.slow
+def test_pairs_within_a_set_take_no_place_of_those_across(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "MOST_COMPARED", 1)
+    image = noise((16, 16), seed=3).resize((256, 256))
+    copies = [encode(image), *(encode(image, "JPEG", quality=quality) for quality in (95, 90, 85))]
+    own, other = (build_data(list("ab"), images=part) for part in (copies[:2], copies[2:]))
+    hashes = hash_images(own)
+    findings = find_overlaps(own, other, hashes=hashes)
+    (near,) = (item for item in findings if "near-duplicates" in item.text)
+    assert near.text == "1 pairs of near-duplicates, one image in each (by pixels)"
+    (left,) = (item for item in findings if item.severity == "note")
+    assert "further pairs are alike by their hashes and were not compared" in left.text
 
 
 def test_patients_are_matched_under_any_name_and_reported_once() -> None:

@@ -133,31 +133,31 @@ def test_a_range_is_an_option_of_every_data_set() -> None:
 # Paths in place of ids
 
 
-def refused(text: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mine", "'mine' is a folder, not the id of a data set: write imagefolder:mine"),
+        (
+            "./lesions.csv?label=dx",
+            "'./lesions.csv' is a file, not the id of a data set: write csv:./lesions.csv",
+        ),
+        ("csv:mine", "csv reads a file, and mine is a folder: write imagefolder:mine"),
+        (
+            "imagefolder:lesions.csv",
+            "imagefolder reads a folder, and lesions.csv is a file: write csv:lesions.csv",
+        ),
+        (
+            "imagefolder:mine/a/1.png",
+            "imagefolder reads a folder, and mine/a/1.png is a file",
+        ),
+    ],
+)
+def test_a_place_is_told_how_it_is_read(text: str, message: str) -> None:
+    write_images(Path("mine"), "a/1.png")
+    write_text(Path("lesions.csv"), "image,label\n")
     with pytest.raises(InputError) as caught:
         load_data(text)
     assert str(caught.value) == message
-
-
-def test_a_folder_and_a_table_are_told_how_they_are_read() -> None:
-    write_images(Path("mine"), "a/1.png")
-    write_text(Path("lesions.csv"), "image,label\n")
-    refused("mine", "'mine' is a folder, not the id of a data set: write imagefolder:mine")
-    refused(
-        "./lesions.csv?label=dx",
-        "'./lesions.csv' is a file, not the id of a data set: write csv:./lesions.csv",
-    )
-
-
-def test_a_place_of_the_other_kind_is_told_too() -> None:
-    write_images(Path("mine"), "a/1.png")
-    write_text(Path("lesions.csv"), "image,label\n")
-    refused("csv:mine", "csv reads a file, and mine is a folder: write imagefolder:mine")
-    refused(
-        "imagefolder:lesions.csv",
-        "imagefolder reads a folder, and lesions.csv is a file: write csv:lesions.csv",
-    )
-    refused("imagefolder:mine/a/1.png", "imagefolder reads a folder, and mine/a/1.png is a file")
 
 
 def test_what_is_not_there_is_said_to_be_so() -> None:

@@ -1,8 +1,6 @@
 """What a run keeps: the last state, or the best that was watched, resumed or not."""
 
 import json
-import os
-import signal
 
 import pytest
 import torch
@@ -10,11 +8,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from conftest import assert_bad_input
+from helpers.slimp_run import run_killed
 from toolkit_common.errors import InputError
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.training import loop
 from toolkit_slimp.training.keep import Keeper, Outcome
-from toolkit_slimp.training.step import Stepper
 
 METRIC = "val_lesion_recall_at_5"
 LAST = Outcome(9, {METRIC: 0.0})
@@ -83,22 +80,7 @@ def test_the_best_state_is_exported_and_a_killed_run_keeps_the_same(
     held_out = {key: best[key] for key in best if key.startswith("val_")}
     assert results["held_out"] == held_out
     assert f"kept: step {best['step']} of {results['steps']}, the best by {METRIC}" in result.stdout
-    original = Stepper.backward
-
-    def killed(self, batch, step):
-        if step == results["steps"] - 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(self, batch, step)
-
-    child = os.fork()
-    if child == 0:
-        try:
-            monkeypatch.setattr(Stepper, "backward", killed)
-            monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
-            pretrain(*RUN)
-        finally:
-            os._exit(0)  # never back into pytest
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    run_killed(lambda: pretrain(*RUN), monkeypatch, step=results["steps"] - 2)
     assert pretrain(*RUN, "--resume").exit_code == 0
     for name in ("encoder.safetensors", "slimp.safetensors"):
         whole, resumed = (load_file(tmp_path / run / "encoder" / name) for run in ("whole", "run"))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from helpers.slimp_run import run_killed
 from toolkit_common.runs.checkpoints import load_checkpoint
-from toolkit_slimp.training import loop
 from toolkit_slimp.training.step import Stepper
 
 FILES = ("encoder/encoder.safetensors", "encoder/slimp.safetensors")
@@ -49,25 +49,8 @@ def test_an_interrupted_run_exits_with_130_and_resumes_to_the_same_encoder(
     "options", [["--watch-every", "2"], ["--ema", "0.9", "--lesions-per-pass", "3"]]
 )
 def test_a_killed_run_resumes_to_the_same_bits(pretrain, tmp_path, monkeypatch, options):
-    """SIGKILL in the middle of a step, in a fork: no handler runs, nothing is tidied up."""
     assert pretrain(*options, output=tmp_path / "whole").exit_code == 0
-    original = Stepper.backward
-
-    def killed(self, batch, step):
-        loss = original(self, batch, step)
-        if step == 4:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return loss
-
-    child = os.fork()
-    if child == 0:
-        try:
-            monkeypatch.setattr(Stepper, "backward", killed)
-            monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
-            pretrain(*options)
-        finally:
-            os._exit(0)  # never back into pytest
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    run_killed(lambda: pretrain(*options), monkeypatch, step=4)
     assert [path.stem for path in sorted((tmp_path / "run/checkpoints").glob("*.pt"))] == [
         "step-000000003", "step-000000004",
     ]  # fmt: skip

@@ -133,14 +133,17 @@ def join_hashes(own: Hashes, other: Hashes) -> Hashes:
     )
 
 
-def find_duplicates(hashes: Hashes, greys: Greys) -> Duplicates:
+def find_duplicates(hashes: Hashes, greys: Greys, *, border: int | None = None) -> Duplicates:
     """Return pairs of rows that show the same: exact ones, near ones, mirrored or turned ones.
 
     Args:
         hashes: Of all rows.
         greys: Reads the grey images of rows, see `toolkit_common.audit.alike.read_greys`.
+        border: Number of the first row of a second data set: pairs of one row of each alone.
     """
     pairs = propose_pairs(hashes)
+    if border is not None:
+        pairs = [pair for pair in pairs if pair.first < border <= pair.second]
     exact = [pair for pair in pairs if pair.exact]
     near = [pair for pair in pairs if not pair.exact]
     likely = _likely(near, hashes.coarse)

@@ -7,7 +7,7 @@ have an `a/1.jpg`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, product
 from pathlib import Path
@@ -21,7 +21,7 @@ from toolkit_common.audit.duplicates import (
     hash_images,
     join_hashes,
 )
-from toolkit_common.audit.findings import Finding
+from toolkit_common.audit.findings import Finding, uncompared_findings
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.splits import Splits, make_splits, read_splits
@@ -203,18 +203,17 @@ def _shared_images(data: ImageData, own: Hashes, theirs: ImageData) -> Iterator[
     exact = np.intersect1d(kept, other.exact)
     if exact.size:
         yield _shared(name, f"{exact.size} images are pixel by pixel in both", leak=True)
-    border = len(own.exact)
-    pairs = find_duplicates(join_hashes(own, other), partial(_greys_of_both, data, theirs)).pairs
-    near = [
-        pair for pair in pairs
-        # Exact ones are told above, more surely.
-        if pair.first < border <= pair.second and not pair.exact
-    ]  # fmt: skip
+    found = find_duplicates(
+        join_hashes(own, other), partial(_greys_of_both, data, theirs), border=len(own.exact)
+    )
+    near = [pair for pair in found.pairs if not pair.exact]  # exact ones are told above
     if near:
         turned = sum(pair.turned for pair in near)
         text = f"{len(near)} pairs of near-duplicates, one image in each (by pixels)"
         text += f", {turned} of them mirrored or turned" if turned else ""
         yield _shared(name, text, leak=False)
+    for finding in uncompared_findings(found):
+        yield replace(finding, kind=f"shared with {name}")
 
 
 def _greys_of_both(
