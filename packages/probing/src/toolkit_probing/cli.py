@@ -61,6 +61,11 @@ def probe(invocation: Invocation[ProbeSettings]) -> Any:
     """Judge a frozen encoder: EP and its rivals, linear probing and k-NN under one protocol.
 
     With no options it probes a stand-in encoder on the embedded skin lesions, offline.
+
+    Examples:
+        toolkit probe --method ep,linear,knn --backbone runs/derm
+        toolkit probe --backbone timm:vit_base_patch16_224.mae --data imagefolder:PATH
+        toolkit probe --method ep --set ep.num_queries=8,16 --data csv:lesions.csv
     """
     from toolkit_probing.run import run_probe
 
@@ -73,6 +78,10 @@ def features(invocation: Invocation[ExtractSettings]) -> Any:
 
     Prints what it will cost first. Killed, it goes on with the shards that are missing; done, it
     prints where the store is. `toolkit probe` with the same backbone and data reads it.
+
+    Examples:
+        toolkit features --backbone runs/derm --data lesions
+        toolkit features -b timm:vit_base_patch16_224 --data imagefolder:PATH
     """
     from toolkit_probing.features import run_features
 
@@ -97,6 +106,10 @@ def compare(
     """Compare probes on the same test images: paired bootstrap over groups (patients).
 
     Refuses runs whose test images, classes, targets or groups differ, and names what does.
+
+    Examples:
+        toolkit compare runs/probe-1
+        toolkit compare runs/a runs/b --metric auroc
     """
     from toolkit_probing.results.compare import compare_runs, show_comparison
 
@@ -127,7 +140,12 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute metrics from saved predictions, for all test images and by subgroup."""
+    """Recompute metrics from saved predictions, for all test images and by subgroup.
+
+    Examples:
+        toolkit report runs/probe-1 --by gender
+        toolkit report runs --metric auroc,balanced_accuracy --output report.html
+    """
     from toolkit_common.extras import require
     from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.reports.recomputed import build_report
@@ -175,7 +193,12 @@ def attention(
     ] = 12,
     as_json: AsJson = False,
 ) -> None:
-    """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped)."""
+    """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped).
+
+    Examples:
+        toolkit attention --from runs/probe-1
+        toolkit attention --from runs/probe-1 --images PATH --output looks.png
+    """
     from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.attention.draw import draw_attention
 

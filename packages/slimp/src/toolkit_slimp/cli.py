@@ -25,6 +25,11 @@ def pretrain_slimp(invocation: Invocation[SlimpSettings]) -> Any:
     """Pre-train an image encoder with SLIMP: images with lesion and patient metadata, nested.
 
     With no options it trains a small ViT on the embedded skin lesions, offline.
+
+    Examples:
+        toolkit pretrain slimp --output runs/derm
+        toolkit pretrain slimp --data csv:lesions.csv --epochs 100
+        toolkit pretrain slimp --resume --output runs/derm
     """
     from toolkit_slimp.run import run_pretrain
 
@@ -49,6 +54,10 @@ def write_schema(
     Every column has a kind (numeric, angle, categorical, boolean, multi), a level (lesion,
     patient), a range, codes for missing and unknown, and a transform fitted on training patients;
     delete a column's quantiles or categories to have them fitted anew.
+
+    Examples:
+        toolkit data schema pad-ufes-20:PATH
+        toolkit data schema csv:lesions.csv --output lesions-schema.json
     """
     from toolkit_common.data.splits import make_splits
     from toolkit_common.runs.files import refuse_unwritable, write_text

@@ -3,7 +3,7 @@
 A package adds a command with an entry point in the group `toolkit.commands` that names a
 `typer.Typer`; a dot in the entry point's name makes a group (`pretrain.slimp`). Command modules
 import only the standard library, typer and pydantic at module level: torch stays inside commands,
-so that `--help` is instant.
+so that `--help` is instant. A command's docstring ends with a section "Examples:", a line each.
 """
 
 import os
@@ -23,6 +23,7 @@ from toolkit_common.printable import printable
 from toolkit_common.registry import did_you_mean
 
 GROUP_HELP = {"pretrain": "Pre-train an image encoder."}
+EXAMPLES = "\n\nExamples:\n"
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 RANK_PATIENCE_S = 5.0
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has within
@@ -54,6 +55,8 @@ class PluginGroup(TyperGroup):
         if command is None and cmd_name in self.list_commands(ctx):
             # Kept, so that a command is imported once.
             command = self.commands[cmd_name] = self._load(cmd_name)
+        if command is not None:
+            _show_examples_last_(command)
         return command
 
     @override
@@ -97,6 +100,16 @@ class PluginGroup(TyperGroup):
         return command
 
 
+def _show_examples_last_(command: Any) -> None:
+    """Show the section "Examples:" of a command's docstring below its options, a line each."""
+    text, mark, examples = (command.help or "").partition(EXAMPLES)
+    if mark:
+        command.help = text.rstrip()
+        # Single line breaks are joined, empty lines become line breaks.
+        lines = [line.strip() for line in examples.splitlines()]
+        command.epilog = "\n\n".join(["Examples:", *lines])
+
+
 def plugin_group(name: str) -> type[PluginGroup]:
     """Return the class of a group whose commands may come from any package, as `name.COMMAND`."""
 
@@ -135,8 +148,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Probe frozen image encoders and pre-train skin-lesion encoders with SLIMP.",
-    epilog="Exit codes: 0 ok, 1 failed, 2 bad input or configuration, 3 `data audit` "
-    "found a leak, 130 interrupted.",
+    epilog="toolkit COMMAND --help shows its options, and examples.\n\nExit codes: 0 ok, 1 failed, "
+    "2 bad input or configuration, 3 `data audit` found a leak, 130 interrupted.",
 )
 
 

@@ -20,7 +20,12 @@ def backbones(
         typer.Option(help="Show what a weights file holds, and which timm model it fits."),
     ] = None,
 ) -> None:
-    """List encoders by id; those of timm and open_clip with published weights."""
+    """List encoders by id; those of timm and open_clip with published weights.
+
+    Examples:
+        toolkit backbones dinov2
+        toolkit backbones --inspect checkpoint.pth
+    """
     if inspect is not None:
         from toolkit_common.backbones.weights.inspection import describe_file
 

@@ -58,7 +58,13 @@ def describe(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show rows, patients, splits, labels, missing values, notes and example pictures."""
+    """Show rows, patients, splits, labels, missing values, notes and example pictures.
+
+    Examples:
+        toolkit data describe lesions
+        toolkit data describe csv:lesions.csv --save data.yaml
+        toolkit data describe imagefolder:PATH --output pictures.png
+    """
     if output is not None and (output.exists() or output.suffix != ".png"):
         raise InputError(f"pictures go to a new file that ends in .png, got {output}")
     # Here, as importing takes seconds that --help need not wait for (docs/traps.md 21).
@@ -105,6 +111,10 @@ def audit(
 
     Looks for groups on two sides, doubled images, columns that tell the label by their values or
     by being empty, columns that post-date the diagnosis, broken files and rare classes.
+
+    Examples:
+        toolkit data audit lesions --output audit
+        toolkit data audit pad-ufes-20:PATH --against ham10000:PATH
     """
     if output is not None and output.exists():
         raise InputError(f"{output} exists: name a new folder for the audit")
@@ -143,6 +153,10 @@ def make(
     """Write a synthetic data set in exactly the files of a real one, to test and to teach.
 
     The pictures carry what the table says (size, colour, asymmetry); SYNTHETIC.md labels them.
+
+    Examples:
+        toolkit data make slice-3d synthetic --rows 1000
+        toolkit data make ham10000 synthetic --layout dataverse
     """
     from toolkit_common.synthetic.make import make_data
 

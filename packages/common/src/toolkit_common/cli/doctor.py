@@ -20,7 +20,12 @@ app = typer.Typer(add_completion=False)
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Check versions, torchvision's library, devices, threads, memory, disk, caches and secret."""
+    """Check versions, torchvision's library, devices, threads, memory, disk, caches and secret.
+
+    Examples:
+        toolkit doctor
+        toolkit doctor --json
+    """
     findings = examine()
     if as_json:
         typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
