@@ -129,10 +129,19 @@ def test_a_head_that_diverges_is_no_classifier():
         ProbeClassifier(**SMALL | alone).fit(tokens, labels)
 
 
+@pytest.mark.parametrize("method", ["ep", "linear"])
+def test_tokens_too_large_to_be_fitted_are_named_not_a_rate(method):
+    tokens, labels = make_tokens()
+    options = {"num_queries": 2} if method == "ep" else None
+    probe = ProbeClassifier(**SMALL | {"method": method, "options": options})
+    with pytest.raises(InputError, match="tokens are too large to be fitted in fp32: scale them"):
+        probe.fit(tokens * 1e25, labels)
+
+
 def test_where_steps_diverge_the_fitted_start_is_kept():
     tokens, labels = make_tokens()
     probe = ProbeClassifier(**SMALL | {"lr": 1e30, "optimizer": "sgd"}).fit(tokens, labels)
-    assert (probe.n_iter_, probe.C_) == (0, 1.0)
+    assert (probe.n_iter_, probe.C_, probe.lr_) == (0, 1.0, None)
     assert probe.score(tokens, labels) > 0.8
 
 

@@ -94,7 +94,7 @@ def test_a_bank_in_passes_gives_the_figures_of_one_at_once(probe, tmp_path):
     options = ["--method", "ep,linear", "--set", "ep.num_queries=4,8", "--num-seeds", "2", "--json"]
     whole = json.loads(probe(*options).stdout)["rows"]
     small = probe(*options, "--bank-memory", "1e-6", output=tmp_path / "cut")
-    assert "26 passes" in small.stderr  # of 24 heads of EP and 2 of linear
+    assert "25 passes" in small.stderr  # of 24 heads of EP and 1 of linear
     assert json.loads(small.stdout)["rows"] == whole
 
 
@@ -370,6 +370,9 @@ def test_a_fitted_head_that_diverges_is_judged_as_it_began(probe):
     results = json.loads(result.stdout)
     (row,) = results["rows"]
     assert row["settings"]["epoch"] == [0]
+    assert "lr" not in row["settings"]  # nothing of it is in what is judged
+    assert row["training"] is None
+    assert "peak learning rate" not in result.stderr
     assert row["metrics"]["top1"]["mean"] is not None
     assert len(results["diverged"]) == 1
 
@@ -443,6 +446,19 @@ def test_a_batch_below_the_requested_one_is_reported_first_and_kept(
     unmet = f"batch 14 instead of {requested.split()[0]}"
     assert results["protocol"]["unmet"] == unmet
     assert unmet in result.stdout.splitlines()[0]
+
+
+@pytest.mark.slow
+def test_a_classifier_that_is_fitted_has_no_batch_no_seed_and_a_bar_that_ends(probe):
+    result = probe("--method", "linear", "--batch-size", "2000", "--num-seeds", "2", "--json")
+    assert result.exit_code == 0, result.output
+    results = json.loads(result.stdout)
+    (row,) = results["rows"]
+    assert row["seeds"] == [0]
+    assert row["metrics"]["top1"]["sd"] is None
+    assert results["protocol"]["unmet"] is None
+    assert "BATCH" not in result.stderr
+    assert "fitting 1 head 1/1" in result.stderr
 
 
 @pytest.mark.slow

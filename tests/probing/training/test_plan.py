@@ -79,6 +79,10 @@ def test_a_batch_below_the_request_is_noted_with_who_requested_it():
     assert short is not None
     assert short.phrase == "batch 4 to 8 instead of 8"
     assert short.note.startswith("BATCH 4 to 8, not the 8 of --batch-size")
+    assert short.note.endswith("learning rates are scaled to it")
+    adamw = find_shortfall(settings(optimizer="adamw"), [4], 1)
+    assert adamw is not None
+    assert adamw.note.endswith("at most the training images")
     paper = find_shortfall(settings(batch_size=4096, protocol="ep-paper"), [30], 1)
     assert paper is not None
     assert paper.by == "protocol ep-paper"

@@ -70,7 +70,8 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: Labels in the order of `predict_proba`'s columns.
         head_: The picked head; `head_.pool` is the pooling, with its `attention(tokens)`.
-        lr_: Its learning rate; None of `linear` with a fitted classifier, which has none.
+        lr_: Its learning rate; None where no step is in it: where nothing was better than its
+            start, and of `linear` with a fitted classifier.
         C_: Its C; None where the classifier is trained.
         n_iter_: Epochs that it is trained for; 0 where nothing was better than its start.
         validation_score_: Its `select_by` on the held-out rows, a loss negative; None without any.
@@ -136,6 +137,8 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._train(table, examples, settings)
         self.n_features_in_ = tokens.shape[2]
         if not all(item.isfinite().all() for item in self.head_.state_dict().values()):
+            if self.lr_ is None:
+                raise InputError("tokens are too large to be fitted in fp32: scale them")
             raise InputError(f"the head has diverged with lr={self.lr_}: lower it")
         return self
 
@@ -226,6 +229,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.C_ = settings.c[0] if settings.classifier == "fitted" else None
         else:
             self.n_iter_, self.C_ = best.epoch, best.c
+            self.lr_ = spec.base_lr if best.epoch else None  # rates of what is judged as it began
         self.validation_score_ = None if best is None else best.value
 
     def _table(self, tokens: Tensor) -> TokenTable:

@@ -36,6 +36,7 @@ from toolkit_probing.methods.choose import (
     with_all_options,
 )
 from toolkit_probing.methods.frozen import published_head
+from toolkit_probing.methods.specs import takes_steps
 from toolkit_probing.methods.tuned import describe_tuning, image_sources, refuse_untunable
 from toolkit_probing.protocols import used_protocol
 from toolkit_probing.reports.curves import write_curves
@@ -118,7 +119,7 @@ def _shortfall(
     settings: ProbeSettings, subsets: Sequence[Subset], num_processes: int
 ) -> Shortfall | None:
     """Return how far the batch of heads that are trained is below what was requested."""
-    is_trained = any(method.is_trained for method in requested_methods(settings))
+    is_trained = any(takes_steps(method, settings) for method in requested_methods(settings))
     if settings.head is not None or not is_trained:
         return None
     sizes = [size for subset in subsets for size in subset.sizes]
@@ -257,8 +258,9 @@ def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loade
 
 def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -> Extraction:
     methods = requested_methods(settings)
-    epochs = settings.epochs if any(method.is_trained for method in methods) else 0
-    at_once = sum(not method.is_trained for method in methods)
+    trained = [method for method in methods if takes_steps(method, settings)]
+    epochs = settings.epochs if trained else 0
+    at_once = len(methods) - len(trained)
     judged = epochs * len(task.splits[settings.select_on]) + len(task.splits.test)
     return replace(
         build_extraction(settings, accelerator),

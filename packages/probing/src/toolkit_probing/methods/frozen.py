@@ -208,7 +208,9 @@ def settings_of(spec: HeadSpec, best: Sequence[Best]) -> dict[str, Any]:
     """Return what was picked for the heads of one spec: learning rate, epochs and C."""
     picked: dict[str, Any] = {}
     if spec.base_lr is not None:
-        picked |= {"lr": spec.base_lr, "epoch": [item.epoch for item in best]}
+        epochs = [item.epoch for item in best]
+        # Of heads that are judged as they began no rate is better than another.
+        picked |= {"lr": spec.base_lr, "epoch": epochs} if any(epochs) else {"epoch": epochs}
     if all(item.c is not None for item in best):
         picked["C"] = [item.c for item in best]
     return picked

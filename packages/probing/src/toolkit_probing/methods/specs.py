@@ -22,15 +22,20 @@ def head_specs(
         for source in sources_of(method, settings, info)
         for options in method.variants(settings)
         for lr in rates_of(method, settings)
-        for seed in range(settings.num_seeds)
+        for seed in range(settings.num_seeds if takes_steps(method, settings) else 1)
     ]
     return list({spec.key: spec for spec in specs}.values())
 
 
 def rates_of(method: Method, settings: ProbeSettings) -> Sequence[float | None]:
     """Return the learning rates that are tried; None where a classifier is fitted and no more."""
-    is_trained = method.reads_tokens or settings.tune != "none" or settings.classifier == "trained"
-    return settings.lr if is_trained else (None,)
+    return settings.lr if takes_steps(method, settings) else (None,)
+
+
+def takes_steps(method: Method, settings: ProbeSettings) -> bool:
+    """Whether steps train a method's heads: a fitted classifier has no rate and no seed."""
+    more = method.reads_tokens or settings.tune != "none" or settings.classifier == "trained"
+    return method.is_trained and more
 
 
 def layers_of(settings: ProbeSettings, info: BackboneInfo) -> tuple[int, ...]:

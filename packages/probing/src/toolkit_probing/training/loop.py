@@ -85,8 +85,10 @@ def train_bank(
     plan = TrainingPlan(settings, len(examples.train), compute.num_processes)
     trainer, count = _Trainer(bank, examples, plan=plan, compute=compute), len(bank.specs)
     total, per_epoch = plan.total_steps, plan.steps_per_epoch
-    title = f"training {count} head{'s' if count > 1 else ''}"
-    with open_journal(record, compute, title=title, total=total) as journal:
+    takes_steps = bool(trainer.active(0))
+    title = f"{'training' if takes_steps else 'fitting'} {count} head{'s' if count > 1 else ''}"
+    shown = total if takes_steps else count  # classifiers alone are counted as they are fitted
+    with open_journal(record, compute, title=title, total=shown) as journal:
         step = journal.resume_(trainer.load_)
         if trainer.is_fitted and not trainer.starts:
             trainer.start_()
@@ -94,7 +96,7 @@ def train_bank(
         # A part that was over keeps its lines.
         if active and step < total:
             journal.rewind(step)
-        journal.advance(step)
+        journal.advance(step if takes_steps else count)
         while step < total and active:
             epoch, first = divmod(step, per_epoch)
             trainer.train_(begins_epoch=first == 0)

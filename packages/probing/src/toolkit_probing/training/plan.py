@@ -155,11 +155,13 @@ class Shortfall:
         batches: The batch of every subset of the labels.
         requested: What the user or the protocol requested.
         by: Who did.
+        scales_rates: Whether learning rates go by the batch.
     """
 
     batches: Sequence[int]
     requested: int
     by: str
+    scales_rates: bool
 
     @property
     def phrase(self) -> str:
@@ -169,9 +171,10 @@ class Shortfall:
     @property
     def note(self) -> str:
         """What must be known to read the figures."""
+        rates = "; learning rates are scaled to it" if self.scales_rates else ""
         return (
             f"BATCH {_span(self.batches)}, not the {self.requested} of {self.by}: a step has at "
-            "most the training images; learning rates are scaled to it"
+            f"most the training images{rates}"
         )
 
 
@@ -194,7 +197,7 @@ def find_shortfall(
         return None
     is_own = PROTOCOLS[settings.protocol].settings.get("batch_size") == requested
     by = f"protocol {settings.protocol}" if is_own else "--batch-size"
-    return Shortfall(batches, requested, by)
+    return Shortfall(batches, requested, by, scales_rates=settings.optimizer != "adamw")
 
 
 def _span(values: Sequence[float]) -> str:
