@@ -1,6 +1,7 @@
 """Optimizers by name; `lars` is the one of the MAE and EP protocols (docs/traps.md 1)."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -110,3 +111,17 @@ def test_every_optimizer_learns(name: str) -> None:
 def test_an_unknown_optimizer_is_answered_with_its_neighbours() -> None:
     with pytest.raises(InputError, match=r"unknown optimizer 'adam'; did you mean 'adamw'\?"):
         build_optimizer("adam", [])
+
+
+def test_adamw_is_fused_and_takes_the_steps_of_the_plain_one() -> None:
+    steps = []
+    for build in (partial(build_optimizer, "adamw"), partial(torch.optim.AdamW, foreach=False)):
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 12, dtype=torch.float64).view(3, 4))
+        optimizer = build([{"params": [weight], "lr": 0.1, "weight_decay": 0.3}])
+        for step in range(5):
+            weight.grad = torch.sin(weight.detach() * (step + 1))
+            optimizer.step()
+        steps.append((weight.detach(), optimizer.defaults["fused"]))
+    (ours, ours_fused), (plain, _) = steps
+    assert ours_fused
+    torch.testing.assert_close(ours, plain, rtol=1e-12, atol=0)

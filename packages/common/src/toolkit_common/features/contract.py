@@ -50,7 +50,8 @@ class Features:
 
     def take(self, rows: Tensor) -> "Features":
         """Return those of some of the images."""
-        return self._each(lambda tensor: tensor[rows])
+        # `tensor[rows]` gathers many times slower (docs/traps.md 29).
+        return self._each(lambda tensor: tensor.index_select(0, rows))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Features":
         vectors = {name: change(vector) for name, vector in self.vectors.items()}

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from toolkit_probing.probes import gemm
 
-CHUNK = 1 << 16  # numbers of a chunk's gradient of pooled values: a quarter MiB in fp32
+CHUNK = 1 << 20  # numbers of a chunk's gradient of pooled values: 4 MiB in fp32
 MAX_SLACK = 2  # the most that a gradient's storage may exceed it
 
 

@@ -69,11 +69,7 @@ def times_transposed(left: Tensor, right: Tensor) -> Tensor:
 
     `right` may be a transposed view. Only where `serves` says so is this the faster product.
     """
-    if not serves(left, right):
-        return left @ right.T
-    # No bias, nothing behind the product.
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
-    return product
+    return _product(left, right) if serves(left, right) else left @ right.T
 
 
 def each_transposed(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
@@ -89,7 +85,7 @@ def each_transposed(left: Tensor, right: Tensor, out: Tensor | None = None) -> T
     # One call an image, as the operator takes matrices and no batches of them.
     out = left.new_empty(len(left), left.shape[1], right.shape[1]) if out is None else out
     for image in range(len(left)):
-        out[image] = times_transposed(left[image], right[image])
+        out[image] = _product(left[image], right[image])
     return out
 
 
@@ -102,6 +98,12 @@ def sum_over_tokens(weights: Tensor, tokens: Tensor) -> Tensor:
         # Added up in place: a block's product is as small as the result.
         total += times_transposed(part.transpose(0, 1).flatten(1), rows.flatten(0, 1).T)
     return total
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    # No bias, nothing behind the product. Whether it serves is asked before loops over images.
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
+    return product
 
 
 def _apply(function: type[torch.autograd.Function], first: Tensor, second: Tensor) -> Tensor:

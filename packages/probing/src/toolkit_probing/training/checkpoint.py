@@ -21,7 +21,7 @@ from toolkit_common.training.interrupt import Interruption, delayed_interrupt
 from toolkit_probing.training.compute import Compute
 
 SAVE_EVERY_S = 30.0
-VERSION = 2  # rises when a training that is half done would go on otherwise than it began
+VERSION = 3  # rises when a training that is half done would go on otherwise than it began
 
 State = dict[str, Any]
 
