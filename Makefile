@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast coverage lint type format check bench wheels clean
+.PHONY: help install demo test test-fast coverage lint type format check bench docs wheels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,10 +63,13 @@ format: $(STAMP) ## mend style
 check: lint type ## lint, type, then all other tests
 	$(BIN)/python $(PYTEST) --deselect tests/house/test_tools.py
 
+docs: $(STAMP) ## build the documentation site into site/, offline
+	$(BIN)/mkdocs build -q
+
 wheels: $(STAMP) ## build the three wheels into dist/
 	for package in common probing slimp; do \
 	  $(BIN)/python -m build -q --wheel --outdir dist packages/$$package || exit 1; done
 
 clean: ## delete the virtual environment, builds and caches
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	rm -rf packages/*/build packages/*/src/*.egg-info
