@@ -33,7 +33,7 @@ ORDER = {  # a room or leaf imports only what stands before it
     ),
     "probing": (
         "settings protocols probes heads task training results methods attention reports "
-        "run features token_table hold_out estimator predict cli"
+        "loaded run folds features token_table hold_out estimator predict cli"
     ),
     "slimp": "settings ablations metadata model watching training exporting run cli",
 }
