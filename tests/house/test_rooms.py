@@ -33,9 +33,9 @@ ORDER = {  # a room or leaf imports only what stands before it
     ),
     "probing": (
         "settings protocols probes heads task training results methods attention reports "
-        "loaded run folds features token_table hold_out estimator predict cli"
+        "run features token_table hold_out estimator predict cli"
     ),
-    "slimp": "settings ablations metadata model watching training exporting run cli",
+    "slimp": "architecture settings ablations metadata model watching training exporting run cli",
 }
 RESERVED = {"study", "predict"}  # their rank is settled, later work makes them
 MAX_FILES = 12

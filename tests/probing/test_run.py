@@ -210,7 +210,7 @@ def test_an_interrupt_before_a_run_says_that_there_is_none(probe, monkeypatch):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(probe_run, "load", interrupted)
+    monkeypatch.setattr(probe_run, "read_task", interrupted)
     result = probe("--method", "ep")
     assert result.exit_code == 130
     assert "interrupted: no run folder was begun" in result.stderr

@@ -3,25 +3,30 @@
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
-from toolkit_common.config import Invocation
+from toolkit_common.backbones.contract import Backbone
+from toolkit_common.config import Invocation, Resolved
 from toolkit_common.console import console
 from toolkit_common.data.splits import splits_table
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.extract import Extracted, extract
-from toolkit_common.runs.files import sha256_of_text, write_text
+from toolkit_common.registry import lookup
+from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
+from toolkit_common.scores.metrics import METRICS
+from toolkit_common.seen.check import SeenVerdict, check_seen
 from toolkit_common.training.distributed import build_accelerator, on_main
-from toolkit_probing.loaded import Loaded, load
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import (
     refuse_bad_options,
+    refuse_impossible,
+    refuse_unreadable,
     refuse_unused,
 )
 from toolkit_probing.methods.choose import (
@@ -30,8 +35,9 @@ from toolkit_probing.methods.choose import (
     with_all_methods,
     with_all_options,
 )
+from toolkit_probing.methods.frozen import published_head
 from toolkit_probing.methods.specs import takes_steps
-from toolkit_probing.methods.tuned import describe_tuning, image_sources
+from toolkit_probing.methods.tuned import describe_tuning, image_sources, refuse_untunable
 from toolkit_probing.protocols import used_protocol
 from toolkit_probing.reports.curves import write_curves
 from toolkit_probing.results.contents import (
@@ -50,11 +56,14 @@ from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
 from toolkit_probing.task.encoder import (
     build_extraction,
+    load_probed_backbone,
     show_price_of_views,
+    store_folder,
 )
-from toolkit_probing.task.shrunk import shrink_images
-from toolkit_probing.task.subsets import Subset
-from toolkit_probing.task.task import Task
+from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
+from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
+from toolkit_probing.task.subsets import Subset, label_subsets
+from toolkit_probing.task.task import Task, look_at_images, read_task
 from toolkit_probing.training.checkpoint import logged_metric
 from toolkit_probing.training.plan import Shortfall, find_shortfall
 
@@ -68,61 +77,42 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
         InputError: If the settings, the data or the backbone are at fault.
         KeyboardInterrupt: After Ctrl-C, when the state is saved.
     """
-    invocation = complete(invocation)
+    _refuse_bad_settings(invocation.resolved)
+    invocation = replace(invocation, resolved=with_all_options(invocation.resolved))
     settings = with_all_methods(invocation.settings)
     run = choose_run_folder(invocation, name="probe", complete=with_all_options)
     if invocation.resume and run.is_done:
-        return show(read_results(run.path), run, invocation)
+        return _show(read_results(run.path), run, invocation)
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
-    (loaded,) = load([settings])
-    results, _ = judge(run, invocation, loaded, accelerator=accelerator)
-    accelerator.end_training()
-    return show(results, run, invocation)
-
-
-def complete(invocation: Invocation[ProbeSettings]) -> Invocation[ProbeSettings]:
-    """Return a call with every option of its methods.
-
-    Raises:
-        InputError: If a method has no such option, or a setting would have no effect.
-    """
-    settings, sources = with_all_methods(invocation.settings), invocation.resolved.sources
-    refuse_bad_options(settings, sources)
-    refuse_unused(settings, sources)
-    return replace(invocation, resolved=with_all_options(invocation.resolved))
-
-
-def judge(
-    run: RunFolder,
-    invocation: Invocation[ProbeSettings],
-    loaded: Loaded,
-    *,
-    accelerator: Accelerator,
-) -> tuple[Results, Extracted]:
-    """Judge what was loaded and fill the run folder; returns the features, for other folds."""
-    settings = with_all_methods(invocation.settings)
+    loaded = _load(settings)
     shortfall = _shortfall(settings, loaded.subsets, accelerator.num_processes)
     if shortfall is not None:
         console.print(shortfall.note)
     on_main(accelerator, lambda: _start(run, invocation, loaded))
-    results, outcomes, extracted = _probe(
-        settings, loaded, run, accelerator=accelerator, shortfall=shortfall
-    )
+    results, outcomes = _probe(settings, loaded, run, accelerator, shortfall=shortfall)
     if accelerator.is_main_process:
         keep = settings.keep_checkpoints
-        _finish(run, loaded.task, results, outcomes=outcomes, keep_checkpoints=keep)
-    return results, extracted
-
-
-def show(results: Results, run: RunFolder, invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
-    """Print what a run gave and return what `--json` prints."""
-    show_results(results, run.path, as_json=invocation.as_json)
-    return {**results.to_json(), "run": str(run.path)}
+        _finish(run, loaded.task, results, outcomes, keep_checkpoints=keep)
+    accelerator.end_training()
+    return _show(results, run, invocation)
 
 
 def _diverged(run: RunFolder, settings: ProbeSettings) -> dict[str, int]:
     metric = logged_metric(settings.select_on, settings.select_by)
     return diverged_heads(run.path / "metrics.jsonl", metric)
+
+
+def _refuse_bad_settings(resolved: Resolved[ProbeSettings]) -> None:
+    settings = with_all_methods(resolved.settings)
+    refuse_bad_options(settings, resolved.sources)
+    refuse_unused(settings, resolved.sources)
+
+
+def _show(
+    results: Results, run: RunFolder, invocation: Invocation[ProbeSettings]
+) -> dict[str, Any]:
+    show_results(results, run.path, as_json=invocation.as_json)
+    return {**results.to_json(), "run": str(run.path)}
 
 
 def _shortfall(
@@ -136,20 +126,74 @@ def _shortfall(
     return find_shortfall(settings, sizes, num_processes)
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """What is judged, checked, before anything is computed."""
+
+    task: Task
+    subsets: Sequence[Subset]
+    backbone: Backbone
+    metadata: TaskMetadata | None
+    seen: SeenVerdict
+
+
+def _load(settings: ProbeSettings) -> _Loaded:
+    """Load what is judged; refuse what cannot be done before anything is written."""
+    lookup(METRICS, settings.select_by, kind="metric")
+    if settings.store in ("auto", "disk") and settings.tune == "none":
+        refuse_unwritable(store_folder(settings), option="--store-dir")
+    # In order of cost: what the labels already refuse needs no encoder, and images come last.
+    task = read_task(settings)
+    refuse_impossible(settings, task)
+    seen = _check_seen(settings, task)
+    subsets = label_subsets(settings, task)
+    backbone = load_probed_backbone(settings)
+    refuse_unreadable(settings, backbone.info)
+    metadata = read_task_metadata(settings, task)
+    refuse_bad_cache(settings, task, backbone)
+    methods = requested_methods(settings)
+    refuse_untunable(methods, settings, backbone)
+    if settings.head is not None:
+        published_head(methods[0], settings, task, backbone.info)
+    task = look_at_images(task, settings)
+    if len(task.bad_files):  # fewer rows than were split above
+        refuse_impossible(settings, task)
+        seen = _check_seen(settings, task)
+        subsets = label_subsets(settings, task)
+        metadata = read_task_metadata(settings, task)
+    return _Loaded(task, subsets, backbone, metadata, seen)
+
+
+def _check_seen(settings: ProbeSettings, task: Task) -> SeenVerdict:
+    """Refuse to judge an encoder on whom it was trained on; prints what is known of that."""
+    if settings.random_init:
+        return SeenVerdict()
+    seen = check_seen(
+        settings.backbone,
+        task.data,
+        task.splits,
+        settings=settings,
+        allow_seen=settings.allow_seen,
+    )
+    if seen.message:
+        console.print(seen.message, markup=False)
+    return seen
+
+
 def _probe(
     settings: ProbeSettings,
-    loaded: Loaded,
+    loaded: _Loaded,
     run: RunFolder,
-    *,
     accelerator: Accelerator,
+    *,
     shortfall: Shortfall | None,
-) -> tuple[Results, list[Outcome], Extracted]:
-    """Return what results.json holds, outcomes with those of baselines, and features."""
+) -> tuple[Results, list[Outcome]]:
+    """Return what results.json holds, and the outcomes behind it, baselines among them."""
     task, backbone, metadata = loaded.task, loaded.backbone, loaded.metadata
     how = _extraction(settings, task, accelerator)
     images = shrink_images(settings, task, backbone, accelerator=accelerator)
-    extracted = loaded.extracted or _extract(
-        replace(loaded, task=images.task), settings, how, accelerator=accelerator
+    extracted = _extract(
+        settings, images.task, backbone, how, metadata=metadata, accelerator=accelerator
     )
     start = time.perf_counter()
     context = Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
@@ -176,7 +220,7 @@ def _probe(
         rows=rows(outcomes, inputs=settings.inputs, seen=loaded.seen.status),
         baselines=rows(baselines, inputs="metadata alone"),
     )
-    return results, [*outcomes, *baselines], extracted
+    return results, [*outcomes, *baselines]
 
 
 def judge_methods(context: Context) -> list[Outcome]:
@@ -195,7 +239,7 @@ def _peak_bytes(accelerator: Accelerator) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
 
 
-def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: Loaded) -> None:
+def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loaded) -> None:
     task = loaded.task
     splits = splits_table(task.splits, task.data).to_csv(index=False)
     facts = {
@@ -232,10 +276,15 @@ def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -
 
 
 def _extract(
-    loaded: Loaded, settings: ProbeSettings, how: Extraction, *, accelerator: Accelerator
+    settings: ProbeSettings,
+    task: Task,
+    backbone: Backbone,
+    how: Extraction,
+    *,
+    metadata: TaskMetadata | None,
+    accelerator: Accelerator,
 ) -> Extracted:
     """Return what heads read of the task's rows: features of images, metadata, both, or images."""
-    task, backbone, metadata = loaded.task, loaded.backbone, loaded.metadata
     if settings.tune != "none":
         return image_sources(backbone, task, how, accelerator=accelerator)
     if metadata is not None and metadata.is_all:
@@ -254,8 +303,8 @@ def _finish(
     run: RunFolder,
     task: Task,
     results: Results,
-    *,
     outcomes: Sequence[Outcome],
+    *,
     keep_checkpoints: bool,
 ) -> None:
     for outcome in outcomes:

@@ -24,11 +24,12 @@ schema = typer.Typer(add_completion=False)
 def pretrain_slimp(invocation: Invocation[SlimpSettings]) -> Any:
     """Pre-train an image encoder with SLIMP: images with lesion and patient metadata, nested.
 
-    With no options it trains a small ViT on the embedded skin lesions, offline.
+    With no options it trains a small ViT on the embedded skin lesions, offline. --from RUN
+    continues a run on other data, by default in its embedding layers alone (--train).
 
     Examples:
-        toolkit pretrain slimp --output runs/derm
-        toolkit pretrain slimp --data csv:lesions.csv --epochs 100
+        toolkit pretrain slimp --data csv:lesions.csv --output runs/derm
+        toolkit pretrain slimp --from runs/derm --data csv:clinic.csv -o runs/b
         toolkit pretrain slimp --resume --output runs/derm
     """
     from toolkit_slimp.run import run_pretrain

@@ -1,7 +1,7 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,12 @@ from toolkit_common.data.splits import splits_table
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
+from toolkit_common.seen.check import mark
 from toolkit_common.training.distributed import build_accelerator, on_main
+from toolkit_slimp.architecture import keep_architecture
+from toolkit_slimp.exporting.continued import load_parent
 from toolkit_slimp.exporting.write import export_slimp
+from toolkit_slimp.model.warm_start import Parent
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.loop import pretrain
@@ -30,22 +34,19 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
         KeyboardInterrupt: After Ctrl-C, when the state is saved.
     """
     settings = invocation.settings
-    if settings.is_every_fold:
-        assert settings.folds is not None, "every fold of some"
-        raise InputError(
-            f"pretrain slimp trains one encoder a run: add --fold K, 0 to {settings.folds - 1}, "
-            f"each with an --output of its own; toolkit probe --folds {settings.folds} --fold K "
-            "then judges encoder K"
-        )
     run = choose_run_folder(invocation, name="slimp")
     if invocation.resume and run.is_done:  # done: nothing is trained or loaded again
         return _show(run.read_json("results.json"), run, invocation)
     # Before anything long.
     refuse_missing(settings.tracker)
+    parent = None
+    if settings.from_run is not None:
+        invocation, parent = _continue_run(invocation, run, settings.from_run)
+        settings = invocation.settings
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
-    setup = set_up(settings, accelerator)
+    setup = set_up(settings, accelerator, parent)
     on_main(accelerator, lambda: _start(run, invocation, setup))
-    console.print("\n".join(setup.describe()))
+    _tell(setup)
     outcome = pretrain(setup.stepper, setup.stream, run=run, watch=setup.watch)
     results = _results(setup, outcome, label=_label(settings, setup.data))
     # `finish` last: it writes DONE.
@@ -57,6 +58,33 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     return _show(results, run, invocation)
 
 
+def _continue_run(
+    invocation: Invocation[SlimpSettings], run: RunFolder, path: Path
+) -> tuple[Invocation[SlimpSettings], Parent]:
+    """Return the call with the architecture of the run that it continues, and that run.
+
+    Raises:
+        InputError: If that run cannot be continued, so or at all.
+    """
+    parent = load_parent(path)
+    if run.path.resolve() in (path.resolve(), *path.resolve().parents):
+        raise InputError(
+            f"--output {run.path} would overwrite the run that --from {path} continues: choose "
+            "another --output"
+        )
+    completed = keep_architecture(invocation.resolved, parent.model.settings, path)
+    return replace(invocation, resolved=completed), parent
+
+
+def _tell(setup: Setup) -> None:
+    console.print("\n".join(setup.describe()))
+    if (adaptation := setup.adaptation) is not None:
+        for table in adaptation.tables():
+            console.print(table)
+        for note in adaptation.notes:
+            console.print(note, markup=False)
+
+
 def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: Setup) -> None:
     splits = splits_table(setup.splits, setup.data).to_csv(index=False)
     facts = {
@@ -64,11 +92,15 @@ def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: Setup) 
         "splits": sha256_of_text(splits),
         "encoder": setup.start_hash,
     }
+    if (adaptation := setup.adaptation) is not None:
+        facts["parent"] = adaptation.parent.digest
     run.start(invocation, kind="pretrain-slimp", facts=facts)
     if not run.has("schema.json"):  # a resumed run is refused another one when it loads
         write_text(run.path / "schema.json", setup.schema.to_json())
     if not run.has("splits.csv"):  # nor other splits
         write_text(run.path / "splits.csv", splits)
+    if adaptation is not None:
+        adaptation.write(run.path)
 
 
 def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, Any]:
@@ -85,10 +117,25 @@ def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, 
         "encoder": "encoder",
         "architecture": setup.architecture,
         "start": setup.start,
+        "parent": _parent(setup),
         "steps": setup.stream.total_steps,
         "epochs": setup.stream.num_epochs,
         "kept": {"by": settings.keep, "step": outcome.step},
         "held_out": outcome.values,
+    }
+
+
+def _parent(setup: Setup) -> dict[str, Any] | None:
+    """Return what results.json says of the run that is continued; None where none is."""
+    if (adaptation := setup.adaptation) is None:
+        return None
+    groups = adaptation.groups().items()
+    return {
+        "run": str(setup.model.settings.from_run),
+        "digest": adaptation.parent.digest,
+        "train": setup.model.settings.train,
+        "trained_groups": [group for (group, learns), _ in groups if learns],
+        "seen": setup.seen.status,
     }
 
 
@@ -100,7 +147,9 @@ def _show(
     kept = results.get("kept", {"by": "last", "step": results["steps"]})
     by = "the last" if kept["by"] == "last" else f"the best by {kept['by']}"
     out.print(f"kept: step {kept['step']} of {results['steps']}, {by}", soft_wrap=True)
-    out.print(f"held-out patients: {show(results['held_out'])}", soft_wrap=True)
+    seen = (results.get("parent") or {}).get("seen", "")
+    text = mark(f"held-out patients: {show(results['held_out'])}", seen, between=" ")
+    out.print(text, soft_wrap=True)
     out.print(f"run folder: {run.path}", soft_wrap=True)
     label = results.get("label")
     title = "judge it with" if label else "judge it, COLUMN being what holds the label, with"

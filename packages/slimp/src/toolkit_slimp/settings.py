@@ -9,10 +9,9 @@ from pydantic import BeforeValidator, model_validator
 from toolkit_common.config import option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
 from toolkit_common.training.settings import MACHINE, CheckpointSettings, MachineSettings
+from toolkit_slimp.architecture import METADATA, MODEL, ArchitectureSettings, StartSettings
 
-MODEL, METADATA, LOSS = "Model", "Metadata encoders", "Loss"
-BATCHES, TRAINING = "Batches", "Training"
-Phenotype = Literal["mean", "attention", "mean_max"]
+LOSS, BATCHES, TRAINING = "Loss", "Batches", "Training"
 Positives = Literal["diagonal", "same_metadata"]
 TrackerName = Literal["tensorboard", "wandb"]
 
@@ -39,7 +38,9 @@ Keep = Annotated[
 ]
 
 
-class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
+class SlimpSettings(
+    ArchitectureSettings, StartSettings, CheckpointSettings, MachineSettings, DataSettings
+):
     """What to pre-train, on what, how.
 
     Of a metadata encoder what makes TRACE (depth 1, 2 heads) and FT-Transformer (blocks ft, MLP
@@ -58,21 +59,6 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
         panel=DATA,
         flag="--schema",
     )
-    backbone: str | None = option(
-        None,
-        "Image encoder: timm:NAME, open_clip:NAME@TAG, or an exported folder; ?weights=FILE, "
-        "?image_size=N may follow. Without one a small untrained ViT stands in.",
-        panel=MODEL,
-        flag="-b",
-    )
-    random_init: bool = option(
-        False, "Start from random weights instead of the encoder's own.", panel=MODEL
-    )
-    allow_partial: bool = option(
-        False,
-        "Accept a weights file that does not fill the encoder, or is more than the encoder has.",
-        panel=MODEL,
-    )
     batch_norm: Literal["auto", "frozen", "batch"] = option(
         "auto",
         "Statistics of the image encoder's batch norms, if it has any: frozen (those of its "
@@ -89,32 +75,10 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
         "batch-statistics, image-term (SimCLR beside the nested loss), simclr (alone).",
         panel=MODEL,
     )
-    embed_dim: int = option(128, "Width of the contrastive embeddings.", panel=MODEL, ge=2)
-    phenotype: Phenotype = option("mean", "How a patient's lesions are pooled.", panel=MODEL)
-    metadata_dim: int = option(128, "Width.", panel=METADATA, ge=4)
-    metadata_depth: int = option(2, "Blocks.", panel=METADATA, ge=1)
-    metadata_heads: int = option(4, "Attention heads.", panel=METADATA, ge=1)
-    metadata_mlp_ratio: float = option(
-        4.0, "Hidden width of a block's MLP over its width.", panel=METADATA, gt=0
-    )
-    metadata_blocks: Literal["plain", "ft"] = option(
-        "plain",
-        "GELU blocks with a final norm, or those of FT-Transformer (ReGLU; its own MLP ratio is "
-        "4/3, its pooling cls).",
-        panel=METADATA,
-    )
-    metadata_pooling: Literal["mean", "cls"] = option(
-        "mean", "Read the mean of the columns that are there, or the class token.", panel=METADATA
-    )
     allow_leaks: Annotated[tuple[str, ...], BeforeValidator(split_commas)] = option(
         (),
         "Metadata columns that are read although toolkit data audit calls them leaks of the label.",
         panel=METADATA,
-    )
-    patient_columns: Literal["patient", "lesion"] = option(
-        "patient",
-        "Where patient metadata go: to the patient loss, or beside the lesions' own (flat).",
-        panel=LOSS,
     )
     lesion_weight: float = option(
         0.5, "Weight of the lesion loss against the patient loss (lambda).", panel=LOSS, ge=0, le=1
@@ -252,15 +216,10 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
     )
 
     @property
-    def metadata_hidden_dim(self) -> int:
-        """Width between the two layers of a metadata block's MLP."""
-        return int(self.metadata_dim * self.metadata_mlp_ratio)
-
-    @property
     def freezes_batch_norms(self) -> bool:
         """Whether batch norms keep the statistics that the image encoder came with."""
         # Random weights came with no statistics worth keeping.
-        is_random = self.random_init or self.backbone is None
+        is_random = self.random_init or (self.backbone is None and self.from_run is None)
         return self.batch_norm == "frozen" or (self.batch_norm == "auto" and not is_random)
 
     @model_validator(mode="before")
@@ -291,11 +250,6 @@ class SlimpSettings(CheckpointSettings, MachineSettings, DataSettings):
 
     @model_validator(mode="after")
     def _nothing_is_ignored(self) -> "SlimpSettings":
-        if self.metadata_dim % self.metadata_heads:
-            raise ValueError(
-                f"the metadata width must be a multiple of its heads, got {self.metadata_dim} and "
-                f"{self.metadata_heads}"
-            )
         if self.positive_repeats > 1 and self.lesion_sampling != "positives":
             raise ValueError(
                 f"positive_repeats {self.positive_repeats} needs lesion_sampling positives, got "

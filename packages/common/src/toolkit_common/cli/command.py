@@ -217,8 +217,9 @@ def _interrupted(folders: Sequence[Path]) -> str:
     """Say what an interrupt has left: run folders are locked while they are written."""
     if not folders:
         return "interrupted: no run folder was begun"
-    # A process writes one run; those within it are locked later.
-    return f"interrupted: go on with --resume --output {folders[0]}"
+    # A process writes one run.
+    (folder,) = folders
+    return f"interrupted: go on with --resume --output {folder}"
 
 
 def _stored_layer(settings_class: type[Settings], output: Path | None) -> list[Layer]:

@@ -9,7 +9,9 @@ from toolkit_common.backbones.ids import BackboneId
 from toolkit_common.seen.check import trained_folder
 from toolkit_common.seen.record import Record, read_seen
 
-TOLD = ("method", "data", "data_licence", "data_source", "data_fingerprint", "start", "steps")
+TOLD = (
+    "method", "data", "data_licence", "data_source", "data_fingerprint", "start", "steps", "train",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

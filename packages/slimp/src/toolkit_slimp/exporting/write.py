@@ -31,7 +31,8 @@ WEIGHTS, SCHEMA = "slimp.safetensors", "schema.json"
 IMAGE = "image_encoder."
 OWN = ("encoder.safetensors", "encoder.json", SEEN)  # the description knows their sums already
 PUBLIC = ("hf", "torchvision")  # sources of data that everybody finds under their name
-PLACES = {"data", "splits", "metadata_schema", "backbone"}  # settings that name files of a machine
+# Settings that name files of a machine, or say how another run is continued.
+UNKEPT = {"data", "splits", "metadata_schema", "backbone", "from_run", "train", "allow_seen"}
 
 
 def export_slimp(folder: Path, setup: Setup) -> None:
@@ -89,8 +90,8 @@ def _public_start(start: str) -> str:
 
 def _provenance(setup: Setup) -> dict[str, Any]:
     data, settings = setup.data, setup.model.settings
-    kept = settings.model_dump(mode="json", exclude=PLACES)
-    if settings.backbone is not None:
+    kept = settings.model_dump(mode="json", exclude=UNKEPT)
+    if settings.backbone is not None or settings.from_run is not None:
         # Whether there was one decides how batch norms are read.
         kept["backbone"] = _public_start(f"{setup.backbone.source}:{setup.backbone.name}")
     return {
@@ -101,6 +102,8 @@ def _provenance(setup: Setup) -> dict[str, Any]:
         "data_source": data.sheet.source,
         "start": _public_start(setup.start),
         "steps": setup.stream.total_steps,
+        "train": settings.train or "all",
+        "trained_levels": list(setup.trained_levels),
         "splits": setup.splits.origin,
         "settings": kept,
         "schema": setup.schema.digest(),

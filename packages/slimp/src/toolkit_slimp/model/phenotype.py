@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from typing_extensions import override
 
-from toolkit_slimp.settings import Phenotype
+from toolkit_slimp.architecture import Phenotype
 
 HIDDEN_DIM = 128  # Ilse et al. use 64 to 128
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from toolkit_common.backbones.contract import Card, ImageEncoder
+from toolkit_common.data.sheet import Level
 from toolkit_common.seed import seed_everything
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Metadata, Schema
@@ -93,10 +94,21 @@ class SlimpModel(nn.Module):
         """Set the mode, as `nn.Module.train` does, but for the norms whose statistics are kept."""
         # After the call above, which puts them into training mode as well.
         super().train(mode)
-        if self.settings.freezes_batch_norms:
-            for norm in batch_norms(self.image_encoder):
+        for norm in batch_norms(self.image_encoder):
+            # One that is not trained must not move its statistics either.
+            learns = any(item.requires_grad for item in norm.parameters())
+            if self.settings.freezes_batch_norms or (self.settings.is_partial and not learns):
                 norm.eval()
         return self
+
+    @property
+    def trains(self) -> tuple[Level, ...]:
+        """The levels whose metadata encoder a loss reads."""
+        on: dict[Level, bool] = {
+            "lesion": self.has_lesion_loss or self.has_patient_loss,
+            "patient": self.has_patient_loss,
+        }
+        return tuple(level for level in on if on[level])
 
     def encode(
         self,

@@ -9,6 +9,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits
 from toolkit_common.errors import InputError
+from toolkit_slimp.architecture import ArchitectureSettings
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.leaks import refuse_leaks
 from toolkit_slimp.metadata.schema import Schema
@@ -92,7 +93,9 @@ def _refuse_unused(settings: SlimpSettings, schema: Schema) -> None:
     for level, keys in OF_ONE_LOSS.items():
         for key in keys if not on[level] else ():
             value, default = getattr(settings, key), type(settings).model_fields[key].default
-            if value != default:
+            # Of the run that is continued, and not chosen: its architecture stays what it is.
+            is_kept = settings.from_run is not None and key in ArchitectureSettings.model_fields
+            if value != default and not is_kept:
                 why = f"lesion_weight is {settings.lesion_weight:g}"
                 why = why if weights[level] == 0 else f"no {level} columns"
                 why = why if settings.nested_weight else "nested_weight is 0"

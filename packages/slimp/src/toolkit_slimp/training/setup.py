@@ -6,28 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.cards import choose_card
-from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt, hash_weights
-from toolkit_common.backbones.ids import BackboneId, parse_backbone_id
-from toolkit_common.backbones.load import build_encoder
+from toolkit_common.backbones.contract import Card, hash_weights
+from toolkit_common.backbones.ids import BackboneId
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.console import console
 from toolkit_common.data.check import check_images
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.data.resized import resize_images, shorter_side
+from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
-from toolkit_common.seen.ancestry import Ancestry, read_ancestry
-from toolkit_common.seen.compare import compare_rows
-from toolkit_common.seen.record import Contents
+from toolkit_common.seen.ancestry import Ancestry
+from toolkit_common.seen.check import SeenVerdict
 from toolkit_common.seen.secret import make_secret
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.metadata.table import EncodedTable, encode_table
-from toolkit_slimp.model.slimp import SlimpModel, batch_norms, build_model
+from toolkit_slimp.model.slimp import SlimpModel, build_model
+from toolkit_slimp.model.warm_start import Parent
 from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.adapt import Adaptation, adapt_
 from toolkit_slimp.training.batches import (
     SMALLEST_SIDE,
     BatchStream,
@@ -36,10 +36,9 @@ from toolkit_slimp.training.batches import (
 )
 from toolkit_slimp.training.inputs import choose_schema, describe_negatives
 from toolkit_slimp.training.sampling import PatientSampler, build_preference
+from toolkit_slimp.training.start import load_start, show_ancestry
 from toolkit_slimp.training.step import Stepper
 from toolkit_slimp.watching.held_out import HeldOut, build_held_out, refuse_unwatched
-
-STAND_IN = "timm:vit_tiny_patch16_224?image_size=112"
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,8 @@ class Setup:
         start: Where the image encoder's first weights came from.
         start_hash: Of those weights.
         ancestry: Of the exported encoder that it continues, if it does.
+        adaptation: How it continues another run, if it does.
+        seen: Whether that run has seen whom this one holds out.
     """
 
     data: ImageData
@@ -69,6 +70,8 @@ class Setup:
     start: str
     start_hash: str
     ancestry: Ancestry
+    adaptation: Adaptation | None
+    seen: SeenVerdict
 
     @property
     def model(self) -> SlimpModel:
@@ -86,6 +89,12 @@ class Setup:
         size = f"?image_size={self.backbone.image_size}" if self.backbone.image_size else ""
         return f"{self.backbone.source}:{self.backbone.name.partition('@')[0]}{size}"
 
+    @property
+    def trained_levels(self) -> tuple[Level, ...]:
+        """Levels whose metadata encoder this run trains, or one that it continues has trained."""
+        before = () if self.adaptation is None else self.adaptation.parent.trained
+        return tuple(level for level in LEVELS if level in (*self.model.trains, *before))
+
     def describe(self) -> list[str]:
         """Return lines for humans: columns of both levels, losses that are off, sizes."""
         model, lines = self.model, []
@@ -96,7 +105,15 @@ class Setup:
         if not (model.has_lesion_loss or model.has_patient_loss):
             lines.append("nested loss: off (SimCLR alone; metadata encoders stay untrained)")
         elif not (model.has_lesion_loss and model.has_patient_loss):
-            lines.append(f"{'patient' if model.has_lesion_loss else 'lesion'} loss: off")
+            off: Level
+            on: Level
+            off, on = ("patient", "lesion") if model.has_lesion_loss else ("lesion", "patient")
+            why = (
+                ""
+                if self.schema.at(off).columns
+                else f" (no {off} columns: only the {on} loss runs)"
+            )
+            lines.append(f"{off} loss: off{why}")
         trained = sum(item.numel() for item in model.parameters() if item.requires_grad)
         stream, sampler = self.stream, self.stream.sampler
         return [
@@ -107,49 +124,45 @@ class Setup:
         ]
 
 
-def set_up(settings: SlimpSettings, accelerator: Accelerator) -> Setup:
+def set_up(
+    settings: SlimpSettings, accelerator: Accelerator, parent: Parent | None = None
+) -> Setup:
     """Load, split and encode the data, build the model and its batches.
 
+    Args:
+        settings: Of the run.
+        accelerator: Where it computes.
+        parent: The run that it continues, if it does.
+
     Raises:
-        InputError: If the settings, the data or the backbone are at fault.
+        InputError: If the settings, the data or the backbone are at fault, or the run that is
+            continued has seen held-out patients.
     """
     make_secret()  # by which its patients are recorded in the end: not to fail only then
     data, made = load_patients(settings)
     schema = choose_schema(settings, data, made)
-    parsed, encoder, receipt = load_image_encoder(settings)
+    start = load_start(settings, parent)
     splits = look_at_images(settings, data, made)  # last, as that may take long
     if len(splits.all) < len(made.all):  # fewer rows than the schema was fitted on
         schema = choose_schema(settings, data, splits)
     table = encode_table(data, schema)
-    ancestry = Ancestry() if settings.random_init else read_ancestry(parsed)
-    _show_ancestry(ancestry, data, splits)
-    card = choose_card(parsed.text, encoder.facts)
+    verdict = show_ancestry(start, settings, data=data, splits=splits)
     # Before anything is trained: it is what a resumed run is compared by.
-    start_hash = hash_weights(encoder)
-    stepper = Stepper(build_model(settings, encoder, card=card, schema=schema), accelerator)
+    start_hash = hash_weights(start.encoder)
+    model = build_model(settings, start.encoder, card=start.card, schema=schema)
+    adaptation = None if parent is None else adapt_(model, schema, parent)
+    stepper = Stepper(model, accelerator)
     stream = build_stream(
         settings, data, splits,
-        table=table, preprocess=encoder.preprocess, accelerator=accelerator,
+        table=table, preprocess=start.encoder.preprocess, accelerator=accelerator,
     )  # fmt: skip
     watch = build_held_out(settings, data, splits, table=table, device=accelerator.device)
     refuse_unwatched(settings, stepper.model, watch)
     return Setup(
         data=data, splits=splits, stepper=stepper, stream=stream, watch=watch,
-        card=card, backbone=parsed, start=receipt.source, start_hash=start_hash,
-        ancestry=ancestry,
+        card=start.card, backbone=start.backbone, start=start.source, start_hash=start_hash,
+        ancestry=start.ancestry, adaptation=adaptation, seen=verdict,
     )  # fmt: skip
-
-
-def _show_ancestry(ancestry: Ancestry, data: ImageData, splits: Splits) -> None:
-    """Print how the encoder that is continued was trained, and whether on held-out patients."""
-    for line in ancestry.describe():
-        console.print(line, markup=False)
-    overlap = compare_rows(ancestry.records, Contents(data), {"held-out": splits.val})
-    if overlap.num_seen:
-        console.print(
-            f"it has seen {overlap.counted()}: what is watched is not of unseen patients",
-            markup=False,
-        )
 
 
 def load_patients(settings: SlimpSettings) -> tuple[ImageData, Splits]:
@@ -192,66 +205,6 @@ def _name_groups(data: ImageData) -> str:
     if "patient_id" in data.table:
         return "patients"
     return "lesions" if "lesion_id" in data.table else "groups"
-
-
-def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncoder, Receipt]:
-    """Build the image encoder, pretrained or random, as the settings want it trained.
-
-    Raises:
-        InputError: If it is unknown, its weights cannot be had, or it cannot be trained so.
-    """
-    is_stand_in = settings.backbone is None
-    parsed = parse_backbone_id(settings.backbone or STAND_IN)
-    # Layers are for reading a frozen encoder; what is trained is trained whole.
-    if parsed.layers != (-1,):
-        raise InputError(
-            f"pre-training trains the whole encoder: drop the layers in {parsed.text!r}"
-        )
-    encoder, receipt = build_encoder(
-        parsed,
-        # The stand-in is made, not fetched: without options a run needs no network.
-        random_init=settings.random_init or is_stand_in,
-        allow_partial=settings.allow_partial,
-        seed=settings.seed,
-    )
-    _refuse_pieces(settings, encoder)
-    if settings.grad_checkpointing:
-        checkpoint_gradients_(encoder)
-    if settings.compile:
-        encoder.compile(dynamic=True)  # patients bring different numbers of lesions
-    norms = ""
-    if count := len(batch_norms(encoder)):
-        statistics = "frozen" if settings.freezes_batch_norms else "batch"
-        norms = f", {count} batch norms ({statistics} statistics)"
-    console.print(f"image encoder: {parsed.text}, starts from {receipt.source}{norms}")
-    for line in receipt.describe():
-        console.print(line)
-    return parsed, encoder, receipt
-
-
-def _refuse_pieces(settings: SlimpSettings, encoder: ImageEncoder) -> None:
-    count = len(batch_norms(encoder))
-    if count and settings.lesions_per_pass is not None and not settings.freezes_batch_norms:
-        raise InputError(
-            f"the image encoder has {count} batch normalisations, whose statistics would be those "
-            "of a piece: drop --lesions-per-pass, give --batch-norm frozen, or choose an encoder "
-            "with layer normalisation"
-        )
-
-
-def checkpoint_gradients_(encoder: ImageEncoder) -> None:
-    """Let an encoder compute its activations again in the backward pass.
-
-    Raises:
-        InputError: If its library has no such switch for it.
-    """
-    try:
-        encoder.model.set_grad_checkpointing(True)  # type: ignore[operator]
-    except (AssertionError, AttributeError, NotImplementedError):  # timm asserts
-        raise InputError(
-            f"{encoder.facts.architecture!r} has no gradient checkpointing: drop "
-            "--grad-checkpointing; --lesions-per-pass saves memory with any encoder"
-        ) from None
 
 
 def build_stream(

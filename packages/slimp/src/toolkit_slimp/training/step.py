@@ -71,9 +71,9 @@ class Stepper:
             self.accelerator.backward(loss.total)
             return loss
         with torch.no_grad():
-            parts = [self._encode(piece, step, number) for number, piece in enumerate(pieces)]
+            encoded = [self._encode(piece, step, number) for number, piece in enumerate(pieces)]
         # Joined as leaves: the loss's gradient ends at the features.
-        features = _join(parts)
+        features = _join(encoded)
         loss = self._loss(features, batch, step)
         self.accelerator.backward(loss.total)
         gradients = [_gradient(part).split(size) for part in features.parts()]
@@ -81,7 +81,11 @@ class Stepper:
             again = self._encode(piece, step, number).parts()
             # Not through accelerate: what comes from the loss's gradient is scaled for fp16
             # already.
-            torch.autograd.backward(again, [gradient[number] for gradient in gradients])
+            parts = [pair for pair in zip(again, gradients, strict=True) if pair[0].requires_grad]
+            # What is frozen whole has nothing to carry back.
+            torch.autograd.backward(
+                [part for part, _ in parts], [gradient[number] for _, gradient in parts]
+            )
         return loss
 
     def _encode(self, batch: Batch, step: int, number: int) -> LesionFeatures:

@@ -1,0 +1,93 @@
+"""Continues a run on other data: what is copied, what learns, and the two tables that say so."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.markup import escape
+from rich.table import Table
+
+from toolkit_common.backbones.metadata import LEVELS
+from toolkit_common.data.sheet import Level
+from toolkit_common.runs.files import write_text
+from toolkit_slimp.metadata.schema import Schema
+from toolkit_slimp.model.slimp import SlimpModel
+from toolkit_slimp.model.trainable import Learning, choose_trainable_, has_attention_blocks
+from toolkit_slimp.model.warm_start import ColumnStart, Parent, describe_columns, warm_start_
+
+COLUMNS, TRAINABLE = "columns.csv", "trainable.csv"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How a run continues another.
+
+    Attributes:
+        parent: The run that is continued.
+        columns: How each metadata column starts.
+        learning: Which tensors learn.
+        notes: What else there is to know, a sentence each.
+    """
+
+    parent: Parent
+    columns: tuple[ColumnStart, ...]
+    learning: tuple[Learning, ...]
+    notes: tuple[str, ...]
+
+    def tables(self) -> Iterator[Table]:
+        """Yield what is copied and what learns, for humans."""
+        columns = Table("column", "level", "kind", "starts", "", title="metadata columns")
+        for item in self.columns:
+            cells = (item.column, item.level, item.kind, item.start, item.describe())
+            columns.add_row(*map(escape, cells))  # a name may look like markup
+        yield columns
+        groups = Table("group", "learns", "tensors", "parameters", title="what learns")
+        for (group, learns), items in self.groups().items():
+            sizes = sum(item.size for item in items)
+            groups.add_row(group, "yes" if learns else "no", str(len(items)), f"{sizes:,}")
+        yield groups
+
+    def groups(self) -> dict[tuple[str, bool], list[Learning]]:
+        """Return the tensors by group and whether they learn, what learns first."""
+        found: dict[tuple[str, bool], list[Learning]] = {}
+        for item in sorted(self.learning, key=lambda item: not item.learns):
+            found.setdefault((item.group, item.learns), []).append(item)
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Write both tables into a run's folder."""
+        rows = [asdict(item) for item in self.columns]
+        for row in rows:
+            row |= {key: "; ".join(row[key]) for key in row if key.endswith("_words")}
+        learning = pd.DataFrame([asdict(item) for item in self.learning])
+        write_text(folder / COLUMNS, pd.DataFrame(rows).to_csv(index=False))
+        write_text(folder / TRAINABLE, learning.to_csv(index=False))
+
+
+def adapt_(model: SlimpModel, schema: Schema, parent: Parent) -> Adaptation:
+    """Start a model where a run has ended, and freeze what is not to learn.
+
+    Raises:
+        InputError: If nothing of the image encoder would learn.
+    """
+    train = model.settings.train
+    assert train is not None, "settings of a continued run are completed"
+    warm_start_(model, schema, parent)
+    fresh: tuple[Level, ...] = tuple(
+        level for level in LEVELS if level in model.trains and level not in parent.trained
+    )
+    learning = choose_trainable_(model, train, fresh=fresh)
+    notes = [
+        f"{level} metadata: {parent.folder} has never trained their encoder: it starts fresh and "
+        "learns whole"
+        for level in fresh
+    ]
+    if train == "embeddings" and not has_attention_blocks(model):
+        notes.append(
+            f"image encoder {model.image_encoder.facts.architecture!r} has no attention blocks: "
+            "--train embeddings is its stem and its norms"
+        )
+    return Adaptation(
+        parent, tuple(describe_columns(schema, parent)), tuple(learning), tuple(notes)
+    )
