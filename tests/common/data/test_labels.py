@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.small_data import build_data
-from toolkit_common.data.labels import describe_label_map, label_map, refuse_no_classes
+from toolkit_common.data.labels import describe_label_map, is_no_class, label_map, refuse_no_classes
 from toolkit_common.data.sheet import BinaryLabel, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.sources.load import load_data
@@ -30,6 +30,22 @@ def test_the_map_is_what_the_rows_say() -> None:
         "is unnamed 1, unsure 1 (premalignant); --premalignant-as counts premalignant ones "
         "otherwise"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("-1 0 1", True),
+        ("-1 0", True),
+        ("0 1", False),
+        ("-1 1", False),
+        ("-1 0 a", False),
+        ("-1 0 -2", False),
+        ("", False),
+    ],
+)
+def test_minus_one_is_no_class_beside_codes_from_zero(words: str, answer: bool) -> None:
+    assert is_no_class(words.split()) is answer
 
 
 def test_data_without_binary_label_have_no_map() -> None:

@@ -7,6 +7,7 @@ import pytest
 from helpers.small_data import write_images, write_text
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
+from toolkit_common.sources.from_torchvision import load_torchvision
 from toolkit_common.sources.load import load_data
 from toolkit_common.torchvision_ops import prepare
 
@@ -107,6 +108,25 @@ def test_a_data_set_that_does_not_fit_is_refused(
     monkeypatch.setattr("torchvision.datasets.EuroSAT", kind)
     with pytest.raises(InputError, match=f"torchvision:EuroSAT {message}"):
         load_data(f"torchvision:EuroSAT?root={tmp_path}")
+
+
+class Unlabelled:
+    """A data set of torchvision that says -1 where an image has no label, without names."""
+
+    def __init__(self, root: str) -> None:
+        self.targets = [3, -1, 5, 3]
+
+
+def test_minus_one_is_no_label_and_is_counted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prepare()
+    write_images(tmp_path, "a.png")
+    monkeypatch.setattr("torchvision.datasets.EuroSAT", Unlabelled)
+    data = load_torchvision("torchvision:EuroSAT", "EuroSAT", {"root": str(tmp_path)})
+    assert data.labels().classes == ("3", "5")
+    assert data.labels().targets.tolist() == [0, -1, 1, 0]
+    assert data.choices == ("1 of 4 images have no label (-1)",)
 
 
 def test_the_keys_of_images_change_with_the_files(tmp_path: Path) -> None:

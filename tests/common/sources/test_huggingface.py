@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 
-from helpers.small_data import classes_and_counts, image_bytes
+from helpers.small_data import classes_and_counts, column, image_bytes
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
 from toolkit_common.sources.load import load_data
@@ -141,6 +141,35 @@ def test_splits_that_number_their_classes_differently_are_mapped_by_name(tmp_pat
     data = load_data(save(parts, tmp_path / "d"))
     assert data.labels().classes == ("cat", "dog", "eel")
     assert data.labels().targets.tolist() == [0, 1, 1, 1, 2, 0, -1]
+
+
+@pytest.mark.parametrize("names", [["a", "b"], None])
+def test_minus_one_is_no_label_and_is_counted(names: list[str] | None, tmp_path: Path) -> None:
+    kind = ClassLabel(names=names) if names else Value("int64")
+    rows = make(["0"] * 4).remove_columns("label").add_column("label", [-1, 0, 1, 1], feature=kind)
+    data = load_data(save(rows, tmp_path / "d"))
+    assert data.labels().targets.tolist() == [-1, 0, 1, 1]
+    assert data.labels().classes == (("a", "b") if names else ("0", "1"))
+    assert data.choices == ("1 of 4 rows have no label",)
+
+
+def test_minus_one_is_a_class_where_codes_do_not_count_from_zero(tmp_path: Path) -> None:
+    data = load_data(save(make(["-1", "1", "1"]), tmp_path / "d"))
+    assert classes_and_counts(data) == {"-1": 1, "1": 2}
+    assert data.choices == ()
+
+
+def test_a_split_whose_labels_are_kept_back_is_in_none(tmp_path: Path) -> None:
+    parts = DatasetDict(
+        train=with_classes(label=([0, 1], ["a", "b"])),
+        test=with_classes(label=([-1, -1], ["a", "b"])),
+    )
+    data = load_data(save(parts, tmp_path / "d"))
+    assert column(data, "split") == ["train", "train", None, None]
+    assert data.choices == (
+        "2 of 4 rows have no label",
+        "no row of test has a label: left out of all splits",
+    )
 
 
 def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:

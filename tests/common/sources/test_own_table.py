@@ -125,6 +125,44 @@ def test_a_class_that_reads_as_missing_does_not_vanish(options: str, tmp_path: P
         assert data.labels("grade").classes == classes
 
 
+CODES = "image,label\n#.png,-1\n#.png,0\n#.png,1\n#.png,{}\n"
+
+
+def test_minus_one_among_codes_is_no_label_and_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = load_data(table(tmp_path, CODES.format(2)))
+    assert classes_and_counts(data) == {"0": 4, "1": 4, "2": 4}
+    assert data.labels().targets.tolist()[:4] == [-1, 0, 1, 2]
+    line = "data: t.csv: label is -1 in 4 rows: no class (?missing=empty makes it one)"
+    assert line in capsys.readouterr().err
+    kept = load_data(table(tmp_path, CODES.format(2), "?missing=empty"))
+    assert classes_and_counts(kept) == {"-1": 4, "0": 4, "1": 4, "2": 4}
+
+
+def test_minus_one_beside_zero_and_one_alone_is_in_doubt(tmp_path: Path) -> None:
+    data = load_data(table(tmp_path, CODES.format(1)))
+    message = r"4 cells say '-1', read as missing: add .missing=empty if .*, .missing=-1 if"
+    with pytest.raises(InputError, match=message):
+        data.labels()
+    settled = load_data(table(tmp_path, CODES.format(1), "?missing=-1"))
+    assert classes_and_counts(settled) == {"0": 4, "1": 8}
+    assert settled.labels().targets.tolist()[0] == -1
+
+
+def test_minus_one_and_one_are_two_classes(tmp_path: Path) -> None:
+    data = load_data(table(tmp_path, "image,label\n#.png,-1\n#.png,1\n"))
+    assert classes_and_counts(data) == {"-1": 4, "1": 4}
+
+
+def test_minus_one_in_a_column_of_metadata_is_asked_for(tmp_path: Path) -> None:
+    text = "image,grade\n#.png,-1\n#.png,0\n#.png,1\n#.png,2\n"
+    message = r"label 'grade' .* has -1 beside codes .* name the column .*\(\?label=grade\)"
+    with pytest.raises(InputError, match=message):
+        load_data(table(tmp_path, text)).labels("grade")
+    assert load_data(table(tmp_path, text, "?label=grade")).labels().classes == ("0", "1", "2")
+
+
 def test_a_german_spreadsheet_is_read(tmp_path: Path) -> None:
     text = "image;label;size;depth\n#.png;a;12,5;1,5 mm\n#.png;b;3;2 mm\n#.png;b;4,25;0,75 mm\n"
     data = load_data(table(tmp_path, text))

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from toolkit_common.data.cells import refuse_near
-from toolkit_common.data.labels import refuse_no_classes
+from toolkit_common.data.cells import refuse_near, same_word
+from toolkit_common.data.labels import is_no_class, refuse_no_classes
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.images.keys import image_keys
@@ -135,6 +135,12 @@ class ImageData:
                 f"that is a class, ?missing={','.join(words)} if those rows have none"
             )
         what = f"label {name!r} of {self.id!r}"
+        # Of a label the reader has said what -1 is; of any other column nobody has.
+        if name not in self.sheet.labels and is_no_class({same_word(word) for word in counts}):
+            raise InputError(
+                f"{what} has -1 beside codes that count from 0: is that a class, or no label? name "
+                f"the column in the data set's id (?label={name})"
+            )
         refuse_no_classes(counts, what=what)
         if not self.sheet.spellings_differ:
             refuse_near(counts, what=what)

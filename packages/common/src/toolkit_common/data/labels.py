@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ UNNAMED = "unnamed"  # no class, or one too rare to be one
 MANY_NUMBERS = 20  # distinct whole numbers above which they are a quantity, if they do not count
 MANY_FRACTIONS = 4  # distinct numbers, some with a fraction, above which they are one
 IMAGES_OF_CODES = 50  # a class: with so many even large numbers are codes
+NO_CLASS = "-1"  # among codes: no label, as in torchvision's and Hugging Face's data sets
 MARKS = "|;"  # between labels of a row
 A_LIST = re.compile(r"[\[({].*,.*[\])}]")
 
@@ -41,6 +42,12 @@ def refuse_no_classes(counts: Mapping[str, int], *, what: str) -> None:
             f"{what} holds several labels a row, such as {listed!r} ({counts[listed]} rows): "
             "multi-label is not offered; choose one column of classes with --label"
         )
+
+
+def is_no_class(words: Collection[str]) -> bool:
+    """Whether -1 among the words of a label says that a row has none: the others count from 0."""
+    codes = {word for word in words if word != NO_CLASS}
+    return NO_CLASS in words and "0" in codes and all(map(str.isdecimal, codes))
 
 
 def _quantity(counts: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,14 @@ def load_torchvision(identifier: str, name: str, options: Mapping[str, str]) -> 
     first = next(iter(parts.values()))
     classes = getattr(first, "classes", None) or getattr(first, "categories", None)
     if not classes:
-        classes = sorted(table["label"].unique())
-        table["label"] = table["label"].map({label: code for code, label in enumerate(classes)})
+        classes = sorted(label for label in table["label"].unique() if label >= 0)
+        codes = {label: code for code, label in enumerate(classes)}
+        table["label"] = table["label"].map(lambda label: codes.get(label, -1))
     names = tuple(map(str, classes))
-    return build_image_data(identifier, table, Sheet(title=name), class_names=names)
+    data = build_image_data(identifier, table, Sheet(title=name), class_names=names)
+    unlabelled = int((table["label"] < 0).sum())
+    line = f"{unlabelled:,} of {len(table):,} images have no label (-1)"
+    return replace(data, choices=(line,)) if unlabelled else data
 
 
 def _needs_only_a_root(factory: Any) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit_common.data.dataset import ImageData
+from toolkit_common.data.labels import NO_CLASS, is_no_class
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.images.streams import open_builder, parquet_files, stream_path
@@ -63,7 +64,36 @@ def load_hf(identifier: str, name: str, options: Mapping[str, str]) -> ImageData
     label = roles.get("label")
     if label is not None:
         sheet = replace(sheet, labels=(label,))
+        rows, more = _without_label(rows, label)
+        choices = (*choices, *more)
     return ImageData(identifier, rows, sheet, choices=choices)
+
+
+def _without_label(rows: "Dataset", label: str) -> tuple["Dataset", tuple[str, ...]]:
+    """Empty the cells where -1 says that there is no label; take splits without any out of all."""
+    from datasets import ClassLabel
+
+    values = rows[label][:]
+    is_coded = isinstance(rows.features[label], ClassLabel)
+    # -1 is a class beside words, and beside 1 alone.
+    if is_coded or is_no_class({str(value) for value in values if value is not None}):
+        values = [None if str(value) == NO_CLASS else value for value in values]
+    empty = sum(value is None for value in values)
+    if not empty:
+        return rows, ()
+    kind = rows.features[label]
+    rows = rows.remove_columns(label).add_column(label, values, feature=kind)
+    lines = [f"{empty:,} of {len(rows):,} rows have no {label}"]
+    if "split" in rows.column_names:
+        splits = rows["split"][:]
+        known = {split for split, value in zip(splits, values, strict=True) if value is not None}
+        unknown = sorted(set(splits) - known)
+        if unknown and known:  # a test set whose answers are kept back
+            kept = [split if split in known else None for split in splits]
+            kind = rows.features["split"]
+            rows = rows.remove_columns("split").add_column("split", kept, feature=kind)
+            lines.append(f"no row of {', '.join(unknown)} has a {label}: left out of all splits")
+    return rows, tuple(lines)
 
 
 def _choose_roles(

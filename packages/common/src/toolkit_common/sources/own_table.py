@@ -10,12 +10,13 @@ import pandas as pd
 
 from toolkit_common.data.cells import MISSING, Merge, unify
 from toolkit_common.data.dataset import SPLITS, ImageData, build_image_data
+from toolkit_common.data.labels import NO_CLASS, is_no_class
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.tables import EMPTY_WORDS, NOTES, read_table, require_columns, row_number
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.sources.bare import bare_sheet
-from toolkit_common.sources.columns import type_columns
+from toolkit_common.sources.columns import Typed, type_columns
 from toolkit_common.sources.places import find_places, with_slashes
 from toolkit_common.sources.roles import NONE, ROLES, Roles, choose_roles
 from toolkit_common.split_names import normal_split
@@ -43,9 +44,7 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
             or an image id occurs twice.
     """
     refuse_options(identifier, options, OPTIONS)
-    merge = options.get("merge", "error")
-    if merge not in get_args(Merge):
-        raise InputError(f"merge must be spelling or none, got {merge!r} in {identifier!r}")
+    merge = _merge(identifier, options)
     path = Path(name).expanduser()
     frame = read_table(path, missing=_missing(options), sheet=options.get("sheet", ""), guess=True)
     dropped, requested = (_listed(options, key) for key in ("drop", "columns"))
@@ -53,15 +52,16 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     frame = frame.drop(columns=list(dropped))
     if frame.empty:
         raise InputError(f"{path} has a header and no rows")
-    roles = choose_roles(frame, options, path=path)
-    keyed = _keyed(frame, roles, cast(Merge, merge), path=path)
+    roles = _choose_roles(frame, options, path=path)
+    keyed = _keyed(frame, roles, merge, path=path)
     labels = tuple(name for name in keyed if name in roles.labels) or ("label",)
     # Words read as missing are in doubt until the user has said which words are.
-    empty_words = {} if "missing" in options else frame.attrs[EMPTY_WORDS]
+    unlabelled = {} if "missing" in options else _drop_no_class_(keyed, labels)
+    doubted = _in_doubt(frame.attrs[EMPTY_WORDS], keyed, unlabelled)
     sheet = replace(
         bare_sheet(path.stem),
         labels=labels,
-        empty_words=empty_words,
+        empty_words={} if "missing" in options else doubted,
         spellings_differ=merge == "none",
     )
     used = {*roles.columns.values(), *roles.labels}
@@ -71,17 +71,33 @@ def load_csv(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
         frame,
         [name for name in others if name not in unread],
         patients=_patients(keyed, roles),
-        merge=cast(Merge, merge),
+        merge=merge,
     )
     sheet = replace(sheet, columns=typed.columns, unread={**unread, **typed.unread})
     keyed["image"], found = find_places(keyed["image"], path.parent)
     data = build_image_data(identifier, keyed.join(typed.frame[others]), sheet)
-    several = (
-        f"{name} has two values in {count:,} patients: it is read as the lesion's"
-        for name, count in typed.differing.items()
+    lines = (
+        *frame.attrs[NOTES],
+        *found,
+        *_lines(roles, sheet),
+        *_counted(typed, unlabelled, sheet),
     )
-    lines = (*frame.attrs[NOTES], *found, *_lines(roles, sheet), *several)
     return replace(data, choices=tuple(f"{path.name}: {line}" for line in lines))
+
+
+def _merge(identifier: str, options: Mapping[str, str]) -> Merge:
+    merge = options.get("merge", "error")
+    if merge not in get_args(Merge):
+        raise InputError(f"merge must be spelling or none, got {merge!r} in {identifier!r}")
+    return cast(Merge, merge)
+
+
+def _choose_roles(frame: pd.DataFrame, options: Mapping[str, str], *, path: Path) -> Roles:
+    roles = choose_roles(frame, options, path=path)
+    if "missing" in options and _missing(options) != {""}:
+        # Who names the words for missing has said that some rows have no label.
+        return replace(roles, whole_labels=())
+    return roles
 
 
 def _missing(options: Mapping[str, str]) -> frozenset[str]:
@@ -125,6 +141,29 @@ def _keyed(frame: pd.DataFrame, roles: Roles, merge: Merge, *, path: Path) -> pd
     return pd.DataFrame(keyed)
 
 
+def _drop_no_class_(keyed: pd.DataFrame, labels: Sequence[str]) -> dict[str, int]:
+    """Empty the cells of labels where -1 says that a row has none; return how many they are."""
+    dropped = {}
+    for name in (item for item in labels if item in keyed):
+        if is_no_class(keyed[name].dropna().unique()):
+            is_empty = keyed[name] == NO_CLASS
+            keyed[name] = keyed[name].mask(is_empty, None)
+            dropped[name] = int(is_empty.sum())
+    return dropped
+
+
+def _in_doubt(
+    words: Mapping[str, Mapping[str, int]], keyed: pd.DataFrame, unlabelled: Mapping[str, int]
+) -> dict[str, Mapping[str, int]]:
+    """Add -1 beside 0 and 1 alone to the words in doubt: it may be the third of three answers."""
+    doubted = {
+        name: {**words.get(name, {}), NO_CLASS: count}
+        for name, count in unlabelled.items()
+        if keyed[name].nunique() == 2
+    }
+    return {**words, **doubted}
+
+
 def _of_patients(lesions: pd.Series, patients: pd.Series) -> pd.Series:
     """Return ids that no two patients share: lesion 1 of one is another than that of the next."""
     shared = patients.groupby(lesions).nunique() > 1
@@ -166,6 +205,16 @@ def _lines(roles: Roles, sheet: Sheet) -> Iterator[str]:
     unread = [f"{name} ({why})" for name, why in sheet.unread.items() if why != NOT_REQUESTED]
     if unread:
         yield f"no metadata: {', '.join(unread)}"
+
+
+def _counted(typed: Typed, unlabelled: Mapping[str, int], sheet: Sheet) -> Iterator[str]:
+    """Yield what was counted on the way."""
+    for name, count in typed.differing.items():
+        yield f"{name} has two values in {count:,} patients: it is read as the lesion's"
+    settled = {name: count for name, count in unlabelled.items()
+               if NO_CLASS not in sheet.empty_words.get(name, {})}  # fmt: skip
+    for name, count in settled.items():
+        yield f"{name} is {NO_CLASS} in {count:,} rows: no class (?missing=empty makes it one)"
 
 
 def _refuse_missing(column: "pd.Series[Any]", path: Path, hint: str) -> None:
