@@ -130,6 +130,23 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         load_data(f"ph2:{tmp_path}")
 
 
+def test_a_short_text_gives_way_to_the_spreadsheet(made: dict[str, Path], tmp_path: Path) -> None:
+    whole = shutil.copytree(made["full"], tmp_path / "set")
+    text(
+        whole, "||   Name || Histological Diagnosis || Clinical Diagnosis ||", "|| IMD1 || || 0 ||"
+    )
+    data = load_data(f"ph2:{whole}")
+    pd.testing.assert_frame_equal(data.table, load_data(f"ph2:{made['xlsx']}").table)
+    (line,) = data.choices
+    assert line.startswith(
+        "PH2_dataset.xlsx is read, as PH2_dataset.txt is not the published table"
+    )
+    assert "has no column 'asymmetry'" in line
+    (whole / "PH2_dataset.xlsx").unlink()
+    with pytest.raises(InputError, match=r"no column 'asymmetry'.*; put PH2_dataset.xlsx, which"):
+        load_data(f"ph2:{whole}")
+
+
 def test_the_choice_of_criteria_is_checked(fresh: Path) -> None:
     with pytest.raises(InputError, match="criteria must be one of withheld, inputs, got 'all'"):
         load_data(f"ph2:{fresh}?criteria=all")

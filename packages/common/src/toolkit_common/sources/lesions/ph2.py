@@ -2,14 +2,16 @@
 
 Source: Mendonca et al., EMBC 2013, doi 10.1109/EMBC.2013.6610779. Layout: `PH2_dataset.txt` (text
 between pipes) or `PH2_dataset.xlsx` (a spreadsheet under a preamble), the text read where both are
-there; images in `PH2 Dataset images/IMD003/IMD003_Dermoscopic_Image/IMD003.bmp`, masks beside them.
-No age, sex, site or patient: the test case for extrapolated metadata. `?criteria=inputs`: see
-`folder.py`. Traps: docs/datasets.md.
+there, unless it is the short one of public copies; images in `PH2 Dataset
+images/IMD003/IMD003_Dermoscopic_Image/IMD003.bmp`, masks beside them. No age, sex, site or patient:
+the test case for extrapolated metadata. `?criteria=inputs`: see `folder.py`. Traps:
+docs/datasets.md.
 """
 
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -74,17 +76,33 @@ def load_ph2(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
         InputError: If the table or images are missing, a row does not fit, or an option is unknown.
     """
     request = read_request(identifier, name, options, own=CRITERIA_OPTION)
-    readers = {TEXT: read_text_table, SPREADSHEET: read_spreadsheet}
-    path = next((at for at in map(request.root.joinpath, readers) if at.is_file()), None)
-    if path is None:
-        raise missing_table(request, " or ".join(readers), SHEET)
-    frame = readers[path.name](path)
+    text, spreadsheet = request.root / TEXT, request.root / SPREADSHEET
+    if not text.is_file() and not spreadsheet.is_file():
+        raise missing_table(request, f"{TEXT} or {SPREADSHEET}", SHEET)
+    frame, path, choices = _read_either(text, spreadsheet)
     frame["lesion_id"] = frame["image_id"]
     places = find_images(request.root, frame["image_id"])
     hint = f"unpack 'PH2 Dataset images' into {request.root}"
     frame, notes = add_images(frame, places, request, hint=hint)
     sheet = place_criteria(PUBLISHED, CRITERIA_COLUMNS, request)
-    return finish(frame, sheet, request, path=path, notes=notes)
+    data = finish(frame, sheet, request, path=path, notes=notes)
+    return replace(data, choices=choices)
+
+
+def _read_either(text: Path, spreadsheet: Path) -> tuple[pd.DataFrame, Path, tuple[str, ...]]:
+    """Read the text, or the spreadsheet where the text is not there or not the published one."""
+    if not text.is_file():
+        return read_spreadsheet(spreadsheet), spreadsheet, ()
+    try:
+        return read_text_table(text), text, ()
+    except InputError as error:
+        # Copies circulate whose text has names and diagnoses alone, beside the whole spreadsheet.
+        if not spreadsheet.is_file():
+            raise InputError(
+                f"{error}; put {SPREADSHEET}, which has all columns, beside it"
+            ) from None
+        line = f"{spreadsheet.name} is read, as {text.name} is not the published table ({error})"
+        return read_spreadsheet(spreadsheet), spreadsheet, (line,)
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
