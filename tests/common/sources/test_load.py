@@ -173,6 +173,11 @@ def test_what_is_not_there_is_said_to_be_so() -> None:
         (("data/train.parquet", "train.parquet"), "hf:x"),
         (("dataset_dict.json",), "hf:x"),
         (("PH2_dataset.txt",), "ph2:x"),
+        (("ISIC_2019_Training_GroundTruth.csv", "images/1.jpg"), "isic-2019:x"),
+        (("ISIC_2020_Training_GroundTruth.csv",), "isic-2020:x"),
+        (("ISIC2018_Task3_Training_GroundTruth/a.csv",), "isic-2018:x"),
+        (("fitzpatrick17k.csv", "images/1.jpg"), "fitzpatrick17k:x"),
+        (("supplements/training_gt.csv", "metadata.csv"), "milk10k:x"),
     ],
 )
 def test_a_folder_is_known_by_what_it_holds(files: tuple[str, ...], expected: str) -> None:

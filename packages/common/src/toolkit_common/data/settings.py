@@ -55,8 +55,9 @@ class _WhichData(Settings):
     data: str = option(
         "lesions",
         "Data set: lesions, digits, imagefolder:PATH, csv:FILE, hf:ID, torchvision:NAME, or one "
-        "of slice-3d, pad-ufes-20, ham10000, hiba, bcn20000, ph2, derm7pt, isic, each :PATH; or a "
-        "data card data.yaml.",
+        "of slice-3d, pad-ufes-20, ham10000, hiba, bcn20000, ph2, derm7pt, isic, isic-2018, "
+        "isic-2019, isic-2020, milk10k, fitzpatrick17k, tiny-imagenet, cub-200-2011, each :PATH; "
+        "or a data card data.yaml.",
         panel=DATA,
         flag="-d",
     )

@@ -27,35 +27,51 @@ from toolkit_common.sources.huggingface import load_hf
 from toolkit_common.sources.image_folder import load_imagefolder
 from toolkit_common.sources.lesions.bcn20000 import load_bcn20000
 from toolkit_common.sources.lesions.derm7pt import load_derm7pt
+from toolkit_common.sources.lesions.fitzpatrick17k import load_fitzpatrick17k
 from toolkit_common.sources.lesions.ham10000 import load_ham10000
 from toolkit_common.sources.lesions.hiba import load_hiba
 from toolkit_common.sources.lesions.isic import load_isic
+from toolkit_common.sources.lesions.isic_2018 import load_isic_2018
+from toolkit_common.sources.lesions.isic_2019 import load_isic_2019
+from toolkit_common.sources.lesions.isic_2020 import load_isic_2020
+from toolkit_common.sources.lesions.milk10k import load_milk10k
 from toolkit_common.sources.lesions.pad_ufes_20 import load_pad_ufes_20
 from toolkit_common.sources.lesions.ph2 import load_ph2
 from toolkit_common.sources.lesions.sample import load_lesions
 from toolkit_common.sources.lesions.slice_3d import load_slice_3d
 from toolkit_common.sources.own_table import load_csv
+from toolkit_common.sources.published.cub_200_2011 import load_cub_200_2011
+from toolkit_common.sources.published.tiny_imagenet import load_tiny_imagenet
 
 Loader = Callable[[str, str, Mapping[str, str]], ImageData]
 
 SOURCES: dict[str, Loader] = {
     "bcn20000": load_bcn20000,
     "csv": load_csv,
+    "cub-200-2011": load_cub_200_2011,
     "derm7pt": load_derm7pt,
     "digits": load_digits,
+    "fitzpatrick17k": load_fitzpatrick17k,
     "ham10000": load_ham10000,
     "hf": load_hf,
     "hiba": load_hiba,
     "imagefolder": load_imagefolder,
     "isic": load_isic,
+    "isic-2018": load_isic_2018,
+    "isic-2019": load_isic_2019,
+    "isic-2020": load_isic_2020,
     "lesions": load_lesions,
+    "milk10k": load_milk10k,
     "pad-ufes-20": load_pad_ufes_20,
     "ph2": load_ph2,
     "slice-3d": load_slice_3d,
+    "tiny-imagenet": load_tiny_imagenet,
     "torchvision": load_torchvision,
 }
 EMBEDDED = ("digits", "lesions")
-WITHOUT_SHEET = ("csv", "digits", "hf", "imagefolder", "torchvision")  # no diagnoses are known
+WITHOUT_SHEET = (  # no diagnoses are known
+    "csv", "cub-200-2011", "digits", "hf", "imagefolder", "tiny-imagenet", "torchvision",
+)  # fmt: skip
 PREMALIGNANT = "premalignant_as"
 PARTIAL = "allow_partial"
 RANGE = "range"
@@ -73,10 +89,25 @@ MARKS = {
     "meta/meta.csv": "derm7pt",
     "release_v0/meta/meta.csv": "derm7pt",
     "SupplementaryData.csv": "hiba",
+    "fitzpatrick17k.csv": "fitzpatrick17k",
+    "MILK10k_Training_Metadata.csv": "milk10k",
+    "supplements/training_gt.csv": "milk10k",
+    "ISIC_2019_Training_GroundTruth.csv": "isic-2019",
+    "ISIC_2020_Training_GroundTruth_v2.csv": "isic-2020",
+    "ISIC_2020_Training_GroundTruth.csv": "isic-2020",
+    "ISIC2018_Task3_Training_GroundTruth.csv": "isic-2018",
+    "ISIC2018_Task3_Training_GroundTruth": "isic-2018",
+    "ISIC2018_Task3_Training_LesionGroupings.csv": "isic-2018",
+    "val/val_annotations.txt": "tiny-imagenet",
+    "image_class_labels.txt": "cub-200-2011",
     "dataset_dict.json": "hf",
     "dataset_info.json": "hf",
 }
-COLUMNS = {"biopsed": "pad-ufes-20", "isic_id": "isic"}  # of metadata.csv
+COLUMNS = {  # table -> a column that only the table of a source has -> the source
+    "metadata.csv": {"biopsed": "pad-ufes-20", "isic_id": "isic"},
+    "train.csv": {"anatom_site_general_challenge": "isic-2020"},
+}
+NO_FOLDERS_OF_CLASSES = ("tiny-imagenet", "cub-200-2011")  # all of it, though it looks so
 
 
 def load_data(
@@ -162,6 +193,10 @@ def _refuse_other_kind(source: str, place: str) -> None:
             f"{source} reads a {'file' if path.is_dir() else 'folder'}, and {place} is a "
             f"{'folder' if path.is_dir() else 'file'}{hint}"
         )
+    better = suggest_id(place) if source == "imagefolder" and path.is_dir() else None
+    if better is not None and better.partition(":")[0] in NO_FOLDERS_OF_CLASSES:
+        raise InputError(f"{place} is laid out as {better.partition(':')[0]} is published, not in "
+                         f"folders of classes: write {better}")  # fmt: skip
 
 
 def suggest_id(place: str) -> str | None:
@@ -174,10 +209,11 @@ def suggest_id(place: str) -> str | None:
     for name, source in MARKS.items():
         if (path / name).exists():
             return f"{source}:{place}"
-    names = _header(path / "metadata.csv")
-    for column, source in COLUMNS.items():
-        if column in names:
-            return f"{source}:{place}"
+    for name, columns in COLUMNS.items():
+        names = _header(path / name)
+        for column, source in columns.items():
+            if column in names:
+                return f"{source}:{place}"
     own = sorted(path.iterdir())
     if any(item.suffix == ".parquet" for item in own):
         return f"hf:{place}"

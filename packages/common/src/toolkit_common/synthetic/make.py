@@ -8,7 +8,16 @@ from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
 from toolkit_common.runs.files import atomic_folder, refuse_unwritable
 from toolkit_common.sources.lesions.folder import SYNTHETIC
-from toolkit_common.synthetic import derm7pt, ham10000, isic_exports, pad_ufes_20, ph2, slice_3d
+from toolkit_common.synthetic import (
+    derm7pt,
+    fitzpatrick17k,
+    ham10000,
+    isic_challenges,
+    isic_exports,
+    pad_ufes_20,
+    ph2,
+    slice_3d,
+)
 from toolkit_common.synthetic.cohort import Order
 
 Maker = Callable[[Path, Order], None]
@@ -22,9 +31,14 @@ def _export(name: str) -> tuple[Maker, tuple[str, ...]]:
 MAKERS: dict[str, tuple[Maker, tuple[str, ...]]] = {  # the default layout first
     "bcn20000": _export("bcn20000"),
     "derm7pt": (derm7pt.make_derm7pt, tuple(derm7pt.LAYOUTS)),
+    "fitzpatrick17k": (fitzpatrick17k.make_fitzpatrick17k, fitzpatrick17k.LAYOUTS),
     "ham10000": (ham10000.make_ham10000, tuple(ham10000.LAYOUTS)),
     "hiba": _export("hiba"),
     "isic": _export("isic"),
+    "isic-2018": (isic_challenges.make_isic_2018, isic_challenges.LAYOUTS["isic-2018"]),
+    "isic-2019": (isic_challenges.make_isic_2019, isic_challenges.LAYOUTS["isic-2019"]),
+    "isic-2020": (isic_challenges.make_isic_2020, isic_challenges.LAYOUTS["isic-2020"]),
+    "milk10k": (isic_challenges.make_milk10k, isic_challenges.LAYOUTS["milk10k"]),
     "pad-ufes-20": (pad_ufes_20.make_pad_ufes_20, tuple(pad_ufes_20.LAYOUTS)),
     "ph2": (ph2.make_ph2, tuple(ph2.LAYOUTS)),
     "slice-3d": (slice_3d.make_slice_3d, slice_3d.LAYOUTS),

@@ -39,8 +39,8 @@ def build_lesion_data(
     Raises:
         InputError: If a numeric cell is no number.
     """
-    keys = [name for name in ("image", "image_id", "patient_id", "lesion_id", "diagnosis", "split")
-            if name in frame]  # fmt: skip
+    known = ("image", "image_id", "patient_id", "lesion_id", "diagnosis", "split", *sheet.labels)
+    keys = [name for name in dict.fromkeys(known) if name in frame]
     typed = frame[keys].copy()
     for name in ("patient_id", "lesion_id"):
         if name in typed:  # 7 and 7.0, as programs write ids where some are empty

@@ -76,12 +76,16 @@ def read_request(
 
 
 def place_criteria(
-    sheet: Sheet, criteria: tuple[Column, ...], request: Request | None = None
+    sheet: Sheet,
+    criteria: tuple[Column, ...],
+    request: Request | None = None,
+    *,
+    why: str = CRITERIA_LEAK,
 ) -> Sheet:
     """Put the criteria on the sheet's leak list, or among its columns where that is requested."""
     if request is not None and request.options["criteria"] == "inputs":
         return replace(sheet, columns=(*sheet.columns, *criteria))
-    leaks = dict.fromkeys((column.name for column in criteria), CRITERIA_LEAK)
+    leaks = dict.fromkeys((column.name for column in criteria), why)
     return replace(sheet, leaks={**sheet.leaks, **leaks})
 
 

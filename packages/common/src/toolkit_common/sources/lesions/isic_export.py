@@ -99,6 +99,15 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
     path = _find_table(request, sheet)
     frame = read_table(path)
     require_columns(frame, ("isic_id", *required), path=path)
+    return name_rows(frame, path)
+
+
+def name_rows(frame: pd.DataFrame, path: Path) -> Export:
+    """Give rows with `isic_id` the ids of their image, lesion and patient, see `read_export`.
+
+    Raises:
+        InputError: If there is no row, or one has no `isic_id`.
+    """
     if frame.empty:
         raise InputError(f"{path} has a header and no rows")
     nameless = frame["isic_id"].isna().to_numpy()
@@ -106,15 +115,21 @@ def read_export(request: Request, sheet: Sheet, *, required: tuple[str, ...] = (
         raise InputError(f"{path}: row {row_number(frame, int(nameless.argmax()))} has no isic_id")
     frame["image_id"] = frame["isic_id"]
     lesion, patient = _column(frame, "lesion_id"), _column(frame, "patient_id")
-    notes = []
-    if lesion.isna().any():
-        notes.append(f"{lesion.isna().sum():,} of {len(frame):,} images have no lesion id: each "
-                     "counts as a lesion of its own")  # fmt: skip
-    frame["lesion_id"] = lesion.where(lesion.notna(), frame["isic_id"])
+    notes = add_lesions_(frame)
     if patient.isna().all():
-        return Export(frame.drop(columns="patient_id", errors="ignore"), path, tuple(notes))
+        return Export(frame.drop(columns="patient_id", errors="ignore"), path, notes)
     frame["patient_id"], more = _patients(lesion, patient, fallback=frame["lesion_id"])
     return Export(frame, path, (*notes, *more))
+
+
+def add_lesions_(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Make an image without a lesion id a lesion of its own; return the note that says so."""
+    lesion = _column(frame, "lesion_id")
+    frame["lesion_id"] = lesion.where(lesion.notna(), frame["image_id"])
+    if lesion.notna().all():
+        return ()
+    return (f"{lesion.isna().sum():,} of {len(frame):,} images have no lesion id: each "
+            "counts as a lesion of its own",)  # fmt: skip
 
 
 def _patients(
