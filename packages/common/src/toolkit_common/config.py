@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+from typing_extensions import override
 
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean, lookup
@@ -271,6 +272,20 @@ def _renaming(old: str, new: str, source: str) -> str:
     )
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML takes the last without a word."""
+
+    @override
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, key in enumerate(keys):
+            if key in keys[:number]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} stands there twice", node.value[number][0].start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_yaml(path: Path) -> Layer:
     """Read a settings file.
 
@@ -278,7 +293,7 @@ def read_yaml(path: Path) -> Layer:
         InputError: If it is missing, is no YAML, or is no mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        values = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)
     except FileNotFoundError:
         raise InputError(f"no configuration file at {path}") from None
     except (OSError, UnicodeDecodeError) as error:

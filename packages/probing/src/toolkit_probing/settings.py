@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from toolkit_common.backbones.settings import EncoderSettings
 from toolkit_common.config import Groups, Names, PositiveFloats, option, split_commas
 from toolkit_common.data.settings import DATA, DataSettings
 from toolkit_common.training.settings import MACHINE, CheckpointSettings, MachineSettings
@@ -16,16 +17,16 @@ ENCODER_LR = {"lora": 3e-4, "full": 1e-5}  # our choice
 COMMAS = (Field(min_length=1), BeforeValidator(split_commas))
 
 
-class FeatureSettings(MachineSettings, DataSettings):
+class FeatureSettings(EncoderSettings, MachineSettings, DataSettings):
     """Whose features of which images: what decides the contents of a token store."""
 
     renamed: ClassVar[Mapping[str, str]] = {"input": "preprocess"}
 
     backbone: str | None = option(
         None,
-        "Encoder: timm:NAME, open_clip:NAME@TAG, python:MODULE:FACTORY, or an exported folder; "
-        "?weights=FILE, ?layer=-4, ?layers=3,6,9,12 may follow. Without one a small untrained ViT "
-        "stands in.",
+        "Encoder: a short name (toolkit backbones), timm:NAME, open_clip:NAME@TAG, "
+        "python:MODULE:FACTORY, or an exported folder; ?weights=FILE, ?layer=-4, ?layers=3,6,9,12 "
+        "may follow. Without one a small untrained ViT stands in.",
         panel=BACKBONE,
         flag="-b",
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from toolkit_common.backbones.settings import EncoderSettings
 from toolkit_common.config import DEFAULT, Layer, Resolved, S, Settings, option, resolve
 from toolkit_common.errors import InputError
 
@@ -60,13 +61,14 @@ class ArchitectureSettings(Settings):
         return self
 
 
-class StartSettings(Settings):
+class StartSettings(EncoderSettings):
     """Where the first weights come from, and which of them learn."""
 
     backbone: str | None = option(
         None,
-        "Image encoder: timm:NAME, open_clip:NAME@TAG, or an exported folder; ?weights=FILE, "
-        "?image_size=N may follow. Without one a small untrained ViT stands in.",
+        "Image encoder: a short name (toolkit backbones), timm:NAME, open_clip:NAME@TAG, or an "
+        "exported folder; ?weights=FILE, ?image_size=N may follow. Without one a small untrained "
+        "ViT stands in.",
         panel=MODEL,
         flag="-b",
     )

@@ -11,6 +11,7 @@ from toolkit_common.backbones.from_timm import timm
 from toolkit_common.backbones.weights.fill import Reading, load_weights_
 from toolkit_common.backbones.weights.names import rename, speaks_dialect
 from toolkit_common.backbones.weights.state_dicts import State
+from toolkit_common.errors import InputError
 
 TINY = {"img_size": 32, "depth": 2, "embed_dim": 32, "num_heads": 2, "mlp_ratio": 2}
 CONFIG = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
@@ -141,3 +142,113 @@ def test_a_dialect_is_known_by_its_sign(name: str, known: bool) -> None:
 def test_names_that_no_dialect_knows_are_kept() -> None:
     state = {"a.b": torch.ones(1)}
     assert rename(state, nn.Module()).state is state
+
+
+def cae_state(dim: int = 32, depth: int = 2, tokens: int = 16) -> State:
+    """Random tensors under the names of CAE and PanDerm, of the checkpoint that is published."""
+    torch.manual_seed(7)
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, dim), "pos_embed": (1, tokens + 1, dim),
+        "patch_embed.proj.weight": (dim, 3, 8, 8), "patch_embed.proj.bias": (dim,),
+        "norm.weight": (dim,), "norm.bias": (dim,),
+    }  # fmt: skip
+    for block in range(depth):
+        inner = {
+            "gamma_1": (dim,), "gamma_2": (dim,), "norm1.weight": (dim,), "norm1.bias": (dim,),
+            "attn.q_bias": (dim,), "attn.v_bias": (dim,), "attn.qkv.weight": (3 * dim, dim),
+            "attn.proj.weight": (dim, dim), "attn.proj.bias": (dim,), "norm2.weight": (dim,),
+            "norm2.bias": (dim,), "mlp.fc1.weight": (2 * dim, dim), "mlp.fc1.bias": (2 * dim,),
+            "mlp.fc2.weight": (dim, 2 * dim), "mlp.fc2.bias": (dim,),
+        }  # fmt: skip
+        shapes |= {f"blocks.{block}.{name}": shape for name, shape in inner.items()}
+    return {name: 0.3 * torch.randn(shape) for name, shape in shapes.items()}
+
+
+def cae_features(state: State, images: torch.Tensor, *, heads: int, depth: int) -> torch.Tensor:
+    """The equations of CAE's encoder, from its tensors as they are named."""
+
+    def norm(tokens: torch.Tensor, name: str) -> torch.Tensor:
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        return nn.functional.layer_norm(tokens, weight.shape, weight, bias, eps=1e-6)
+
+    def linear(tokens: torch.Tensor, name: str) -> torch.Tensor:
+        return tokens @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+
+    def attend(tokens: torch.Tensor, name: str) -> torch.Tensor:
+        query, key, value = (tokens @ state[f"{name}.qkv.weight"].T).chunk(3, dim=-1)
+        query, value = query + state[f"{name}.q_bias"], value + state[f"{name}.v_bias"]
+        split = [part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value)]
+        scores = split[0] @ split[1].transpose(-1, -2) / split[0].shape[-1] ** 0.5
+        return linear((scores.softmax(-1) @ split[2]).transpose(1, 2).flatten(2), f"{name}.proj")
+
+    kernel, bias = state["patch_embed.proj.weight"], state["patch_embed.proj.bias"]
+    patches = nn.functional.conv2d(images, kernel, bias, stride=8).flatten(2).transpose(1, 2)
+    tokens = torch.cat([state["cls_token"].expand(len(images), -1, -1), patches], dim=1)
+    tokens = tokens + state["pos_embed"]
+    for block in (f"blocks.{number}" for number in range(depth)):
+        attended = attend(norm(tokens, f"{block}.norm1"), f"{block}.attn")
+        tokens = tokens + state[f"{block}.gamma_1"] * attended
+        hidden = nn.functional.gelu(linear(norm(tokens, f"{block}.norm2"), f"{block}.mlp.fc1"))
+        tokens = tokens + state[f"{block}.gamma_2"] * linear(hidden, f"{block}.mlp.fc2")
+    return norm(tokens, "norm")
+
+
+@pytest.mark.parametrize("front", ["", "encoder.", "visual."])
+def test_cae_and_panderm_compute_the_same_in_timms_deit_iii(front: str) -> None:
+    own = cae_state()
+    images = torch.randn(2, 3, 32, 32)
+    beside = {f"{front}head.weight": torch.ones(5, 32), "logit_scale": torch.ones(())}
+    state = {f"{front}{name}": value for name, value in own.items()} | beside
+    ours = timm_features("deit3_small_patch16_224", state, images, patch_size=8)
+    expected = cae_features(own, images, heads=2, depth=2)
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_layer_scale_of_panderm_has_no_place_in_a_plain_vit() -> None:
+    model = timm.create_model("vit_small_patch16_224", num_classes=0, **TINY, patch_size=8)
+    with pytest.raises(InputError, match=r"no place for 4 more tensors.*ls1\.gamma"):
+        load_weights_(model, cae_state(), Reading("panderm.pth"))
+
+
+def test_timms_own_beit_keeps_its_biases_names() -> None:
+    model = timm.create_model("beit_base_patch16_224", num_classes=0, **TINY, patch_size=8)
+    assert "blocks.0.attn.q_bias" in rename(dict(model.state_dict()), model).state
+
+
+def clip_of_transformers() -> nn.Module:
+    from toolkit_common.torchvision_ops import prepare
+
+    prepare()
+    transformers = pytest.importorskip("transformers")
+    vision = {**CONFIG, "intermediate_size": 128, "patch_size": 8, "hidden_act": "quick_gelu"}
+    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 32, "vocab_size": 9, "bos_token_id": 1,
+            "eos_token_id": 2}  # fmt: skip
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
+    return perturbed(transformers.CLIPModel(config))
+
+
+@pytest.mark.slow
+def test_transformers_clip_such_as_monet_computes_the_same_in_open_clip() -> None:
+    from open_clip.transformer import QuickGELU, VisionTransformer
+
+    theirs, images = clip_of_transformers(), torch.randn(2, 3, 32, 32)
+    model = VisionTransformer(image_size=32, patch_size=8, width=32, layers=2, heads=2,
+                              mlp_ratio=4, output_dim=24, act_layer=QuickGELU)  # fmt: skip
+    receipt = load_weights_(model.eval(), dict(theirs.state_dict()), Reading("monet"))
+    assert receipt.loaded == 1.0
+    with torch.no_grad():
+        vectors = theirs.visual_projection(theirs.vision_model(images).pooler_output)  # type: ignore[operator, union-attr]
+        torch.testing.assert_close(model(images), vectors, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_transformers_clip_computes_the_same_in_timm() -> None:
+    theirs, images = clip_of_transformers(), torch.randn(2, 3, 32, 32)
+    ours = timm_features(
+        "vit_base_patch16_clip_quickgelu_224", dict(theirs.state_dict()), images, patch_size=8,
+        mlp_ratio=4,
+    )  # fmt: skip
+    with torch.no_grad():
+        expected = theirs.vision_model(images).pooler_output  # type: ignore[operator]
+    torch.testing.assert_close(ours[:, 0], expected, atol=1e-5, rtol=1e-5)

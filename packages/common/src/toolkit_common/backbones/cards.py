@@ -6,10 +6,11 @@ EP reads the patches, and the class token too where the pre-training objective i
 class token (docs/encoders.md, "ep_all"). The first rule that matches an encoder's id wins.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import cast, get_args
 
-from toolkit_common.backbones.contract import Card, EncoderFacts
+from toolkit_common.backbones.contract import Card, EncoderFacts, TokenSource, VectorSource
 from toolkit_common.errors import InputError
 from toolkit_common.ids import split_options
 from toolkit_common.registry import did_you_mean
@@ -40,6 +41,8 @@ RULES = (
     Rule("mocov3", "*mocov3*", "contrastive (MoCo v3)", on_class_token=True),
     Rule("ijepa", "*ijepa*", "latent prediction (I-JEPA)", on_class_token=False),
     Rule("aimv2", "*aimv2*", "autoregression (AIMv2)", on_class_token=False),
+    Rule("cae", "*.cae*", "masked latent prediction (CAE, PanDerm)", on_class_token=False),
+    Rule("swav", "*swav*", "clustering (SwAV)", on_class_token=False),
     Rule("beit", "*beit*", "masked token prediction (BEiT)", on_class_token=False),
     Rule("simmim", "*simmim*", "masked reconstruction (SimMIM)", on_class_token=False),
     Rule("maskfeat", "*maskfeat*", "masked reconstruction (MaskFeat)", on_class_token=False),
@@ -55,12 +58,40 @@ def choose_card(backbone_id: str, facts: EncoderFacts) -> Card:
 
     Args:
         backbone_id: The id as the user gave it; weights' tags in it tell the objective, or
-            `objective=` in its options.
+            `objective=` in its options; `tokens=` and `vectors=` there hold over any rule.
         facts: What the encoder is made of.
 
     Raises:
-        InputError: If the objective that it names is unknown.
+        InputError: If the objective or what is to be read is unknown, or the encoder lacks it.
     """
+    return change_card(_by_rule(backbone_id, facts), backbone_id, facts)
+
+
+def change_card(card: Card, backbone_id: str, facts: EncoderFacts) -> Card:
+    """Return a card with what the options of an id say is to be read.
+
+    Raises:
+        InputError: If that is unknown, or the encoder lacks it.
+    """
+    options = split_options(backbone_id)[1]
+    given = {key: options[key] for key in ("tokens", "vectors") if key in options}
+    if not given:
+        return card
+    for key, known in (("tokens", TokenSource), ("vectors", VectorSource)):
+        if key in given and given[key] not in get_args(known):
+            hint = did_you_mean(given[key], get_args(known))
+            raise InputError(f"unknown {key} {given[key]!r} in {backbone_id!r}{hint}")
+    if {"all", "cls"} & set(given.values()) and not facts.has_class_token:
+        raise InputError(f"{backbone_id!r} is to be read by a class token, and has none")
+    return replace(
+        card,
+        ep=cast("TokenSource", given.get("tokens", card.ep)),
+        linear=cast("VectorSource", given.get("vectors", card.linear)),
+        reason="as the id says",
+    )
+
+
+def _by_rule(backbone_id: str, facts: EncoderFacts) -> Card:
     # Without options: weights' paths and layers must match no pattern.
     place, options = split_options(backbone_id)
     name = place.lower()

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from toolkit_common.backbones.named.resolve import short_name
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 
@@ -148,7 +149,10 @@ class ImageEncoder(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """Everything about a backbone but its weights, as it goes into results."""
+    """Everything about a backbone but its weights, as it goes into results.
+
+    `id` builds it again and names no alias; one that stood for it is kept in its `name=`.
+    """
 
     id: str
     facts: EncoderFacts
@@ -158,12 +162,18 @@ class BackboneInfo:
     layers: tuple[int, ...]
     provenance: dict[str, object] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What it is called where it is shown: its short name, or its id."""
+        return short_name(self.id)
+
     def describe(self) -> list[str]:
         """Return lines for humans: shape, receipt, input, card."""
         facts, receipt, card = self.facts, self.receipt, self.card
+        known_as = "" if self.name == self.id else f"{self.name} = "
         return [
-            f"backbone: {self.id}, {facts.embed_dim} wide, grid {facts.grid[0]} x {facts.grid[1]}, "
-            f"{facts.num_prefix_tokens} prefix tokens",
+            f"backbone: {known_as}{self.id}, {facts.embed_dim} wide, "
+            f"grid {facts.grid[0]} x {facts.grid[1]}, {facts.num_prefix_tokens} prefix tokens",
             *receipt.describe(),
             f"input: {self.preprocess.describe()}",
             f"card: linear and knn read {card.linear}, EP reads {card.ep} ({card.reason}; "

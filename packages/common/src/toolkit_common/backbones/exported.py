@@ -7,7 +7,8 @@ encoder/
 ```
 A method may put more files beside these (SLIMP: metadata encoders, schema, reference bank). Nothing
 of it names a place on the machine that wrote it: of an architecture that lies in a folder
-(`timm:local-dir:PATH`) the configuration is copied into `architecture-HASH/`.
+(`timm:local-dir:PATH`) or on the Hub (`open_clip:hf-hub:ORG/REPO`) the configuration is copied into
+`architecture-HASH/`.
 """
 
 import json
@@ -20,7 +21,9 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt
-from toolkit_common.backbones.ids import SOURCES, parse_backbone_id
+from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.named.alias import HUB, LOCAL, SOURCES
+from toolkit_common.backbones.named.on_disk import in_hub_cache
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_of_text, write_json
@@ -28,7 +31,6 @@ from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_
 FORMAT = 1
 LIBRARIES = [source for source in SOURCES if source != "exported"]
 WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
-LOCAL = "local-dir:"
 ARCHITECTURE = "architecture"  # folder with the configuration of an architecture of the user's own
 CONFIGURATIONS = ("config.json", "open_clip_config.json")
 
@@ -150,9 +152,9 @@ def _make_portable(folder: Path, architecture: str) -> str:
     parsed = parse_backbone_id(architecture)
     if parsed.source == "exported":  # the encoder was continued from one: it is what that is
         return _make_portable(folder, read_description(Path(parsed.name)).architecture)
-    if not parsed.name.startswith(LOCAL):
+    source = _configuration_folder(parsed.name)
+    if source is None:
         return architecture
-    source = Path(parsed.name.removeprefix(LOCAL))
     files = [source / name for name in CONFIGURATIONS if (source / name).is_file()]
     # Its name tells two configurations apart, as encoders are compared by it.
     place = f"{ARCHITECTURE}-{sha256_of_text(''.join(map(sha256_of, files)))[:8]}"
@@ -160,6 +162,17 @@ def _make_portable(folder: Path, architecture: str) -> str:
     for file in files:
         shutil.copyfile(file, folder / place / file.name)
     return architecture.replace(parsed.name, f"{LOCAL}{place}")
+
+
+def _configuration_folder(name: str) -> Path | None:
+    """Return where the configuration of an architecture lies that no library knows by name."""
+    if name.startswith(LOCAL):
+        return Path(name.removeprefix(LOCAL))
+    if not name.startswith(HUB):
+        return None
+    # The Hub's, too: who reads the export need not reach it.
+    cached = (in_hub_cache(name.removeprefix(HUB), file) for file in CONFIGURATIONS)
+    return next((path.parent for path in cached if path is not None), None)
 
 
 def _place(architecture: str, folder: Path) -> str:

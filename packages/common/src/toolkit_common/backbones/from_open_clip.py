@@ -100,7 +100,7 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
     """Build the vision tower of an open_clip model.
 
     Args:
-        name: open_clip's model name, or `local-dir:PATH`.
+        name: open_clip's model name, `hf-hub:ORG/REPO`, or `local-dir:PATH`.
         tag: Pretrained tag; decides the normalisation and the activation (QuickGELU) even where
             its weights are not loaded.
         pretrained: Whether to load the weights.
@@ -108,13 +108,13 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
     Raises:
         InputError: If the name or tag is unknown, or its weights cannot be had.
     """
-    # A folder's config says all of it; the lists know published names alone.
-    is_local = name.startswith("local-dir:")
-    if not is_local and name not in open_clip.list_models():
+    # A folder's or the Hub's config says all of it; the lists know published names alone.
+    is_listed = not name.startswith(("local-dir:", "hf-hub:"))
+    if is_listed and name not in open_clip.list_models():
         raise InputError(
             f"unknown open_clip model {name!r}{did_you_mean(name, open_clip.list_models())}"
         )
-    tags = [] if is_local else open_clip.list_pretrained_tags_by_model(name)
+    tags = open_clip.list_pretrained_tags_by_model(name) if is_listed else []
     if tag is not None and tag not in tags:
         raise InputError(
             f"open_clip model {name!r} has no weights {tag!r}{did_you_mean(tag, tags)}"
@@ -125,6 +125,8 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
     try:
         model = open_clip.create_model(
             name,
+            # Shapes alone are looked at on the meta device, which the default then is.
+            device=torch.get_default_device(),
             pretrained=tag if pretrained else None,
             load_weights=pretrained,
             require_pretrained=pretrained,
@@ -133,7 +135,7 @@ def build_open_clip_encoder(name: str, tag: str | None, *, pretrained: bool) -> 
             force_preprocess_cfg=config,
         )
     except (RuntimeError, OSError, ValueError) as error:
-        raise InputError(_no_weights(name, tag, is_local=is_local, error=error)) from error
+        raise InputError(_no_weights(name, tag, error)) from error
     finally:
         logging.getLogger().setLevel(level)
     preprocess = _preprocess_of(model.visual)
@@ -152,9 +154,15 @@ def find_quick_twin(name: str) -> str | None:
     return twin if twin in open_clip.list_models() else None
 
 
-def _no_weights(name: str, tag: str | None, *, is_local: bool, error: Exception) -> str:
-    if is_local:
+def _no_weights(name: str, tag: str | None, error: Exception) -> str:
+    if name.startswith("local-dir:"):
         return f"cannot build open_clip:{name}: {str(error).splitlines()[0]}"
+    if name.startswith("hf-hub:"):
+        return (
+            f"no config and weights of open_clip:{name} in the Hub's cache, and the Hub cannot be "
+            f"reached: hf download {name.removeprefix('hf-hub:')} where it can, or give a folder "
+            "of both as open_clip:local-dir:PATH"
+        )
     return (
         f"no weights for open_clip:{name}{'@' + tag if tag else ''} in the local cache, and "
         f"the Hub cannot be reached: give a file with open_clip:{name}{'@' + tag if tag else ''}"

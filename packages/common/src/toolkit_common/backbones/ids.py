@@ -1,25 +1,26 @@
 """The ids of backbones: where an encoder comes from, which weights, which layers.
 
 Ids: `timm:NAME`, `timm:hf-hub:ORG/REPO`, `timm:local-dir:PATH`, `open_clip:NAME@TAG`,
-`python:module:factory`, or the `PATH` of an exported encoder or of a run that exported one.
-Any of them takes `?key=value&...`: `weights` (a local file; `key`: which of its state dicts;
-`prefix`: what stands before the encoder's names in it), `mean` and `std` (of the input),
-`objective` (of its training), `layer` or `layers` (1 the first, -1 the last, `all`), `image_size`
-(pixels).
+`open_clip:hf-hub:ORG/REPO`, `python:module:factory`, the `PATH` of an exported encoder or of a run
+that exported one, or a short name of one of these (`toolkit_common.backbones.named`).
+Any of them takes `?key=value&...`: `weights` (a local file, or `hf-hub:ORG/REPO[/FILE]` of the
+Hub's cache; `key`: which of its state dicts; `prefix`: what stands before the encoder's names in
+it), `mean` and `std`, `crop_pct` and `interpolation` (of the input), `objective` (of its training),
+`tokens` and `vectors` (what probes read), `layer` or `layers` (1 the first, -1 the last, `all`),
+`image_size` (pixels), `name` (by which it is shown).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
+from toolkit_common.backbones.named.alias import OPTIONS, SOURCES, Source
+from toolkit_common.backbones.named.resolve import near_aliases, resolve_alias
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options, split_options
-from toolkit_common.images.transforms import IMAGENET_MEAN, IMAGENET_STD, LARGEST
+from toolkit_common.images.transforms import IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS, LARGEST
+from toolkit_common.registry import did_you_mean
 
-Source = Literal["exported", "open_clip", "python", "timm"]
-SOURCES: tuple[Source, ...] = get_args(Source)
-OPTIONS = ("weights", "key", "prefix", "mean", "std", "objective", "layer", "layers", "image_size")
 STATISTICS = {  # mean and std by the name of who uses them
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -32,7 +33,8 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 class BackboneId:
     """A parsed id: `source:name?options`; the source of a folder is `exported`; no layers: all.
 
-    `statistics` are mean and std of the input, where the user names them.
+    `statistics` are mean and std of the input, `crop_pct` and `interpolation` how images are
+    resized, where the user names them; `short_name` is what the encoder is called, empty for an id.
     """
 
     text: str
@@ -44,14 +46,23 @@ class BackboneId:
     key: str | None = None
     prefix: str | None = None
     statistics: Statistics | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    short_name: str = ""
+
+    @property
+    def known_as(self) -> str:
+        """The id, with the short name that stood for it."""
+        return f"{self.short_name} = {self.text}" if self.short_name else self.text
 
 
 def parse_backbone_id(text: str) -> BackboneId:
-    """Parse a backbone's id.
+    """Parse a backbone's id, or what its short name stands for.
 
     Raises:
         InputError: If the source or an option is unknown, or an option's value does not fit.
     """
+    text = resolve_alias(text)
     place, options = split_options(text)
     refuse_options(text, options, OPTIONS)
     front, colon, name = place.partition(":")
@@ -60,7 +71,7 @@ def parse_backbone_id(text: str) -> BackboneId:
         if not Path(place).exists():
             raise InputError(
                 f"unknown backbone {text!r}: no such folder, and no source of {list(SOURCES)} in "
-                f"front, as in 'timm:{place}'"
+                f"front, as in 'timm:{place}'{near_aliases(place)}; short names: toolkit backbones"
             )
         source, name = "exported", place
     if "layer" in options and "layers" in options:
@@ -78,6 +89,9 @@ def parse_backbone_id(text: str) -> BackboneId:
         key=options.get("key"),
         prefix=options.get("prefix"),
         statistics=_statistics(options, text),
+        crop_pct=_crop_pct(options, text),
+        interpolation=_interpolation(options),
+        short_name=options.get("name", ""),
     )
 
 
@@ -95,6 +109,24 @@ def _image_size(options: Mapping[str, str], where: str) -> int | None:
     if len(sizes) > 1 or not 1 <= sizes[0] <= LARGEST:
         raise InputError(f"image_size is the side, 1 to {LARGEST} pixels, got {sizes} in {where!r}")
     return sizes[0]
+
+
+def _crop_pct(options: Mapping[str, str], where: str) -> float | None:
+    if "crop_pct" not in options:
+        return None
+    try:
+        return float(options["crop_pct"])
+    except ValueError:
+        raise InputError(
+            f"crop_pct is a share of the resized side, got {options['crop_pct']!r} in {where!r}"
+        ) from None
+
+
+def _interpolation(options: Mapping[str, str]) -> str | None:
+    name = options.get("interpolation")
+    if name is not None and name not in INTERPOLATIONS:
+        raise InputError(f"unknown interpolation {name!r}{did_you_mean(name, INTERPOLATIONS)}")
+    return name
 
 
 def _statistics(options: Mapping[str, str], where: str) -> Statistics | None:

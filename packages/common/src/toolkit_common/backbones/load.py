@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from toolkit_common.backbones.cards import choose_card
+from toolkit_common.backbones.cards import change_card, choose_card
 from toolkit_common.backbones.contract import (
     Backbone,
     BackboneInfo,
@@ -17,10 +17,14 @@ from toolkit_common.backbones.contract import (
     resolve_layers,
 )
 from toolkit_common.backbones.exported import find_export, load_exported_, read_description
-from toolkit_common.backbones.ids import BackboneId, Source, parse_backbone_id
+from toolkit_common.backbones.ids import BackboneId, parse_backbone_id
+from toolkit_common.backbones.named.alias import Source
+from toolkit_common.backbones.named.on_disk import locate
+from toolkit_common.backbones.named.resolve import needed_file
 from toolkit_common.backbones.python import build_python_encoder
 from toolkit_common.backbones.weights.fill import load_weights_file_
 from toolkit_common.errors import InputError
+from toolkit_common.images.transforms import Preprocess
 from toolkit_common.seed import seed_everything
 
 ACTIVATION = re.compile(r"(GELU|ReLU|SiLU|Swish|Mish|Tanh)", re.IGNORECASE)
@@ -40,6 +44,9 @@ def build_encoder(
     Raises:
         InputError: If it is unknown, or its weights cannot be had or do not fit.
     """
+    if random_init and parsed.short_name:
+        # What the name stands for, untrained: the file is of its weights, not of the user's asking.
+        parsed = replace(parsed, weights=None)
     from_file = parsed.weights is not None
     if random_init and from_file:
         raise InputError(f"--random-init and ?weights= exclude each other in {parsed.text!r}")
@@ -52,6 +59,8 @@ def build_encoder(
         raise InputError(
             f"{parsed.source} encoders have a fixed input: drop image_size in {parsed.text!r}"
         )
+    # Before anything is built, which takes long.
+    weights = parsed.weights and locate(str(parsed.weights), needed_file(parsed.text))
     # Weights are drawn from torch's own stream, which the caller finds where it was.
     with torch.random.fork_rng(devices=[]):
         seed_everything(seed, "encoder")
@@ -60,25 +69,37 @@ def build_encoder(
     if encoder.facts.is_convolutional:
         # Convolutions follow their weights' layout; channels-last is the fast one on every device.
         encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if parsed.weights is not None:
+    if weights is not None:
         receipt = load_weights_file_(
             encoder.model,
-            parsed.weights,
+            weights,
             key=parsed.key,
             prefix=parsed.prefix,
             allow_partial=allow_partial,
         )
         receipt = replace(receipt, notes=(*receipt.notes, *_notes_on_file(parsed, encoder)))
+    encoder.preprocess = _own_input(parsed, encoder.preprocess)
+    return encoder, receipt
+
+
+def _own_input(parsed: BackboneId, preprocess: Preprocess) -> Preprocess:
+    """Return the input as the id has it, where it says so."""
     if parsed.statistics is not None:
         mean, std = parsed.statistics
-        encoder.preprocess = replace(encoder.preprocess, mean=mean, std=std)
-    return encoder, receipt
+        preprocess = replace(preprocess, mean=mean, std=std)
+    return replace(
+        preprocess,
+        crop_pct=parsed.crop_pct or preprocess.crop_pct,
+        interpolation=parsed.interpolation or preprocess.interpolation,
+    )
 
 
 def load_backbone(
     text: str, *, random_init: bool = False, allow_partial: bool = False, seed: int = 0
 ) -> Backbone:
-    """Load a frozen backbone by id (`toolkit_common.backbones.ids`); arguments as `build_encoder`.
+    """Load a frozen backbone by id or short name (`toolkit_common.backbones.ids`).
+
+    Arguments as those of `build_encoder`.
 
     Raises:
         InputError: If it is unknown, its weights cannot be had or do not fit, or a layer does not
@@ -88,12 +109,13 @@ def load_backbone(
     encoder, receipt = build_encoder(
         parsed, random_init=random_init, allow_partial=allow_partial, seed=seed
     )
-    card, provenance = choose_card(text, encoder.facts), {}
+    card, provenance = choose_card(parsed.text, encoder.facts), {}
     if parsed.source == "exported":
         description = read_description(Path(parsed.name))
-        card, provenance = description.card, description.provenance
+        card = change_card(description.card, parsed.text, encoder.facts)
+        provenance = description.provenance
     info = BackboneInfo(
-        id=text,
+        id=parsed.text,
         facts=encoder.facts,
         preprocess=encoder.preprocess,
         card=card,
@@ -144,7 +166,7 @@ def _build_from_open_clip(parsed: BackboneId, *, pretrained: bool) -> tuple[Imag
     from toolkit_common.backbones.from_open_clip import build_open_clip_encoder
 
     name, _, tag = parsed.name.partition("@")
-    if pretrained and not tag and not name.startswith("local-dir:"):
+    if pretrained and not tag and not name.startswith(("local-dir:", "hf-hub:")):
         raise InputError(
             f"{parsed.text!r} names no weights: use open_clip:{name}@TAG, ?weights=FILE or "
             "--random-init"

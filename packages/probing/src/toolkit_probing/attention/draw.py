@@ -114,7 +114,7 @@ def _draw(
             f"{item.caption}  {peak_to_even(own):.2f} x even"
             for item, own in zip(pictures, maps, strict=True)
         ],
-        title=_title(f"{file.stem} on {backbone.info.facts.architecture}", maps, shown),
+        title=_title(f"{file.stem} on {_called(backbone)}", maps, shown),
     )
     if strongest < ALMOST_EVEN:
         console.print(
@@ -158,13 +158,19 @@ def choose_head(run: Path, name: str | None) -> Path:
     return drawable[begins[0]] if begins else lookup(drawable, name, kind="head")
 
 
+def _called(backbone: Backbone) -> str:
+    """Return an encoder's short name, else its architecture, as an id may hold a long path."""
+    info = backbone.info
+    return info.facts.architecture if info.name == info.id else info.name
+
+
 def _judged_backbone(run: Path, settings: ProbeSettings, head: Path) -> Backbone:
     """Load the encoder that a run judged, and what of it was tuned with the head."""
     backbone = load_probed_backbone(settings)
     # Before tuned weights go in: the run's hash is of what tuning began with.
     if RunFolder(run).read_json("run.json").get("encoder") != backbone.fingerprint():
         raise InputError(
-            f"the encoder {backbone.info.id} is not the one that {run} judged: its weights have "
+            f"the encoder {backbone.info.name} is not the one that {run} judged: its weights have "
             "changed"
         )
     if settings.tune != "none":

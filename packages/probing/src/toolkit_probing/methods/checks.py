@@ -107,7 +107,7 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
     facts = info.facts
     if settings.tune != "none" and info.layers != (facts.depth,):
         raise InputError(
-            f"--tune {settings.tune} reads the last layer of {info.id}: drop --layers "
+            f"--tune {settings.tune} reads the last layer of {info.name}: drop --layers "
             f"{','.join(map(str, info.layers))}"
         )
     has = {
@@ -125,7 +125,8 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
                 names = ", ".join(name for name, there in has.items() if there)
                 layers = ", ".join(map(str, info.layers))
                 raise InputError(
-                    f"{method.name} cannot read {source!r}: layer {layers} of {info.id} has {names}"
+                    f"{method.name} cannot read {source!r}: layer {layers} of {info.name} has "
+                    f"{names}"
                 )
     _refuse_misfits(settings, info)
 

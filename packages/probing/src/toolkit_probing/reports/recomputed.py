@@ -199,6 +199,7 @@ def _run_json(run: SavedRun) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "backbone": results.backbone.id,
+        "backbone_name": results.backbone.shown,
         "random_weights": results.backbone.random_weights,
         "data": results.data.id,
         "label": results.data.label,

@@ -62,7 +62,7 @@ def run_line(run: SavedRun) -> str:
     results = run.results
     random = "; RANDOM WEIGHTS" if results.backbone.random_weights else ""
     return (
-        f"{run.path}: {results.backbone.id} on {results.data.id} ({results.data.label}), "
+        f"{run.path}: {results.backbone.shown} on {results.data.id} ({results.data.label}), "
         f"inputs {', '.join(inputs_of(run))}, {results.protocol.line}, "
         f"{', '.join(selected_in(run))}{random}{_seen(run)}"
     )

@@ -76,7 +76,9 @@ class JudgedBackbone:
     """The encoder that a run judged; `facts` to `weights` are for people to read.
 
     Attributes:
-        id: Names it.
+        id: Builds it again.
+        name: What it is called where it is shown, its short name or its id; empty in results of
+            before.
         facts: Shapes.
         card: What is read of it.
         preprocess: What its images are made of.
@@ -90,12 +92,19 @@ class JudgedBackbone:
     preprocess: Mapping[str, Any]
     weights: Mapping[str, Any]
     random_weights: bool
+    name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What it is called in tables and pages."""
+        return self.name or self.id
 
     @classmethod
     def of(cls, info: BackboneInfo) -> "JudgedBackbone":
         """Describe a backbone."""
         return cls(
             id=info.id,
+            name=info.name,
             facts=asdict(info.facts),
             card=asdict(info.card),
             preprocess=asdict(info.preprocess),

@@ -35,7 +35,7 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     """Show a run's results as a table, with what must be known to read it."""
     data, out = results.data, result_console(as_json=as_json)
     out.print(
-        f"{results.backbone.id} on {data.id} ({data.label}): "
+        f"{results.backbone.shown} on {data.id} ({data.label}): "
         f"{data.sizes['test']} test images of {data.num_test_groups} groups, "
         f"{results.protocol.line}, {results.rows[0].selected}, 95 % intervals "
         "by bootstrap over groups",

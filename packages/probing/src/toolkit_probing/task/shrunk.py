@@ -68,7 +68,7 @@ def refuse_bad_cache(settings: FeatureSettings, task: Task, backbone: Backbone) 
         )
     if size != "exact" and size < needed:
         raise InputError(
-            f"--cache-images {size} is below the {needed} pixels that {backbone.info.id} resizes "
+            f"--cache-images {size} is below the {needed} pixels that {backbone.info.name} resizes "
             "images to: they would be enlarged again; --cache-images exact keeps those"
         )
 

@@ -130,7 +130,7 @@ def _make_ready(
     if count := len(batch_norms(encoder)):
         statistics = "frozen" if settings.freezes_batch_norms else "batch"
         norms = f", {count} batch norms ({statistics} statistics)"
-    console.print(f"image encoder: {parsed.text}, starts from {receipt.source}{norms}")
+    console.print(f"image encoder: {parsed.known_as}, starts from {receipt.source}{norms}")
     for line in receipt.describe():
         console.print(line)
 

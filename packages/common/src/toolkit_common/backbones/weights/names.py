@@ -25,11 +25,13 @@ class Dialect:
         library: Whose names they are.
         sign: A name by which they are known, as a pattern.
         rules: The first that matches a whole name renames it; what none matches keeps its name.
+        finish: Changes the renamed tensors where other names are not enough, in place.
     """
 
     library: str
     sign: str
     rules: Rules | Callable[[nn.Module], Rules]
+    finish: Callable[[State, nn.Module], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,80 @@ def _efficientnet_rules(model: nn.Module) -> Rules:
         for theirs, ours in parts.items()
     ]
     return (*inner, *((rf"{theirs}\.(.+)", rf"{ours}.\1") for theirs, ours in outer.items()))
+
+
+def _cae_rules(model: nn.Module) -> Rules:
+    """Biases and LayerScale are BEiT's, all else a ViT's: timm has that as DeiT III.
+
+    timm's own BEiT keeps their names.
+    """
+    if not hasattr(model, "blocks") or any(
+        ".q_bias" in name for name, _ in model.named_parameters()
+    ):
+        return ()
+    return (
+        (r"(blocks\.\d+\.attn)\.q_bias", r"\1.qkv.bias#0"),
+        (r"(blocks\.\d+\.attn)\.v_bias", r"\1.qkv.bias#2"),
+        (r"(blocks\.\d+)\.gamma_([12])", r"\1.ls\2.gamma"),
+    )
+
+
+def _finish_cae_(state: State, model: nn.Module) -> None:
+    for name in [name for name in state if name.endswith(".attn.qkv.bias")]:
+        query, value = state[name].chunk(2)
+        state[name] = torch.cat([query, torch.zeros_like(query), value])  # keys have no bias
+    if getattr(model, "no_embed_class", False) and {"pos_embed", "cls_token"} <= set(state):
+        # The same sum: what is added to the class token at its place is part of the token.
+        positions = state["pos_embed"]
+        state["cls_token"] = state["cls_token"] + positions[:, :1]
+        state["pos_embed"] = positions[:, 1:]
+
+
+# Of transformers' CLIP vision tower, as open_clip's own and timm's ViT name it.
+CLIP_IN_OPEN_CLIP = (
+    (r"vision_model\.embeddings\.class_embedding", "class_embedding"),
+    (r"vision_model\.embeddings\.patch_embedding\.(.+)", r"conv1.\1"),
+    (r"vision_model\.embeddings\.position_embedding\.weight", "positional_embedding"),
+    (r"vision_model\.pre_layrnorm\.(.+)", r"ln_pre.\1"),
+    (r"vision_model\.post_layernorm\.(.+)", r"ln_post.\1"),
+    (r"visual_projection\.weight", "proj"),
+    *((rf"BLOCK\.self_attn\.{part}_proj\.(.+)",
+       rf"transformer.resblocks.\1.attn.in_proj_\2#{number}") for number, part in enumerate("qkv")),
+    (r"BLOCK\.self_attn\.out_proj\.(.+)", r"transformer.resblocks.\1.attn.out_proj.\2"),
+    (r"BLOCK\.layer_norm([12])\.(.+)", r"transformer.resblocks.\1.ln_\2.\3"),
+    (r"BLOCK\.mlp\.fc1\.(.+)", r"transformer.resblocks.\1.mlp.c_fc.\2"),
+    (r"BLOCK\.mlp\.fc2\.(.+)", r"transformer.resblocks.\1.mlp.c_proj.\2"),
+)  # fmt: skip
+CLIP_IN_TIMM = (
+    (r"vision_model\.embeddings\.class_embedding", "cls_token"),
+    (r"vision_model\.embeddings\.patch_embedding\.(.+)", r"patch_embed.proj.\1"),
+    (r"vision_model\.embeddings\.position_embedding\.weight", "pos_embed"),
+    (r"vision_model\.pre_layrnorm\.(.+)", r"norm_pre.\1"),
+    (r"vision_model\.post_layernorm\.(.+)", r"norm.\1"),
+    *((rf"BLOCK\.self_attn\.{part}_proj\.(.+)", rf"blocks.\1.attn.qkv.\2#{number}")
+      for number, part in enumerate("qkv")),
+    (r"BLOCK\.self_attn\.out_proj\.(.+)", r"blocks.\1.attn.proj.\2"),
+    (r"BLOCK\.layer_norm([12])\.(.+)", r"blocks.\1.norm\2.\3"),
+    (r"BLOCK\.mlp\.(fc[12])\.(.+)", r"blocks.\1.mlp.\2.\3"),
+)  # fmt: skip
+
+
+def _clip_rules(model: nn.Module) -> Rules:
+    rules: Rules = ()
+    if hasattr(model, "norm_pre"):
+        rules = CLIP_IN_TIMM
+    elif hasattr(model, "ln_pre"):
+        rules = CLIP_IN_OPEN_CLIP
+    block = r"vision_model\.encoder\.layers\.(\d+)"
+    return tuple((theirs.replace("BLOCK", block), ours) for theirs, ours in rules)
+
+
+def _finish_clip_(state: State, model: nn.Module) -> None:
+    if hasattr(model, "norm_pre"):
+        state["cls_token"] = state["cls_token"].reshape(1, 1, -1)
+        state["pos_embed"] = state["pos_embed"].unsqueeze(0)
+    elif "proj" in state:
+        state["proj"] = state["proj"].T
 
 
 LAYER = r"(?:encoder\.layer|layers)\.(\d+)\."  # transformers 4 and 5
@@ -128,6 +204,11 @@ DIALECTS = (
             *((rf"{place}\.(.+)", rf"layer{place - 3}.\1") for place in (4, 5, 6, 7)),
         ),
     ),
+    Dialect("CAE, PanDerm", r"blocks\.0\.attn\.q_bias", _cae_rules, _finish_cae_),
+    Dialect(
+        "transformers (CLIP)", r"vision_model\.embeddings\.class_embedding", _clip_rules,
+        _finish_clip_,
+    ),
     Dialect(
         "efficientnet_pytorch", r"_blocks\.0\._depthwise_conv\.weight", _efficientnet_rules
     ),
@@ -144,7 +225,12 @@ def rename(state: State, model: nn.Module) -> Renamed:
     for dialect in DIALECTS:
         if any(re.fullmatch(dialect.sign, name) for name in state):
             rules = dialect.rules(model) if callable(dialect.rules) else dialect.rules
-            return _apply(rules, state, library=dialect.library)
+            if not rules:  # of this encoder nothing is named in another way
+                continue
+            renamed = _apply(rules, state, library=dialect.library)
+            if dialect.finish is not None:
+                dialect.finish(renamed.state, model)
+            return renamed
     return Renamed(state, {name: (name,) for name in state})
 
 

@@ -1,0 +1,1 @@
+"""Encoders by name: what a short name stands for, and which weights are on this machine."""
