@@ -42,6 +42,32 @@ def test_a_run_writes_figures_predictions_heads_and_how_it_was_made(probe, tmp_p
 
 
 @pytest.mark.slow
+def test_an_encoder_by_name_is_shown_so_and_recorded_without_the_file(
+    run_cli, image_folder, tmp_path
+):
+    file = tmp_path / "names.yaml"
+    file.write_text("mine: {id: timm:test_vit, image_size: 32, objective: mae}")
+    call = ["probe", "--random-init", "--method", "knn", "--data", f"imagefolder:{image_folder}"]
+    run = tmp_path / "run"
+    made = run_cli(*call, "--backbone", "mine", "--encoders", file, "--output", run)
+    assert made.exit_code == 0, made.output
+    assert made.stdout.startswith("mine on imagefolder:")
+    backbone = read_results(run).backbone
+    assert (backbone.name, backbone.shown) == ("mine", "mine")
+    assert backbone.id == "timm:test_vit?objective=mae&image_size=32&name=mine"
+    same = run_cli(*call, "--backbone", "mine", "--encoders", file, "--resume", "--output", run)
+    assert same.exit_code == 0, same.output
+    file.unlink()
+    again = run_cli("probe", "--resume", "--output", run)
+    assert again.exit_code == 0, again.output
+    assert "mine on imagefolder:" in run_cli("report", run).output
+    plain = [*call, "--backbone", backbone.id.partition("&name")[0], "--output", tmp_path / "b"]
+    assert run_cli(*plain).exit_code == 0
+    compared = run_cli("compare", run, tmp_path / "b", "--json")
+    assert compared.exit_code == 0, compared.output
+
+
+@pytest.mark.slow
 def test_metrics_can_be_recomputed_from_the_predictions(probe, tmp_path):
     assert probe("--method", "linear").exit_code == 0
     run = tmp_path / "run"

@@ -25,6 +25,12 @@ def test_batch_norms_keep_statistics_that_were_trained(settings, expected):
     assert SlimpSettings(**settings).freezes_batch_norms is expected
 
 
+def test_a_short_name_becomes_the_id_that_is_recorded():
+    resolved = resolve(SlimpSettings, [Layer("--x", {"backbone": "mae-base"})])
+    assert resolved.settings.backbone == "timm:vit_base_patch16_224.mae?name=mae-base"
+    assert resolved.settings.freezes_batch_norms
+
+
 def test_a_width_that_heads_do_not_divide_is_refused():
     layer = Layer("--set", {"metadata_dim": 10, "metadata_heads": 4})
     with pytest.raises(InputError, match="multiple of its heads, got 10 and 4"):

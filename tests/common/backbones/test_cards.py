@@ -54,6 +54,25 @@ def test_the_rules(text: str, facts: EncoderFacts, linear: str, ep: str, objecti
     assert objective in card.objective
 
 
+def test_what_the_id_says_is_read_holds_over_any_rule() -> None:
+    card = choose_card("timm:vit_base_patch16_224.mae?tokens=all&vectors=mean", VIT)
+    assert (card.ep, card.linear, card.reason) == ("all", "mean", "as the id says")
+    assert "MAE" in card.objective
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timm:x?tokens=cls", "unknown tokens 'cls' in 'timm:x.tokens=cls'.*choose from: all"),
+        ("timm:x?vectors=clss", "unknown vectors 'clss'.*did you mean 'cls'"),
+        ("timm:x?tokens=all", "'timm:x.tokens=all' is to be read by a class token, and has none"),
+    ],
+)
+def test_what_an_encoder_cannot_be_read_by_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        choose_card(text, NO_CLASS_TOKEN)
+
+
 def test_an_attention_pooler_of_its_own_means_the_mean() -> None:
     card = choose_card("timm:anything", ATTENTION_POOLED)
     assert card.linear == "mean"

@@ -1,6 +1,7 @@
 """open_clip's vision towers: its own ViT, CoCa and ResNet, and timm trunks inside it."""
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from helpers.tiny_encoders import TOWERS, write_open_clip
 from toolkit_common.backbones.contract import Backbone
+from toolkit_common.backbones.exported import export_encoder
 from toolkit_common.backbones.from_open_clip import OpenClipEncoder, find_quick_twin, open_clip
 from toolkit_common.backbones.from_timm import TimmEncoder
 from toolkit_common.backbones.load import load_backbone
@@ -238,3 +240,42 @@ def test_the_log_level_is_put_back(caplog: pytest.LogCaptureFixture) -> None:
 def test_openais_weights_are_of_a_model_of_another_name() -> None:
     assert find_quick_twin("ViT-B-32") == "ViT-B-32-quickgelu"
     assert find_quick_twin("ViT-B-16-SigLIP") is None
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache of the Hub that holds a model `lab/derm`, as the Hub's library lays it out."""
+    folder = tmp_path / "hub/models--lab--derm"
+    write_open_clip(folder / "snapshots/abc", "vit", mean=[0.1, 0.2, 0.3])
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return folder / "snapshots/abc"
+
+
+def test_a_model_of_the_hubs_cache_is_read_with_its_config(hub: Path) -> None:
+    backbone = load_backbone("open_clip:hf-hub:lab/derm")
+    local = load_backbone(f"open_clip:local-dir:{hub}")
+    assert backbone.info.preprocess == local.info.preprocess
+    assert backbone.info.preprocess.mean == (0.1, 0.2, 0.3)
+    for name, value in backbone.encoder.model.state_dict().items():
+        assert torch.equal(value, local.encoder.model.state_dict()[name]), name
+    assert "the activation is GELU, as the Hub's config says" in backbone.info.receipt.notes
+
+
+def test_an_export_of_it_needs_no_hub(hub: Path, tmp_path: Path) -> None:
+    text = "open_clip:hf-hub:lab/derm"
+    backbone = load_backbone(text)
+    export_encoder(
+        tmp_path / "export", backbone.encoder, architecture=text, card=backbone.info.card,
+        provenance={},
+    )  # fmt: skip
+    shutil.rmtree(hub)
+    again = load_backbone(str(tmp_path / "export"))
+    for name, value in again.encoder.model.state_dict().items():
+        assert torch.equal(value, backbone.encoder.model.state_dict()[name]), name
+
+
+def test_without_the_hub_the_command_that_fetches_is_named() -> None:
+    with pytest.raises(InputError, match="hf download nobody/nothing where it can"):
+        load_backbone("open_clip:hf-hub:nobody/nothing")

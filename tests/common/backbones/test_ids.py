@@ -66,6 +66,8 @@ def test_a_weights_path_is_taken_as_it_stands() -> None:
         ("timm:x?std=0.5,0.5,0.5", "mean is one of imagenet"),
         ("timm:x?mean=0.5,0.5&std=0.5,0.5", "mean is one of imagenet"),
         ("timm:x?mean=a,b,c&std=1,1,1", "mean is one of imagenet"),
+        ("timm:x?crop_pct=big", "crop_pct is a share of the resized side, got 'big' in 'timm:x"),
+        ("timm:x?interpolation=cubic", "unknown interpolation 'cubic'; did you mean 'bicubic'"),
         ("tim:vit", r"unknown backbone 'tim:vit': .* no source of \['exported', .* 'timm'\]"),
         ("nosuchfolder", "unknown backbone 'nosuchfolder': no such folder, .* 'timm:nosuchfolder'"),
     ],

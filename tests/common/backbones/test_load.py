@@ -79,6 +79,38 @@ def test_whose_input_and_activation_apply_to_a_file_is_said(tmp_path: Path) -> N
     assert own.preprocess.std == (0.229, 0.224, 0.225)
 
 
+def test_a_short_name_loads_what_it_stands_for(tmp_path: Path) -> None:
+    own = tmp_path / "config/toolkit/encoders.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(
+        f"mine: {{id: '{VIT}', weights: w.safetensors, mean: clip, "
+        "crop_pct: 0.5, interpolation: bilinear, objective: mae}"
+    )
+    original = load_backbone(VIT, random_init=True, seed=3)
+    save_file(state_of(original), own.with_name("w.safetensors"))
+    backbone = load_backbone("mine")
+    assert backbone.fingerprint() == original.fingerprint()
+    info = backbone.info
+    assert info.name == "mine"
+    assert (info.preprocess.crop_pct, info.preprocess.interpolation) == (0.5, "bilinear")
+    assert info.preprocess.mean == (0.48145466, 0.4578275, 0.40821073)
+    assert info.card.ep == "patches"
+    assert info.describe()[0].startswith("backbone: mine = timm:test_vit?weights=")
+    control = load_backbone("mine", random_init=True).info
+    assert control.receipt.is_random
+    own.unlink()
+    assert load_backbone(info.id).fingerprint() == original.fingerprint()
+
+
+def test_what_a_name_lacks_on_this_machine_is_said() -> None:
+    with pytest.raises(InputError, match=r"no weights at panderm_bb.*: download panderm_bb"):
+        load_backbone("panderm-base")
+    with pytest.raises(InputError, match="hf download chanwkim/monet"):
+        load_backbone("monet")
+    with pytest.raises(InputError, match=r"--random-init and \?weights= exclude each other"):
+        load_backbone("monet?weights=own.pth", random_init=True)
+
+
 def test_random_weights_and_a_file_exclude_each_other() -> None:
     with pytest.raises(InputError, match=r"--random-init and \?weights= exclude each other"):
         load_backbone("timm:test_vit?weights=a.pth", random_init=True)

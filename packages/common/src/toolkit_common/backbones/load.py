@@ -18,7 +18,7 @@ from toolkit_common.backbones.contract import (
 )
 from toolkit_common.backbones.exported import find_export, load_exported_, read_description
 from toolkit_common.backbones.ids import BackboneId, parse_backbone_id
-from toolkit_common.backbones.named.alias import Source
+from toolkit_common.backbones.named.alias import HUB, Source
 from toolkit_common.backbones.named.on_disk import locate
 from toolkit_common.backbones.named.resolve import needed_file
 from toolkit_common.backbones.python import build_python_encoder
@@ -44,8 +44,8 @@ def build_encoder(
     Raises:
         InputError: If it is unknown, or its weights cannot be had or do not fit.
     """
-    if random_init and parsed.short_name:
-        # What the name stands for, untrained: the file is of its weights, not of the user's asking.
+    if random_init and parsed.short_name and "weights=" not in parsed.short_name:
+        # What the name stands for, untrained: the file is the name's, the user has written none.
         parsed = replace(parsed, weights=None)
     from_file = parsed.weights is not None
     if random_init and from_file:
@@ -172,7 +172,11 @@ def _build_from_open_clip(parsed: BackboneId, *, pretrained: bool) -> tuple[Imag
             "--random-init"
         )
     encoder = build_open_clip_encoder(name, tag or None, pretrained=pretrained)
-    return encoder, _receipt_of_library(parsed, pretrained=pretrained)
+    receipt = _receipt_of_library(parsed, pretrained=pretrained)
+    if name.startswith(HUB) and pretrained:
+        said = f"the activation is {find_activation(encoder.model)}, as the Hub's config says"
+        receipt = replace(receipt, notes=(said,))
+    return encoder, receipt
 
 
 def _build_from_python(parsed: BackboneId, *, pretrained: bool) -> tuple[ImageEncoder, Receipt]:
