@@ -95,7 +95,7 @@ def test_a_short_name_loads_what_it_stands_for(tmp_path: Path) -> None:
     assert (info.preprocess.crop_pct, info.preprocess.interpolation) == (0.5, "bilinear")
     assert info.preprocess.mean == (0.48145466, 0.4578275, 0.40821073)
     assert info.card.ep == "patches"
-    assert info.describe()[0].startswith("backbone: mine = timm:test_vit?weights=")
+    assert info.describe()[0].startswith(f"backbone: mine = {VIT}&weights=")
     control = load_backbone("mine", random_init=True).info
     assert control.receipt.is_random
     own.unlink()
