@@ -70,7 +70,6 @@ def backbones(
     Nothing is fetched, and only what is shown is built, without weights.
 
     Examples:
-        toolkit backbones
         toolkit backbones dinov2
         toolkit backbones 'vit_*' --max-params 30 --patch 16 --local
         toolkit backbones --inspect checkpoint.pth
