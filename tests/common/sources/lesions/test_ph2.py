@@ -147,6 +147,14 @@ def test_a_short_text_gives_way_to_the_spreadsheet(made: dict[str, Path], tmp_pa
         load_data(f"ph2:{whole}")
 
 
+def test_a_copy_without_criteria_is_a_table_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "PH2_simple_dataset.csv").write_text("image_name,diagnosis\nIMD002,Melanoma\n")
+    with pytest.raises(
+        InputError, match=r"names and diagnoses alone: write csv:.*_dataset.csv, or"
+    ):
+        load_data(f"ph2:{tmp_path}")
+
+
 def test_the_choice_of_criteria_is_checked(fresh: Path) -> None:
     with pytest.raises(InputError, match="criteria must be one of withheld, inputs, got 'all'"):
         load_data(f"ph2:{fresh}?criteria=all")

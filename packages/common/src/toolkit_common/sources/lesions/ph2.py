@@ -33,6 +33,7 @@ from toolkit_common.sources.lesions.folder import (
 )
 
 TEXT, SPREADSHEET = "PH2_dataset.txt", "PH2_dataset.xlsx"
+COPY = "PH2_simple_dataset.csv"  # of a public copy
 DIAGNOSES = ("common nevus", "atypical nevus", "melanoma")
 COLORS = ("white", "red", "light-brown", "dark-brown", "blue-gray", "black")
 DIAGNOSIS_CODES = {str(code): name for code, name in enumerate(DIAGNOSES)}  # of the text
@@ -78,6 +79,12 @@ def load_ph2(identifier: str, name: str, options: Mapping[str, str]) -> ImageDat
     request = read_request(identifier, name, options, own=CRITERIA_OPTION)
     text, spreadsheet = request.root / TEXT, request.root / SPREADSHEET
     if not text.is_file() and not spreadsheet.is_file():
+        copy = request.root / COPY
+        if copy.is_file():
+            raise InputError(
+                f"{copy} is a copy with names and diagnoses alone: write csv:{copy}, or put {TEXT} "
+                f"or {SPREADSHEET} beside it"
+            )
         raise missing_table(request, f"{TEXT} or {SPREADSHEET}", SHEET)
     frame, path, choices = _read_either(text, spreadsheet)
     frame["lesion_id"] = frame["image_id"]
