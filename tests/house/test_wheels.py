@@ -9,7 +9,7 @@ from helpers.repository import NAMES, PACKAGES
 
 pytestmark = pytest.mark.slow  # builds wheels and runs them in processes of their own
 
-COMMON = {"backbones", "data", "doctor"}
+COMMON = {"backbones", "data", "doctor", "study"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -36,7 +36,9 @@ def run() -> Run:
     app = typer.Typer(cls=PluginGroup)
     app.callback()(lambda: None)
 
-    @run_command(app, Example, presets={"honest": {}, "paper": {"epochs": 100}}, name="example")
+    presets = {"honest": {}, "paper": {"epochs": 100}}
+
+    @run_command(app, Example, presets=("protocol", presets), name="example")
     def example(invocation: Invocation[Example]) -> Any:
         """Say what would be computed."""
         calls.append(invocation)

@@ -21,15 +21,15 @@ def in_worker() -> bool:
 
 
 def end_with_launcher() -> None:
-    """Let this process be killed when torch's launcher, its parent, dies; on Linux alone.
+    """Let this process be killed when what launched it, its parent, dies; on Linux alone.
 
-    A launcher that is killed cannot end its workers, which would train on and write the run's
-    folder.
+    A launcher that is killed (torch's, or a study's) cannot end its workers, which would train on
+    and write the run's folder.
     """
-    if ELASTIC not in os.environ or not sys.platform.startswith("linux"):
+    launcher = os.environ.pop(LAUNCHER, None)
+    if (launcher is None and ELASTIC not in os.environ) or not sys.platform.startswith("linux"):
         return
     # From the kernel: whatever kills the launcher leaves it no time to tell its workers.
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    launcher = os.environ.pop(LAUNCHER, None)
     if launcher is not None and os.getppid() != int(launcher):  # it died before that call
         os.kill(os.getpid(), signal.SIGKILL)

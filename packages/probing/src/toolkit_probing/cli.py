@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from toolkit_common.cli.command import run_command
-from toolkit_common.config import Invocation
+from toolkit_common.config import Invocation, Resolved
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ExtractSettings, ProbeSettings
 
@@ -49,13 +49,25 @@ def method_names() -> Collection[str]:
     return METHODS
 
 
+def check_probe(resolved: Resolved[ProbeSettings]) -> Resolved[ProbeSettings]:
+    """Refuse settings that go together with no data, and add every option of the methods."""
+    from toolkit_probing.methods.checks import refuse_bad_options, refuse_unused
+    from toolkit_probing.methods.choose import with_all_methods, with_all_options
+
+    settings = with_all_methods(resolved.settings)
+    refuse_bad_options(settings, resolved.sources)
+    refuse_unused(settings, resolved.sources)
+    return with_all_options(resolved)
+
+
 @run_command(
     app,
     ProbeSettings,
-    presets=PRESETS,
+    presets=("protocol", PRESETS),
     name="probe",
     listing=list_methods,
     group_names=method_names,
+    check=check_probe,
 )
 def probe(invocation: Invocation[ProbeSettings]) -> Any:
     """Judge a frozen encoder: EP and its rivals, linear probing and k-NN under one protocol.

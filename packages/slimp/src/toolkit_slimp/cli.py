@@ -20,7 +20,7 @@ pretrain = typer.Typer(add_completion=False)
 schema = typer.Typer(add_completion=False)
 
 
-@run_command(pretrain, SlimpSettings, presets=ABLATIONS, preset_field="ablation", name="slimp")
+@run_command(pretrain, SlimpSettings, presets=("ablation", ABLATIONS), name="slimp")
 def pretrain_slimp(invocation: Invocation[SlimpSettings]) -> Any:
     """Pre-train an image encoder with SLIMP: images with lesion and patient metadata, nested.
 

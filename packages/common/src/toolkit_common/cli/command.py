@@ -9,10 +9,11 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -22,6 +23,7 @@ from toolkit_common.config import (
     RESUMED,
     Invocation,
     Layer,
+    Resolved,
     S,
     Settings,
     field_extra,
@@ -58,6 +60,7 @@ RUN_OPTIONS: dict[str, Any] = {
     ],
     "as_json": Annotated[bool, _run_option("--json", help="Print the result as JSON on stdout.")],
 }  # fmt: skip
+Presets = tuple[str, Mapping[str, Mapping[str, Any]]]
 WIDEST_CHOICES = 60  # characters
 FOLDER_OPTIONS = ("output", "resume", "overwrite")
 RUN_DEFAULTS: dict[str, Any] = {
@@ -66,24 +69,71 @@ RUN_DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class ReadsOptions(Generic[S]):
+    """How a run command makes settings of what is typed; `run_command` says what its fields are."""
+
+    settings_class: type[S]
+    presets: Presets | None
+    group_names: Callable[[], Collection[str]]
+    check: Callable[[Resolved[S]], Resolved[S]]
+
+    def of(self, layers: Sequence[Layer]) -> Resolved[S]:
+        """Return what layers give."""
+        field, presets = self.presets or ("", None)
+        return resolve(
+            self.settings_class,
+            layers,
+            presets=presets,
+            preset_field=field,
+            group_names=self.group_names,
+        )
+
+    def resolve(self, given: Mapping[str, Any]) -> Resolved[S]:
+        """Return what options (by parameter name) give, checked and completed.
+
+        Raises:
+            InputError: If the command would be refused for them.
+        """
+        how = {key: given[key] for key in ("config", "assignments") if given.get(key) is not None}
+        if "config" in how:
+            how["config"] = Path(how["config"])
+        fields = {
+            key: value for key, value in given.items() if key not in {*RUN_DEFAULTS, *RUN_OPTIONS}
+        }
+        return self.check(self.of(_layers(self.settings_class, fields, RUN_DEFAULTS | how)))
+
+    def stored(self, folder: Path) -> Resolved[S]:
+        """Return the settings that a run folder was begun with, of before in today's names.
+
+        Raises:
+            InputError: If its config.yaml cannot be read.
+        """
+        return self.of([read_yaml(folder / "config.yaml")])
+
+
 def run_command(
     app: typer.Typer,
     settings_class: type[S],
     *,
-    presets: Mapping[str, Mapping[str, Any]] | None = None,
-    preset_field: str = "protocol",
+    presets: Presets | None = None,
     name: str | None = None,
     has_folder: bool = True,
     listing: Callable[[Invocation[S]], Any] | None = None,
     group_names: Callable[[], Collection[str]] = tuple,
+    check: Callable[[Resolved[S]], Resolved[S]] = lambda resolved: resolved,
 ) -> Callable[[Callable[[Invocation[S]], Any]], Callable[[Invocation[S]], Any]]:
     """Register a function of an `Invocation` as a command of `app`.
 
     The function prints for humans on stderr and returns a JSON-able result.
     Without a run folder (`has_folder`) there are no `--output`, `--resume` and `--overwrite`.
     With a `listing`, `--list` calls it in the function's place; its docstring is the help.
-    `presets`, `preset_field` and `group_names` are those of `resolve`.
+    `presets` are a setting and the named sets of values that it chooses among; `group_names` is
+    that of `resolve`. `check` is for who asks what a call would do without making it (`toolkit
+    study`): it refuses what the function would refuse for the settings alone, and completes them as
+    it does.
     """
+    reads = ReadsOptions(settings_class, presets, group_names, check)
     run_options = {
         key: item for key, item in RUN_OPTIONS.items() if has_folder or key not in FOLDER_OPTIONS
     }
@@ -96,13 +146,7 @@ def run_command(
             # Defaults below, as a command without a run folder lacks some of the options.
             how = RUN_DEFAULTS | {key: given.pop(key) for key in run_options}
             act = listing if listing is not None and how["wants_list"] else function
-            resolved = resolve(
-                settings_class,
-                _layers(settings_class, given, how),
-                presets=presets,
-                preset_field=preset_field,
-                group_names=group_names,
-            )
+            resolved = reads.of(_layers(settings_class, given, how))
             if how["num_processes"] > 1 and not in_worker():
                 raise typer.Exit(_relaunch(how["num_processes"]))
             if is_main_process():
@@ -117,6 +161,7 @@ def run_command(
             )
             _carry_out(act, call)
 
+        command.reads = reads  # type: ignore[attr-defined]  # Typer's wrapper keeps it
         app.command(name, help=inspect.getdoc(function))(
             _signed(command, _parameters(settings_class, run_options))
         )

@@ -207,6 +207,16 @@ def choose_run_folder(
     return run
 
 
+def changed_settings(old: Resolved[Any], new: Resolved[Any]) -> list[str]:
+    """Return what affects the result and is another now: key, old and new value."""
+    before, after = old.result_settings(), new.result_settings()
+    return [
+        f"{key} (was {before.get(key)!r}, now {after.get(key)!r})"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+
+
 def environment() -> dict[str, Any]:
     """Describe the software, the machine, the code's commit and the command."""
     import torch
@@ -244,13 +254,7 @@ def _check_resumable(
         )
     # Read by today's settings, which know old names and fill in fields that are new since.
     stored = complete(resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")]))
-    old, new = stored.result_settings(), resolved.result_settings()
-    changed = [
-        f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key)
-    ]
-    if changed:
+    if changed := changed_settings(stored, resolved):
         raise InputError(
             f"cannot resume {run.path} with other settings: {'; '.join(changed)}; "
             "leave them as they were, or start a new run"

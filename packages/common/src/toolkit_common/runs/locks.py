@@ -36,14 +36,21 @@ class _Held:
 _held: dict[Path, _Held] = {}  # by folder
 
 
-def lock_folder(folder: Path) -> None:
+def lock_folder(folder: Path, *, what: str = "run") -> None:
     """Keep other processes from writing an existing folder until this one unlocks it or ends.
+
+    Args:
+        folder: The folder.
+        what: Whose folder it is, for the message.
 
     Raises:
         InputError: If another process holds it.
     """
     folder = folder.resolve()  # one entry a folder, however it is spelled
-    if not _is_held(folder) and (lock := _acquire(folder, patience_s=PATIENCE_S)) is not None:
+    if (
+        not _is_held(folder)
+        and (lock := _acquire(folder, patience_s=PATIENCE_S, what=what)) is not None
+    ):
         (folder / LOCK).write_text(f"{os.getpid()} {socket.gethostname()}\n")
         _held[folder] = _Held(lock, (folder / LOCK).stat())
 
@@ -81,7 +88,7 @@ def refuse_locked(folder: Path) -> None:
             lock.release()
 
 
-def _acquire(folder: Path, *, patience_s: float) -> "UnixFileLock | None":
+def _acquire(folder: Path, *, patience_s: float, what: str = "run") -> "UnixFileLock | None":
     """Return the lock, held; None where there are no locks."""
     from filelock import Timeout, UnixFileLock, has_fcntl
 
@@ -94,7 +101,7 @@ def _acquire(folder: Path, *, patience_s: float) -> "UnixFileLock | None":
     except Timeout:
         raise InputError(
             # The lock is the kernel's: it tells that it is held, the file alone tells by whom.
-            f"run folder {folder} is being written by another process ({_holder(folder)}): wait "
+            f"{what} folder {folder} is being written by another process ({_holder(folder)}): wait "
             "for it, end it, or choose another --output"
         ) from None
     except OSError as error:

@@ -4,9 +4,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-import torch
-from accelerate import Accelerator
+if TYPE_CHECKING:
+    import accelerate
 
 
 class Interruption:
@@ -14,11 +15,14 @@ class Interruption:
 
     requested = False
 
-    def agreed(self, accelerator: Accelerator) -> bool:
+    def agreed(self, accelerator: "accelerate.Accelerator") -> bool:
         """Tell whether any rank was interrupted, so that all leave the loop at one step."""
         # A collective: each rank asks at every step, so that all hear of it at the same one.
         if accelerator.num_processes == 1:
             return self.requested
+        # Here, as who has no ranks (a study) needs no torch.
+        import torch
+
         flag = torch.tensor(int(self.requested), device=accelerator.device)
         return bool(accelerator.reduce(flag, reduction="sum") > 0)
 

@@ -1,0 +1,1 @@
+"""A grid of commands with the dependencies between them: carried out, resumed, put in a table."""

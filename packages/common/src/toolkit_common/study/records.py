@@ -1,0 +1,109 @@
+"""What cells have found: the rows of their results.json, read by the documented format alone.
+
+A result without rows (of pre-training, say) is one record of all its numbers, by dotted key.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit_common.config import flatten
+from toolkit_common.errors import InputError
+from toolkit_common.runs.files import read_json
+from toolkit_common.study.file import Scalar
+from toolkit_common.study.grid import Cell
+
+FIELDS = ("method", "layer", "source", "labels", "inputs", "tune", "name")  # of a result's row
+SEEN = {"seen": "SEEN", "unknown": "SEEN?"}
+RANDOM = "RANDOM WEIGHTS"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Figures of one row of a cell's results.
+
+    Attributes:
+        cell: The cell.
+        fields: Axis or field of the row -> value.
+        metrics: Name -> value, None if undefined.
+        intervals: Name -> its own 95 % interval, None without one.
+        selected: How it was selected; empty of a result that does not say.
+        marks: What must stand beside every figure.
+        remarks: What must be known to trust it.
+        classes: Of what its predictions are.
+        test_to_train: Test rows over training rows; None of a result that does not say.
+        predictions: File of its predictions, if there is one.
+        is_baseline: Whether it read no image.
+    """
+
+    cell: Cell
+    fields: Mapping[str, Scalar]
+    metrics: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float] | None]
+    selected: str = ""
+    marks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    test_to_train: float | None = None
+    predictions: Path | None = None
+    is_baseline: bool = False
+
+
+def read_records(cell: Cell) -> Iterator[Record]:
+    """Yield what a cell that is done has found; nothing of one that gives a file.
+
+    Raises:
+        InputError: If its results cannot be read.
+    """
+    path = cell.place / "results.json"
+    if not cell.makes_folder:
+        return
+    try:
+        results = read_json(path)
+        if "rows" not in results:
+            yield _whole(cell, results)
+            return
+        for key in ("rows", "baselines"):
+            for row in results.get(key, ()):
+                yield _row(cell, results, row, is_baseline=key == "baselines")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"cannot read {path} ({type(error).__name__}: {error}); run it again"
+        ) from None
+
+
+def _whole(cell: Cell, results: Mapping[str, Any]) -> Record:
+    numbers = {
+        key: float(value)
+        for key, value in flatten(results)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    return Record(cell, dict(cell.values), numbers, {})
+
+
+def _row(
+    cell: Cell, results: Mapping[str, Any], row: Mapping[str, Any], *, is_baseline: bool
+) -> Record:
+    metrics, data = row["metrics"], results.get("data", {})
+    marks = [SEEN[row["seen"]]] if row.get("seen") in SEEN else []
+    if results.get("backbone", {}).get("random_weights") and not is_baseline:
+        marks.append(RANDOM)
+    sizes = data.get("sizes", {})
+    share = sizes["test"] / sizes["train"] if sizes.get("train") and "test" in sizes else None
+    cis = {name: item.get("ci") for name, item in metrics.items()}
+    return Record(
+        cell=cell,
+        # An axis wins: a study may call `inputs` what it likes.
+        fields={**{name: row[name] for name in FIELDS if name in row}, **cell.values},
+        metrics={name: item["mean"] for name, item in metrics.items()},
+        intervals={name: None if ci is None else (ci[0], ci[1]) for name, ci in cis.items()},
+        selected=row.get("selected", ""),
+        marks=tuple(marks),
+        remarks=tuple(row.get("remarks", ())),
+        classes=tuple(data.get("classes", ())),
+        test_to_train=share,
+        predictions=cell.place / row["predictions"] if row.get("predictions") else None,
+        is_baseline=is_baseline,
+    )

@@ -1,0 +1,246 @@
+"""A study's table in a terminal, as Markdown, CSV and JSON, with what must be known to read it."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from toolkit_common.study.file import Study, written
+from toolkit_common.study.records import RANDOM
+from toolkit_common.study.table import FOLDS, OWN, Figure, Group, Key, Table
+
+MISSING, UNDEFINED, REFERENCE = "missing", "undefined", "reference"
+EXPLAINED = {
+    "SEEN": "the encoder was pre-trained on patients or images that it is judged on",
+    "SEEN?": "whether the encoder was pre-trained on patients that it is judged on is not known",
+    RANDOM: "the figures judge no trained encoder",
+}
+INTERVALS = {
+    FOLDS: "intervals: 95 % t intervals over the folds, corrected for training sets that overlap "
+    "(Nadeau and Bengio 2003)",
+    OWN: "intervals of a single cell: 95 %, by bootstrap over its test patients",
+}
+SHOWN = 5  # cells that are named where more are missing
+MOST_REMARKS = 12
+
+Column = tuple[Key, str, str]  # values of the table's columns, metric, `gap` or nothing
+
+
+def show_table(study: Study, table: Table, out: Console) -> None:
+    """Print a table for humans, in as many parts side by side as the terminal is wide."""
+    out.print(table.spec.title or study.spec.question, soft_wrap=True, markup=False)
+    columns = list(_columns(table))
+    while columns:
+        count = len(columns)
+        while count > 1 and _width(_grid(table, columns[:count])) > out.width:
+            count -= 1
+        out.print(_grid(table, columns[:count]))
+        columns = columns[count:]
+    for line in notes(study, table):
+        out.print(line, soft_wrap=True, markup=False)
+
+
+def to_markdown(study: Study, table: Table) -> str:
+    """Return a table as Markdown."""
+    columns = list(_columns(table))
+    headings = [*table.spec.rows, *(_heading(table, column) for column in columns)]
+    lines = [
+        f"# {table.spec.title or study.spec.question}",
+        "",
+        _line(headings),
+        _line(["---"] * len(headings)),
+    ]
+    for row in _rows(table):
+        cells = [_text(table, row, column) for column in columns]
+        lines.append(_line([*row, *(cell.replace("\n", ", ") for cell in cells)]))
+    return "\n".join([*lines, "", *(f"- {line}" for line in notes(study, table)), ""])
+
+
+def to_csv(table: Table) -> str:
+    """Return a line for each row, column and metric."""
+    file = io.StringIO()
+    lines = [_flat(entry) for entry in entries(table)]
+    if lines:
+        writer = csv.DictWriter(file, fieldnames=list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return file.getvalue()
+
+
+def to_json(study: Study, table: Table) -> dict[str, Any]:
+    """Return all that a table holds."""
+    return {
+        "study": study.spec.name,
+        "question": study.spec.question,
+        "title": table.spec.title,
+        "against": dict(table.spec.against),
+        "over": list(table.spec.over),
+        "rows": list(entries(table)),
+        "missing": dict(table.missing),
+        "notes": notes(study, table),
+        "remarks": list(table.remarks),
+    }
+
+
+def entries(table: Table) -> Iterator[dict[str, Any]]:
+    """Yield each figure with all that belongs to it."""
+    for (key, metric), figure in table.figures.items():
+        group, gap = table.groups[key], figure.gap
+        if group.records and not group.has(metric):  # a metric of other rows
+            continue
+        yield {
+            **dict(zip(table.names, key, strict=True)),
+            "metric": metric,
+            "mean": figure.mean,
+            "interval": figure.interval,
+            "interval_of": figure.interval_of,
+            "cells": len(group.records),
+            "expected": len(group.expected),
+            "difference": gap and gap.mean,
+            "difference_interval": gap and gap.interval,
+            "difference_cells": gap and gap.units,
+            "selected": "; ".join(group.selected),
+            "marks": "; ".join(group.marks),
+        }
+
+
+def notes(study: Study, table: Table) -> list[str]:
+    """Return what must be known to read a table, a sentence each."""
+    groups, spec = list(table.groups.values()), table.spec
+    lines = []
+    if table.missing:
+        names = [f"{name} ({state})" for name, state in table.missing.items()]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        lines.append(f"MISSING: {len(names)} cells: {', '.join(names[:SHOWN])}{more}")
+    marks = dict.fromkeys(mark for group in groups for mark in group.marks)
+    lines += [f"{mark}: {EXPLAINED[mark]}" for mark in marks]
+    ways = {way for group in groups for way in group.selected}
+    if len(ways) > 1:
+        each = (
+            f"{' '.join(item.key)}: {', '.join(item.selected)}" for item in groups if item.selected
+        )
+        lines.append(f"NOT SELECTED ALIKE: {'; '.join(each)}")
+    elif ways:
+        lines.append(f"all figures: {min(ways)}")
+    fields = [record.fields for group in groups for record in group.records.values()]
+    over = [axis for axis in spec.over if any(axis in known for known in fields)]
+    if over:
+        lines.append(f"mean over {' and '.join(over)}; differences are taken cell by cell")
+    kinds = dict.fromkeys(figure.interval_of for figure in table.figures.values())
+    lines += [text for kind, text in INTERVALS.items() if kind in kinds]
+    if spec.against and not any(figure.gap for figure in table.figures.values()):
+        lines.append(f"NO DIFFERENCES: no row has its reference ({table.reference})")
+    given = ", ".join(f"{name} {_bare(written(item))}" for name, item in study.parameters.items())
+    if given:
+        lines.append(f"parameters: {given}")
+    rest = [f"and {len(table.remarks) - MOST_REMARKS} more remarks (--format json has all)"]
+    return [*lines, *table.remarks[:MOST_REMARKS], *rest[: len(table.remarks) > MOST_REMARKS]]
+
+
+def _rows(table: Table) -> list[Key]:
+    count = len(table.spec.rows)
+    return list(dict.fromkeys(key[:count] for key in table.groups))
+
+
+def _columns(table: Table) -> Iterator[Column]:
+    """Yield key, metric and whether it is the figure or its difference, of columns with any."""
+    count = len(table.spec.rows)
+    for column in dict.fromkeys(key[count:] for key in table.groups):
+        groups = [group for key, group in table.groups.items() if key[count:] == column]
+        is_unread = not any(group.records for group in groups)
+        for metric in table.spec.metrics:
+            if is_unread or any(group.has(metric) for group in groups):
+                yield column, metric, ""
+            if any(table.figures[group.key, metric].gap for group in groups):
+                yield column, metric, "gap"
+
+
+def _heading(table: Table, column: Column) -> str:
+    key, metric, what = column
+    name = " ".join([*key, table.spec.metrics[metric]])
+    return f"{name} minus {table.reference}'s" if what else name
+
+
+def _grid(table: Table, columns: list[Column]) -> Grid:
+    grid = Grid(show_lines=True)
+    for name in table.spec.rows:
+        grid.add_column(name, overflow="fold")
+    for column in columns:
+        grid.add_column(_heading(table, column), justify="right", overflow="fold")
+    for row in _rows(table):
+        texts = (_text(table, row, column) for column in columns)
+        grid.add_row(*row, *texts)
+    return grid
+
+
+def _width(grid: Grid) -> int:
+    wide = Console(width=10_000)
+    return grid.__rich_measure__(wide, wide.options).minimum
+
+
+def _text(table: Table, row: Key, column: Column) -> str:
+    own, metric, what = column
+    key = (*row, *own)
+    group = table.groups.get(key)
+    if group is None:
+        return ""
+    figure = table.figures[key, metric]
+    if what:
+        return _gap(table, group, figure)
+    if not group.records:
+        return MISSING
+    if not group.has(metric):
+        return ""
+    lines = [UNDEFINED if figure.mean is None else _number(figure.mean)]
+    if figure.interval:
+        lines.append(_interval(figure.interval))
+    if group.missing:
+        lines.append(f"{group.missing} of {len(group.expected)} cells {MISSING}")
+    return "\n".join([*lines, *group.marks])
+
+
+def _gap(table: Table, group: Group, figure: Figure) -> str:
+    if figure.gap is None:
+        names = dict(zip(table.names, group.key, strict=True))
+        is_reference = all(names[name] == str(value) for name, value in table.spec.against.items())
+        return REFERENCE if is_reference and group.records else ""
+    gap = figure.gap
+    lines = [UNDEFINED if gap.mean is None else _number(gap.mean, "+")]
+    if gap.interval:
+        lines.append(_interval(gap.interval, "+"))
+    if gap.units < len(group.expected):
+        lines.append(f"of {gap.units} cells")
+    return "\n".join([*lines, *group.marks])
+
+
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.3f}"
+
+
+def _interval(interval: tuple[float, float], sign: str = "") -> str:
+    return f"{_number(interval[0], sign)} to {_number(interval[1], sign)}"
+
+
+def _bare(identifier: str) -> str:
+    """Return an id with the last part alone of each path from /, ~ or . on."""
+    return re.sub(r"(?:^|(?<=[:=]))[/~.][^?&]*/", "", identifier)
+
+
+def _line(texts: list[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") or "-" for text in texts) + " |"
+
+
+def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with each interval as two columns."""
+    flat: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key in ("interval", "difference_interval"):
+            front = key.removesuffix("interval")
+            flat[f"{front}low"], flat[f"{front}high"] = value or ("", "")
+        else:
+            flat[key] = "" if value is None else value
+    return flat

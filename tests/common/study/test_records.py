@@ -1,0 +1,61 @@
+"""Results are read by the documented format: rows, baselines, or all numbers of what has none."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from helpers.tiny_study import STUDY, study_of
+from toolkit_common.errors import InputError
+from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.grid import Cell, expand
+from toolkit_common.study.records import read_records
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def pair(runs) -> tuple[Cell, Cell]:
+    """A cell that trained, and one that judged."""
+    runs()
+    text = STUDY.replace("[0, 1, 2]", "[1]")
+    cells = expand(study_of(text), Path("runs"), find_command)
+    return cells[0], cells[2]
+
+
+def test_rows_have_their_axes_and_fields(pair):
+    ep, linear, baseline = read_records(pair[1])
+    assert ep.fields == {
+        "method": "ep", "labels": "all labels", "inputs": "image", "name": "ep",
+        "encoder": "good", "fold": 1,
+    }  # fmt: skip
+    assert ep.metrics["auroc"] == pytest.approx(0.85)
+    assert ep.intervals["auroc"] == pytest.approx((0.75, 0.95))
+    assert (ep.selected, ep.marks, ep.test_to_train) == ("selected on val", (), 20 / 60)
+    assert linear.fields["method"] == "linear"
+    assert (baseline.is_baseline, baseline.selected) == (True, "fitted on train")
+
+
+def test_a_result_without_rows_is_all_its_numbers(pair):
+    (record,) = read_records(pair[0])
+    assert record.metrics == {"version": 1.0, "held_out.loss": 0.4}
+
+
+def test_what_must_be_said_of_a_figure_is_kept(pair):
+    path = pair[1].place / "results.json"
+    results = read_json(path)
+    results["backbone"]["random_weights"] = True
+    results["rows"][0] |= {"seen": "seen", "remarks": ["k 50 is the highest"]}
+    write_json(path, results)
+    ep, linear, baseline = read_records(pair[1])
+    assert (ep.marks, ep.remarks) == (("SEEN", "RANDOM WEIGHTS"), ("k 50 is the highest",))
+    assert (linear.marks, baseline.marks) == (("RANDOM WEIGHTS",), ())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": [{}]}', '{"rows": [1]}'])
+def test_a_damaged_result_is_named(pair, text):
+    path = pair[1].place / "results.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=re.escape(f"cannot read {path}")):
+        list(read_records(pair[1]))

@@ -1,0 +1,124 @@
+"""A table in 80 columns, Markdown, CSV and JSON, each with what must be known to read it."""
+
+import csv
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from helpers.tiny_study import STUDY, study_of
+from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.file import Study
+from toolkit_common.study.grid import expand
+from toolkit_common.study.show import notes, show_table, to_csv, to_json, to_markdown
+from toolkit_common.study.state import look_at
+from toolkit_common.study.table import Table, build_table
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def done(runs) -> None:
+    runs()
+
+
+def made(text: str = STUDY) -> tuple[Study, Table]:
+    study = study_of(text)
+    cells = expand(study, Path("runs"), find_command)
+    return study, build_table(study, "", cells, statuses=look_at(cells))
+
+
+def shown(study: Study, table: Table, width: int = 80) -> str:
+    out = Console(file=io.StringIO(), width=width)
+    show_table(study, table, out)
+    return out.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_figures_intervals_and_differences_stand_in_80_columns():
+    text = shown(*made())
+    drawn = [line for line in text.splitlines() if line.startswith(("┏", "│", "┃"))]
+    assert drawn
+    assert max(map(len, drawn)) <= 80
+    for part in ("0.850", "+0.150", "+0.150 to +0.150", "reference", "auroc minus poor's"):
+        assert part in text
+    assert "all figures: selected on val" in text
+    assert "mean over fold; differences are taken cell by cell" in text
+
+
+def test_columns_that_do_not_fit_stand_below():
+    text = STUDY.replace("rows: [encoder, method]", "rows: encoder\n  columns: method")
+    narrow, wide = shown(*made(text), width=45), shown(*made(text), width=160)
+    assert (narrow.count("┏"), wide.count("┏")) == (2, 1)
+    for heading in ("ep auroc", "linear auroc"):
+        assert heading in " ".join(narrow.split())
+
+
+def test_what_is_missing_is_shown(runs):
+    shutil.rmtree("runs")
+    study, table = made()
+    text = shown(study, table)
+    assert text.count("missing") >= 2
+    assert "MISSING: 6 cells: judge/encoder=good,fold=0 (to do)," in text
+    assert "and 1 more" in text
+    runs()
+    Path("runs/judge/encoder=poor,fold=1/DONE").unlink()
+    text = shown(*made())
+    assert "1 of 3 cells" in text
+    assert "of 2 cells" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"seen": "seen"}, "SEEN: the encoder was pre-trained on patients or images that it is"),
+        ({"selected": "selected on test"}, "NOT SELECTED ALIKE: good ep: selected on test, "),
+        ({"remarks": ["k 50 is the highest"]}, "good ep: k 50 is the highest"),
+    ],
+)
+def test_what_must_be_known_stands_below(change, part):
+    path = Path("runs/judge/encoder=good,fold=0/results.json")
+    results = read_json(path)
+    results["rows"][0] |= change
+    write_json(path, results)
+    text = shown(*made())
+    assert part in text
+    if "seen" in change:
+        assert "SEEN" in text.split("mean over")[0].split("all figures")[0]
+
+
+def test_markdown_has_the_same():
+    text = to_markdown(*made())
+    heading = "| encoder | method | auroc | auroc minus poor's |"
+    assert text.startswith(f"# Does training help?\n\n{heading}")
+    assert "| good | ep | 0.850, 0.674 to 1.026 | +0.150, +0.150 to +0.150 |" in text
+    assert "- all figures: selected on val" in text
+
+
+def test_csv_has_a_line_for_each_figure():
+    rows = list(csv.DictReader(io.StringIO(to_csv(made()[1]))))
+    assert [(row["encoder"], row["method"], row["cells"]) for row in rows] == [
+        ("good", "ep", "3"), ("good", "linear", "3"), ("poor", "ep", "3"), ("poor", "linear", "3"),
+    ]  # fmt: skip
+    assert float(rows[0]["mean"]) == pytest.approx(0.85)
+    assert float(rows[0]["difference_low"]) == pytest.approx(0.15)
+    assert rows[2]["difference"] == ""
+
+
+def test_json_has_all_of_it():
+    actual = to_json(*made())
+    assert (actual["study"], actual["missing"], len(actual["rows"])) == ("toy", {}, 4)
+    assert actual["rows"][0]["interval_of"] == "folds"
+
+
+def test_a_reference_that_no_row_has_is_said():
+    study, table = made(STUDY.replace("against: {encoder: poor}", "against: {method: knn}"))
+    assert "NO DIFFERENCES: no row has its reference (knn)" in notes(study, table)
+
+
+def test_no_folder_of_the_machine_stands_in_a_table():
+    text = STUDY.replace("  judged:", "  data: csv:/home/me/lesions.csv?group=p\n  judged:")
+    (line,) = [line for line in notes(*made(text)) if line.startswith("parameters: ")]
+    assert line == "parameters: data csv:lesions.csv?group=p, judged 0,1,2"

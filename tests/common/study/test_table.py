@@ -1,0 +1,170 @@
+"""Figures over folds, differences fold by fold, and nothing averaged over without a word."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.tiny_study import STUDY, study_of
+from toolkit_common.errors import InputError
+from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.scores.corrected_t import corrected_t
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.file import Study
+from toolkit_common.study.grid import Cell, expand
+from toolkit_common.study.state import look_at
+from toolkit_common.study.table import Table, build_table, check_table, pick_tables
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def done(runs) -> None:
+    runs()
+
+
+def cells_of(study: Study) -> list[Cell]:
+    return expand(study, Path("runs"), find_command)
+
+
+def table_of(text: str = STUDY) -> Table:
+    study = study_of(text)
+    cells = cells_of(study)
+    check_table(study, "", cells)
+    return build_table(study, "", cells, statuses=look_at(cells))
+
+
+def change(cell: str, **metrics: object) -> None:
+    path = Path("runs", cell, "results.json")
+    results = read_json(path)
+    results["rows"][0]["metrics"]["auroc"] |= metrics
+    write_json(path, results)
+
+
+def test_a_figure_is_the_mean_over_folds_with_the_corrected_interval():
+    figure = table_of().figures[("good", "ep"), "auroc"]
+    values = [0.8, 0.85, 0.9]
+    mean, half = corrected_t(values, test_to_train=1 / 3)
+    assert figure.mean == pytest.approx(np.mean(values)) == pytest.approx(mean)
+    assert figure.interval == pytest.approx((mean - half, mean + half))
+
+
+def test_differences_are_taken_fold_by_fold():
+    change("judge/encoder=good,fold=2", mean=0.95)
+    gap = table_of().figures[("good", "ep"), "auroc"].gap
+    gaps = [0.15, 0.15, 0.2]
+    mean, half = corrected_t(gaps, test_to_train=1 / 3)
+    assert (gap.mean, gap.units) == (pytest.approx(mean), 3)
+    assert gap.interval == pytest.approx((mean - half, mean + half))
+    assert table_of().figures[("poor", "ep"), "auroc"].gap is None
+
+
+def test_a_cell_that_is_missing_is_not_averaged_over():
+    Path("runs/judge/encoder=poor,fold=1/DONE").unlink()
+    table = table_of()
+    assert table.missing == {"judge/encoder=poor,fold=1": "to resume"}
+    assert table.groups["poor", "ep"].missing == 1
+    assert table.figures[("good", "ep"), "auroc"].gap.units == 2
+    assert table.groups["good", "ep"].missing == 0
+
+
+def test_before_anything_ran_all_is_missing():
+    shutil.rmtree("runs")
+    table = table_of()
+    assert list(table.groups) == [("good", "?"), ("poor", "?")]
+    assert len(table.missing) == 6
+    assert {figure.mean for figure in table.figures.values()} == {None}
+
+
+def test_what_is_undefined_in_one_fold_is_undefined():
+    change("judge/encoder=good,fold=1", mean=None, ci=None)
+    figure = table_of().figures[("good", "ep"), "auroc"]
+    assert (figure.mean, figure.interval, figure.gap) == (None, None, None)
+
+
+def test_one_cell_alone_has_its_own_interval():
+    text = STUDY.replace("[0, 1, 2]", "[1]")
+    figure = table_of(text).figures[("good", "ep"), "auroc"]
+    assert (figure.mean, figure.interval_of) == (pytest.approx(0.85), "own")
+    assert figure.interval == pytest.approx((0.75, 0.95))
+
+
+def test_seeds_of_one_fold_are_one_value():
+    grid = "grid: {seed: {a: {}, b: {fails: false}}}"
+    text = STUDY.replace("needs: train", f"needs: train\n    {grid}")
+    for path in list(Path("runs/judge").iterdir()):
+        for seed in "ab":
+            shutil.copytree(path, path.with_name(f"{path.name},seed={seed}"))
+    change("judge/encoder=good,fold=0,seed=b", mean=0.9)
+    figure = table_of(text).figures[("good", "ep"), "auroc"]
+    mean, half = corrected_t([0.85, 0.85, 0.9], test_to_train=1 / 3)
+    assert (figure.mean, figure.interval[0]) == (pytest.approx(mean), pytest.approx(mean - half))
+
+
+def test_columns_and_choices():
+    text = STUDY.replace(
+        "rows: [encoder, method]", "rows: encoder\n  columns: method\n  where: {method: linear}"
+    )
+    table = table_of(text)
+    assert list(table.groups) == [("good", "linear"), ("poor", "linear")]
+    assert table.figures[("good", "linear"), "auroc"].gap.mean == pytest.approx(0.15)
+
+
+def test_results_without_rows_stand_beside():
+    text = STUDY.replace("metrics: auroc", "metrics: {auroc: AUROC, held_out.loss: loss}\n"
+                         "  steps: [judge, train]")  # fmt: skip
+    table = table_of(text)
+    assert table.figures[("good", "-"), "held_out.loss"].mean == pytest.approx(0.4)
+    assert table.figures[("good", "ep"), "held_out.loss"].mean is None
+
+
+def test_baselines_stand_once_under_the_name_that_the_table_gives():
+    text = STUDY.replace("against:", "baselines: {encoder: none}\n  against:")
+    table = table_of(text)
+    assert table.figures[("none", "metadata baseline"), "auroc"].mean == pytest.approx(0.7)
+    path = Path("runs/judge/encoder=poor,fold=1/results.json")
+    results = read_json(path)
+    results["baselines"][0]["metrics"]["auroc"]["mean"] = 0.8
+    write_json(path, results)
+    with pytest.raises(InputError, match="two results stand in one place, none metadata baseline"):
+        table_of(text)
+
+
+def test_two_results_in_one_place_are_refused():
+    text = STUDY.replace("rows: [encoder, method]", "rows: encoder")
+    problem = (
+        "toy.yaml, line 17: table: two results stand in one place, good: of judge/encoder=good,"
+        "fold=0 and judge/encoder=good,fold=0; they differ in method: name it in rows"
+    )
+    with pytest.raises(InputError, match=re.escape(problem)):
+        table_of(text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[encoder, method]", "[encodr, method]", "'encodr' is no axis of its steps; did you mean"),
+        ("[encoder, method]", "[method]", "'encoder' is neither in rows nor in columns"),
+        ("[encoder, method]\n  metrics: auroc\n  against: {encoder: poor}",
+         "method\n  metrics: auroc", "axis 'encoder' has 2 values: name it in rows, columns, over"),
+        ("metrics: auroc", "metrics: auroc\n  over: [foold]", "'foold' is no axis"),
+        ("metrics: auroc", "metrics: auroc\n  over: [encoder]", "'encoder' is in rows or columns"),
+        ("metrics: auroc", "metrics: auroc\n  steps: juge", "there is no step 'juge'"),
+        ("metrics: auroc", "metrics: auroc\n  where: {fod: 1}", "table.where: 'fod' is no axis"),
+    ],
+)  # fmt: skip
+def test_a_table_that_cannot_be_is_refused_before_anything_runs(old, new, problem):
+    assert old in STUDY
+    with pytest.raises(InputError, match=re.escape(problem)):
+        table_of(STUDY.replace(old, new))
+
+
+def test_a_table_is_picked_by_name():
+    text = STUDY.replace("table:\n", "tables:\n  one:\n").replace("\n  rows", "\n    rows").replace(
+        "\n  metrics", "\n    metrics").replace("\n  against", "\n    against")  # fmt: skip
+    study = study_of(text)
+    assert list(pick_tables(study, None)) == list(pick_tables(study, "one")) == ["one"]
+    with pytest.raises(InputError, match="there is no table 'two'"):
+        list(pick_tables(study, "two"))
