@@ -35,7 +35,10 @@ ORDER = {  # a room or leaf imports only what stands before it
         "settings protocols probes heads task training results methods attention reports "
         "run features token_table hold_out estimator predict cli"
     ),
-    "slimp": "architecture settings ablations metadata model watching training exporting run cli",
+    "slimp": (
+        "architecture settings ablations metadata model watching training exporting extrapolation "
+        "run cli"
+    ),
 }
 RESERVED = {"predict"}  # their rank is settled, later work makes them
 MAX_FILES = 12

@@ -1,5 +1,6 @@
 """The reference bank: what the model says of the training lesions."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ from torch.nn import functional as F
 
 from helpers.slimp_run import pretrain, table_rows, write_table
 from toolkit_common.data.splits import make_splits
+from toolkit_common.errors import InputError
 from toolkit_common.features.encode import encode_images
+from toolkit_common.runs.files import sha256_of
+from toolkit_common.seen.identities import identities
+from toolkit_common.seen.record import Contents
 from toolkit_common.seen.secret import keyed_digests, make_secret
 from toolkit_common.sources.load import load_data
-from toolkit_slimp.exporting.bank import ROWS, TENSORS, choose_bank_rows
+from toolkit_slimp.exporting.bank import ROWS, TENSORS, choose_bank_rows, read_bank
 from toolkit_slimp.exporting.read import load_slimp
 from toolkit_slimp.metadata.table import encode_table
 
@@ -34,7 +39,9 @@ def test_the_model_built_again_says_what_the_bank_says(data_id, tmp_path):
     model, schema = load_slimp(folder.parent)
     tensors, rows = load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)
     data = load_data(data_id)
-    train = make_splits(data).train
+    splits = make_splits(data)
+    train = np.concatenate([splits.train, splits.val])
+    assert list(rows["split"]) == ["train"] * len(splits.train) + ["val"] * len(splits.val)
     table = encode_table(data, schema)
     index = torch.from_numpy(train)
     with torch.no_grad():
@@ -52,6 +59,9 @@ def test_the_model_built_again_says_what_the_bank_says(data_id, tmp_path):
     names = data.groups[train]
     assert list(rows["group_hash"]) == list(keyed_digests(make_secret(), "bank group", names))
     assert rows["image_hash"].nunique() == len(train)
+    expected_identities = identities(Contents(data), train, secret=make_secret())
+    for own, expected_own in zip(rows["identities"], expected_identities, strict=True):
+        np.testing.assert_array_equal(own, expected_own)
     raw = data.table.iloc[train].reset_index(drop=True)
     pd.testing.assert_frame_equal(rows[["size_mm", "age"]], raw[["size_mm", "age"]])
     assert not set(rows.columns) & {"image_id", "group", "label"}
@@ -61,8 +71,8 @@ def test_the_model_built_again_says_what_the_bank_says(data_id, tmp_path):
 def test_the_bank_is_bounded(data_id, tmp_path):
     folder = export(data_id, tmp_path, "--bank-size", "5")
     tensors, rows = load_file(folder / TENSORS), pd.read_parquet(folder / ROWS)
-    assert {len(value) for value in tensors.values()} == {5}
-    assert len(rows) == 5
+    assert {len(value) for value in tensors.values()} == {10}
+    assert list(rows["split"]) == ["train"] * 5 + ["val"] * 5
 
 
 def test_rows_are_drawn_once_each_and_stay_in_order():
@@ -72,3 +82,16 @@ def test_rows_are_drawn_once_each_and_stay_in_order():
     assert set(chosen) <= set(rows_of_ten)
     assert list(chosen) == sorted(chosen)
     assert list(choose_bank_rows(rows_of_ten, 10, seed=0)) == list(rows_of_ten)
+
+
+@pytest.mark.slow
+def test_a_bank_without_held_out_lesions_is_refused(data_id, tmp_path):
+    folder = export(data_id, tmp_path)
+    images, rows = read_bank(folder)
+    assert len(images) == len(rows)
+    rows.drop(columns=["split", "identities"]).to_parquet(folder / ROWS)
+    description = json.loads((folder / "encoder.json").read_text())
+    description["provenance"]["files"][ROWS] = sha256_of(folder / ROWS)
+    (folder / "encoder.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match="no held-out lesions"):
+        read_bank(folder)

@@ -20,7 +20,7 @@ from toolkit_common.registry import lookup
 from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.scores.metrics import METRICS
-from toolkit_common.seen.check import SeenVerdict, check_seen
+from toolkit_common.seen.check import SeenVerdict, check_seen, worse_verdict
 from toolkit_common.training.distributed import build_accelerator, on_main
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import (
@@ -150,6 +150,7 @@ def _load(settings: ProbeSettings) -> _Loaded:
     backbone = load_probed_backbone(settings)
     refuse_unreadable(settings, backbone.info)
     metadata = read_task_metadata(settings, task)
+    seen = _with_metadata(seen, metadata)
     refuse_bad_cache(settings, task, backbone)
     methods = requested_methods(settings)
     refuse_untunable(methods, settings, backbone)
@@ -161,7 +162,16 @@ def _load(settings: ProbeSettings) -> _Loaded:
         seen = _check_seen(settings, task)
         subsets = label_subsets(settings, task)
         metadata = read_task_metadata(settings, task)
+        seen = _with_metadata(seen, metadata)
     return _Loaded(task, subsets, backbone, metadata, seen)
+
+
+def _with_metadata(seen: SeenVerdict, metadata: TaskMetadata | None) -> SeenVerdict:
+    """Return the worse of what is known of the encoder, and of the one that extrapolated."""
+    if metadata is None or not metadata.seen.message:
+        return seen
+    console.print(metadata.seen.message, markup=False)
+    return worse_verdict(seen, metadata.seen)
 
 
 def _check_seen(settings: ProbeSettings, task: Task) -> SeenVerdict:
@@ -200,9 +210,14 @@ def _probe(
     outcomes = judge_methods(context)
     seconds = time.perf_counter() - start
     is_main = accelerator.is_main_process
-    baselines = judge_baselines(task) if is_main else []
+    baselines, others = [], []
+    if is_main:
+        baselines = judge_baselines(task)
+        if metadata is not None and metadata.extrapolated is not None:
+            others = judge_baselines(task, metadata.extrapolated)
     dtype_cost = measure_dtype_cost(context, images.task.data, how)
-    notes = [note for note in (loaded.seen.message, shortfall and shortfall.note) if note]
+    told = (loaded.seen.message, shortfall and shortfall.note, metadata and metadata.note)
+    notes = [note for note in told if note]
     rows = partial(
         build_rows, task=task, settings=settings, num_processes=accelerator.num_processes
     )
@@ -213,14 +228,17 @@ def _probe(
         notes=[*task.data.choices, *task.data.sheet.notes, *notes],
         tuning=describe_tuning(settings, len(task.splits.train)),
         features={**extracted.facts, "dtype_cost": dtype_cost},
-        inputs={"read": settings.inputs, "metadata": metadata and dict(metadata.facts)},
+        inputs={"read": settings.named_inputs, "metadata": metadata and dict(metadata.facts)},
         images=images.facts,
         diverged=_diverged(run, settings) if is_main else {},
         cost=Cost(seconds=seconds, peak_memory_bytes=_peak_bytes(accelerator)),
-        rows=rows(outcomes, inputs=settings.inputs, seen=loaded.seen.status),
-        baselines=rows(baselines, inputs="metadata alone"),
+        rows=rows(outcomes, inputs=settings.named_inputs, seen=loaded.seen.status),
+        baselines=[
+            *rows(baselines, inputs="metadata alone"),
+            *rows(others, inputs="extrapolated metadata alone", seen=loaded.seen.status),
+        ],
     )
-    return results, [*outcomes, *baselines]
+    return results, [*outcomes, *baselines, *others]
 
 
 def judge_methods(context: Context) -> list[Outcome]:

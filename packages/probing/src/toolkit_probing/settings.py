@@ -114,10 +114,16 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
         "raw.",
         panel=PROBE,
     )
-    inputs: Literal["image", "lesion", "patient", "image+meta"] = option(
+    inputs: Literal["image", "lesion", "patient", "meta", "image+meta"] = option(
         "image",
         "Of an encoder that SLIMP trained: probe images, the lesion's or the patient's metadata "
-        "embedding (linear, knn, logreg), or images with all metadata beside.",
+        "embedding or both (linear, knn, logreg), or images with all metadata beside.",
+        panel=PROBE,
+    )
+    metadata: Path | None = option(
+        None,
+        "File of toolkit extrapolate, whose metadata are read in place of the data set's own; "
+        "with any encoder.",
         panel=PROBE,
     )
     tune: Literal["none", "lora", "full"] = option(
@@ -243,3 +249,18 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
     store: Literal["auto", "disk", "memory", "online"] = option(
         "auto", "Where tokens are kept.", panel=MACHINE, affects_result=False
     )
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether images are read, or metadata alone."""
+        return self.inputs.startswith("image")
+
+    @property
+    def named_inputs(self) -> str:
+        """What rows of results say was read: extrapolated metadata are told from true ones."""
+        if self.metadata is None:
+            return self.inputs
+        return {
+            "image+meta": "image+extrapolated",
+            "meta": "extrapolated",
+        }.get(self.inputs, f"extrapolated {self.inputs}")

@@ -1,5 +1,6 @@
 """Commands of the SLIMP package."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from toolkit_common.config import Invocation
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.errors import InputError
 from toolkit_slimp.ablations import ABLATIONS
+from toolkit_slimp.extrapolation.settings import ExtrapolateSettings
 from toolkit_slimp.settings import SlimpSettings
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 pretrain = typer.Typer(add_completion=False)
 schema = typer.Typer(add_completion=False)
+extrapolate = typer.Typer(add_completion=False)
 
 
 @run_command(pretrain, SlimpSettings, presets=("ablation", ABLATIONS), name="slimp")
@@ -83,6 +86,57 @@ def write_schema(
     write_text(output, columns.to_json())
     print_schema(columns)
     typer.echo(f"edit {output}, then: toolkit pretrain slimp --data {identifier} --schema {output}")
+
+
+@extrapolate.command("slimp")
+@with_settings(ExtrapolateSettings)
+def extrapolate_slimp(
+    *,
+    run: Annotated[
+        Path, typer.Option("--from", metavar="RUN", help="Run of toolkit pretrain slimp.")
+    ],
+    settings: ExtrapolateSettings,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write: .parquet, or .csv to look at."),
+    ],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what the file says of itself as JSON.")
+    ] = False,
+) -> None:
+    """Give images the metadata of the most similar lesions of a reference, for toolkit probe.
+
+    Lesions are found by the frozen image encoder, of other patients alone; no label is read. What
+    held-out patients show to be no better than chance stays missing, and so do all columns of an
+    image without a lesion near enough (--threshold).
+
+    Examples:
+        toolkit extrapolate slimp --from RUN --data ph2:PATH -o ph2.parquet
+        toolkit extrapolate slimp --from RUN --reference hiba:B -d ph2:A -o f.parquet
+        toolkit extrapolate slimp --from RUN -d ph2:PATH -o table.csv --threshold 0.5
+    """
+    from toolkit_common.runs.files import refuse_unwritable
+    from toolkit_slimp.extrapolation.run import extrapolate as write_file
+
+    if output.suffix not in (".parquet", ".csv"):
+        raise InputError(
+            f"--output {output}: give a file that ends in .parquet, or .csv to look at"
+        )
+    if output.is_dir() or (output.exists() and not overwrite):
+        raise InputError(
+            f"--output {output} exists: add --overwrite to replace a file, or give another one"
+        )
+    refuse_unwritable(output.parent, option="--output in")
+    item = write_file(settings, run=run, output=output)
+    if as_json:
+        typer.echo(json.dumps(item.facts, indent=2, allow_nan=False))
+        return
+    names = ", ".join(column.name for column in item.columns)
+    typer.echo(
+        f"{output}: {names} of {len(item.rows)} images, of which {item.rows['abstained'].sum()} "
+        "have no lesion near enough and no value"
+    )
 
 
 def print_schema(schema: "Schema") -> None:

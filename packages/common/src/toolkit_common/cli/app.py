@@ -22,7 +22,10 @@ from toolkit_common.errors import InputError
 from toolkit_common.printable import printable
 from toolkit_common.registry import did_you_mean
 
-GROUP_HELP = {"pretrain": "Pre-train an image encoder."}
+GROUP_HELP = {
+    "extrapolate": "Give images the metadata of similar ones.",
+    "pretrain": "Pre-train an image encoder.",
+}
 EXAMPLES = "\n\nExamples:\n"
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 RANK_PATIENCE_S = 5.0

@@ -69,12 +69,17 @@ class _WhichData(Settings):
     )
 
 
-class DataSettings(SplitSettings, _WhichData):
-    """A data set, its splits, and how its images are read."""
+class CheckedDataSettings(SplitSettings, _WhichData):
+    """A data set, its splits, and what becomes of bad images."""
 
     bad_files: Literal["error", "skip"] = option(
         "error", "What to do about images that do not decode.", panel=DATA
     )
+
+
+class DataSettings(CheckedDataSettings):
+    """A data set, its splits, and how its images are read."""
+
     cache_images: Annotated[int, Field(ge=1)] | Literal["exact"] | None = option(
         None,
         "Shrink images that are much larger than the encoder's input once, without loss, and read "

@@ -39,6 +39,13 @@ def mark(text: str, status: SeenStatus, *, between: str = "\n") -> str:
     return f"{text}{between}{MARKS[status]}" if status in MARKS else text
 
 
+def worse_verdict(first: SeenVerdict, second: SeenVerdict) -> SeenVerdict:
+    """Return what two encoders behind one figure make of it: the worse status, both messages."""
+    order: tuple[SeenStatus, ...] = ("seen", "unknown", "unseen", "")
+    worse = min((first.status, second.status), key=order.index)
+    return SeenVerdict(worse, "; ".join(item.message for item in (first, second) if item.message))
+
+
 def trained_folder(parsed: BackboneId) -> Path | None:
     """Return the export that an encoder's weights come from, however they are named."""
     if parsed.weights is not None:

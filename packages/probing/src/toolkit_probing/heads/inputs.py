@@ -5,6 +5,7 @@
 | `patches`, `all` | tokens: the patches; the class token and the patches |
 | `cls`, `mean`, `pooled`, `cls_raw`, `mean_raw` | a vector of the image |
 | `lesion`, `patient` | the metadata embedding of one level; it belongs to no layer |
+| `meta` | the metadata embeddings of all levels, each L2-normalised, side by side |
 | `cls+meta` and the like | that vector and all metadata, each L2-normalised, side by side |
 | `patches+meta`, `all+meta` | tokens, and all metadata beside what the probe pools from them |
 
@@ -28,6 +29,7 @@ from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
 
 TOKENS = ("patches", "all")
+METADATA = "meta"
 WITH_METADATA = "+meta"
 NO_LAYER = 0  # of what no layer gives
 
@@ -50,11 +52,13 @@ def read_inputs(features: Features, source: str) -> Inputs:
     """
     if features.images is not None:
         return Inputs(features.images)
+    known = [features.vectors[level] for level in LEVELS if level in features.vectors]
+    blocks = [F.normalize(vectors, dim=1) for vectors in known]
+    if source == METADATA:
+        return Inputs(torch.cat(blocks, dim=1))
     main = read_source(features, base_of(source))
     if base_of(source) == source:
         return Inputs(main)
-    known = [features.vectors[level] for level in LEVELS if level in features.vectors]
-    blocks = [F.normalize(vectors, dim=1) for vectors in known]
     if base_of(source) in TOKENS:
         return Inputs(main, torch.cat(blocks, dim=1))
     return Inputs(torch.cat([F.normalize(main, dim=1), *blocks], dim=1))

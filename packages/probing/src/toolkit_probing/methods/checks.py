@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.config import DEFAULT, RESUMED
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
@@ -58,6 +57,10 @@ def refuse_unused(settings: ProbeSettings, sources: Mapping[str, str]) -> None:
         _refuse_beside_head(settings)
     if settings.views and settings.augment == "none":
         raise InputError(f"--views {settings.views} are crops: add --augment crops")
+    if settings.metadata is not None and settings.inputs == "image":
+        raise InputError(
+            f"--metadata {settings.metadata} would not be read: add --inputs image+meta, or meta"
+        )
     of_others = {DEFAULT, RESUMED, f"protocol {settings.protocol}"}
     methods = ",".join(settings.method)
     why = f"--method {methods} has none" if settings.head is None else "--head brings its own"
@@ -121,7 +124,7 @@ def refuse_unreadable(settings: ProbeSettings, info: BackboneInfo) -> None:
     }
     for method in requested_methods(settings):
         for source in sources_of(method, settings, info):
-            if source not in LEVELS and not has.get(base_of(source)):
+            if settings.reads_images and not has.get(base_of(source)):
                 names = ", ".join(name for name, there in has.items() if there)
                 layers = ", ".join(map(str, info.layers))
                 raise InputError(
@@ -155,7 +158,7 @@ def _refuse_beside_head(settings: ProbeSettings) -> None:
 
 def _refuse_without_images(settings: ProbeSettings) -> None:
     """Refuse options about images where metadata alone are read."""
-    if settings.inputs not in LEVELS:
+    if settings.reads_images:
         return
     *others, last = [name for name, method in METHODS.items() if not method.needs_images]
     for method in requested_methods(settings):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.config import DEFAULT, Resolved
 from toolkit_common.registry import lookup
 from toolkit_probing.methods import METHODS
@@ -27,7 +26,7 @@ def with_all_methods(settings: ProbeSettings) -> ProbeSettings:
         if choose_fit(method, settings) is not None
         # What linear reads is one of the two vectors: cls and mean would train it twice.
         and method.vector is None
-        and not (settings.inputs in LEVELS and method.reads_tokens)
+        and not (method.reads_tokens and not settings.reads_images)
     )
     return settings.model_copy(update={"method": names})
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from toolkit_common.backbones.contract import BackboneInfo
-from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.heads.inputs import NO_LAYER, WITH_METADATA
@@ -40,7 +39,7 @@ def takes_steps(method: Method, settings: ProbeSettings) -> bool:
 
 def layers_of(settings: ProbeSettings, info: BackboneInfo) -> tuple[int, ...]:
     """Return the layers that are read; metadata alone come from none."""
-    return (NO_LAYER,) if settings.inputs in LEVELS else info.layers
+    return info.layers if settings.reads_images else (NO_LAYER,)
 
 
 def sources_of(method: Method, settings: ProbeSettings, info: BackboneInfo) -> list[str]:
@@ -49,7 +48,7 @@ def sources_of(method: Method, settings: ProbeSettings, info: BackboneInfo) -> l
     Raises:
         InputError: If a method that reads the patch grid is to read the class token too.
     """
-    if settings.inputs in LEVELS:
+    if not settings.reads_images:
         return [settings.inputs]
     beside = WITH_METADATA if settings.inputs == "image+meta" else ""
     if method.vector is not None:

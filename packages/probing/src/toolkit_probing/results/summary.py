@@ -9,7 +9,7 @@ from rich.table import Table
 from toolkit_common.console import result_console
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
 from toolkit_common.seen.check import mark
-from toolkit_probing.heads.inputs import describe_place
+from toolkit_probing.heads.inputs import NO_LAYER, WITH_METADATA, describe_place
 from toolkit_probing.results.contents import Results
 from toolkit_probing.results.rows import Row
 from toolkit_probing.task.subsets import ALL
@@ -26,7 +26,7 @@ WIDE = 120  # characters that all columns need
 NO_INTERVAL = "no interval"
 BASELINES_READ = (
     "baselines read no image: logistic regressions of the metadata, and of which are missing, "
-    "fitted on train"
+    "fitted on train; the extrapolated ones read those of similar lesions"
 )
 TUNED = "TUNING (encoders trained with the head; not to be ranked with probes)"
 
@@ -83,7 +83,7 @@ def results_table(rows: Sequence[Row], *, width: int = WIDE) -> Table:
     for row in rows:
         figures = [mark(format_estimate(row.metrics[name]), row.seen) for name in shown]
         picked = ", ".join(f"{key} {_short(value)}" for key, value in row.settings.items())
-        reads = describe_place(row.layer, row.source)
+        reads = _reads(row)
         names = [row.method, reads, *((row.labels,) if limited else ()), picked]
         if is_wide:
             table.add_row(*names, *figures, f"{row.num_parameters:,}")
@@ -107,7 +107,7 @@ def training_lines(rows: Sequence[Row]) -> list[str]:
 def remark_lines(rows: Sequence[Row]) -> list[str]:
     """Return what must be known to trust rows, a line for each and what it is about."""
     return [
-        f"{row.method} ({describe_place(row.layer, row.source)}, {row.labels}): {remark}"
+        f"{row.method} ({_reads(row)}, {row.labels}): {remark}"
         for row in rows
         for remark in row.remarks
     ]
@@ -139,6 +139,14 @@ def _diverged_line(heads: Mapping[str, int]) -> str:
         f"DIVERGED: {count} ended without finite probabilities; the best epoch before is judged, "
         f"and a head without one is undefined (lower --lr): {names}"
     )
+
+
+def _reads(row: Row) -> str:
+    """Return what a row has read: extrapolated metadata are never shown as the true ones."""
+    if "extrapolated" not in row.inputs:
+        return describe_place(row.layer, row.source)
+    source = row.source.replace(WITH_METADATA, "+extrapolated")
+    return row.inputs if row.layer == NO_LAYER else describe_place(row.layer, source)
 
 
 def _short(value: Any) -> str:

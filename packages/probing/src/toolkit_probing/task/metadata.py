@@ -7,7 +7,7 @@ set lacks. All of it is printed, and recorded in the results.
 Shapes: n rows of the task, k metadata width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,16 @@ from toolkit_common.features.contract import Features
 from toolkit_common.features.extract import Extracted
 from toolkit_common.features.finite import refuse_not_finite, row_names
 from toolkit_common.features.store import MemoryStore
+from toolkit_common.runs.files import sha256_of_text
+from toolkit_common.seen.check import SeenVerdict
 from toolkit_probing.heads.inputs import NO_LAYER
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.beside import CropsBeside, SourceBeside
+from toolkit_probing.task.metadata_file import TaskFile, read_for_task
+from toolkit_probing.task.plain import PlainMetadata
 from toolkit_probing.task.task import Task
+
+NOT_LOOKED_AT = SeenVerdict()
 
 
 @dataclass(frozen=True)
@@ -36,15 +42,21 @@ class TaskMetadata:
 
     Attributes:
         vectors: Level -> `(n, k)`, in the order of the task's rows.
-        digest: Hash of the encoders and their schema.
+        digest: Hash of the encoders and their schema, and of a file of extrapolated metadata.
         facts: What results record: columns read, absent, hidden (and why), words never seen.
         is_all: Whether they are all that is read.
+        extrapolated: The data set with extrapolated metadata in place of its own, if they are.
+        seen: Whether the encoder that extrapolated has seen whom is judged on.
+        note: What must be known to read figures on extrapolated metadata.
     """
 
     vectors: Mapping[str, Tensor]
     digest: str
     facts: Mapping[str, Any]
     is_all: bool
+    extrapolated: ImageData | None = None
+    seen: SeenVerdict = NOT_LOOKED_AT
+    note: str = ""
 
     def beside(self, extracted: Extracted) -> Extracted:
         """Put the embeddings beside the features of the images."""
@@ -67,21 +79,26 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
     """Encode the metadata that `--inputs` names; None for images alone.
 
     Raises:
-        InputError: If the backbone has no such encoders or the data none of their columns, or a
-            value cannot be one of its column's.
+        InputError: If the backbone has no such encoders or the data none of their columns, a value
+            cannot be one of its column's, or a file of extrapolated metadata lacks rows, is of
+            other images, or was made by an encoder that has seen whom is judged on.
     """
     if settings.inputs == "image":
         return None
-    encoders = load_metadata_encoders(_export_of(settings))
-    requested = LEVELS if settings.inputs == "image+meta" else (settings.inputs,)
+    given = None if settings.metadata is None else read_for_task(settings, task)
+    encoders = _encoders(settings, task, given)
+    data = task.data if given is None else given.data
+    requested = (settings.inputs,) if settings.inputs in LEVELS else LEVELS
     hidden = _hidden(task)
     known = [name for level in LEVELS for name in encoders.columns[level]]
-    absent = [name for name in known if name not in task.data.table and name not in hidden]
+    absent = [name for name in known if name not in data.table and name not in hidden]
     levels = [level for level in requested if set(encoders.columns[level]) - {*hidden, *absent}]
     if not levels:
         _refuse(settings, task, encoders, requested=requested, hidden=hidden)
     # Before anything is encoded, so that nothing of it can reach a vector.
-    shown = task.data.table.drop(columns=list(hidden), errors="ignore").iloc[task.rows]
+    shown = data.table.drop(columns=list(hidden), errors="ignore").iloc[task.rows]
+    if given is not None:  # each row for itself: nobody's value is another row's
+        shown = shown.drop(columns="group", errors="ignore")
     encoded = {level: encoders.encode(shown, level) for level in levels}
     # Of what was requested, also of a level of which nothing is left to read.
     read = [name for level in requested for name in encoders.columns[level]]
@@ -93,11 +110,42 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
         "unseen": unseen,
         "encoders": encoders.digest,
     }
-    _show(facts, task.data)
+    _show(facts, task.data if given is None else given.path)
     vectors: dict[str, Tensor] = {level: item.vectors for level, item in encoded.items()}
     at_fault = "look at the weights of the run's metadata encoders, and at these rows"
     refuse_not_finite(vectors, row_names(task.data, task.rows), remedy=at_fault)
-    return TaskMetadata(vectors, encoders.digest, facts, is_all=settings.inputs in LEVELS)
+    metadata = TaskMetadata(vectors, encoders.digest, facts, is_all=not settings.reads_images)
+    return metadata if given is None else _with_file(metadata, given, known)
+
+
+def _with_file(metadata: TaskMetadata, given: TaskFile, known: Sequence[str]) -> TaskMetadata:
+    """Return the metadata with what must be known of the file that they are from."""
+    unread = [column.name for column in given.data.sheet.columns if column.name not in known]
+    if unread:
+        console.print(
+            f"metadata: the encoder has no input for {', '.join(unread)}: not read", markup=False
+        )
+    console.print(given.note, markup=False)
+    return replace(
+        metadata,
+        digest=sha256_of_text(metadata.digest + given.sha256),
+        facts={**metadata.facts, "extrapolated": {**given.facts, "not_read": unread}},
+        extrapolated=given.data,
+        seen=given.seen,
+        note=given.note,
+    )
+
+
+def _encoders(settings: ProbeSettings, task: Task, given: TaskFile | None) -> MetadataEncoders:
+    """Return what encodes metadata: the export's encoders, or plain ones of a file's columns."""
+    parsed = None if settings.backbone is None else parse_backbone_id(settings.backbone)
+    is_export = parsed is not None and parsed.source == "exported"
+    if given is None or (is_export and not settings.random_init):
+        return load_metadata_encoders(_export_of(settings))
+    console.print(
+        "metadata: the encoder has no input for any: numbers are standardised, words one-hot"
+    )
+    return PlainMetadata(given.data.sheet.columns, given.data.table.iloc[task.splits.train])
 
 
 def _export_of(settings: ProbeSettings) -> Path:
@@ -142,10 +190,11 @@ def _refuse(
     )
 
 
-def _show(facts: Mapping[str, Any], data: ImageData) -> None:
+def _show(facts: Mapping[str, Any], source: ImageData | Path) -> None:
+    name = source if isinstance(source, Path) else source.id
     lines = [f"{level} metadata: {', '.join(names)}" for level, names in facts["columns"].items()]
     if facts["absent"]:
-        lines.append(f"metadata: {data.id} has no {', '.join(facts['absent'])}: read as missing")
+        lines.append(f"metadata: {name} has no {', '.join(facts['absent'])}: read as missing")
     lines += [
         f"metadata: {name} is read as missing: {why}" for name, why in facts["hidden"].items()
     ]

@@ -6,7 +6,7 @@ encoder/
   slimp.safetensors                    metadata encoders, phenotype, projection heads, temperatures
   schema.json                          columns of both metadata encoders, with fitted transforms
   seen.safetensors                     whom it was trained on, see toolkit_common.seen.record
-  bank.safetensors, bank.parquet       training lesions (--bank), see toolkit_slimp.exporting.bank
+  bank.safetensors, bank.parquet       lesions of the run (--bank), see toolkit_slimp.exporting.bank
 ```
 `encoder.json` has the settings that build the model again and the sha256 of these files. Nothing
 here names a person, or a place on the machine.
@@ -71,12 +71,12 @@ def _write_seen(folder: Path, setup: Setup) -> dict[str, Any]:
         setup.splits.train,
         make_splits(setup.data, settings).train,
         secret=secret,
-        reader=_public_name(setup.data.id),
+        reader=public_name(setup.data.id),
     )
     return write_seen(folder, [*(rekeyed(item, secret) for item in setup.ancestry.records), own])
 
 
-def _public_name(identifier: str) -> str:
+def public_name(identifier: str) -> str:
     """Return a data set's id without the place where it lies and the columns that were chosen."""
     source, _, name = split_options(identifier)[0].partition(":")
     return f"{source}:{name}" if source in PUBLIC and not Path(name).exists() else source
@@ -96,7 +96,7 @@ def _provenance(setup: Setup) -> dict[str, Any]:
         kept["backbone"] = _public_start(f"{setup.backbone.source}:{setup.backbone.name}")
     return {
         "method": "SLIMP",
-        "data": _public_name(data.id),
+        "data": public_name(data.id),
         "data_fingerprint": data.fingerprint(),
         "data_licence": data.sheet.licence,
         "data_source": data.sheet.source,

@@ -99,7 +99,7 @@ def count_differing(column: ColumnSchema, table: pd.DataFrame) -> int:
     Raises:
         InputError: If the column is numeric and a value is no number.
     """
-    values = _known_values(column, table)
+    values = known_values(column, table)
     return int((values.groupby(table["group"]).nunique() > 1).sum())
 
 
@@ -117,7 +117,7 @@ def unseen_words(column: ColumnSchema, table: pd.DataFrame) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _known_values(column: ColumnSchema, table: pd.DataFrame) -> pd.Series:
+def known_values(column: ColumnSchema, table: pd.DataFrame) -> pd.Series:
     """Return values as they are compared: None for missing, unknown and codes."""
     if column.num_numbers:
         numbers, is_unknown = _numbers(column, table)

@@ -3,40 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
+from toolkit_common.scores.retrieval import recall_at
 from toolkit_slimp.model.losses import equal_pairs
 from toolkit_slimp.model.terms import Members, NestedLoss
 from toolkit_slimp.watching.chance import SUFFIX, chance_of_recall
-
-
-def recall_at(
-    first: Float[Tensor, "m d"],
-    second: Float[Tensor, "m d"],
-    k: int,
-    *,
-    positives: Bool[Tensor, "m m"] | None = None,
-) -> float:
-    """Return the share of rows of `first` that find a match in `second` among their k nearest.
-
-    A rank is the number of non-matches that are strictly nearer than the nearest match, so that a
-    tie counts as a hit (docs/traps.md 18).
-
-    Args:
-        first: Normalised embeddings that search.
-        second: Normalised embeddings that are searched.
-        k: How many of the nearest are looked at.
-        positives: Which pairs match; the diagonal by default.
-    """
-    # In half precision near ones would tie, and ties are hits.
-    similarity = first.float() @ second.float().T
-    if positives is None:
-        positives = torch.eye(len(first), dtype=torch.bool, device=first.device)
-    # The nearest match decides: who has identical metadata cannot be told apart by them.
-    best = similarity.masked_fill(~positives, -torch.inf).amax(dim=1, keepdim=True)
-    ranks = ((similarity > best) & ~positives).sum(dim=1)
-    return float((ranks < k).float().mean())
 
 
 @torch.no_grad()

@@ -1,0 +1,1 @@
+"""Metadata for images without any: what the nearest lesions of a reference say."""
