@@ -90,14 +90,10 @@ def test_a_table_for_people_is_no_file_to_read(data, tmp_path):
 
 
 def test_what_is_no_such_file_is_refused(data, item, tmp_path):
-    with pytest.raises(
-        InputError, match=r"gone\.parquet does not exist: toolkit extrap"
-    ):
+    with pytest.raises(InputError, match=r"gone\.parquet does not exist: toolkit extrap"):
         read_extrapolated(tmp_path / "gone.parquet")
     pd.DataFrame({"image_id": ["a"]}).to_parquet(tmp_path / "own.parquet")
-    with pytest.raises(
-        InputError, match=r"own\.parquet is no file of extrapolated metadata: a t"
-    ):
+    with pytest.raises(InputError, match=r"own\.parquet is no file of extrapolated metadata: a t"):
         read_extrapolated(tmp_path / "own.parquet")
     doubled = replace(item, rows=pd.concat([item.rows, item.rows[:1]]))
     with pytest.raises(InputError, match="image 'i0' occurs more than once"):
