@@ -11,6 +11,7 @@ from helpers.repository import ROOT, assert_only_known, modules, parse, public_n
 USERS = ("packages/*/src/**/*.py", "packages/*/scripts/*.py", "benchmarks/**/*.py")
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "packages/*/README.md")
 ENTRY_POINTS = {  # commands that nothing but Typer calls
+    "toolkit_slimp/cli.py: extrapolate_slimp",
     "toolkit_slimp/cli.py: pretrain_slimp",
     "toolkit_slimp/cli.py: write_schema",
 }
