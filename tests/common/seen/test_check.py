@@ -109,3 +109,20 @@ def test_new_images_are_a_test_split_of_their_own(tmp_path: Path, data: ImageDat
 def test_figures_are_marked_by_what_is_known() -> None:
     marked = [mark("0.5", status) for status in ("seen", "unknown", "unseen", "")]
     assert marked == ["0.5\nSEEN", "0.5\nSEEN?", "0.5", "0.5"]
+
+
+def test_rows_of_any_split_are_judged_whatever_the_splits_are(
+    tmp_path: Path, data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export_seen(tmp_path / "e", record_of(data))
+    none, rows = np.zeros(0, int), np.arange(len(data))
+    everything = Splits(none, none, rows, "all")
+    seen = make_splits(data).train
+    with pytest.raises(InputError, match=rf"of {len(seen)} of 40 test .*: leave them out, or go"):
+        check_seen(str(folder), data, everything, settings=None, allow_seen=False)
+    verdict = check_seen(str(folder), data, everything, settings=None, allow_seen=True)
+    assert sorted(verdict.rows) == seen.tolist()
+    # At another site nobody can be told apart: its own splits say nothing of all rows.
+    monkeypatch.setenv("TOOLKIT_SITE_SECRET", str(write_text(tmp_path / "other", "0f" * 32)))
+    with pytest.raises(InputError, match=r"cannot be judged on 'small': .*another secret"):
+        check_seen(str(folder), data, everything, settings=None, allow_seen=False)

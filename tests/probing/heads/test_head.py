@@ -164,3 +164,10 @@ def test_a_head_with_shifts_is_pickled():
     head = build_head(spec(method="mhca"), features(), num_classes=3).eval()
     again = pickle.loads(pickle.dumps(head))
     assert torch.equal(again(features().patches), head(features().patches))
+
+
+def test_a_vector_beside_metadata_is_as_wide_as_both():
+    head = build_head(
+        spec(method="linear", source="cls+meta", base_lr=None), features(), num_classes=3, width=14
+    )
+    assert head.classifier.weight.shape == (3, 14)

@@ -1,9 +1,11 @@
 """Logistic regression is scikit-learn's, on features standardised by the training rows."""
 
 import numpy as np
+import pytest
+import torch
 from scipy.optimize import minimize
 
-from toolkit_probing.methods.logreg import fit_regression
+from toolkit_probing.methods.logreg import fit_regression, head_of
 
 
 def test_probabilities_are_those_of_the_penalised_likelihood():
@@ -31,3 +33,16 @@ def test_a_fit_that_did_not_end_is_reported(monkeypatch, capsys):
     features, targets = rng.normal(size=(30, 4)), np.arange(30) % 3
     fit_regression(features, targets, c=1e3)
     assert "C=1000 did not converge in 1 iterations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_a_head_answers_as_the_regression_does(num_classes):
+    rng = np.random.default_rng(0)
+    features = rng.normal(3.0, 2.0, (60, 5)).astype(np.float32)
+    features[:, 4] = 1.0  # constant: its scale is 1, not its deviation
+    targets = (features[:, 0] > 3.0) + (num_classes - 2) * (features[:, 1] > 4.0)
+    model = fit_regression(features, targets, c=10.0)
+    head = head_of(model, num_classes=num_classes)
+    with torch.no_grad():
+        actual = head(torch.from_numpy(features)).softmax(dim=1).numpy()
+    np.testing.assert_allclose(actual, model.predict_proba(features), rtol=0, atol=1e-6)

@@ -11,16 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from toolkit_common.cli.command import run_command
+from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.config import Invocation, Resolved
 from toolkit_probing.protocols import PRESETS
-from toolkit_probing.settings import ExtractSettings, ProbeSettings
+from toolkit_probing.settings import ExtractSettings, PredictSettings, ProbeSettings
 
 app = typer.Typer(add_completion=False)
 features_app = typer.Typer(add_completion=False)
 compare_app = typer.Typer(add_completion=False)
 report_app = typer.Typer(add_completion=False)
 attention_app = typer.Typer(add_completion=False)
+predict_app = typer.Typer(add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 METRICS = (
@@ -221,6 +222,56 @@ def attention(
         _print_json(asdict(drawn))
     else:
         typer.echo(f"attention of {drawn.head}: {drawn.picture}")
+
+
+@predict_app.command()
+@with_settings(PredictSettings)
+def predict(
+    run: Annotated[Path, typer.Option("--from", metavar="RUN", help="Finished probe run.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--images", metavar="PATH", help="An image, a folder of them, or a pattern in quotes."
+        ),
+    ] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="IMAGE", help="Further images, as a shell lists them."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write, .csv or .parquet.",
+            show_default="CSV on stdout",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    settings: PredictSettings,
+) -> None:
+    """Let a trained probe predict new images: class probabilities, and figures where labels are.
+
+    Reading rule, input, classes and pixel values are the run's. Refuses images that the probe or
+    its encoder has learned from.
+
+    Examples:
+        toolkit predict --from runs/probe-1 --images PATH -o new.csv
+        toolkit predict --from runs/probe-1 --data csv:new.csv -o new.parquet
+        toolkit predict --from runs/probe-1 --data lesions --split test
+    """
+    from toolkit_probing.predict.command import predict_images, show_predicted
+    from toolkit_probing.predict.table import to_csv, to_records
+
+    places = [*(images or ()), *(more or ())]
+    predicted = predict_images(run, settings, images=places, output=output)
+    show_predicted(predicted, output=output, as_json=as_json)
+    if as_json:
+        rows = to_records(predicted.table) if output is None else []
+        _print_json({**predicted.to_json(), "output": output and str(output), "predictions": rows})
+    elif output is None:
+        typer.echo(to_csv(predicted.table), nl=False)
 
 
 def _print_json(result: Any) -> None:

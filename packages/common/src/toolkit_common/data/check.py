@@ -26,7 +26,11 @@ SPREAD = 5000  # decoded of more than that
 
 
 def check_images(
-    data: ImageData, rows: np.ndarray, *, policy: BadFilePolicy = "error"
+    data: ImageData,
+    rows: np.ndarray,
+    *,
+    policy: BadFilePolicy = "error",
+    listed: str = "bad_files.csv",
 ) -> pd.DataFrame:
     """Decode the images of `rows` once; of very many only a part, unless bad ones are skipped.
 
@@ -34,6 +38,7 @@ def check_images(
         data: The data set.
         rows: Which rows to look at.
         policy: `error` stops at bad files; `skip` returns them.
+        listed: Where the caller lists them, for the message.
 
     Returns:
         A table `row, image_id, problem` of the bad files, to be left out and saved.
@@ -56,7 +61,7 @@ def check_images(
     if problems and (policy == "error" or len(problems) == len(rows)):
         raise InputError(_describe(table["problem"].tolist(), len(looked_at)))
     if problems:
-        console.print(f"leaving out {len(problems)} bad files of {len(rows)} (see bad_files.csv)")
+        console.print(f"leaving out {len(problems)} bad files of {len(rows)} (see {listed})")
     return table
 
 

@@ -94,12 +94,16 @@ class ImageData:
         """The group of each row, or None if the data set has none."""
         return self.table["group"].to_numpy() if "group" in self.table else None
 
-    def labels(self, name: str | None = None) -> Labels:
+    def labels(self, name: str | None = None, *, min_classes: int = 2) -> Labels:
         """Encode a label column, the sheet's default one when none is named.
 
+        Args:
+            name: Of the column.
+            min_classes: Fewer are refused: to learn takes two, to be judged one.
+
         Raises:
-            InputError: If there is no such label, it has fewer than two classes, or its words are
-                no classes: quantities, several a row, two spellings of one, words for missing.
+            InputError: If there is no such label, it has too few classes, or its words are no
+                classes: quantities, several a row, two spellings of one, words for missing.
         """
         name = name or self.sheet.labels[0]
         if name not in self.table:
@@ -119,7 +123,7 @@ class ImageData:
             classes = tuple(sorted(counts, key=_natural))
             codes = {str(value): code for code, value in enumerate(classes)}
             targets = [-1 if value is None else codes[str(value)] for value in values]
-        if len(classes) < 2:
+        if len(classes) < min_classes:
             only = f"only {classes[0]!r}" if classes else "no value"
             raise InputError(
                 f"label {name!r} of {self.id!r} has {only}: a probe needs at least two classes"

@@ -28,10 +28,11 @@ EXPLAINED: Mapping[SeenStatus, str] = {
 
 @dataclass(frozen=True)
 class SeenVerdict:
-    """Whether an encoder has seen whom it is judged on, and a sentence that says so."""
+    """Whether an encoder has seen whom it is judged on, a sentence that says so, and which rows."""
 
     status: SeenStatus = ""
     message: str = ""
+    rows: tuple[int, ...] = ()
 
 
 def mark(text: str, status: SeenStatus, *, between: str = "\n") -> str:
@@ -60,7 +61,7 @@ def check_seen(
     data: ImageData,
     splits: Splits,
     *,
-    settings: SplitSettings,
+    settings: SplitSettings | None,
     allow_seen: bool,
 ) -> SeenVerdict:
     """Refuse to judge an encoder on whom it was trained on; call it where no weights are random.
@@ -69,7 +70,7 @@ def check_seen(
         backbone: Id of the encoder.
         data: The data set to judge on.
         splits: Its rows that are judged on; new images are all of its test split.
-        settings: How they were split.
+        settings: How they were split; None where all rows are judged on, whatever their split.
         allow_seen: Go on with a verdict that every figure is to be marked by.
 
     Raises:
@@ -87,7 +88,9 @@ def check_seen(
             if overlap.num_seen
             else f"cannot be judged on {data.id!r}: {overlap.doubts[0]}"
         )
-        way = _other_splits(folder, records, contents, settings=settings)
+        way = "leave them out"
+        if settings is not None:
+            way = _other_splits(folder, records, contents, settings=settings)
         raise InputError(
             f"encoder {folder} {what}: {way}, or go on with --allow-seen, which marks every figure"
         )
@@ -95,9 +98,15 @@ def check_seen(
 
 
 def _compare(
-    records: tuple[Record, ...], contents: Contents, splits: Splits, *, settings: SplitSettings
+    records: tuple[Record, ...],
+    contents: Contents,
+    splits: Splits,
+    *,
+    settings: SplitSettings | None,
 ) -> Overlap:
     sides = {side: splits[side] for side in JUDGED if len(splits[side])}
+    if settings is None:
+        return compare_rows(records, contents, sides)
 
     def train() -> np.ndarray:
         # As made: a label that some rows lack moves no row to another split.
@@ -113,6 +122,7 @@ def _judge(folder: Path, overlap: Overlap, data: ImageData) -> SeenVerdict:
             "seen",
             f"SEEN IN PRE-TRAINING: encoder {folder} was trained on patients or images of "
             f"{overlap.counted()}: these figures are not of unseen patients{notes}",
+            tuple(np.concatenate([*overlap.seen.values()]).tolist()),
         )
     if overlap.doubts:
         doubts = "; ".join(overlap.doubts)

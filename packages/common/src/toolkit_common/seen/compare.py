@@ -36,6 +36,7 @@ BY = {
     UNSALTED: "group, by the hashes of an older export",
     IMAGES: "image",
     ARCHIVE: "ISIC id",
+    "ids": "image id",
 }
 OLD_NOTE = (
     "the encoder was exported by an older version, whose plain hashes of patients tell who they "
@@ -99,6 +100,7 @@ def compare_rows(
     sides: Mapping[str, np.ndarray],
     *,
     train: Callable[[], np.ndarray] | None = None,
+    secret: bytes | None = None,
 ) -> Overlap:
     """Compare rows of a data set with the records of an encoder.
 
@@ -107,12 +109,13 @@ def compare_rows(
         contents: The data set, with what is known of its image files.
         sides: Name -> rows, such as those of `test` and `val`.
         train: Gives the training rows as the splits were made: read for records of another site.
+        secret: Behind the records; this site's when not given.
     """
     rows = np.concatenate([*sides.values()])
     hits: dict[str, Mask] = {}
     doubts: list[str] = []
     is_refused = False
-    secret = read_secret()
+    secret = read_secret() if secret is None else secret
     for record in records:
         if record.key_id == NO_KEY:
             doubts.append(SILENT)
@@ -129,20 +132,30 @@ def compare_rows(
             doubts.insert(0, OTHER_SPLITS)
     notes = [OLD_NOTE] if any(record.key_id == OLD_KEY for record in records) else []
     once = tuple(dict.fromkeys(doubts))
-    return _sum_up(
+    return sum_up(
         hits, sides, contents.data, doubts=once, is_refused=is_refused, notes=tuple(notes)
     )
 
 
-def _sum_up(
+def sum_up(
     hits: Mapping[str, Mask],
     sides: Mapping[str, np.ndarray],
     data: ImageData,
     *,
-    doubts: tuple[str, ...],
-    is_refused: bool,
-    notes: tuple[str, ...],
+    doubts: tuple[str, ...] = (),
+    is_refused: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> Overlap:
+    """Count what some rows share.
+
+    Args:
+        hits: Kind (a key of `BY`) -> which of all sides' rows, one side behind the other.
+        sides: Name -> rows.
+        data: Whose rows they are.
+        doubts: As in `Overlap`.
+        is_refused: Whether somebody must have been seen though no row is known.
+        notes: As in `Overlap`.
+    """
     total = sum(map(len, sides.values()))
     any_hit = np.logical_or.reduce([np.zeros(total, bool), *hits.values()])
     ends = np.cumsum([len(rows) for rows in sides.values()])

@@ -23,13 +23,12 @@ from toolkit_probing.attention.sheet import draw_sheet
 from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.heads.head import Head
 from toolkit_probing.heads.inputs import base_of, read_source
-from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
 from toolkit_probing.methods import METHODS
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.results.contents import read_results, results_file
 from toolkit_probing.settings import ProbeSettings
-from toolkit_probing.task.encoder import load_probed_backbone
+from toolkit_probing.task.encoder import load_judged_backbone
 from toolkit_probing.task.task import load_task
 
 NAME = "attention.png"
@@ -99,7 +98,7 @@ def _draw(
         else images_of_test(load_task(settings))
     )
     pictures = spread(pictures, num_images)
-    backbone = _judged_backbone(path, settings, file)
+    backbone = load_judged_backbone(path, settings, head=file.name)
     photos, features = encode(backbone, pictures, layer=read_spec(file).layer)
     spec, loaded = load_head(file, features)
     maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)
@@ -162,20 +161,6 @@ def _called(backbone: Backbone) -> str:
     """Return an encoder's short name, else its architecture, as an id may hold a long path."""
     info = backbone.info
     return info.facts.architecture if info.name == info.id else info.name
-
-
-def _judged_backbone(run: Path, settings: ProbeSettings, head: Path) -> Backbone:
-    """Load the encoder that a run judged, and what of it was tuned with the head."""
-    backbone = load_probed_backbone(settings)
-    # Before tuned weights go in: the run's hash is of what tuning began with.
-    if RunFolder(run).read_json("run.json").get("encoder") != backbone.fingerprint():
-        raise InputError(
-            f"the encoder {backbone.info.name} is not the one that {run} judged: its weights have "
-            "changed"
-        )
-    if settings.tune != "none":
-        load_tuned_encoder_(backbone.encoder, run / ENCODERS / head.name)
-    return backbone
 
 
 def _title(head: str, maps: np.ndarray, shown: np.ndarray) -> str:

@@ -159,7 +159,7 @@ def build_head(
         # Not by rate, layer or place: what differs in these alone begins with the same weights.
         seed_everything(spec.seed, "head", spec.method, str(sorted(spec.options.items())))
         if base_of(spec.source) not in TOKENS:
-            return Head(None, dim=sample.shape[-1], num_classes=num_classes)
+            return Head(None, dim=width or sample.shape[-1], num_classes=num_classes)
         pool = build_pool(spec.method, sample.shape[-1], grid=features.grid, options=spec.options)
         return Head(pool, dim=width or pool.out_dim + num_beside, num_classes=num_classes)
 

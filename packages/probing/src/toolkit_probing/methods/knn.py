@@ -15,7 +15,7 @@ from torch import Tensor
 from toolkit_common.scores.knn import knn_probabilities
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_probing.methods.method import Method
-from toolkit_probing.methods.vectors import Answers, Vectors, judge_vectors
+from toolkit_probing.methods.vectors import Answers, Setting, Vectors, judge_vectors
 from toolkit_probing.probes.base import Count
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.task.context import Context
@@ -55,9 +55,9 @@ class _Searcher:
     def __init__(self, vectors: Vectors, *, tried: Neighbours) -> None:
         self.context, self.values, self.tried = vectors.context, vectors.values, tried
 
-    def learn(self, train: np.ndarray) -> Callable[[str], Answers]:
-        """Return what gives the votes of the rows `train` for every row of a split."""
-        return partial(self._vote, database=train)
+    def learn(self, train: np.ndarray) -> "_Voters":
+        """Let the rows `train` vote."""
+        return _Voters(partial(self._vote, database=train))
 
     def cost(self, num_train: int) -> tuple[int, int]:
         """Nothing is trained; every row is compared."""
@@ -86,6 +86,16 @@ class _Searcher:
 
     def _take(self, positions: np.ndarray) -> Tensor:
         return self.values[torch.from_numpy(positions)]
+
+
+@dataclass(frozen=True)
+class _Voters:
+    """Rows that vote."""
+
+    answer: Callable[[str], Answers]
+
+    def head(self, setting: Setting) -> None:
+        """Votes need the rows themselves, and no head holds them."""
 
 
 def _named(k: int, temperature: float) -> tuple[Any, ...]:

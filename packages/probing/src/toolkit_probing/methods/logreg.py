@@ -5,12 +5,13 @@ does, and the fit has no other setting, seed or schedule: a second opinion on li
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import torch
 from accelerate.utils import broadcast_object_list
 from pydantic import Field
 from sklearn.exceptions import ConvergenceWarning
@@ -19,11 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from toolkit_common.console import console
+from toolkit_probing.heads.head import Head
 from toolkit_probing.methods.method import Method
-from toolkit_probing.methods.vectors import Answers, Vectors, judge_vectors
+from toolkit_probing.methods.vectors import Answers, Setting, Vectors, judge_vectors
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
+from toolkit_probing.task.task import Task
 
 MAX_ITERATIONS = 1000
 DEFAULT_C = ProbeSettings.model_fields["c"].default  # as of heads: no grid favours a method
@@ -78,18 +81,15 @@ class _Fits:
         self.tried = tried
         self.features = vectors.values.numpy()
 
-    def learn(self, train: np.ndarray) -> Callable[[str], Answers]:
-        """Fit on the rows `train`; returns what gives the probabilities of a split's rows."""
+    def learn(self, train: np.ndarray) -> "_Fitted":
+        """Fit on the rows `train`, once for every C."""
         features, targets = self.features[train], self.task.targets[train]
         rule = self.settings.class_weight
         weight = None if rule == "none" else rule
         models = {
             (c,): fit_regression(features, targets, c=c, class_weight=weight) for c in self.tried.c
         }
-        return lambda split: {
-            setting: model.predict_proba(self.features[self.task.positions(split)])
-            for setting, model in models.items()
-        }
+        return _Fitted(models, self.features, self.task)
 
     def cost(self, num_train: int) -> tuple[int, int]:
         """Two classes need one output."""
@@ -97,3 +97,50 @@ class _Fits:
         num_classes, dim = len(self.task.labels.classes), self.features.shape[1]
         outputs = 1 if num_classes == 2 else num_classes
         return outputs * (dim + 1), 2 * outputs * dim
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Regressions of some rows, one for every C."""
+
+    models: Mapping[Setting, Any]
+    features: np.ndarray
+    task: Task
+
+    def answer(self, split: str) -> Answers:
+        """Return the probabilities of a split's rows."""
+        rows = self.features[self.task.positions(split)]
+        return {setting: model.predict_proba(rows) for setting, model in self.models.items()}
+
+    def head(self, setting: Setting) -> Head:
+        """Return the regression under a C as a head."""
+        return head_of(self.models[setting], num_classes=len(self.task.labels.classes))
+
+
+def head_of(model: Any, *, num_classes: int) -> Head:
+    """Return a pipeline of `fit_regression` as a head: what it standardises is the batch norm.
+
+    scikit-learn has one output of two classes, which is the second's above the first's.
+    """
+    scaler, regression = (step for _, step in model.steps)
+    mean, variance, scale = (
+        torch.from_numpy(np.asarray(values, np.float64))
+        for values in (scaler.mean_, scaler.var_, scaler.scale_)
+    )
+    weight, bias = (
+        torch.from_numpy(np.asarray(values, np.float64))
+        for values in (regression.coef_, regression.intercept_)
+    )
+    if len(weight) < num_classes:
+        weight, bias = (torch.cat([torch.zeros_like(item), item]) for item in (weight, bias))
+    head = Head(None, dim=weight.shape[1], num_classes=num_classes)
+    state = {
+        "norm.running_mean": mean,
+        "norm.running_var": variance,
+        "norm.num_batches_tracked": torch.tensor(1),
+        # The norm adds a little to the variance, scikit-learn does not.
+        "classifier.weight": weight * (variance + head.norm.eps).sqrt() / scale,
+        "classifier.bias": bias,
+    }
+    head.load_state_dict(state)
+    return head.eval()

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, METRICS, Predictions
+from toolkit_probing.heads.files import save_head
+from toolkit_probing.heads.head import Head, HeadSpec
 from toolkit_probing.heads.inputs import place_name, read_inputs
 from toolkit_probing.methods.method import Method
 from toolkit_probing.methods.specs import layers_of, sources_of
@@ -42,13 +44,26 @@ class Vectors:
 
 
 @runtime_checkable
+class Learned(Protocol):
+    """What was learned from some rows."""
+
+    def answer(self, split: str) -> Answers:
+        """Return the probabilities of a split's rows under every setting."""
+        ...
+
+    def head(self, setting: Setting) -> Head | None:
+        """Return a head that answers as it does under a setting; None where none can."""
+        ...
+
+
+@runtime_checkable
 class Classifier(Protocol):
     """Classifies vectors under several settings, of which `names` name the values."""
 
     names: ClassVar[Sequence[str]]
 
-    def learn(self, train: np.ndarray) -> Callable[[str], Answers]:
-        """Learn from the rows `train`; returns what answers for a split."""
+    def learn(self, train: np.ndarray) -> Learned:
+        """Learn from the rows `train`."""
         ...
 
     def cost(self, num_train: int) -> tuple[int, int]:
@@ -88,11 +103,12 @@ def _judge(
 ) -> Outcome:
     settings, task = vectors.context.settings, vectors.context.task
     learned = [classifier.learn(draw) for draw in subset.draws]
-    answers = [answer(settings.select_on) for answer in learned]
+    answers = [item.answer(settings.select_on) for item in learned]
     targets = task.targets_of(settings.select_on)
     best, scores = pick_setting(answers, targets, metric)
     # Of votes it has picked already.
     _, shown = pick_setting(answers, targets, SHOWN) if metric != SHOWN else (best, {})
+    _save(method, vectors, [item.head(best) for item in learned], subset=subset)
     num_parameters, flops = classifier.cost(max(subset.sizes))
     return Outcome(
         method=method.name,
@@ -109,12 +125,25 @@ def _judge(
         ],
         seeds=[settings.seed] * len(subset.draws),
         draws=range(len(subset.draws)),
-        probabilities=[answer("test")[best] for answer in learned],
+        probabilities=[item.answer("test")[best] for item in learned],
         shown={setting[0]: value for setting, value in shown.items()},
         num_parameters=num_parameters,
         flops=flops,
         options=method.variants(settings)[0],
     )
+
+
+def _save(
+    method: Method, vectors: Vectors, heads: Sequence[Head | None], *, subset: Subset
+) -> None:
+    """Keep the heads of every draw, so that a finished run can predict."""
+    context = vectors.context
+    spec = HeadSpec(method.name, vectors.layer, vectors.source, None, context.settings.seed)
+    for number, head in enumerate(heads):
+        if head is not None:
+            suffix = f"-{subset.part(number)}" if subset.slug else ""
+            file = context.run.path / "heads" / f"{spec.key}{suffix}.safetensors"
+            save_head(file, spec, head.state_dict())
 
 
 def read_vectors(source: FeatureSource, positions: np.ndarray, layer: int, vector: str) -> Tensor:

@@ -10,13 +10,16 @@ from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.console import console
 from toolkit_common.data.loaders import choose_num_workers
+from toolkit_common.errors import InputError
 from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.planner import price_views
 from toolkit_common.features.store import find_store
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import cache_folder
-from toolkit_probing.settings import FeatureSettings
+from toolkit_common.runs.folder import RunFolder
+from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
+from toolkit_probing.settings import FeatureSettings, ProbeSettings
 
 STAND_IN = "timm:vit_tiny_patch16_224"
 OPEN_CLIP = "open_clip:"
@@ -47,6 +50,29 @@ def load_probed_backbone(settings: FeatureSettings) -> Backbone:
     if backbone.info.receipt.is_random:
         why = "no --backbone was given" if is_stand_in else "--random-init"
         console.print(f"[bold red]RANDOM WEIGHTS[/] ({why}): the figures judge no trained encoder")
+    return backbone
+
+
+def load_judged_backbone(run: Path, settings: ProbeSettings, *, head: str) -> Backbone:
+    """Load the encoder that a finished run judged, and what of it was tuned with a head.
+
+    Args:
+        run: The run's folder.
+        settings: Its settings.
+        head: Name of the head's file.
+
+    Raises:
+        InputError: If the encoder cannot be loaded, or its weights have changed.
+    """
+    backbone = load_probed_backbone(settings)
+    # Before tuned weights go in: the run's hash is of what tuning began with.
+    if RunFolder(run).read_json("run.json").get("encoder") != backbone.fingerprint():
+        raise InputError(
+            f"the encoder {backbone.info.name} is not the one that {run} judged: its weights have "
+            "changed"
+        )
+    if settings.tune != "none":
+        load_tuned_encoder_(backbone.encoder, run / ENCODERS / head)
     return backbone
 
 

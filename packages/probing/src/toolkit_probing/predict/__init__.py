@@ -1,0 +1,1 @@
+"""A trained probe on images that it has not been judged on."""
