@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from toolkit_common.cli.app import app
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "1"]
-METHODS = ["--method", "ep,linear,knn,logreg", "--set", "ep.num_queries=4"]
+METHODS = ["--method", "ep,abmilp,linear,knn,logreg", "--set", "ep.num_queries=4"]
 # As the optimizer left them, so that seeds make a difference.
 TRAINED = ["--classifier", "trained", "--lr", "0.003", "--warmup-epochs", "0", "--num-seeds", "2"]
 

@@ -10,7 +10,8 @@ import yaml
 from conftest import assert_bad_input
 from toolkit_probing.predict.saved_probe import choose_probe, load_encoder
 
-EP, LINEAR, LOGREG = "ep-num_queries4-layer6-all", "linear-layer6-cls", "logreg-layer6-cls"
+EP, ABMILP = "ep-num_queries4-layer6-all", "abmilp-layer6-all"
+LINEAR, LOGREG = "linear-layer6-cls", "logreg-layer6-cls"
 
 
 def change_config(run: Path, **values: object) -> None:
@@ -25,7 +26,7 @@ def test_eps_head_predicts_unless_another_is_named(finished, capfd) -> None:
     assert choose_probe(run).head.stem == f"{EP}-lr0p003-seed0"
     line = capfd.readouterr().err
     assert "one of 2 seeds and draws" in line
-    assert f"--row takes another of: {LINEAR}, {LOGREG}" in line
+    assert f"--row takes another of: {ABMILP}, {LINEAR}, {LOGREG}" in line
     assert choose_probe(run, method="linear").row.name == LINEAR
     assert choose_probe(run, row="lin").row.name == LINEAR
     assert choose_probe(run, row=LOGREG).head.stem == f"{LOGREG}-seed0"
@@ -35,7 +36,7 @@ def test_eps_head_predicts_unless_another_is_named(finished, capfd) -> None:
 @pytest.mark.slow
 def test_a_row_without_a_head_is_refused_with_those_that_have_one(finished, copied) -> None:
     run = finished / "run"
-    rest = f"rows with a head: {EP}, {LINEAR}, {LOGREG}"
+    rest = f"rows with a head: {ABMILP}, {EP}, {LINEAR}, {LOGREG}"
     for choice in ({"row": "knn-layer6-cls"}, {"row": "knn"}, {"method": "knn"}):
         with pytest.raises(ValueError, match=rf"knn-layer6-cls .* training images.*; {rest}"):
             choose_probe(run, **choice)
@@ -43,8 +44,8 @@ def test_a_row_without_a_head_is_refused_with_those_that_have_one(finished, copi
         choose_probe(run, row="l")
     with pytest.raises(ValueError, match=r"unknown row of .* 'pe'"):
         choose_probe(run, row="pe")
-    with pytest.raises(ValueError, match=r"unknown row of .* 'abmilp'"):
-        choose_probe(run, method="abmilp")
+    with pytest.raises(ValueError, match=r"unknown row of .* 'dolg'"):
+        choose_probe(run, method="dolg")
     shutil.rmtree(copied / "heads")
     with pytest.raises(ValueError, match="its file is gone; no row of it has a head"):
         choose_probe(copied)

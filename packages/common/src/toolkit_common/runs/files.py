@@ -50,18 +50,18 @@ def refuse_unwritable(folder: Path, *, option: str) -> None:
         ) from None
 
 
-def refuse_no_file(path: Path, *suffixes: str) -> None:
-    """Refuse an `--output` that is no file of these kinds, or cannot be written, before long work.
+def refuse_no_file(path: Path, *suffixes: str, option: str = "--output") -> None:
+    """Refuse an output that is no file of these kinds, or cannot be written, before long work.
 
     Raises:
         InputError: If so.
     """
     wanted = f"give a file that ends in {' or '.join(suffixes)}"
     if path.is_dir():
-        raise InputError(f"--output {path} is a folder: {wanted}")
+        raise InputError(f"{option} {path} is a folder: {wanted}")
     if path.suffix not in suffixes:
-        raise InputError(f"--output {path}: {wanted}")
-    refuse_unwritable(path.parent, option="--output in")
+        raise InputError(f"{option} {path}: {wanted}")
+    refuse_unwritable(path.parent, option=f"{option} in")
 
 
 @contextmanager
