@@ -2,12 +2,11 @@
 
 import pickle
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from joblib import parallel_backend
@@ -16,14 +15,15 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import balanced_accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
 
 from toolkit_common.config import field_extra
 from toolkit_common.errors import InputError
-from toolkit_probing import EfficientProbing, ProbeClassifier
+from toolkit_probing import ProbeClassifier
 from toolkit_probing.hold_out import hold_out
 from toolkit_probing.settings import TRAINING, ProbeSettings
 
@@ -85,12 +85,22 @@ def test_a_clone_has_the_same_parameters_and_no_fit():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": np.zeros((4, 8))}, r"tokens\.shape=\(4, 8\)"),
+        ({"tokens": np.zeros((4, 2, 8, 1))}, r"tokens\.shape=\(4, 2, 8, 1\)|dim 4"),
+        ({"tokens": np.zeros((4, 8))}, r"ep pools tokens \(rows, tokens, width\), got \(4, 8\)"),
         ({"tokens": np.full((4, 5, 8), np.nan)}, "NaN or infinity, first in row 0"),
         ({"labels": np.zeros(3)}, r"shape \(4,\), got \(3,\)"),
-        ({"labels": np.zeros(4)}, "at least two classes, got only .*0.0"),
+        ({"labels": np.zeros(4)}, "at least two classes, got one class, 0.0"),
+        ({"labels": None}, "requires y to be passed, but the target y is None"),
+        ({"weights": np.ones(3)}, r"sample_weight must have the shape \(4,\), got \(3,\)"),
+        ({"weights": [1, 1, 1, -1]}, "sample_weight must be .* at least zero, .* got -1 to 1"),
+        ({"weights": [0, 0, 0, 0]}, "sample_weight must be .*, some above, got 0 to 0"),
         ({"method": "eq"}, "unknown method 'eq'; did you mean 'ep'"),
-        ({"method": "knn"}, "unknown method 'knn'.*linear"),
+        ({"method": "cls"}, "unknown method 'cls'.*linear"),
+        ({"method": "knn", "options": {"k": 0}}, "knn.k: .* got 0"),
+        (
+            {"method": "logreg", "validation_fraction": None},
+            r"there is one setting, got 13: \(0.0001,\), ",
+        ),
         ({"options": {"num_querys": 3}}, "unknown option of ep 'num_querys'; did you mean"),
         ({"options": {"num_queries": 3}}, "num_queries=3; choose num_queries from: 1, 2, 4, 8"),
         ({"grid": (2, 2)}, r"grid of 5 tokens, got grid=\(2, 2\)"),
@@ -115,9 +125,9 @@ def test_a_clone_has_the_same_parameters_and_no_fit():
 def test_bad_input_is_named(change: dict, message: str):
     tokens = change.pop("tokens", np.zeros((4, 5, 8)))
     labels = change.pop("labels", np.array([0, 1, 0, 1]))
-    groups = change.pop("groups", None)
-    with pytest.raises(InputError, match=message):
-        ProbeClassifier(**change).fit(tokens, labels, groups=groups)
+    rows = {"groups": change.pop("groups", None), "sample_weight": change.pop("weights", None)}
+    with pytest.raises(ValueError, match=message):
+        ProbeClassifier(**change).fit(tokens, labels, **rows)
 
 
 def test_a_head_that_diverges_is_no_classifier():
@@ -331,17 +341,118 @@ def test_tokens_of_another_width_are_refused_after_the_fit():
         probe.predict(np.zeros((4, 5, 6)))
 
 
-def test_the_package_gives_its_two_names_and_no_others():
-    import toolkit_probing
+# Vectors, and methods that read them
 
-    assert EfficientProbing(8, num_queries=2).out_dim == 8
-    with pytest.raises(AttributeError, match="no attribute 'EfficientProber'"):
-        _ = toolkit_probing.EfficientProber
+VECTORS = ("linear", "knn", "logreg")
 
 
-def test_the_package_alone_imports_no_torch():
-    code = "import sys, toolkit_probing; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+@pytest.mark.parametrize("method", VECTORS)
+def test_vectors_are_what_tokens_have_in_the_mean(method: str):
+    tokens, labels = make_tokens()
+    given = {"method": method, "epochs": 1, "c": (0.1, 1.0)}
+    on_tokens = ProbeClassifier(**given).fit(tokens, labels)
+    on_vectors = ProbeClassifier(**given).fit(tokens.mean(1), labels)
+    assert on_vectors.score(tokens.mean(1), labels) > 0.6
+    np.testing.assert_allclose(
+        on_vectors.predict_proba(tokens.mean(1)), on_tokens.predict_proba(tokens), atol=1e-5
+    )
+    assert (on_vectors.n_features_in_, on_vectors.picked_) == (8, on_tokens.picked_)
+
+
+def test_knn_picks_k_and_temperature_as_the_command_does():
+    tokens, labels = make_tokens()
+    options = {"k": [1, 40], "temperature": ["plain"]}
+    probe = ProbeClassifier("knn", options=options).fit(tokens, labels)
+    assert probe.picked_ == {"k": 1, "temperature": "plain"}
+    assert (probe.lr_, probe.C_, probe.n_iter_) == (None, None, 0)
+    held_out = hold_out(np.unique(labels, return_inverse=True)[1], None, share=0.2, seed=0)
+    recall = balanced_accuracy_score(labels[held_out], probe.predict(tokens[held_out]))
+    assert probe.validation_score_ == pytest.approx(recall)
+
+
+def test_logreg_is_that_of_scikit_learn_with_its_weights():
+    tokens, labels = make_tokens()
+    weights = np.arange(60) % 4 + 1.0
+    vectors = tokens.mean(1)
+    probe = ProbeClassifier("logreg", c=0.5, validation_fraction=None)
+    probe.fit(vectors, labels, sample_weight=weights)
+    expected = make_pipeline(StandardScaler(), LogisticRegression(C=0.5, max_iter=1000)).fit(
+        vectors, labels, standardscaler__sample_weight=weights,
+        logisticregression__sample_weight=weights,
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        probe.predict_proba(vectors), expected.predict_proba(vectors), atol=1e-4
+    )
+    assert (probe.C_, probe.picked_, probe.validation_score_) == (0.5, {"C": 0.5}, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ep", *VECTORS])
+def test_a_row_of_weight_two_is_two_rows_where_nothing_is_drawn(method: str):
+    """Of EP before its first step: batches of one size hold other rows."""
+    tokens, labels = make_tokens()
+    weights = np.arange(60) // 3 % 3
+    given = {"method": method, "c": 1.0, "validation_fraction": None, "lr": 1e-9, "epochs": 1}
+    # All rows are neighbours: a number of them is one of rows, whatever these count.
+    given["options"] = {"ep": {"num_queries": 2}, "knn": {"k": 60}}.get(method)
+    repeated = np.repeat(np.arange(60), weights)
+    one = ProbeClassifier(**given).fit(tokens, labels, sample_weight=weights)
+    other = ProbeClassifier(**given).fit(tokens[repeated], labels[repeated])
+    np.testing.assert_allclose(one.predict_proba(tokens), other.predict_proba(tokens), atol=2e-3)
+    plain = ProbeClassifier(**given).fit(tokens, labels).predict_proba(tokens)
+    assert np.abs(plain - one.predict_proba(tokens)).max() > 0.01
+
+
+def test_weights_reach_the_steps_and_what_picks():
+    """Rows of weight 0 are as if they were not there, their labels wrong or not."""
+    tokens, labels = make_tokens()
+    weights = np.where(np.arange(60) % 4 == 0, 0.0, 2.0)
+    wrong = np.where(weights == 0, "cedar", labels)
+    probes = [
+        ProbeClassifier(**TRAINED).fit(tokens, given, sample_weight=weights)
+        for given in (wrong, labels)
+    ]
+    assert all(probe.score(tokens, labels) > 0.8 for probe in probes)
+    unweighted = ProbeClassifier(**TRAINED).fit(tokens, wrong)
+    assert unweighted.score(tokens, labels) < probes[0].score(tokens, labels)
+
+
+def test_a_table_of_vectors_keeps_its_columns():
+    tokens, labels = make_tokens()
+    frame = pd.DataFrame(tokens.mean(1), columns=[f"f{at}" for at in range(8)])
+    probe = ProbeClassifier("logreg", c=1.0).fit(frame, labels)
+    assert [*probe.feature_names_in_] == [*frame.columns]
+    with pytest.raises(ValueError, match="feature names should match"):
+        probe.predict(frame[frame.columns[::-1]])
+    assert "feature_names_in_" not in vars(probe.fit(tokens, labels))
+
+
+def test_the_device_is_found_out_by_default():
+    assert ProbeClassifier().device == "auto"
+    fitted = ProbeClassifier(**SMALL).fit(*make_tokens())
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    assert next(fitted.head_.parameters()).device.type == found
+
+
+HELD_OUT = "rows are held out by their number, so that a weight of two is not two rows"
+NOT_OFFERED = {
+    "check_sample_weight_equivalence_on_dense_data": HELD_OUT,
+    "check_do_not_raise_errors_in_init_or_set_params": "the tests check annotations at run time",
+    "check_class_weight_classifiers": "class_weight is None or balanced, as on the command line",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", VECTORS)
+@pytest.mark.filterwarnings("ignore")  # the checks pass what scikit-learn warns of
+def test_scikit_learn_s_own_checks_pass(method: str):
+    probe = ProbeClassifier(method, lr=0.01, c=(0.1, 1.0), epochs=1)
+    results = check_estimator(probe, expected_failed_checks=NOT_OFFERED, on_skip=None, on_fail=None)
+    failed = {
+        item["check_name"]: item["exception"] for item in results if item["status"] == "failed"
+    }
+    assert failed == {}
+    assert len(results) > 50
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL))

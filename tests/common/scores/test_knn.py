@@ -71,3 +71,18 @@ def test_a_tiny_temperature_does_not_overflow():
         queries, queries, torch.tensor([0, 1, 0]), num_classes=2, ks=[3], temperatures=[1e-4]
     )
     assert torch.isfinite(result[3, 1e-4]).all()
+
+
+def test_a_vote_of_weight_two_is_two_and_one_of_zero_none():
+    draws = torch.Generator().manual_seed(0)
+    queries, database = torch.randn(5, 4, generator=draws), torch.randn(9, 4, generator=draws)
+    targets, weights = torch.arange(9) % 3, torch.arange(9) % 3
+    repeated = torch.repeat_interleave(torch.arange(9), weights)
+    few = {"num_classes": 3, "temperatures": [0.1, math.inf]}
+    one = knn_probabilities(queries, database, targets, ks=[9], weights=weights.double(), **few)
+    other = knn_probabilities(queries, database[repeated], targets[repeated], ks=[9], **few)
+    for (_, temperature), votes in one.items():
+        torch.testing.assert_close(votes, other[9, temperature])
+    # Rows without a vote are no neighbours: the nearest that have one decide.
+    near = knn_probabilities(queries, database, targets, ks=[1], weights=weights.double(), **few)
+    assert all(bool(votes.isfinite().all()) for votes in near.values())

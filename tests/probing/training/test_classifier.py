@@ -13,9 +13,9 @@ from helpers.properties import few_examples
 from toolkit_probing.training import classifier
 from toolkit_probing.training.classifier import (
     Solution,
-    class_weights,
     fit_classifiers,
     log_frequencies,
+    row_weights,
 )
 
 CS = (0.001, 0.1, 10.0)
@@ -37,7 +37,7 @@ def draw(
 def fit(
     rows: Tensor, targets: Tensor, *, num_classes: int = 3, rule: str = "none", cs=CS
 ) -> list[Solution]:
-    weights = class_weights(targets, num_classes, rule)
+    weights = row_weights(targets, num_classes, rule)
     return [*fit_classifiers(rows, targets, cs=cs, num_classes=num_classes, weights=weights)]
 
 
@@ -160,8 +160,29 @@ def test_any_shape_and_absent_classes_give_finite_solutions(
 def test_an_absent_class_has_the_frequency_of_half_a_row_and_no_weight():
     targets = torch.tensor([0, 0, 0, 2])
     torch.testing.assert_close(log_frequencies(targets, 3).exp(), torch.tensor([0.75, 0.125, 0.25]))
-    weights = class_weights(targets, 3, "balanced")
+    weights = row_weights(targets, 3, "balanced")
     assert weights is not None
-    torch.testing.assert_close(weights, torch.tensor([4 / 6, 0.0, 2.0]))
-    assert weights[targets].mean() == 1
-    assert class_weights(targets, 3, "none") is None
+    expected = torch.tensor([4 / 6, 4 / 6, 4 / 6, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(weights, expected)
+    assert weights.mean() == pytest.approx(1)
+    balanced = log_frequencies(targets, 3, weights).exp()
+    torch.testing.assert_close(balanced, torch.tensor([0.5, 0.125, 0.5]))
+    assert row_weights(targets, 3, "none") is None
+
+
+@pytest.mark.parametrize("rule", ["none", "balanced"])
+def test_a_row_of_weight_two_is_two_rows_and_one_of_zero_none(rule):
+    rows, targets = draw()
+    given = torch.arange(len(rows)) % 3
+    repeated = torch.repeat_interleave(torch.arange(len(rows)), given)
+    weights = row_weights(targets, 3, rule, given=given.double())
+    one = fit_classifiers(rows, targets, cs=CS, num_classes=3, weights=weights)
+    for actual, expected in zip(
+        one, fit(rows[repeated], targets[repeated], rule=rule), strict=True
+    ):
+        torch.testing.assert_close(actual.weight, expected.weight, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(actual.bias, expected.bias, atol=1e-4, rtol=1e-3)
+    several = row_weights(targets[repeated], 3, rule)
+    torch.testing.assert_close(
+        log_frequencies(targets, 3, weights), log_frequencies(targets[repeated], 3, several)
+    )

@@ -26,6 +26,7 @@ def knn_probabilities(
     num_classes: int,
     ks: Sequence[int],
     temperatures: Sequence[float],
+    weights: Float[Tensor, " m"] | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[tuple[int, float], Float[Tensor, "b c"]]:
     """Return each query's share of votes per class, for every k and temperature.
@@ -39,38 +40,45 @@ def knn_probabilities(
         num_classes: Number of classes c.
         ks: Numbers of neighbours.
         temperatures: Softmax temperatures T; `inf` gives every neighbour one vote.
+        weights: What the vote of each database row counts; None for 1 each.
         device: Where to compute; the votes are returned on the queries' own.
     """
+    if weights is not None:
+        counts = weights > 0  # else all neighbours of a query may be without a vote
+        database, targets, weights = database[counts], targets[counts], weights[counts]
     most = min(max(ks), len(database))
     # Queries at once, so that one product holds no more than that.
     size = max(1, CHUNK_ELEMENTS // min(CHUNK_ROWS, len(database)))
     votes: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in temperatures}
     for chunk in queries.split(size):
-        similarity, classes = _nearest(chunk.to(device), database, targets, most=most)
+        similarity, rows = _nearest(chunk.to(device), database, most=most)
+        classes = targets.to(device)[rows]
         for k, temperature in votes:
             # Subtracting the largest leaves the shares as they are and keeps exp finite.
-            weights = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
-            total = weights.new_zeros(len(chunk), num_classes)
+            share_of_each = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
+            if weights is not None:
+                share_of_each = share_of_each * weights.to(share_of_each)[rows[:, :k]]
+            total = share_of_each.new_zeros(len(chunk), num_classes)
             # Added up: neighbours share classes, and plain indexing would keep one vote of each.
-            total.scatter_add_(1, classes[:, :k], weights)
+            total.scatter_add_(1, classes[:, :k], share_of_each)
             share = total / total.sum(dim=1, keepdim=True)
             votes[k, temperature].append(share.to(queries.device))
     return {setting: torch.cat(parts) for setting, parts in votes.items()}
 
 
-def _nearest(
-    queries: Tensor, database: Tensor, targets: Tensor, *, most: int
-) -> tuple[Tensor, Tensor]:
-    """Return similarity and class of each query's nearest rows, the nearest first `(b, most)`."""
+def _nearest(queries: Tensor, database: Tensor, *, most: int) -> tuple[Tensor, Tensor]:
+    """Return similarity and number of each query's nearest rows, the nearest first `(b, most)`."""
     queries = F.normalize(queries, dim=1)
     best = queries.new_empty(len(queries), 0)
-    classes = targets.new_empty(len(queries), 0, device=queries.device)
+    nearest = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     # The nearest of all are among the nearest of each piece: `most` a query is all that is held.
-    for rows, known in zip(database.split(CHUNK_ROWS), targets.split(CHUNK_ROWS), strict=True):
+    for at, rows in zip(
+        range(0, len(database), CHUNK_ROWS), database.split(CHUNK_ROWS), strict=True
+    ):
         similarity = queries @ F.normalize(rows.to(queries.device), dim=1).T
         near, index = similarity.topk(min(most, len(rows)), dim=1)
-        seen = torch.cat([classes, known.to(queries.device)[index]], dim=1)
+        seen = torch.cat([nearest, index + at], dim=1)
         # The nearest so far stand first, each piece is held against them.
         best, index = torch.cat([best, near], dim=1).topk(min(most, seen.shape[1]), dim=1)
-        classes = seen.gather(1, index)
-    return best, classes
+        nearest = seen.gather(1, index)
+    return best, nearest

@@ -1,9 +1,8 @@
 """k-NN as a method: k and temperature picked on the selection split, the test split read once."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,10 +14,12 @@ from torch import Tensor
 from toolkit_common.scores.knn import knn_probabilities
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_probing.methods.method import Method
-from toolkit_probing.methods.vectors import Answers, Setting, Vectors, judge_vectors
+from toolkit_probing.methods.vectors import Answers, Known, Setting, judge_vectors
 from toolkit_probing.probes.base import Count
 from toolkit_probing.results.rows import Outcome
+from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
+from toolkit_probing.training.compute import Compute
 
 Temperature = Annotated[float, Field(gt=0)] | Literal["plain"]
 
@@ -40,62 +41,73 @@ def probe_with_knn(context: Context, methods: Sequence[Method]) -> list[Outcome]
     """Return the outcomes of k-NN at every layer and source."""
     (method,) = methods
     (options,) = method.variants(context.settings)
-    # Votes are no probabilities: a class without a vote would make any loss meaningless.
-    select_by = context.settings.select_by
-    metric = "balanced_accuracy" if select_by in LOWER_IS_BETTER else select_by
-    build = partial(_Searcher, tried=Neighbours(**options))
-    return judge_vectors(method, context, build, metric=metric)
+    searcher = Searcher(Neighbours(**options), context.accelerator)
+    return judge_vectors(method, context, searcher, metric=metric_of_votes(context.settings))
 
 
-class _Searcher:
-    """Searches the vectors of one place; ranks share the queries, each searches all rows."""
+def metric_of_votes(settings: ProbeSettings) -> str:
+    """Return what picks among votes, which are no probabilities.
+
+    A class without a vote would make any loss meaningless.
+    """
+    is_loss = settings.select_by in LOWER_IS_BETTER
+    return "balanced_accuracy" if is_loss else settings.select_by
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Searches among known rows; what is tried, and where."""
 
     names: ClassVar[Sequence[str]] = ("k", "temperature")
 
-    def __init__(self, vectors: Vectors, *, tried: Neighbours) -> None:
-        self.context, self.values, self.tried = vectors.context, vectors.values, tried
+    tried: Neighbours
+    compute: Compute
 
-    def learn(self, train: np.ndarray) -> "_Voters":
-        """Let the rows `train` vote."""
-        return _Voters(partial(self._vote, database=train))
+    def learn(self, known: Known) -> "Search":
+        """Return what gives the votes of known rows for any vectors."""
+        return Search(known, self.tried, self.compute)
 
-    def cost(self, num_train: int) -> tuple[int, int]:
+    def cost(self, known: Known) -> tuple[int, int]:
         """Nothing is trained; every row is compared."""
-        return 0, 2 * num_train * self.values.shape[1]
+        return 0, 2 * known.values.numel()
 
-    def _vote(self, split: str, *, database: np.ndarray) -> Answers:
-        task, accelerator = self.context.task, self.context.accelerator
-        ranks = accelerator.num_processes
-        # In turn, so that all ranks have about equally many.
-        mine = task.positions(split)[accelerator.process_index :: ranks]
+
+@dataclass(frozen=True)
+class Search:
+    """The votes of known rows; ranks share the queries, each searches all rows."""
+
+    known: Known
+    tried: Neighbours
+    compute: Compute
+
+    def only(self, setting: Setting) -> "Search":
+        """Return the same with one of the settings that were tried."""
+        k, temperature = setting
+        return replace(self, tried=Neighbours(k=(k,), temperature=(temperature,)))
+
+    def head(self, setting: Setting) -> None:
+        """Votes need the rows themselves, and no head holds them."""
+
+    def answer(self, queries: Tensor) -> Answers:
+        """Return the votes for some vectors `(b, d)`."""
+        known, ranks = self.known, self.compute.num_processes
         votes = knn_probabilities(
-            self._take(mine),
-            self._take(database),
-            torch.from_numpy(task.targets[database]),
-            num_classes=len(task.labels.classes),
+            # In turn, so that all ranks have about equally many.
+            queries[self.compute.process_index :: ranks],
+            known.values,
+            torch.from_numpy(known.targets),
+            num_classes=known.num_classes,
             ks=self.tried.k,
             # `exp(s / inf)` is one vote each.
             temperatures=[math.inf if t == "plain" else t for t in self.tried.temperature],
-            device=accelerator.device,
+            weights=None if known.weights is None else torch.from_numpy(known.weights),
+            device=self.compute.device,
         )
         parts = [{setting: item.numpy() for setting, item in votes.items()}]
         if ranks > 1:
             parts = gather_object(parts)
         # By the votes' own keys: a gathered part of another rank has the same.
         return {_named(*item): _interleave([part[item] for part in parts]) for item in votes}
-
-    def _take(self, positions: np.ndarray) -> Tensor:
-        return self.values[torch.from_numpy(positions)]
-
-
-@dataclass(frozen=True)
-class _Voters:
-    """Rows that vote."""
-
-    answer: Callable[[str], Answers]
-
-    def head(self, setting: Setting) -> None:
-        """Votes need the rows themselves, and no head holds them."""
 
 
 def _named(k: int, temperature: float) -> tuple[Any, ...]:

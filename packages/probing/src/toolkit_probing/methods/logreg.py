@@ -6,8 +6,7 @@ does, and the fit has no other setting, seed or schedule: a second opinion on li
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -18,15 +17,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 
 from toolkit_common.console import console
 from toolkit_probing.heads.head import Head
 from toolkit_probing.methods.method import Method
-from toolkit_probing.methods.vectors import Answers, Setting, Vectors, judge_vectors
+from toolkit_probing.methods.vectors import Answers, Known, Setting, judge_vectors
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
-from toolkit_probing.task.task import Task
 
 MAX_ITERATIONS = 1000
 DEFAULT_C = ProbeSettings.model_fields["c"].default  # as of heads: no grid favours a method
@@ -50,71 +49,72 @@ def probe_with_logreg(context: Context, methods: Sequence[Method]) -> list[Outco
     outcomes: list[Outcome] = []
     # A fit is one process's work; the others wait for what it found.
     if context.accelerator.is_main_process:
-        build = partial(_Fits, tried=Regressions(**options))
-        outcomes = judge_vectors(method, context, build, metric=context.settings.select_by)
+        settings = context.settings
+        regressor = Regressor(Regressions(**options), settings.class_weight)
+        outcomes = judge_vectors(method, context, regressor, metric=settings.select_by)
     shared: list[list[Outcome]] = broadcast_object_list([outcomes])
     return shared[0]
 
 
-def fit_regression(
-    features: np.ndarray, targets: np.ndarray, *, c: float, class_weight: str | None = None
-) -> Any:
-    """Return scikit-learn's pipeline, fitted on features `(n, d)` and classes `(n,)`."""
+def fit_regression(known: Known, *, c: float, class_weight: str | None = None) -> Any:
+    """Return scikit-learn's pipeline, fitted on known rows."""
     regression = LogisticRegression(C=c, max_iter=MAX_ITERATIONS, class_weight=class_weight)
     model = make_pipeline(StandardScaler(), regression)
     with warnings.catch_warnings(record=True) as caught:
         # Each fit's own: by default a warning is shown once.
         warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(features, targets)
+        model.fit(
+            known.values.numpy(),
+            known.targets,
+            standardscaler__sample_weight=known.weights,
+            logisticregression__sample_weight=known.weights,
+        )
     if any(issubclass(item.category, ConvergenceWarning) for item in caught):
         console.print(f"logreg: C={c:g} did not converge in {MAX_ITERATIONS} iterations")
     return model
 
 
-class _Fits:
-    """Fits the vectors of one place, once for every C."""
+@dataclass(frozen=True)
+class Regressor:
+    """Fits known rows, once for every C."""
 
     names: ClassVar[Sequence[str]] = ("C",)
 
-    def __init__(self, vectors: Vectors, *, tried: Regressions) -> None:
-        self.task, self.settings = vectors.context.task, vectors.context.settings
-        self.tried = tried
-        self.features = vectors.values.numpy()
+    tried: Regressions
+    class_weight: str
 
-    def learn(self, train: np.ndarray) -> "_Fitted":
-        """Fit on the rows `train`, once for every C."""
-        features, targets = self.features[train], self.task.targets[train]
-        rule = self.settings.class_weight
-        weight = None if rule == "none" else rule
-        models = {
-            (c,): fit_regression(features, targets, c=c, class_weight=weight) for c in self.tried.c
-        }
-        return _Fitted(models, self.features, self.task)
+    def learn(self, known: Known) -> "Regressed":
+        """Return what gives the probabilities of any vectors."""
+        rule = None if self.class_weight == "none" else self.class_weight
+        models = {(c,): fit_regression(known, c=c, class_weight=rule) for c in self.tried.c}
+        return Regressed(models, known.num_classes)
 
-    def cost(self, num_train: int) -> tuple[int, int]:
+    def cost(self, known: Known) -> tuple[int, int]:
         """Two classes need one output."""
-        del num_train
-        num_classes, dim = len(self.task.labels.classes), self.features.shape[1]
-        outputs = 1 if num_classes == 2 else num_classes
+        dim = known.values.shape[1]
+        outputs = 1 if known.num_classes == 2 else known.num_classes
         return outputs * (dim + 1), 2 * outputs * dim
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    """Regressions of some rows, one for every C."""
+class Regressed:
+    """The regression of every C."""
 
     models: Mapping[Setting, Any]
-    features: np.ndarray
-    task: Task
+    num_classes: int
 
-    def answer(self, split: str) -> Answers:
-        """Return the probabilities of a split's rows."""
-        rows = self.features[self.task.positions(split)]
-        return {setting: model.predict_proba(rows) for setting, model in self.models.items()}
+    def only(self, setting: Setting) -> "Regressed":
+        """Return the same with one of the settings that were tried."""
+        return replace(self, models={setting: self.models[setting]})
 
     def head(self, setting: Setting) -> Head:
         """Return the regression under a C as a head."""
-        return head_of(self.models[setting], num_classes=len(self.task.labels.classes))
+        return head_of(self.models[setting], num_classes=self.num_classes)
+
+    def answer(self, vectors: Tensor) -> Answers:
+        """Return the probabilities of some vectors `(b, d)`."""
+        values = vectors.numpy()
+        return {setting: model.predict_proba(values) for setting, model in self.models.items()}
 
 
 def head_of(model: Any, *, num_classes: int) -> Head:

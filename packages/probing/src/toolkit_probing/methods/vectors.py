@@ -6,7 +6,7 @@ setting that does best on the selection split; the test split is read once.
 Shapes: n rows, d width, c classes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -34,7 +34,24 @@ Answers = Mapping[Setting, np.ndarray]  # probabilities (n, c) of a split's rows
 
 
 @dataclass(frozen=True)
-class Vectors:
+class Known:
+    """What a classifier learns from.
+
+    Attributes:
+        values: Vectors `(n, d)`.
+        targets: Class of each `(n,)`.
+        num_classes: c, absent ones included.
+        weights: What each counts `(n,)`; None for all alike.
+    """
+
+    values: Tensor
+    targets: np.ndarray
+    num_classes: int
+    weights: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _Vectors:
     """The vectors of one layer and source, of all rows of the task: `values` `(n, d)`."""
 
     context: Context
@@ -42,13 +59,21 @@ class Vectors:
     source: str
     values: Tensor
 
+    def of(self, split: str) -> Tensor:
+        return self.values[torch.from_numpy(self.context.task.positions(split))]
+
+    def known(self, rows: np.ndarray) -> Known:
+        task = self.context.task
+        values = self.values[torch.from_numpy(rows)]
+        return Known(values, task.targets[rows], len(task.labels.classes))
+
 
 @runtime_checkable
 class Learned(Protocol):
     """What was learned from some rows."""
 
-    def answer(self, split: str) -> Answers:
-        """Return the probabilities of a split's rows under every setting."""
+    def answer(self, vectors: Tensor) -> Answers:
+        """Return the probabilities of vectors `(b, d)` under every setting."""
         ...
 
     def head(self, setting: Setting) -> Head | None:
@@ -62,54 +87,55 @@ class Classifier(Protocol):
 
     names: ClassVar[Sequence[str]]
 
-    def learn(self, train: np.ndarray) -> Learned:
-        """Learn from the rows `train`."""
+    def learn(self, known: Known) -> Learned:
+        """Learn from some rows."""
         ...
 
-    def cost(self, num_train: int) -> tuple[int, int]:
+    def cost(self, known: Known) -> tuple[int, int]:
         """Return parameters, and operations an image."""
         ...
 
 
 def judge_vectors(
-    method: Method, context: Context, build: Callable[[Vectors], Classifier], *, metric: str
+    method: Method, context: Context, classifier: Classifier, *, metric: str
 ) -> list[Outcome]:
     """Judge a method at every layer and source, on every subset of the labels.
 
     Args:
         method: The method.
         context: The run.
-        build: Returns the classifier of one layer's and source's vectors.
+        classifier: What classifies the vectors of a layer and source.
         metric: What picks the setting.
     """
     return [
         _judge(method, vectors, classifier, subset, metric=metric)
         for vectors in _vectors_of(method, context)
-        for classifier in (build(vectors),)  # once for all subsets: building may cost
         for subset in context.subsets
     ]
 
 
-def _vectors_of(method: Method, context: Context) -> Iterator[Vectors]:
+def _vectors_of(method: Method, context: Context) -> Iterator[_Vectors]:
     settings, info, source = context.settings, context.backbone.info, context.features.source
     for layer in layers_of(settings, info):
         for name in sources_of(method, settings, info):
             values = read_vectors(source, np.arange(len(source)), layer, name)
-            yield Vectors(context, layer, name, values)
+            yield _Vectors(context, layer, name, values)
 
 
 def _judge(
-    method: Method, vectors: Vectors, classifier: Classifier, subset: Subset, *, metric: str
+    method: Method, vectors: _Vectors, classifier: Classifier, subset: Subset, *, metric: str
 ) -> Outcome:
     settings, task = vectors.context.settings, vectors.context.task
-    learned = [classifier.learn(draw) for draw in subset.draws]
-    answers = [item.answer(settings.select_on) for item in learned]
+    known = [vectors.known(draw) for draw in subset.draws]
+    learned = [classifier.learn(item) for item in known]
+    select, test = vectors.of(settings.select_on), vectors.of("test")
+    answers = [item.answer(select) for item in learned]
     targets = task.targets_of(settings.select_on)
     best, scores = pick_setting(answers, targets, metric)
     # Of votes it has picked already.
     _, shown = pick_setting(answers, targets, SHOWN) if metric != SHOWN else (best, {})
     _save(method, vectors, [item.head(best) for item in learned], subset=subset)
-    num_parameters, flops = classifier.cost(max(subset.sizes))
+    num_parameters, flops = classifier.cost(max(known, key=lambda item: len(item.targets)))
     return Outcome(
         method=method.name,
         layer=vectors.layer,
@@ -125,7 +151,7 @@ def _judge(
         ],
         seeds=[settings.seed] * len(subset.draws),
         draws=range(len(subset.draws)),
-        probabilities=[item.answer("test")[best] for item in learned],
+        probabilities=[item.answer(test)[best] for item in learned],
         shown={setting[0]: value for setting, value in shown.items()},
         num_parameters=num_parameters,
         flops=flops,
@@ -134,7 +160,7 @@ def _judge(
 
 
 def _save(
-    method: Method, vectors: Vectors, heads: Sequence[Head | None], *, subset: Subset
+    method: Method, vectors: _Vectors, heads: Sequence[Head | None], *, subset: Subset
 ) -> None:
     """Keep the heads of every draw, so that a finished run can predict."""
     context = vectors.context
@@ -153,7 +179,11 @@ def read_vectors(source: FeatureSource, positions: np.ndarray, layer: int, vecto
 
 
 def pick_setting(
-    answers: Sequence[Answers], targets: np.ndarray, metric: str
+    answers: Sequence[Answers],
+    targets: np.ndarray,
+    metric: str,
+    *,
+    weights: np.ndarray | None = None,
 ) -> tuple[Setting, dict[Setting, float]]:
     """Pick a setting by its mean score over the draws.
 
@@ -161,14 +191,16 @@ def pick_setting(
         answers: For each draw, every setting's probabilities `(n, c)` on the selection split.
         targets: Classes of that split `(n,)`.
         metric: By which one.
+        weights: What each row of the split counts `(n,)`; None for all alike.
 
     Returns:
         The best setting, and the score of all; more is better.
     """
-    sign, ones = -1.0 if metric in LOWER_IS_BETTER else 1.0, np.ones((1, len(targets)))
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    rows = np.ones((1, len(targets))) if weights is None else weights[None]
 
     def score(setting: Setting) -> float:
-        values = [METRICS[metric](Predictions(draw[setting], targets), ones)[0] for draw in answers]
+        values = [METRICS[metric](Predictions(draw[setting], targets), rows)[0] for draw in answers]
         # A setting that is undefined on one draw never wins.
         return float(np.nan_to_num(sign * np.mean(values), nan=-np.inf))
 

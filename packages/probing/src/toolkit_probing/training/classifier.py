@@ -1,9 +1,10 @@
 """Multinomial logistic regression with L2, from weak to strong: what a head's classifier starts as.
 
-The loss is scikit-learn's divided by `C n`: `mean(w_y CE) + |W|^2 / (2 C n)`, the bias not
-penalised, `w` the class weights with mean 1 over the rows. The loss is convex, but steps along the
-gradient crawl where columns are alike (docs/protocols.md, "Fitted heads"). L-BFGS (Liu and Nocedal
-1989) solves it, each C from the solution of the stronger penalty before it.
+The loss is scikit-learn's divided by `C n`: `sum(w CE) / n + |W|^2 / (2 C n)`, the bias not
+penalised, `w` the weight of each row and `n` their sum: of equal ones the number of rows. The loss
+is convex, but steps along the gradient crawl where columns are alike (docs/protocols.md, "Fitted
+heads"). L-BFGS (Liu and Nocedal 1989) solves it, each C from the solution of the stronger penalty
+before it.
 
 Shapes: n rows, o width, c classes.
 """
@@ -35,8 +36,14 @@ class Solution:
     bias: Tensor
 
 
-def penalty(c: float, num_rows: int, num_classes: int) -> float:
-    """Return the factor of `|W|^2 / 2` in the loss that is scikit-learn's of the same C."""
+def penalty(c: float, num_rows: float, num_classes: int) -> float:
+    """Return the factor of `|W|^2 / 2` in the loss that is scikit-learn's of the same C.
+
+    Args:
+        c: Inverse strength.
+        num_rows: Of the rows, or the sum of their weights.
+        num_classes: c.
+    """
     # Of two classes scikit-learn has one row of weights, half of whose square ours have together.
     return (2 if num_classes == 2 else 1) / (c * num_rows)
 
@@ -44,24 +51,38 @@ def penalty(c: float, num_rows: int, num_classes: int) -> float:
 def log_frequencies(targets: Tensor, num_classes: int, weights: Tensor | None = None) -> Tensor:
     """Return the logarithm of each class's share `(c,)`; of an absent one that of half a row.
 
-    With weights of the classes `(c,)` it is their share of the loss.
+    With weights of the rows `(n,)` it is their share of the loss.
     """
-    counts = torch.bincount(targets, minlength=num_classes).clamp_min(0.5)
-    if weights is not None:
-        counts = counts * torch.where(weights > 0, weights, 1.0)
-    return (counts / len(targets)).log()
+    counts = torch.bincount(targets, weights, minlength=num_classes)
+    total = len(targets) if weights is None else weights.sum()
+    return (torch.where(counts > 0, counts, 0.5) / total).log().float()
 
 
-def class_weights(targets: Tensor, num_classes: int, rule: str) -> Tensor | None:
-    """Return the weight of each class in the loss `(c,)`, their mean over the rows being 1.
+def row_weights(
+    targets: Tensor, num_classes: int, rule: str, *, given: Tensor | None = None
+) -> Tensor | None:
+    """Return the weight of each row in the loss `(n,)`, fp64; None where all are equal.
 
-    `balanced` is scikit-learn's `n / (c count)`, over the classes that there are; `none` is None.
+    Args:
+        targets: Class of each row `(n,)`.
+        num_classes: c.
+        rule: `balanced` gives all classes that there are an even share of what the rows weigh, as
+            scikit-learn's `n / (c count)`; `none` leaves them.
+        given: What the rows weigh themselves `(n,)`; 1 each by default.
     """
     if rule == "none":
-        return None
-    counts = torch.bincount(targets, minlength=num_classes)
-    weights = len(targets) / ((counts > 0).sum() * counts.clamp_min(1))
-    return torch.where(counts > 0, weights, 0.0).float()
+        return None if given is None else given.double()
+    weights = targets.new_ones(len(targets), dtype=torch.float64) if given is None else given
+    totals = torch.bincount(targets, weights.double(), minlength=num_classes)
+    shares = totals.sum() / ((totals > 0).sum() * torch.where(totals > 0, totals, 1.0))
+    return weights.double() * shares[targets]
+
+
+def weighted_loss(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the sum of the rows' cross-entropies, each times its weight."""
+    if weights is None:
+        return F.cross_entropy(logits, targets, reduction="sum")
+    return (F.cross_entropy(logits, targets, reduction="none") * weights).sum()
 
 
 def fit_classifiers(
@@ -74,9 +95,9 @@ def fit_classifiers(
         targets: Class of each `(n,)`.
         cs: Inverse strengths of the penalty.
         num_classes: c.
-        weights: Weight of each class in the loss `(c,)`, or None for equal ones.
+        weights: Weight of each row in the loss `(n,)`, fp64, or None for equal ones.
     """
-    dtype, weights = rows.dtype, None if weights is None else weights.double()
+    dtype, total = rows.dtype, len(rows) if weights is None else float(weights.sum())
     # In fp32 losses are all alike, and the line search ends, long before the solution.
     if len(rows) <= _rows_at_once(rows, num_classes):
         rows = rows.double()  # once, not at every look
@@ -89,7 +110,7 @@ def fit_classifiers(
             targets,
             weight=weight,
             bias=bias,
-            strength=penalty(c, len(rows), num_classes),
+            strength=penalty(c, total, num_classes),
             weights=weights,
         )
         yield Solution(c, weight.to(dtype), bias.to(dtype))
@@ -114,14 +135,17 @@ def _solve(
         line_search_fn="strong_wolfe",
     )
     size = _rows_at_once(rows, len(bias))
+    parts = [slice(at, at + size) for at in range(0, len(rows), size)]
+    num_rows = len(rows) if weights is None else weights.sum()
 
     def loss_of() -> Tensor:
         optimizer.zero_grad()
         total = 0.5 * strength * weight.square().sum()
         total.backward()
-        for part, classes in zip(rows.split(size), targets.split(size), strict=True):
-            logits = F.linear(part.double(), weight, bias)
-            loss = F.cross_entropy(logits, classes, weight=weights, reduction="sum") / len(rows)
+        for part in parts:
+            logits = F.linear(rows[part].double(), weight, bias)
+            own = None if weights is None else weights[part]
+            loss = weighted_loss(logits, targets[part], own) / num_rows
             loss.backward()
             total = total.detach() + loss.detach()
         return total

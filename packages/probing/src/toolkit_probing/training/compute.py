@@ -30,7 +30,7 @@ class Compute(Protocol):
 
 
 class OneDevice:
-    """One process on one device, in the arithmetic of the weights."""
+    """One process on one device (`auto`: CUDA where there is one), in the weights' arithmetic."""
 
     num_processes = 1
     process_index = 0
@@ -38,6 +38,8 @@ class OneDevice:
     mixed_precision = "no"
 
     def __init__(self, device: torch.device | str) -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
 
     def prepare(self, *items: Any) -> Any:

@@ -11,6 +11,7 @@ import torch
 
 from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
 from toolkit_common.seed import generator
+from toolkit_probing.training.classifier import row_weights
 from toolkit_probing.training.compute import Compute
 from toolkit_probing.training.plan import TrainingPlan
 
@@ -27,6 +28,7 @@ class Examples:
         train: Positions of the training rows.
         select: Positions of the rows that pick the epoch; without any the last one is kept.
         crops: Features of random crops to train on instead of `source`, new ones each epoch.
+        weights: What every row counts `(n,)`, in the loss and where it picks; None for all alike.
     """
 
     source: FeatureSource
@@ -34,6 +36,17 @@ class Examples:
     train: np.ndarray
     select: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     crops: EpochSource | None = None
+    weights: np.ndarray | None = None
+
+    def train_weights(self, num_classes: int, rule: str) -> torch.Tensor | None:
+        """Return the weight of each training row in the loss (`classifier.row_weights`)."""
+        targets = torch.from_numpy(self.targets[self.train])
+        given = None if self.weights is None else torch.from_numpy(self.weights[self.train])
+        return row_weights(targets, num_classes, rule, given=given)
+
+    def select_weights(self) -> np.ndarray | None:
+        """Return what each of the rows that pick counts."""
+        return None if self.weights is None else self.weights[self.select]
 
     def batches(
         self, plan: TrainingPlan, *, epoch: int, first: int, compute: Compute

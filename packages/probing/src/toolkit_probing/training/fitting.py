@@ -25,7 +25,6 @@ from toolkit_common.training.distributed import broadcast_
 from toolkit_probing.heads.bank import HeadBank, features_to
 from toolkit_probing.training.classifier import (
     Solution,
-    class_weights,
     fit_classifiers,
     log_frequencies,
 )
@@ -84,15 +83,16 @@ class Fitter:
         rows = self._pool(key, self.examples.train)
         if not rows.isfinite().all():
             return Fit(settings.c[0], DIVERGED)
-        set_statistics_(head.norm, rows)
+        given = self.examples.train_weights(self.bank.num_classes, "none")
+        set_statistics_(head.norm, rows, None if given is None else given.to(rows.device))
         targets = torch.from_numpy(self.examples.targets[self.examples.train]).to(rows.device)
-        weights = class_weights(targets, self.bank.num_classes, settings.class_weight)
+        weights = self._weights()
         solutions = fit_classifiers(
             head.norm(rows),
             targets,
             cs=settings.c,
             num_classes=self.bank.num_classes,
-            weights=weights,
+            weights=None if weights is None else weights.to(rows.device),
         )
         best, fit = self._pick(key, [*solutions])
         with torch.no_grad():
@@ -104,10 +104,13 @@ class Fitter:
         """Let a head predict the class frequencies, as the loss weighs them: there it begins."""
         classifier, num_classes = self.bank.head(key).classifier, self.bank.num_classes
         targets = torch.from_numpy(self.examples.targets[self.examples.train])
-        weights = class_weights(targets, num_classes, self.plan.settings.class_weight)
         with torch.no_grad():
             classifier.weight.zero_()
-            classifier.bias.copy_(log_frequencies(targets, num_classes, weights))
+            classifier.bias.copy_(log_frequencies(targets, num_classes, self._weights()))
+
+    def _weights(self) -> Tensor | None:
+        rule = self.plan.settings.class_weight
+        return self.examples.train_weights(self.bank.num_classes, rule)
 
     @torch.no_grad()
     def settle_inner_norms_(self, key: str) -> None:
@@ -129,11 +132,13 @@ class Fitter:
             return only, Fit(only.c, float("nan"))
         rows = self.bank.head(key).norm(self._pool(key, self.examples.select))
         targets = self.examples.targets[self.examples.select]
+        weights = self.examples.select_weights()
+        select_by = self.plan.settings.select_by
         values, shown = dict[float, float](), dict[float, float]()
         for item in solutions:
             probabilities = F.linear(rows, item.weight, item.bias).softmax(1).cpu().numpy()
-            values[item.c] = score(probabilities, targets, self.plan.settings.select_by)
-            shown[item.c] = score(probabilities, targets, SHOWN)
+            values[item.c] = score(probabilities, targets, select_by, weights=weights)
+            shown[item.c] = score(probabilities, targets, SHOWN, weights=weights)
         best = max(solutions, key=lambda item: values[item.c])
         return best, Fit(best.c, values[best.c], shown)
 
@@ -170,10 +175,15 @@ def batch_norms(module: nn.Module) -> list[_BatchNorm]:
     return [item for item in module.modules() if isinstance(item, _BatchNorm)]
 
 
-def set_statistics_(norm: _BatchNorm, rows: Tensor) -> None:
-    """Set the statistics of a norm to those of some rows `(n, o)`, exactly."""
+def set_statistics_(norm: _BatchNorm, rows: Tensor, weights: Tensor | None = None) -> None:
+    """Set the statistics of a norm to those of some rows `(n, o)`, weighted `(n,)`, exactly."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    variance, mean = torch.var_mean(rows.double(), dim=0, correction=0)
+    if weights is None:
+        variance, mean = torch.var_mean(rows.double(), dim=0, correction=0)
+    else:
+        shares = (weights / weights.sum()).unsqueeze(1)
+        mean = (shares * rows.double()).sum(0)
+        variance = (shares * (rows.double() - mean).square()).sum(0)
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import LayerFeatures
@@ -28,7 +28,7 @@ from toolkit_probing.training.checkpoint import (
     open_journal,
     trained_state,
 )
-from toolkit_probing.training.classifier import class_weights, penalty
+from toolkit_probing.training.classifier import penalty, weighted_loss
 from toolkit_probing.training.compute import Compute
 from toolkit_probing.training.examples import Examples
 from toolkit_probing.training.fitting import Fitter, accumulate_
@@ -103,8 +103,7 @@ def train_bank(
             for positions, features in examples.batches(
                 plan, epoch=epoch, first=first, compute=compute
             ):
-                targets = torch.from_numpy(examples.targets[positions])
-                trainer.step_(features, targets, active, step=step)
+                trainer.step_(features, positions, active, step=step)
                 step += 1
                 journal.advance(1)
                 if journal.is_stopped():
@@ -139,7 +138,7 @@ class _Trainer:
         self.fitter = Fitter(self.bank, examples, plan, compute)
         self.is_fitted = plan.settings.classifier == "fitted"
         self.losses = dict.fromkeys(bank.specs, torch.zeros((), device=compute.device))
-        self.class_weights = self._class_weights()
+        self.weights, self.total = self._weights()
         # Not prepared: accelerate's would scale all losses alike.
         self.optimizer = _build_optimizer(bank, plan)
         self.scales = LossScales(bank.specs, enabled=compute.mixed_precision == "fp16")
@@ -185,14 +184,15 @@ class _Trainer:
             self.losses = {key: torch.zeros_like(value) for key, value in self.losses.items()}
 
     def step_(
-        self, features: LayerFeatures, targets: torch.Tensor, active: list[str], *, step: int
+        self, features: LayerFeatures, positions: np.ndarray, active: list[str], *, step: int
     ) -> None:
         """Update the heads `active` on one batch, that of a step of the whole training."""
         set_lr_(self.optimizer, self.plan.factor(step))
         for key in active if self.is_fitted else ():
             # Not of an encoder that is tuned, which keeps the statistics that it has.
             accumulate_(self.bank.head(key), step % self.plan.steps_per_epoch)
-        targets = targets.to(self.compute.device)
+        targets = torch.from_numpy(self.examples.targets[positions]).to(self.compute.device)
+        weights = None if self.weights is None else self.weights[positions].to(targets.device)
         inputs = self.bank.read(features_to(features, self.compute.device), active)
         micro_batch = self.plan.settings.micro_batch
         # To None, not to 0: a head without a gradient is left alone, by momentum and decay too.
@@ -203,9 +203,7 @@ class _Trainer:
             with self.compute.autocast():
                 logits = self.models[key](*read, micro_batch=micro_batch)
             # At once, so that one head's graph is held at a time; in fp32, whatever autocast says.
-            loss = F.cross_entropy(
-                logits.float(), targets, weight=self.class_weights, reduction="sum"
-            )
+            loss = weighted_loss(logits.float(), targets, weights)
             # Gradients are averaged over processes, whose shares may differ by an image: each
             # image counts once.
             loss = loss * (self.compute.num_processes / self.plan.batch_size)
@@ -315,14 +313,18 @@ class _Trainer:
             weight, c = self.bank.head(key).classifier.weight, self.starts[key].c
             assert c is not None
             if weight.grad is not None:  # of an overflow nothing is left
-                strength = penalty(c, self.plan.num_train, self.bank.num_classes)
+                strength = penalty(c, self.total, self.bank.num_classes)
                 weight.grad.add_(weight.detach(), alpha=strength)
 
-    def _class_weights(self) -> torch.Tensor | None:
-        targets = torch.from_numpy(self.examples.targets[self.examples.train])
-        rule = self.plan.settings.class_weight
-        weights = class_weights(targets, self.bank.num_classes, rule)
-        return None if weights is None else weights.to(self.compute.device)
+    def _weights(self) -> tuple[torch.Tensor | None, float]:
+        """Return the weight of each row in a step, 1 in the mean over training, and their sum."""
+        examples, train = self.examples, torch.from_numpy(self.examples.train)
+        weights = examples.train_weights(self.bank.num_classes, self.plan.settings.class_weight)
+        if weights is None:
+            return None, self.plan.num_train
+        spread = torch.zeros(len(examples.targets))
+        spread[train] = (weights / weights.mean()).float()
+        return spread, float(weights.sum())
 
 
 def _refuse_infinite(norm: float) -> None:

@@ -73,15 +73,22 @@ def score_heads(
             values if needs_all else _one_hot(values, bank.num_classes),
             examples.targets[rows],
             metric,
+            weights=examples.select_weights(),
         )
         for key, values in read.items()
     }
 
 
-def score(probabilities: np.ndarray, targets: np.ndarray, metric: str) -> float:
+def score(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    metric: str,
+    *,
+    weights: np.ndarray | None = None,
+) -> float:
     """Return a metric of probabilities `(n, c)`, as `score_heads` does of a head's."""
-    ones = np.ones((1, len(targets)))
-    value = float(METRICS[metric](Predictions(probabilities, targets), ones)[0])
+    rows = np.ones((1, len(targets))) if weights is None else weights[None]
+    value = float(METRICS[metric](Predictions(probabilities, targets), rows)[0])
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     return DIVERGED if math.isnan(value) else sign * value
 
