@@ -16,7 +16,9 @@ COMMON = {"backbones", "data", "doctor", "study"}
 def test_a_wheel_holds_its_own_package_and_all_of_it(wheels: dict[str, Path], name: str) -> None:
     files = {path for path in zipfile.ZipFile(wheels[name]).namelist() if ".dist-info/" not in path}
     folder = PACKAGES[name]
-    expected = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    folders = [folder, folder.parent / "toolkit"] if name == "common" else [folder]
+    paths = [path for place in folders for path in place.rglob("*")]
+    expected = [path for path in paths if path.is_file() and path.suffix != ".pyc"]
     assert files == {path.relative_to(folder.parent).as_posix() for path in expected}
     assert f"toolkit_{name}/py.typed" in files
 
@@ -58,3 +60,28 @@ def test_a_package_works_without_its_sibling(install, name: str, command: list[s
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert "none.csv" in done.stderr
+
+
+def test_the_command_line_is_a_module_of_its_name(install) -> None:
+    done = install("common").python(
+        "import runpy; runpy.run_module('toolkit', run_name='__main__')", "--version"
+    )
+    assert (done.returncode, done.stdout) == (0, "toolkit 0.1.0\n"), done.stderr
+
+
+def test_an_installation_without_extras_is_sound(install) -> None:
+    extras = ("openpyxl", "h5py", "imagehash", "matplotlib", "peft")
+    done = install("common", "probing", "slimp", without=extras).toolkit("doctor")
+    assert done.returncode == 0, done.stdout
+    assert all(line.startswith("ok ") for line in done.stdout.splitlines())
+    assert "peft absent (of --tune lora alone)" in done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wheel_says_whose_it_is_and_what_for(wheels: dict[str, Path], name: str) -> None:
+    archive = zipfile.ZipFile(wheels[name])
+    (place,) = [path for path in archive.namelist() if path.endswith(".dist-info/METADATA")]
+    text = archive.read(place).decode()
+    for part in ("Author: The toolkit developers", "License: Apache-2.0", "Keywords: ", "Summary: ",
+                 "Classifier: Typing :: Typed", "Requires-Python: >=3.11"):  # fmt: skip
+        assert part in text

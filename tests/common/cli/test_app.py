@@ -237,3 +237,27 @@ def test_lines_of_a_log_file_are_wide(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.delenv("COLUMNS")
     done = run_toolkit("probe", "--help")
     assert max(map(len, done.stdout.splitlines())) == 120
+
+
+# Completion
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("toolkit p", {"pretrain", "probe"}),
+        ("toolkit data ", {"audit", "describe", "make", "schema"}),
+        ("toolkit probe --select-b", {"--select-by"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    words: str, expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_TOOLKIT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    done = run_toolkit()
+    assert done.returncode == 0, done.stderr
+    assert {*done.stdout.split()} >= expected
+    assert all(word.startswith(words.split(" ")[-1]) for word in done.stdout.split())

@@ -1,0 +1,1 @@
+"""The command line as a module, `python -m toolkit`; the library is in `toolkit_common`."""

@@ -1,0 +1,5 @@
+"""Runs the command line."""
+
+from toolkit_common.cli.app import main
+
+main()
