@@ -65,3 +65,17 @@ def test_only_the_main_process_prints(
         advance(2)
     shown = capsys.readouterr()
     assert shown.out + shown.err == ""
+
+
+def test_a_call_from_python_may_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with module.quieted(True):
+        module.console.print("data: ...")
+        result_console(as_json=False).print("top1 0.5")
+        with progress("reading tokens", 3) as advance:
+            advance(3)
+        with module.quieted(False):  # who calls is not asked again
+            module.console.print("within")
+    assert capsys.readouterr() == ("", "")
+    with module.quieted(False):
+        module.console.print("data: ...")
+    assert capsys.readouterr().err == "data: ...\n"

@@ -1,13 +1,14 @@
-"""An optional library is imported where it is used, or refused in one line with the command."""
+"""Optional libraries are imported where used, or refused in a line; own names when used."""
 
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from toolkit_common.errors import InputError
-from toolkit_common.extras import is_installed, require
+from toolkit_common.extras import attach, is_installed, require
 
 PYPROJECT = Path(__file__).parents[2] / "packages/common/pyproject.toml"
 BROUGHT = {"lesions": {"openpyxl", "h5py"}, "audit": {"ImageHash"}, "plots": {"matplotlib"}}
@@ -44,3 +45,38 @@ def test_the_extras_bring_each_library_and_nothing_else_does() -> None:
     assert extras["all"] == [f"toolkit-common[{','.join(BROUGHT)}]"]
     always = {requirement.partition(">")[0] for requirement in project["dependencies"]}
     assert always & set().union(*BROUGHT.values()) == set()
+
+
+# A package's own names
+
+
+@pytest.fixture
+def package(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`toolkit_common` as another module of its name would be: two names, and nothing else."""
+    module = ModuleType("toolkit_common")
+    places = {"did_you_mean": "registry", "look": "registry:lookup"}
+    module.__getattr__, module.__dir__ = attach("toolkit_common", places)  # type: ignore[attr-defined]
+    module.__path__ = sys.modules["toolkit_common"].__path__
+    monkeypatch.setitem(sys.modules, "toolkit_common", module)
+    return module
+
+
+def test_a_name_is_that_of_its_module_and_kept(package: ModuleType) -> None:
+    from toolkit_common.registry import did_you_mean, lookup
+
+    assert "did_you_mean" not in vars(package)
+    assert (package.did_you_mean, package.look) == (did_you_mean, lookup)
+    assert vars(package)["look"] is lookup
+
+
+def test_the_version_is_that_of_the_distribution(package: ModuleType) -> None:
+    assert package.__version__ == "0.1.0"
+
+
+def test_the_names_are_listed_before_they_are_used(package: ModuleType) -> None:
+    assert {"did_you_mean", "look", "__version__", "__name__"} <= {*dir(package)}
+
+
+def test_another_name_is_refused_as_python_does(package: ModuleType) -> None:
+    with pytest.raises(AttributeError, match="module 'toolkit_common' has no attribute 'nothing'"):
+        _ = package.nothing

@@ -123,15 +123,6 @@ def a():
 
 
 @pytest.mark.parametrize("folder", PACKAGES.values(), ids=PACKAGES)
-def test_the_top_of_a_package_holds_only_a_docstring(folder: Path) -> None:
-    body = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
-    lazy = [node for node in body[1:] if getattr(node, "name", None) == "__getattr__"]
-    assert isinstance(body[0], ast.Expr)
-    assert isinstance(body[0].value, ast.Constant)
-    assert body[1:] == lazy
-
-
-@pytest.mark.parametrize("folder", PACKAGES.values(), ids=PACKAGES)
 def test_every_folder_is_a_package_and_says_it_is_typed(folder: Path) -> None:
     folders = {path.parent for path in folder.rglob("*.py")}
     assert [path for path in folders if not (path / "__init__.py").exists()] == []

@@ -9,7 +9,7 @@ import toolkit_probing
 from toolkit_probing import EfficientProbing, ProbeClassifier, estimator, probes
 
 
-def test_the_two_names_of_the_library_are_those_of_their_modules() -> None:
+def test_the_names_of_the_library_are_those_of_their_modules() -> None:
     assert EfficientProbing is probes.EfficientProbing
     assert ProbeClassifier is estimator.ProbeClassifier
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from helpers.properties import few_examples
+from helpers.small_data import noise
 from toolkit_common.backbones.contract import Backbone, Receipt, resolve_layers
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError
@@ -133,3 +134,34 @@ def test_a_receipt_says_what_of_a_file_was_used_and_what_was_chosen() -> None:
 def test_a_receipt_says_when_nothing_was_loaded() -> None:
     assert Receipt("random", 0.0).is_random
     assert not Receipt("file", 0.01).is_random
+
+
+# Images as people have them
+
+
+def test_tokens_of_images_are_those_of_their_batch() -> None:
+    backbone, images = load(), [noise((80, 70), seed=seed) for seed in range(2)]
+    batch = torch.stack([backbone.transform(image) for image in images])
+    expected, actual = backbone(batch), backbone.tokens(images)
+    assert torch.equal(actual.patches, expected.patches)
+    assert torch.equal(actual.prefix, expected.prefix)
+    assert actual.grid == (4, 4)
+    assert (actual.pooled, expected.pooled) == (None, None)
+    assert torch.equal(backbone.tokens(batch).patches, expected.patches)
+
+
+def test_tokens_of_many_batches_can_be_trained_on() -> None:
+    backbone = load()
+    images = torch.randn(70, 3, 64, 64)
+    tokens = backbone.tokens(images, pooled=True)
+    assert tokens.pooled is not None
+    assert (tokens.patches.shape, len(tokens.pooled)) == ((70, 16, 64), 70)
+    head = nn.Linear(64, 2)
+    head(tokens.patches.mean(1)).sum().backward()
+    torch.testing.assert_close(backbone.tokens(images[69:]).patches[0], tokens.patches[69])
+    assert tokens.raw is not None
+
+
+def test_a_tensor_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\(b, 3, 64, 64\).* got \(1, 3, 32, 32\)"):
+        load().tokens(torch.zeros(1, 3, 32, 32))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from helpers.small_data import noise
 from helpers.tiny_encoders import export, write_open_clip, write_timm
 from toolkit_common.backbones.contract import Card
 from toolkit_common.backbones.exported import (
@@ -220,3 +221,32 @@ def test_an_architecture_of_a_million_pixels_is_refused(tmp_path: Path) -> None:
     edit(folder, architecture="timm:test_vit?image_size=1000000")
     with pytest.raises(InputError, match=r"1 to 8192 pixels, got \(1000000,\)"):
         load_backbone(str(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text", ["timm:test_vit?image_size=64", "timm:test_resnet?image_size=64", "timm:test_vit2"]
+)
+def test_plain_timm_builds_the_encoder_and_its_transform(text: str, tmp_path: Path) -> None:
+    """The two lines of docs/python.md, and equal features of an image of any size."""
+    folder = export(tmp_path / "encoder", text, seed=3)
+    model = timm.create_model(
+        f"local-dir:{folder}", checkpoint_path=str(folder / "encoder.safetensors")
+    )
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    backbone, image = load_backbone(str(folder)), noise((120, 90))
+    torch.testing.assert_close(transform(image), backbone.transform(image))
+    with torch.inference_mode():
+        features = model.eval().forward_features(transform(image).unsqueeze(0))
+    tokens = backbone.tokens(image)
+    if features.ndim == 4:
+        expected = tokens.patches.transpose(1, 2).reshape(features.shape)
+    else:
+        expected = torch.cat([tokens.prefix, tokens.patches], dim=1)
+    torch.testing.assert_close(features.clone(), expected)
+
+
+def test_what_timm_cannot_name_has_no_configuration_of_timm(tmp_path: Path) -> None:
+    own = write_timm(tmp_path / "own", "test_vit")
+    folder = export(tmp_path / "encoder", own)
+    assert not (folder / "config.json").exists()

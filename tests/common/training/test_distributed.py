@@ -25,6 +25,7 @@ from toolkit_common.training.distributed import (
     build_accelerator,
     gather_rows,
     on_main,
+    own_accelerator,
     rank,
     relaunch,
     world_size,
@@ -53,6 +54,24 @@ def test_fp16_needs_cuda() -> None:
 def test_cuda_must_exist_to_be_requested() -> None:
     with pytest.raises(InputError, match="--device cuda was requested and torch sees no CUDA"):
         build_accelerator(device="cuda")
+
+
+def test_calls_have_accelerators_of_their_own_and_leave_the_caller_s() -> None:
+    own = Accelerator(cpu=True, mixed_precision="no")
+    for precision, expected in (("bf16", "bf16"), ("fp32", "no"), ("bf16", "bf16")):
+        with own_accelerator(device="cpu", precision=precision) as accelerator:
+            assert accelerator.mixed_precision == expected
+    assert (own.mixed_precision, own.num_processes, own.device.type) == ("no", 1, "cpu")
+
+
+def test_the_caller_s_state_comes_back_after_an_error() -> None:
+    own = Accelerator(cpu=True, mixed_precision="bf16")
+    with (
+        pytest.raises(InputError, match="fp16 needs CUDA"),
+        own_accelerator(device="cpu", precision="fp16"),
+    ):
+        pass
+    assert own.mixed_precision == "bf16"
 
 
 def test_one_process_gathers_its_own_rows() -> None:

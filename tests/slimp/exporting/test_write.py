@@ -16,7 +16,7 @@ from toolkit_common.sources.load import load_data
 from toolkit_slimp.exporting.read import load_slimp
 
 WEIGHTS = {"encoder.safetensors", "slimp.safetensors", "seen.safetensors"}
-EXPORTED = WEIGHTS | {"encoder.json", "schema.json"}
+EXPORTED = WEIGHTS | {"config.json", "encoder.json", "schema.json"}
 
 
 @pytest.fixture

@@ -30,7 +30,21 @@ console = PrintableConsole(
 
 def result_console(*, as_json: bool) -> Console:
     """Return where a result's table goes: stdout, unless stdout is for JSON."""
-    return PrintableConsole(stderr=as_json, highlight=False, quiet=not is_main_process())
+    return PrintableConsole(stderr=as_json, highlight=False, quiet=_is_quiet())
+
+
+@contextmanager
+def quieted(wanted: bool) -> Iterator[None]:
+    """Print nothing for a while, where that is wanted: of calls from Python."""
+    before, console.quiet = console.quiet, console.quiet or wanted
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+def _is_quiet() -> bool:
+    return console.quiet or not is_main_process()
 
 
 class _Bars(Progress):
@@ -56,7 +70,7 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
-    is_drawn = is_main_process() and console.is_terminal
+    is_drawn = not _is_quiet() and console.is_terminal
     with _Bars(*columns, console=console, disable=not is_drawn) as bars:
         number = bars.add_task(title, total=total, note="")
 
@@ -68,7 +82,7 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
         try:
             yield advance
         finally:
-            if is_main_process() and not is_drawn:
+            if not is_drawn and not _is_quiet():
                 (task,) = bars.tasks
                 took = timedelta(seconds=int(task.elapsed or 0))
                 line = f"{title} {task.completed:g}/{total} {took} {task.fields['note']}"

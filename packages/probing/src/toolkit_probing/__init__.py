@@ -1,13 +1,26 @@
 """Efficient Probing and its rivals for frozen image encoders, under one protocol.
 
-`EfficientProbing` and `ProbeClassifier` can be imported from here; torch is not, until they are.
+The names below can be imported from here; torch is not, until they are.
 """
 
+from typing import TYPE_CHECKING
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
+from toolkit_common.extras import attach
 
-    places = {"EfficientProbing": "probes", "ProbeClassifier": "estimator"}
-    if name not in places:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{places[name]}"), name)
+if TYPE_CHECKING:
+    from toolkit_probing.estimator import ProbeClassifier
+    from toolkit_probing.library import ProbeResult, probe
+    from toolkit_probing.probes import EfficientProbing
+
+    __version__: str
+
+__all__ = ["EfficientProbing", "ProbeClassifier", "ProbeResult", "probe"]
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "EfficientProbing": "probes",
+        "ProbeClassifier": "estimator",
+        "ProbeResult": "library",
+        "probe": "library",
+    },
+)

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.config import Invocation, Resolved
 from toolkit_common.console import console
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import splits_table
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.extract import Extracted, extract
@@ -21,7 +22,7 @@ from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_t
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.scores.metrics import METRICS
 from toolkit_common.seen.check import SeenVerdict, check_seen, worse_verdict
-from toolkit_common.training.distributed import build_accelerator, on_main
+from toolkit_common.training.distributed import on_main, own_accelerator
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import (
     refuse_bad_options,
@@ -70,8 +71,18 @@ from toolkit_probing.training.plan import Shortfall, find_shortfall
 CURVE_METRIC = "balanced_accuracy"
 
 
-def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
+def run_probe(
+    invocation: Invocation[ProbeSettings],
+    *,
+    backbone: Backbone | None = None,
+    data: ImageData | None = None,
+) -> dict[str, Any]:
     """Carry out one probe run and return what results.json holds.
+
+    Args:
+        invocation: What to judge, and how.
+        backbone: The backbone that the settings name, where it is loaded already.
+        data: The data set that they name, likewise.
 
     Raises:
         InputError: If the settings, the data or the backbone are at fault.
@@ -83,17 +94,17 @@ def run_probe(invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
     run = choose_run_folder(invocation, name="probe", complete=with_all_options)
     if invocation.resume and run.is_done:
         return _show(read_results(run.path), run, invocation)
-    accelerator = build_accelerator(device=settings.device, precision=settings.precision)
-    loaded = _load(settings)
-    shortfall = _shortfall(settings, loaded.subsets, accelerator.num_processes)
-    if shortfall is not None:
-        console.print(shortfall.note)
-    on_main(accelerator, lambda: _start(run, invocation, loaded))
-    results, outcomes = _probe(settings, loaded, run, accelerator, shortfall=shortfall)
-    if accelerator.is_main_process:
-        keep = settings.keep_checkpoints
-        _finish(run, loaded.task, results, outcomes, keep_checkpoints=keep)
-    accelerator.end_training()
+    with own_accelerator(device=settings.device, precision=settings.precision) as accelerator:
+        loaded = _load(settings, backbone, data)
+        shortfall = _shortfall(settings, loaded.subsets, accelerator.num_processes)
+        if shortfall is not None:
+            console.print(shortfall.note)
+        on_main(accelerator, lambda: _start(run, invocation, loaded))
+        results, outcomes = _probe(settings, loaded, run, accelerator, shortfall=shortfall)
+        if accelerator.is_main_process:
+            keep = settings.keep_checkpoints
+            _finish(run, loaded.task, results, outcomes, keep_checkpoints=keep)
+        accelerator.end_training()
     return _show(results, run, invocation)
 
 
@@ -137,17 +148,19 @@ class _Loaded:
     seen: SeenVerdict
 
 
-def _load(settings: ProbeSettings) -> _Loaded:
+def _load(
+    settings: ProbeSettings, given_backbone: Backbone | None, given_data: ImageData | None
+) -> _Loaded:
     """Load what is judged; refuse what cannot be done before anything is written."""
     lookup(METRICS, settings.select_by, kind="metric")
     if settings.store in ("auto", "disk") and settings.tune == "none":
         refuse_unwritable(store_folder(settings), option="--store-dir")
     # In order of cost: what the labels already refuse needs no encoder, and images come last.
-    task = read_task(settings)
+    task = read_task(settings, given_data)
     refuse_impossible(settings, task)
     seen = _check_seen(settings, task)
     subsets = label_subsets(settings, task)
-    backbone = load_probed_backbone(settings)
+    backbone = load_probed_backbone(settings, given_backbone)
     refuse_unreadable(settings, backbone.info)
     metadata = read_task_metadata(settings, task)
     seen = _with_metadata(seen, metadata)

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from toolkit_common.backbones.named.resolve import short_name
 from toolkit_common.errors import InputError
+from toolkit_common.images.batches import EncoderTransform, Pictures, as_batches
 from toolkit_common.images.transforms import Preprocess
 
 TokenSource = Literal["patches", "all"]
@@ -216,6 +217,29 @@ class Backbone(nn.Module):
         with torch.inference_mode():
             return self.encoder.forward_layers(images, self.info.layers, pooled=pooled)
 
+    @property
+    def transform(self) -> EncoderTransform:
+        """What makes an image (PIL, file or array) the normalised tensor that the encoder takes."""
+        return EncoderTransform(self.info.preprocess)
+
+    def tokens(self, images: Pictures, *, pooled: bool = False) -> Tokens:
+        """Encode images as they are, in batches; the last of `info.layers`, as plain tensors.
+
+        Args:
+            images: One image or several (PIL, files, uint8 arrays), or a tensor: see `as_batches`.
+            pooled: Whether to compute the encoder's own pooled output, where it has one.
+
+        Raises:
+            InputError: If an image does not decode, or a tensor has not the encoder's size.
+        """
+        device = next(self.encoder.parameters()).device
+        return join_tokens(
+            [
+                self.forward_layers(batch.to(device), pooled=pooled)[-1]
+                for batch in as_batches(images, self.info.preprocess)
+            ]
+        )
+
     def fingerprint(self) -> str:
         """Return a hash of the weights: equal exactly for encoders that compute the same.
 
@@ -224,6 +248,22 @@ class Backbone(nn.Module):
         if self._fingerprint is None:
             self._fingerprint = hash_weights(self.encoder)
         return self._fingerprint
+
+
+def join_tokens(parts: Sequence[Tokens]) -> Tokens:
+    """Return the tokens of several batches as those of one.
+
+    Copies: tensors made in inference mode cannot be saved for the backward pass of a head.
+    """
+
+    def join(name: str) -> Tensor | None:
+        tensors = [getattr(part, name) for part in parts]
+        return None if tensors[0] is None else torch.cat(tensors)
+
+    patches, prefix = join("patches"), join("prefix")
+    assert patches is not None
+    assert prefix is not None
+    return Tokens(patches, prefix, parts[0].grid, join("pooled"), join("raw"))
 
 
 def hash_weights(encoder: ImageEncoder) -> str:

@@ -4,6 +4,7 @@
 encoder/
   encoder.safetensors   the image encoder's weights under its own library's names (timm loads them)
   encoder.json          architecture, preprocessing, card, provenance, sha256 of the weights
+  config.json           the architecture and its input as timm reads them, of a model of timm's
 ```
 A method may put more files beside these (SLIMP: metadata encoders, schema, reference bank). Nothing
 of it names a place on the machine that wrote it: of an architecture that lies in a folder
@@ -30,7 +31,7 @@ from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_
 
 FORMAT = 1
 LIBRARIES = [source for source in SOURCES if source != "exported"]
-WEIGHTS, DESCRIPTION = "encoder.safetensors", "encoder.json"
+WEIGHTS, DESCRIPTION, TIMM = "encoder.safetensors", "encoder.json", "config.json"
 ARCHITECTURE = "architecture"  # folder with the configuration of an architecture of the user's own
 CONFIGURATIONS = ("config.json", "open_clip_config.json")
 
@@ -86,8 +87,38 @@ def export_encoder(
         "provenance": dict(provenance),
         "weights_sha256": sha256_of(folder / WEIGHTS),
     }
+    if (timm_config := _timm_config(architecture, encoder)) is not None:
+        write_json(folder / TIMM, timm_config)
     # Last: a folder without description is no export.
     write_json(folder / DESCRIPTION, description)
+
+
+def _timm_config(architecture: str, encoder: ImageEncoder) -> dict[str, Any] | None:
+    """Return what `timm.create_model("local-dir:FOLDER")` reads; None of what it cannot name."""
+    parsed = parse_backbone_id(architecture)
+    if parsed.source != "timm" or ":" in parsed.name:
+        return None
+    preprocess = encoder.preprocess
+    height, width = preprocess.image_size
+    own: Any = getattr(encoder.model, "pretrained_cfg", {})
+    # Convolutions take any size: timm has no argument for it.
+    takes_size = parsed.image_size is not None and not encoder.facts.is_convolutional
+    return {
+        "architecture": parsed.name.partition(".")[0],
+        "num_classes": 0,
+        "model_args": {"img_size": parsed.image_size} if takes_size else {},
+        "pretrained_cfg": {
+            "num_classes": 0,
+            "input_size": [3, height, width],
+            # Position tables are then made for that input.
+            "fixed_input_size": bool(own.get("fixed_input_size")),
+            "interpolation": preprocess.interpolation,
+            "crop_pct": preprocess.crop_pct,
+            "crop_mode": "squash" if preprocess.resize == "squash" else "center",
+            "mean": list(preprocess.mean),
+            "std": list(preprocess.std),
+        },
+    }
 
 
 def find_export(path: Path) -> Path:

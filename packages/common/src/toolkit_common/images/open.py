@@ -85,6 +85,16 @@ def read_values(place: Place) -> np.ndarray | None:
         return wide_values(reopen(), reopen)
 
 
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image in memory as `open_image` does that of a file.
+
+    Raises:
+        BadImageError: If it does not decode, or holds more than 8 bits.
+    """
+    with _named({"bytes": None, "path": getattr(image, "filename", "")}):
+        return _to_rgb(lambda: image, None)
+
+
 def split_packed(path: str) -> tuple[str, str] | None:
     """Return file and entry of `FILE.hdf5#KEY`, None of any other path: folders may hold a #."""
     file, mark, key = path.rpartition(PACKED)

@@ -8,18 +8,20 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_common.launched import LAUNCHER
+from toolkit_common.launched import LAUNCHER, in_worker
 
 PRECISIONS = {"auto": None, "fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -47,6 +49,28 @@ def build_accelerator(*, device: str = "auto", precision: str = "auto") -> Accel
     # Else each process would train alone, and write the same folder.
     assert accelerator.num_processes == launched, (accelerator.num_processes, launched)
     return accelerator
+
+
+@contextmanager
+def own_accelerator(*, device: str = "auto", precision: str = "auto") -> Iterator[Accelerator]:
+    """Yield an accelerator for one call from Python, and leave accelerate as it was.
+
+    accelerate holds one device and precision for the whole process: that of a call before, or of
+    the caller's own training. Launched processes stay one group. Arguments as `build_accelerator`.
+
+    Raises:
+        InputError: As `build_accelerator` does.
+    """
+    kinds: tuple[Any, ...] = () if in_worker() else (AcceleratorState, GradientState, PartialState)
+    before = [dict(kind._shared_state) for kind in kinds]
+    for kind in kinds:
+        kind._shared_state.clear()
+    try:
+        yield build_accelerator(device=device, precision=precision)
+    finally:
+        for kind, state in zip(kinds, before, strict=True):
+            kind._shared_state.clear()
+            kind._shared_state.update(state)
 
 
 def on_main(accelerator: Accelerator, act: Callable[[], None]) -> None:

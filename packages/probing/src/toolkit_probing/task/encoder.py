@@ -1,12 +1,14 @@
 """The encoder that the settings name, how its features are extracted, and what that will cost."""
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
 
-from toolkit_common.backbones.contract import Backbone
+from toolkit_common.backbones.contract import Backbone, resolve_layers
+from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.console import console
 from toolkit_common.data.loaders import choose_num_workers
@@ -26,18 +28,26 @@ OPEN_CLIP = "open_clip:"
 IMAGENET_INPUT = Preprocess()  # docs/protocols.md: side to 256/224, bicubic, ImageNet statistics
 
 
-def load_probed_backbone(settings: FeatureSettings) -> Backbone:
-    """Load the backbone of some settings and print what was loaded."""
+def load_probed_backbone(settings: FeatureSettings, loaded: Backbone | None = None) -> Backbone:
+    """Load the backbone of some settings and print what was loaded.
+
+    Args:
+        settings: Which one, which of its layers, and its input.
+        loaded: The backbone, where it is loaded already; it stays as it is.
+    """
     is_stand_in = settings.backbone is None
     name = settings.backbone or STAND_IN
     if settings.layers is not None:
         layers = "all" if "all" in settings.layers else ",".join(map(str, settings.layers))
         name += f"{'&' if '?' in name else '?'}layers={layers}"  # the id may have options already
-    backbone = load_backbone(
-        name,
-        random_init=settings.random_init or is_stand_in,
-        allow_partial=settings.allow_partial,
-    )
+    if loaded is None:
+        backbone = load_backbone(
+            name,
+            random_init=settings.random_init or is_stand_in,
+            allow_partial=settings.allow_partial,
+        )
+    else:
+        backbone = _with_layers(loaded, name)
     is_open_clip = backbone.info.facts.architecture.startswith(OPEN_CLIP)
     # The EP reference feeds open_clip's encoders their own input (docs/traps.md 11).
     if settings.preprocess == "imagenet" and not is_open_clip:
@@ -73,6 +83,15 @@ def load_judged_backbone(run: Path, settings: ProbeSettings, *, head: str) -> Ba
         )
     if settings.tune != "none":
         load_tuned_encoder_(backbone.encoder, run / ENCODERS / head)
+    return backbone
+
+
+def _with_layers(loaded: Backbone, name: str) -> Backbone:
+    """Return a backbone that reads the layers which its id names."""
+    backbone, depth = copy(loaded), loaded.info.facts.depth
+    if name != loaded.info.id:
+        layers = parse_backbone_id(name).layers or range(1, depth + 1)
+        backbone.info = replace(loaded.info, id=name, layers=resolve_layers(layers, depth))
     return backbone
 
 

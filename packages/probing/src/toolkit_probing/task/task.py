@@ -66,15 +66,19 @@ def load_task(settings: FeatureSettings) -> Task:
     return look_at_images(read_task(settings), settings)
 
 
-def read_task(settings: FeatureSettings) -> Task:
+def read_task(settings: FeatureSettings, data: ImageData | None = None) -> Task:
     """Read and split the data of some settings; no image is looked at yet, which may take long.
+
+    Args:
+        settings: Which data, label and splits.
+        data: The data set, where it is loaded already.
 
     Raises:
         InputError: If the data, its label or its splits are at fault, or premalignant diagnoses are
             to be counted under another label than the binary one.
     """
     premalignant_as = settings.premalignant_as
-    data = load_data(settings.data, premalignant_as=premalignant_as)
+    data = data or load_data(settings.data, premalignant_as=premalignant_as)
     labels, binary = data.labels(settings.label), data.sheet.binary
     if premalignant_as is not None and labels.name != binary.name:
         raise InputError(

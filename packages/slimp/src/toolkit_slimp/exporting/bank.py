@@ -30,10 +30,10 @@ from toolkit_common.seed import derive_seed
 from toolkit_common.seen.identities import identities
 from toolkit_common.seen.record import Contents
 from toolkit_common.seen.secret import keyed_digests, make_secret
+from toolkit_slimp.exporting.embed import METADATA_BATCH
 from toolkit_slimp.training.setup import Setup
 
 TENSORS, ROWS = "bank.safetensors", "bank.parquet"
-METADATA_BATCH = 4096
 MOST_HELD_OUT = 2000  # lesions: an interval needs no more
 IMAGE_KIND, GROUP_KIND = "bank image", "bank group"  # of digests
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from safetensors.torch import load_file
 
 from toolkit_common.backbones.exported import find_export, read_description
@@ -22,14 +21,12 @@ from toolkit_common.data.sheet import Level
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import sha256_of
 from toolkit_common.seed import untouched_streams
-from toolkit_slimp.exporting.bank import METADATA_BATCH
+from toolkit_slimp.exporting.embed import Slimp, count_unseen, encode_level
 from toolkit_slimp.exporting.write import IMAGE, SCHEMA, WEIGHTS
-from toolkit_slimp.metadata.columns import unseen_words
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.metadata.schema_file import read_schema
-from toolkit_slimp.metadata.table import encode_rows
-from toolkit_slimp.model.slimp import SlimpModel, build_model
+from toolkit_slimp.model.slimp import build_model
 from toolkit_slimp.settings import SlimpSettings
 
 # Of exports of before, and nothing that the model depends on.
@@ -58,7 +55,6 @@ class SlimpMetadataEncoders:
             for level in LEVELS
         }
 
-    @torch.no_grad()
     def encode(self, table: pd.DataFrame, level: Level) -> EncodedMetadata:
         """Encode the rows of a table at one level; a column that it lacks counts as missing.
 
@@ -70,17 +66,8 @@ class SlimpMetadataEncoders:
         keys = [name for name in ("group", "image_id") if name in table]  # for patients, messages
         # A label or leak that was hidden is absent too, and read as missing.
         known = table.reindex(columns=[*self.columns[level], *keys])
-        metadata = encode_rows(schema, known)
-        parts = [
-            self._encoders[level](metadata.take(slice(start, start + METADATA_BATCH)))
-            for start in range(0, len(table), METADATA_BATCH)
-        ]
-        unseen = {
-            column.name: sum(unseen_words(column, known).values()) for column in schema.columns
-        }
-        return EncodedMetadata(
-            torch.cat(parts).float(), {name: count for name, count in unseen.items() if count}
-        )
+        vectors = encode_level(self._encoders[level], schema, known)
+        return EncodedMetadata(vectors, count_unseen(schema, known))
 
 
 def load_metadata_encoders(folder: Path) -> SlimpMetadataEncoders:
@@ -103,7 +90,7 @@ def load_metadata_encoders(folder: Path) -> SlimpMetadataEncoders:
     return SlimpMetadataEncoders(encoders, schema, digest=hashlib.sha256(sums.encode()).hexdigest())
 
 
-def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
+def load_slimp(path: Path | str) -> Slimp:
     """Build an exported model again, in eval mode, with all its weights and its schema.
 
     The global random streams stay as they are.
@@ -111,10 +98,13 @@ def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
     Args:
         path: The exported folder, or the run's.
 
+    Returns:
+        Model and schema, with what embeds images, lesions and patients.
+
     Raises:
         InputError: If it is no export of SLIMP, or a file's checksum differs.
     """
-    folder = find_export(path)
+    folder = find_export(Path(path))
     description = read_description(folder)
     files = description.provenance.get("files", {})
     if description.provenance.get("method") != "SLIMP" or not {WEIGHTS, SCHEMA} <= set(files):
@@ -131,7 +121,7 @@ def load_slimp(path: Path) -> tuple[SlimpModel, Schema]:
     # The image encoder lies in its own file, which any library can read.
     image = {name: value for name, value in model.state_dict().items() if name.startswith(IMAGE)}
     model.load_state_dict({**load_file(folder / WEIGHTS), **image})
-    return model.eval(), schema
+    return Slimp(model.eval(), schema)
 
 
 def _stored_settings(stored: Mapping[str, Any], folder: Path) -> SlimpSettings:

@@ -179,6 +179,14 @@ class SlimpModel(nn.Module):
             return _embed(self.project_image, features)
         return None if self.project_view is None else _embed(self.project_view, features)
 
+    def embed_lesions(self, features: Float[Tensor, "m k"]) -> Float[Tensor, "m e"] | None:
+        """Return the embeddings of lesion features, if their head is trained."""
+        return _embed(self.project_lesion, features) if self.has_lesion_loss else None
+
+    def embed_patients(self, features: Float[Tensor, "p k"]) -> Float[Tensor, "p e"] | None:
+        """Return the embeddings of patient features, if their head is trained."""
+        return _embed(self.project_patient, features) if self.has_patient_loss else None
+
     def _pairs(self, features: LesionFeatures, members: Members) -> dict[str, Pair]:
         """Return the embeddings that each term compares, of those terms that are on."""
         pairs: dict[str, Pair] = {}
