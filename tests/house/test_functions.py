@@ -37,9 +37,6 @@ KNOWN_POSITIONAL: set[str] = {
     "toolkit_probing/methods/frozen.py: published_head",
     "toolkit_probing/methods/vectors.py: _judge",
     "toolkit_probing/methods/vectors.py: read_vectors",
-    "toolkit_probing/run.py: _probe",
-    "toolkit_probing/run.py: _extract",
-    "toolkit_probing/run.py: _finish",
 }
 
 SOURCE = '''

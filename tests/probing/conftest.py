@@ -43,6 +43,27 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+FOLDED = ["--method", "linear,knn", "--backbone", "timm:test_vit?image_size=32", "--random-init",
+          "--epochs", "1", "--folds", "3"]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def folded(runs: Path) -> Path:
+    """Two runs of all three folds of the table of `runs`, `f` and `g`, of two and of one method."""
+    previous = Path.cwd()
+    os.chdir(runs)
+    data = ["--data", f"csv:{runs / 'table.csv'}", "--store-dir", str(runs / "folded-tokens")]
+    root = runs.parent / "folded"
+    for name, options in {"f": [], "g": ["--method", "knn", "--set", "knn.k=3"]}.items():
+        words = ["probe", *FOLDED, *data, *options, "-o", str(root / name), "--json"]
+        made = CliRunner().invoke(app, words)
+        assert made.exit_code == 0, made.output
+        (root / f"{name}.json").write_text(made.stdout)
+        (root / f"{name}.log").write_text(made.stderr)
+    os.chdir(previous)
+    return root
+
+
 @pytest.fixture
 def copied(runs, tmp_path):
     """Copies of the runs that a test may spoil."""

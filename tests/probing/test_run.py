@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 
 from conftest import assert_bad_input
 from helpers.probe_problem import Interrupting
-from helpers.probe_runs import read_csv
+from helpers.probe_runs import TINY, read_csv
 from helpers.wide_images import eight_bits, floats, twelve_bits, write_greys
 from toolkit_common.images.wide import PixelRange
 from toolkit_common.scores.metrics import Predictions, compute_metrics
@@ -236,7 +237,7 @@ def test_an_interrupt_before_a_run_says_that_there_is_none(probe, monkeypatch):
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(probe_run, "read_task", interrupted)
+    monkeypatch.setattr(probe_run, "load", interrupted)
     result = probe("--method", "ep")
     assert result.exit_code == 130
     assert "interrupted: no run folder was begun" in result.stderr
@@ -530,3 +531,28 @@ def test_more_bits_give_the_figures_of_8(write, probe, tmp_path):
     assert plain.data.pixel_range is None
     assert wide.data.pixel_range == PixelRange(0, 1 if write is floats else 4095)
     assert any("pixel values 0 to" in note for note in wide.notes)
+
+
+@pytest.mark.slow
+def test_a_run_of_a_data_card_goes_on_and_is_drawn_from_any_folder(
+    run_cli, image_folder, tmp_path, monkeypatch
+):
+    assert run_cli("data", "describe", "imagefolder:images", "--save", "data.yaml").exit_code == 0
+    words = ["--method", "ep", *TINY[:3], "--epochs", "1", "--store-dir", "tokens"]
+    result = run_cli("probe", *words, "--data", "data.yaml", "--output", "run")
+    assert result.exit_code == 0, result.output
+    before = json.loads((tmp_path / "run/results.json").read_text())["rows"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    drawn = run_cli("attention", "--from", "../run", "--num-images", "2")
+    assert drawn.exit_code == 0, drawn.output
+    (tmp_path / "run/DONE").unlink()
+    again = run_cli("probe", "--resume", "--output", "../run", "--store-dir", "own")
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "run/results.json").read_text())["rows"] == before
+    assert [path.name for path in Path.cwd().iterdir()] == ["own"]  # what this call names
+    assert run_cli("report", "../run").exit_code == 0
+    other = run_cli("probe", *words, "--data", "../data.yaml", "--output", "run")
+    assert other.exit_code == 0, other.output
+    rows = json.loads(Path("run/results.json").read_text())["rows"]
+    assert rows[0]["metrics"] == before[0]["metrics"]

@@ -51,6 +51,26 @@ def test_pretraining_schema_and_probe_agree_on_a_fold(pretrain, run_cli, patient
     assert run_cli("data", "schema", patients, "--json").stdout != result.stdout
 
 
+def test_all_folds_at_once_are_refused_with_what_to_do(pretrain, tmp_path):
+    result = pretrain("--folds", "4")
+    assert_bad_input(result, "pretrain slimp trains one encoder a run: add --fold K, 0 to 3",
+                     "toolkit probe --folds 4 --fold K then judges encoder K")  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_an_encoder_of_one_fold_has_seen_test_patients_of_the_others(
+    pretrain, run_cli, patients, tmp_path
+):
+    assert pretrain("--epochs", "1", "--folds", "4", "--fold", "1").exit_code == 0
+    run, out = tmp_path / "run", tmp_path / "probe"
+    every = ["probe", "--backbone", run, "--data", patients, "--method", "linear", "--folds", "4",
+             "--output", out]  # fmt: skip
+    assert_bad_input(run_cli(*every), f"fold 0: encoder {run} was pre-trained on",
+                     "give --folds 4 --fold 1 in place of --folds 4 --fold 0")  # fmt: skip
+    assert not out.exists()
+
+
 @pytest.mark.slow
 def test_plain_timm_loads_the_image_weights_alone(pretrain, tmp_path):
     pretrain("--epochs", "1")
@@ -371,7 +391,7 @@ def test_the_next_step_names_the_column_to_choose_where_no_label_is_known(
 def test_a_probe_on_other_splits_is_refused_and_marked_if_it_goes_on(
     pretrain, run_cli, patients, tmp_path
 ):
-    assert pretrain("--epochs", "1", "--folds", "4").exit_code == 0
+    assert pretrain("--epochs", "1", "--folds", "4", "--fold", "0").exit_code == 0
     run, out = tmp_path / "run", tmp_path / "probe"
     probe = ["probe", "--backbone", run, "--data", patients, "--method", "linear,knn", "--epochs",
              "1", "--output", out]  # fmt: skip
@@ -393,3 +413,19 @@ def test_a_probe_on_other_splits_is_refused_and_marked_if_it_goes_on(
     assert "; SEEN IN PRE-TRAINING" in reported.stdout.replace("\n", "")
     assert reported.stdout.count(" SEEN ") == 10 + 1
     assert page.read_text().count("SEEN</td>") == 10
+
+
+@pytest.mark.slow
+def test_a_data_card_is_read_from_any_folder(pretrain, run_cli, patients, tmp_path, monkeypatch):
+    assert run_cli("data", "describe", patients, "--save", "data.yaml").exit_code == 0
+    assert pretrain("--data", "data.yaml", "--epochs", "1").exit_code == 0
+    before = json.loads((tmp_path / "run/results.json").read_text())["held_out"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "run/DONE").unlink()
+    again = run_cli("pretrain", "slimp", "--resume", "--output", "../run")
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "run/results.json").read_text())["held_out"] == before
+    probed = run_cli("probe", "--backbone", "../run", "--data", "../data.yaml", "--method", "knn",
+                     "--output", "probe")  # fmt: skip
+    assert probed.exit_code == 0, probed.output

@@ -391,3 +391,36 @@ def test_states_of_a_done_run_go_unless_they_are_to_stay(tmp_path: Path, keep: b
     assert run.is_done
     assert (run.path / "checkpoints").exists() == keep
     assert ("checkpoints/part/step-000000001.pt" in run.read_json("manifest.json")) == keep
+
+
+# Where it began
+
+
+def test_a_run_names_files_from_where_it_began_wherever_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    run, away = started(Path("runs/a")), started(tmp_path / "away/b")
+    assert "folder_from_run" not in read_json(away.path / "run.json")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = RunFolder(tmp_path / "project/runs/a")
+    with run.where_it_began():
+        assert Path.cwd() == tmp_path / "project"
+    assert away.begun_in() == tmp_path / "project"
+    (tmp_path / "project").rename(tmp_path / "moved")
+    assert RunFolder(Path("../moved/runs/a")).begun_in() == tmp_path / "moved"
+    assert away.begun_in() == tmp_path / "elsewhere"  # its folder is gone: from here
+    assert RunFolder(tmp_path / "none").begun_in() == tmp_path / "elsewhere"
+
+
+def test_the_checkpoints_of_a_run_go_from_its_manifest_too(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints/step-1.pt").touch()
+    run.finish(keep_checkpoints=True)
+    assert "checkpoints/step-1.pt" in run.read_json("manifest.json")
+    run.drop_checkpoints()
+    assert not (run.path / "checkpoints").exists()
+    assert sorted(run.read_json("manifest.json")) == ["config.yaml", "run.json"]

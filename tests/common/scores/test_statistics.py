@@ -159,8 +159,8 @@ def test_one_group_has_figures_and_no_interval() -> None:
 
 
 def test_a_metric_that_most_draws_lack_has_no_interval() -> None:
-    assert statistics._interval(np.array([0.5, np.nan, np.nan])) is None
-    assert statistics._interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)
+    assert statistics.interval(np.array([0.5, np.nan, np.nan])) is None
+    assert statistics.interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)
     run = draw_predictions(0, num_classes=3)
     result = estimate([run], run.targets, names=["auroc"])["auroc"]  # all three drawn: 2 in 9
     assert result.mean is not None

@@ -63,7 +63,7 @@ def test_what_is_undefined_in_a_subgroup_is_reported(run_cli, copied):
     result = run_cli("report", copied / "a", "--by", "site", *metrics, "--json")
     entry = next(item for item in json.loads(result.stdout)["rows"] if item["value"] == "dark")
     nothing = {"mean": None, "sd": None, "ci": None, "values": [None] * 2}
-    reason = {"resamples": 1000, "why_no_ci": "undefined"}
+    reason = {"resamples": 1000, "why_no_ci": "undefined", "pooled": None}
     assert entry["metrics"]["auroc"] == nothing | reason
     predictions = pq.read_table(copied / "a" / f"predictions/{entry['name']}.parquet").to_pandas()
     dark = predictions[predictions["target"] == 0]

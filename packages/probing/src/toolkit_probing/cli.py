@@ -78,11 +78,11 @@ def probe(invocation: Invocation[ProbeSettings]) -> Any:
     Examples:
         toolkit probe --method ep,linear,knn --backbone runs/derm
         toolkit probe --backbone timm:vit_base_patch16_224.mae --data imagefolder:PATH
-        toolkit probe --method ep --set ep.num_queries=8,16 --data csv:lesions.csv
+        toolkit probe --folds 5 --set ep.num_queries=8,16 --data csv:lesions.csv
     """
-    from toolkit_probing.run import run_probe
+    from toolkit_probing.folds import run_any
 
-    return run_probe(invocation)
+    return run_any(invocation)
 
 
 @run_command(features_app, ExtractSettings, name="features", has_folder=False)

@@ -21,6 +21,8 @@ def run_features(invocation: Invocation[ExtractSettings]) -> dict[str, Any]:
         InputError: If the settings, the data or the backbone are at fault.
     """
     settings = invocation.settings
+    if settings.is_every_fold:  # the rows are those of any fold
+        settings = settings.model_copy(update={"fold": 0})
     refuse_unwritable(store_folder(settings), option="--store-dir")
     accelerator = build_accelerator(device=settings.device, precision=settings.precision)
     task = read_task(settings)

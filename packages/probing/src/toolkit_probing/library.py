@@ -24,13 +24,13 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
 from toolkit_common.runs.locks import unlock_folder
+from toolkit_probing.folds import run_any
 from toolkit_probing.methods import METHODS
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.results.contents import Results, read_results
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import show_results
-from toolkit_probing.run import run_probe
 from toolkit_probing.settings import ProbeSettings
 
 SOURCE = "probe()"  # of settings, in messages
@@ -57,8 +57,10 @@ class ProbeResult:
         """Return a row a probe, then those of the baselines (`is_baseline`), on the test split.
 
         Every metric has its mean over repeats, and the 95 % interval by bootstrap over groups as
-        `METRIC_low` and `METRIC_high`, NaN where it is undefined. `random_weights` says that the
-        encoder was an untrained one, `seen` whether its pre-training has seen test patients.
+        `METRIC_low` and `METRIC_high`, NaN where it is undefined; of all folds (`folds=5`) the mean
+        is over them, and `METRIC_pooled`, where there is one, is what the interval is of.
+        `random_weights` says that the encoder was an untrained one, `seen` whether its pre-training
+        has seen test patients.
         """
         rows = [(row, False) for row in self.results.rows]
         rows += [(row, True) for row in self.results.baselines]
@@ -133,7 +135,7 @@ def probe(
     call = Invocation(resolved, output=folder, resume=resume, overwrite=overwrite)
     try:
         with quieted(not verbose):
-            run_probe(
+            run_any(
                 call,
                 backbone=backbone if isinstance(backbone, Backbone) else None,
                 data=data if isinstance(data, ImageData) else None,
@@ -197,4 +199,6 @@ def _figures(row: Row) -> dict[str, float]:
         low, high = estimate.ci or (nan, nan)
         mean = nan if estimate.mean is None else estimate.mean
         figures |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        if estimate.pooled is not None:
+            figures[f"{name}_pooled"] = estimate.pooled
     return figures

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,23 +11,19 @@ import torch
 from accelerate import Accelerator
 
 from toolkit_common.backbones.contract import Backbone
-from toolkit_common.config import Invocation, Resolved
+from toolkit_common.config import Invocation
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import splits_table
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.extract import Extracted, extract
-from toolkit_common.registry import lookup
-from toolkit_common.runs.files import refuse_unwritable, sha256_of_text, write_text
+from toolkit_common.runs.files import sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
-from toolkit_common.scores.metrics import METRICS
-from toolkit_common.seen.check import SeenVerdict, check_seen, worse_verdict
 from toolkit_common.training.distributed import on_main, own_accelerator
+from toolkit_probing.loaded import Loaded, load
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import (
     refuse_bad_options,
-    refuse_impossible,
-    refuse_unreadable,
     refuse_unused,
 )
 from toolkit_probing.methods.choose import (
@@ -36,9 +32,8 @@ from toolkit_probing.methods.choose import (
     with_all_methods,
     with_all_options,
 )
-from toolkit_probing.methods.frozen import published_head
 from toolkit_probing.methods.specs import takes_steps
-from toolkit_probing.methods.tuned import describe_tuning, image_sources, refuse_untunable
+from toolkit_probing.methods.tuned import describe_tuning, image_sources
 from toolkit_probing.protocols import used_protocol
 from toolkit_probing.reports.curves import write_curves
 from toolkit_probing.results.contents import (
@@ -57,14 +52,11 @@ from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
 from toolkit_probing.task.encoder import (
     build_extraction,
-    load_probed_backbone,
     show_price_of_views,
-    store_folder,
 )
-from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
-from toolkit_probing.task.shrunk import refuse_bad_cache, shrink_images
-from toolkit_probing.task.subsets import Subset, label_subsets
-from toolkit_probing.task.task import Task, look_at_images, read_task
+from toolkit_probing.task.shrunk import shrink_images
+from toolkit_probing.task.subsets import Subset
+from toolkit_probing.task.task import Task
 from toolkit_probing.training.checkpoint import logged_metric
 from toolkit_probing.training.plan import Shortfall, find_shortfall
 
@@ -88,42 +80,61 @@ def run_probe(
         InputError: If the settings, the data or the backbone are at fault.
         KeyboardInterrupt: After Ctrl-C, when the state is saved.
     """
-    _refuse_bad_settings(invocation.resolved)
-    invocation = replace(invocation, resolved=with_all_options(invocation.resolved))
+    invocation = complete(invocation)
     settings = with_all_methods(invocation.settings)
     run = choose_run_folder(invocation, name="probe", complete=with_all_options)
     if invocation.resume and run.is_done:
-        return _show(read_results(run.path), run, invocation)
+        return show(read_results(run.path), run, invocation)
     with own_accelerator(device=settings.device, precision=settings.precision) as accelerator:
-        loaded = _load(settings, backbone, data)
-        shortfall = _shortfall(settings, loaded.subsets, accelerator.num_processes)
-        if shortfall is not None:
-            console.print(shortfall.note)
-        on_main(accelerator, lambda: _start(run, invocation, loaded))
-        results, outcomes = _probe(settings, loaded, run, accelerator, shortfall=shortfall)
-        if accelerator.is_main_process:
-            keep = settings.keep_checkpoints
-            _finish(run, loaded.task, results, outcomes, keep_checkpoints=keep)
+        (loaded,) = load([settings], backbone=backbone, data=data)
+        results, _ = judge(run, invocation, loaded, accelerator=accelerator)
         accelerator.end_training()
-    return _show(results, run, invocation)
+    return show(results, run, invocation)
+
+
+def complete(invocation: Invocation[ProbeSettings]) -> Invocation[ProbeSettings]:
+    """Return a call with every option of its methods.
+
+    Raises:
+        InputError: If a method has no such option, or a setting would have no effect.
+    """
+    settings, sources = with_all_methods(invocation.settings), invocation.resolved.sources
+    refuse_bad_options(settings, sources)
+    refuse_unused(settings, sources)
+    return replace(invocation, resolved=with_all_options(invocation.resolved))
+
+
+def judge(
+    run: RunFolder,
+    invocation: Invocation[ProbeSettings],
+    loaded: Loaded,
+    *,
+    accelerator: Accelerator,
+) -> tuple[Results, Extracted]:
+    """Judge what was loaded and fill the run folder; returns the features, for other folds."""
+    settings = with_all_methods(invocation.settings)
+    shortfall = _shortfall(settings, loaded.subsets, accelerator.num_processes)
+    if shortfall is not None:
+        console.print(shortfall.note)
+    on_main(accelerator, lambda: _start(run, invocation, loaded))
+    results, outcomes, extracted = _probe(
+        settings, loaded, run, accelerator=accelerator, shortfall=shortfall
+    )
+    if accelerator.is_main_process:
+        keep = settings.keep_checkpoints
+        _finish(run, loaded.task, results, outcomes=outcomes, keep_checkpoints=keep)
+    return results, extracted
+
+
+def show(results: Results, run: RunFolder, invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
+    """Print what a run gave and return what `--json` prints."""
+    show_results(results, run.path, as_json=invocation.as_json)
+    return {**results.to_json(), "run": str(run.path)}
 
 
 def _diverged(run: RunFolder, settings: ProbeSettings) -> dict[str, int]:
     metric = logged_metric(settings.select_on, settings.select_by)
     return diverged_heads(run.path / "metrics.jsonl", metric)
-
-
-def _refuse_bad_settings(resolved: Resolved[ProbeSettings]) -> None:
-    settings = with_all_methods(resolved.settings)
-    refuse_bad_options(settings, resolved.sources)
-    refuse_unused(settings, resolved.sources)
-
-
-def _show(
-    results: Results, run: RunFolder, invocation: Invocation[ProbeSettings]
-) -> dict[str, Any]:
-    show_results(results, run.path, as_json=invocation.as_json)
-    return {**results.to_json(), "run": str(run.path)}
 
 
 def _shortfall(
@@ -137,86 +148,20 @@ def _shortfall(
     return find_shortfall(settings, sizes, num_processes)
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """What is judged, checked, before anything is computed."""
-
-    task: Task
-    subsets: Sequence[Subset]
-    backbone: Backbone
-    metadata: TaskMetadata | None
-    seen: SeenVerdict
-
-
-def _load(
-    settings: ProbeSettings, given_backbone: Backbone | None, given_data: ImageData | None
-) -> _Loaded:
-    """Load what is judged; refuse what cannot be done before anything is written."""
-    lookup(METRICS, settings.select_by, kind="metric")
-    if settings.store in ("auto", "disk") and settings.tune == "none":
-        refuse_unwritable(store_folder(settings), option="--store-dir")
-    # In order of cost: what the labels already refuse needs no encoder, and images come last.
-    task = read_task(settings, given_data)
-    refuse_impossible(settings, task)
-    seen = _check_seen(settings, task)
-    subsets = label_subsets(settings, task)
-    backbone = load_probed_backbone(settings, given_backbone)
-    refuse_unreadable(settings, backbone.info)
-    metadata = read_task_metadata(settings, task)
-    seen = _with_metadata(seen, metadata)
-    refuse_bad_cache(settings, task, backbone)
-    methods = requested_methods(settings)
-    refuse_untunable(methods, settings, backbone)
-    if settings.head is not None:
-        published_head(methods[0], settings, task, backbone.info)
-    task = look_at_images(task, settings)
-    if len(task.bad_files):  # fewer rows than were split above
-        refuse_impossible(settings, task)
-        seen = _check_seen(settings, task)
-        subsets = label_subsets(settings, task)
-        metadata = read_task_metadata(settings, task)
-        seen = _with_metadata(seen, metadata)
-    return _Loaded(task, subsets, backbone, metadata, seen)
-
-
-def _with_metadata(seen: SeenVerdict, metadata: TaskMetadata | None) -> SeenVerdict:
-    """Return the worse of what is known of the encoder, and of the one that extrapolated."""
-    if metadata is None or not metadata.seen.message:
-        return seen
-    console.print(metadata.seen.message, markup=False)
-    return worse_verdict(seen, metadata.seen)
-
-
-def _check_seen(settings: ProbeSettings, task: Task) -> SeenVerdict:
-    """Refuse to judge an encoder on whom it was trained on; prints what is known of that."""
-    if settings.random_init:
-        return SeenVerdict()
-    seen = check_seen(
-        settings.backbone,
-        task.data,
-        task.splits,
-        settings=settings,
-        allow_seen=settings.allow_seen,
-    )
-    if seen.message:
-        console.print(seen.message, markup=False)
-    return seen
-
-
 def _probe(
     settings: ProbeSettings,
-    loaded: _Loaded,
+    loaded: Loaded,
     run: RunFolder,
-    accelerator: Accelerator,
     *,
+    accelerator: Accelerator,
     shortfall: Shortfall | None,
-) -> tuple[Results, list[Outcome]]:
-    """Return what results.json holds, and the outcomes behind it, baselines among them."""
+) -> tuple[Results, list[Outcome], Extracted]:
+    """Return what results.json holds, outcomes with those of baselines, and features."""
     task, backbone, metadata = loaded.task, loaded.backbone, loaded.metadata
     how = _extraction(settings, task, accelerator)
     images = shrink_images(settings, task, backbone, accelerator=accelerator)
-    extracted = _extract(
-        settings, images.task, backbone, how, metadata=metadata, accelerator=accelerator
+    extracted = loaded.extracted or _extract(
+        replace(loaded, task=images.task), settings, how, accelerator=accelerator
     )
     start = time.perf_counter()
     context = Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
@@ -251,7 +196,7 @@ def _probe(
             *rows(others, inputs="extrapolated metadata alone", seen=loaded.seen.status),
         ],
     )
-    return results, [*outcomes, *baselines, *others]
+    return results, [*outcomes, *baselines, *others], extracted
 
 
 def judge_methods(context: Context) -> list[Outcome]:
@@ -270,7 +215,7 @@ def _peak_bytes(accelerator: Accelerator) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
 
 
-def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: _Loaded) -> None:
+def _start(run: RunFolder, invocation: Invocation[ProbeSettings], loaded: Loaded) -> None:
     task = loaded.task
     splits = splits_table(task.splits, task.data).to_csv(index=False)
     facts = {
@@ -307,15 +252,10 @@ def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -
 
 
 def _extract(
-    settings: ProbeSettings,
-    task: Task,
-    backbone: Backbone,
-    how: Extraction,
-    *,
-    metadata: TaskMetadata | None,
-    accelerator: Accelerator,
+    loaded: Loaded, settings: ProbeSettings, how: Extraction, *, accelerator: Accelerator
 ) -> Extracted:
     """Return what heads read of the task's rows: features of images, metadata, both, or images."""
+    task, backbone, metadata = loaded.task, loaded.backbone, loaded.metadata
     if settings.tune != "none":
         return image_sources(backbone, task, how, accelerator=accelerator)
     if metadata is not None and metadata.is_all:
@@ -334,8 +274,8 @@ def _finish(
     run: RunFolder,
     task: Task,
     results: Results,
-    outcomes: Sequence[Outcome],
     *,
+    outcomes: Sequence[Outcome],
     keep_checkpoints: bool,
 ) -> None:
     for outcome in outcomes:

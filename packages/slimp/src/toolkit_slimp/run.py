@@ -34,6 +34,13 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
         KeyboardInterrupt: After Ctrl-C, when the state is saved.
     """
     settings = invocation.settings
+    if settings.is_every_fold:
+        assert settings.folds is not None, "every fold of some"
+        raise InputError(
+            f"pretrain slimp trains one encoder a run: add --fold K, 0 to {settings.folds - 1}, "
+            f"each with an --output of its own; toolkit probe --folds {settings.folds} --fold K "
+            "then judges encoder K"
+        )
     run = choose_run_folder(invocation, name="slimp")
     if invocation.resume and run.is_done:  # done: nothing is trained or loaded again
         return _show(run.read_json("results.json"), run, invocation)

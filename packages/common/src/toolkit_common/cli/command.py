@@ -8,8 +8,9 @@ reach the same fields and the nested ones; `--json`, `--output`, `--resume`, `--
 import inspect
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from pathlib import Path
 from types import UnionType
@@ -211,7 +212,8 @@ def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> None
     """Act and print the JSON that is wanted; leave no lock and no process, however it ends."""
     end_with_launcher()
     try:
-        result = act(call)
+        with _where_it_began(call) as call:
+            result = act(call)
     except KeyboardInterrupt:
         if is_main_process():
             typer.echo(_interrupted(locked_folders()), err=True)
@@ -220,6 +222,36 @@ def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> None
         unlock_all()
     if call.as_json and is_main_process():
         typer.echo(json.dumps(result, indent=2, allow_nan=False))
+
+
+@contextmanager
+def _where_it_began(call: Invocation[S]) -> Iterator[Invocation[S]]:
+    """Resume a run in the folder that it was started in: its settings name files from there."""
+    if not call.resume or call.output is None:
+        yield call
+        return
+    from toolkit_common.runs.folder import RunFolder
+
+    run = RunFolder(call.output.resolve())
+    if run.begun_in() == Path.cwd():
+        yield call
+        return
+    resolved = replace(call.resolved, settings=_as_seen_from_here(call.resolved))
+    with run.where_it_began():
+        yield replace(call, output=run.path, resolved=resolved)
+
+
+def _as_seen_from_here(resolved: Resolved[S]) -> S:
+    """Return the settings with paths in full that this call may give anew, such as --store-dir."""
+    fields = type(resolved.settings).model_fields
+    own = {
+        name: value.absolute()
+        for name, value in resolved.settings
+        if isinstance(value, Path)
+        and not field_extra(fields[name])["affects_result"]
+        and resolved.sources[name] != RESUMED
+    }
+    return resolved.settings.model_copy(update=own)
 
 
 def _layers(
@@ -262,9 +294,8 @@ def _interrupted(folders: Sequence[Path]) -> str:
     """Say what an interrupt has left: run folders are locked while they are written."""
     if not folders:
         return "interrupted: no run folder was begun"
-    # A process writes one run.
-    (folder,) = folders
-    return f"interrupted: go on with --resume --output {folder}"
+    # A process writes one run; those within it are locked later.
+    return f"interrupted: go on with --resume --output {folders[0]}"
 
 
 def _stored_layer(settings_class: type[Settings], output: Path | None) -> list[Layer]:

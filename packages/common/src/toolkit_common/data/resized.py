@@ -24,6 +24,7 @@ from toolkit_common.extras import require
 from toolkit_common.images.open import Place, open_image
 from toolkit_common.images.transforms import Preprocess, build_resize
 from toolkit_common.runs.files import atomic_path, cache_folder
+from toolkit_common.runs.locks import share_folder
 
 VERSION = 2
 LONGEST_WEBP = 16383  # pixels of a side that the format can hold
@@ -71,6 +72,7 @@ def resize_images(
     file = folder / f"{_key(data, rows, how)}-{how.name}.hdf5"
     if not file.exists():
         _write(data, rows, how, file=file)
+    share_folder(folder)
     # Scaled by the range of the data set already, all of them: see `_shrunk`.
     small = replace(data, rows=replace_images(data.rows, _places(file)), pixel_range=None)
     if how.is_exact:

@@ -25,10 +25,13 @@ class SplitSettings(Settings):
     )
     folds: int | None = option(
         None,
-        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split.",
+        "Cross-validation: number of parts (grouped, stratified); part --fold is the test split. "
+        "toolkit probe without --fold judges on every part in turn.",
         panel=DATA,
     )
-    fold: int = option(0, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0)
+    fold: int | None = option(
+        None, "Which of the --folds parts is the test split, from 0.", panel=DATA, ge=0
+    )
 
     @model_validator(mode="after")
     def _folds_fit(self) -> "SplitSettings":
@@ -36,17 +39,23 @@ class SplitSettings(Settings):
             raise ValueError(
                 f"splits come from {self.splits} or from folds={self.folds}, not from both"
             )
-        if self.folds is None and self.fold != 0:
+        # Runs of before hold a 0 that says nothing.
+        if self.folds is None and self.fold:
             raise ValueError(f"fold={self.fold} needs folds: the number of parts")
         if self.folds is not None and self.folds < MIN_FOLDS:
             raise ValueError(
                 f"folds must be {MIN_FOLDS} or more (train, validation and test), got {self.folds}"
             )
-        if self.folds is not None and self.fold >= self.folds:
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(
                 f"fold must be 0 to {self.folds - 1} with folds={self.folds}, got {self.fold}"
             )
         return self
+
+    @property
+    def is_every_fold(self) -> bool:
+        """Whether each of the folds is to be the test split in turn."""
+        return self.folds is not None and self.fold is None
 
 
 class _WhichData(Settings):

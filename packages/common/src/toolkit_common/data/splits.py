@@ -55,8 +55,8 @@ def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Split
             says where each row belongs; others are left out.
 
     Raises:
-        InputError: If a group is on two sides, a row has none, there are too few groups, or the
-            file does not fit.
+        InputError: If a group is on two sides, a row has none, there are too few groups, no fold
+            is named, or the file does not fit.
     """
     settings = settings or SplitSettings()
     seed, folds, fold = settings.split_seed, settings.folds, settings.fold
@@ -66,7 +66,12 @@ def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Split
         splits = read_splits(settings.splits, data)
         _check_groups(splits, data)
         splits = _complete(splits, strata, groups, seed=seed)
-    elif folds is not None:
+    elif folds is not None and fold is None:
+        raise InputError(
+            f"folds={folds} needs a fold, which is then the test split: add --fold, 0 to "
+            f"{folds - 1}"
+        )
+    elif folds is not None and fold is not None:
         made = derive_seed(seed, "split", 0)
         parts = _stratified_folds(rows, strata, groups, seed=made, num_folds=folds)
         test, val = parts[fold], parts[(fold + 1) % folds]

@@ -33,6 +33,7 @@ from toolkit_common.features.encode import (
     ViewSource,
 )
 from toolkit_common.features.finite import row_names
+from toolkit_common.features.inventory import open_for_use
 from toolkit_common.features.planner import (
     Place,
     Plan,
@@ -139,7 +140,9 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
     spec = encoder.store_spec(rows, view)
     name_row = row_names(encoder.data, rows)
     hit = find_store(spec, how.store_dir) if how.store in ("auto", "disk") else None
+    named = {"backbone": encoder.backbone.info.id, "data": encoder.data.id}
     if hit is not None:
+        open_for_use(hit, **named)
         # Several views are read in turn: each would think that memory is its own.
         in_memory = view is None and _fits_memory(hit, encoder.accelerator)
         console.print(f"{_name(how, view)}: stored ones serve, {hit}")
@@ -156,6 +159,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
     else:
         folder = how.store_dir / spec.key()
         writer = StoreWriter(folder, spec, shard_rows=shard_rows)
+        open_for_use(folder, **named)
         _extract_to_disk(encoder, rows, writer, view=view)
         in_memory = plan.in_memory and view is None
         source = TokenStore(folder, in_memory=in_memory, name_row=name_row)

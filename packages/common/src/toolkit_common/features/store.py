@@ -30,6 +30,7 @@ from toolkit_common.runs.files import atomic_path, read_json, write_json, write_
 # Part of every key: raise it when shards are laid out anew, and old stores are never opened.
 VERSION = 3
 INDEX = "index.json"
+LAYOUT = "layout.json"
 
 Grids = dict[int, tuple[int, int]]  # by layer
 
@@ -90,8 +91,7 @@ class StoreWriter:
         # `write` makes the shard first and the checksum second: killed in between, it is written
         # again.
         path = _shard_path(self.folder, shard)
-        checksum = path.with_suffix(".xxh3")
-        return path.exists() and checksum.exists() and checksum.read_text() == _checksum(path)
+        return path.exists() and shard_checksum(path) == checksum(path)
 
     def write(self, shard: int, features: LayerFeatures) -> None:
         """Write the kept features of rows `shard * shard_rows` and following."""
@@ -100,8 +100,8 @@ class StoreWriter:
         grids = {str(layer): item.grid for layer, item in features.items()}
         with atomic_path(path) as temporary:
             save_file(flatten(features), temporary, metadata={"grids": json.dumps(grids)})
-            checksum = _checksum(temporary)
-        write_text(path.with_suffix(".xxh3"), checksum)
+            written = checksum(temporary)
+        write_text(path.with_suffix(".xxh3"), written)
 
     def finish(self) -> None:
         """Write the index; called once, when every shard is there."""
@@ -118,7 +118,7 @@ class StoreWriter:
 
     def _check_layout(self) -> None:
         """A resumed extraction must cut the rows as before, whatever memory it has now."""
-        path = self.folder / "layout.json"
+        path = self.folder / LAYOUT
         if path.exists():
             self.shard_rows = int(read_json(path)["shard_rows"])
         else:
@@ -203,7 +203,7 @@ class TokenStore:
             try:
                 # Once a shard and process, as safetensors does not notice a flipped byte
                 # (docs/traps.md 9).
-                if _checksum(path) != self._checksums[path.name]:
+                if checksum(path) != self._checksums[path.name]:
                     raise InputError(_damaged(path, "its checksum differs"))
                 with safe_open(path, framework="pt") as file:
                     names = file.keys()
@@ -279,7 +279,14 @@ def _shard_path(folder: Path, shard: int) -> Path:
     return folder / f"tokens-{shard:05d}.safetensors"
 
 
-def _checksum(path: Path) -> str:
+def shard_checksum(path: Path) -> str | None:
+    """Return the checksum that a shard was written with; None where it was cut short."""
+    beside = path.with_suffix(".xxh3")
+    return beside.read_text() if beside.is_file() else None
+
+
+def checksum(path: Path) -> str:
+    """Return the hex xxh3 of a shard's bytes."""
     # Against damage, not malice: sha256 would cost more than reading the tokens.
     with path.open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()

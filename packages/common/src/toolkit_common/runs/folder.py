@@ -89,21 +89,28 @@ class RunFolder:
             {
                 "kind": kind,
                 **environment(),
-                "folder": stored.get("folder", str(Path.cwd())),
+                **_places(self.path, stored),
                 **facts,
                 "starts": [*starts, _now()],
             },
         )
 
-    @contextmanager
-    def where_it_began(self) -> Iterator[None]:
-        """Work in the folder that the run was started in: its settings name files from there.
+    def begun_in(self) -> Path:
+        """Return the folder that the run was started in, from which its settings name files.
 
-        Where that folder is unknown or gone, in the present one.
+        Where that is gone, the folder that lies to the run as it did then (both were moved); else
+        the present one.
         """
         facts = self.read_json("run.json") if self.has("run.json") else {}
-        began = Path(facts.get("folder", "."))
-        with chdir(began if began.is_dir() else "."):
+        places = [Path(facts["folder"])] if "folder" in facts else []
+        if "folder_from_run" in facts:
+            places.append(self.path.absolute() / facts["folder_from_run"])
+        return next((place.resolve() for place in places if place.is_dir()), Path.cwd())
+
+    @contextmanager
+    def where_it_began(self) -> Iterator[None]:
+        """Work in the folder that the run was started in, see `begun_in`."""
+        with chdir(self.begun_in()):
             yield
 
     def has(self, name: str) -> bool:
@@ -161,6 +168,14 @@ class RunFolder:
         if not keep_checkpoints:  # killed before DONE, the run would have begun anew without them
             shutil.rmtree(states, ignore_errors=True)
         unlock_folder(self.path)
+
+    def drop_checkpoints(self) -> None:
+        """Remove the states that a finished run has kept, from its manifest too."""
+        if self.has("manifest.json"):
+            listed = self.read_json("manifest.json")
+            kept = {name: sum_ for name, sum_ in listed.items() if not _is_state(name)}
+            write_json(self.path / "manifest.json", kept)
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
 
 def choose_run_folder(
@@ -273,6 +288,22 @@ def _check_unchanged(run: RunFolder, stored: Mapping[str, Any], facts: Mapping[s
             f"cannot resume {run.path}: since it began, these have changed: {'; '.join(changed)}; "
             "put them back, or start a new run"
         )
+
+
+def _places(run: Path, stored: Mapping[str, Any]) -> dict[str, str]:
+    """Return where a run began: in full, and as seen from it, which holds when both are moved."""
+    if "folder" in stored:
+        return {key: stored[key] for key in ("folder", "folder_from_run") if key in stored}
+    began, there = Path.cwd(), run.absolute()
+    places = {"folder": str(began)}
+    if there.is_relative_to(began):
+        depth = len(there.relative_to(began).parts)
+        places["folder_from_run"] = "/".join([".."] * depth)
+    return places
+
+
+def _is_state(name: str) -> bool:
+    return CHECKPOINTS in Path(name).parts  # of the run, or of one fold within it
 
 
 def _names_in(folder: Path) -> set[str]:

@@ -5,11 +5,16 @@ process that holds it, however that dies, and a fork has no share in it. fileloc
 holder wrote into the file; two things it leaves to us: the file goes with the lock, and a folder
 that was deleted and made again is locked again. Where there is no such lock (Windows, some network
 file systems) nothing is locked: filelock's markers there would outlive a killed process.
+
+A folder that many processes read (a token store) they lock together, so that nobody removes it
+meanwhile; filelock has no such lock but one in a database, so that this one is `flock` itself.
 """
 
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from filelock import UnixFileLock
 
 LOCK = ".lock"
+IN_USE = ".in-use"  # locked by all that read a folder
 PATIENCE_S, PAUSE_S = 0.2, 0.1  # the holder may have looked only, or end this very moment
 
 logger = logging.getLogger(__name__)
@@ -34,6 +40,7 @@ class _Held:
 
 
 _held: dict[Path, _Held] = {}  # by folder
+_shared: dict[Path, int] = {}  # folder -> descriptor of its file
 
 
 def lock_folder(folder: Path, *, what: str = "run") -> None:
@@ -70,9 +77,11 @@ def locked_folders() -> list[Path]:
 
 
 def unlock_all() -> None:
-    """Let others write all folders that this process locked."""
+    """Let others write all folders that this process locked, and remove those that it read."""
     for folder in list(_held):  # a copy, as unlocking takes it out
         unlock_folder(folder)
+    while _shared:
+        os.close(_shared.popitem()[1])
 
 
 def refuse_locked(folder: Path) -> None:
@@ -86,6 +95,73 @@ def refuse_locked(folder: Path) -> None:
         lock = _acquire(folder, patience_s=0.0)
         if lock is not None:
             lock.release()
+
+
+def share_folder(folder: Path) -> None:
+    """Keep a folder from being removed until `unlock_all` or the process's end; others may do so.
+
+    Where files cannot be locked or written (a cache that is ours to read alone) nothing happens.
+
+    Raises:
+        InputError: If another process is removing it.
+    """
+    folder = folder.resolve()
+    if folder in _shared or (descriptor := _open_in_use(folder)) is None:
+        return
+    if not _flock(descriptor, exclusive=False):
+        os.close(descriptor)
+        raise InputError(f"{folder} is being removed by another process: run again when it is gone")
+    _shared[folder] = descriptor
+
+
+def is_shared(folder: Path) -> bool:
+    """Tell whether some process, this one too, keeps a folder from being removed."""
+    if not (folder / IN_USE).exists() or (descriptor := _open_in_use(folder)) is None:
+        return False
+    try:
+        return not _flock(descriptor, exclusive=True)
+    finally:
+        os.close(descriptor)  # and with it the lock
+
+
+@contextmanager
+def removing(folder: Path) -> Iterator[None]:
+    """Hold a folder alone while it is removed.
+
+    Raises:
+        InputError: If a process reads or makes it.
+    """
+    descriptor = _open_in_use(folder)
+    try:
+        if descriptor is not None and not _flock(descriptor, exclusive=True):
+            raise InputError(f"{folder} is in use by a running process: wait for it, or end it")
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _open_in_use(folder: Path) -> int | None:
+    try:
+        return os.open(folder / IN_USE, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        return None
+
+
+def _flock(descriptor: int, *, exclusive: bool) -> bool:
+    """Take a lock without waiting; returns whether it could be had, or there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        logger.info("the file system has no locks: %s", error)
+    return True
 
 
 def _acquire(folder: Path, *, patience_s: float, what: str = "run") -> "UnixFileLock | None":
@@ -131,6 +207,13 @@ def _is_held(folder: Path) -> bool:
     return folder in _held
 
 
+def _forget() -> None:
+    """Take no share in what the parent has locked: its descriptors, copied, would hold on to it."""
+    _held.clear()
+    while _shared:
+        os.close(_shared.popitem()[1])
+
+
 if hasattr(os, "register_at_fork"):
     # A fork (a process that decodes images) may live longer than the run: filelock takes its share.
-    os.register_at_fork(after_in_child=_held.clear)
+    os.register_at_fork(after_in_child=_forget)

@@ -38,6 +38,8 @@ class Estimate:
         values: The value of each seed.
         resamples: How many the interval is from.
         why_no_ci: Why there is no interval: undefined, or not computed for some reason.
+        pooled: Of folds (`toolkit_common.scores.folds`), the figure of all their predictions
+            together, which the interval is then of; None where it is of the mean.
     """
 
     mean: float | None
@@ -46,6 +48,7 @@ class Estimate:
     values: tuple[float | None, ...]
     resamples: int = NUM_RESAMPLES
     why_no_ci: str | None = None
+    pooled: float | None = None
 
 
 @dataclass(frozen=True)
@@ -106,20 +109,20 @@ def estimate(
     """
     ones = np.ones((1, len(groups)))
     singles = [evaluate(run, ones, names) for run in runs]
-    (resampled,) = _resample([runs], groups, names, seed=seed)
+    (resampled,) = resample([runs], groups, names, seed=seed)
     estimates = {}
     for name in names:
         values = np.array([single[name][0] for single in singles])
-        mean, drawn = _number(values.mean()), resampled[name]
-        ci = _interval(drawn)
+        mean, drawn = defined(values.mean()), resampled[name]
+        ci = interval(drawn)
         estimates[name] = Estimate(
             mean=mean,
             # Seeds are a sample of all seeds.
-            sd=_number(values.std(ddof=1)) if len(runs) > 1 else None,
+            sd=defined(values.std(ddof=1)) if len(runs) > 1 else None,
             ci=ci,
-            values=tuple(_number(value) for value in values),
+            values=tuple(defined(value) for value in values),
             resamples=len(drawn),
-            why_no_ci=None if ci else _why_no_ci(name, mean, groups, runs=runs),
+            why_no_ci=None if ci else reason_without(name, mean, groups, runs=runs),
         )
     return estimates
 
@@ -145,21 +148,21 @@ def estimate_difference(
     """
     ones = np.ones((1, len(groups)))
     singles = [[evaluate(run, ones, names) for run in runs] for runs in (first, second)]
-    sides = _resample([first, second], groups, names, seed=seed)
+    sides = resample([first, second], groups, names, seed=seed)
     differences = {}
     for name in names:
         one, other = (float(np.mean([values[name][0] for values in side])) for side in singles)
         # Resample by resample, not from two intervals: the same groups are drawn for both.
         drawn = sides[1][name] - sides[0][name]
-        ci, difference = _interval(drawn), _number(other - one)
+        ci, difference = interval(drawn), defined(other - one)
         differences[name] = Difference(
-            first=_number(one),
-            second=_number(other),
+            first=defined(one),
+            second=defined(other),
             difference=difference,
             ci=ci,
-            p=None if ci is None else _two_sided_p(drawn),
+            p=None if ci is None else two_sided_p(drawn),
             resamples=len(drawn),
-            why_no_ci=None if ci else _why_no_ci(name, difference, groups, runs=first),
+            why_no_ci=None if ci else reason_without(name, difference, groups, runs=first),
         )
     return differences
 
@@ -176,7 +179,7 @@ def adjust_holm(values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _resample(
+def resample(
     sides: Sequence[Sequence[Predictions]], groups: np.ndarray, names: Sequence[str], *, seed: int
 ) -> list[dict[str, Float[np.ndarray, " r"]]]:
     """Return, for each side, every metric's mean over its runs in each of the same resamples.
@@ -223,9 +226,10 @@ def _ranking_resamples(runs: Sequence[Predictions]) -> int:
     return min(NUM_RESAMPLES, RANKING_LIMIT * FEWEST_RESAMPLES // size)
 
 
-def _why_no_ci(
+def reason_without(
     name: str, value: float | None, groups: np.ndarray, *, runs: Sequence[Predictions]
 ) -> str:
+    """Return why a figure has no interval."""
     if value is None:
         return UNDEFINED
     if np.unique(groups).size < 2:
@@ -233,7 +237,7 @@ def _why_no_ci(
     return TOO_LARGE if is_ranking(name) and not _ranking_resamples(runs) else MOSTLY_UNDEFINED
 
 
-def _two_sided_p(drawn: np.ndarray) -> float:
+def two_sided_p(drawn: np.ndarray) -> float:
     """Return twice the share of resamples on the rarer side of 0, the sample itself counted in."""
     known = drawn[~np.isnan(drawn)]
     # Ties with 0 are on both sides: equal predictions are no evidence, p = 1.
@@ -241,7 +245,7 @@ def _two_sided_p(drawn: np.ndarray) -> float:
     return float(min(1.0, 2.0 * (rarer + 1) / (len(known) + 1)))
 
 
-def _interval(values: np.ndarray) -> tuple[float, float] | None:
+def interval(values: np.ndarray) -> tuple[float, float] | None:
     """Return the interval over the resamples that define the metric; None if most do not.
 
     A class of a single patient is missing from 37 % of them, and would have no interval otherwise.
@@ -253,5 +257,6 @@ def _interval(values: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _number(value: float) -> float | None:
+def defined(value: float) -> float | None:
+    """Return a figure, None for NaN."""
     return None if np.isnan(value) else float(value)

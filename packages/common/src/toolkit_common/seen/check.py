@@ -166,6 +166,8 @@ def _options(settings: SplitSettings) -> list[str]:
     options: list[str] = []
     for key in SplitSettings.model_fields:
         value = getattr(settings, key)
-        if value != SplitSettings.model_fields[key].default or (key == "fold" and settings.folds):
+        # Without folds a run of before holds a fold 0.
+        says_nothing = key == "fold" and settings.folds is None
+        if value != SplitSettings.model_fields[key].default and not says_nothing:
             options += [f"--{key.replace('_', '-')}", str(value)]
     return options

@@ -134,6 +134,8 @@ def choose_head(run: Path, name: str | None) -> Path:
         InputError: If there is none, or none of that name, or several begin so.
     """
     files = sorted((run / "heads").glob("*.safetensors"))
+    if not files and (run / "fold-0").is_dir():
+        raise InputError(f"{run} is a run of all folds: name one, such as {run}/fold-0")
     if not files:
         raise InputError(f"{run} holds no heads: give the folder of a toolkit probe run")
     drawable = {

@@ -85,6 +85,8 @@ def choose_probe(run: Path, *, row: str | None = None, method: str | None = None
     """
     folder = run.absolute()
     results = read_run(folder).results
+    if results.folds:
+        raise InputError(f"{run} is a run of all folds: name one, such as {run}/fold-0")
     settings = resolve(ProbeSettings, [read_yaml(folder / "config.yaml")], presets=PRESETS).settings
     heads = _heads_of_rows(folder, results, settings)
     chosen, file = _choose(folder, results.rows, heads, row=row, method=method)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import Predictions, confusion_matrix, find_metric
-from toolkit_common.scores.statistics import Estimate, estimate
+from toolkit_common.scores.statistics import Estimate
 from toolkit_probing.results.compare import CONFUSION
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun, find_runs
@@ -174,15 +174,14 @@ def _recompute(
 ) -> Recomputed:
     column, value, mask = images
     parts = [Predictions(run.probabilities[mask], run.targets[mask]) for run in saved.predictions]
-    groups = saved.groups[mask]
     return Recomputed(
         run=saved.run,
         row=saved.row,
         column=column,
         value=value,
         num_images=int(mask.sum()),
-        num_groups=int(np.unique(groups).size),
-        metrics=estimate(parts, groups, names=metrics),
+        num_groups=int(np.unique(saved.groups[mask]).size),
+        metrics=saved.estimate(mask, names=metrics),
         confusion=[_confusion(part) for part in parts] if with_confusion else None,
     )
 
@@ -208,4 +207,5 @@ def _run_json(run: SavedRun) -> dict[str, Any]:
         "inputs": inputs_of(run),
         "selected": selected_in(run),
         "notes": results.notes,
+        "folds": list(results.folds),
     }

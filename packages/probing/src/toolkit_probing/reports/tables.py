@@ -12,6 +12,7 @@ from toolkit_common.seen.check import MARKS, mark
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import (
+    INTERVALS_OF_FOLDS,
     TUNED,
     format_estimate,
     remark_lines,
@@ -44,7 +45,13 @@ def interval_lines(report: Report) -> list[str]:
         for run in report.runs
         for line in remark_lines(run.results.rows)
     ]
-    return ["95 % intervals by bootstrap over groups", *why_no_intervals(metrics), *remarks]
+    of_folds = [INTERVALS_OF_FOLDS] if any(run.results.folds for run in report.runs) else []
+    return [
+        "95 % intervals by bootstrap over groups",
+        *of_folds,
+        *why_no_intervals(metrics),
+        *remarks,
+    ]
 
 
 def sections(rows: Sequence[Recomputed]) -> Iterator[tuple[str, list[Recomputed]]]:
@@ -61,8 +68,9 @@ def run_line(run: SavedRun) -> str:
     """Return a run in one line: what was probed, on what, under which protocol."""
     results = run.results
     random = "; RANDOM WEIGHTS" if results.backbone.random_weights else ""
+    folds = f", {len(results.folds)} folds" if results.folds else ""
     return (
-        f"{run.path}: {results.backbone.shown} on {results.data.id} ({results.data.label}), "
+        f"{run.path}: {results.backbone.shown} on {results.data.id} ({results.data.label}){folds}, "
         f"inputs {', '.join(inputs_of(run))}, {results.protocol.line}, "
         f"{', '.join(selected_in(run))}{random}{_seen(run)}"
     )

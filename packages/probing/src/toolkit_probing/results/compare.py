@@ -11,6 +11,7 @@ from rich.table import Table
 
 from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
+from toolkit_common.scores.folds import estimate_fold_difference
 from toolkit_common.scores.metrics import Predictions, find_metric
 from toolkit_common.scores.statistics import (
     UNDEFINED,
@@ -22,7 +23,7 @@ from toolkit_common.seen.check import EXPLAINED, MARKS, SeenStatus, mark
 from toolkit_probing.heads.inputs import place_name
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun, choose_row, read_run
-from toolkit_probing.results.summary import NO_INTERVAL, TUNED, why_no_intervals
+from toolkit_probing.results.summary import FOLDS_READ, NO_INTERVAL, TUNED, why_no_intervals
 
 CONFUSION = "confusion"  # counts, no metric: reports alone have it
 MIXED = "TUNED AGAINST FROZEN: what the tuning changes; it ranks no encoders or probes"
@@ -79,11 +80,13 @@ class Comparison:
     Attributes:
         num_images: Test images.
         num_groups: Their groups.
+        num_folds: Folds whose test images they are together; 0 of a single split.
         compared: One a pair and metric.
     """
 
     num_images: int
     num_groups: int
+    num_folds: int
     compared: Sequence[Compared]
 
     def tables(self) -> Iterator[tuple[str, list[Compared]]]:
@@ -97,6 +100,7 @@ class Comparison:
         return {
             "num_images": self.num_images,
             "num_groups": self.num_groups,
+            "num_folds": self.num_folds,
             "comparisons": [item.to_json() for item in self.compared],
         }
 
@@ -130,14 +134,24 @@ def compare_runs(
     compared: list[Compared] = []
     for first, second in _pairs(runs, rows):
         other = _aligned(first, second)
-        differences = estimate_difference(first.predictions, other, first.groups, names=metrics)
+        differences = _estimate(first, other, metrics=metrics)
         compared += [Compared(first, second, *item) for item in differences.items()]
     example = next(iter(runs[0].rows.values()))
     return Comparison(
         num_images=len(example.image_ids),
         num_groups=int(np.unique(example.groups).size),
+        num_folds=0 if example.folds is None else int(np.unique(example.folds).size),
         compared=_adjusted(compared),
     )
+
+
+def _estimate(
+    first: SavedRow, other: Sequence[Predictions], *, metrics: Sequence[str]
+) -> dict[str, Difference]:
+    if first.folds is None:
+        return estimate_difference(first.predictions, other, first.groups, names=metrics)
+    sides = (first.predictions, other)
+    return estimate_fold_difference(sides, first.groups, first.folds, names=metrics)
 
 
 def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
@@ -148,6 +162,10 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         "and two-sided p by paired bootstrap over groups, Holm over all rows of a table",
         soft_wrap=True,
     )
+    if comparison.num_folds:
+        out.print(
+            f"{comparison.num_folds} folds: first and second are {FOLDS_READ}", soft_wrap=True
+        )
     for title, compared in comparison.tables():
         if title:
             out.print(title, soft_wrap=True)
@@ -261,6 +279,9 @@ def _aligned(first: SavedRow, second: SavedRow) -> list[Predictions]:
 
 
 def _difference(first: SavedRow, second: SavedRow) -> str | None:
+    if (first.folds is None) != (second.folds is None):
+        (whole, single) = (first, second) if second.folds is None else (second, first)
+        return f"{whole.run} is of all folds, {single.run} is not: compare two of a kind"
     ids, others = set(first.image_ids), set(second.image_ids)
     if ids != others:
         parts = [
@@ -269,7 +290,9 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
             if only
         ]
         return "their test images differ: " + ", ".join(parts)
-    for what in ("class", "group"):
+    for what in ("class", "group", "fold"):
+        if what == "fold" and first.folds is None:
+            continue
         mine, theirs = (
             dict(zip(side.image_ids, _column(side, what), strict=True)) for side in (first, second)
         )
@@ -287,6 +310,9 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
 
 
 def _column(side: SavedRow, what: str) -> np.ndarray:
+    if what == "fold":
+        assert side.folds is not None, "a single split has no folds to compare"
+        return side.folds
     return side.groups if what == "group" else side.predictions[0].targets
 
 

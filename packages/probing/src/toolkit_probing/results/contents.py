@@ -144,6 +144,7 @@ class Results:
         cost: Of the run.
         rows: One a variant.
         baselines: Rows of what reads no image.
+        folds: Folders of the runs of single folds, where these are figures of all of them.
     """
 
     # Of reading alone, and for all types within: what we build ourselves, mypy has checked.
@@ -162,6 +163,7 @@ class Results:
     cost: Cost
     rows: Sequence[Row]
     baselines: Sequence[Row] = ()
+    folds: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return what is written."""

@@ -19,7 +19,7 @@ from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.plan import Training, training_of
 
-ROW_VERSION = 2  # rises with every change of a row's keys or of what they mean
+ROW_VERSION = 3  # rises with every change of a row's keys or of what they mean
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,17 @@ from toolkit_common.audit.baselines import complete_rows
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean, lookup
-from toolkit_common.runs.files import atomic_path
+from toolkit_common.runs.files import atomic_path, read_json
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
+from toolkit_common.scores.statistics import Estimate, estimate
 from toolkit_probing.results.contents import FILE, Results, parse, read_results, results_file
 from toolkit_probing.results.rows import Outcome, Row
 from toolkit_probing.task.task import Task
 
 TEST_ROWS = "test_rows.parquet"
+FOLDS = "probe-folds"  # kind of a run that holds those of its folds
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class SavedRow:
         image_ids: Test images `(n,)`.
         groups: Group of each.
         predictions: On them, one a repeat.
+        folds: Fold of each, where the run is one of all folds.
     """
 
     run: Path
@@ -41,6 +46,16 @@ class SavedRow:
     image_ids: np.ndarray
     groups: np.ndarray
     predictions: Sequence[Predictions]
+    folds: np.ndarray | None = None
+
+    def estimate(self, mask: np.ndarray, *, names: Sequence[str]) -> dict[str, Estimate]:
+        """Return metrics of some of the images, with intervals over groups."""
+        parts = [
+            Predictions(run.probabilities[mask], run.targets[mask]) for run in self.predictions
+        ]
+        if self.folds is None:
+            return estimate(parts, self.groups[mask], names=names)
+        return estimate_folds(parts, self.groups[mask], self.folds[mask], names=names)
 
 
 @dataclass(frozen=True)
@@ -87,23 +102,51 @@ class SavedRun:
 
 def write_predictions(run: Path, outcome: Outcome, task: Task) -> None:
     """Write `image_id, group, target, seed, draw, probabilities`: all metrics follow from them."""
-    ids = task.data.table["image_id"].to_numpy()[task.splits.test]
-    repeats = len(outcome.seeds)
-    table = pa.table(
-        {
-            "image_id": pa.array(np.tile(ids, repeats)),
-            "group": pa.array(np.tile(task.groups_of("test"), repeats)),
-            "target": pa.array(np.tile(task.targets_of("test"), repeats)),
-            "seed": pa.array(np.repeat(np.asarray(outcome.seeds), len(ids))),
-            "draw": pa.array(np.repeat(np.asarray(outcome.draws), len(ids))),
-            "probabilities": pa.array(
-                # fp32, in which softmaxes of heads are computed.
-                [row for values in outcome.probabilities for row in values.astype(np.float32)]
-            ),
-        }
+    targets = task.targets_of("test")
+    columns = {
+        "image_id": task.data.table["image_id"].to_numpy()[task.splits.test],
+        "group": task.groups_of("test"),
+        "target": targets,
+    }
+    of_repeats = {"seed": np.asarray(outcome.seeds), "draw": np.asarray(outcome.draws)}
+    file = run / "predictions" / f"{outcome.name}.parquet"
+    _write_predictions(file, columns, of_repeats=of_repeats, probabilities=outcome.probabilities)
+
+
+def write_folds(saved: SavedRow) -> None:
+    """Write predictions of all folds, with the `fold` of each image."""
+    columns = {
+        "image_id": saved.image_ids,
+        "group": saved.groups,
+        "target": saved.predictions[0].targets,
+        "fold": saved.folds,
+    }
+    row = saved.row
+    of_repeats = {"seed": np.asarray(row.seeds), "draw": np.asarray(row.draws)}
+    probabilities = [item.probabilities for item in saved.predictions]
+    _write_predictions(
+        saved.run / row.predictions, columns, of_repeats=of_repeats, probabilities=probabilities
     )
-    with atomic_path(run / "predictions" / f"{outcome.name}.parquet") as temporary:
-        pq.write_table(table, temporary)
+
+
+def _write_predictions(
+    file: Path,
+    columns: Mapping[str, Any],
+    *,
+    of_repeats: Mapping[str, np.ndarray],
+    probabilities: Sequence[np.ndarray],
+) -> None:
+    """Write columns of images, the same for every repeat, beside what a repeat has of its own."""
+    size = len(columns["image_id"])
+    named = {
+        **{name: np.tile(values, len(probabilities)) for name, values in columns.items()},
+        **{name: np.repeat(values, size) for name, values in of_repeats.items()},
+    }
+    arrays = {name: pa.array(values) for name, values in named.items()}
+    # fp32, in which softmaxes of heads are computed.
+    rows = [row for values in probabilities for row in values.astype(np.float32)]
+    with atomic_path(file) as temporary:
+        pq.write_table(pa.table({**arrays, "probabilities": pa.array(rows)}), temporary)
 
 
 def write_test_rows(run: Path, data: ImageData, rows: np.ndarray) -> None:
@@ -122,6 +165,8 @@ def write_test_rows(run: Path, data: ImageData, rows: np.ndarray) -> None:
 def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
     """Return the finished probe runs at some folders, or (at any depth) within them.
 
+    A run of all folds is one run: those of its folds count where they are named themselves.
+
     Raises:
         InputError: If a folder holds none, or what a run holds cannot be read.
     """
@@ -130,10 +175,15 @@ def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
         if not path.is_dir():
             raise InputError(f"no run folder at {path}")
         # Sorted: file systems list in any order.
-        inside = [item.parent for item in sorted(path.rglob(FILE)) if _is_probe(item.parent)]
+        inside = [
+            item.parent
+            for item in sorted(path.rglob(FILE))
+            if _is_probe(item.parent) and (item.parent == path or not is_fold(item.parent))
+        ]
         if not inside:
             raise InputError(
                 f"{path} holds no finished probe run (one with {FILE}, predictions and DONE)"
+                f"{_unfinished_folds(path)}"
             )
         # By folder: a run that is named twice counts once.
         runs |= {folder: SavedRun(folder, read_results(folder)) for folder in inside}
@@ -147,7 +197,7 @@ def read_run(path: Path) -> SavedRun:
         InputError: If there is none, or what it holds cannot be read.
     """
     if not path.is_dir() or not _is_probe(path):
-        raise InputError(f"{path} is no finished probe run")
+        raise InputError(f"{path} is no finished probe run{_unfinished_folds(path)}")
     return SavedRun(path, read_results(path))
 
 
@@ -158,6 +208,19 @@ def choose_row(run: SavedRun, name: str) -> SavedRow:
         InputError: If it has none of that name.
     """
     return lookup({**run.rows, **run.baselines}, name, kind=f"row of {run.path}")
+
+
+def is_fold(folder: Path) -> bool:
+    """Tell whether a run is that of one fold within a run of all."""
+    facts = folder.parent / "run.json"
+    return facts.is_file() and read_json(facts).get("kind") == FOLDS
+
+
+def _unfinished_folds(path: Path) -> str:
+    """Return what to do about a run of all folds that has not ended."""
+    if not path.is_dir() or RunFolder(path).is_done or not is_fold(path / "any"):
+        return ""
+    return f": not all folds have ended; go on with toolkit probe --resume --output {path}"
 
 
 def _is_probe(folder: Path) -> bool:
@@ -183,6 +246,7 @@ def _read_predictions(run: Path, row: Row) -> SavedRow:
         predictions=[
             Predictions(part, targets) for part in probabilities.reshape(repeats, count, -1)
         ],
+        folds=table["fold"].to_numpy()[:count] if "fold" in table.column_names else None,
     )
 
 

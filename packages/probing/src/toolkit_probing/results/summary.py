@@ -28,20 +28,28 @@ BASELINES_READ = (
     "baselines read no image: logistic regressions of the metadata, and of which are missing, "
     "fitted on train; the extrapolated ones read those of similar lesions"
 )
+FOLDS_READ = (
+    "of all folds' predictions together (pooled); of what ranks images (AUROC, average precision, "
+    "sensitivity) and of calibration error the mean over folds"
+)
+INTERVALS_OF_FOLDS = f"figures: mean \u00b1 sd over folds; intervals: {FOLDS_READ}"
 TUNED = "TUNING (encoders trained with the head; not to be ranked with probes)"
 
 
 def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     """Show a run's results as a table, with what must be known to read it."""
     data, out = results.data, result_console(as_json=as_json)
+    each = f"each tested once in {len(results.folds)} folds, " if results.folds else ""
     out.print(
         f"{results.backbone.shown} on {data.id} ({data.label}): "
-        f"{data.sizes['test']} test images of {data.num_test_groups} groups, "
+        f"{data.sizes['test']} test images of {data.num_test_groups} groups, {each}"
         f"{results.protocol.line}, {results.rows[0].selected}, 95 % intervals "
         "by bootstrap over groups",
         soft_wrap=True,
         markup=False,  # names of the user's files may hold brackets
     )
+    if results.folds:
+        out.print(INTERVALS_OF_FOLDS, soft_wrap=True)
     rows = [*results.rows, *results.baselines]
     out.print(results_table(rows, width=out.width))
     for line in why_no_intervals(row.metrics[name] for row in rows for name in SHOWN):
@@ -114,12 +122,17 @@ def remark_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def format_estimate(metric: Estimate) -> str:
-    """Format a metric, its sd over repeats and its interval; undefined is a word, never 0."""
-    if metric.mean is None:
+    """Format a metric, its sd over repeats or folds, what all folds give together, its interval.
+
+    Undefined is a word, never 0.
+    """
+    if metric.mean is None and metric.pooled is None:
         return UNDEFINED
-    text = f"{metric.mean:.3f}"
+    text = UNDEFINED if metric.mean is None else f"{metric.mean:.3f}"
     if metric.sd is not None:
         text += f" \u00b1 {metric.sd:.3f}"
+    if metric.pooled is not None:
+        text += f"\npooled {metric.pooled:.3f}"
     if metric.ci:
         return f"{text}\n{metric.ci[0]:.2f} to {metric.ci[1]:.2f}"
     return f"{text}\n{NO_INTERVAL}" if metric.why_no_ci else text

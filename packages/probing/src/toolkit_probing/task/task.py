@@ -1,5 +1,7 @@
 """A labelled data set, checked and split: what any judged run begins with."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +79,17 @@ def read_task(settings: FeatureSettings, data: ImageData | None = None) -> Task:
         InputError: If the data, its label or its splits are at fault, or premalignant diagnoses are
             to be counted under another label than the binary one.
     """
+    return read_tasks([settings], data)[0]
+
+
+def read_tasks(splittings: Sequence[FeatureSettings], data: ImageData | None = None) -> list[Task]:
+    """Read the data of some settings once and split them by each, as `read_task` does for one.
+
+    Args:
+        splittings: Alike but for how they split.
+        data: The data set, where it is loaded already.
+    """
+    settings = splittings[0]
     premalignant_as = settings.premalignant_as
     data = data or load_data(settings.data, premalignant_as=premalignant_as)
     labels, binary = data.labels(settings.label), data.sheet.binary
@@ -85,11 +98,26 @@ def read_task(settings: FeatureSettings, data: ImageData | None = None) -> Task:
             f"premalignant_as={premalignant_as} is about label {binary.name!r}, and "
             f"{labels.name!r} is to be predicted: add --label {binary.name}, or leave it out"
         )
-    made = make_splits(data, settings)
-    nameless = int((labels.targets[made.all] < 0).sum())
+    made = []
+    for each in splittings:
+        with naming_fold(each, several=len(splittings) > 1):
+            splits = make_splits(data, each)
+            made.append((splits, keep_labelled(splits, data, labels)))
+    everyone = made[0][0].all
+    nameless = int((labels.targets[everyone] < 0).sum())
     if nameless:
-        console.print(f"{nameless:,} of {len(made.all):,} rows have no {labels.name}: left out")
-    return Task(data, labels, keep_labelled(made, data, labels), pd.DataFrame())
+        console.print(f"{nameless:,} of {len(everyone):,} rows have no {labels.name}: left out")
+    return [Task(data, labels, kept, pd.DataFrame()) for _, kept in made]
+
+
+@contextmanager
+def naming_fold(settings: FeatureSettings, *, several: bool) -> Iterator[str]:
+    """Begin errors with the fold that they are about, where there are several; yields that name."""
+    name = f"fold {settings.fold}: " if several else ""
+    try:
+        yield name
+    except InputError as error:
+        raise InputError(f"{name}{error}") from None
 
 
 def look_at_images(task: Task, settings: FeatureSettings) -> Task:
@@ -98,13 +126,11 @@ def look_at_images(task: Task, settings: FeatureSettings) -> Task:
     Raises:
         InputError: If images are bad and none may be, or too few are left.
     """
-    data, labels = task.data, task.labels
-    bad = check_images(data, np.flatnonzero(labels.targets >= 0), policy=settings.bad_files)
-    targets = labels.targets.copy()
-    # A row without a label is in no split: bad ones go the same way.
-    targets[bad["row"].to_numpy(int)] = -1
-    labels = Labels(labels.name, labels.classes, targets)
-    splits = keep_labelled(task.splits, data, labels)
+    bad = check_images(
+        task.data, np.flatnonzero(task.labels.targets >= 0), policy=settings.bad_files
+    )
+    task = without_images(task, bad)
+    data, labels, splits = task.data, task.labels, task.splits
     sizes = ", ".join(f"{name} {len(splits[name])}" for name in SPLITS)
     console.print(
         f"data: {data.sheet.title}, label {labels.name!r} with {len(labels.classes)} classes, "
@@ -113,4 +139,17 @@ def look_at_images(task: Task, settings: FeatureSettings) -> Task:
     binary = data.sheet.binary
     if labels.name == binary.name and (answers := label_map(data.table, data.sheet)):
         console.print(describe_label_map(answers, binary))
-    return Task(data, labels, splits, bad)
+    return task
+
+
+def without_images(task: Task, bad: pd.DataFrame) -> Task:
+    """Return a task without the rows of images that were found to be bad.
+
+    Raises:
+        InputError: If too few are left.
+    """
+    targets = task.labels.targets.copy()
+    # A row without a label is in no split: bad ones go the same way.
+    targets[bad["row"].to_numpy(int)] = -1
+    labels = Labels(task.labels.name, task.labels.classes, targets)
+    return Task(task.data, labels, keep_labelled(task.splits, task.data, labels), bad)

@@ -1,0 +1,160 @@
+"""Figures of all folds, from the finished runs of single ones: as a run of its own, pooled.
+
+What is written beside them are predictions with the fold of each, so that reports and comparisons
+read the whole as they read any run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from toolkit_common.runs.files import atomic_path
+from toolkit_common.scores.metrics import METRICS, Predictions
+from toolkit_common.seen.check import MARKS, SeenStatus
+from toolkit_probing.results.contents import Cost, JudgedData, Results
+from toolkit_probing.results.rows import ROW_VERSION, Row
+from toolkit_probing.results.saved import TEST_ROWS, SavedRow, SavedRun, read_run, write_folds
+from toolkit_probing.training.plan import Training
+
+
+def pool_folds(run: Path, folds: Sequence[str]) -> Results:
+    """Write the predictions of all folds into the run that holds theirs; return its results.
+
+    Args:
+        run: The run of all folds.
+        folds: Folders of the finished runs of single ones, in it.
+
+    Raises:
+        InputError: If one is not finished or cannot be read.
+    """
+    parts = [read_run(run / name) for name in folds]
+    rows = [_pool(run, [part.rows[name] for part in parts]) for name in parts[0].rows]
+    common = [name for name in parts[0].baselines if all(name in part.baselines for part in parts)]
+    baselines = [_pool(run, [part.baselines[name] for part in parts]) for name in common]
+    _write_test_rows(run, parts)
+    results = [part.results for part in parts]
+    first = results[0]
+    return replace(
+        first,
+        data=_pool_data(results, parts),
+        notes=list(dict.fromkeys(note for item in results for note in item.notes)),
+        features={**first.features, "seconds": sum(item.features["seconds"] for item in results)},
+        diverged={
+            f"{name}/{head}": epoch
+            for name, item in zip(folds, results, strict=True)
+            for head, epoch in item.diverged.items()
+        },
+        cost=Cost(
+            seconds=sum(item.cost.seconds for item in results),
+            peak_memory_bytes=max(item.cost.peak_memory_bytes for item in results),
+        ),
+        rows=rows,
+        baselines=baselines,
+        folds=list(folds),
+    )
+
+
+def _pool(run: Path, parts: Sequence[SavedRow]) -> Row:
+    """Write the predictions of one row of all folds and return their figures."""
+    first = parts[0].row
+    assert len({(tuple(part.row.seeds), tuple(part.row.draws)) for part in parts}) == 1, (
+        "folds are of one set of settings"
+    )
+    sizes = [len(part.image_ids) for part in parts]
+    pooled = SavedRow(
+        run=run,
+        row=first,
+        image_ids=np.concatenate([part.image_ids for part in parts]),
+        groups=np.concatenate([part.groups for part in parts]),
+        predictions=[
+            Predictions(
+                np.concatenate([item.probabilities for item in items]),
+                np.concatenate([item.targets for item in items]),
+            )
+            for items in zip(*(part.predictions for part in parts), strict=True)
+        ],
+        folds=np.repeat(np.arange(len(parts)), sizes),
+    )
+    write_folds(pooled)
+    rows = [part.row for part in parts]
+    everything = np.ones(len(pooled.image_ids), bool)
+    return replace(
+        first,
+        num_train=[size for row in rows for size in row.num_train],
+        settings=_joined([row.settings for row in rows]),
+        select_score=_mean([row.select_score for row in rows]),
+        grid=(),  # of each fold in its own run
+        metrics=pooled.estimate(everything, names=tuple(METRICS)),
+        seen=_worst([row.seen for row in rows]),
+        training=_join_training([row.training for row in rows]),
+        log_loss_of_frequencies=_mean([row.log_loss_of_frequencies for row in rows]),
+        remarks=_join_remarks(rows),
+        version=ROW_VERSION,
+    )
+
+
+def _pool_data(results: Sequence[Results], parts: Sequence[SavedRun]) -> JudgedData:
+    first = results[0].data
+    # As in "fold 0 of 5".
+    splits = first.splits.replace(f"fold 0 of {len(parts)}", f"each of {len(parts)} folds")
+    return replace(
+        first,
+        splits=splits,
+        sizes={"test": sum(item.data.sizes["test"] for item in results)},
+        num_test_groups=sum(item.data.num_test_groups for item in results),
+    )
+
+
+def _write_test_rows(run: Path, parts: Sequence[SavedRun]) -> None:
+    tables = [pq.read_table(part.path / TEST_ROWS) for part in parts]
+    # A column that is empty in one fold has another type there.
+    table = pa.concat_tables(tables, promote_options="permissive")
+    with atomic_path(run / TEST_ROWS) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _joined(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what was picked: one value where folds agree, else one a fold."""
+    first = settings[0]
+    return {
+        key: value if all(item[key] == value for item in settings) else [s[key] for s in settings]
+        for key, value in first.items()
+    }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def _worst(statuses: Sequence[SeenStatus]) -> SeenStatus:
+    return next((status for status in MARKS if status in statuses), statuses[0])
+
+
+def _join_training(trained: Sequence[Training | None]) -> Training | None:
+    known = [item for item in trained if item is not None]
+    if len(known) < len(trained):
+        return None
+    return Training(
+        **{
+            field.name: [value for item in known for value in getattr(item, field.name)]
+            for field in fields(Training)
+        }
+    )
+
+
+def _join_remarks(rows: Sequence[Row]) -> list[str]:
+    """Return remarks on folds, each once, with the folds that it is on."""
+    folds: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        for remark in row.remarks:
+            folds.setdefault(remark, []).append(number)
+    return [
+        remark if len(numbers) == len(rows) else f"fold {', '.join(map(str, numbers))}: {remark}"
+        for remark, numbers in folds.items()
+    ]
