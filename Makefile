@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := -m pytest -q -n 2 --dist worksteal
 EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
 SCRIPTS := $(filter-out benchmarks/demo.py benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
-BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%))
+BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%)) bench-slimp-ablation
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 
 # Nothing is fetched at run time unless asked for; threads of busy cores fight (docs/stack.md).
@@ -18,6 +18,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast coverage lint type format check bench docs wheels clean
+.PHONY: bench-slimp-ablation
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,11 @@ bench: $(BENCHMARKS) ## run all benchmarks and write benchmarks/results
 
 bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
+
+bench-slimp-ablation: $(STAMP) ## carry out studies/slimp-ablation.yaml from packaged weights
+	weights=$$(PYTHONPATH=benchmarks $(BIN)/python -c 'import demo; print(demo.find_weights())') && \
+	$(BIN)/toolkit study run studies/slimp-ablation.yaml --jobs $$(nproc) \
+	  --set "start=timm:tf_efficientnet_lite0?image_size=64&weights=$$weights"
 
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check .

@@ -112,6 +112,13 @@ def test_columns_and_choices():
     assert table.figures[("good", "linear"), "auroc"].gap.mean == pytest.approx(0.15)
 
 
+def test_a_choice_that_no_result_has_is_said():
+    text = STUDY.replace("metrics: auroc", "metrics: auroc\n  where: {labels: 100 % of labels}")
+    table = table_of(text)
+    assert table.groups == {}
+    assert table.remarks == ["NO RESULT has labels 100 % of labels: there are all labels"]
+
+
 def test_results_without_rows_stand_beside():
     text = STUDY.replace("metrics: auroc", "metrics: {auroc: AUROC, held_out.loss: loss}\n"
                          "  steps: [judge, train]")  # fmt: skip

@@ -75,9 +75,9 @@ class ReadsOptions(Generic[S]):
     """How a run command makes settings of what is typed; `run_command` says what its fields are."""
 
     settings_class: type[S]
-    presets: Presets | None
-    group_names: Callable[[], Collection[str]]
-    check: Callable[[Resolved[S]], Resolved[S]]
+    presets: Presets | None = None
+    group_names: Callable[[], Collection[str]] = tuple
+    check: Callable[[Resolved[S]], Resolved[S]] = lambda resolved: resolved
 
     def of(self, layers: Sequence[Layer]) -> Resolved[S]:
         """Return what layers give."""
@@ -99,9 +99,9 @@ class ReadsOptions(Generic[S]):
         how = {key: given[key] for key in ("config", "assignments") if given.get(key) is not None}
         if "config" in how:
             how["config"] = Path(how["config"])
-        fields = {
-            key: value for key, value in given.items() if key not in {*RUN_DEFAULTS, *RUN_OPTIONS}
-        }
+        known = self.settings_class
+        names = {*known.model_fields, *known.gone, *known.renamed}
+        fields = {key: value for key, value in given.items() if key in names}
         return self.check(self.of(_layers(self.settings_class, fields, RUN_DEFAULTS | how)))
 
     def stored(self, folder: Path) -> Resolved[S]:
@@ -181,6 +181,7 @@ def with_settings(settings_class: type[S]) -> Callable[[Callable[..., None]], Ca
             function(settings=resolve(settings_class, _option_layers(fields)).settings, **given)
 
         own = inspect.signature(function).parameters.values()
+        command.reads = ReadsOptions(settings_class)  # type: ignore[attr-defined]
         parameters = [
             *(_parameter(item.name, item.annotation, item.default) for item in own
               if item.name != "settings"),

@@ -56,6 +56,11 @@ class Command:
         """Whether it fills a run folder, which it can resume."""
         return self.reads is not None and "resume" in self.parameters
 
+    @property
+    def takes_set(self) -> bool:
+        """Whether it takes settings of groups, such as `ep.num_queries`."""
+        return "set" in self.parameters
+
     def words(self, options: Mapping[str, Any]) -> list[str]:
         """Return options as they are typed; one that is null is left to the command's default.
 
@@ -68,7 +73,7 @@ class Command:
             if key in OWN:
                 raise InputError(f"{key} is the study's to say: cells lie in its folder")
             known = self.parameters.get(key.replace("-", "_"))
-            if known is None and not (self.reads is not None and "." in key):
+            if known is None and not (self.takes_set and "." in key):
                 hint = did_you_mean(key, self.option_names)
                 raise InputError(f"toolkit {self.name} has no option {key!r}{hint}")
             if value is None:

@@ -175,7 +175,7 @@ class _Builder:
             axis for need in self.step.needs for cell in self.before[need] for axis in cell.values
         }
         for axis, given in self.step.grid.items():
-            is_option = axis in command.parameters or ("." in axis and command.reads is not None)
+            is_option = axis in command.parameters or ("." in axis and command.takes_set)
             if isinstance(given, Mapping) or axis in inherited or is_option or axis in used:
                 continue
             hint = did_you_mean(axis, {*command.option_names, *inherited})
@@ -245,13 +245,12 @@ class _Builder:
         options: dict[str, Any] = {}
         for key, value in self.step.options.items():
             options[key] = self._filled(("options", key), value, known)
-        used = {name for value in self._all_options() for name in placeholders(value)}
         origin: dict[str, str] = {}
         for axis in self.step.grid:
             given = self.step.grid[axis]
             if not isinstance(given, Mapping):
-                is_option = axis in command.parameters or "." in axis
-                if is_option and axis not in used and axis not in self.step.options:
+                is_option = axis in command.parameters or ("." in axis and command.takes_set)
+                if is_option and axis not in self.step.options:
                     options[axis] = values[axis]
                 continue
             for key, value in given[str(values[axis])].items():

@@ -201,7 +201,7 @@ def build_table(
         for record in group.records.values()
         for remark in record.remarks
     )
-    return Table(spec, groups, figures, missing, list(remarks))
+    return Table(spec, groups, figures, missing, [*builder.unmatched(), *remarks])
 
 
 def _contributing(study: Study, spec: TableSpec, cells: Sequence[Cell]) -> list[Cell]:
@@ -239,6 +239,7 @@ class _Builder:
     baselines: dict[Key, Group] = field(default_factory=dict)
     steps: dict[Key, set[str]] = field(default_factory=dict)
     unread: dict[Key, Group] = field(default_factory=dict)
+    offered: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -246,7 +247,11 @@ class _Builder:
 
     def add(self, cell: Cell, records: Sequence[Record]) -> None:
         """Put a cell's records where they belong; one without any leaves its place."""
-        shown = [record for record in map(self._named, records) if self._is_shown(record)]
+        named = list(map(self._named, records))
+        for name in self.spec.where:
+            known = {written(item.fields[name]) for item in named if name in item.fields}
+            self.offered.setdefault(name, set()).update(known)
+        shown = [record for record in named if self._is_shown(record)]
         for record in shown:
             key = self._key(record.fields)
             groups = self.baselines if record.is_baseline else self.known
@@ -273,6 +278,15 @@ class _Builder:
         there = {self._key(cell.values, missing=UNREAD) for cell in covered}
         unread = {key: group for key, group in self.unread.items() if key not in there}
         return {**self.known, **self.baselines, **unread}
+
+    def unmatched(self) -> list[str]:
+        """Return which values of `where` no result has, a sentence each."""
+        return [
+            f"NO RESULT has {name} {written(value)}: there are {', '.join(sorted(offered))}"
+            for name, offered in self.offered.items()
+            for value in self.spec.where[name]
+            if offered and written(value) not in offered
+        ]
 
     def _named(self, record: Record) -> Record:
         """Give a baseline the names that stand in for axes that it does not depend on."""

@@ -1,0 +1,121 @@
+"""The study files of the repository: their commands are right, and small stand-ins run through."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from helpers.repository import ROOT
+from helpers.tiny_study import InProcess
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.file import read_study
+from toolkit_common.study.grid import Cell, expand
+from toolkit_common.study.run import run_cells
+from toolkit_common.study.state import State, look_at
+from toolkit_common.study.table import Table, build_table, check_table
+from toolkit_slimp.ablations import ABLATIONS
+
+FILES = sorted((ROOT / "studies").glob("*.yaml"))
+TINY = "timm:test_vit?image_size=32"
+SMALL: Mapping[str, Any] = {"data": "lesions", "start": TINY, "untrained": TINY, "epochs": 1,
+                            "folds": 3, "judged": [0, 1]}  # fmt: skip
+UNTRAINED = {"random_init": True, "metadata_dim": 8, "embed_dim": 8}
+
+
+def cells_of(text: str | None, path: Path) -> tuple[Any, list[Cell]]:
+    if text is not None:
+        path = Path("study.yaml")
+        path.write_text(text)
+    study = read_study(path)
+    cells = expand(study, Path("runs"), find_command)
+    for name in study.tables:
+        check_table(study, name, cells)
+    return study, cells
+
+
+def small(path: Path, **parameters: Any) -> dict[str, Any]:
+    """Return a study of few cells: random weights, an epoch, two folds."""
+    values = yaml.safe_load(path.read_text())
+    values["parameters"] |= {**SMALL, **parameters}
+    values["steps"]["pretrain"]["options"] |= UNTRAINED
+    for step in values["steps"].values():
+        start = step.get("grid", {}).get("encoder", step.get("grid", {}).get("condition", {}))
+        for options in start.values() if isinstance(start, dict) else ():
+            if options.get("backbone") == "{start}":
+                options["random_init"] = True
+    return dict(values)
+
+
+def carry_out(values: dict[str, Any]) -> dict[str, Table]:
+    study, cells = cells_of(yaml.safe_dump(values, sort_keys=False), Path())
+    outcome = run_cells(cells, look_at(cells), Path("runs"), executor=InProcess(), jobs=1)
+    assert outcome.failed == {}
+    statuses = look_at(cells)
+    assert {status.state for status in statuses.values()} == {State.DONE}
+    return {name: build_table(study, name, cells, statuses=statuses) for name in study.tables}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_command_of_a_study_is_right(path):
+    study, cells = cells_of(None, path)
+    assert study.spec.name == path.stem
+    for cell in cells:  # a fold is judged with its own pre-training
+        for need in cell.needs.values():
+            assert need.values["fold"] == cell.values["fold"]
+            assert cell.resolved.settings.fold == cell.values["fold"]
+
+
+@pytest.mark.slow
+def test_the_ablation_study_has_every_ablation():
+    values = yaml.safe_load((ROOT / "studies/slimp-ablation.yaml").read_text())
+    conditions = values["steps"]["pretrain"]["grid"]["condition"]
+    assert {options.get("ablation", "none") for options in conditions.values()} == set(ABLATIONS)
+
+
+@pytest.mark.slow
+def test_a_small_ablation_study_runs_through():
+    values = small(ROOT / "studies/slimp-ablation.yaml")
+    values["steps"]["pretrain"]["grid"]["condition"] = {"slimp": {}}
+    values["exclude"] = [{"condition": "random-init"}]
+    tables = carry_out(values)
+    probes = tables["probes"]
+    assert list(probes.groups) == [
+        ("slimp", "image", "knn"), ("slimp", "image", "logreg"),
+        ("slimp", "image+meta", "logreg"),
+        ("image-only", "image", "knn"), ("image-only", "image", "logreg"),
+        ("no image", "metadata alone", "missingness baseline"),
+        ("no image", "metadata alone", "metadata baseline"),
+    ]  # fmt: skip
+    for group in probes.groups.values():
+        assert (len(group.records), group.missing) == (2, 0)
+    gap = probes.figures[("image-only", "image", "logreg"), "auroc"].gap
+    assert gap.units == 2
+    assert tables["pre-training"].figures[("slimp",), "held_out.val_lesion_recall_at_5"].mean >= 0
+
+
+@pytest.mark.slow
+def test_a_small_evaluation_study_runs_through():
+    values = small(
+        ROOT / "studies/slimp-evaluation.yaml",
+        methods=["ep", "knn"],
+        vector_methods="knn",
+        probe_epochs=1,
+        shares=[0.5, 1],
+        draws=1,
+    )
+    values["exclude"] = [{"encoder": ["simclr", "random"]}, {"inputs": "patient"}]
+    tables = carry_out(values)
+    encoders = tables["encoders"]
+    assert set(encoders.groups) == {(name, how) for name in ("slimp", "start") for how in
+                                    ("ep", "knn")}  # fmt: skip
+    assert encoders.figures[("slimp", "knn"), "auroc"].gap.units == 2
+    metadata = tables["metadata"]
+    assert metadata.figures[("slimp", "image+meta", "ep"), "auroc"].gap is not None
+    assert ("slimp", "lesion", "knn") in metadata.groups
+    assert ("no image", "metadata alone", "missingness baseline") in metadata.groups
+    labels = {key[2] for key in tables["labels"].groups}
+    assert labels == {"50 % of labels", "all labels"}
+    assert encoders.groups["slimp", "knn"].marks == []  # no test patient was seen in its fold
