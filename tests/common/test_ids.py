@@ -8,7 +8,7 @@ from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, refuse_options, split_options
 
-words = st.text(st.characters(exclude_characters="?&="), min_size=1, max_size=8)
+words = st.text(st.characters(exclude_characters="?&=./\\"), min_size=1, max_size=8)
 
 
 @given(words, st.dictionaries(words, st.text(st.characters(exclude_characters="&"), min_size=1)))
@@ -23,6 +23,18 @@ def test_options_may_be_absent(text: str) -> None:
     assert split_options(text) == ("csv:a.csv", {})
 
 
+@pytest.mark.parametrize(
+    "place", ["csv:what?.csv", "csv:/why?/a.csv", "a?b/run", "imagefolder:C?\\d", "csv:a??.csv"]
+)
+def test_a_question_mark_of_a_path_is_the_paths(place: str) -> None:
+    assert split_options(place) == (place, {})
+    assert split_options(f"{place}?label=a?b&missing=?") == (
+        place,
+        {"label": "a?b", "missing": "?"},
+    )
+    assert add_option(place, "label", "dx") == f"{place}?label=dx"
+
+
 @pytest.mark.parametrize("value", ["/a+b/c%20d", "x=y", "a?b", " ", "ä"])
 def test_values_are_taken_as_they_stand(value: str) -> None:
     assert split_options(f"x?path={value}&other=1")[1] == {"path": value, "other": "1"}
@@ -31,7 +43,7 @@ def test_values_are_taken_as_they_stand(value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x?a", "option 'a' in 'x[?]a' has no value: write a=VALUE"),
+        ("x?a", "option 'a' in 'x[?]a' has no value: write a=VALUE .*rename a file or folder"),
         ("x?a=", "option 'a' in 'x[?]a=' has no value"),
         ("x?=1&=2", "option '' occurs twice"),
         ("x?a=1&b=2&a=3", "option 'a' occurs twice in 'x[?]a=1&b=2&a=3'"),
@@ -53,7 +65,12 @@ def test_unknown_options_get_the_nearest_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("x:y", "x:y?a=1"), ("x:y?b=2", "x:y?b=2&a=1"), ("x:y?a=1&b=2", "x:y?a=1&b=2")],
+    [
+        ("x:y", "x:y?a=1"),
+        ("x:y?", "x:y?a=1"),
+        ("x:y?b=2", "x:y?b=2&a=1"),
+        ("x:y?a=1&b=2", "x:y?a=1&b=2"),
+    ],
 )
 def test_an_option_is_added_as_if_written(text: str, expected: str) -> None:
     assert add_option(text, "a", "1") == expected

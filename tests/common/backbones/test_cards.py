@@ -54,6 +54,13 @@ def test_the_rules(text: str, facts: EncoderFacts, linear: str, ep: str, objecti
     assert objective in card.objective
 
 
+def test_of_an_architecture_in_a_folder_the_last_name_alone_counts() -> None:
+    assert "MAE" in choose_card("timm:local-dir:/models/vit_base_patch16_224.mae", VIT).objective
+    card = choose_card("timm:local-dir:/home/clip/dinov2/mine", VIT)
+    assert card.objective == "unknown, taken as supervised"
+    assert "CLIP" in choose_card("open_clip:local-dir:/models/mine", VIT).objective
+
+
 def test_what_the_id_says_is_read_holds_over_any_rule() -> None:
     card = choose_card("timm:vit_base_patch16_224.mae?tokens=all&vectors=mean", VIT)
     assert (card.ep, card.linear, card.reason) == ("all", "mean", "as the id says")

@@ -8,7 +8,9 @@ from safetensors.torch import save_file
 
 from helpers.tiny_encoders import export
 from toolkit_common.backbones.contract import Backbone
+from toolkit_common.backbones.exported import read_description
 from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.listing import read_shape
 from toolkit_common.backbones.load import build_encoder, load_backbone
 from toolkit_common.errors import InputError
 
@@ -127,6 +129,27 @@ def test_the_architecture_builds_the_same_encoder_untrained() -> None:
     again, _ = build_encoder(parse_backbone_id(encoder.facts.architecture), random_init=True)
     assert again.facts == encoder.facts
     assert again.preprocess == encoder.preprocess
+
+
+@pytest.mark.parametrize("name", ["clip", "run.mae-1", "dinov2"])
+def test_an_exported_encoder_is_read_by_its_own_card_whatever_its_folder_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    folder = export(tmp_path / name)
+    own = read_description(folder).card
+    assert own.objective == "unknown, taken as supervised"
+    assert load_backbone(str(folder)).info.card == own
+    shape = read_shape(str(folder))
+    assert shape is not None
+    assert shape.card == own
+    changed = load_backbone(f"{folder}?tokens=patches").info.card
+    assert (changed.ep, changed.objective) == ("patches", own.objective)
+
+
+def test_an_exported_encoder_takes_no_other_objective(tmp_path: Path) -> None:
+    folder = export(tmp_path / "run")
+    with pytest.raises(InputError, match=r"run.objective=mae' says itself .*drop objective=; tok"):
+        load_backbone(f"{folder}?objective=mae")
 
 
 def test_an_exported_encoder_keeps_card_and_provenance(tmp_path: Path) -> None:

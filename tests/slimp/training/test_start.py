@@ -9,11 +9,13 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from helpers.slimp_problem import build_batch, build_model
-from helpers.tiny_encoders import write_open_clip
+from helpers.tiny_encoders import export, write_open_clip
+from toolkit_common.backbones.exported import read_description
 from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.load import build_encoder
 from toolkit_common.errors import InputError
-from toolkit_slimp.training.start import checkpoint_gradients_
+from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.training.start import checkpoint_gradients_, load_start
 
 
 def kept_and_gradient(model):
@@ -51,6 +53,13 @@ def test_an_encoder_without_checkpointing_is_refused():
     encoder.model = nn.Identity()
     with pytest.raises(InputError, match=r"'timm:test_vit.image_size=32' has no gradient check"):
         checkpoint_gradients_(encoder)
+
+
+def test_an_exported_encoder_is_read_on_by_its_own_card(tmp_path):
+    folder = export(tmp_path / "run.mae-clip", "timm:test_vit?image_size=32")
+    start = load_start(SlimpSettings(backbone=str(folder)), None)
+    assert start.card == read_description(folder).card
+    assert start.card.objective == "unknown, taken as supervised"
 
 
 COMPILED = """

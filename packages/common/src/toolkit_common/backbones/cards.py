@@ -8,6 +8,7 @@ class token (docs/encoders.md, "ep_all"). The first rule that matches an encoder
 
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import cast, get_args
 
 from toolkit_common.backbones.contract import Card, EncoderFacts, TokenSource, VectorSource
@@ -64,15 +65,26 @@ def choose_card(backbone_id: str, facts: EncoderFacts) -> Card:
     Raises:
         InputError: If the objective or what is to be read is unknown, or the encoder lacks it.
     """
-    return change_card(_by_rule(backbone_id, facts), backbone_id, facts)
+    return _as_given(_by_rule(backbone_id, facts), backbone_id, facts)
 
 
 def change_card(card: Card, backbone_id: str, facts: EncoderFacts) -> Card:
-    """Return a card with what the options of an id say is to be read.
+    """Return a card of its own with what the options of an id say is to be read.
 
     Raises:
-        InputError: If that is unknown, or the encoder lacks it.
+        InputError: If that is unknown, the encoder lacks it, or the id has another objective.
     """
+    options = split_options(backbone_id)[1]
+    if "objective" in options:
+        raise InputError(
+            f"{backbone_id!r} says itself what it was trained with ({card.objective}): drop "
+            "objective=; tokens= and vectors= choose what probes read of it"
+        )
+    return _as_given(card, backbone_id, facts)
+
+
+def _as_given(card: Card, backbone_id: str, facts: EncoderFacts) -> Card:
+    """Return a card with what `tokens=` and `vectors=` of an id say."""
     options = split_options(backbone_id)[1]
     given = {key: options[key] for key in ("tokens", "vectors") if key in options}
     if not given:
@@ -94,7 +106,9 @@ def change_card(card: Card, backbone_id: str, facts: EncoderFacts) -> Card:
 def _by_rule(backbone_id: str, facts: EncoderFacts) -> Card:
     # Without options: weights' paths and layers must match no pattern.
     place, options = split_options(backbone_id)
-    name = place.lower()
+    # Of an architecture in a folder its last name alone: those above it are of the machine.
+    source, local, folder = place.partition("local-dir:")
+    name = f"{source}{local}{Path(folder).name}".lower()
     rule = next((rule for rule in RULES if fnmatchcase(name, rule.pattern)), None)
     objective = rule.objective if rule else "unknown, taken as supervised"
     if "weights" in options and rule is None:

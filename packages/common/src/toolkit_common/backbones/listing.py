@@ -17,10 +17,9 @@ import torch
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
-from toolkit_common.backbones.cards import choose_card
 from toolkit_common.backbones.contract import Card, EncoderFacts
 from toolkit_common.backbones.ids import STATISTICS, parse_backbone_id
-from toolkit_common.backbones.load import build_encoder
+from toolkit_common.backbones.load import build_encoder, read_card
 from toolkit_common.backbones.named.alias import HUB
 from toolkit_common.backbones.named.on_disk import (
     in_hub_cache,
@@ -159,7 +158,7 @@ def read_shape(identifier: str) -> Shape | None:
         parsed = replace(parse_backbone_id(identifier), weights=None, key=None, prefix=None)
         with shapes_alone():
             encoder, _ = build_encoder(parsed, random_init=True)
-        card = choose_card(parsed.text, encoder.facts)
+        card = read_card(parsed, encoder.facts)
     # Some cannot be built without memory; of the Hub the config may be missing.
     except (NotImplementedError, RuntimeError, TypeError, ValueError):
         return None

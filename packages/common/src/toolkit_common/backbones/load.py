@@ -12,6 +12,8 @@ from toolkit_common.backbones.cards import change_card, choose_card
 from toolkit_common.backbones.contract import (
     Backbone,
     BackboneInfo,
+    Card,
+    EncoderFacts,
     ImageEncoder,
     Receipt,
     resolve_layers,
@@ -94,6 +96,18 @@ def _own_input(parsed: BackboneId, preprocess: Preprocess) -> Preprocess:
     )
 
 
+def read_card(parsed: BackboneId, facts: EncoderFacts) -> Card:
+    """Return how an encoder is read: as an exported one itself says, others by the rules.
+
+    Raises:
+        InputError: If the id wants what the encoder lacks, or another objective of an exported one.
+    """
+    if parsed.source != "exported":
+        return choose_card(parsed.text, facts)
+    # Never by the name of its folder, which may be any word.
+    return change_card(read_description(Path(parsed.name)).card, parsed.text, facts)
+
+
 def load_backbone(
     text: str, *, random_init: bool = False, allow_partial: bool = False, seed: int = 0
 ) -> Backbone:
@@ -109,16 +123,14 @@ def load_backbone(
     encoder, receipt = build_encoder(
         parsed, random_init=random_init, allow_partial=allow_partial, seed=seed
     )
-    card, provenance = choose_card(parsed.text, encoder.facts), {}
+    provenance = {}
     if parsed.source == "exported":
-        description = read_description(Path(parsed.name))
-        card = change_card(description.card, parsed.text, encoder.facts)
-        provenance = description.provenance
+        provenance = read_description(Path(parsed.name)).provenance
     info = BackboneInfo(
         id=parsed.text,
         facts=encoder.facts,
         preprocess=encoder.preprocess,
-        card=card,
+        card=read_card(parsed, encoder.facts),
         receipt=receipt,
         layers=resolve_layers(
             parsed.layers or range(1, encoder.facts.depth + 1), encoder.facts.depth

@@ -16,7 +16,7 @@ import pandas as pd
 from toolkit_common.data.dataset import SPLITS, ImageData, build_image_data
 from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
-from toolkit_common.ids import refuse_options
+from toolkit_common.ids import refuse_options, split_options
 from toolkit_common.images.walk import Walked, count_endings, has_image_suffix, is_image, walk
 from toolkit_common.printable import one_line
 from toolkit_common.split_names import SPLIT_NAMES, guess_split, looks_like_split
@@ -120,7 +120,7 @@ def _refuse_unclear(folder: _Folder, identifier: str) -> None:
     unclear = [name for name in folder.own if name not in folder.splits and looks_like_split(name)]
     if not unclear or folder.classes:
         return
-    mark = "&" if "?" in identifier else "?"
+    mark = "&" if split_options(identifier)[1] else "?"
     splits = "&".join(f"{guess_split(name) or 'test'}={name}" for name in unclear)
     raise InputError(
         f"{folder.root}: {', '.join(map(repr, unclear))} could be splits or classes: call splits "

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from toolkit_common.backbones.cards import choose_card
 from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt
 from toolkit_common.backbones.exported import WEIGHTS
 from toolkit_common.backbones.ids import BackboneId, parse_backbone_id
-from toolkit_common.backbones.load import build_encoder
+from toolkit_common.backbones.load import build_encoder, read_card
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import Splits
@@ -52,9 +51,7 @@ def load_start(settings: SlimpSettings, parent: Parent | None) -> Start:
     if parent is None:
         parsed, encoder, receipt = load_image_encoder(settings)
         ancestry = Ancestry() if settings.random_init else read_ancestry(parsed)
-        return Start(
-            parsed, encoder, choose_card(parsed.text, encoder.facts), receipt.source, ancestry
-        )
+        return Start(parsed, encoder, read_card(parsed, encoder.facts), receipt.source, ancestry)
     # By hand, as a folder may have any name.
     place = str(parent.folder)
     parsed = BackboneId(place, "exported", place, weights=None, layers=(-1,), image_size=None)
