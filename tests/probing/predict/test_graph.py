@@ -14,6 +14,7 @@ from probing.predict.test_saved_probe import ABMILP, EP, LINEAR
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
 from toolkit_probing.heads.files import read_spec, save_head
+from toolkit_probing.predict import graph
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -67,6 +68,9 @@ def test_a_graph_says_what_it_is_and_where_nothing_lies(run_cli, finished, tmp_p
     for content in (file.read_bytes(), file.with_suffix(".json").read_bytes()):
         assert str(finished).encode() not in content
         assert b"dark-" not in content  # the patients
+        # The exporter notes of each node which lines of which files it is from.
+        assert str(Path(graph.__file__).parent).encode() not in content
+        assert b'File "' not in content
 
 
 def test_a_graph_that_differs_is_not_kept(run_cli, finished, tmp_path, monkeypatch) -> None:

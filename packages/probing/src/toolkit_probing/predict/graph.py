@@ -161,9 +161,22 @@ def _write(graph: ProbeGraph, file: Path, described: Mapping[str, Any]) -> None:
             verbose=False,
         )
     model = onnx.load(file)
+    _forget_places_(model.graph)
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in described.items()})
     onnx.checker.check_model(model)
     onnx.save(model, file)
+
+
+def _forget_places_(graph: Any) -> None:
+    """Take out what the exporter notes of each node: the lines of code on this machine."""
+    graph.ClearField("metadata_props")
+    for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    for attribute in (item for node in graph.node for item in node.attribute):
+        for inner in (attribute.g, *attribute.graphs):
+            if inner.node:
+                _forget_places_(inner)
 
 
 def _compare(graph: ProbeGraph, file: Path) -> dict[str, float]:
