@@ -106,7 +106,10 @@ def test_a_small_evaluation_study_runs_through():
         shares=[0.5, 1],
         draws=1,
     )
-    values["exclude"] = [{"encoder": ["simclr", "random"]}, {"inputs": "patient"}]
+    values["exclude"] = [
+        {"encoder": ["simclr", "random"]},
+        {"step": ["extrapolate", "extrapolated"]},
+    ]
     tables = carry_out(values)
     encoders = tables["encoders"]
     assert set(encoders.groups) == {(name, how) for name in ("slimp", "start") for how in
@@ -114,7 +117,7 @@ def test_a_small_evaluation_study_runs_through():
     assert encoders.figures[("slimp", "knn"), "auroc"].gap.units == 2
     metadata = tables["metadata"]
     assert metadata.figures[("slimp", "image+meta", "ep"), "auroc"].gap is not None
-    assert ("slimp", "lesion", "knn") in metadata.groups
+    assert ("slimp", "meta", "knn") in metadata.groups
     assert ("no image", "metadata alone", "missingness baseline") in metadata.groups
     labels = {key[2] for key in tables["labels"].groups}
     assert labels == {"50 % of labels", "all labels"}
