@@ -7,8 +7,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := -m pytest -q -n 2 --dist worksteal
 EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
-SCRIPTS := $(filter-out benchmarks/demo.py benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
+SCRIPTS := $(filter-out benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%)) bench-slimp-ablation
+WEIGHTS := weights=$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)
+START := --set "start=timm:tf_efficientnet_lite0?image_size=64&weights=$$weights"
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 
 # Nothing is fetched at run time unless asked for; threads of busy cores fight (docs/stack.md).
@@ -30,8 +32,8 @@ $(STAMP): $(INPUTS)
 	$(BIN)/python -m pip install -qq -c constraints.txt $(EDITABLE) -r requirements-dev.txt
 	touch $@
 
-demo: $(STAMP) ## pre-train SLIMP on real lesions and judge it with EP, linear and k-NN (5 minutes)
-	OMP_NUM_THREADS=$$(nproc) $(BIN)/python benchmarks/demo.py
+demo: $(STAMP) ## carry out studies/demo.yaml: SLIMP against its start on real lesions (6 minutes)
+	$(WEIGHTS) && $(BIN)/toolkit study run studies/demo.yaml --jobs $$(nproc) $(START)
 
 test: $(STAMP) ## run all tests, style and types among them (what CI runs)
 	$(BIN)/python $(PYTEST)
@@ -51,9 +53,7 @@ bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
 
 bench-slimp-ablation: $(STAMP) ## carry out studies/slimp-ablation.yaml from packaged weights
-	weights=$$(PYTHONPATH=benchmarks $(BIN)/python -c 'import demo; print(demo.find_weights())') && \
-	$(BIN)/toolkit study run studies/slimp-ablation.yaml --jobs $$(nproc) \
-	  --set "start=timm:tf_efficientnet_lite0?image_size=64&weights=$$weights"
+	$(WEIGHTS) && $(BIN)/toolkit study run studies/slimp-ablation.yaml --jobs $$(nproc) $(START)
 
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check .

@@ -97,6 +97,20 @@ def test_a_small_ablation_study_runs_through():
 
 
 @pytest.mark.slow
+def test_a_small_demo_study_runs_through():
+    values = small(ROOT / "studies/demo.yaml", methods="knn")
+    values["exclude"] = [{"encoder": "random weights"}]
+    (table,) = carry_out(values).values()
+    assert list(table.groups) == [("ImageNet + SLIMP", "knn"), ("ImageNet", "knn")]
+    figure = table.figures[("ImageNet + SLIMP", "knn"), "auroc"]
+    assert figure.interval_of == "patients"
+    low, high = figure.gap.interval
+    assert low <= figure.gap.mean <= high
+    assert figure.gap.units == 2
+    assert table.groups["ImageNet + SLIMP", "knn"].marks == []  # of its fold no patient was seen
+
+
+@pytest.mark.slow
 def test_a_small_evaluation_study_runs_through():
     values = small(
         ROOT / "studies/slimp-evaluation.yaml",

@@ -5,6 +5,7 @@ import io
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -122,3 +123,46 @@ def test_no_folder_of_the_machine_stands_in_a_table():
     text = STUDY.replace("  judged:", "  data: csv:/home/me/lesions.csv?group=p\n  judged:")
     (line,) = [line for line in notes(*made(text)) if line.startswith("parameters: ")]
     assert line == "parameters: data csv:lesions.csv?group=p, judged 0,1,2"
+
+
+def test_differences_stand_first_where_they_lead():
+    def headings(text: str) -> str:
+        return to_markdown(*made(text)).splitlines()[2]
+
+    first = headings(STUDY + "  leads: differences\n")
+    assert first == "| encoder | method | auroc minus poor's | auroc |"
+    assert headings(STUDY) == "| encoder | method | auroc | auroc minus poor's |"
+
+
+def write_predictions(cell: Path, chances: list[float]) -> None:
+    """Give a cell's rows predictions of 16 images, of 16 patients of its own fold."""
+    results = read_json(cell / "results.json")
+    for row in results["rows"]:
+        row["predictions"] = "predictions.parquet"
+    write_json(cell / "results.json", results)
+    names = [f"{cell.name[-1]}-{number:02}" for number in range(16)]
+    pd.DataFrame({
+        "image_id": names, "group": names, "target": [0, 0, 1, 1] * 4, "seed": 0, "draw": 0,
+        "probabilities": [[1 - chance, chance] for chance in chances] * 4,
+    }).to_parquet(cell / "predictions.parquet")  # fmt: skip
+
+
+def test_intervals_over_patients_say_so():
+    for cell in Path("runs/judge").iterdir():
+        is_good = "good" in cell.name
+        write_predictions(cell, [0.1, 0.2, 0.7, 0.9] if is_good else [0.1, 0.8, 0.4, 0.9])
+    study, table = made(STUDY + "  intervals: patients\n")
+    figure = table.figures[("good", "ep"), "auroc"]
+    assert (figure.mean, figure.interval) == (1.0, pytest.approx((1.0, 1.0)))
+    # Of the two benign and two malignant chances one pair of four is in the wrong order.
+    assert figure.gap.mean == pytest.approx(0.25)
+    assert 0.05 < figure.gap.interval[0] < 0.25 < figure.gap.interval[1] < 0.5
+    assert "bootstrap over the test patients of all folds" in " ".join(notes(study, table))
+
+
+def test_without_predictions_there_is_no_interval_over_patients():
+    study, table = made(STUDY + "  intervals: patients\n")
+    figure = table.figures[("good", "ep"), "auroc"]
+    assert (figure.mean, figure.interval) == (pytest.approx(0.85), None)
+    assert (figure.gap.mean, figure.gap.interval) == (pytest.approx(0.15), None)
+    assert "intervals:" not in " ".join(notes(study, table))

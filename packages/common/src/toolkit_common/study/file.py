@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -80,6 +80,10 @@ class TableSpec(_Strict):
         over: Axes that are averaged over.
         against: Axis or field -> value: every row's reference is the row with these in their
             place.
+        intervals: Over what the 95 % intervals are: `folds` (a t interval, which covers what other
+            training patients change), or `patients` (bootstrap over the test patients of all
+            folds, encoders and heads as they are).
+        leads: What stands first in a row: its figures, or their differences.
         baselines: Axis -> name under which the rows stand that read no image; without it they
             are left out.
         title: Heading.
@@ -92,6 +96,8 @@ class TableSpec(_Strict):
     where: Mapping[str, Scalars] = {}
     over: Names = OVER
     against: Mapping[str, Scalar] = {}
+    intervals: Literal["folds", "patients"] = "folds"
+    leads: Literal["figures", "differences"] = "figures"
     baselines: Mapping[str, str] = {}
     title: str = ""
 

@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 
 from toolkit_common.study.file import Study, written
 from toolkit_common.study.records import RANDOM
-from toolkit_common.study.table import FOLDS, OWN, Figure, Group, Key, Table
+from toolkit_common.study.table import FOLDS, OWN, PATIENTS, Figure, Group, Key, Table
 
 MISSING, UNDEFINED, REFERENCE = "missing", "undefined", "reference"
 EXPLAINED = {
@@ -22,6 +22,8 @@ EXPLAINED = {
 INTERVALS = {
     FOLDS: "intervals: 95 % t intervals over the folds, corrected for training sets that overlap "
     "(Nadeau and Bengio 2003)",
+    PATIENTS: "intervals: 95 %, by bootstrap over the test patients of all folds, encoders and "
+    "heads held as they are",
     OWN: "intervals of a single cell: 95 %, by bootstrap over its test patients",
 }
 SHOWN = 5  # cells that are named where more are missing
@@ -153,10 +155,14 @@ def _columns(table: Table) -> Iterator[Column]:
         groups = [group for key, group in table.groups.items() if key[count:] == column]
         is_unread = not any(group.records for group in groups)
         for metric in table.spec.metrics:
+            parts = []
             if is_unread or any(group.has(metric) for group in groups):
-                yield column, metric, ""
+                parts.append("")
             if any(table.figures[group.key, metric].gap for group in groups):
-                yield column, metric, "gap"
+                parts.append("gap")
+            if table.spec.leads == "differences":
+                parts.reverse()
+            yield from ((column, metric, part) for part in parts)
 
 
 def _heading(table: Table, column: Column) -> str:

@@ -14,16 +14,15 @@ from toolkit_common.registry import did_you_mean
 from toolkit_common.scores.corrected_t import corrected_t
 from toolkit_common.study.file import Scalar, Study, TableSpec, written
 from toolkit_common.study.grid import Cell
+from toolkit_common.study.patients import Value, over_patients
 from toolkit_common.study.records import FIELDS, Record, read_records
 from toolkit_common.study.state import State, Status
 
 OF_SPLITS = ("fold", "split_seed")  # axes whose values test other patients
 NONE = "-"  # of what a row has not
 UNREAD = "?"  # of what a cell that is missing would have
-OWN, FOLDS = (
-    "own",
-    "folds",
-)  # what an interval is of: one cell's bootstrap, or the spread over folds
+# What an interval is of: one cell's bootstrap, the spread over folds, the patients of all folds.
+OWN, FOLDS, PATIENTS = "own", "folds", "patients"
 
 Key = tuple[str, ...]  # values of a table's rows and columns
 Unit = tuple[str, ...]  # values of what is averaged over
@@ -35,7 +34,7 @@ class Gap:
 
     Attributes:
         mean: Mean of the differences, None if undefined.
-        interval: 95 % interval of it over the folds, None without one.
+        interval: 95 % interval of it, of the same kind as the figure's; None without one.
         units: Cells that both have.
     """
 
@@ -51,7 +50,7 @@ class Figure:
     Attributes:
         mean: Mean over folds and seeds, None if undefined or missing.
         interval: 95 % interval, None without one.
-        interval_of: `folds` or `own`; empty without one.
+        interval_of: `folds`, `patients` or `own`; empty without one.
         gap: Against the reference; None for the reference, or where there is none.
     """
 
@@ -185,7 +184,7 @@ def build_table(
         builder.add(cell, list(read_records(cell)) if is_done else [])
     groups = builder.groups()
     figures = {
-        (key, metric): _figure(group, metric) for key, group in groups.items()
+        (key, metric): _figure(spec, group, metric) for key, group in groups.items()
         for metric in spec.metrics
     }  # fmt: skip
     if spec.against:
@@ -334,7 +333,7 @@ class _Builder:
         )
 
 
-def _figure(group: Group, metric: str) -> Figure:
+def _figure(spec: TableSpec, group: Group, metric: str) -> Figure:
     values = {
         unit: record.metrics[metric]
         for unit, record in group.records.items()
@@ -345,6 +344,9 @@ def _figure(group: Group, metric: str) -> Figure:
     if any(value is None for value in values.values()):
         return Figure(None)
     known = {unit: value for unit, value in values.items() if value is not None}
+    if spec.intervals == PATIENTS:
+        value = over_patients(_by_split(known, group.records), metric)
+        return Figure(*value, PATIENTS) if value else Figure(_over(known, group.records)[0])
     mean, interval = _over(known, group.records)
     if interval is not None:
         return Figure(mean, interval, FOLDS)
@@ -368,6 +370,13 @@ def _over(
         return float(np.mean(means)), None
     mean, half = corrected_t(means, test_to_train=float(np.mean(known)))
     return mean, (mean - half, mean + half)
+
+
+def _by_split(units: Iterable[Unit], records: Mapping[Unit, Record]) -> list[list[Record]]:
+    folds: dict[Unit, list[Record]] = {}
+    for unit in units:
+        folds.setdefault(_split_of(records[unit]), []).append(records[unit])
+    return list(folds.values())
 
 
 def _split_of(record: Record) -> Unit:
@@ -400,8 +409,12 @@ def _against(
         gaps[unit] = one - two
     if not gaps:
         return figures[at]
-    mean, interval = _over(gaps, {unit: mine[unit] for unit in gaps})
-    return replace(figures[at], gap=Gap(mean, interval, len(gaps)))
+    value: Value = _over(gaps, {unit: mine[unit] for unit in gaps})
+    if spec.intervals == PATIENTS:
+        against = _by_split(gaps, theirs)
+        paired = over_patients(_by_split(gaps, mine), metric, against=against)
+        value = paired or (value[0], None)
+    return replace(figures[at], gap=Gap(*value, len(gaps)))
 
 
 def pick_tables(study: Study, name: str | None) -> Iterator[str]:

@@ -1,0 +1,128 @@
+"""Figures over patients are those of a run of all folds; what cannot be paired is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from toolkit_common.errors import InputError
+from toolkit_common.scores.folds import estimate_fold_difference, estimate_folds
+from toolkit_common.scores.metrics import Predictions
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.grid import Cell
+from toolkit_common.study.patients import over_patients
+from toolkit_common.study.records import Record
+
+NUM_ROWS, SEEDS = 40, (0, 1)
+
+
+def ids_of(fold: int) -> np.ndarray:
+    return np.array([f"image-{fold}-{number:02}" for number in range(NUM_ROWS)])
+
+
+def groups_of(fold: int) -> np.ndarray:
+    return np.array([f"patient-{fold}-{number // 2}" for number in range(NUM_ROWS)])
+
+
+def predictions_of(fold: int, *, skill: float) -> list[Predictions]:
+    rng = np.random.default_rng(fold)
+    targets = rng.integers(0, 2, NUM_ROWS)
+    runs = []
+    for _ in SEEDS:
+        chance = np.clip(rng.normal(0.5 + skill * (targets - 0.5), 0.2), 0.01, 0.99)
+        chance = chance.astype(np.float32)
+        runs.append(Predictions(np.stack([1 - chance, chance], axis=1), targets))
+    return runs
+
+
+def joined(skill: float) -> list[Predictions]:
+    by_fold = [predictions_of(fold, skill=skill) for fold in range(3)]
+    return [
+        Predictions(
+            np.concatenate([run.probabilities for run in runs]),
+            np.concatenate([run.targets for run in runs]),
+        )
+        for runs in zip(*by_fold, strict=True)
+    ]
+
+
+def record_of(path: Path, fold: int, *, skill: float) -> Record:
+    frames = [
+        pd.DataFrame({
+            "image_id": ids_of(fold), "group": groups_of(fold), "target": run.targets,
+            "seed": seed, "draw": 0, "probabilities": list(run.probabilities),
+        })
+        for seed, run in zip(SEEDS, predictions_of(fold, skill=skill), strict=True)
+    ]  # fmt: skip
+    # The order of rows in the file carries no meaning.
+    pd.concat(frames).sample(frac=1, random_state=0).to_parquet(path)
+    cell = Cell(
+        step="judge", name=path.stem, values={}, needs={}, place=path.parent, words=[],
+        command=find_command("toy judge"), resolved=None,
+    )  # fmt: skip
+    return Record(cell, {}, {}, {}, classes=("a", "b"), predictions=path)
+
+
+@pytest.fixture
+def folds(tmp_path) -> tuple[list[list[Record]], list[list[Record]]]:
+    return tuple(
+        [[record_of(tmp_path / f"{name}-{fold}.parquet", fold, skill=skill)] for fold in range(3)]
+        for name, skill in (("mine", 0.6), ("theirs", 0.1))
+    )
+
+
+def test_all_folds_are_what_one_run_of_all_folds_has(folds):
+    mine, theirs = folds
+    sides = [joined(skill) for skill in (0.1, 0.6)]
+    groups = np.concatenate([groups_of(fold) for fold in range(3)])
+    numbers = np.repeat(np.arange(3), NUM_ROWS)
+    names = ["auroc", "balanced_accuracy"]
+    whole = estimate_folds(sides[1], groups, numbers, names=names)
+    gaps = estimate_fold_difference(sides, groups, numbers, names=names)
+    for name in names:
+        pooled = whole[name].pooled
+        mean = whole[name].mean if pooled is None else pooled
+        assert over_patients(mine, name) == pytest.approx((mean, pytest.approx(whole[name].ci)))
+        gap, interval = over_patients(mine, name, against=theirs)
+        assert (gap, interval) == (pytest.approx(gaps[name].difference), gaps[name].ci)
+        assert gap > 0
+
+
+def test_what_is_averaged_within_a_fold_is_one_value(folds):
+    mine, theirs = folds
+    once = over_patients(mine, "auroc", against=theirs)
+    twice = over_patients([fold * 2 for fold in mine], "auroc", against=[f * 2 for f in theirs])
+    assert twice == (pytest.approx(once[0]), pytest.approx(once[1]))
+
+
+def test_other_images_are_refused(folds):
+    mine, theirs = folds
+    with pytest.raises(InputError, match=r"mine-0 and judge/theirs-1 were not judged on the same"):
+        over_patients(mine, "auroc", against=theirs[1:] + theirs[:1])
+
+
+def test_folds_that_share_patients_are_refused(folds):
+    mine, _ = folds
+    with pytest.raises(InputError, match=r"mine-0 and judge/mine-0 share test patients"):
+        over_patients([mine[0], mine[0]], "auroc")
+
+
+def test_without_predictions_there_is_no_interval(folds):
+    mine, theirs = folds
+    without = [[replace(theirs[0][0], predictions=None)], *theirs[1:]]
+    assert over_patients(mine, "auroc", against=without) is None
+
+
+def test_folds_of_different_numbers_of_repeats_have_none(folds):
+    mine, _ = folds
+    assert over_patients([mine[0] * 2, *mine[1:]], "auroc") is None
+
+
+def test_a_file_that_cannot_be_read_is_named(folds):
+    (record,) = folds[0][0]
+    broken = record.predictions.with_name("broken.parquet")
+    broken.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"cannot read .*broken.parquet: .*run the cell again"):
+        over_patients([[replace(record, predictions=broken)]], "auroc")
