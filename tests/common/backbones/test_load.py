@@ -113,6 +113,12 @@ def test_what_a_name_lacks_on_this_machine_is_said() -> None:
         load_backbone("monet?weights=own.pth", random_init=True)
 
 
+@pytest.mark.parametrize("given", ["0", "-1", "nan"])
+def test_a_crop_that_cannot_be_is_refused(given) -> None:
+    with pytest.raises(InputError, match=f"crop_pct is a share of the resized side, got {given}"):
+        load_backbone(f"timm:test_vit?crop_pct={given}", random_init=True)
+
+
 def test_random_weights_and_a_file_exclude_each_other() -> None:
     with pytest.raises(InputError, match=r"--random-init and \?weights= exclude each other"):
         load_backbone("timm:test_vit?weights=a.pth", random_init=True)

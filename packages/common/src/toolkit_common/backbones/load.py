@@ -91,7 +91,8 @@ def _own_input(parsed: BackboneId, preprocess: Preprocess) -> Preprocess:
         preprocess = replace(preprocess, mean=mean, std=std)
     return replace(
         preprocess,
-        crop_pct=parsed.crop_pct or preprocess.crop_pct,
+        # A crop of 0 is for `Preprocess` to refuse, not one that nobody gave.
+        crop_pct=preprocess.crop_pct if parsed.crop_pct is None else parsed.crop_pct,
         interpolation=parsed.interpolation or preprocess.interpolation,
     )
 
