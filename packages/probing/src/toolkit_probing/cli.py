@@ -13,8 +13,9 @@ import typer
 
 from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.config import Invocation, Resolved
+from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.protocols import PRESETS
-from toolkit_probing.settings import ExtractSettings, PredictSettings, ProbeSettings
+from toolkit_probing.settings import ExtractSettings, ProbeSettings
 
 app = typer.Typer(add_completion=False)
 features_app = typer.Typer(add_completion=False)

@@ -26,8 +26,8 @@ from toolkit_probing.heads.files import load_head
 from toolkit_probing.heads.head import Head
 from toolkit_probing.heads.inputs import TOKENS, base_of, read_inputs, read_source
 from toolkit_probing.predict.saved_probe import SavedProbe
+from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.probes import POOLS, AttentivePool
-from toolkit_probing.settings import PredictSettings
 from toolkit_probing.task.beside import SourceBeside
 from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import shrink_images

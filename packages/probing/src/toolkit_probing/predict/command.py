@@ -18,10 +18,10 @@ from toolkit_probing.predict.classify import Answers, classify, refuse_no_attent
 from toolkit_probing.predict.learned_from import Learned, check_learned
 from toolkit_probing.predict.new_images import leave_out_bad, read_data, read_images
 from toolkit_probing.predict.saved_probe import SavedProbe, choose_probe, load_encoder
+from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.predict.table import WRITERS, build_table, write_table
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.summary import SHOWN, results_table, why_no_intervals
-from toolkit_probing.settings import PredictSettings
 from toolkit_probing.task.task import Task
 
 
@@ -108,10 +108,11 @@ def show_predicted(predicted: Predicted, *, output: Path | None, as_json: bool) 
     row, task = predicted.row, predicted.task
     if row is not None:
         known = int((task.targets_of("test") >= 0).sum())
+        units = "images" if task.data.groups is None else "groups"
         out.print(
             f"{predicted.probe.row.name} of {predicted.probe.run} on {task.data.id}: {known} of "
             f"{len(predicted.table)} images with a known {task.labels.name} ({task.splits.origin}),"
-            " 95 % intervals by bootstrap over groups",
+            f" 95 % intervals by bootstrap over {units}",
             soft_wrap=True,
             markup=False,
         )

@@ -23,7 +23,7 @@ from toolkit_common.seen.secret import NUM_BYTES
 from toolkit_common.sources.load import load_data
 from toolkit_probing.predict.new_images import split_settings
 from toolkit_probing.predict.saved_probe import SavedProbe
-from toolkit_probing.settings import PredictSettings
+from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.task.task import Task
 
 NEW = "new"  # name of the side that is judged, for counts

@@ -27,7 +27,7 @@ from toolkit_common.images.wide import PixelRange
 from toolkit_common.printable import one_line
 from toolkit_common.sources.load import LOOKED_AT, WITHOUT_SHEET, load_data
 from toolkit_probing.predict.saved_probe import SavedProbe
-from toolkit_probing.settings import PredictSettings
+from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.task.task import Task
 
 NO_ROWS = np.zeros(0, np.int64)
