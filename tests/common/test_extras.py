@@ -11,7 +11,12 @@ from toolkit_common.errors import InputError
 from toolkit_common.extras import attach, is_installed, require
 
 PYPROJECT = Path(__file__).parents[2] / "packages/common/pyproject.toml"
-BROUGHT = {"lesions": {"openpyxl", "h5py"}, "audit": {"ImageHash"}, "plots": {"matplotlib"}}
+BROUGHT = {
+    "lesions": {"openpyxl", "h5py"},
+    "audit": {"ImageHash"},
+    "plots": {"matplotlib", "vl-convert-python"},
+    "slurm": {"submitit"},
+}
 
 
 def test_what_is_installed_is_imported() -> None:

@@ -1,4 +1,4 @@
-"""Probing needs no openpyxl, h5py, ImageHash, matplotlib; who misses one reads one line."""
+"""Probing needs no openpyxl, h5py or matplotlib; who misses a library reads one line."""
 
 import ast
 import sys
@@ -10,7 +10,7 @@ import pytest
 from conftest import assert_bad_input
 from helpers.repository import ROOT, modules
 
-OPTIONAL = ("h5py", "imagehash", "matplotlib", "mpl_toolkits", "openpyxl")
+OPTIONAL = ("h5py", "imagehash", "matplotlib", "mpl_toolkits", "openpyxl", "vl_convert")
 FIT_ON_TOKENS = """
 import numpy as np, torch
 from toolkit_probing import EfficientProbing, ProbeClassifier
@@ -43,7 +43,7 @@ def test_images_are_probed_without_the_extras(install) -> None:
 
 
 CASES = [
-    ("matplotlib", "probing[plots]", "report run --output report.html"),
+    ("vl_convert", "probing[plots]", "report run --output report.html"),
     ("h5py", "common[lesions]", f"probe {' '.join(TINY)} --cache-images 256"),
     ("imagehash", "common[audit]", "data audit lesions"),
     ("h5py", "common[lesions]", "data make slice-3d made --rows 20 --layout kaggle"),
@@ -71,6 +71,7 @@ def requirements(package: str, extra: str) -> set[str]:
     text = (ROOT / f"packages/{package.removeprefix('toolkit-')}/pyproject.toml").read_text()
     listed = tomllib.loads(text)["project"]["optional-dependencies"].get(extra, [])
     names = {requirement.partition(">")[0].lower() for requirement in listed}
+    names = {name.removesuffix("-python").replace("vl-", "vl_") for name in names}
     forwarded = [name for name in names if name.startswith("toolkit-common[")]
     return names.union(*(requirements("toolkit-common", extra) for _ in forwarded))
 

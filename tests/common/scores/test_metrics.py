@@ -22,6 +22,7 @@ from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import (
     LOWER_IS_BETTER,
+    METRIC_NAMES,
     METRICS,
     RANKING_METRICS,
     Predictions,
@@ -29,6 +30,7 @@ from toolkit_common.scores.metrics import (
     confusion_matrix,
     evaluate,
     find_metric,
+    metric_name,
 )
 
 
@@ -312,3 +314,11 @@ def test_sensitivity_at_any_specificity_equals_scikit_learns_curve(
 def test_unknown_metrics_are_answered_with_the_nearest(name: str) -> None:
     with pytest.raises(InputError, match=f"unknown metric '{name}'"):
         find_metric(name)
+
+
+def test_metrics_have_names_for_people() -> None:
+    names = {name: metric_name(name) for name in METRICS}
+    assert names["auroc"] == "AUROC"
+    assert names["sensitivity_at_90_specificity"] == "sensitivity at 90 specificity"
+    assert len(set(names.values())) == len(names)
+    assert set(METRIC_NAMES) <= set(METRICS)

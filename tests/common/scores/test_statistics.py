@@ -11,6 +11,7 @@ from toolkit_common.scores import statistics
 from toolkit_common.scores.metrics import METRICS, RANKING_METRICS, Predictions, compute_metrics
 from toolkit_common.scores.statistics import (
     adjust_holm,
+    all_differences,
     draw_weights,
     estimate,
     estimate_difference,
@@ -236,6 +237,16 @@ def test_a_difference_equals_a_bootstrap_written_as_a_loop() -> None:
     assert result.ci == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
     share = min((np.array(drawn) <= 0).mean(), (np.array(drawn) >= 0).mean())
     assert result.p == pytest.approx(2 * share, abs=0.02)
+
+
+def test_all_differences_are_those_of_every_two() -> None:
+    sides = [[draw_predictions(1, skill=skill), draw_predictions(1)] for skill in (0.5, 1, 2)]
+    groups = patients(120, 4)
+    for name in ("auroc", "balanced_accuracy", "top5"):
+        every = all_differences(sides, groups, name=name)
+        for i, one in enumerate(sides):
+            for j, other in enumerate(sides):
+                assert every[i][j] == estimate_difference(other, one, groups, names=[name])[name]
 
 
 def test_a_side_does_not_differ_from_itself() -> None:

@@ -1,12 +1,13 @@
 """A report as one HTML file."""
 
+import re
+
 import numpy as np
 import pytest
 
 from conftest import assert_bad_input
 from helpers.saved_runs import change_predictions, one_group
 from toolkit_common.runs.files import read_json, write_json
-from toolkit_probing.reports.page import MAX_PICTURED
 
 
 @pytest.mark.slow
@@ -20,16 +21,44 @@ def test_a_report_says_why_figures_have_no_interval(run_cli, copied, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_of_runs_is_reported_as_one_html_file(run_cli, runs, tmp_path):
+def test_a_folder_of_runs_is_one_page_that_loads_nothing(run_cli, runs, tmp_path):
     result = run_cli("report", runs, "-o", tmp_path / "report.html", "--by", "site")
     assert result.exit_code == 0, result.output
     page = (tmp_path / "report.html").read_text()
-    assert "src='http" not in page
-    assert page.count("<img") == 1 + 2 * 4 + 2 * 2  # layers; reliability and confusion a row
-    for text in ("linear-layer6-cls", "site: back", "selected on test", "learning rate and epoch"):
+    loaded = re.findall(r"(?:src|href|url\()[=\s\"']*([^\s\"'>)]+)", page)
+    assert all(place.startswith("#") for place in loaded)
+    # Methods two, parameters, ROC and PR, calibration, recall, subgroups, layers, learning.
+    headings = re.findall(r"<h2>([^<]+)</h2>", page)
+    assert headings[:9] == [
+        "Methods", "Accuracy against parameters", "ROC and precision-recall", "Calibration",
+        "Confusion", "Recall of each class", "Subgroups", "Few labels and layers",
+        "Learning curves",
+    ]  # fmt: skip
+    for text in ("linear, layer 6 \u00b7 a", "site: back", "selected on test", "Random weights"):
         assert text in page
-    assert "RANDOM WEIGHTS" in page
-    assert MAX_PICTURED >= 4
+    for text in ("Tiny: ", "learning rate and epoch", "toolkit ", "peak memory", "He et al., 2022"):
+        assert text in page
+
+
+@pytest.mark.slow
+def test_a_page_begins_with_the_claim_and_what_forbids_to_believe_it(run_cli, runs, tmp_path):
+    run_cli("report", runs / "b", "-o", tmp_path / "report.html", "--metric", "top1,auroc")
+    page = (tmp_path / "report.html").read_text()
+    claim = re.search(r'<p class="claim">([^<]+)</p>', page)[1]
+    assert "k-NN" in claim
+    assert "AUROC" in claim  # though top-1 stands first
+    assert page.index('class="claim"') < page.index('class="warning"') < page.index("<h2>")
+    assert page.count('class="warning"') == 3  # random weights, selected on test, tiny
+
+
+def test_a_page_needs_a_metric_and_vl_convert(run_cli, runs, monkeypatch):
+    result = run_cli("report", runs / "b", "-o", "report.html", "--metric", "confusion")
+    assert_bad_input(result, "a page needs a metric besides confusion: add one to --metric")
+    assert result.stdout == ""
+    monkeypatch.setattr("toolkit_common.extras.find_spec", lambda _: None)
+    result = run_cli("report", runs / "b", "-o", "report.html")
+    assert_bad_input(result, "needs vl_convert", "pip install 'toolkit-probing[plots]'")
+    assert not list(runs.parent.glob("report.html"))
 
 
 @pytest.mark.parametrize(
@@ -54,20 +83,25 @@ def test_a_report_that_cannot_be_written_is_refused_before_it_is_made(
 @pytest.mark.slow
 def test_what_is_written_into_a_page_is_escaped(run_cli, copied, tmp_path):
     results = read_json(copied / "b/results.json")
-    results["notes"] = ["<script>alert('a & b')</script>"]
+    hostile = "</script><script>alert('a & b')</script>\x1b[2J"
+    results["notes"] = [hostile]
+    results["data"]["classes"] = [hostile, "light"]
+    results["rows"][0]["name"] = hostile
     write_json(copied / "b/results.json", results)
-    run_cli("report", copied / "b", "-o", tmp_path / "report.html")
+    done = run_cli("report", copied / "b", "-o", tmp_path / "report.html", "--metric", "top1")
+    assert done.exit_code == 0, done.output
     page = (tmp_path / "report.html").read_text()
-    assert "<script>" not in page
-    assert "&lt;script&gt;alert(&#39;a &amp; b&#39;)" in page
+    assert page.count("<script>") == page.count("</script>") == 1  # the page's own
+    assert "&lt;script&gt;alert(&#39;a &amp; b&#39;)&lt;/script&gt;\\x1b[2J" in page
+    assert "\x1b" not in page
 
 
-def test_rows_without_finite_probabilities_and_those_beyond_the_limit_say_so(
-    run_cli, copied, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("toolkit_probing.reports.page.MAX_PICTURED", 1)
+@pytest.mark.slow
+def test_rows_without_finite_probabilities_are_undefined(run_cli, copied, tmp_path):
     change_predictions(copied / "b", probabilities=lambda values: values * np.nan)
-    run_cli("report", copied / "b", "-o", tmp_path / "report.html", "--metric", "top1")
+    done = run_cli("report", copied / "b", "-o", tmp_path / "report.html", "--metric", "top1")
+    assert done.exit_code == 0, done.output
     page = (tmp_path / "report.html").read_text()
-    assert "<p>No pictures of linear-layer6-cls: it predicts no finite probabilities.</p>" in page
-    assert "<p>Pictures of the first 1 of 2 rows.</p>" in page
+    assert "cannot be compared: top-1 is undefined for linear probing." in page
+    assert "Undefined, so not drawn: linear, knn, " in page
+    assert "<h2>Confusion</h2>" not in page

@@ -150,7 +150,7 @@ def report(
     ] = "",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write one HTML file with tables and pictures."),
+        typer.Option("--output", "-o", help="Write one HTML file: the answer, figures, tables."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -166,14 +166,15 @@ def report(
     from toolkit_probing.reports.tables import show_report
 
     if output is not None:
-        require("matplotlib", extra="plots", purpose="report --output", package="toolkit-probing")
+        require("vl_convert", extra="plots", purpose="report --output", package="toolkit-probing")
         refuse_no_file(output, ".html")
     tables = build_report(runs, metrics=_names(metric), by=_names(by))
-    show_report(tables, as_json=as_json)
-    if output is not None:
+    if output is not None:  # first: what cannot be a page is refused before anything is printed
         from toolkit_probing.reports.page import write_html
 
         write_html(output, tables)
+    show_report(tables, as_json=as_json)
+    if output is not None:
         typer.echo(f"report: {output}", err=True)
     if as_json:
         _print_json(tables.to_json())

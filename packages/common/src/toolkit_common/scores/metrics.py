@@ -155,6 +155,15 @@ METRICS: Mapping[str, Metric] = {
     "log_loss": log_loss,
 }
 LOWER_IS_BETTER = ("expected_calibration_error", "log_loss")
+METRIC_NAMES = {  # where words of the key are not those of people
+    "auroc": "AUROC",
+    "expected_calibration_error": "calibration error",
+    "log_loss": "log-loss",
+    "macro_f1": "macro F1",
+    "partial_auroc": "partial AUROC",
+    "top1": "top-1",
+    "top5": "top-5",
+}
 CLASS_METRICS = ("top1", "balanced_accuracy", "macro_f1")  # need the predicted class alone
 
 
@@ -167,6 +176,11 @@ def find_metric(name: str) -> Metric:
     if is_ranking(name):
         return _ranked(_curve_metric(name))
     return lookup(METRICS, name, kind="metric")
+
+
+def metric_name(name: str) -> str:
+    """Return what a metric is called where people read it."""
+    return METRIC_NAMES.get(name, name.replace("_", " "))
 
 
 def is_ranking(name: str) -> bool:

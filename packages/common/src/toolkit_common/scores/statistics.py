@@ -154,17 +154,34 @@ def estimate_difference(
         one, other = (float(np.mean([values[name][0] for values in side])) for side in singles)
         # Resample by resample, not from two intervals: the same groups are drawn for both.
         drawn = sides[1][name] - sides[0][name]
-        ci, difference = interval(drawn), defined(other - one)
-        differences[name] = Difference(
-            first=defined(one),
-            second=defined(other),
-            difference=difference,
-            ci=ci,
-            p=None if ci is None else two_sided_p(drawn),
-            resamples=len(drawn),
-            why_no_ci=None if ci else reason_without(name, difference, groups, runs=first),
-        )
+        differences[name] = _difference(name, (one, other), drawn, groups=groups, runs=first)
     return differences
+
+
+def all_differences(
+    sides: Sequence[Sequence[Predictions]], groups: np.ndarray, *, name: str, seed: int = 0
+) -> list[list[Difference]]:
+    """Estimate how far every side lies above every other by one metric, as `estimate_difference`.
+
+    Args:
+        sides: Predictions of each, one a seed, on the same rows in the same order.
+        groups: Group of each row; the row itself where there are no groups.
+        name: Which metric.
+        seed: Of the bootstrap.
+
+    Returns:
+        `[i][j]`: of side i from side j.
+    """
+    ones = np.ones((1, len(groups)))
+    means = [float(np.mean([evaluate(p, ones, [name])[name][0] for p in side])) for side in sides]
+    drawn = [side[name] for side in resample(sides, groups, [name], seed=seed)]
+    return [
+        [
+            _difference(name, (means[j], means[i]), drawn[i] - drawn[j], groups=groups, runs=side)
+            for j in range(len(sides))
+        ]
+        for i, side in enumerate(sides)
+    ]
 
 
 def adjust_holm(values: Sequence[float | None]) -> list[float | None]:
@@ -177,6 +194,27 @@ def adjust_holm(values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(known) - rank) * value))
         adjusted[at] = highest
     return adjusted
+
+
+def _difference(
+    name: str,
+    means: tuple[float, float],
+    drawn: np.ndarray,
+    *,
+    groups: np.ndarray,
+    runs: Sequence[Predictions],
+) -> Difference:
+    first, second = means
+    ci, difference = interval(drawn), defined(second - first)
+    return Difference(
+        first=defined(first),
+        second=defined(second),
+        difference=difference,
+        ci=ci,
+        p=None if ci is None else two_sided_p(drawn),
+        resamples=len(drawn),
+        why_no_ci=None if ci else reason_without(name, difference, groups, runs=runs),
+    )
 
 
 def resample(

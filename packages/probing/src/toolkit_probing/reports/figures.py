@@ -1,4 +1,4 @@
-"""Pictures of results: curves over layers and labels, reliability, confusion.
+"""Pictures of curves over layers and labels.
 
 Drawn on figures of their own, without pyplot's global state, so that they need no display.
 """
@@ -10,15 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toolkit_common.scores.metrics import (
-    CALIBRATION_BINS,
-    Predictions,
-    calibration_bins,
-    confusion_matrix,
-)
 from toolkit_common.scores.statistics import Estimate
 
-MAX_NAMED_CLASSES, MAX_COUNTED_CLASSES = 30, 12
 MAX_COLUMNS = 4
 AXES = {"layer": "layer", "num_train": "training images"}
 
@@ -60,48 +53,6 @@ def _draw_curve(axes: Axes, name: str, points: Points) -> None:
     bands = [(at, *estimate.ci) for at, estimate in points if estimate.ci]
     if bands:
         axes.fill_between(*np.transpose(bands), color=line.get_color(), alpha=0.15, lw=0)
-
-
-def draw_reliability(runs: Sequence[Predictions], title: str) -> Figure:
-    """Draw accuracy over confidence in bins, and how many rows are in each, over all repeats."""
-    confidence = np.concatenate([run.probabilities.max(axis=1) for run in runs])
-    hit = np.concatenate([run.predicted == run.targets for run in runs])
-    bins = calibration_bins(confidence)
-    counts = np.bincount(bins, minlength=CALIBRATION_BINS)
-    used = counts > 0
-    # Empty bins have no accuracy.
-    accuracy = np.bincount(bins, hit, CALIBRATION_BINS)[used] / counts[used]
-    middle = (np.arange(CALIBRATION_BINS) + 0.5) / CALIBRATION_BINS
-    figure = Figure(figsize=(4.2, 4.6), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    top.plot([0, 1], [0, 1], color="grey", lw=1, ls="--")
-    top.bar(middle[used], accuracy, width=1 / CALIBRATION_BINS, alpha=0.8, edgecolor="white")
-    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=title)
-    bottom.bar(middle, counts / counts.sum(), width=1 / CALIBRATION_BINS, edgecolor="white")
-    bottom.set(xlabel="confidence", ylabel="share of images")
-    return figure
-
-
-def draw_confusion(runs: Sequence[Predictions], classes: Sequence[str], title: str) -> Figure:
-    """Draw the confusion matrix as shares of each true class; counts are means over repeats."""
-    counts = np.mean([confusion_matrix(run) for run in runs], axis=0)
-    totals = counts.sum(axis=1, keepdims=True)
-    # A class without test images: 0 / 0.
-    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    side = 3.6 + 0.3 * min(len(classes), MAX_NAMED_CLASSES)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
-    if len(classes) <= MAX_NAMED_CLASSES:
-        axes.set_xticks(range(len(classes)), classes, rotation=90)
-        axes.set_yticks(range(len(classes)), classes)
-    if len(classes) <= MAX_COUNTED_CLASSES:
-        for (row, column), count in np.ndenumerate(counts):
-            color = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{count:.3g}", ha="center", va="center", color=color)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
-    return figure
 
 
 def to_png(figure: Figure) -> bytes:

@@ -1,54 +1,158 @@
-"""A report as one HTML file that needs nothing beside it: tables, and pictures as data.
+"""A report as one page that needs nothing beside it: the answer first, then what it rests on.
 
-How it looks stands in `page.html`, what it shows is put together here.
+How it looks stands in `page.html`, its figures in `toolkit_probing.reports.evidence`; what it shows
+is put together here.
 """
 
-import base64
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
-from toolkit_common.runs.files import write_text
+from toolkit_common.errors import InputError
+from toolkit_common.pages.page import render
+from toolkit_common.runs.files import read_json, write_text
+from toolkit_common.scores.metrics import metric_name
 from toolkit_common.seen.check import mark
-from toolkit_probing.reports.curves import AXES, curves_of
-from toolkit_probing.reports.figures import (
-    draw_confusion,
-    draw_curves,
-    draw_reliability,
-    to_png,
+from toolkit_probing.methods import METHODS
+from toolkit_probing.reports import evidence, trends
+from toolkit_probing.reports.claim import claim, warnings
+from toolkit_probing.reports.entries import (
+    Differences,
+    Entry,
+    differences_of,
+    encoder_name,
+    entries_of,
+    most_labels,
 )
-from toolkit_probing.reports.recomputed import Report
-from toolkit_probing.reports.tables import interval_lines, run_line, sections
+from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
+from toolkit_probing.reports.tables import interval_lines, sections
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import format_estimate
 from toolkit_probing.training.plan import describe_training
 
-CURVE_METRIC = "balanced_accuracy"
-MAX_PICTURED = 12  # rows of a run that get pictures of their own
+HEADLINE = ("auroc", "balanced_accuracy")  # the first that a report has leads its page
+HASHES = ("data", "splits", "encoder", "metadata_encoders")
+
+Section = tuple[str, str, list[Markup]]
 
 
 def write_html(path: Path, report: Report) -> None:
-    """Write a report with pictures of its runs."""
-    templates = Environment(
-        loader=PackageLoader("toolkit_probing", "reports"),
-        autoescape=True,
-        undefined=StrictUndefined,  # a name that is misspelt in the page is an error, not a blank
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"estimate": format_estimate, "picked": _picked, "mark": mark}
-    text = templates.get_template("page.html").render(
-        runs=[run_line(run) for run in report.runs],
-        intervals=interval_lines(report),
-        metrics=report.metrics,
-        sections=sections(report.rows),
-        pictures=((run.path, _pictures(run)) for run in report.runs),
-        notes=dict.fromkeys(note for run in report.runs for note in run.results.notes),
+    """Write a report as a page.
+
+    Raises:
+        InputError: If it has no metric, or nothing draws its figures.
+    """
+    entries, metric = entries_of(report), headline(report)
+    differences = differences_of(entries, metric)
+    encoders = dict.fromkeys(encoder_name(run) for run in report.runs)
+    text = render(
+        "toolkit_probing.reports",
+        "page.html",
+        title=f"Probes of {', '.join(encoders)}",
+        claim=claim(entries, differences, metric),
+        warnings=list(warnings(report.runs, entries)),
+        facts=list(dict.fromkeys(_facts(report))),
+        sections=[
+            section
+            for section in _sections(report, entries, differences=differences, metric=metric)
+            if section[2]
+        ],
+        notes=interval_lines(report),
+        tables=_tables(report, entries),
+        metrics=[metric_name(name) for name in report.metrics],
+        by=report.by,
+        runs=[_run(run) for run in report.runs],
+        citations=list(_citations(report)),
     )
     write_text(path, text)
+
+
+def headline(report: Report) -> str:
+    """Return the metric that leads a report.
+
+    Raises:
+        InputError: If it has none.
+    """
+    if not report.metrics:
+        raise InputError("a page needs a metric besides confusion: add one to --metric")
+    return next((name for name in HEADLINE if name in report.metrics), report.metrics[0])
+
+
+def _facts(report: Report) -> Iterator[str]:
+    for run in report.runs:
+        data, protocol = run.results.data, run.results.protocol
+        yield (
+            f"{data.id}, {data.label}: {data.sizes['test']} test images of {data.num_test_groups} "
+            f"groups, {len(data.classes)} classes; {most_labels(run)}; {protocol.line}; "
+            f"{', '.join(selected_in(run))}."
+        )
+
+
+def _sections(
+    report: Report, entries: Sequence[Entry], *, differences: Differences | None, metric: str
+) -> Iterator[Section]:
+    first = [evidence.forest(entries, metric)]
+    if differences is not None:
+        first.append(evidence.difference_matrix(differences, metric))
+    yield "methods", "Methods", first
+    front = evidence.pareto(entries, metric)
+    yield "parameters", "Accuracy against parameters", [front] if front else []
+    classes = [str(name) for name in report.runs[0].results.data.classes]
+    # Runs of other classes have no panel in common.
+    alike = [item for item in entries if _classes(report, item) == classes]
+    yield "roc", "ROC and precision-recall", list(evidence.roc_and_pr(alike, classes))
+    yield "calibration", "Calibration", list(evidence.calibration(entries))
+    yield "confusion", "Confusion", list(evidence.confusions(alike, classes))
+    recalls = evidence.recalls(alike, classes)
+    yield "recall", "Recall of each class", [recalls] if recalls else []
+    yield "subgroups", "Subgroups", list(trends.subgroups(report, entries, metric))
+    curves = [figure for run in report.runs for figure in trends.curves(report, run, metric)]
+    yield "curves", "Few labels and layers", curves
+    learning = [figure for run in report.runs for figure in trends.learning(run, entries)]
+    yield "learning", "Learning curves", learning
+
+
+def _classes(report: Report, item: Entry) -> list[str]:
+    (run,) = (run for run in report.runs if run.path == item.saved.run)
+    return [str(name) for name in run.results.data.classes]
+
+
+def _tables(report: Report, entries: Sequence[Entry]) -> list[tuple[str, list[dict[str, Any]]]]:
+    names = {(item.saved.run, item.row.name): item.name for item in entries}
+    return [
+        (title, [_line(report, item, names.get((item.run, item.row.name))) for item in rows])
+        for title, rows in sections(report.rows)
+    ]
+
+
+def _line(report: Report, item: Recomputed, name: str | None) -> dict[str, Any]:
+    run = f" \u00b7 {item.run.name}" if len(report.runs) > 1 else ""
+    return {
+        "name": mark(name or f"{item.row.name}{run}", item.row.seen, between=" "),
+        "images": item.images,
+        "figures": [
+            (
+                item.metrics[key].mean if item.metrics[key].mean is not None else "",
+                mark(_one_line(item, key), item.row.seen, between=" "),
+            )
+            for key in report.metrics
+        ],
+        "num_parameters": item.row.num_parameters,
+        "labels": item.row.labels,
+        "picked": _picked(item.row),
+        "num_images": item.num_images,
+        "num_groups": item.num_groups,
+    }
+
+
+def _one_line(item: Recomputed, key: str) -> str:
+    estimate = item.metrics[key]
+    text = format_estimate(estimate).partition("\n")[0]
+    return text if estimate.ci is None else f"{text} [{estimate.ci[0]:.2f}, {estimate.ci[1]:.2f}]"
 
 
 def _picked(row: Row) -> str:
@@ -58,26 +162,62 @@ def _picked(row: Row) -> str:
     return f"{settings} ({row.picked})"
 
 
-def _pictures(run: SavedRun) -> Iterator[tuple[str, str]]:
-    """Yield what a picture shows and its PNG in base64; why there is none, and nothing."""
-    for axis in AXES:
-        curves = curves_of(run.results.rows, axis, CURVE_METRIC)
-        if curves:
-            figure = draw_curves(curves, axis, CURVE_METRIC)
-            yield f"{CURVE_METRIC} over {axis}", _encoded(figure)
-    saved = list(run.rows.values())
-    for side in saved[:MAX_PICTURED]:
-        predictions = side.predictions
-        name = mark(side.row.name, side.row.seen, between=", ")
-        if not all(item.is_finite for item in predictions):
-            yield f"No pictures of {name}: it predicts no finite probabilities.", ""
-            continue
-        yield f"reliability of {name}", _encoded(draw_reliability(predictions, name))
-        confusion = draw_confusion(predictions, run.results.data.classes, name)
-        yield f"confusion of {name}", _encoded(confusion)
-    if len(saved) > MAX_PICTURED:
-        yield f"Pictures of the first {MAX_PICTURED} of {len(saved)} rows.", ""
+def _run(run: SavedRun) -> dict[str, Any]:
+    results, facts = run.results, read_json(run.path / "run.json")
+    sizes = ", ".join(f"{name} {count}" for name, count in results.data.sizes.items())
+    seeds = dict.fromkeys(str(seed) for row in results.rows for seed in row.seeds)
+    return {
+        "name": run.path.name,
+        "data": [
+            ("data set", results.data.id),
+            ("label", results.data.label),
+            ("splits", f"{sizes} ({results.data.splits})"),
+            ("classes", ", ".join(map(str, results.data.classes))),
+            ("groups of test", results.data.num_test_groups),
+            ("licence", results.data.licence or "not stated"),
+            ("read", ", ".join(inputs_of(run))),
+        ],
+        "notes": results.notes,
+        "selection": [
+            ("protocol", results.protocol.line),
+            ("selected", ", ".join(selected_in(run))),
+            ("picked", "; ".join(dict.fromkeys(row.picked for row in results.rows))),
+            ("seeds", ", ".join(seeds)),
+        ],
+        "provenance": [*_cost(run), *_origin(facts)],
+        "command": shlex.join(facts.get("command", [])),
+    }
 
 
-def _encoded(figure: Figure) -> str:
-    return base64.b64encode(to_png(figure)).decode()
+def _cost(run: SavedRun) -> Iterator[tuple[str, str]]:
+    backbone, cost = run.results.backbone, run.results.cost
+    yield "encoder", backbone.id
+    source = str(backbone.weights.get("source", ""))
+    yield "weights", "random" if backbone.random_weights else source
+    seconds = run.results.features.get("seconds")
+    apart = f", features {seconds:.0f} s" if isinstance(seconds, float | int) else ""
+    yield "time", f"all methods {cost.seconds:.0f} s{apart}"
+    yield "peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB"
+
+
+def _origin(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "begun", ", ".join(facts.get("starts", []))
+    yield "commit", facts.get("commit") or "not known"
+    yield "versions", _listed(facts.get("versions", {}))
+    yield "machine", _listed(facts.get("machine", {}))
+    yield "hashes", _listed({key: facts[key][:12] for key in HASHES if key in facts})
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key.replace('_', ' ')} {value}"
+        for key, value in values.items()
+        if value not in ([], None)
+    )
+
+
+def _citations(report: Report) -> Iterator[tuple[str, str]]:
+    methods = dict.fromkeys(row.method for run in report.runs for row in run.results.rows)
+    for name in methods:
+        if name in METHODS and METHODS[name].source:
+            yield METHODS[name].title, METHODS[name].source

@@ -1,0 +1,265 @@
+"""What a page compares: the rows of its runs under short names, with their predictions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from toolkit_common.scores.folds import estimate_fold_difference
+from toolkit_common.scores.metrics import Predictions
+from toolkit_common.scores.statistics import Difference, Estimate, adjust_holm, all_differences
+from toolkit_probing.heads.inputs import place_name
+from toolkit_probing.reports.recomputed import Recomputed, Report
+from toolkit_probing.results.rows import Row
+from toolkit_probing.results.saved import SavedRow, SavedRun
+from toolkit_probing.task.subsets import ALL
+
+Kind = Literal["probe", "no image read", "tuned encoder"]
+NO_IMAGE: Kind = "no image read"
+MOST_COMPARED = 24  # entries: their pairs grow with the square
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a page.
+
+    Attributes:
+        name: Short, and no other's on the page.
+        run: What names its run among the page's; nothing of one run.
+        kind: What it is: only those of one kind are ranked with each other.
+        saved: The row with its predictions.
+        metrics: What the report recomputed, on all test images.
+    """
+
+    name: str
+    run: str
+    kind: Kind
+    saved: SavedRow
+    metrics: dict[str, Estimate]
+
+    @property
+    def row(self) -> Row:
+        """Its entry in results.json."""
+        return self.saved.row
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric on all test images: what its interval is of, None if undefined."""
+        estimate = self.metrics[metric]
+        # Of folds the mean is over folds, and the interval of what counts images over all of them.
+        return estimate.mean if estimate.pooled is None else estimate.pooled
+
+
+def entries_of(report: Report) -> list[Entry]:
+    """Return the rows of all runs that learned from the most labels, baselines last."""
+    whole = {(item.run, item.row.name): item for item in report.rows if item.column is None}
+    probes: list[Entry] = []
+    baselines: list[Entry] = []
+    amounts = [most_labels(run) for run in report.runs]
+    for run, label, amount in zip(report.runs, labels_of(report.runs), amounts, strict=True):
+        rows = [saved for saved in run.rows.values() if saved.row.labels == amount]
+        for name, saved in zip(_short_names([item.row for item in rows]), rows, strict=True):
+            kind: Kind = "tuned encoder" if saved.row.is_tuned else "probe"
+            few = f", {amount}" if len(set(amounts)) > 1 and amount != ALL else ""
+            probes.append(_entry(f"{name}{few}", label, saved, kind=kind, whole=whole))
+        for saved in run.baselines.values():
+            entry = _entry(saved.row.method, label, saved, kind=NO_IMAGE, whole=whole)
+            same = [item for item in baselines if item.row.method == entry.row.method]
+            # Those of equal data are the same in every run.
+            if not any(item.metrics == entry.metrics for item in same):
+                plain = _entry(saved.row.method, "", saved, kind=NO_IMAGE, whole=whole)
+                baselines.append(entry if same else plain)
+    return [*probes, *baselines]
+
+
+def most_labels(run: SavedRun) -> str:
+    """Return the largest amount of labels that a run learned from."""
+    amounts = {row.labels: float(np.mean(row.num_train)) for row in run.results.rows}
+    return ALL if ALL in amounts else max(amounts, key=lambda name: amounts[name])
+
+
+def _entry(
+    name: str,
+    label: str,
+    saved: SavedRow,
+    *,
+    kind: Kind,
+    whole: dict[tuple[Path, str], Recomputed],
+) -> Entry:
+    metrics = whole[saved.run, saved.row.name].metrics
+    return Entry(f"{name} \u00b7 {label}" if label else name, label, kind, saved, metrics)
+
+
+def _short_names(rows: Sequence[Row]) -> list[str]:
+    """Name each row by its method and, of several of one, by the least that tells them apart."""
+    ways = [way for count in range(len(_PARTS) + 1) for way in combinations(_PARTS, count)]
+    named = []
+    for row in rows:
+        mine = [item for item in rows if item.method == row.method]
+        for way in ways:
+            names = [_named(item, way) for item in mine]
+            if len(set(names)) == len(names):
+                break
+        # What nothing of these tells apart has a name of its own all the same.
+        unique = len(set(names)) == len(names)
+        named.append(_named(row, way) if unique else row.name)
+    return named
+
+
+def _named(row: Row, parts: Sequence[str]) -> str:
+    return ", ".join([row.method, *(_PARTS[part](row) for part in parts)])
+
+
+def _options(row: Row) -> str:
+    """Return the options in a row's name: what its method, place and labels leave of it."""
+    place = f"-{place_name(row.layer, row.source)}"
+    options = row.name.partition(place)[0].removeprefix(row.method).strip("-")
+    return options.replace("_", " ").replace("-", " ")
+
+
+_PARTS = {
+    "layer": lambda row: f"layer {row.layer}",
+    "source": lambda row: row.source,
+    "options": _options,
+}
+
+
+def labels_of(runs: Sequence[SavedRun]) -> list[str]:
+    """Return what tells runs apart in the fewest words: nothing of one, else encoder or folder."""
+    if len(runs) == 1:
+        return [""]
+    for names in (
+        [encoder_name(run) for run in runs],
+        [run.path.name for run in runs],
+        ["/".join(_differing(run.path, runs)) for run in runs],
+    ):
+        if len(set(names)) == len(runs):
+            return names
+    return [str(run.path) for run in runs]
+
+
+def encoder_name(run: SavedRun) -> str:
+    """Return what a run's encoder is called, without where its files lie."""
+    place = run.results.backbone.shown.partition("?")[0]
+    source, colon, name = place.partition(":")
+    return name if colon and "/" not in source else Path(place).name
+
+
+def _differing(path: Path, runs: Sequence[SavedRun]) -> Iterator[str]:
+    shared = set.intersection(*(set(run.path.parts) for run in runs))
+    return (part for part in path.parts if part not in shared)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Paired differences of entries by one metric, `[i][j]` of i from j, and adjusted p-values."""
+
+    entries: Sequence[Entry]
+    values: Sequence[Sequence[Difference]]
+    p_holm: Sequence[Sequence[float | None]]
+
+    def of(self, first: Entry, second: Entry) -> Difference:
+        """Return how far the first lies above the second."""
+        return self.values[self.entries.index(first)][self.entries.index(second)]
+
+
+def differences_of(entries: Sequence[Entry], metric: str) -> Differences | None:
+    """Compare the entries that were judged on the test images of the first; None without two.
+
+    Of more than can be shown each method's first of each run and what reads no image come first.
+    """
+    alike = [item for item in _leading(entries) if _same_images(item.saved, entries[0].saved)]
+    if len(alike) < 2:
+        return None
+    first = entries[0].saved
+    sides = [_in_order(item, first) for item in alike]
+    if first.folds is None:
+        values = all_differences(sides, first.groups, name=metric)
+    else:
+        values = _over_folds(sides, first, metric)
+    count = range(len(alike))
+    pairs = [(i, j) for i in count for j in count if i < j]
+    adjusted = dict(zip(pairs, adjust_holm([values[i][j].p for i, j in pairs]), strict=True))
+    p_holm = [[adjusted.get((min(i, j), max(i, j))) for j in count] for i in count]
+    return Differences(alike, values, p_holm)
+
+
+def _over_folds(
+    sides: Sequence[Sequence[Predictions]], first: SavedRow, metric: str
+) -> list[list[Difference]]:
+    """Return all differences over folds, where heads of two folds are never ranked together."""
+    folds = first.folds
+    assert folds is not None
+
+    def between(one: int, other: int) -> Difference:
+        pair = (sides[other], sides[one])
+        return estimate_fold_difference(pair, first.groups, folds, names=[metric])[metric]
+
+    count = range(len(sides))
+    known = {(i, j): between(i, j) for i in count for j in count if i >= j}
+    return [[known[i, j] if i >= j else _reversed(known[j, i]) for j in count] for i in count]
+
+
+def _reversed(item: Difference) -> Difference:
+    return replace(
+        item,
+        first=item.second,
+        second=item.first,
+        difference=None if item.difference is None else -item.difference,
+        ci=None if item.ci is None else (-item.ci[1], -item.ci[0]),
+    )
+
+
+def preferred(entries: Sequence[Entry]) -> Entry:
+    """Return the variant that the selection split prefers, the first of those alike."""
+
+    def score(item: Entry) -> float:
+        return -np.inf if item.row.select_score is None else item.row.select_score
+
+    return max(entries, key=score)
+
+
+def _leading(entries: Sequence[Entry]) -> list[Entry]:
+    if len(entries) <= MOST_COMPARED:
+        return list(entries)
+    variants: dict[tuple[str, str, str], list[Entry]] = {}
+    for item in entries:
+        variants.setdefault((item.kind, item.row.method, item.run), []).append(item)
+    chosen = [preferred(those) for those in variants.values()]
+    ahead = [item for item in chosen if item.kind == NO_IMAGE]
+    probes = [item for item in chosen if item.kind != NO_IMAGE]
+    return [*probes[: MOST_COMPARED - len(ahead)], *ahead]
+
+
+def _same_images(one: SavedRow, other: SavedRow) -> bool:
+    """Whether rows were judged on the same images with the same truth: else nothing is paired."""
+    if set(one.image_ids) != set(other.image_ids):
+        return False
+    order = _places(one, other)
+    if (one.folds is None) != (other.folds is None):
+        return False
+    if (
+        one.folds is not None
+        and other.folds is not None
+        and (one.folds[order] != other.folds).any()
+    ):
+        return False
+    mine, theirs = one.predictions[0], other.predictions[0]
+    return mine.num_classes == theirs.num_classes and bool(
+        (mine.targets[order] == theirs.targets).all()
+    )
+
+
+def _in_order(item: Entry, first: SavedRow) -> list[Predictions]:
+    at = _places(item.saved, first)
+    return [
+        Predictions(part.probabilities[at], part.targets[at]) for part in item.saved.predictions
+    ]
+
+
+def _places(one: SavedRow, other: SavedRow) -> np.ndarray:
+    """Return where the images of the other stand in one."""
+    at = {image: place for place, image in enumerate(one.image_ids)}
+    return np.array([at[image] for image in other.image_ids])

@@ -1,0 +1,120 @@
+"""What a page compares: short names that are no other's, and paired differences."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from toolkit_common.scores.folds import estimate_fold_difference
+from toolkit_common.scores.statistics import adjust_holm, estimate_difference
+from toolkit_probing.reports import entries
+from toolkit_probing.reports.entries import differences_of, entries_of, labels_of
+from toolkit_probing.reports.recomputed import build_report
+
+
+def entries_at(*paths, metrics=("auroc", "top1")):
+    every = entries_of(build_report(paths, metrics=metrics))
+    return [item for item in every if item.kind == "probe"]
+
+
+def test_what_reads_no_image_stands_last_and_once_where_runs_share_it(runs):
+    every = entries_of(build_report([runs / "a", runs / "b"], metrics=["top1"]))
+    assert [item.name for item in every if item.kind == entries.NO_IMAGE] == [
+        "missingness baseline",
+        "metadata baseline",
+    ]
+    assert every[-1].name == "metadata baseline"
+
+
+def test_names_say_what_tells_rows_apart_and_no_more(runs):
+    names = [item.name for item in entries_at(runs / "a")]
+    assert names == ["linear, layer 2", "linear, layer 6", "knn, layer 2", "knn, layer 6"]
+    assert [item.name for item in entries_at(runs / "b")] == ["linear", "knn"]
+    several = [item.name for item in entries_at(runs / "a", runs / "b")]
+    assert several[-2:] == ["linear \u00b7 b", "knn \u00b7 b"]
+    assert len(set(several)) == len(several)
+
+
+def test_rows_that_differ_in_options_or_in_nothing_known_keep_names_of_their_own(runs):
+    row = next(iter(entries_at(runs / "b"))).row
+    rows = [
+        replace(row, method="ep", name=f"ep-num_queries{count}-layer6-cls") for count in (8, 16)
+    ]
+    assert entries._short_names(rows) == ["ep, num queries8", "ep, num queries16"]
+    rows = [replace(row, name="one"), replace(row, name="two")]
+    rows = [replace(item, layer=3) for item in rows]
+    assert len(set(entries._short_names(rows))) == 2
+
+
+def test_runs_are_told_apart_by_encoder_folder_or_what_differs_in_the_path(runs):
+    (run,) = [item.saved for item in entries_at(runs / "b")][:1]
+    one = build_report([runs / "b"], metrics=["top1"]).runs[0]
+    assert labels_of([one]) == [""]
+    other = replace(one, path=one.path.parent / "c")
+    assert labels_of([one, other]) == ["b", "c"]
+    deep = [replace(one, path=one.path / name / "probe") for name in ("x", "y")]
+    assert labels_of(deep) == ["x", "y"]
+    assert run.run == one.path
+
+
+@pytest.mark.slow
+def test_differences_are_those_of_every_pair_with_holm_over_all(runs):
+    items = entries_at(runs / "a")
+    result = differences_of(items, "auroc")
+    pairs = [(i, j) for i in range(4) for j in range(i)]
+    expected = {
+        (i, j): estimate_difference(
+            items[j].saved.predictions,
+            items[i].saved.predictions,
+            items[0].saved.groups,
+            names=["auroc"],
+        )["auroc"]
+        for i, j in pairs
+    }
+    assert all(result.of(items[i], items[j]) == value for (i, j), value in expected.items())
+    adjusted = adjust_holm([expected[pair].p for pair in pairs])
+    assert [result.p_holm[i][j] for i, j in pairs] == adjusted
+
+
+@pytest.mark.slow
+def test_images_in_another_order_are_paired_and_other_images_are_not(runs):
+    items = entries_at(runs / "b")
+    saved = items[1].saved
+    order = np.random.default_rng(0).permutation(len(saved.image_ids))
+    parts = [
+        replace(part, probabilities=part.probabilities[order], targets=part.targets[order])
+        for part in saved.predictions
+    ]
+    ids = saved.image_ids[order]
+    moved = replace(items[1], saved=replace(saved, image_ids=ids, predictions=parts))
+    before = differences_of(items, "auroc").values[0][1]
+    assert differences_of([items[0], moved], "auroc").values[0][1] == before
+    foreign = replace(items[1], saved=replace(saved, image_ids=np.char.add("x", ids.astype(str))))
+    assert differences_of([items[0], foreign], "auroc") is None
+
+
+@pytest.mark.slow
+def test_differences_over_folds_are_those_over_folds(folded):
+    items = entries_at(folded / "f", metrics=("auroc", "balanced_accuracy"))
+    for metric in ("auroc", "balanced_accuracy"):
+        result = differences_of(items, metric)
+        for one in items:
+            for other in items:
+                sides = [other.saved.predictions, one.saved.predictions]
+                saved = one.saved
+                known = estimate_fold_difference(sides, saved.groups, saved.folds, names=[metric])
+                assert result.of(one, other).difference == known[metric].difference
+                assert result.of(one, other).ci == pytest.approx(known[metric].ci)
+                assert result.of(one, other).p == known[metric].p
+    pooled = items[0].metrics["balanced_accuracy"]
+    assert items[0].value("balanced_accuracy") == pooled.pooled
+    assert items[0].value("auroc") == items[0].metrics["auroc"].mean
+
+
+def test_of_too_many_the_ones_that_selection_prefers_are_compared(runs, monkeypatch):
+    monkeypatch.setattr("toolkit_probing.reports.entries.MOST_COMPARED", 2)
+    items = entries_at(runs / "a")
+    for item in items:
+        score = 1.0 if item.row.layer == 6 else 0.0
+        object.__setattr__(item.row, "select_score", score)
+    assert [item.name for item in entries._leading(items)] == ["linear, layer 6", "knn, layer 6"]
