@@ -37,3 +37,10 @@ def test_the_digest_is_of_what_was_fitted():
     same, other = PlainMetadata(COLUMNS, TRAIN), PlainMetadata(COLUMNS, TRAIN.iloc[:1])
     assert same.digest == PlainMetadata(COLUMNS, TRAIN).digest != other.digest
     assert same.columns == {"lesion": ("size", "site"), "patient": ("age",)}
+
+
+def test_a_constant_column_has_no_deviation_of_rounding():
+    train = pd.DataFrame({"age": [0.1] * 7})
+    assert train["age"].to_numpy().std() > 0  # what is left of rounding
+    encoded = PlainMetadata(COLUMNS[2:], train).encode(pd.DataFrame({"age": [0.3]}), "patient")
+    np.testing.assert_allclose(encoded.vectors, [[0.2]], rtol=1e-6)

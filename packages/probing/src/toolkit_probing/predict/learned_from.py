@@ -115,7 +115,7 @@ def _check_probe(probe: SavedProbe, task: Task, *, allow_seen: bool) -> SeenVerd
         )
     if overlap.doubts:
         return SeenVerdict("unknown", f"SEEN IN TRAINING? {'; '.join(overlap.doubts)}")
-    return SeenVerdict("unseen", f"seen in training: none of the {len(rows)} images")
+    return SeenVerdict("unseen", f"seen in training: none of the {len(rows)} files")
 
 
 def _learned_ids(probe: SavedProbe) -> np.ndarray:

@@ -34,8 +34,10 @@ class PlainMetadata:
             known = train[column.name].dropna()
             if column.kind in NUMBERS:
                 values = known.to_numpy(float)
-                mean, deviation = (values.mean(), values.std()) if len(values) else (0.0, 0.0)
-                self._means[column.name] = float(mean), float(deviation) or 1.0
+                varies = len(values) > 0 and np.ptp(values) > 0
+                mean = float(values.mean()) if len(values) else 0.0
+                # Of equal values rounding may leave a deviation of 1e-17, not 0.
+                self._means[column.name] = mean, float(values.std()) if varies else 1.0
             else:
                 self._words[column.name] = sorted(known.astype(str).unique())
         self.columns: Mapping[Level, tuple[str, ...]] = {
