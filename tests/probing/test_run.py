@@ -472,7 +472,7 @@ def test_a_batch_below_the_requested_one_is_reported_first_and_kept(
     assert result.stderr.index(note) < result.stderr.index("training ")
     unmet = f"batch 14 instead of {requested.split()[0]}"
     assert results["protocol"]["unmet"] == unmet
-    assert unmet in result.stdout.splitlines()[0]
+    assert unmet in result.stdout.splitlines()[1]
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def test_without_a_file_the_table_goes_to_stdout(predict, finished, new, monkeyp
     assert table["image"].tolist() == ["000.png", "001.png"]
     result = predict("--data", f"csv:{finished}/table.csv", "--split", "test")
     assert len(pd.read_csv(StringIO(result.stdout))) == 8
-    assert "balanced acc." in result.stderr
+    assert "balanced accuracy" in result.stderr
     assert "bootstrap over groups" in result.stderr
     assert "RANDOM WEIGHTS" in result.stderr
 

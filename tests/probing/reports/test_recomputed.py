@@ -97,8 +97,8 @@ def test_the_confusion_is_counted_for_every_repeat_and_subgroup(run_cli, runs):
     assert "true classes down" in alone.stdout
     assert "intervals" not in alone.stdout
     shown = run_cli("report", runs / "a", *options).stdout
-    assert "confusion of linear-layer6-cls: true classes down" in shown
-    assert "confusion of linear-layer6-cls, site: back" in shown
+    assert "confusion of linear \u00b7 layer 6: true classes down" in shown
+    assert "confusion of linear \u00b7 layer 6, site: back" in shown
 
 
 def test_a_column_that_is_not_there_is_answered_with_the_nearest(run_cli, runs):

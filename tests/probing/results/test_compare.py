@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import combinations
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,15 +14,19 @@ from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores import statistics
 
 
-def test_a_run_is_compared_with_its_first_row(run_cli, runs):
+def test_each_row_of_a_run_is_compared_with_each(run_cli, runs):
     result = run_cli("compare", runs / "a", "--metric", "top1,auroc", "--json")
     assert result.exit_code == 0, result.output
     results = json.loads(result.stdout)
-    names = [entry["second_row"]["name"] for entry in results["comparisons"]]
-    assert names[::2] == ["linear-layer6-cls", "knn-layer2-cls", "knn-layer6-cls"]
+    names = [
+        (entry["first_row"]["name"], entry["second_row"]["name"])
+        for entry in results["comparisons"]
+    ]
+    own = ["linear-layer2-cls", "linear-layer6-cls", "knn-layer2-cls", "knn-layer6-cls"]
+    assert names[::2] == list(combinations(own, 2))
     rows = {row["name"]: row for row in read_json(runs / "a/results.json")["rows"]}
     for entry in results["comparisons"]:
-        first = rows["linear-layer2-cls"]["metrics"][entry["metric"]]["mean"]
+        first = rows[entry["first_row"]["name"]]["metrics"][entry["metric"]]["mean"]
         second = rows[entry["second_row"]["name"]]["metrics"][entry["metric"]]["mean"]
         assert (entry["first"], entry["second"]) == (first, second)
         assert entry["difference"] == pytest.approx(second - first)
@@ -32,8 +37,8 @@ def test_a_run_is_compared_with_its_first_row(run_cli, runs):
 def test_two_runs_are_compared_by_the_names_of_their_rows(run_cli, runs):
     result = run_cli("compare", runs / "a", runs / "b", "--metric", "top1")
     assert result.exit_code == 0, result.output
-    assert "linear-layer6-cls" in result.stdout
-    assert "linear-layer2-cls" not in result.stdout
+    assert "linear \u00b7 layer 6" in result.stdout
+    assert "linear \u00b7 layer 2" not in result.stdout
     assert "NOT SELECTED ALIKE: selected on test, selected on val" in result.stdout
 
 
@@ -135,8 +140,8 @@ def test_what_was_not_computed_is_not_called_undefined(run_cli, copied, monkeypa
     options = ["compare", copied / "a", "--metric", "auroc,top5"]
     shown = run_cli(*options).stdout
     assert "no interval: not computed: more than" in shown
-    assert shown.count("undefined") == 3 * 5  # of top5: first, second, difference and both p
-    assert shown.count("not computed") == 3 * 2 + 1
+    assert shown.count("undefined") == 6  # of top5: each of four rows with each
+    assert shown.count("p not computed") == 6
     monkeypatch.undo()
     monkeypatch.setenv("COLUMNS", "200")
     one_group(copied / "a")

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from conftest import assert_bad_input
+from helpers.snapshots import assert_fits
 from toolkit_common.runs.files import read_json
 from toolkit_probing.results.contents import read_results
 from toolkit_probing.results.folds import pool_folds
@@ -42,7 +43,7 @@ def test_the_table_says_what_a_figure_and_what_its_interval_is_of(run_cli, folde
     shown = run_cli("probe", "--resume", "--output", folded / "f").stdout
     assert "40 test images of 10 groups, each tested once in 3 folds" in shown
     assert "figures: mean \u00b1 sd over folds; intervals: of all folds' predictions" in shown
-    assert max(map(len, shown[shown.index("\u250f") : shown.index("\u2518")].splitlines())) <= 80
+    assert_fits(shown, 80)
     metric = read_results(folded / "f").rows[0].metrics["balanced_accuracy"]
     assert f"{metric.mean:.3f} \u00b1 {metric.sd:.3f}" in shown
     assert f"pooled {metric.pooled:.3f}" in shown
@@ -83,7 +84,7 @@ def test_two_runs_are_compared_over_all_folds(run_cli, folded):
     assert auroc["difference"] == pytest.approx(
         other["metrics"]["auroc"]["mean"] - one["metrics"]["auroc"]["mean"]
     )
-    assert "3 folds: first and second are of all folds' predictions" in result.stderr
+    assert "3 folds: figures are of all folds' predictions" in result.stderr
 
 
 @pytest.mark.slow

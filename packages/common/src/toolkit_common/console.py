@@ -1,17 +1,23 @@
 """Progress bars and the console for humans: both on stderr, so that stdout stays for results."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
 from toolkit_common.launched import is_main_process
 from toolkit_common.printable import printable
+
+WIDTH_OF_FILES = 120  # of tables, where no terminal says how wide it is
 
 
 class PrintableConsole(Console):
@@ -29,8 +35,29 @@ console = PrintableConsole(
 
 
 def result_console(*, as_json: bool) -> Console:
-    """Return where a result's table goes: stdout, unless stdout is for JSON."""
-    return PrintableConsole(stderr=as_json, highlight=False, quiet=_is_quiet())
+    """Return where a result's table goes: stdout, unless stdout is for JSON.
+
+    What users name is shown as it is: brackets and colons are no markup.
+    """
+    stream = sys.stderr if as_json else sys.stdout
+    known = stream.isatty() or "COLUMNS" in os.environ
+    return PrintableConsole(
+        stderr=as_json,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        quiet=_is_quiet(),
+        # A file is no narrower where the terminal that its command was typed in is.
+        width=None if known else WIDTH_OF_FILES,
+    )
+
+
+def plain_table() -> Table:
+    """Return a table without lines but the one below its headings: narrow, and good to copy."""
+    return Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
+        header_style="",
+    )  # fmt: skip
 
 
 @contextmanager

@@ -110,8 +110,8 @@ def compare(
         typer.Option(
             "--rows",
             metavar="FIRST,SECOND",
-            help="Names of two rows: one of the first run, one of the last. Without it: all rows "
-            "of one run against its first, or the rows of one name of two runs.",
+            help="Names of two rows: one of the first run, one of the last. Without it: each row "
+            "of one run with each, or the rows of one name of two runs.",
         ),
     ] = "",
     metric: Metrics = "top1,balanced_accuracy,auroc",
@@ -125,7 +125,8 @@ def compare(
         toolkit compare runs/probe-1
         toolkit compare runs/a runs/b --metric auroc
     """
-    from toolkit_probing.results.compare import compare_runs, show_comparison
+    from toolkit_probing.results.compare import compare_runs
+    from toolkit_probing.results.matrix import show_comparison
 
     comparison = compare_runs(runs, rows=_names(rows), metrics=_names(metric))
     show_comparison(comparison, as_json=as_json)

@@ -21,7 +21,7 @@ from toolkit_probing.predict.saved_probe import SavedProbe, choose_probe, load_e
 from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.predict.table import WRITERS, build_table, write_table
 from toolkit_probing.results.rows import Row
-from toolkit_probing.results.summary import SHOWN, results_table, why_no_intervals
+from toolkit_probing.results.summary import SHOWN, print_figures, why_no_intervals
 from toolkit_probing.task.task import Task
 
 
@@ -116,7 +116,7 @@ def show_predicted(predicted: Predicted, *, output: Path | None, as_json: bool) 
             soft_wrap=True,
             markup=False,
         )
-        out.print(results_table([row], width=out.width))
+        print_figures(out, [row])
         for line in why_no_intervals(row.metrics[name] for name in SHOWN):
             out.print(line, soft_wrap=True)
         if row.seen in MARKS:

@@ -29,9 +29,9 @@ from toolkit_probing.reports.entries import (
 )
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
 from toolkit_probing.reports.tables import interval_lines, sections
+from toolkit_probing.results.layout import show_estimate
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
-from toolkit_probing.results.summary import format_estimate
 from toolkit_probing.training.plan import describe_training
 
 HEADLINE = ("auroc", "balanced_accuracy")  # the first that a report has leads its page
@@ -150,9 +150,7 @@ def _line(report: Report, item: Recomputed, name: str | None) -> dict[str, Any]:
 
 
 def _one_line(item: Recomputed, key: str) -> str:
-    estimate = item.metrics[key]
-    text = format_estimate(estimate).partition("\n")[0]
-    return text if estimate.ci is None else f"{text} [{estimate.ci[0]:.2f}, {estimate.ci[1]:.2f}]"
+    return show_estimate(item.metrics[key]).replace("\n", ", ")
 
 
 def _picked(row: Row) -> str:

@@ -1,38 +1,46 @@
 """A report on the console: tables, confusions, and what must be known to read them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from toolkit_common.console import result_console
+from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import MARKS, mark
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
+from toolkit_probing.results.layout import Column, best_rows, print_columns, show_estimate
+from toolkit_probing.results.names import is_baseline, run_names, short_names, with_run
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import (
     INTERVALS_OF_FOLDS,
     TUNED,
-    format_estimate,
     remark_lines,
     why_no_intervals,
 )
 
 MAX_PRINTED_CLASSES = 12  # of a confusion; JSON has all
 
+Names = dict[tuple[Path, str], str]  # run and full name of a row -> its short name
+
 
 def show_report(report: Report, *, as_json: bool) -> None:
     """Print a report for humans."""
     out = result_console(as_json=as_json)
-    for run in report.runs:
-        out.print(run_line(run), soft_wrap=True)
+    names = _names(report)
+    for run, name in zip(report.runs, _run_names(report), strict=True):
+        place = f"{name} = " if len(report.runs) > 1 else ""
+        out.print(f"{place}{run_line(run)}", soft_wrap=True)
     for title, rows in sections(report.rows):
+        out.print()
         if title:
             out.print(title, soft_wrap=True)
-        out.print(_table(report, rows))
+        _print_table(out, report, rows, names=names)
         for row in rows:
-            _show_confusion(out, row, report.runs)
+            _show_confusion(out, row, report.runs, name=names[row.run, row.row.name])
+    out.print()
     for line in interval_lines(report) if report.metrics else ():
         out.print(line, soft_wrap=True)
 
@@ -82,40 +90,70 @@ def _seen(run: SavedRun) -> str:
     return "".join(f"; {word} IN PRE-TRAINING" for word in words)
 
 
-def _table(report: Report, rows: Sequence[Recomputed]) -> Table:
-    several = len(report.runs) > 1
-    table = Table(show_lines=True)
-    for heading in (*(["run"] if several else []), "row", *(["images of"] if report.by else [])):
-        table.add_column(heading, overflow="fold")
-    for heading in ("images", "groups", *report.metrics):
-        table.add_column(heading.replace("_", " "), justify="right")
-    for item in rows:
-        label = [*([str(item.run)] if several else []), item.row.name]
-        label += [item.images] if report.by else []
-        figures = [
-            mark(format_estimate(item.metrics[name]), item.row.seen) for name in report.metrics
-        ]
-        table.add_row(*label, str(item.num_images), str(item.num_groups), *figures)
-    return table
+def _run_names(report: Report) -> list[str]:
+    return run_names([(run.path, run.results.backbone.shown) for run in report.runs])
 
 
-def _show_confusion(out: Console, item: Recomputed, runs: Sequence[SavedRun]) -> None:
+def _names(report: Report) -> Names:
+    """Return the short name of every row, with that of its run where there are several."""
+    names: Names = {}
+    for run, label in zip(report.runs, _run_names(report), strict=True):
+        rows = [*run.results.rows, *run.results.baselines]
+        for row, name in zip(rows, short_names(rows), strict=True):
+            names[run.path, row.name] = with_run(name, label, report.runs)
+    return names
+
+
+def _print_table(out: Console, report: Report, rows: Sequence[Recomputed], *, names: Names) -> None:
+    kinds = [_kind(report, item) for item in rows]
+    labels = [Column("method", [names[item.run, item.row.name] for item in rows])]
+    if report.by:
+        labels.append(Column("images of", [item.images for item in rows]))
+    sizes = [f"{item.num_images:,} ({item.num_groups:,})" for item in rows]
+    counts = [Column("images (groups)", sizes)]
+    if len({(item.num_images, item.num_groups) for item in rows}) == 1:
+        line = f"{rows[0].num_images:,} test images of {rows[0].num_groups:,} groups"
+        out.print(line, soft_wrap=True)
+        counts = []
+    figures = [
+        Column(
+            metric_name(metric),
+            [mark(show_estimate(item.metrics[metric]), item.row.seen) for item in rows],
+            set(best_rows([item.metrics[metric].mean for item in rows], kinds, metric)),
+        )
+        for metric in report.metrics
+    ]
+    apart = [is_baseline(item.row) for item in rows]
+    # An empty line where baselines begin, and where they end.
+    breaks = [at for at in range(1, len(rows)) if apart[at] != apart[at - 1]]
+    print_columns(out, labels, [*counts, *figures], breaks=breaks)
+
+
+def _kind(report: Report, item: Recomputed) -> tuple[Hashable, ...]:
+    """Return what rows share among which one is the best: one task, one protocol, one kind."""
+    results = next(run.results for run in report.runs if run.path == item.run)
+    data, protocol, row = results.data, results.protocol, item.row
+    task = (data.id, data.label, tuple(data.classes), item.images, item.num_images)
+    how = (protocol.name, protocol.version, row.selected, row.labels, row.seen)
+    return (*task, *how, row.is_tuned, is_baseline(row), results.backbone.random_weights)
+
+
+def _show_confusion(out: Console, item: Recomputed, runs: Sequence[SavedRun], *, name: str) -> None:
     """Print counts of true and predicted classes, means over the repeats that have some."""
     if item.confusion is None:
         return
     classes = next(run.results.data.classes for run in runs if run.path == item.run)
-    name = f"{item.row.name}, {item.images}" if item.column else item.row.name
+    name = f"{name}, {item.images}" if item.column else name
     known = [counts for counts in item.confusion if counts is not None]
     if not known or len(classes) > MAX_PRINTED_CLASSES:
         why = f"{len(classes)} classes are too many to print, --json has it" if known else UNDEFINED
         out.print(f"confusion of {name}: {why}", soft_wrap=True)
         return
     name = mark(name, item.row.seen, between=", ")
-    out.print(f"confusion of {name}: true classes down, predicted across", soft_wrap=True)
-    table = Table()
-    table.add_column("")
-    for label in classes:
-        table.add_column(str(label), justify="right")
-    for label, counts in zip(classes, np.mean(known, axis=0), strict=True):
-        table.add_row(str(label), *(f"{count:.4g}" for count in counts))
-    out.print(table)
+    out.print(f"\nconfusion of {name}: true classes down, predicted across", soft_wrap=True)
+    counts = np.mean(known, axis=0)
+    predicted = [
+        Column(str(label), [f"{count:.4g}" for count in column])
+        for label, column in zip(classes, counts.T, strict=True)
+    ]
+    print_columns(out, [Column("", list(map(str, classes)))], predicted)

@@ -2,30 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
-from toolkit_common.console import result_console
 from toolkit_common.errors import InputError
 from toolkit_common.scores.folds import estimate_fold_difference
 from toolkit_common.scores.metrics import Predictions, find_metric
-from toolkit_common.scores.statistics import (
-    UNDEFINED,
-    Difference,
-    adjust_holm,
-    estimate_difference,
-)
-from toolkit_common.seen.check import EXPLAINED, MARKS, SeenStatus, mark
+from toolkit_common.scores.statistics import Difference, adjust_holm, estimate_difference
+from toolkit_common.seen.check import MARKS, SeenStatus
 from toolkit_probing.heads.inputs import place_name
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun, choose_row, read_run
-from toolkit_probing.results.summary import FOLDS_READ, NO_INTERVAL, TUNED, why_no_intervals
+from toolkit_probing.results.summary import TUNED
 
 CONFUSION = "confusion"  # counts, no metric: reports alone have it
+MOST_PAIRED = 10  # rows of a run up to which each is compared with each
 MIXED = "TUNED AGAINST FROZEN: what the tuning changes; it ranks no encoders or probes"
 
 Pair = tuple[SavedRow, SavedRow]
@@ -40,7 +35,7 @@ class Compared:
         second: The other.
         metric: Which metric.
         difference: Of the second from the first.
-        p_holm: The p-value, adjusted for all rows of its table.
+        p_holm: The p-value, adjusted for all pairs of its table by this metric.
     """
 
     first: SavedRow
@@ -82,12 +77,14 @@ class Comparison:
         num_groups: Their groups.
         num_folds: Folds whose test images they are together; 0 of a single split.
         compared: One a pair and metric.
+        runs: What was compared, each once.
     """
 
     num_images: int
     num_groups: int
     num_folds: int
     compared: Sequence[Compared]
+    runs: Sequence[SavedRun]
 
     def tables(self) -> Iterator[tuple[str, list[Compared]]]:
         """Yield each table's title and what stands in it; none that is empty."""
@@ -113,7 +110,8 @@ def compare_runs(
     Args:
         paths: One or two run folders.
         rows: Names of the two variants to compare (the first in the first run, the second in the
-            last); none: all of one run against its first, or every variant that two runs share.
+            last); none: each of one run with each (of more than `MOST_PAIRED` all with the first),
+            or every variant that two runs share.
         metrics: By which metrics.
 
     Raises:
@@ -142,6 +140,7 @@ def compare_runs(
         num_groups=int(np.unique(example.groups).size),
         num_folds=0 if example.folds is None else int(np.unique(example.folds).size),
         compared=_adjusted(compared),
+        runs=list({run.path: run for run in runs}.values()),
     )
 
 
@@ -154,60 +153,16 @@ def _estimate(
     return estimate_fold_difference(sides, first.groups, first.folds, names=metrics)
 
 
-def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
-    """Print a comparison for humans."""
-    out = result_console(as_json=as_json)
-    out.print(
-        f"{comparison.num_images} test images of {comparison.num_groups} groups; 95 % intervals "
-        "and two-sided p by paired bootstrap over groups, Holm over all rows of a table",
-        soft_wrap=True,
-    )
-    if comparison.num_folds:
-        out.print(
-            f"{comparison.num_folds} folds: first and second are {FOLDS_READ}", soft_wrap=True
-        )
-    for title, compared in comparison.tables():
-        if title:
-            out.print(title, soft_wrap=True)
-        out.print(_table(compared))
-    for line in why_no_intervals(item.difference for item in comparison.compared):
-        out.print(line, soft_wrap=True)
-    for status in dict.fromkeys(item.seen for item in comparison.compared):
-        if status in MARKS:
-            out.print(f"{MARKS[status]}: {EXPLAINED[status]}", soft_wrap=True)
-    ways = {side.row.selected for item in comparison.compared for side in item.sides}
-    if len(ways) > 1:
-        out.print(f"NOT SELECTED ALIKE: {', '.join(sorted(ways))}", soft_wrap=True)
-
-
 def _adjusted(compared: Sequence[Compared]) -> list[Compared]:
-    """Adjust each p-value for all that stand in its table."""
-    adjusted = {
-        title: iter(adjust_holm([item.difference.p for item in compared if item.table == title]))
-        for title in {item.table for item in compared}
-    }
-    return [replace(item, p_holm=next(adjusted[item.table])) for item in compared]  # in order
-
-
-def _table(compared: Sequence[Compared]) -> Table:
-    table = Table(show_lines=True)
-    for heading in ("first", "second", "metric"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("first", "second", "second - first", "p", "p (Holm)"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    """Adjust each p-value for all of its metric that stand in its table."""
+    families: dict[tuple[str, str], list[Compared]] = {}
     for item in compared:
-        difference = item.difference
-        missing = UNDEFINED if difference.difference is None else "not computed"
-        table.add_row(
-            *map(_side_text, item.sides),
-            item.metric,
-            mark(_number(difference.first), item.first.row.seen),
-            mark(_number(difference.second), item.second.row.seen),
-            mark(_difference_text(difference), item.seen),
-            _number(difference.p, missing=missing),
-            _number(item.p_holm, missing=missing),
-        )
-    return table
+        families.setdefault((item.table, item.metric), []).append(item)
+    adjusted = {
+        key: iter(adjust_holm([item.difference.p for item in family]))
+        for key, family in families.items()
+    }
+    return [replace(item, p_holm=next(adjusted[item.table, item.metric])) for item in compared]
 
 
 def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
@@ -220,6 +175,8 @@ def _pairs(runs: Sequence[SavedRun], rows: Sequence[str]) -> list[Pair]:
         reference, *others = first.rows.values()
         if not others:
             raise InputError(f"{first.path} has one row, {reference.row.name!r}: name a second run")
+        if len(first.rows) <= MOST_PAIRED:
+            return list(combinations(first.rows.values(), 2))
         return [(reference, other) for other in others]
     if len(first.rows) == len(last.rows) == 1:
         return [(next(iter(first.rows.values())), next(iter(last.rows.values())))]
@@ -314,18 +271,3 @@ def _column(side: SavedRow, what: str) -> np.ndarray:
         assert side.folds is not None, "a single split has no folds to compare"
         return side.folds
     return side.groups if what == "group" else side.predictions[0].targets
-
-
-def _side_text(side: SavedRow) -> str:
-    return f"{side.row.name}\n{side.run}\ninputs {side.row.inputs}, {side.row.selected}"
-
-
-def _difference_text(difference: Difference) -> str:
-    text = _number(difference.difference, "+.3f")
-    if difference.ci:
-        return text + "\n{:+.3f} to {:+.3f}".format(*difference.ci)
-    return text if difference.difference is None else f"{text}\n{NO_INTERVAL}"
-
-
-def _number(value: float | None, form: str = ".3f", *, missing: str = UNDEFINED) -> str:
-    return missing if value is None else format(value, form)

@@ -21,6 +21,7 @@ from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
 from toolkit_probing.results.contents import FILE, Results, parse, read_results, results_file
+from toolkit_probing.results.names import short_names
 from toolkit_probing.results.rows import Outcome, Row
 from toolkit_probing.task.task import Task
 
@@ -202,12 +203,15 @@ def read_run(path: Path) -> SavedRun:
 
 
 def choose_row(run: SavedRun, name: str) -> SavedRow:
-    """Return a variant or a baseline of a run by name.
+    """Return a variant or a baseline of a run by its name, or the short one that tables show.
 
     Raises:
         InputError: If it has none of that name.
     """
-    return lookup({**run.rows, **run.baselines}, name, kind=f"row of {run.path}")
+    rows = {**run.rows, **run.baselines}
+    short = short_names([saved.row for saved in rows.values()])
+    shown = dict(zip(short, rows.values(), strict=True))
+    return shown[name] if name in shown else lookup(rows, name, kind=f"row of {run.path}")
 
 
 def is_fold(folder: Path) -> bool:

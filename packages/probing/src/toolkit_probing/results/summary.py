@@ -1,29 +1,34 @@
 """A run's results for humans: one table, and what must be known to read it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.console import Console
 
 from toolkit_common.console import result_console
+from toolkit_common.printable import printable
+from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
 from toolkit_common.seen.check import mark
-from toolkit_probing.heads.inputs import NO_LAYER, WITH_METADATA, describe_place
+from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.results.contents import Results
+from toolkit_probing.results.layout import (
+    NO_INTERVAL,
+    Column,
+    best_rows,
+    print_columns,
+    show_estimate,
+    with_room_for,
+)
+from toolkit_probing.results.names import reads_line, short_names
 from toolkit_probing.results.rows import Row
 from toolkit_probing.task.subsets import ALL
 from toolkit_probing.training.plan import Training, describe_training
 
-SHOWN = {
-    "top1": "top-1",
-    "balanced_accuracy": "balanced acc.",
-    "macro_f1": "macro F1",
-    "auroc": "AUROC",
-}
-SHOWN_NARROW = ("top1", "balanced_accuracy", "auroc")
-WIDE = 120  # characters that all columns need
-NO_INTERVAL = "no interval"
+SHOWN = ("top1", "balanced_accuracy", "auroc", "macro_f1")  # what does not fit first is the last
+MOST_NAMED = 3  # rows of one remark; results.json has it with each
 BASELINES_READ = (
     "baselines read no image: logistic regressions of the metadata, and of which are missing, "
     "fitted on train; the extrapolated ones read those of similar lesions"
@@ -38,28 +43,21 @@ TUNED = "TUNING (encoders trained with the head; not to be ranked with probes)"
 
 def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     """Show a run's results as a table, with what must be known to read it."""
-    data, out = results.data, result_console(as_json=as_json)
-    each = f"each tested once in {len(results.folds)} folds, " if results.folds else ""
-    out.print(
-        f"{results.backbone.shown} on {data.id} ({data.label}): "
-        f"{data.sizes['test']} test images of {data.num_test_groups} groups, {each}"
-        f"{results.protocol.line}, {results.rows[0].selected}, 95 % intervals "
-        "by bootstrap over groups",
-        soft_wrap=True,
-        markup=False,  # names of the user's files may hold brackets
-    )
-    if results.folds:
-        out.print(INTERVALS_OF_FOLDS, soft_wrap=True)
+    out = result_console(as_json=as_json)
+    for line in _facts(results):
+        out.print(line, soft_wrap=True)
+    out.print()
     rows = [*results.rows, *results.baselines]
-    out.print(results_table(rows, width=out.width))
+    print_figures(out, results.rows, results.baselines)
+    out.print()
     for line in why_no_intervals(row.metrics[name] for row in rows for name in SHOWN):
         out.print(line, soft_wrap=True)
     for line in training_lines(results.rows):
         out.print(line, soft_wrap=True)
     for line in remark_lines(results.rows):
-        out.print(line, soft_wrap=True, markup=False)
+        out.print(line, soft_wrap=True)
     if results.baselines:
-        out.print(BASELINES_READ)
+        out.print(BASELINES_READ, soft_wrap=True)
     if results.tuning:
         facts = ", ".join(f"{key} {value}" for key, value in results.tuning.items())
         out.print(f"TUNED ENCODERS ({facts}): tuning, not to be ranked with probes", soft_wrap=True)
@@ -68,36 +66,66 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     if results.backbone.random_weights:
         out.print("RANDOM WEIGHTS: the figures judge no trained encoder")
     for note in results.notes:
-        out.print(note, soft_wrap=True, markup=False)
-    out.print(f"run folder: {run}", soft_wrap=True, markup=False)
+        out.print(note, soft_wrap=True)
+    out.print(f"run folder: {run}", soft_wrap=True)
+    out.print(f"next: {' | '.join(_next_steps(results, run))}", soft_wrap=True)
 
 
-def results_table(rows: Sequence[Row], *, width: int = WIDE) -> Table:
-    """Return the results as a table for humans: figure and 95 % interval.
+def _facts(results: Results) -> Iterator[str]:
+    """Yield what all rows share: it stands once, above them."""
+    data, rows = results.data, results.rows
+    yield f"{results.backbone.shown} on {data.id} ({data.label})"
+    each = f"each tested once in {len(results.folds)} folds, " if results.folds else ""
+    yield (
+        f"{data.sizes['test']} test images of {data.num_test_groups} groups, {each}"
+        f"{results.protocol.line}, {rows[0].selected}; 95 % intervals by bootstrap over groups"
+    )
+    labels = {row.labels for row in rows}
+    few = f"; learned from {min(labels)}" if len(labels) == 1 and labels != {ALL} else ""
+    yield f"{reads_line(rows)}{few}"
+    if results.folds:
+        yield INTERVALS_OF_FOLDS
 
-    Below `WIDE` characters what names a row stands in one column, and only what is looked at first
-    is shown; results.json has the rest.
-    """
-    table = Table(show_lines=True)
-    limited = len({row.labels for row in rows}) > 1 or rows[0].labels != ALL
-    is_wide = width >= WIDE
-    shown = SHOWN if is_wide else {name: SHOWN[name] for name in SHOWN_NARROW}
-    headings = ["method", "reads", *(("labels",) if limited else ()), "picked"]
-    for heading in headings if is_wide else ["method"]:
-        # Names may break over lines, figures must not.
-        table.add_column(heading, overflow="fold")
-    for heading in (*shown.values(), *(("parameters",) if is_wide else ())):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        figures = [mark(format_estimate(row.metrics[name]), row.seen) for name in shown]
-        picked = ", ".join(f"{key} {_short(value)}" for key, value in row.settings.items())
-        reads = _reads(row)
-        names = [row.method, reads, *((row.labels,) if limited else ()), picked]
-        if is_wide:
-            table.add_row(*names, *figures, f"{row.num_parameters:,}")
-        else:
-            table.add_row("\n".join(names), *figures)
-    return table
+
+def print_figures(out: Console, probed: Sequence[Row], baselines: Sequence[Row] = ()) -> None:
+    """Print figures and, as far as there is room, what was picked; results.json has the rest."""
+    rows, count = [*probed, *baselines], len(probed)
+    kinds = [(at >= count, row.is_tuned, row.labels) for at, row in enumerate(rows)]
+    names = [Column("method", short_names(rows))]
+    figures = [
+        Column(
+            metric_name(metric),
+            [mark(show_estimate(row.metrics[metric]), row.seen) for row in rows],
+            set(best_rows([row.metrics[metric].mean for row in rows], kinds, metric)),
+        )
+        for metric in SHOWN
+    ]
+    more = [
+        Column("parameters", [f"{row.num_parameters:,}" for row in rows]),
+        Column("picked", [_picked(row) for row in rows]),
+    ]
+    shown = with_room_for(out, names, figures, more=more)
+    # An empty line apart: they are not ranked with each other.
+    breaks = [at for at in range(1, len(rows)) if kinds[at][:2] != kinds[at - 1][:2]]
+    print_columns(out, names, shown, breaks=breaks)
+    left = ", ".join(column.heading for column in more if column not in shown)
+    if left:
+        out.print(f"(in results.json, for want of room: {left})", soft_wrap=True)
+
+
+def _picked(row: Row) -> str:
+    return ", ".join(f"{key} {_short(value)}" for key, value in row.settings.items())
+
+
+def _next_steps(results: Results, run: Path) -> Iterator[str]:
+    """Yield the commands that make sense for a run."""
+    folder = shlex.quote(printable(str(run)))
+    yield f"toolkit report {folder} -o report.html"
+    if len(results.rows) > 1:
+        yield f"toolkit compare {folder}"
+    has_maps = any(issubclass(POOLS.get(row.method, object), AttentivePool) for row in results.rows)
+    if has_maps and any((run / "heads").glob("*")):
+        yield f"toolkit attention --from {folder}"
 
 
 def training_lines(rows: Sequence[Row]) -> list[str]:
@@ -113,29 +141,17 @@ def training_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def remark_lines(rows: Sequence[Row]) -> list[str]:
-    """Return what must be known to trust rows, a line for each and what it is about."""
-    return [
-        f"{row.method} ({_reads(row)}, {row.labels}): {remark}"
-        for row in rows
-        for remark in row.remarks
-    ]
+    """Return what must be known to trust rows, each once with the rows that it is about."""
+    about: dict[str, list[str]] = {}
+    for name, row in zip(short_names(rows), rows, strict=True):
+        for remark in row.remarks:
+            about.setdefault(remark, []).append(name)
+    return [f"{_listed(names)}: {remark}" for remark, names in about.items()]
 
 
-def format_estimate(metric: Estimate) -> str:
-    """Format a metric, its sd over repeats or folds, what all folds give together, its interval.
-
-    Undefined is a word, never 0.
-    """
-    if metric.mean is None and metric.pooled is None:
-        return UNDEFINED
-    text = UNDEFINED if metric.mean is None else f"{metric.mean:.3f}"
-    if metric.sd is not None:
-        text += f" \u00b1 {metric.sd:.3f}"
-    if metric.pooled is not None:
-        text += f"\npooled {metric.pooled:.3f}"
-    if metric.ci:
-        return f"{text}\n{metric.ci[0]:.2f} to {metric.ci[1]:.2f}"
-    return f"{text}\n{NO_INTERVAL}" if metric.why_no_ci else text
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def why_no_intervals(metrics: Iterable[Estimate | Difference]) -> list[str]:
@@ -154,15 +170,8 @@ def _diverged_line(heads: Mapping[str, int]) -> str:
     )
 
 
-def _reads(row: Row) -> str:
-    """Return what a row has read: extrapolated metadata are never shown as the true ones."""
-    if "extrapolated" not in row.inputs:
-        return describe_place(row.layer, row.source)
-    source = row.source.replace(WITH_METADATA, "+extrapolated")
-    return row.inputs if row.layer == NO_LAYER else describe_place(row.layer, source)
-
-
 def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return "/".join(map(_short, value))
+    if isinstance(value, list):  # one a repeat
+        texts = list(map(_short, value))
+        return texts[0] if len(set(texts)) == 1 else "/".join(texts)
     return f"{value:g}" if isinstance(value, float) else str(value)
