@@ -42,6 +42,15 @@ def own_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_open_runs() -> Iterator[None]:
+    """Leave no folder locked and no log open, as a process that ends does."""
+    yield
+    from toolkit_common.runs.locks import unlock_all
+
+    unlock_all()
+
+
+@pytest.fixture(autouse=True)
 def fresh_accelerator() -> Iterator[None]:
     """Forget accelerate's process-wide state, which keeps the first test's precision."""
     yield
@@ -53,11 +62,14 @@ def fresh_accelerator() -> Iterator[None]:
 
 @pytest.fixture
 def run_cli() -> Callable[..., Result]:
-    """Run `toolkit ARGS` in this process."""
+    """Run `toolkit ARGS` in this process; a probe without its page, which takes longer than it."""
     from toolkit_common.cli.app import app
 
     def run(*args: object) -> Result:
-        return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="toolkit")
+        words = [str(arg) for arg in args]
+        if words[:1] == ["probe"] and not {"--report", "--list", "--help"} & {*words}:
+            words.append("--no-report")
+        return CliRunner().invoke(app, words, prog_name="toolkit")
 
     return run
 

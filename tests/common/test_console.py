@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -79,3 +80,48 @@ def test_a_call_from_python_may_print_nothing(capsys: pytest.CaptureFixture[str]
     with module.quieted(False):
         module.console.print("data: ...")
     assert capsys.readouterr().err == "data: ...\n"
+
+
+@pytest.fixture
+def logged() -> module.LoggedConsole:
+    return module.LoggedConsole(file=io.StringIO(), highlight=False, soft_wrap=True)
+
+
+def test_a_log_holds_what_was_printed_before_it_began_and_until_it_ends(
+    logged: module.LoggedConsole, tmp_path: Path
+) -> None:
+    logged.print("forgotten")
+    logged.forget()
+    logged.print("[bold]before[/bold] \x1b")
+    logged.begin_log(tmp_path)
+    logged.print("inside [1]", markup=False)
+    (tmp_path / "fold-0").mkdir()
+    logged.begin_log(tmp_path / "fold-0")
+    logged.print("both")
+    logged.end_log(tmp_path / "fold-0")
+    logged.print("outer")
+    logged.end_log(tmp_path)
+    logged.print("after")
+    assert (tmp_path / "log.txt").read_text() == "before \\x1b\ninside [1]\nboth\nouter\n"
+    assert (tmp_path / "fold-0/log.txt").read_text() == "both\n"
+
+
+def test_a_log_holds_no_frames_of_a_bar(
+    logged: module.LoggedConsole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = module.LoggedConsole(file=io.StringIO(), force_terminal=True, width=60)
+    monkeypatch.setattr(module, "console", terminal)
+    terminal.begin_log(tmp_path)
+    with module.progress("training", 3) as advance:
+        advance(3, note="loss 0.5")
+    terminal.print("done")
+    assert (tmp_path / "log.txt").read_text() == "done\n"
+
+
+def test_a_silent_console_and_one_that_said_nothing_leave_no_log(
+    logged: module.LoggedConsole, tmp_path: Path
+) -> None:
+    logged.begin_log(tmp_path)
+    logged.quiet = True
+    logged.print("not of this process")
+    assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "table.csv").write_text("\n".join(lines) + "\n")
     shared = ["--data", f"csv:{root / 'table.csv'}", "--backbone", "timm:test_vit?image_size=32",
               "--random-init", "--store", "memory", "--epochs", "2",
-              "--classifier", "trained"]  # fmt: skip
+              "--classifier", "trained", "--no-report"]  # fmt: skip
     previous = Path.cwd()
     os.chdir(root)
     for name, options in {
@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FOLDED = ["--method", "linear,knn", "--backbone", "timm:test_vit?image_size=32", "--random-init",
-          "--epochs", "1", "--folds", "3"]  # fmt: skip
+          "--epochs", "1", "--folds", "3", "--no-report"]  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -386,7 +386,10 @@ def test_a_diverged_head_does_not_end_the_run(probe, run_cli, tmp_path):
     page = tmp_path / "report.html"
     options = ["--metric", "top1,expected_calibration_error", "-o", page]
     assert run_cli("report", tmp_path / "run", *options).exit_code == 0
-    assert "No pictures of ep-num_queries4" in page.read_text()
+    text = page.read_text()
+    assert "EP and linear probing cannot be compared: top-1 is undefined for EP." in text
+    assert "Undefined, so not drawn: ep." in text
+    assert f"{name} diverged from epoch 1 on" in text
     assert run_cli("compare", tmp_path / "run").exit_code == 0
 
 

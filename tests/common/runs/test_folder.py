@@ -18,9 +18,11 @@ from typer.testing import Result
 
 from conftest import assert_bad_input
 from toolkit_common.config import Invocation, Layer, Settings, option, resolve
+from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, sha256_of
 from toolkit_common.runs.folder import RunFolder, choose_run_folder, cpu_name, environment
+from toolkit_common.runs.locks import unlock_all
 
 
 class Example(Settings):
@@ -330,6 +332,22 @@ def test_done_is_the_last_file_and_the_manifest_covers_the_others(tmp_path: Path
     manifest = read_json(tmp_path / "manifest.json")
     assert set(manifest) == {"config.yaml", "run.json", "predictions/a.csv"}
     assert all(sha256_of(tmp_path / name) == digest for name, digest in manifest.items())
+
+
+def test_a_log_of_what_is_printed_ends_with_the_run_or_its_lock(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    console.print("one")
+    run.finish()
+    console.print("two")
+    assert (tmp_path / "a/log.txt").read_text() == "one\n"
+    assert "log.txt" in read_json(tmp_path / "a/manifest.json")
+    console.forget()
+    started(tmp_path / "b")
+    console.print("three")
+    unlock_all()  # as if cut short
+    console.print("four")
+    assert (tmp_path / "b/log.txt").read_text() == "three\n"
+    console.forget()
 
 
 def test_without_a_manifest_there_is_no_done(tmp_path: Path) -> None:

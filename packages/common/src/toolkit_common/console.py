@@ -1,14 +1,17 @@
 """Progress bars and the console for humans: both on stderr, so that stdout stays for results."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, NewLine, RenderableType
+from rich.control import Control
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +21,9 @@ from toolkit_common.launched import is_main_process
 from toolkit_common.printable import printable
 
 WIDTH_OF_FILES = 120  # of tables, where no terminal says how wide it is
+LOG = "log.txt"  # of a run folder
+LOG_WIDTH = 160
+MOST_EARLY = 1000  # lines before a run folder begins
 
 
 class PrintableConsole(Console):
@@ -28,10 +34,54 @@ class PrintableConsole(Console):
         return super().render_str(printable(text), **options)
 
 
+class LoggedConsole(PrintableConsole):
+    """A console whose lines a run folder keeps too: those before it began, and until it ends.
+
+    What moves, as a bar does, is not kept.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._early: list[str] = []
+        self._logs: list[Path] = []
+
+    def begin_log(self, folder: Path) -> None:
+        """Keep lines in a folder's log too: those since `forget`, and those to come."""
+        self._logs.append(folder.resolve() / LOG)
+        self._keep("".join(self._early))
+        self._early.clear()
+
+    def end_log(self, folder: Path) -> None:
+        """Keep no more lines there."""
+        self._logs = [log for log in self._logs if log != folder.resolve() / LOG]
+
+    def forget(self) -> None:
+        """Keep what is printed from now on for the next log, and nothing from before."""
+        self._early.clear()
+
+    @override
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*objects, **options)
+        if self.quiet or any(isinstance(item, Control | NewLine) for item in objects):
+            return
+        text = io.StringIO()
+        plain = PrintableConsole(
+            file=text, width=LOG_WIDTH, color_system=None, highlight=False, soft_wrap=True
+        )
+        plain.print(*objects, **options)
+        if self._logs:
+            self._keep(text.getvalue())
+        elif len(self._early) < MOST_EARLY:
+            self._early.append(text.getvalue())
+
+    def _keep(self, text: str) -> None:
+        for log in self._logs if text else ():
+            with log.open("a", encoding="utf-8") as file:
+                file.write(text)
+
+
 # On stderr, as stdout is for results; of several processes one speaks.
-console = PrintableConsole(
-    stderr=True, highlight=False, soft_wrap=True, quiet=not is_main_process()
-)
+console = LoggedConsole(stderr=True, highlight=False, soft_wrap=True, quiet=not is_main_process())
 
 
 def result_console(*, as_json: bool) -> Console:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -35,6 +35,9 @@ ReportMetrics = Annotated[
     str,
     typer.Option("--metric", help=f"{METRICS}; confusion (counts of true and predicted classes)."),
 ]
+
+
+ReportFormat = Literal["table", "md", "csv", "json", "latex"]
 
 
 def list_methods(invocation: Invocation[ProbeSettings]) -> Any:
@@ -153,6 +156,10 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="Write one HTML file: the answer, figures, tables."),
     ] = None,
+    table: Annotated[
+        ReportFormat,
+        typer.Option("--format", help="What stdout gets; md and latex are tables to paste."),
+    ] = "table",
     as_json: AsJson = False,
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup.
@@ -160,12 +167,18 @@ def report(
     Examples:
         toolkit report runs/probe-1 --by gender
         toolkit report runs --metric auroc,balanced_accuracy --output report.html
+        toolkit report runs --metric auroc --format latex
     """
+    from toolkit_common.errors import InputError
     from toolkit_common.extras import require
     from toolkit_common.runs.files import refuse_no_file
+    from toolkit_probing.reports.formats import FORMATS
     from toolkit_probing.reports.recomputed import build_report
     from toolkit_probing.reports.tables import show_report
 
+    if as_json and table not in ("table", "json"):
+        raise InputError(f"--json and --format {table} exclude each other: give one of them")
+    as_json = as_json or table == "json"
     if output is not None:
         require("vl_convert", extra="plots", purpose="report --output", package="toolkit-probing")
         refuse_no_file(output, ".html")
@@ -174,7 +187,10 @@ def report(
         from toolkit_probing.reports.page import write_html
 
         write_html(output, tables)
-    show_report(tables, as_json=as_json)
+    if table in FORMATS:
+        typer.echo(FORMATS[table](tables), nl=False)
+    else:
+        show_report(tables, as_json=as_json)
     if output is not None:
         typer.echo(f"report: {output}", err=True)
     if as_json:

@@ -22,6 +22,7 @@ from toolkit_common.training.distributed import on_main, own_accelerator
 from toolkit_probing.loaded import Loaded, load
 from toolkit_probing.methods.choose import with_all_methods, with_all_options
 from toolkit_probing.reports.curves import write_curves
+from toolkit_probing.reports.run_end import write_reports
 from toolkit_probing.results.contents import Results, read_results
 from toolkit_probing.results.folds import pool_folds
 from toolkit_probing.results.saved import FOLDS
@@ -64,7 +65,7 @@ def run_every_fold(
         todo = [fold for fold in range(settings.folds) if not is_done[fold]]
         _judge_folds(list(zip(runs, parts, loaded, strict=True)), todo, accelerator=accelerator)
         names = [own.path.name for own in runs]
-        on_main(accelerator, lambda: _finish(run, names, keep=settings.keep_checkpoints))
+        on_main(accelerator, lambda: _finish(run, names, settings))
         accelerator.end_training()
     return show(read_results(run.path), run, invocation)
 
@@ -137,11 +138,13 @@ def _for_next(settings: ProbeSettings, item: Loaded, extracted: Extracted) -> Ex
     return replace(extracted, was_cached=True, seconds=0.0)
 
 
-def _finish(run: RunFolder, folds: Sequence[str], *, keep: bool) -> None:
+def _finish(run: RunFolder, folds: Sequence[str], settings: ProbeSettings) -> None:
     results = pool_folds(run.path, folds)
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
+    if settings.report:
+        write_reports(run.path, results)
     run.write_results(results.to_json())
-    run.finish(keep_checkpoints=keep)
+    run.finish(keep_checkpoints=settings.keep_checkpoints)
 
 
 def _sizes(item: Loaded) -> str:

@@ -36,6 +36,7 @@ from toolkit_probing.methods.specs import takes_steps
 from toolkit_probing.methods.tuned import describe_tuning, image_sources
 from toolkit_probing.protocols import used_protocol
 from toolkit_probing.reports.curves import write_curves
+from toolkit_probing.reports.run_end import write_reports
 from toolkit_probing.results.contents import (
     Cost,
     JudgedBackbone,
@@ -121,8 +122,10 @@ def judge(
         settings, loaded, run, accelerator=accelerator, shortfall=shortfall
     )
     if accelerator.is_main_process:
-        keep = settings.keep_checkpoints
-        _finish(run, loaded.task, results, outcomes=outcomes, keep_checkpoints=keep)
+        _finish(
+            run, loaded.task, results, outcomes=outcomes,
+            keep_checkpoints=settings.keep_checkpoints, with_report=settings.report,
+        )  # fmt: skip
     return results, extracted
 
 
@@ -277,11 +280,14 @@ def _finish(
     *,
     outcomes: Sequence[Outcome],
     keep_checkpoints: bool,
+    with_report: bool,
 ) -> None:
     for outcome in outcomes:
         write_predictions(run.path, outcome, task)
     # Results late and DONE last: a run that was killed on the way is not taken for finished.
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
     write_test_rows(run.path, task.data, task.splits.test)
+    if with_report:
+        write_reports(run.path, results)
     run.write_results(results.to_json())
     run.finish(keep_checkpoints=keep_checkpoints)

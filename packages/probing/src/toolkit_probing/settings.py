@@ -238,6 +238,12 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
         (), "Learn from a share of the labels, by whole patients: 0.01,0.1,1.", panel=REPEATS
     )
     draws: int = option(1, "Draws of --shots and --label-fraction.", panel=REPEATS, ge=1)
+    report: bool = option(
+        True,
+        "End the run with report.html, a page of its figures, and summary.md, a table to paste.",
+        panel=PROBE,
+        affects_result=False,
+    )
     bank_memory: float | None = option(
         None,
         "GiB for training heads side by side; what does not fit is trained in further passes, to "

@@ -4,6 +4,7 @@
 runs/NAME/
   config.yaml      resolved settings, each with its source
   run.json         versions, command, machine, fingerprints
+  log.txt          what was printed for humans
   metrics.jsonl    one JSON object a line while running
   results.json     the figures (versioned)
   manifest.json    sha256 of every file
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_common.config import Invocation, Resolved, S, read_yaml, resolve
+from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.launched import is_main_process
 from toolkit_common.runs.files import (
@@ -94,6 +96,7 @@ class RunFolder:
                 "starts": [*starts, _now()],
             },
         )
+        console.begin_log(self.path)
 
     def begun_in(self) -> Path:
         """Return the folder that the run was started in, from which its settings name files.
@@ -153,6 +156,7 @@ class RunFolder:
         Args:
             keep_checkpoints: Whether states that were saved on the way stay.
         """
+        console.end_log(self.path)  # whole, before it is hashed
         states = self.path / CHECKPOINTS
         files = sorted(
             path

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolkit_common.console import console
 from toolkit_common.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def lock_folder(folder: Path, *, what: str = "run") -> None:
 
 def unlock_folder(folder: Path) -> None:
     """Let others write a folder that this process locked."""
+    console.end_log(folder)  # of a run that was cut short too
     held = _held.pop(folder.resolve(), None)
     if held is not None:
         # Before the release: after it the file might be another process's already.
@@ -82,6 +84,7 @@ def unlock_all() -> None:
         unlock_folder(folder)
     while _shared:
         os.close(_shared.popitem()[1])
+    console.forget()
 
 
 def refuse_locked(folder: Path) -> None:

@@ -69,7 +69,10 @@ def warnings(runs: Sequence[SavedRun], entries: Sequence[Entry]) -> Iterator[str
         if any(row.selected == "selected on test" for row in run.results.rows):
             yield f"{place}Selected on test: choices were made on the images that judge them."
         for head, epoch in run.results.diverged.items():
-            yield f"{place}{head} diverged from epoch {epoch} on; the epoch before is judged."
+            yield (
+                f"{place}{head} diverged from epoch {epoch} on: its best epoch before is judged, "
+                "if it has one."
+            )
     if len({frozenset(item.saved.image_ids) for item in entries}) > 1:
         yield "Rows are of different test images: only those of the first run's are compared."
     yield from _leaks(entries)

@@ -1,0 +1,136 @@
+"""A report as a table to paste: Markdown, LaTeX, CSV; above it what forbids to believe it."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from toolkit_common.printable import one_line
+from toolkit_common.scores.metrics import metric_name
+from toolkit_common.scores.statistics import UNDEFINED, Estimate
+from toolkit_common.seen.check import mark
+from toolkit_probing.reports.claim import warnings
+from toolkit_probing.reports.entries import entries_of
+from toolkit_probing.reports.recomputed import Recomputed, Report
+from toolkit_probing.reports.tables import run_line
+
+MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
+LATEX = str.maketrans(
+    {
+        **{char: f"\\{char}" for char in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\u00b7": r"$\cdot$",
+        "\u00b1": r"$\pm$",
+    }
+)
+INTERVALS = "In brackets: 95 % intervals by bootstrap over groups."
+
+
+def to_markdown(report: Report) -> str:
+    """Return a table of Markdown, its warnings in bold above it."""
+    lines = [f"**{_markdown(text)}**\n" for text in _warnings(report)]
+    lines += [f"{_markdown(run_line(run))}.\n" for run in report.runs]
+    heads = _heads(report)
+    rule = ["---", *(["---"] if report.by else []), *["---:"] * (len(report.metrics) + 1)]
+    table = [heads, rule, *([_markdown(cell) for cell in row] for row in _rows(report))]
+    lines += ["\n".join(f"| {' | '.join(row)} |" for row in table), f"\n{INTERVALS}"]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(report: Report) -> str:
+    """Return a LaTeX table (booktabs), its warnings in bold in its caption."""
+    caption = " ".join(
+        [
+            *(rf"\textbf{{{_latex(text)}}}" for text in _warnings(report)),
+            *(f"{_latex(run_line(run))}." for run in report.runs),
+            _latex(INTERVALS),
+        ]
+    )
+    columns = "l" * (2 if report.by else 1) + "r" * (len(report.metrics) + 1)
+    rows = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in _rows(report)]
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{caption}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(_latex, _heads(report))) + r" \\",
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(report: Report) -> str:
+    """Return a row a row and subgroup: names, sizes, every metric with its interval, warnings."""
+    buffer = io.StringIO()
+    ends = [f"{name}{end}" for name in report.metrics for end in ("", "_low", "_high")]
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(
+        ["run", "row", "column", "value", "images", "groups", "parameters", "labels", "selected",
+         "seen", *ends, "warnings"]
+    )  # fmt: skip
+    said = "; ".join(_warnings(report))
+    for item in report.rows:
+        row = item.row
+        figures = [value for name in report.metrics for value in _ends(item.metrics[name])]
+        names = [str(item.run), row.name, item.column, item.value]
+        sizes = [item.num_images, item.num_groups, row.num_parameters]
+        writer.writerow([*names, *sizes, row.labels, row.selected, row.seen, *figures, said])
+    return buffer.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[Report], str]] = {
+    "md": to_markdown,
+    "csv": to_csv,
+    "latex": to_latex,
+}
+
+
+def _warnings(report: Report) -> list[str]:
+    return list(warnings(report.runs, entries_of(report)))
+
+
+def _heads(report: Report) -> list[str]:
+    named = [metric_name(name) for name in report.metrics]
+    return ["method", *(["images of"] if report.by else []), *named, "parameters"]
+
+
+def _rows(report: Report) -> Iterator[Sequence[str]]:
+    names = {(item.saved.run, item.row.name): item.name for item in entries_of(report)}
+    for item in report.rows:
+        name = names.get((item.run, item.row.name)) or _full_name(report, item)
+        yield [
+            mark(name, item.row.seen, between=" "),
+            *([item.images] if report.by else []),
+            *(_figure(item.metrics[key]) for key in report.metrics),
+            f"{item.row.num_parameters:,}",
+        ]
+
+
+def _full_name(report: Report, item: Recomputed) -> str:
+    return f"{item.row.name} \u00b7 {item.run.name}" if len(report.runs) > 1 else item.row.name
+
+
+def _figure(estimate: Estimate) -> str:
+    if estimate.mean is None:
+        return UNDEFINED
+    value = estimate.mean if estimate.pooled is None else estimate.pooled
+    interval = "" if estimate.ci is None else f" [{estimate.ci[0]:.2f}, {estimate.ci[1]:.2f}]"
+    return f"{value:.3f}{interval}"
+
+
+def _ends(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
+    value = estimate.mean if estimate.pooled is None else estimate.pooled
+    return (value, *(estimate.ci or (None, None)))
+
+
+def _markdown(text: str) -> str:
+    return one_line(text).translate(MARKDOWN)
+
+
+def _latex(text: str) -> str:
+    return one_line(text).translate(LATEX)
