@@ -103,6 +103,46 @@ def test_other_images_are_refused(folds):
         over_patients(mine, "auroc", against=theirs[1:] + theirs[:1])
 
 
+def change(record: Record, column: str, value: object) -> Record:
+    """Return a record whose first image has another value in a column."""
+    frame = pd.read_parquet(record.predictions)
+    frame.loc[frame["image_id"] == frame["image_id"].min(), column] = value
+    path = record.predictions.with_name("changed.parquet")
+    frame.to_parquet(path)
+    return replace(record, predictions=path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [
+        ("target", 2, "classes of their test images"),
+        ("group", "p", "patients of their test images"),
+    ],
+)
+def test_other_classes_and_patients_are_refused(folds, column, value, what):
+    mine, theirs = folds
+    others = [[change(theirs[0][0], column, value)], *theirs[1:]]
+    with pytest.raises(InputError, match=f"mine-0 and judge/theirs-0 .* the same {what}"):
+        over_patients(mine, "auroc", against=others)
+
+
+def test_classes_in_another_order_are_refused(folds):
+    mine, theirs = folds
+    others = [[replace(theirs[0][0], classes=("b", "a"))], *theirs[1:]]
+    with pytest.raises(InputError, match="the same classes of their test images"):
+        over_patients(mine, "auroc", against=others)
+
+
+def test_repeats_of_other_images_are_refused(folds):
+    (record,) = folds[0][0]
+    frame = pd.read_parquet(record.predictions)
+    frame = frame[(frame["seed"] == 0) | (frame["image_id"] > "image-0-00")]
+    path = record.predictions.with_name("uneven.parquet")
+    frame.to_parquet(path)
+    with pytest.raises(InputError, match=r"uneven.parquet: its repeats are of other images"):
+        over_patients([[replace(record, predictions=path)]], "auroc")
+
+
 def test_folds_that_share_patients_are_refused(folds):
     mine, _ = folds
     with pytest.raises(InputError, match=r"mine-0 and judge/mine-0 share test patients"):

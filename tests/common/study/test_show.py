@@ -94,7 +94,7 @@ def test_markdown_has_the_same():
     text = to_markdown(*made())
     heading = "| encoder | method | auroc | auroc minus poor's |"
     assert text.startswith(f"# Does training help?\n\n{heading}")
-    assert "| good | ep | 0.850, 0.674 to 1.026 | +0.150, +0.150 to +0.150 |" in text
+    assert "| good | ep | 0.850, 0.674 to 1.026 | +0.150, +0.150 to +0.150 over folds |" in text
     assert "- all figures: selected on val" in text
 
 
@@ -158,6 +158,50 @@ def test_intervals_over_patients_say_so():
     assert figure.gap.mean == pytest.approx(0.25)
     assert 0.05 < figure.gap.interval[0] < 0.25 < figure.gap.interval[1] < 0.5
     assert "bootstrap over the test patients of all folds" in " ".join(notes(study, table))
+
+
+def test_differences_are_over_patients_where_there_are_predictions():
+    for cell in Path("runs/judge").iterdir():
+        is_good = "good" in cell.name
+        write_predictions(cell, [0.1, 0.2, 0.7, 0.9] if is_good else [0.1, 0.8, 0.4, 0.9])
+    study, table = made(STUDY)
+    wanted = made(STUDY + "  intervals: patients\n")[1].figures[("good", "ep"), "auroc"].gap
+    figure = table.figures[("good", "ep"), "auroc"]
+    assert (figure.mean, figure.interval_of) == (pytest.approx(0.85), "folds")
+    assert (figure.gap, figure.gap.interval_of) == (wanted, "patients")
+    assert figure.gap.over_folds == pytest.approx((0.15, 0.15))
+    assert "over patients" in shown(study, table, width=120)
+    row = next(csv.DictReader(io.StringIO(to_csv(table))))
+    assert row["difference_interval_of"] == "patients"
+    assert float(row["difference_over_folds_low"]) == pytest.approx(0.15)
+    assert float(row["difference_low"]) == pytest.approx(wanted.interval[0])
+    folds = made(STUDY + "  intervals: folds\n")[1].figures[("good", "ep"), "auroc"].gap
+    assert (folds.mean, folds.interval_of) == (pytest.approx(0.15), "folds")
+
+
+@pytest.mark.parametrize("damage", ["absent", "other patients", "one more"])
+def test_what_cannot_be_paired_is_over_folds_and_says_why(damage):
+    for cell in Path("runs/judge").iterdir():
+        write_predictions(cell, [0.1, 0.2, 0.7, 0.9])
+    cell = Path("runs/judge/encoder=poor,fold=1")
+    frame = pd.read_parquet(cell / "predictions.parquet")
+    if damage == "absent":
+        results = read_json(cell / "results.json")
+        results["rows"][0].pop("predictions")
+        write_json(cell / "results.json", results)
+    elif damage == "other patients":
+        frame.assign(group="p").to_parquet(cell / "predictions.parquet")
+    else:
+        pd.concat([frame, frame.assign(seed=1)]).to_parquet(cell / "predictions.parquet")
+    study, table = made()
+    assert table.figures[("good", "ep"), "auroc"].gap.interval_of == "folds"
+    why = {
+        "absent": "some of its cells have no predictions",
+        "other patients": "judge/encoder=good,fold=1 and judge/encoder=poor,fold=1 were not judged",
+        "one more": "its folds have different numbers of repeats",
+    }
+    rows = "good ep" if damage == "absent" else "good ep, good linear"
+    assert f"NOT OVER PATIENTS: {rows}: {why[damage]}" in " ".join(notes(study, table))
 
 
 def test_without_predictions_there_is_no_interval_over_patients():

@@ -82,7 +82,8 @@ class TableSpec(_Strict):
             place.
         intervals: Over what the 95 % intervals are: `folds` (a t interval, which covers what other
             training patients change), or `patients` (bootstrap over the test patients of all
-            folds, encoders and heads as they are).
+            folds, encoders and heads as they are). Without it figures have those over folds, and
+            differences those over patients where cells have predictions, else over folds.
         leads: What stands first in a row: its figures, or their differences.
         baselines: Axis -> name under which the rows stand that read no image; without it they
             are left out.
@@ -96,7 +97,7 @@ class TableSpec(_Strict):
     where: Mapping[str, Scalars] = {}
     over: Names = OVER
     against: Mapping[str, Scalar] = {}
-    intervals: Literal["folds", "patients"] = "folds"
+    intervals: Literal["folds", "patients"] | None = None
     leads: Literal["figures", "differences"] = "figures"
     baselines: Mapping[str, str] = {}
     title: str = ""

@@ -24,6 +24,10 @@ Value = tuple[float | None, tuple[float, float] | None]
 Tested = tuple[np.ndarray, np.ndarray, tuple[Predictions, ...]]  # image ids, groups, one a repeat
 
 
+class UnpairedError(InputError):
+    """Predictions that cannot be compared, or pooled, patient by patient."""
+
+
 def over_patients(mine: Folds, metric: str, *, against: Folds | None = None) -> Value | None:
     """Return a metric and its 95 % interval over patients, or how far it lies above another's.
 
@@ -36,8 +40,9 @@ def over_patients(mine: Folds, metric: str, *, against: Folds | None = None) -> 
         None where a record has no predictions, or folds have different numbers of repeats.
 
     Raises:
-        InputError: If predictions cannot be read, two sides were judged on other images, or two
-            folds on the same.
+        InputError: If predictions cannot be read.
+        UnpairedError: If two sides were judged on other images, classes or patients, or two folds
+            on the same.
     """
     sides = [mine] if against is None else [mine, against]
     records = [record for side in sides for fold in side for record in fold]
@@ -62,17 +67,30 @@ def over_patients(mine: Folds, metric: str, *, against: Folds | None = None) -> 
 def _refuse_other_images(mine: Folds, side: Folds) -> None:
     for fold, (one, other) in enumerate(zip(mine, side, strict=True)):
         for record in other:
-            if not np.array_equal(_tested(record)[0], _tested(one[0])[0]):
-                raise InputError(
-                    f"{one[0].cell.id} and {record.cell.id} were not judged on the same test "
-                    "images: give them the same data, folds and fold, or take intervals: folds"
-                )
+            _refuse_unlike(one[0], record)
         for before in mine[:fold]:
             if np.isin(_tested(one[0])[1], _tested(before[0])[1]).any():
-                raise InputError(
+                raise UnpairedError(
                     f"{before[0].cell.id} and {one[0].cell.id} share test patients: intervals "
                     "over patients need folds that do not, else take intervals: folds"
                 )
+
+
+def _refuse_unlike(one: Record, other: Record) -> None:
+    (ids, groups, runs), (other_ids, other_groups, other_runs) = _tested(one), _tested(other)
+    # Ids first: rows can be compared only where they are of the same images.
+    if not np.array_equal(ids, other_ids):
+        what = "test images"
+    elif one.classes != other.classes or not np.array_equal(runs[0].targets, other_runs[0].targets):
+        what = "classes of their test images"
+    elif not np.array_equal(groups, other_groups):
+        what = "patients of their test images"
+    else:
+        return
+    raise UnpairedError(
+        f"{one.cell.id} and {other.cell.id} were not judged on the same {what}: give them the same "
+        "data, label, folds and fold, or take intervals: folds"
+    )
 
 
 def _joined(side: Folds) -> list[Predictions] | None:
@@ -91,11 +109,14 @@ def _joined(side: Folds) -> list[Predictions] | None:
 
 def _tested(record: Record) -> Tested:
     assert record.predictions is not None
-    return _read(record.predictions, len(record.classes))
+    path = record.predictions
+    # A cell may be run anew, and another folder have a file of this name: as it is now, and there.
+    state = (path.resolve(), path.stat().st_mtime_ns) if path.is_file() else None
+    return _read(path, len(record.classes), state=state)
 
 
 @lru_cache(maxsize=MOST_READ)
-def _read(path: Path, num_classes: int) -> Tested:
+def _read(path: Path, num_classes: int, *, state: object) -> Tested:  # noqa: ARG001 (the cache's)
     """Return test images in the order of their ids, their groups, and each repeat's predictions."""
     columns = ["image_id", "group", "target", "seed", "draw", "probabilities"]
     try:
@@ -110,4 +131,7 @@ def _read(path: Path, num_classes: int) -> Tested:
         )
         for part in parts
     ]
-    return parts[0]["image_id"].to_numpy(), parts[0]["group"].to_numpy(), tuple(runs)
+    ids = parts[0]["image_id"].to_numpy()
+    if not all(np.array_equal(part["image_id"], ids) for part in parts):
+        raise InputError(f"cannot read {path}: its repeats are of other images; run the cell again")
+    return ids, parts[0]["group"].to_numpy(), tuple(runs)

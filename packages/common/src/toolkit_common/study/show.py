@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
+from toolkit_common.scores.folds import is_pooled
+from toolkit_common.scores.metrics import METRICS
 from toolkit_common.study.file import Study, written
 from toolkit_common.study.records import RANDOM
 from toolkit_common.study.table import FOLDS, OWN, PATIENTS, Figure, Group, Key, Table
@@ -28,6 +30,11 @@ INTERVALS = {
 }
 SHOWN = 5  # cells that are named where more are missing
 MOST_REMARKS = 12
+ENDS = {  # entries that are intervals -> how their two columns begin
+    "interval": "",
+    "difference_interval": "difference_",
+    "difference_interval_over_folds": "difference_over_folds_",
+}
 
 Column = tuple[Key, str, str]  # values of the table's columns, metric, `gap` or nothing
 
@@ -104,6 +111,8 @@ def entries(table: Table) -> Iterator[dict[str, Any]]:
             "expected": len(group.expected),
             "difference": gap and gap.mean,
             "difference_interval": gap and gap.interval,
+            "difference_interval_of": gap and gap.interval_of,
+            "difference_interval_over_folds": gap and gap.over_folds,
             "difference_cells": gap and gap.units,
             "selected": "; ".join(group.selected),
             "marks": "; ".join(group.marks),
@@ -132,9 +141,17 @@ def notes(study: Study, table: Table) -> list[str]:
     over = [axis for axis in spec.over if any(axis in known for known in fields)]
     if over:
         lines.append(f"mean over {' and '.join(over)}; differences are taken cell by cell")
-    kinds = dict.fromkeys(figure.interval_of for figure in table.figures.values())
+    gaps = [figure.gap for figure in table.figures.values() if figure.gap]
+    kinds = {item.interval_of for item in table.figures.values()}
+    kinds |= {gap.interval_of for gap in gaps}
     lines += [text for kind, text in INTERVALS.items() if kind in kinds]
-    if spec.against and not any(figure.gap for figure in table.figures.values()):
+    pooled = [metric for metric in spec.metrics if metric in METRICS and is_pooled(metric)]
+    if pooled and PATIENTS in kinds:
+        lines.append(
+            f"{', '.join(spec.metrics[metric] for metric in pooled)} over patients: of all folds' "
+            "predictions together, not the mean over folds"
+        )
+    if spec.against and not gaps:
         lines.append(f"NO DIFFERENCES: no row has its reference ({table.reference})")
     given = ", ".join(f"{name} {_bare(written(item))}" for name, item in study.parameters.items())
     if given:
@@ -217,7 +234,7 @@ def _gap(table: Table, group: Group, figure: Figure) -> str:
     gap = figure.gap
     lines = [UNDEFINED if gap.mean is None else _number(gap.mean, "+")]
     if gap.interval:
-        lines.append(_interval(gap.interval, "+"))
+        lines.append(f"{_interval(gap.interval, '+')} over {gap.interval_of}")
     if gap.units < len(group.expected):
         lines.append(f"of {gap.units} cells")
     return "\n".join([*lines, *group.marks])
@@ -244,9 +261,8 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry with each interval as two columns."""
     flat: dict[str, Any] = {}
     for key, value in entry.items():
-        if key in ("interval", "difference_interval"):
-            front = key.removesuffix("interval")
-            flat[f"{front}low"], flat[f"{front}high"] = value or ("", "")
+        if key in ENDS:
+            flat[f"{ENDS[key]}low"], flat[f"{ENDS[key]}high"] = value or ("", "")
         else:
             flat[key] = "" if value is None else value
     return flat

@@ -14,7 +14,7 @@ from toolkit_common.registry import did_you_mean
 from toolkit_common.scores.corrected_t import corrected_t
 from toolkit_common.study.file import Scalar, Study, TableSpec, written
 from toolkit_common.study.grid import Cell
-from toolkit_common.study.patients import Value, over_patients
+from toolkit_common.study.patients import Folds, UnpairedError, Value, over_patients
 from toolkit_common.study.records import FIELDS, Record, read_records
 from toolkit_common.study.state import State, Status
 
@@ -33,14 +33,20 @@ class Gap:
     """How far a figure lies above its reference.
 
     Attributes:
-        mean: Mean of the differences, None if undefined.
-        interval: 95 % interval of it, of the same kind as the figure's; None without one.
+        mean: The difference that the interval is of, None if undefined.
+        interval: 95 % interval of it, None without one.
         units: Cells that both have.
+        interval_of: `patients` or `folds`; empty without an interval.
+        over_folds: The interval over the folds, whichever of both is shown.
+        why: Why it is not over patients, where it would be.
     """
 
     mean: float | None
     interval: tuple[float, float] | None
     units: int
+    interval_of: str = ""
+    over_folds: tuple[float, float] | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,17 @@ def build_table(
         for record in group.records.values()
         for remark in record.remarks
     )
-    return Table(spec, groups, figures, missing, [*builder.unmatched(), *remarks])
+    apart = _not_over_patients(figures)
+    return Table(spec, groups, figures, missing, [*builder.unmatched(), *apart, *remarks])
+
+
+def _not_over_patients(figures: Mapping[tuple[Key, str], Figure]) -> list[str]:
+    """Return which differences are over folds where predictions would give patients, and why."""
+    reasons: dict[str, dict[str, None]] = {}
+    for (key, _), figure in figures.items():
+        if figure.gap and figure.gap.why:
+            reasons.setdefault(figure.gap.why, {})[" ".join(key)] = None
+    return [f"NOT OVER PATIENTS: {', '.join(rows)}: {why}" for why, rows in reasons.items()]
 
 
 def _contributing(study: Study, spec: TableSpec, cells: Sequence[Cell]) -> list[Cell]:
@@ -409,12 +425,41 @@ def _against(
         gaps[unit] = one - two
     if not gaps:
         return figures[at]
-    value: Value = _over(gaps, {unit: mine[unit] for unit in gaps})
+    sides = [_by_split(gaps, records) for records in (mine, theirs)]
+    mean, interval = _over(gaps, {unit: mine[unit] for unit in gaps})
+    gap = Gap(mean, interval, len(gaps), FOLDS if interval else "", interval)
+    return replace(figures[at], gap=_over_patients(gap, spec, metric, sides=sides))
+
+
+def _over_patients(gap: Gap, spec: TableSpec, metric: str, *, sides: Sequence[Folds]) -> Gap:
+    """Return a difference with its interval over patients, where the table wants it."""
+    if spec.intervals == FOLDS:
+        return gap
+    why, value = "", None
+    try:
+        value = over_patients(sides[0], metric, against=sides[1])
+    except UnpairedError as error:
+        if spec.intervals == PATIENTS:
+            raise
+        why = str(error)
+    if value is not None and (value[1] is not None or spec.intervals == PATIENTS):
+        known = replace(gap, mean=value[0], interval=value[1])
+        return replace(known, interval_of=PATIENTS if value[1] else "")
     if spec.intervals == PATIENTS:
-        against = _by_split(gaps, theirs)
-        paired = over_patients(_by_split(gaps, mine), metric, against=against)
-        value = paired or (value[0], None)
-    return replace(figures[at], gap=Gap(*value, len(gaps)))
+        return replace(gap, interval=None, interval_of="")
+    return replace(gap, why=why or _why_not(value, sides))
+
+
+def _why_not(value: Value | None, sides: Sequence[Folds]) -> str:
+    """Return why there is no interval over patients; of results without rows nobody expects it."""
+    records = [record for side in sides for fold in side for record in fold]
+    if not any(record.predictions for record in records):
+        return ""
+    if value is not None:
+        return "its resamples over patients do not define it"
+    if not all(record.predictions for record in records):
+        return "some of its cells have no predictions"
+    return "its folds have different numbers of repeats"
 
 
 def pick_tables(study: Study, name: str | None) -> Iterator[str]:
