@@ -102,7 +102,7 @@ def test_an_image_too_long_for_the_format_is_kept_without_loss_too(tmp_path, mon
 def test_a_second_call_reads_what_the_first_wrote(tmp_path, monkeypatch):
     data = pictures(tmp_path)
     first = resize_images(data, np.arange(4), how=shorter_side(20))
-    [file] = (tmp_path / "cache/images").iterdir()
+    [file] = (tmp_path / "cache/images").glob("*.hdf5")
 
     def fail(*_):
         pytest.fail("written again")
@@ -119,7 +119,7 @@ def test_another_image_or_size_is_another_file(tmp_path):
     resize_images(data, np.arange(4), how=shorter_side(24))
     noise((80, 40), seed=77).save(tmp_path / "wide.png")
     resize_images(pictures(tmp_path / "."), np.arange(4), how=shorter_side(20))
-    assert len(list((tmp_path / "cache/images").iterdir())) == 3
+    assert len(list((tmp_path / "cache/images").glob("*.hdf5"))) == 3
 
 
 def test_a_file_that_was_cut_short_never_appears(tmp_path, monkeypatch):
