@@ -38,7 +38,9 @@ def test_every_command_is_on_its_page(site: Path) -> None:
     names = root.list_commands(root.make_context("toolkit", [], resilient_parsing=True))
     text = (site / "commands.html").read_text(encoding="utf-8")
     assert names
-    assert [name for name in names if f'id="toolkit-{name}' not in text] == []
+    # `toy` is a plug-in of other tests, which the same process may have run before.
+    missing = {name for name in names if f'id="toolkit-{name}' not in text}
+    assert missing <= {"toy"}
 
 
 @pytest.mark.slow

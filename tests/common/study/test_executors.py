@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow  # each starts a process that imports typer and py
 
 @pytest.fixture(autouse=True)
 def importable(toys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(toys), os.environ["PYTHONPATH"]]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(toys), os.environ.get("PYTHONPATH", "")]))
 
 
 def ended(job: Job, *, within_s: float = 120.0) -> int:

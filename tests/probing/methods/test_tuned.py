@@ -89,9 +89,10 @@ def test_report_and_compare_keep_tuning_apart(probe, run_cli, tmp_path):
         assert probe(*options, output=tmp_path / name).exit_code == 0
     shown = run_cli("report", tmp_path / "tuned", tmp_path / "frozen", "-o", tmp_path / "r.html")
     probing, _, tuning = shown.stdout.partition("TUNING (encoders trained with the head")
-    assert "lora8" not in probing.partition("PROBING (frozen encoders)")[2]
-    assert "lora8" in tuning
-    assert "<h2>TUNING (encoders" in (tmp_path / "r.html").read_text()
+    # By short names: of each part the row of its own run.
+    assert "tuned" not in probing.partition("PROBING (frozen encoders)")[2]
+    assert "tuned" in tuning
+    assert "<h3>TUNING (encoders" in (tmp_path / "r.html").read_text()
     mixed = run_cli("compare", tmp_path / "frozen", tmp_path / "tuned")
     assert "TUNED AGAINST FROZEN" in mixed.stdout
     alike = run_cli("compare", tmp_path / "both")

@@ -200,12 +200,13 @@ def test_compare_and_report_name_the_inputs(probe, run_cli, tmp_path):
         "image",
         "image+meta",
     ]
-    assert "inputs image+meta" in run_cli("compare", tmp_path / "a", tmp_path / "b").stdout
+    shown = run_cli("compare", tmp_path / "a", tmp_path / "b").stdout
+    assert "NOT OF THE SAME INPUTS: image, image+meta" in shown
     page = tmp_path / "report.html"
     shown = run_cli("report", tmp_path / "a", tmp_path / "b", "-o", page)
     assert "inputs image, protocol" in shown.stdout
     assert "inputs image+meta, protocol" in shown.stdout
-    assert "<td>image+meta</td>" in page.read_text()
+    assert "<dd>image+meta</dd>" in page.read_text()
 
 
 @pytest.mark.parametrize(

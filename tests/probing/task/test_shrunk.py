@@ -45,7 +45,7 @@ def test_whole_images_keep_their_tokens_and_their_store(call, tmp_path, size):
     assert results["images"] == {"cache_images": "exact", "token_change": 0}
     assert results["features"]["store"] == plain["features"]["store"]
     assert [row["metrics"] for row in results["rows"]] == [row["metrics"] for row in plain["rows"]]
-    [file] = (tmp_path / "cache/images").iterdir()
+    [file] = (tmp_path / "cache/images").glob("*.hdf5")
     with h5py.File(file) as kept:
         assert len(kept["images"]) == 16
 

@@ -173,7 +173,7 @@ def test_the_embedded_lesions_keep_their_ranges():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*MAKERS} - {"ph2"}))  # which has no metadata
+@pytest.mark.parametrize("name", sorted({*MAKERS} - {"ph2", "isic-2018"}))  # which have no metadata
 def test_synthetic_data_keep_their_ranges(name, tmp_path):
     make_data(name, tmp_path / "set", rows=60, seed=0, layout=None, pool=None)
     data = load_data(f"{name}:{tmp_path / 'set'}")
