@@ -8,7 +8,7 @@ import pytest
 from toolkit_common.scores.folds import estimate_fold_difference
 from toolkit_common.scores.statistics import adjust_holm, estimate_difference
 from toolkit_probing.reports import entries
-from toolkit_probing.reports.entries import differences_of, entries_of, labels_of
+from toolkit_probing.reports.entries import differences_of, entries_of
 from toolkit_probing.reports.recomputed import build_report
 
 
@@ -28,33 +28,11 @@ def test_what_reads_no_image_stands_last_and_once_where_runs_share_it(runs):
 
 def test_names_say_what_tells_rows_apart_and_no_more(runs):
     names = [item.name for item in entries_at(runs / "a")]
-    assert names == ["linear, layer 2", "linear, layer 6", "knn, layer 2", "knn, layer 6"]
+    assert names == [f"{name} \u00b7 layer {at}" for name in ("linear", "knn") for at in (2, 6)]
     assert [item.name for item in entries_at(runs / "b")] == ["linear", "knn"]
     several = [item.name for item in entries_at(runs / "a", runs / "b")]
     assert several[-2:] == ["linear \u00b7 b", "knn \u00b7 b"]
     assert len(set(several)) == len(several)
-
-
-def test_rows_that_differ_in_options_or_in_nothing_known_keep_names_of_their_own(runs):
-    row = next(iter(entries_at(runs / "b"))).row
-    rows = [
-        replace(row, method="ep", name=f"ep-num_queries{count}-layer6-cls") for count in (8, 16)
-    ]
-    assert entries._short_names(rows) == ["ep, num queries8", "ep, num queries16"]
-    rows = [replace(row, name="one"), replace(row, name="two")]
-    rows = [replace(item, layer=3) for item in rows]
-    assert len(set(entries._short_names(rows))) == 2
-
-
-def test_runs_are_told_apart_by_encoder_folder_or_what_differs_in_the_path(runs):
-    (run,) = [item.saved for item in entries_at(runs / "b")][:1]
-    one = build_report([runs / "b"], metrics=["top1"]).runs[0]
-    assert labels_of([one]) == [""]
-    other = replace(one, path=one.path.parent / "c")
-    assert labels_of([one, other]) == ["b", "c"]
-    deep = [replace(one, path=one.path / name / "probe") for name in ("x", "y")]
-    assert labels_of(deep) == ["x", "y"]
-    assert run.run == one.path
 
 
 @pytest.mark.slow
@@ -117,4 +95,7 @@ def test_of_too_many_the_ones_that_selection_prefers_are_compared(runs, monkeypa
     for item in items:
         score = 1.0 if item.row.layer == 6 else 0.0
         object.__setattr__(item.row, "select_score", score)
-    assert [item.name for item in entries._leading(items)] == ["linear, layer 6", "knn, layer 6"]
+    assert [item.name for item in entries._leading(items)] == [
+        "linear \u00b7 layer 6",
+        "knn \u00b7 layer 6",
+    ]

@@ -51,7 +51,7 @@ def test_what_is_undefined_is_named_below_the_forest(items, drawn):
     gone = replace(items[0].metrics["auroc"], mean=None, ci=None)
     items[0] = replace(items[0], metrics={**items[0].metrics, "auroc": gone})
     evidence.forest(items, "auroc")
-    assert "Undefined, so not drawn: linear, layer 2." in drawn[0]["caption"]
+    assert "Undefined, so not drawn: linear \u00b7 layer 2." in drawn[0]["caption"]
 
 
 @pytest.mark.slow

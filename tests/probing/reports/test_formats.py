@@ -13,7 +13,7 @@ def test_markdown_has_figures_with_intervals_below_what_forbids_to_believe_them(
     assert text.startswith("**Random weights: the figures judge no trained encoder.**\n")
     row = read_json(runs / "a/results.json")["rows"][0]["metrics"]["auroc"]
     low, high = row["ci"]
-    line = next(line for line in text.splitlines() if line.startswith("| linear, layer 2 |"))
+    line = next(line for line in text.splitlines() if line.startswith("| linear \u00b7 layer 2 |"))
     assert f"| {row['mean']:.3f} \\[{low:.2f}, {high:.2f}\\] |" in line
     assert text.index("**Tiny") < text.index("| method | AUROC | parameters |")
 

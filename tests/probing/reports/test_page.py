@@ -34,7 +34,12 @@ def test_a_folder_of_runs_is_one_page_that_loads_nothing(run_cli, runs, tmp_path
         "Confusion", "Recall of each class", "Subgroups", "Few labels and layers",
         "Learning curves",
     ]  # fmt: skip
-    for text in ("linear, layer 6 \u00b7 a", "site: back", "selected on test", "Random weights"):
+    for text in (
+        "linear \u00b7 layer 6 \u00b7 a",
+        "site: back",
+        "selected on test",
+        "Random weights",
+    ):
         assert text in page
     for text in ("Tiny: ", "learning rate and epoch", "peak memory", "He et al., 2022"):
         assert text in page

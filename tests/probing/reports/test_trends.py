@@ -56,7 +56,7 @@ def test_curves_over_layers_are_those_of_the_report(runs, drawn):
 def test_learning_curves_are_means_over_seeds_a_line_a_learning_rate(runs, drawn):
     report = build_report([runs / "a"], metrics=["top1"])
     list(trends.learning(report.runs[0], entries_of(report)))
-    assert [spec["title"] for spec in drawn] == ["linear, layer 2", "linear, layer 6"]
+    assert [spec["title"] for spec in drawn] == ["linear \u00b7 layer 2", "linear \u00b7 layer 6"]
     assert drawn[0]["layer"][0]["encoding"]["y"]["title"] == "log-loss on val"
     log = (runs / "a/metrics.jsonl").read_text().splitlines()
     last = json.loads(log[-1])

@@ -253,23 +253,3 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
         step = {"type": "line", "interpolate": "step-after", "color": HUES[1], "strokeWidth": 1.5}
         layers.insert(0, {"data": {"values": list(front)}, "mark": step, "encoding": encoding})
     return {"width": 290, "height": 220, "data": {"values": list(rows)}, "layer": layers}
-
-
-def bars(rows: Rows, *, x: str) -> Spec:
-    """Return a bar a name, stacked by kind.
-
-    Args:
-        rows: `name`, `kind` and `count`.
-        x: What is counted.
-    """
-    return {
-        "width": 230,
-        "height": {"step": 20},
-        "data": {"values": list(rows)},
-        "mark": {"type": "bar"},
-        "encoding": {
-            "y": {"field": "name", "type": "nominal", "sort": None, "title": None},
-            "x": {"field": "count", "type": "quantitative", "title": x, "axis": {"tickCount": 5}},
-            "color": {"field": "kind", "type": "nominal", "sort": None, "title": None},
-        },
-    }

@@ -1,8 +1,7 @@
 """What a page compares: the rows of its runs under short names, with their predictions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +10,8 @@ import numpy as np
 from toolkit_common.scores.folds import estimate_fold_difference
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Difference, Estimate, adjust_holm, all_differences
-from toolkit_probing.heads.inputs import place_name
 from toolkit_probing.reports.recomputed import Recomputed, Report
+from toolkit_probing.results.names import BETWEEN, run_names, short_names
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun
 from toolkit_probing.task.subsets import ALL
@@ -60,9 +59,9 @@ def entries_of(report: Report) -> list[Entry]:
     amounts = [most_labels(run) for run in report.runs]
     for run, label, amount in zip(report.runs, labels_of(report.runs), amounts, strict=True):
         rows = [saved for saved in run.rows.values() if saved.row.labels == amount]
-        for name, saved in zip(_short_names([item.row for item in rows]), rows, strict=True):
+        for name, saved in zip(short_names([item.row for item in rows]), rows, strict=True):
             kind: Kind = "tuned encoder" if saved.row.is_tuned else "probe"
-            few = f", {amount}" if len(set(amounts)) > 1 and amount != ALL else ""
+            few = f"{BETWEEN}{amount}" if len(set(amounts)) > 1 and amount != ALL else ""
             probes.append(_entry(f"{name}{few}", label, saved, kind=kind, whole=whole))
         for saved in run.baselines.values():
             entry = _entry(saved.row.method, label, saved, kind=NO_IMAGE, whole=whole)
@@ -89,67 +88,14 @@ def _entry(
     whole: dict[tuple[Path, str], Recomputed],
 ) -> Entry:
     metrics = whole[saved.run, saved.row.name].metrics
-    return Entry(f"{name} \u00b7 {label}" if label else name, label, kind, saved, metrics)
-
-
-def _short_names(rows: Sequence[Row]) -> list[str]:
-    """Name each row by its method and, of several of one, by the least that tells them apart."""
-    ways = [way for count in range(len(_PARTS) + 1) for way in combinations(_PARTS, count)]
-    named = []
-    for row in rows:
-        mine = [item for item in rows if item.method == row.method]
-        for way in ways:
-            names = [_named(item, way) for item in mine]
-            if len(set(names)) == len(names):
-                break
-        # What nothing of these tells apart has a name of its own all the same.
-        unique = len(set(names)) == len(names)
-        named.append(_named(row, way) if unique else row.name)
-    return named
-
-
-def _named(row: Row, parts: Sequence[str]) -> str:
-    return ", ".join([row.method, *(_PARTS[part](row) for part in parts)])
-
-
-def _options(row: Row) -> str:
-    """Return the options in a row's name: what its method, place and labels leave of it."""
-    place = f"-{place_name(row.layer, row.source)}"
-    options = row.name.partition(place)[0].removeprefix(row.method).strip("-")
-    return options.replace("_", " ").replace("-", " ")
-
-
-_PARTS = {
-    "layer": lambda row: f"layer {row.layer}",
-    "source": lambda row: row.source,
-    "options": _options,
-}
+    return Entry(f"{name}{BETWEEN}{label}" if label else name, label, kind, saved, metrics)
 
 
 def labels_of(runs: Sequence[SavedRun]) -> list[str]:
-    """Return what tells runs apart in the fewest words: nothing of one, else encoder or folder."""
+    """Return what tells runs apart, nothing of one."""
     if len(runs) == 1:
         return [""]
-    for names in (
-        [encoder_name(run) for run in runs],
-        [run.path.name for run in runs],
-        ["/".join(_differing(run.path, runs)) for run in runs],
-    ):
-        if len(set(names)) == len(runs):
-            return names
-    return [str(run.path) for run in runs]
-
-
-def encoder_name(run: SavedRun) -> str:
-    """Return what a run's encoder is called, without where its files lie."""
-    place = run.results.backbone.shown.partition("?")[0]
-    source, colon, name = place.partition(":")
-    return name if colon and "/" not in source else Path(place).name
-
-
-def _differing(path: Path, runs: Sequence[SavedRun]) -> Iterator[str]:
-    shared = set.intersection(*(set(run.path.parts) for run in runs))
-    return (part for part in path.parts if part not in shared)
+    return run_names([(run.path, run.results.backbone.shown) for run in runs])
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,13 @@ from toolkit_probing.reports.entries import (
     Differences,
     Entry,
     differences_of,
-    encoder_name,
     entries_of,
     most_labels,
 )
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
 from toolkit_probing.reports.tables import interval_lines, sections
 from toolkit_probing.results.layout import show_estimate
+from toolkit_probing.results.names import encoder_name
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.training.plan import describe_training
@@ -48,7 +48,7 @@ def write_html(path: Path, report: Report) -> None:
     """
     entries, metric = entries_of(report), headline(report)
     differences = differences_of(entries, metric)
-    encoders = dict.fromkeys(encoder_name(run) for run in report.runs)
+    encoders = dict.fromkeys(encoder_name(run.results.backbone.shown) for run in report.runs)
     text = render(
         "toolkit_probing.reports",
         "page.html",
