@@ -406,13 +406,13 @@ def test_a_probe_on_other_splits_is_refused_and_marked_if_it_goes_on(
     assert table.count(" SEEN ") == 8  # two rows of four figures
     assert "SEEN IN PRE-TRAINING: encoder" in result.stdout
     compared = run_cli("compare", out)
-    assert compared.stdout.count(" SEEN") >= 3  # every difference, one a metric
+    assert compared.stdout.count(" SEEN") == 9  # three metrics: both figures and the difference
     assert "SEEN: the encoder was pre-trained on patients or images" in compared.stdout
     page = tmp_path / "page.html"
     reported = run_cli("report", out, "--output", page)
     assert "; SEEN IN PRE-TRAINING" in reported.stdout.replace("\n", "")
-    assert reported.stdout.count(" SEEN") >= 10 + 1  # two rows of five figures, and the line above
-    assert page.read_text().count("SEEN</td>") == 12  # two rows: the name and five figures
+    assert reported.stdout.count(" SEEN") == 10 + 1
+    assert page.read_text().count("SEEN</td>") == 10 + 2  # figures, and the rows' names
 
 
 @pytest.mark.slow
