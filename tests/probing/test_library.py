@@ -14,7 +14,8 @@ from toolkit_common.console import console
 from toolkit_probing import ProbeResult, probe
 
 VIT = "timm:test_vit?image_size=32"
-FAST = {"method": "linear,knn,ep", "epochs": 1, "ep": {"num_queries": [2]}, "knn": {"k": 3}}
+FAST = {"method": "linear,knn,ep", "epochs": 1, "ep": {"num_queries": [2]}, "knn": {"k": 3},
+        "report": False}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
