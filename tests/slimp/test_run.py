@@ -326,9 +326,11 @@ def test_an_existing_run_folder_is_not_touched(pretrain):
     assert_bad_input(pretrain("--epochs", "1"), "exists", "--resume")
 
 
-def test_layers_make_no_sense_in_pretraining(pretrain):
-    result = pretrain("--backbone", "timm:test_vit?image_size=32&layer=-2")
-    assert_bad_input(result, "drop the layers")
+@pytest.mark.parametrize(
+    ("option", "message"), [("layer=-2", "drop the layers"), ("final_norm=none", "drop final_norm")]
+)
+def test_what_is_read_of_a_frozen_encoder_makes_no_sense_in_pretraining(pretrain, option, message):
+    assert_bad_input(pretrain("--backbone", f"timm:test_vit?image_size=32&{option}"), message)
 
 
 ARGS = ["pretrain", "slimp", "--backbone", "timm:test_vit?image_size=32", "--random-init",

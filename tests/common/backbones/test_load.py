@@ -137,6 +137,31 @@ def test_the_architecture_builds_the_same_encoder_untrained() -> None:
     assert again.preprocess == encoder.preprocess
 
 
+def test_a_final_norm_can_be_left_out(tmp_path: Path) -> None:
+    whole = load_backbone(VIT, random_init=True, seed=1)
+    save_file(state_of(whole), tmp_path / "w.safetensors")
+    cut = load_backbone(f"{VIT}&weights={tmp_path}/w.safetensors&final_norm=none")
+    images = torch.rand(2, 3, 64, 64)
+    raw, tokens = whole(images).raw, cut(images)
+    assert raw is not None
+    assert torch.equal(torch.cat([tokens.prefix, tokens.patches], 1), raw)
+    assert not torch.equal(whole(images).patches, tokens.patches)
+    assert not cut.info.facts.has_final_norm
+    assert cut.fingerprint() != whole.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timm:resnet18?final_norm=none", "has no final norm that could be left out"),
+        (f"{VIT}&final_norm=off", "final_norm=none leaves the final norm out, .* got 'off'"),
+    ],
+)
+def test_a_norm_that_is_not_there_is_not_left_out(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_backbone(text, random_init=True)
+
+
 @pytest.mark.parametrize("name", ["clip", "run.mae-1", "dinov2"])
 def test_an_exported_encoder_is_read_by_its_own_card_whatever_its_folder_is_called(
     tmp_path: Path, name: str

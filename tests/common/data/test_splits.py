@@ -208,6 +208,19 @@ def test_rows_without_a_label_are_left_out() -> None:
     assert kept.origin == "given"
 
 
+def test_without_need_of_a_validation_split_train_stays_whole() -> None:
+    data = build_data(["a", "b"] * 6, splits=["train"] * 8 + ["val"] * 4)
+    splits = make_splits(data, hold_out=False)
+    assert [len(splits[name]) for name in SPLITS] == [8, 0, 4]
+    assert splits.origin == ("given; its validation split is the test split; no validation split")
+    assert keep_labelled(splits, data, data.labels()).val.size == 0
+
+
+def test_a_given_validation_split_stays_where_nobody_needs_it() -> None:
+    data = build_data(["a", "b"] * 6, splits=["train"] * 6 + ["val"] * 2 + ["test"] * 4)
+    assert [len(make_splits(data, hold_out=False)[name]) for name in SPLITS] == [6, 2, 4]
+
+
 @pytest.mark.parametrize(
     ("labels", "splits", "message"),
     [

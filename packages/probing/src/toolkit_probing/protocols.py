@@ -33,7 +33,9 @@ PROTOCOLS: Mapping[str, Protocol] = {
         "own input and normalisation, fitted heads, validation picks, the test split is read once",
     ),
     "ep-paper": Protocol(
-        2,  # 1: lars gave the query of aim, cae, cait, jepa and mhca no trust ratio
+        # 1: lars gave the query of aim, cae, cait, jepa and mhca no trust ratio; 2: a fifth of a
+        # training split without a validation split was held out, though the test split picks
+        3,
         "Psomas et al. 2026 (docs/protocols.md), after MAE's linear probing (He et al. 2022)",
         {
             "optimizer": "lars",
@@ -52,7 +54,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         },
     ),
     "dino-knn": Protocol(
-        1,
+        2,  # 1: a fifth of a training split without a validation split was held out
         "Caron et al. 2021, eval_knn: cosine, votes weighted by exp(sim / 0.07), best k on test",
         {
             "method": ("knn",),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
+from typing_extensions import override
 
 from toolkit_common.backbones.settings import EncoderSettings
 from toolkit_common.config import Groups, Names, PositiveFloats, option, split_commas
@@ -63,6 +64,11 @@ class FeatureSettings(EncoderSettings, MachineSettings, DataSettings):
     extract_batch_size: int = option(
         64, "Images a forward pass of the encoder.", panel=MACHINE, ge=1
     )
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether a split picks that is not the test split."""
+        return True
 
 
 class ExtractSettings(FeatureSettings):
@@ -255,6 +261,11 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
     store: Literal["auto", "disk", "memory", "online"] = option(
         "auto", "Where tokens are kept.", panel=MACHINE, affects_result=False
     )
+
+    @property
+    @override
+    def needs_validation(self) -> bool:
+        return self.select_on == "val"
 
     @property
     def reads_images(self) -> bool:

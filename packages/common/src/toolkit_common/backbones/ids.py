@@ -7,7 +7,8 @@ Any of them takes `?key=value&...`: `weights` (a local file, or `hf-hub:ORG/REPO
 Hub's cache; `key`: which of its state dicts; `prefix`: what stands before the encoder's names in
 it), `mean` and `std`, `crop_pct` and `interpolation` (of the input), `objective` (of its training),
 `tokens` and `vectors` (what probes read), `layer` or `layers` (1 the first, -1 the last, `all`),
-`image_size` (pixels), `name` (by which it is shown).
+`final_norm` (`none` leaves out the encoder's own), `image_size` (pixels), `name` (by which it is
+shown).
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,8 @@ class BackboneId:
     """A parsed id: `source:name?options`; the source of a folder is `exported`; no layers: all.
 
     `statistics` are mean and std of the input, `crop_pct` and `interpolation` how images are
-    resized, where the user names them; `short_name` is what the encoder is called, empty for an id.
+    resized, where the user names them; `leaves_out_norm` says that the final norm is left out;
+    `short_name` is what the encoder is called, empty for an id.
     """
 
     text: str
@@ -48,6 +50,7 @@ class BackboneId:
     statistics: Statistics | None = None
     crop_pct: float | None = None
     interpolation: str | None = None
+    leaves_out_norm: bool = False
     short_name: str = ""
 
     @property
@@ -91,6 +94,7 @@ def parse_backbone_id(text: str) -> BackboneId:
         statistics=_statistics(options, text),
         crop_pct=_crop_pct(options, text),
         interpolation=_interpolation(options),
+        leaves_out_norm=_leaves_out_norm(options, text),
         short_name=options.get("name", ""),
     )
 
@@ -127,6 +131,15 @@ def _interpolation(options: Mapping[str, str]) -> str | None:
     if name is not None and name not in INTERPOLATIONS:
         raise InputError(f"unknown interpolation {name!r}{did_you_mean(name, INTERPOLATIONS)}")
     return name
+
+
+def _leaves_out_norm(options: Mapping[str, str], where: str) -> bool:
+    if options.get("final_norm", "none") != "none":
+        raise InputError(
+            f"final_norm=none leaves the final norm out, and without it the encoder has its own, "
+            f"got {options['final_norm']!r} in {where!r}"
+        )
+    return "final_norm" in options
 
 
 def _statistics(options: Mapping[str, str], where: str) -> Statistics | None:

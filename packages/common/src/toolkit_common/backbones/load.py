@@ -117,13 +117,15 @@ def load_backbone(
     Arguments as those of `build_encoder`.
 
     Raises:
-        InputError: If it is unknown, its weights cannot be had or do not fit, or a layer does not
-            exist.
+        InputError: If it is unknown, its weights cannot be had or do not fit, a layer does not
+            exist, or it has no final norm that could be left out.
     """
     parsed = parse_backbone_id(text)
     encoder, receipt = build_encoder(
         parsed, random_init=random_init, allow_partial=allow_partial, seed=seed
     )
+    if parsed.leaves_out_norm:
+        _leave_out_norm_(encoder, parsed)
     provenance = {}
     if parsed.source == "exported":
         provenance = read_description(Path(parsed.name)).provenance
@@ -139,6 +141,17 @@ def load_backbone(
         provenance=provenance,
     )
     return Backbone(encoder, info)
+
+
+def _leave_out_norm_(encoder: ImageEncoder, parsed: BackboneId) -> None:
+    """Let an encoder end before its final norm, after its weights were loaded."""
+    if parsed.source != "timm" or not encoder.facts.has_final_norm:
+        raise InputError(
+            f"{parsed.text!r} has no final norm that could be left out (timm's ViTs have one): "
+            "drop final_norm"
+        )
+    encoder.model.norm = nn.Identity()
+    encoder.facts = replace(encoder.facts, has_final_norm=False)
 
 
 def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncoder, Receipt]:

@@ -40,7 +40,9 @@ class Splits:
         return np.sort(np.concatenate([self.train, self.val, self.test]))
 
 
-def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Splits:
+def make_splits(
+    data: ImageData, settings: SplitSettings | None = None, *, hold_out: bool = True
+) -> Splits:
     """Return the data set's splits: the given ones where there are any, else made ones.
 
     Made ones are stratified by the data set's default label, whatever label is predicted later:
@@ -53,6 +55,8 @@ def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Split
         settings: `folds` cuts all rows into parts: the test splits of all folds are a partition,
             the next part is the validation split, and given splits are not used. A file `splits`
             says where each row belongs; others are left out.
+        hold_out: Whether a data set that gives no validation split loses a part of train to one;
+            where the test split picks, nobody needs it.
 
     Raises:
         InputError: If a group is on two sides, a row has none, there are too few groups, no fold
@@ -65,7 +69,7 @@ def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Split
     if settings.splits is not None:
         splits = read_splits(settings.splits, data)
         _check_groups(splits, data)
-        splits = _complete(splits, strata, groups, seed=seed)
+        splits = _complete(splits, strata, groups, seed=seed, hold_out=hold_out)
     elif folds is not None and fold is None:
         raise InputError(
             f"folds={folds} needs a fold, which is then the test split: add --fold, 0 to "
@@ -86,7 +90,7 @@ def make_splits(data: ImageData, settings: SplitSettings | None = None) -> Split
         splits = Splits(train, val, test, "given")
         # Before `_complete` makes a given val the test split: the message names splits as given.
         _check_groups(splits, data)
-        splits = _complete(splits, strata, groups, seed=seed)
+        splits = _complete(splits, strata, groups, seed=seed, hold_out=hold_out)
     else:
         train, val, test = _grouped_parts(rows, strata, groups, seed=seed)
         splits = Splits(train, val, test, f"made: {kind}, 60/20/20, split seed {seed}")
@@ -99,12 +103,14 @@ def keep_labelled(splits: Splits, data: ImageData, labels: Labels) -> Splits:
     """Return the splits without the rows that have no label.
 
     Raises:
-        InputError: If a class has one image or is missing from train, or a split is left empty.
+        InputError: If a class has one image or is missing from train, or a split is left empty
+            by it.
     """
     _refuse_tiny_classes(labels, data.id)
     kept = {name: splits[name][labels.targets[splits[name]] >= 0] for name in SPLITS}
     for name, rows in kept.items():
-        if rows.size == 0:
+        # One that nobody made is wanted by nobody.
+        if rows.size == 0 and (name != "val" or splits.val.size):
             raise InputError(f"the {name} split of {data.id!r} is empty ({splits.origin})")
     absent = sorted(set(range(len(labels.classes))) - set(labels.targets[kept["train"]].tolist()))
     if absent:
@@ -191,13 +197,17 @@ def _groups(data: ImageData) -> np.ndarray | None:
     return codes
 
 
-def _complete(given: Splits, strata: np.ndarray, groups: np.ndarray | None, *, seed: int) -> Splits:
+def _complete(
+    given: Splits, strata: np.ndarray, groups: np.ndarray | None, *, seed: int, hold_out: bool
+) -> Splits:
     train, val, test, origin = given.train, given.val, given.test, given.origin
     if test.size == 0:
         # A figure needs a test split, and picking needs another one: what is given is for testing.
         test, val = val, test
         origin += "; its validation split is the test split"
-    if val.size == 0 and train.size:
+    if val.size == 0 and not hold_out:
+        origin += "; no validation split"
+    elif val.size == 0 and train.size:
         *_, held_out = _stratified_folds(train, strata, groups, seed=seed)
         train, val = np.setdiff1d(train, held_out), held_out
         origin += f"; validation: a fifth of train, split seed {seed}"

@@ -71,7 +71,7 @@ def read_data(probe: SavedProbe, settings: PredictSettings) -> Task:
     counted = None if source in WITHOUT_SHEET else probe.settings.premalignant_as
     data = load_data(settings.data, premalignant_as=counted)
     _refuse_other_range(data, probe.results.data.pixel_range, run=probe.run)
-    rows, origin = _rows_of(data, settings.split, split_settings(probe))
+    rows, origin = _rows_of(data, settings.split, probe)
     return _task(data, _labels_of(data, rows, probe, column=settings.label), rows, origin=origin)
 
 
@@ -165,10 +165,11 @@ def _ends(pixels: PixelRange | None) -> tuple[float, float]:
     return (0.0, 255.0) if pixels is None else (pixels.low, pixels.high)
 
 
-def _rows_of(data: ImageData, split: str, settings: SplitSettings) -> tuple[np.ndarray, str]:
+def _rows_of(data: ImageData, split: str, probe: SavedProbe) -> tuple[np.ndarray, str]:
     if split == "all":
         return np.arange(len(data)), "all rows"
-    splits = make_splits(data, settings)
+    needed = probe.settings.needs_validation
+    splits = make_splits(data, split_settings(probe), hold_out=needed)
     if not len(splits[split]):
         raise InputError(f"the {split} split of {data.id!r} is empty ({splits.origin})")
     return splits[split], f"{split} split: {splits.origin}"

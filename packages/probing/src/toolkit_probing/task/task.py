@@ -101,7 +101,7 @@ def read_tasks(splittings: Sequence[FeatureSettings], data: ImageData | None = N
     made = []
     for each in splittings:
         with naming_fold(each, several=len(splittings) > 1):
-            splits = make_splits(data, each)
+            splits = make_splits(data, each, hold_out=each.needs_validation)
             made.append((splits, keep_labelled(splits, data, labels)))
     everyone = made[0][0].all
     nameless = int((labels.targets[everyone] < 0).sum())

@@ -103,6 +103,8 @@ def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncode
         raise InputError(
             f"pre-training trains the whole encoder: drop the layers in {parsed.text!r}"
         )
+    if parsed.leaves_out_norm:
+        raise InputError(f"pre-training trains the norm too: drop final_norm in {parsed.text!r}")
     encoder, receipt = build_encoder(
         parsed,
         # The stand-in is made, not fetched: without options a run needs no network.

@@ -31,7 +31,7 @@ from toolkit_common.registry import did_you_mean
 Source = Literal["exported", "open_clip", "python", "timm"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 OPTIONS = ("weights", "key", "prefix", "mean", "std", "crop_pct", "interpolation", "objective",
-           "tokens", "vectors", "layer", "layers", "image_size", "name")  # fmt: skip
+           "tokens", "vectors", "layer", "layers", "final_norm", "image_size", "name")  # fmt: skip
 FILE = "encoders.yaml"
 HUB = "hf-hub:"
 LOCAL = "local-dir:"
@@ -81,6 +81,7 @@ class _Entry(BaseModel):
     vectors: Literal["cls", "mean", "pooled"] | None = None
     layer: int | None = None
     layers: str | list[int] | None = None
+    final_norm: Literal["none"] | None = None
     image_size: int | None = Field(None, ge=1)
     note: str = ""
     licence: str = ""
