@@ -10,6 +10,7 @@ from helpers.probing_pools import DEAD, WITHOUT_GRID, build_pool, draw_tokens
 from helpers.properties import few_examples
 from lib.literal_probes import LITERAL
 from toolkit_probing.probes import POOLS, Pool
+from toolkit_probing.probes.abmilp import _joins_keys, _joins_values
 
 VARIANTS = [
     *((name, {}) for name in POOLS),
@@ -46,6 +47,20 @@ def test_output_and_all_gradients_equal_the_literal_form(name, options, training
     actual = pool(tokens)
     torch.testing.assert_close(actual, expected, atol=1e-10, rtol=1e-10)
     for key, gradient in gradients(pool, actual, tokens).items():
+        torch.testing.assert_close(gradient, wanted[key], atol=1e-10, rtol=1e-10, msg=key)
+
+
+@pytest.mark.parametrize(("b", "n", "joined"), [(1, 9, ""), (2, 25, "values"), (4, 30, "both")])
+@pytest.mark.parametrize("mode", ["both", "map"])
+def test_abmilp_equals_the_literal_form_whichever_maps_are_joined(mode, b: int, n: int, joined):
+    pool, tokens = build_pool("abmilp", dim=48, mode=mode), draw_tokens(b, n, 48)
+    is_joined = _joins_keys(tokens), _joins_values(tokens, pool.score[0].weight)
+    assert is_joined == (joined == "both", joined != "")
+    expected, actual = LITERAL["abmilp"](pool, tokens), pool(tokens)
+    torch.testing.assert_close(actual, expected, atol=1e-10, rtol=1e-10)
+    tokens.requires_grad_()
+    wanted = gradients(pool, LITERAL["abmilp"](pool, tokens), tokens)
+    for key, gradient in gradients(pool, pool(tokens), tokens).items():
         torch.testing.assert_close(gradient, wanted[key], atol=1e-10, rtol=1e-10, msg=key)
 
 

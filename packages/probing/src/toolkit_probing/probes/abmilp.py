@@ -10,13 +10,16 @@ what is read.
 
 The self-attention is n x n and stays so. But it has one head, so that queries and keys need one map
 of the tokens between them, `W_q^T W_k`, and the value and output maps go into the score's first map
-and behind the pooling: two maps of all tokens instead of five.
+and behind the pooling: two maps of all tokens instead of five. What that saves, `b n d^2`, is paid
+in products of maps, `d^3`: of few tokens the maps stay apart. The form with fewer multiply-adds is
+taken (`_joins_keys`, `_joins_values`); both are the same function.
 
 Shapes: b batch, n tokens, d token width, q = 1, o output width (= d).
 """
 
 from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -89,32 +92,70 @@ class AbMilp(AttentivePool):
         if self.qkv is None:
             return tokens
         query_weight, key_weight, _ = self.qkv.weight.chunk(3)
-        # q . k = x W_q^T W_k x: one map of the tokens; scaled where it is `(d, d)`.
-        product = key_weight.T @ query_weight * tokens.shape[-1] ** -0.5  # (d, d)
-        scores = gemm.scores(gemm.linear(tokens, product), tokens)  # (b, n, n)
+        query_weight = query_weight * tokens.shape[-1] ** -0.5  # where it is `(d, d)`
+        if _joins_keys(tokens):
+            # q . k = x W_q^T W_k x: one map of the tokens.
+            product = _product(key_weight.T, query_weight)  # (d, d)
+            scores = gemm.scores(gemm.linear(tokens, product), tokens)  # (b, n, n)
+        else:
+            keys = gemm.linear(tokens, key_weight)
+            scores = gemm.linear(tokens, query_weight) @ keys.transpose(1, 2)
         return gemm.pool(scores.softmax(-1), tokens)
 
     def _weights(self, mixed: Tensor) -> Tensor:
-        """Return the weights `(b, 1, n)`; the score's first map takes in those before it."""
-        # Taken apart, as the first map is folded with those before it.
+        """Return the weights `(b, 1, n)`."""
+        # Taken apart, as the first map is joined with those before it.
         first, *rest = self.score.children()
         assert isinstance(first, nn.Linear)
-        weight: Tensor = first.weight
-        bias: Tensor = first.bias
-        if self.qkv is not None and self.out is not None:
-            # Maps in a row without anything between are one map.
-            weight = first.weight @ self.out.weight @ self.qkv.weight.chunk(3)[2]
-            bias = first.weight @ self.out.bias + first.bias
+        scores, bias = self._first_scores(mixed, first)
         if not rest:
-            return self._shares(gemm.linear(mixed, weight), bias)
-        scores = gemm.linear(mixed, weight, bias)
+            return self._shares(scores, bias)
+        scores = scores + bias
         *hidden, last = rest
         for layer in hidden:
             scores = layer(scores)
         assert isinstance(last, nn.Linear)
         return self._shares(F.linear(scores, last.weight), last.bias)
 
+    def _first_scores(self, mixed: Tensor, first: nn.Linear) -> tuple[Tensor, Tensor]:
+        """Map mixed tokens by values, output and `first`; returns that, and its bias apart."""
+        if self.qkv is None or self.out is None:
+            return gemm.linear(mixed, first.weight), first.bias
+        value_weight = self.qkv.weight.chunk(3)[2]
+        if _joins_values(mixed, first.weight):
+            # Maps in a row without anything between are one map.
+            joint = _product(_product(first.weight, self.out.weight), value_weight)
+            return gemm.linear(mixed, joint), first.weight @ self.out.bias + first.bias
+        mapped = gemm.linear(gemm.linear(mixed, value_weight), self.out.weight, self.out.bias)
+        return gemm.linear(mapped, first.weight), first.bias
+
     @staticmethod
     def _shares(scores: Tensor, bias: Tensor) -> Tensor:
         # What is added to all scores alike, the softmax drops.
         return (scores + dropped(bias)).transpose(1, 2).softmax(-1)
+
+
+def _joins_keys(tokens: Tensor) -> bool:
+    """Whether one map for queries and keys takes fewer multiply-adds than two, gradients too."""
+    num_tokens, dim = tokens.shape[1:]
+    # Forward and backward: 3 d^3 for the product of maps, against 2 b n d^2 for a second map of
+    # frozen tokens and b n^2 d for the gradient of keys.
+    return bool(3 * dim**2 < _num_rows(tokens) * (2 * dim + num_tokens))
+
+
+def _joins_values(mixed: Tensor, weight: Tensor) -> bool:
+    """Whether one map for values, output and first score takes fewer multiply-adds than three."""
+    # Forward and backward: 6 c d^2 for the products of maps, against 6 b n d^2 for two more maps.
+    return bool(len(weight) <= _num_rows(mixed))
+
+
+def _num_rows(tokens: Tensor) -> int:
+    """Return how many tokens there are in the batch."""
+    # A graph that is traced serves batches of any size: what it holds suits a single image.
+    images = 1 if torch.compiler.is_compiling() else len(tokens)
+    return images * tokens.shape[1]
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Return `left @ right` of two maps."""
+    return gemm.linear(left.contiguous().unsqueeze(0), right.T)[0]
