@@ -41,7 +41,12 @@ REPEATS = 9
 TARGET, TARGET_ALL, EPOCHS = 1.3, 4.0, 90
 WHOLE = ("dinovit", "abmilp", "dolg")  # map every token: reported apart
 ENCODER = "timm:vit_small_patch16_224"  # 196 tokens of width 384
-SETTINGS = {"epochs": 1, "warmup_epochs": 0, "classifier": "trained", "patience": 0}
+SETTINGS: Mapping[str, Any] = {
+    "epochs": 1,
+    "warmup_epochs": 0,
+    "classifier": "trained",
+    "patience": 0,
+}
 
 
 def main() -> None:
