@@ -246,7 +246,13 @@ def test_plain_timm_builds_the_encoder_and_its_transform(text: str, tmp_path: Pa
     torch.testing.assert_close(features.clone(), expected)
 
 
-def test_what_timm_cannot_name_has_no_configuration_of_timm(tmp_path: Path) -> None:
-    own = write_timm(tmp_path / "own", "test_vit")
-    folder = export(tmp_path / "encoder", own)
+def test_what_timm_cannot_build_has_no_configuration_of_timm(tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder", write_open_clip(tmp_path / "own", "vit"))
     assert not (folder / "config.json").exists()
+
+
+def test_weights_of_another_name_are_refused(tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder")
+    edit(folder, weights="../encoder.safetensors")
+    with pytest.raises(InputError, match=r"model\.safetensors, got '\.\./encoder\.safetensors'"):
+        load_backbone(str(folder))

@@ -1,5 +1,6 @@
 """The exported folder: the files it is made of, what they know, and what they must not."""
 
+import getpass
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from helpers.slimp_run import pretrain, table_rows, write_table
 from helpers.tiny_encoders import write_timm
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.data.splits import make_splits
-from toolkit_common.seen.record import Contents, read_seen
+from toolkit_common.errors import InputError
+from toolkit_common.runs.files import sha256_of
+from toolkit_common.seen.check import check_seen, mark
+from toolkit_common.seen.record import KINDS, Contents, read_seen
 from toolkit_common.seen.secret import keyed_digests, make_secret
+from toolkit_common.sharing.share import share_encoder
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.exporting.read import load_slimp
 
@@ -93,3 +98,70 @@ def test_a_run_that_continues_another_inherits_patients_licence_and_lineage(
     fingerprint = load_backbone(str(second)).fingerprint()
     first.rename(tmp_path / "gone")
     assert load_backbone(str(second)).fingerprint() == fingerprint
+
+
+def contents(folder: Path) -> bytes:
+    return b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def unusual_table(home: Path) -> tuple[str, set[str]]:
+    """Write a table whose every id, word and number stands nowhere else; returns what they are."""
+    words = {",p": ",Zqpatient-", "arm": "qelbow", "leg": "qknee", "back": "qback",
+             "female": "qfem", ",male": ",qmale", ",a,": ",qla_a,", ",b,": ",qla_b,"}  # fmt: skip
+    rows = []
+    for number, row in enumerate(table_rows()):
+        changed = row
+        for old, new in words.items():
+            changed = changed.replace(old, new)
+        cells = changed.split(",")
+        cells[0] = f"zqimage{number}.png"
+        cells[4], cells[6] = f"{float(cells[4]) + 0.001937:.6f}", f"{int(cells[6])}.731"
+        rows.append(",".join(cells))
+    data_id = write_table(home / "table.csv", rows)
+    for number in range(30):
+        (home / f"{number}.png").rename(home / f"zqimage{number}.png")
+    values = {cell for row in rows for cell in row.split(",")}
+    return data_id, values - {"train", "val", "test"}
+
+
+@pytest.mark.slow
+def test_a_folder_to_publish_holds_no_id_value_user_or_place(tmp_path: Path) -> None:
+    home = tmp_path / "home/qqsomebody"
+    home.mkdir(parents=True)
+    data_id, values = unusual_table(home)
+    rows = [f"zqimage{row}.png,{('train', 'val', 'test')[row // 10]}" for row in range(30)]
+    (home / "qsplits.csv").write_text("\n".join(["image_id,split", *rows]))
+    start = write_timm(home / "qstart", "test_vit")
+    run = pretrain(data_id, home / "run", "--bank", "--splits", str(home / "qsplits.csv"),
+                   "--backbone", start, "--no-random-init", "--watch-every", "2",
+                   "--watch-label", "label", "--lesion-sampling", "positives",
+                   "--positives", "label=qla_a")  # fmt: skip
+    share_encoder(run, tmp_path / "out")
+    content = contents(tmp_path / "out")
+    places = {str(tmp_path), *tmp_path.parts[2:], "qqsomebody", "qstart", "qsplits", "/home",
+              "table.csv", "size_mm", f"{getpass.getuser()}@"}  # fmt: skip
+    digests = [value for item in read_seen(run) for kind in KINDS for value in item.of(kind)]
+    hashes = {sha256_of(path)[:12] for path in home.glob("*.*")} | {f"{v:016x}" for v in digests}
+    assert [word for word in values | places | hashes if word.encode() in content] == []
+    assert [value for value in digests if value.tobytes() in content] == []
+    # As there is what could be given away.
+    assert {"qelbow", "qla_a"} <= {word for word in values if word.encode() in contents(run)}
+
+
+@pytest.mark.slow
+def test_a_published_encoder_is_marked_and_continued_with_doubt(
+    data_id: str, tmp_path: Path
+) -> None:
+    first = pretrain(data_id, tmp_path / "first")
+    share_encoder(first, tmp_path / "out")
+    data = load_data(data_id)
+    for backbone in (str(tmp_path / "out"), f"timm:local-dir:{tmp_path / 'out'}"):
+        verdict = check_seen(backbone, data, make_splits(data), settings=None, allow_seen=False)
+        assert verdict.status == "unknown"
+        assert mark("0.7", verdict.status, between=" ") == "0.7 SEEN?"
+    again = pretrain(data_id, tmp_path / "again", "--backbone", str(tmp_path / "out"),
+                     "--no-random-init")  # fmt: skip
+    verdict = check_seen(str(again), data, make_splits(data), settings=None, allow_seen=False)
+    assert verdict.status == "unknown"
+    with pytest.raises(InputError, match="is no export of toolkit pretrain slimp: it has no slimp"):
+        load_slimp(tmp_path / "out")

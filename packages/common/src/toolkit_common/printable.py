@@ -5,6 +5,8 @@ import re
 # All that a terminal acts on but newline and tab, which our own text holds; and the halves of
 # characters by which Python names files that are no UTF-8, which nothing can print.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
+LONGEST = 200  # characters of a value that a message shows
 
 
 def printable(text: str) -> str:
@@ -15,3 +17,15 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a name as it can stand within a line: printable, newlines and tabs too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """Return a value as a message shows it: in one line, and cut where it is long."""
+    # Cut first: of a value of megabytes only what is shown is looked at.
+    line = one_line(text[: most + 1])
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
+def markdown(text: str) -> str:
+    """Return a text as Markdown shows it, in one line: no mark-up, no HTML, no cell of a table."""
+    return one_line(text).translate(MARKDOWN)

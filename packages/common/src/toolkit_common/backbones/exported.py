@@ -6,6 +6,7 @@ encoder/
   encoder.json          architecture, preprocessing, card, provenance, sha256 of the weights
   config.json           the architecture and its input as timm reads them, of a model of timm's
 ```
+In a folder that is published (`toolkit_common.sharing`) the weights are `model.safetensors`.
 A method may put more files beside these (SLIMP: metadata encoders, schema, reference bank). Nothing
 of it names a place on the machine that wrote it: of an architecture that lies in a folder
 (`timm:local-dir:PATH`) or on the Hub (`open_clip:hf-hub:ORG/REPO`) the configuration is copied into
@@ -13,7 +14,6 @@ of it names a place on the machine that wrote it: of an architecture that lies i
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,17 +23,16 @@ from safetensors.torch import load_file, save_file
 
 from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt
 from toolkit_common.backbones.ids import parse_backbone_id
-from toolkit_common.backbones.named.alias import HUB, LOCAL, SOURCES
-from toolkit_common.backbones.named.on_disk import in_hub_cache
+from toolkit_common.backbones.named.alias import LOCAL, SOURCES
+from toolkit_common.backbones.portable import ARCHITECTURE, copy_configuration, timm_config
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
-from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_of_text, write_json
+from toolkit_common.runs.files import atomic_path, read_json, sha256_of, write_json
 
 FORMAT = 1
 LIBRARIES = [source for source in SOURCES if source != "exported"]
 WEIGHTS, DESCRIPTION, TIMM = "encoder.safetensors", "encoder.json", "config.json"
-ARCHITECTURE = "architecture"  # folder with the configuration of an architecture of the user's own
-CONFIGURATIONS = ("config.json", "open_clip_config.json")
+SHARED = "model.safetensors"  # weights of a folder that is published: as the Hub calls them
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Description:
         card: How probes read it.
         provenance: Method, data, settings, the groups (patients) it has seen, licence notes.
         weights_sha256: Checksum of the weights file.
+        weights: Name of that file.
     """
 
     architecture: str
@@ -53,6 +53,7 @@ class Description:
     card: Card
     provenance: dict[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
+    weights: str = WEIGHTS
 
 
 def export_encoder(
@@ -62,6 +63,7 @@ def export_encoder(
     architecture: str,
     card: Card,
     provenance: Mapping[str, Any],
+    weights: str = WEIGHTS,
 ) -> None:
     """Write an encoder so that `--backbone FOLDER` and plain timm can read it.
 
@@ -71,13 +73,14 @@ def export_encoder(
         architecture: Backbone id that builds the same encoder untrained.
         card: How probes are to read it.
         provenance: JSON-able facts about its training.
+        weights: Name of the weights file, `WEIGHTS` or `SHARED`.
     """
     state = {
         # Cloned: tied weights share memory, which safetensors refuses.
         name: value.detach().cpu().contiguous().clone()
         for name, value in encoder.model.state_dict().items()
     }
-    with atomic_path(folder / WEIGHTS) as temporary:
+    with atomic_path(folder / weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})  # transformers asks for it
     description = {
         "format": FORMAT,
@@ -85,40 +88,13 @@ def export_encoder(
         "preprocess": asdict(encoder.preprocess),
         "card": asdict(card),
         "provenance": dict(provenance),
-        "weights_sha256": sha256_of(folder / WEIGHTS),
+        "weights": weights,
+        "weights_sha256": sha256_of(folder / weights),
     }
-    if (timm_config := _timm_config(architecture, encoder)) is not None:
-        write_json(folder / TIMM, timm_config)
+    if (of_timm := timm_config(architecture, encoder)) is not None:
+        write_json(folder / TIMM, of_timm)
     # Last: a folder without description is no export.
     write_json(folder / DESCRIPTION, description)
-
-
-def _timm_config(architecture: str, encoder: ImageEncoder) -> dict[str, Any] | None:
-    """Return what `timm.create_model("local-dir:FOLDER")` reads; None of what it cannot name."""
-    parsed = parse_backbone_id(architecture)
-    if parsed.source != "timm" or ":" in parsed.name:
-        return None
-    preprocess = encoder.preprocess
-    height, width = preprocess.image_size
-    own: Any = getattr(encoder.model, "pretrained_cfg", {})
-    # Convolutions take any size: timm has no argument for it.
-    takes_size = parsed.image_size is not None and not encoder.facts.is_convolutional
-    return {
-        "architecture": parsed.name.partition(".")[0],
-        "num_classes": 0,
-        "model_args": {"img_size": parsed.image_size} if takes_size else {},
-        "pretrained_cfg": {
-            "num_classes": 0,
-            "input_size": [3, height, width],
-            # Position tables are then made for that input.
-            "fixed_input_size": bool(own.get("fixed_input_size")),
-            "interpolation": preprocess.interpolation,
-            "crop_pct": preprocess.crop_pct,
-            "crop_mode": "squash" if preprocess.resize == "squash" else "center",
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
-        },
-    }
 
 
 def find_export(path: Path) -> Path:
@@ -159,9 +135,16 @@ def read_description(path: Path) -> Description:
             card=Card(**content["card"]),
             provenance=content["provenance"],
             weights_sha256=content["weights_sha256"],
+            weights=_known_weights(content.get("weights", WEIGHTS)),
         )
     except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _known_weights(name: Any) -> str:
+    if name not in (WEIGHTS, SHARED):  # any other name could lead out of the folder
+        raise InputError(f"weights of an export are {WEIGHTS} or {SHARED}, got {name!r}")
+    return str(name)
 
 
 def _refuse_circle(folder: Path, architecture: str) -> None:
@@ -183,27 +166,10 @@ def _make_portable(folder: Path, architecture: str) -> str:
     parsed = parse_backbone_id(architecture)
     if parsed.source == "exported":  # the encoder was continued from one: it is what that is
         return _make_portable(folder, read_description(Path(parsed.name)).architecture)
-    source = _configuration_folder(parsed.name)
-    if source is None:
+    place = copy_configuration(folder, parsed.name)
+    if place is None:
         return architecture
-    files = [source / name for name in CONFIGURATIONS if (source / name).is_file()]
-    # Its name tells two configurations apart, as encoders are compared by it.
-    place = f"{ARCHITECTURE}-{sha256_of_text(''.join(map(sha256_of, files)))[:8]}"
-    (folder / place).mkdir(exist_ok=True)
-    for file in files:
-        shutil.copyfile(file, folder / place / file.name)
     return architecture.replace(parsed.name, f"{LOCAL}{place}")
-
-
-def _configuration_folder(name: str) -> Path | None:
-    """Return where the configuration of an architecture lies that no library knows by name."""
-    if name.startswith(LOCAL):
-        return Path(name.removeprefix(LOCAL))
-    if not name.startswith(HUB):
-        return None
-    # The Hub's, too: who reads the export need not reach it.
-    cached = (in_hub_cache(name.removeprefix(HUB), file) for file in CONFIGURATIONS)
-    return next((path.parent for path in cached if path is not None), None)
 
 
 def _place(architecture: str, folder: Path) -> str:
@@ -220,10 +186,11 @@ def load_exported_(encoder: ImageEncoder, folder: Path) -> Receipt:
     Raises:
         InputError: If they are missing, or their checksum differs.
     """
-    weights = folder / WEIGHTS
+    description = read_description(folder)
+    weights = folder / description.weights
     if not weights.is_file():
-        raise InputError(f"{folder} has no {WEIGHTS}")
-    if sha256_of(weights) != read_description(folder).weights_sha256:
+        raise InputError(f"{folder} has no {weights.name}")
+    if sha256_of(weights) != description.weights_sha256:
         raise InputError(f"{weights} is damaged: its sha256 differs from the one in {DESCRIPTION}")
     encoder.model.load_state_dict(load_file(weights))
     return Receipt(str(weights), 1.0)

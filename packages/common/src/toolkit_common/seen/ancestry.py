@@ -10,7 +10,8 @@ from toolkit_common.seen.check import trained_folder
 from toolkit_common.seen.record import Record, read_seen
 
 TOLD = (
-    "method", "data", "data_licence", "data_source", "data_fingerprint", "start", "steps", "train",
+    "method", "data", "data_licence", "data_source", "data_fingerprint", "start", "start_licence",
+    "steps", "train",
 )  # fmt: skip
 
 

@@ -8,8 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from toolkit_common.backbones.exported import WEIGHTS, find_export, read_description
+from toolkit_common.backbones.exported import (
+    DESCRIPTION,
+    SHARED,
+    WEIGHTS,
+    find_export,
+    read_description,
+)
 from toolkit_common.backbones.ids import BackboneId, parse_backbone_id
+from toolkit_common.backbones.named.alias import LOCAL
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.splits import Splits, make_splits
@@ -51,8 +58,11 @@ def trained_folder(parsed: BackboneId) -> Path | None:
     """Return the export that an encoder's weights come from, however they are named."""
     if parsed.weights is not None:
         folder = parsed.weights.parent
-        is_export = parsed.weights.name == WEIGHTS and (folder / "encoder.json").is_file()
+        is_export = parsed.weights.name in (WEIGHTS, SHARED) and (folder / DESCRIPTION).is_file()
         return folder if is_export else None
+    if parsed.source == "timm" and parsed.name.startswith(LOCAL):  # timm reads exports too
+        folder = Path(parsed.name.removeprefix(LOCAL))
+        return folder if (folder / DESCRIPTION).is_file() else None
     return Path(parsed.name) if parsed.source == "exported" else None
 
 

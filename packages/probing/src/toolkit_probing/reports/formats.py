@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from toolkit_common.printable import one_line
+from toolkit_common.printable import markdown, one_line
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED, Estimate
 from toolkit_common.seen.check import mark
@@ -13,7 +13,6 @@ from toolkit_probing.reports.entries import entries_of
 from toolkit_probing.reports.recomputed import Recomputed, Report
 from toolkit_probing.reports.tables import run_line
 
-MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
 LATEX = str.maketrans(
     {
         **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -29,11 +28,11 @@ INTERVALS = "In brackets: 95 % intervals by bootstrap over groups."
 
 def to_markdown(report: Report) -> str:
     """Return a table of Markdown, its warnings in bold above it."""
-    lines = [f"**{_markdown(text)}**\n" for text in _warnings(report)]
-    lines += [f"{_markdown(run_line(run))}.\n" for run in report.runs]
+    lines = [f"**{markdown(text)}**\n" for text in _warnings(report)]
+    lines += [f"{markdown(run_line(run))}.\n" for run in report.runs]
     heads = _heads(report)
     rule = ["---", *(["---"] if report.by else []), *["---:"] * (len(report.metrics) + 1)]
-    table = [heads, rule, *([_markdown(cell) for cell in row] for row in _rows(report))]
+    table = [heads, rule, *([markdown(cell) for cell in row] for row in _rows(report))]
     lines += ["\n".join(f"| {' | '.join(row)} |" for row in table), f"\n{INTERVALS}"]
     return "\n".join(lines) + "\n"
 
@@ -126,10 +125,6 @@ def _figure(estimate: Estimate) -> str:
 def _ends(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
     value = estimate.mean if estimate.pooled is None else estimate.pooled
     return (value, *(estimate.ci or (None, None)))
-
-
-def _markdown(text: str) -> str:
-    return one_line(text).translate(MARKDOWN)
 
 
 def _latex(text: str) -> str:

@@ -13,24 +13,27 @@ here names a person, or a place on the machine.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 from safetensors.torch import save_file
 
 from toolkit_common.backbones.contract import Card, TokenSource
 from toolkit_common.backbones.exported import export_encoder
+from toolkit_common.backbones.named.licences import weights_licence
+from toolkit_common.config import field_extra
 from toolkit_common.data.splits import make_splits
-from toolkit_common.ids import split_options
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 from toolkit_common.seen.record import SEEN, build_record, rekeyed, write_seen
 from toolkit_common.seen.secret import make_secret
+from toolkit_common.sharing.provenance import public_data
+from toolkit_common.training.settings import MACHINE
 from toolkit_slimp.exporting.bank import write_bank
+from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.setup import Setup
 
 WEIGHTS, SCHEMA = "slimp.safetensors", "schema.json"
 IMAGE = "image_encoder."
 OWN = ("encoder.safetensors", "encoder.json", SEEN)  # the description knows their sums already
-PUBLIC = ("hf", "torchvision")  # sources of data that everybody finds under their name
 # Settings that name files of a machine, or say how another run is continued.
 UNKEPT = {"data", "splits", "metadata_schema", "backbone", "from_run", "train", "allow_seen"}
 
@@ -71,15 +74,9 @@ def _write_seen(folder: Path, setup: Setup) -> dict[str, Any]:
         setup.splits.train,
         make_splits(setup.data, settings).train,
         secret=secret,
-        reader=public_name(setup.data.id),
+        reader=public_data(setup.data.id),
     )
     return write_seen(folder, [*(rekeyed(item, secret) for item in setup.ancestry.records), own])
-
-
-def public_name(identifier: str) -> str:
-    """Return a data set's id without the place where it lies and the columns that were chosen."""
-    source, _, name = split_options(identifier)[0].partition(":")
-    return f"{source}:{name}" if source in PUBLIC and not Path(name).exists() else source
 
 
 def _public_start(start: str) -> str:
@@ -96,16 +93,36 @@ def _provenance(setup: Setup) -> dict[str, Any]:
         kept["backbone"] = _public_start(f"{setup.backbone.source}:{setup.backbone.name}")
     return {
         "method": "SLIMP",
-        "data": public_name(data.id),
+        "data": public_data(data.id),
         "data_fingerprint": data.fingerprint(),
         "data_licence": data.sheet.licence,
         "data_source": data.sheet.source,
         "start": _public_start(setup.start),
+        "start_licence": _start_licence(setup),
         "steps": setup.stream.total_steps,
         "train": settings.train or "all",
         "trained_levels": list(setup.trained_levels),
         "splits": setup.splits.origin,
         "settings": kept,
+        "protocol": _protocol(settings),
         "schema": setup.schema.digest(),
         "lineage": list(setup.ancestry.lineage),
     }
+
+
+def _start_licence(setup: Setup) -> str:
+    """Return the licence of the first weights; of an export continued its lineage says it."""
+    return weights_licence("random" if setup.start == "random" else setup.backbone.text)
+
+
+def _protocol(settings: SlimpSettings) -> dict[str, Any]:
+    """Return the settings that can be published: no text of the user's, nothing of the machine."""
+    kept: dict[str, Any] = {"ablation": settings.ablation}
+    for name, field in SlimpSettings.model_fields.items():
+        value = getattr(settings, name)
+        is_closed = isinstance(value, str) and get_origin(field.annotation) is Literal
+        if field_extra(field)["panel"] != MACHINE and (
+            is_closed or isinstance(value, (bool, int, float))
+        ):
+            kept[name] = value
+    return kept

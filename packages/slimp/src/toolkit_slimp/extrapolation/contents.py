@@ -13,7 +13,7 @@ from toolkit_common.data.sheet import Column
 from toolkit_common.seen.check import SeenStatus
 from toolkit_common.seen.compare import compare_rows
 from toolkit_common.seen.record import Contents, read_seen
-from toolkit_slimp.exporting.write import public_name
+from toolkit_common.sharing.provenance import public_data
 from toolkit_slimp.extrapolation.agreement import Agreement
 from toolkit_slimp.extrapolation.asking import Answers
 from toolkit_slimp.extrapolation.reference import Reference, Run
@@ -81,7 +81,7 @@ def build_facts(
             "licence": provenance.get("data_licence"),
         },
         "reference": dict(reference.facts),
-        "data": {"name": public_name(data.id), "images": len(data)},
+        "data": {"name": public_data(data.id), "images": len(data)},
         "settings": {key: getattr(settings, key) for key in HOW},
         "agreement": [item.to_json() for item in agreements],
         "seen": seen,

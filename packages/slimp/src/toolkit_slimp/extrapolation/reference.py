@@ -29,9 +29,9 @@ from toolkit_common.seen.compare import compare_rows
 from toolkit_common.seen.identities import identities
 from toolkit_common.seen.record import Contents, read_seen
 from toolkit_common.seen.secret import key_id, keyed_digests, make_secret
+from toolkit_common.sharing.provenance import public_data
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.exporting.bank import IMAGE_KIND, MOST_HELD_OUT, choose_bank_rows, read_bank
-from toolkit_slimp.exporting.write import public_name
 from toolkit_slimp.extrapolation.neighbours import Identities
 from toolkit_slimp.extrapolation.settings import ExtrapolateSettings
 from toolkit_slimp.extrapolation.values import Values, read_values
@@ -219,7 +219,7 @@ def _from_data(settings: ExtrapolateSettings, run: Run, identifier: str) -> Refe
     table = table.assign(group=groups)
     return _reference(
         parts, table, columns,
-        name=public_name(data.id), fingerprint=contents.fingerprint(train),
+        name=public_data(data.id), fingerprint=contents.fingerprint(train),
     )  # fmt: skip
 
 
