@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
-from toolkit_common.scores.ranking import area, curve_of, sensitivity
+from toolkit_common.scores.ranking import (
+    EXACT_BELOW,
+    area,
+    curve_of,
+    narrowed,
+    sensitivity,
+    sum_groups,
+)
 
 few_scores = st.lists(
     st.tuples(st.sampled_from([0.1, 0.2, 0.4, 0.4, 0.9]), st.booleans(), st.integers(0, 3)),
@@ -62,3 +69,21 @@ def test_sensitivity_is_the_best_within_the_false_alarms_allowed() -> None:
     curve = curve_of(scores, np.array([True, False, True, False]), np.ones((1, 4)))
     assert sensitivity(0.9)(curve).tolist() == [0.5]
     assert sensitivity(0.5)(curve).tolist() == [1.0]
+
+
+@few_examples
+@given(st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 9)), min_size=1, max_size=20))
+def test_sums_of_groups_are_those_of_a_loop_and_minus_one_is_no_group(rows) -> None:
+    groups, counts = map(np.array, zip(*rows, strict=True))
+    weights = np.stack([counts, counts / 3.0])
+    expected = [[weight[groups == group].sum() for weight in weights] for group in range(5)]
+    np.testing.assert_allclose(sum_groups(groups, 5, weights), expected, rtol=1e-14)
+    exact = sum_groups(groups, 5, narrowed(weights[:1]))
+    assert (exact == sum_groups(groups, 5, weights[:1])).all()
+
+
+def test_only_counts_that_single_precision_adds_exactly_are_narrowed() -> None:
+    counts = np.array([[3.0, 0.0, 12.0]])
+    assert narrowed(counts).dtype == np.float32
+    for other in (counts / 2, counts - 4, np.array([[EXACT_BELOW, 1.0]])):
+        assert narrowed(other) is other

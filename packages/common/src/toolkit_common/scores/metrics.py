@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, wraps
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from toolkit_common.registry import lookup
 from toolkit_common.scores import ranking
@@ -44,9 +44,24 @@ class Predictions:
         return self.probabilities.argmax(axis=1)
 
     @cached_property
-    def is_class(self) -> Float[np.ndarray, "n c"]:
-        """One-hot targets."""
-        return np.eye(self.num_classes)[self.targets]
+    def is_hit(self) -> Bool[np.ndarray, " n"]:
+        """Whether the most probable class of each row is the true one."""
+        return self.predicted == self.targets
+
+    @cached_property
+    def num_before(self) -> Int[np.ndarray, " n"]:
+        """How many classes come before the true one: more probable, or as much and earlier."""
+        true = np.take_along_axis(self.probabilities, self.targets[:, None], axis=1)
+        before = (self.probabilities > true).sum(axis=1)
+        is_earlier = np.arange(self.num_classes) < self.targets[:, None]
+        return before + ((self.probabilities == true) & is_earlier).sum(axis=1)
+
+    def by_class(
+        self, classes: Int[np.ndarray, " n"], weights: Weights
+    ) -> Float[np.ndarray, "r c"]:
+        """Return the weight of each class's rows under each weighting; -1 is no class."""
+        # Never as a product with one-hot rows, which are n x c.
+        return np.ascontiguousarray(ranking.sum_groups(classes, self.num_classes, weights).T)
 
 
 CALIBRATION_BINS = 15
@@ -69,7 +84,7 @@ def _of_finite(metric: Metric) -> Metric:
 @_of_finite
 def top1(predictions: Predictions, weights: Weights) -> Values:
     """Share of rows whose most probable class is the true one, in [0, 1]."""
-    return _share(predictions.predicted == predictions.targets, weights)
+    return _share(predictions.is_hit, weights)
 
 
 @_of_finite
@@ -80,29 +95,25 @@ def top5(predictions: Predictions, weights: Weights) -> Values:
     """
     if predictions.num_classes <= 5:
         return np.full(len(weights), np.nan)
-    best = np.argsort(-predictions.probabilities, axis=1, kind="stable")[:, :5]
-    return _share((best == predictions.targets[:, None]).any(axis=1), weights)
+    return _share(predictions.num_before < 5, weights)
 
 
 @_of_finite
 def balanced_accuracy(predictions: Predictions, weights: Weights) -> Values:
     """Mean over the classes present of the share of their rows predicted right, in [0, 1]."""
-    # (r, n) @ (n, c): one product for all resamples, where scikit-learn would be called for each.
-    hits = (predictions.predicted == predictions.targets)[:, None] * predictions.is_class
+    true = predictions.by_class(predictions.targets, weights)
     with np.errstate(invalid="ignore"):  # a class without rows: 0 / 0, left out of the mean
-        recall = (weights @ hits) / (weights @ predictions.is_class)
-    return _mean_defined(recall)
+        return _mean_defined(_hits(predictions, weights) / true)
 
 
 @_of_finite
 def macro_f1(predictions: Predictions, weights: Weights) -> Values:
     """Mean over classes of F1, classes neither true nor predicted left out, in [0, 1]."""
-    is_predicted = np.eye(predictions.num_classes)[predictions.predicted]
-    hits = weights @ (is_predicted * predictions.is_class)
     # F1 = 2 tp / (predicted + true), which needs neither precision nor recall.
-    both = weights @ is_predicted + weights @ predictions.is_class
+    both = predictions.by_class(predictions.predicted, weights)
+    both += predictions.by_class(predictions.targets, weights)
     with np.errstate(invalid="ignore"):
-        return _mean_defined(2.0 * hits / both)
+        return _mean_defined(2.0 * _hits(predictions, weights) / both)
 
 
 @_of_finite
@@ -111,7 +122,7 @@ def expected_calibration_error(predictions: Predictions, weights: Weights) -> Va
     confidence = predictions.probabilities.max(axis=1)
     in_bin = np.eye(CALIBRATION_BINS)[calibration_bins(confidence)]
     # A bin's share times its gap is the sum of its rows' gaps over n: empty bins divide nothing.
-    gap = (predictions.predicted == predictions.targets) - confidence
+    gap = predictions.is_hit - confidence
     return np.abs(weights @ (in_bin * gap[:, None])).sum(axis=1) / weights.sum(axis=1)
 
 
@@ -130,7 +141,7 @@ def log_loss(predictions: Predictions, weights: Weights) -> Values:
 
 
 # Of class 1 for two classes, else the mean over the classes, each against the rest; NaN as soon as
-# one class has no row, as no part of the mean may be made up. Each sorts all rows, once a class.
+# one class has no row, as no part of the mean may be made up. Each reads all rows, once a class.
 RANKING_METRICS: Mapping[str, ranking.CurveMetric] = {
     "auroc": ranking.area,
     "average_precision": ranking.average_of_precision,
@@ -239,6 +250,11 @@ def _share(hit: np.ndarray, weights: Weights) -> Values:
     return (weights @ hit.astype(float)) / weights.sum(axis=1)
 
 
+def _hits(predictions: Predictions, weights: Weights) -> Float[np.ndarray, "r c"]:
+    """Return the weight of each class's rows that are predicted right."""
+    return predictions.by_class(np.where(predictions.is_hit, predictions.targets, -1), weights)
+
+
 def _mean_defined(values: np.ndarray) -> Values:
     defined = ~np.isnan(values)
     return np.where(defined, values, 0.0).sum(axis=1) / defined.sum(axis=1)
@@ -252,6 +268,7 @@ def _rank(
         return [np.full(len(weights), np.nan) for _ in curve_metrics]
     # Of two classes the second is the positive one: precision and sensitivity are its own.
     classes = [1] if predictions.num_classes == 2 else range(predictions.num_classes)
+    weights = ranking.narrowed(weights)
     sums = np.zeros((len(curve_metrics), len(weights)))
     for index in classes:
         positive = predictions.targets == index

@@ -1,18 +1,20 @@
 """Metrics that rank rows by a score, from one curve: how much lies at or above each score.
 
-The curve is what costs (a sort, and sums over all rows for every weighting), so that several
-metrics share it (`toolkit_common.scores.metrics.evaluate`).
+The curve is what costs (sums over all rows for every weighting), so that several metrics share it
+(`toolkit_common.scores.metrics.evaluate`).
 
-Shapes: n rows, r weightings, u points.
+Shapes: n rows, r weightings, u points, g groups.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
 
 MIN_TRUE_POSITIVE_RATE = 0.8
+EXACT_BELOW = 1 << 24  # fp32 knows every whole number up to here
 
 Weights = Float[np.ndarray, "r n"]
 Values = Float[np.ndarray, " r"]
@@ -47,16 +49,49 @@ def curve_of(
     scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], weights: Weights
 ) -> Curve:
     """Return the curve of some rows under each weighting; equal scores are one point."""
-    order = np.argsort(-scores, kind="stable")
-    # Equal scores end together: no order among them is known, and none may be made up.
-    ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    has_positive = np.diff(np.cumsum(positive[order])[ends], prepend=0) > 0
-    # Of ends without a positive only the last before one is kept (see `Curve`).
-    ends = ends[has_positive | np.append(has_positive[1:], True)]
-    false, true = (
-        _sums_above(mask, order, ends, weights=weights) for mask in (~positive, positive)
-    )
+    levels = np.unique(scores[positive])  # rising
+    low, high = (np.searchsorted(levels, scores, side) for side in ("left", "right"))
+    # Falling: what lies above all levels is 0, at the highest 1, between it and the next 2, ...
+    # Equal scores are one part: no order among them is known, and none may be made up.
+    part = 2 * (len(levels) - high) + (high - low)
+    is_present = np.bincount(part) > 0
+    count = int(is_present.sum())
+    # Numbered anew, without parts that hold no row: they are no points.
+    part = (np.cumsum(is_present) - 1)[part]
+    sums = sum_groups(np.where(positive, part, count + part), 2 * count, weights)
+    none = np.zeros((1, len(weights)))
+    true, false = (np.cumsum(np.vstack([none, half]), axis=0).T for half in np.split(sums, 2))
     return Curve(false, true)
+
+
+def sum_groups(
+    groups: Int[np.ndarray, " n"], num_groups: int, weights: Weights
+) -> Float[np.ndarray, "g r"]:
+    """Return the sum of each group's weights under each weighting; a group of -1 is no group's."""
+    order = np.argsort(groups.astype(np.min_scalar_type(-num_groups)), kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(num_groups + 1))
+    rows = order[starts[0] :]
+    # A product with ones where a row is in a group: row after row, and no copy of the weights,
+    # which with all weightings of a row side by side are read in the order of memory.
+    members = csr_array(
+        (np.ones(len(rows), weights.dtype), rows, starts - starts[0]),
+        shape=(num_groups, len(groups)),
+    )
+    sums: np.ndarray = (members @ weights.T).astype(float)
+    return sums
+
+
+def narrowed(weights: Weights) -> Weights:
+    """Return weights in half the bytes where that changes no sum: counts, as those of resamples."""
+    # Whole numbers add up exactly in fp32 below 2^24, in any order.
+    narrow = weights.astype(np.float32)
+    is_exact = (
+        (narrow == weights).all()
+        and (np.trunc(narrow) == narrow).all()
+        and weights.sum(axis=1).max(initial=0) < EXACT_BELOW
+        and weights.min(initial=0) >= 0
+    )
+    return narrow if is_exact else weights
 
 
 def area(curve: Curve) -> Values:
@@ -100,19 +135,3 @@ def sensitivity(specificity: float) -> CurveMetric:
         return np.where(np.isnan(true[:, -1] + false[:, -1]), np.nan, rates)
 
     return best
-
-
-def _sums_above(
-    mask: np.ndarray, order: np.ndarray, ends: np.ndarray, *, weights: Weights
-) -> np.ndarray:
-    """Sum the weights of the rows of a mask up to each end in the order, 0 before all."""
-    inside = mask[order]
-    rows, above = order[inside], np.cumsum(inside)[ends]
-    before = np.append(0, above[:-1])
-    some = above > before  # ends before which no such row has come are left 0
-    sums = np.zeros((len(ends) + 1, len(weights)))
-    if len(rows):
-        # Row after row: with all weightings of a row side by side this reads memory in its order.
-        sums[1:][some] = np.add.reduceat(weights.T[rows], before[some], axis=0)
-    totals: np.ndarray = np.cumsum(sums, axis=0).T
-    return totals
