@@ -20,7 +20,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast coverage lint type format check bench docs wheels clean
-.PHONY: bench-slimp-ablation
+.PHONY: bench-slimp-ablation tutorial
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,12 @@ check: lint type ## lint, type, then all other tests
 
 docs: $(STAMP) ## build the documentation site into site/, offline
 	$(BIN)/mkdocs build -q
+
+tutorial: $(STAMP) ## run docs/tutorial.md, put in what it prints, take the pictures (10 minutes)
+	test -e runs/tutorial/lite0.pth || (mkdir -p runs/tutorial && \
+	  cp "$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)" runs/tutorial/lite0.pth)
+	$(BIN)/python docs/make/tutorial.py runs/tutorial
+	$(BIN)/python docs/make/pictures.py runs/tutorial
 
 wheels: $(STAMP) ## build the three wheels into dist/
 	for package in common probing slimp; do \

@@ -1,16 +1,35 @@
-"""Writes the page of commands from what `--help` knows, when the site is built."""
+"""What a page becomes when the site is built: commands from `--help`, equations as MathML.
+
+Equations are LaTeX in blocks of `math` and between dollars, which GitHub draws too; the site
+needs no script for them.
+"""
 
 import html
+import re
 from collections.abc import Iterator
 from typing import Any
 
 MARK = "<!-- commands -->"
 LEVEL = "##"
+EQUATION = re.compile(r"^```math\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# Code, which is left alone, or an equation within a line.
+INLINE = re.compile(r"(```.*?```|`[^`]*`)|\$([^$\n]+)\$", re.DOTALL)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put every command in the place of the mark (called by mkdocs for every page)."""
-    return markdown.replace(MARK, "\n".join(_commands())) if MARK in markdown else markdown
+    """Put commands in the place of the mark, and draw equations (mkdocs calls it)."""
+    if MARK in markdown:
+        return markdown.replace(MARK, "\n".join(_commands()))
+    return _with_equations(markdown) if EQUATION.search(markdown) else markdown
+
+
+def _with_equations(markdown: str) -> str:
+    from latex2mathml.converter import convert
+
+    drawn = EQUATION.sub(
+        lambda found: f'<div class="equation">{convert(found[1], display="block")}</div>', markdown
+    )
+    return INLINE.sub(lambda found: found[1] or convert(found[2]), drawn)
 
 
 def _commands() -> Iterator[str]:
