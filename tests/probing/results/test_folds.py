@@ -133,6 +133,21 @@ def test_what_is_true_of_some_folds_alone_says_of_which(folded, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("as_begun", [0, 1])
+def test_a_fold_whose_head_stays_as_it_began_picks_no_rate(folded, tmp_path, as_begun):
+    shutil.copytree(folded / "f", tmp_path / "f")
+    for fold in range(3):
+        path = tmp_path / f"f/fold-{fold}/results.json"
+        results = read_json(path)
+        rate = {} if fold == as_begun else {"lr": 0.001}
+        results["rows"][0]["settings"] = {"num_queries": 8} | rate
+        path.write_text(json.dumps(results))
+    pooled = pool_folds(tmp_path / "f", ["fold-0", "fold-1", "fold-2"])
+    rates = [None if fold == as_begun else 0.001 for fold in range(3)]
+    assert pooled.rows[0].settings == {"num_queries": 8, "lr": rates}
+
+
+@pytest.mark.slow
 def test_pictures_and_predictions_of_all_folds_are_asked_of_one(run_cli, folded, tmp_path):
     shutil.copytree(folded / "f", tmp_path / "f")
     result = run_cli("predict", "--from", tmp_path / "f", "--data", "digits", "-o", "p.csv")

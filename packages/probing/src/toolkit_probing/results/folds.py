@@ -119,11 +119,15 @@ def _write_test_rows(run: Path, parts: Sequence[SavedRun]) -> None:
 
 
 def _joined(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what was picked: one value where folds agree, else one a fold."""
-    first = settings[0]
+    """Return what was picked: one value where folds agree, else one a fold.
+
+    None is of a fold that picked no such thing, as no rate where a head stays as it began.
+    """
+    keys = dict.fromkeys(key for item in settings for key in item)
+    values = {key: [item.get(key) for item in settings] for key in keys}
     return {
-        key: value if all(item[key] == value for item in settings) else [s[key] for s in settings]
-        for key, value in first.items()
+        key: of_folds[0] if all(value == of_folds[0] for value in of_folds) else of_folds
+        for key, of_folds in values.items()
     }
 
 

@@ -174,4 +174,6 @@ def _short(value: Any) -> str:
     if isinstance(value, list):  # one a repeat
         texts = list(map(_short, value))
         return texts[0] if len(set(texts)) == 1 else "/".join(texts)
+    if value is None:  # of a fold that picked none
+        return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
