@@ -95,6 +95,23 @@ def fitted_specs() -> list[HeadSpec]:
     ]
 
 
+class RecordedSource:
+    """A feature source that notes of each pass whether patch tokens were requested."""
+
+    def __init__(self, source: FeatureSource) -> None:
+        self.source = source
+        self.read_patches: list[bool] = []
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
+        self.read_patches.append(patches)
+        return self.source.iterate(batches, patches=patches)
+
+
 class Interrupting:
     """A feature source during whose reading, at batch number `at` of a count, Ctrl-C is pressed."""
 
@@ -104,7 +121,9 @@ class Interrupting:
     def __len__(self) -> int:
         return len(self.source)
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         for item in self.source.iterate(batches):
             if next(self.count) == self.at:
                 os.kill(os.getpid(), signal.SIGINT)

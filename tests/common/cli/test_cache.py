@@ -126,11 +126,11 @@ def test_ages_are_shown_in_the_largest_unit() -> None:
 def test_broken_stores_are_named_with_what_removes_them(run_cli, stores):
     sound = run_cli("cache", "verify")
     assert (sound.exit_code, sound.stdout.splitlines()[-1]) == (0, "2 of 2 are sound")
-    (stores["old"] / "tokens-00000.safetensors").write_bytes(b"else")
+    (stores["old"] / "vectors-00000.safetensors").write_bytes(b"else")
     result = run_cli("cache", "verify")
     assert result.exit_code == 1
     key = stores["old"].name[:8]
-    assert f"BROKEN  {key}  timm:old_vit on csv:old.csv: tokens-00000" in result.stdout
+    assert f"BROKEN  {key}  timm:old_vit on csv:old.csv: vectors-00000" in result.stdout
     assert f"1 of 2 are broken: toolkit cache rm {key}" in result.stdout
     assert run_cli("cache", "verify", "new_vit").exit_code == 0
     found = json.loads(run_cli("cache", "verify", "--json").stdout)

@@ -48,7 +48,7 @@ def test_the_last_used_comes_first_and_other_things_are_none(tmp_path: Path) -> 
     ("spoil", "damage"),
     [
         (lambda shard: shard.write_bytes(shard.read_bytes()[:-1] + b"\x01\x02"), "not as it was"),
-        (Path.unlink, "tokens-00001.safetensors is gone"),
+        (Path.unlink, "vectors-00001.safetensors is gone"),
         (lambda shard: (shard.parent / INDEX).write_text("{"), "index.json cannot be read"),
         (lambda shard: (shard.parent / INDEX).write_text("{}"), "index.json cannot be read"),
     ],
@@ -56,18 +56,18 @@ def test_the_last_used_comes_first_and_other_things_are_none(tmp_path: Path) -> 
 def test_damage_is_named(tmp_path: Path, spoil, damage: str) -> None:
     folder = write_store(tmp_path)
     assert list(find_damage(list_stores(tmp_path)[0])) == []
-    spoil(folder / "tokens-00001.safetensors")
+    spoil(folder / "vectors-00001.safetensors")
     (found,) = find_damage(list_stores(tmp_path)[0])
     assert damage in found
 
 
 def test_what_is_there_of_an_unfinished_store_is_checked(tmp_path: Path) -> None:
     folder = write_store(tmp_path, is_finished=False)
-    (folder / "tokens-00000.xxh3").unlink()  # cut short: it is written again
+    (folder / "vectors-00000.xxh3").unlink()  # cut short: it is written again
     (stored,) = list_stores(tmp_path)
     assert (stored.is_whole, stored.spec, list(find_damage(stored))) == (False, {}, [])
-    (folder / "tokens-00001.safetensors").write_bytes(b"other")
-    assert "tokens-00001.safetensors is not as it was written" in next(find_damage(stored))
+    (folder / "vectors-00001.safetensors").write_bytes(b"other")
+    assert "vectors-00001.safetensors is not as it was written" in next(find_damage(stored))
 
 
 def test_what_another_process_reads_is_not_removed(tmp_path: Path) -> None:

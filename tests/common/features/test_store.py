@@ -2,26 +2,30 @@
 
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype, dequantize, keep, quantize
-from toolkit_common.features.contract import Features, LayerFeatures
+from toolkit_common.features.contract import Features, LayerFeatures, flatten
 from toolkit_common.features.store import (
     INDEX,
+    JOINT_VERSION,
     MemoryStore,
     StoreSpec,
     StoreWriter,
     TokenStore,
+    find_store,
 )
 
 ROWS = 11
@@ -162,6 +166,64 @@ def test_vectors_can_be_kept_alone(tmp_path: Path) -> None:
     assert_same(TokenStore(tmp_path / "s").read(np.arange(ROWS)), features)
 
 
+def test_vectors_are_read_without_the_tokens_beside_them(tmp_path: Path) -> None:
+    features = make_features()
+    write(tmp_path / "s", features)
+    for path in (tmp_path / "s").glob("tokens-*"):
+        path.unlink()
+    positions = np.array([9, 0, 4])
+    expected = {layer: replace(kept, patches=None) for layer, kept in features.items()}
+    (result,) = TokenStore(tmp_path / "s").iterate([positions], patches=False)
+    assert_same(result, rows_of(expected, positions))
+    (result,) = MemoryStore(keep(features, "int8")).iterate([positions], patches=False)
+    assert_same(result, rows_of(expected, positions))
+    with pytest.raises(InputError, match=r"tokens-00000\.safetensors is damaged"):
+        TokenStore(tmp_path / "s").read(positions)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_a_store_of_the_layout_before_is_read(dtype: StoreDtype, tmp_path: Path) -> None:
+    """Vectors and tokens in one file."""
+    features, spec = make_features(), replace(SPEC, dtype=dtype)
+    folder = tmp_path / spec.key(version=JOINT_VERSION)
+    folder.mkdir()
+    checksums = {}
+    for shard, start in enumerate(range(0, ROWS, 4)):
+        path = folder / f"tokens-{shard:05d}.safetensors"
+        tensors = flatten(keep(rows_of(features, slice(start, start + 4)), dtype))
+        save_file(tensors, path, metadata={"grids": json.dumps({2: (2, 3), 5: (2, 3)})})
+        checksums[path.name] = xxhash.xxh3_128(path.read_bytes()).hexdigest()
+    index = {"version": 3, "spec": asdict(spec), "shard_rows": 4, "shards": checksums}
+    (folder / INDEX).write_text(json.dumps(index))
+    assert find_store(spec, tmp_path) == folder
+    assert find_store(replace(spec, with_patches=False), tmp_path) == folder
+    store, positions = TokenStore(folder), np.array([10, 1, 5])
+    expected = MemoryStore(keep(features, dtype)).read(positions)
+    assert_same(store.read(positions), expected)
+    alone = {layer: replace(kept, patches=None) for layer, kept in expected.items()}
+    assert_same(store.read(positions, patches=False), alone)
+    write(tmp_path / spec.key(), features, spec)
+    assert find_store(spec, tmp_path) == tmp_path / spec.key()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_served"),
+    [
+        ({"with_patches": False}, True),
+        ({"with_patches": False, "dtype": "fp16"}, True),
+        ({"with_pooled": False}, True),
+        ({"with_patches": False, "with_pooled": False, "dtype": "int8"}, True),
+        ({"dtype": "fp16"}, False),
+        ({"layers": (2,)}, False),
+    ],
+    ids=str,
+)
+def test_a_store_serves_who_wants_less(wanted: dict[str, Any], is_served: bool, tmp_path) -> None:
+    spec = replace(SPEC, with_pooled=True)
+    write(tmp_path / spec.key(), make_features(), spec)
+    assert (find_store(replace(spec, **wanted), tmp_path) is not None) == is_served
+
+
 def test_what_is_read_can_be_trained_on_and_changed(tmp_path: Path) -> None:
     write(tmp_path / "s", make_features())
     store = TokenStore(tmp_path / "s")
@@ -225,11 +287,12 @@ def test_a_store_without_its_index_is_incomplete(tmp_path: Path) -> None:
 def test_a_writer_knows_which_shards_are_whole(tmp_path: Path) -> None:
     writer = write(tmp_path / "s", make_features())
     assert writer.num_shards == 3
-    shards = sorted((tmp_path / "s").glob("*.safetensors"))
+    shards = sorted((tmp_path / "s").glob("tokens-*.safetensors"))
     shards[0].unlink()
     shards[1].write_bytes(shards[1].read_bytes()[:-1])
     assert [writer.has(shard) for shard in range(3)] == [False, False, True]
-    shards[2].with_suffix(".xxh3").unlink()
+    vectors = tmp_path / "s" / "vectors-00002.safetensors"
+    vectors.with_suffix(".xxh3").unlink()
     assert not writer.has(2)
 
 
@@ -250,7 +313,7 @@ def test_nothing_is_left_of_a_write_that_fails(
         path.write_bytes(b"half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("toolkit_common.features.store.save_file", fill_disk)
+    monkeypatch.setattr("toolkit_common.features.shards.save_file", fill_disk)
     writer = StoreWriter(tmp_path / "s", SPEC, shard_rows=4)
     with pytest.raises(OSError, match="no space left"):
         writer.write(0, keep(make_features(), "fp32"))
@@ -297,8 +360,6 @@ def test_a_missing_shard_is_noticed(tmp_path: Path) -> None:
 
 def test_a_shard_that_is_no_safetensors_file_is_noticed(tmp_path: Path) -> None:
     """Its checksum may fit: then the file was written so."""
-    import xxhash
-
     write(tmp_path / "s", make_features())
     shard, index = tmp_path / "s" / "tokens-00000.safetensors", tmp_path / "s" / INDEX
     shard.write_bytes(b"short")

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from toolkit_probing.methods.vectors import pick_setting
+from helpers.probe_problem import RecordedSource, make_problem
+from toolkit_probing.methods.vectors import pick_setting, read_vectors
 
 
 @pytest.mark.slow
@@ -68,3 +69,13 @@ def test_less_of_a_loss_is_better_and_what_is_undefined_is_worst():
     undefined = {("nan",): np.full((2, 2), np.nan), ("high",): high}
     best, scores = pick_setting([undefined], targets, "log_loss")
     assert (best, scores[("nan",)]) == (("high",), -np.inf)
+
+
+def test_vectors_of_all_places_come_from_one_pass_that_reads_no_tokens():
+    store, _ = make_problem()
+    source, rows = RecordedSource(store), np.array([7, 0, 39])
+    read = read_vectors(source, rows, [(1, "mean"), (1, "cls")])
+    assert source.read_patches == [False]
+    (features,) = store.iterate([rows])
+    assert all(values.equal(features[1].vectors[name]) for (_, name), values in read.items())
+    assert list(read) == [(1, "mean"), (1, "cls")]

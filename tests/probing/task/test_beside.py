@@ -44,7 +44,7 @@ def test_every_row_keeps_its_own_vector_at_every_layer(batches):
 
 def test_crops_change_images_and_no_metadata():
     class Crops:
-        def iterate(self, batches, *, epoch):
+        def iterate(self, batches, *, epoch, patches=True):
             for batch in batches:
                 yield {6: Features({"mean": numbered()[batch] + 100 * epoch}, None, (1, 1))}
 

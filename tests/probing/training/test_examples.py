@@ -26,7 +26,7 @@ class Crops:
     source: object
     read: list
 
-    def iterate(self, batches, *, epoch):
+    def iterate(self, batches, *, epoch, patches=True):
         self.read += [(epoch, batch.tolist()) for batch in batches]
         return self.source.iterate(batches)
 

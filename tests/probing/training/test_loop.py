@@ -58,7 +58,7 @@ class KilledError(Exception):
 class Killing(Interrupting):
     """A feature source whose reader is killed at batch number `at` of a count."""
 
-    def iterate(self, batches):
+    def iterate(self, batches, *, patches=True):
         for item in self.source.iterate(batches):
             if next(self.count) == self.at:
                 raise KilledError

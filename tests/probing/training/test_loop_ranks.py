@@ -115,7 +115,9 @@ class InDouble:
     def __len__(self) -> int:
         return len(self.source)
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         for item in self.source.iterate(batches):
             # Tokens are turned to `float` where they are read.
             yield {

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.probe_problem import make_examples, specs, train_heads
+from helpers.probe_problem import RecordedSource, make_examples, settings, specs, train_heads
 from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.training.compute import OneDevice
+from toolkit_probing.training.loop import train_bank
 from toolkit_probing.training.scoring import DIVERGED, NO_CLASS, predict, score_heads
 
 LINEAR = HeadSpec("linear", 1, "cls", 0.5, 0)
@@ -42,3 +43,15 @@ def test_a_head_of_nan_scores_as_diverged_and_predicts_no_class(metric):
     predicted = predict(bank, examples.source, rows, compute=compute, probabilities=False)
     assert set(predicted[OTHER.key]) == {NO_CLASS}
     assert set(predicted[LINEAR.key]) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize(("chosen", "reads"), [([LINEAR], False), ([LINEAR, specs()[0]], True)])
+@pytest.mark.parametrize("classifier", ["fitted", "trained"])
+def test_heads_of_vectors_alone_are_trained_and_scored_without_tokens(classifier, chosen, reads):
+    examples = make_examples()
+    source = RecordedSource(examples.source)
+    bank = HeadBank(chosen, sample_of(source, chosen), num_classes=3)
+    how = settings(classifier=classifier, optimizer="adamw", epochs=1)
+    train_bank(bank, replace(examples, source=source), how, compute=OneDevice("cpu"))
+    assert len(source.read_patches) > 2
+    assert any(source.read_patches) == reads

@@ -35,11 +35,13 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of rows."""
         for rows in batches:
             tokens = self.tokens[torch.from_numpy(rows)]
-            if self.has_patches:
+            if self.has_patches and patches:
                 yield {LAYER: Features({}, tokens, self.grid)}
             else:
                 yield {LAYER: Features({"mean": tokens.mean(1)}, None, self.grid)}

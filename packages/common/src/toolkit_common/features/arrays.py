@@ -165,7 +165,7 @@ def _read(
     batches: Sequence[np.ndarray] = chunks(np.arange(len(source)), READ_BATCH)
     patches: list[np.ndarray] = []
     vectors: dict[str, list[np.ndarray]] = {}
-    for features in source.iterate(batches):
+    for features in source.iterate(batches, patches=tokens):
         item = features[layer]
         if tokens and item.patches is not None:  # a store may hold more than is wanted
             patches.append(item.patches.float().cpu().numpy())

@@ -4,7 +4,7 @@ Shapes: b rows, n patch tokens, d token width, e vector width.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -63,6 +63,7 @@ class Features:
 
 
 LayerFeatures = Mapping[int, Features]
+Grids = Mapping[int, tuple[int, int]]  # by layer
 
 
 @runtime_checkable
@@ -71,8 +72,13 @@ class FeatureSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
-        """Yield the features of each batch of positions of the list, by layer."""
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
+        """Yield the features of each batch of positions of the list, by layer.
+
+        Without `patches` they may be left out: vectors alone are a thousandth of what is read.
+        """
         ...
 
 
@@ -80,7 +86,9 @@ class FeatureSource(Protocol):
 class EpochSource(Protocol):
     """Features of the same images that differ by epoch: of random crops of them."""
 
-    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, epoch: int, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions of the list, as `epoch` has them."""
         ...
 
@@ -101,6 +109,11 @@ def features_of(tokens: Tokens, facts: EncoderFacts, *, with_patches: bool) -> F
     return Features(vectors, tokens.patches if with_patches else None, tokens.grid)
 
 
+def without_patches(features: LayerFeatures) -> LayerFeatures:
+    """Return features with their vectors alone."""
+    return {layer: replace(item, patches=None, scale=None) for layer, item in features.items()}
+
+
 def flatten(features: LayerFeatures) -> dict[str, Tensor]:
     """Return `LAYER.NAME` -> tensor."""
     tensors: dict[str, Tensor] = {}
@@ -108,6 +121,21 @@ def flatten(features: LayerFeatures) -> dict[str, Tensor]:
         own = {**item.vectors, PATCHES: item.patches, SCALE: item.scale}
         tensors |= {f"{layer}.{name}": tensor for name, tensor in own.items() if tensor is not None}
     return tensors
+
+
+def unflatten(tensors: Mapping[str, Tensor], grids: Grids) -> LayerFeatures:
+    """Undo `flatten`."""
+    features = {}
+    for layer, grid in grids.items():
+        front = f"{layer}."  # with the dot: layer 1 is not layer 11
+        own = {
+            name.removeprefix(front): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(front)
+        }
+        patches, scale = own.pop(PATCHES, None), own.pop(SCALE, None)
+        features[layer] = Features(own, patches, grid, scale=scale)
+    return features
 
 
 def concatenate(parts: Sequence[LayerFeatures]) -> LayerFeatures:

@@ -26,6 +26,7 @@ from toolkit_common.features.contract import (
     concatenate,
     features_of,
     flatten,
+    without_patches,
 )
 from toolkit_common.features.finite import refuse_not_finite, row_names
 from toolkit_common.features.planner import PlaceChoice
@@ -212,9 +213,13 @@ class OnlineSource:
     def __len__(self) -> int:
         return self._num_images
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
         encoded, dtype = self._encoder.in_batches(self._images, batches), self._dtype
+        if not patches:
+            return map(without_patches, encoded)
         # A head reads the same bits wherever they are kept.
         return encoded if dtype is None else (decode(keep(item, dtype)) for item in encoded)
 
@@ -226,9 +231,12 @@ class CropSource:
         self._encoder = encoder
         self._rows = rows
 
-    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, epoch: int, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, cropped as in `epoch`."""
-        return self._encoder.in_batches(self._encoder.images(self._rows, epoch), batches)
+        cropped = self._encoder.in_batches(self._encoder.images(self._rows, epoch), batches)
+        return cropped if patches else map(without_patches, cropped)
 
 
 class ViewSource:
@@ -243,11 +251,13 @@ class ViewSource:
         self._views = views
         self._places = {int(position): place for place, position in enumerate(train)}
 
-    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, epoch: int, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, cropped as in `epoch`."""
         # Batches number the whole list; a view holds its training rows alone.
         places = [np.array([self._places[int(at)] for at in batch]) for batch in batches]
-        return self._views[epoch % len(self._views)].iterate(places)
+        return self._views[epoch % len(self._views)].iterate(places, patches=patches)
 
 
 @runtime_checkable

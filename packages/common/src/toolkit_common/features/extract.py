@@ -4,7 +4,7 @@ Ranks share the pass shard by shard; a killed pass continues with the shards tha
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from toolkit_common.features.planner import (
     price_places,
     size,
 )
+from toolkit_common.features.shards import SHARDS, VECTORS
 from toolkit_common.features.store import (
     MemoryStore,
     StoreWriter,
@@ -144,7 +145,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
     if hit is not None:
         open_for_use(hit, **named)
         # Several views are read in turn: each would think that memory is its own.
-        in_memory = view is None and _fits_memory(hit, encoder.accelerator)
+        in_memory = view is None and _fits_memory(hit, encoder)
         console.print(f"{_name(how, view)}: stored ones serve, {hit}")
         stored = TokenStore(hit, in_memory=in_memory, name_row=name_row)
         return Extracted(stored, "disk", True, hit.name)
@@ -155,7 +156,7 @@ def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Ext
     if plan.place == "online":
         source = OnlineSource(encoder, rows, view, dtype=how.dtype)
     elif plan.place == "memory":
-        source = _extract_to_memory(encoder, chunks(rows, shard_rows), view)
+        source = _extract_to_memory(encoder, rows, shard_rows, view=view)
     else:
         folder = how.store_dir / spec.key()
         writer = StoreWriter(folder, spec, shard_rows=shard_rows)
@@ -224,15 +225,13 @@ def _name(how: Extraction, view: int | None) -> str:
 
 
 def _extract_to_memory(
-    encoder: RowEncoder, pieces: Sequence[np.ndarray], view: int | None
+    encoder: RowEncoder, rows: np.ndarray, shard_rows: int, *, view: int | None
 ) -> MemoryStore:
     """Extract in the pieces that a store would have: the encoder sees the same batches."""
-    num_rows, parts = sum(map(len, pieces)), []
-    with progress("extracting features", num_rows) as advance:
-        # Another size of batch may take another kernel: bits would depend on where tokens go.
-        for rows in pieces:
-            parts += _kept_batches(encoder, rows, view, advance=advance)
-    return MemoryStore(concatenate(parts))
+    # Another size of batch may take another kernel: bits would depend on where tokens go.
+    pieces = chunks(np.arange(len(rows)), shard_rows)
+    with progress("extracting features", len(rows)) as advance:
+        return MemoryStore(concatenate([*_kept(encoder, rows, pieces, view, advance=advance)]))
 
 
 def _extract_to_disk(
@@ -241,36 +240,49 @@ def _extract_to_disk(
     accelerator = encoder.accelerator
     # In turn, not in blocks: what a killed pass left undone is still shared about evenly.
     mine = range(accelerator.process_index, writer.num_shards, accelerator.num_processes)
-    pieces = chunks(rows, writer.shard_rows)
+    pieces = chunks(np.arange(len(rows)), writer.shard_rows)
+    missing = [shard for shard in mine if not writer.has(shard)]
     with progress("extracting features", sum(len(pieces[shard]) for shard in mine)) as advance:
-        for shard in mine:
-            if writer.has(shard):
-                advance(len(pieces[shard]))
-                continue
-            parts = _kept_batches(encoder, pieces[shard], view, advance=advance)
-            writer.write(shard, concatenate(parts))
+        advance(sum(len(pieces[shard]) for shard in mine if shard not in {*missing}))
+        wanted = [pieces[shard] for shard in missing]
+        for shard, kept in zip(
+            missing, _kept(encoder, rows, wanted, view, advance=advance), strict=True
+        ):
+            writer.write(shard, kept)
     accelerator.wait_for_everyone()  # the index claims all shards
     if accelerator.is_main_process:
         writer.finish()
     accelerator.wait_for_everyone()  # and nobody opens the store before it
 
 
-def _kept_batches(
-    encoder: RowEncoder, rows: np.ndarray, view: int | None, *, advance: Callable[[int], None]
-) -> list[LayerFeatures]:
-    parts: list[LayerFeatures] = []
-    for batch in encoder.batches(rows, view):
-        # Narrowed on the device: fewer bytes to move, and to hold until the shard is full.
-        kept = keep(batch, encoder.how.dtype)
-        parts.append({layer: item.to("cpu") for layer, item in kept.items()})
-        advance(next(iter(batch.values())).num_images)
-    return parts
-
-
-def _fits_memory(folder: Path, accelerator: Accelerator) -> bool:
-    # The disk is taken already: all that is asked is whether a copy fits into memory.
-    num_bytes = sum(path.stat().st_size for path in folder.glob("tokens-*.safetensors"))
-    plan = plan_extraction(
-        num_bytes, choice="disk", folder=folder, num_processes=accelerator.num_processes
+def _kept(
+    encoder: RowEncoder,
+    rows: np.ndarray,
+    pieces: Sequence[np.ndarray],
+    view: int | None,
+    *,
+    advance: Callable[[int], None],
+) -> Iterator[LayerFeatures]:
+    """Yield the kept features of each piece of positions in `rows`."""
+    batches = [chunks(piece, encoder.how.batch_size) for piece in pieces]
+    # One loader for all: its workers start once, and decode ahead across the ends of pieces.
+    encoded = encoder.in_batches(
+        encoder.images(rows, view), [batch for piece in batches for batch in piece]
     )
+    for piece in batches:
+        parts: list[LayerFeatures] = []
+        for batch in piece:
+            # Narrowed on the device: fewer bytes to move, and to hold until the shard is full.
+            kept = keep(next(encoded), encoder.how.dtype)
+            parts.append({layer: item.to("cpu") for layer, item in kept.items()})
+            advance(len(batch))
+        yield concatenate(parts)
+
+
+def _fits_memory(folder: Path, encoder: RowEncoder) -> bool:
+    # The disk is taken already: all that is asked is whether a copy fits into memory.
+    files = SHARDS if encoder.how.with_patches else f"{VECTORS}-{SHARDS}"
+    num_bytes = sum(path.stat().st_size for path in folder.glob(files))
+    num_processes = encoder.accelerator.num_processes
+    plan = plan_extraction(num_bytes, choice="disk", folder=folder, num_processes=num_processes)
     return plan.in_memory

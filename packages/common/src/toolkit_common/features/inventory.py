@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit_common.features.store import INDEX, LAYOUT, checksum, shard_checksum
+from toolkit_common.features.shards import SHARDS, checksum, shard_checksum
+from toolkit_common.features.store import INDEX, LAYOUT
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.locks import is_shared, share_folder
 
 NAMES = "names.json"
-SHARDS = "tokens-*.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

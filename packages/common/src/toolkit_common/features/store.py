@@ -2,37 +2,44 @@
 
 A store is a folder named after the hash of its specification (encoder weights, layers, transform,
 images, dtype), so that a changed transform or weight can never meet old features
-(docs/traps.md 14). Shards are written atomically by any rank; `index.json` comes last and marks
-the store complete. A shard is checked against its checksum when it is first read
-(docs/traps.md 9).
+(docs/traps.md 14). Shards are written atomically by any rank, vectors and patch tokens in files of
+their own; `index.json` comes last and marks the store complete. A file is checked against its
+checksum when it is first read (docs/traps.md 9).
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import xxhash
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from toolkit_common.errors import InputError
-from toolkit_common.features.codec import StoreDtype, decode
-from toolkit_common.features.contract import PATCHES, SCALE, Features, LayerFeatures, flatten
+from toolkit_common.features.codec import DTYPES, StoreDtype, decode
+from toolkit_common.features.contract import Grids, LayerFeatures, unflatten, without_patches
 from toolkit_common.features.finite import refuse_not_finite
-from toolkit_common.runs.files import atomic_path, read_json, write_json, write_text
+from toolkit_common.features.shards import (
+    TOKENS,
+    VECTORS,
+    holds_patches,
+    is_whole,
+    read_shard,
+    shard_checksum,
+    shard_path,
+    write_shard,
+)
+from toolkit_common.runs.files import read_json, write_json
 
-# Part of every key: raise it when shards are laid out anew, and old stores are never opened.
-VERSION = 3
+# Part of every key: raise it when shards are laid out anew.
+VERSION = 4
+JOINT_VERSION = 3  # vectors and tokens in one file: read as before, and never written
 INDEX = "index.json"
 LAYOUT = "layout.json"
-
-Grids = dict[int, tuple[int, int]]  # by layer
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,10 @@ class StoreSpec:
     precision: str
     crop: Mapping[str, Any] | None = None
 
-    def key(self) -> str:
+    def key(self, *, version: int = VERSION) -> str:
         """Return the store's name."""
         # `preprocess` is a mapping of the encoder's: its order must not make another key.
-        text = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        text = json.dumps({"version": version, **asdict(self)}, sort_keys=True)
         # 128 bits: more than enough, in a name one can read.
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -88,26 +95,18 @@ class StoreWriter:
 
     def has(self, shard: int) -> bool:
         """Whether a shard is there and whole."""
-        # `write` makes the shard first and the checksum second: killed in between, it is written
-        # again.
-        path = _shard_path(self.folder, shard)
-        return path.exists() and shard_checksum(path) == checksum(path)
+        return all(map(is_whole, self._files(shard)))
 
     def write(self, shard: int, features: LayerFeatures) -> None:
         """Write the kept features of rows `shard * shard_rows` and following."""
-        path = _shard_path(self.folder, shard)
-        # A shard's metadata hold strings alone, and a grid cannot be had from the number of tokens.
-        grids = {str(layer): item.grid for layer, item in features.items()}
-        with atomic_path(path) as temporary:
-            save_file(flatten(features), temporary, metadata={"grids": json.dumps(grids)})
-            written = checksum(temporary)
-        write_text(path.with_suffix(".xxh3"), written)
+        write_shard(self.folder, shard, features)
 
     def finish(self) -> None:
         """Write the index; called once, when every shard is there."""
-        paths = [_shard_path(self.folder, shard) for shard in range(self.num_shards)]
+        paths = [path for shard in range(self.num_shards) for path in self._files(shard)]
         # From disk, not from memory: other ranks, or a run that was killed, wrote some of them.
-        checksums = {path.name: path.with_suffix(".xxh3").read_text() for path in paths}
+        checksums = {path.name: shard_checksum(path) for path in paths}
+        assert all(checksums.values())
         index = {
             "version": VERSION,
             "spec": asdict(self.spec),
@@ -115,6 +114,10 @@ class StoreWriter:
             "shards": checksums,
         }
         write_json(self.folder / INDEX, index)
+
+    def _files(self, shard: int) -> list[Path]:
+        kinds = (TOKENS, VECTORS) if self.spec.with_patches else (VECTORS,)
+        return [shard_path(self.folder, kind, shard) for kind in kinds]
 
     def _check_layout(self) -> None:
         """A resumed extraction must cut the rows as before, whatever memory it has now."""
@@ -154,9 +157,10 @@ class TokenStore:
         self._name_row = name_row
         self._shard_rows: int = index["shard_rows"]
         self._checksums: dict[str, str] = index["shards"]
-        # For good: a checksum reads the whole shard, and mapped tensors hold address space, not
+        self._is_joint = index["version"] == JOINT_VERSION
+        # For good: a checksum reads the whole file, and mapped tensors hold address space, not
         # memory.
-        self._opened: dict[int, tuple[dict[str, Tensor], Grids]] = {}
+        self._opened: dict[tuple[Path, bool], tuple[dict[str, Tensor], Grids]] = {}
 
     def __len__(self) -> int:
         return self.spec.num_images
@@ -166,11 +170,13 @@ class TokenStore:
         # Nor the data set behind the names of rows.
         return {**self.__dict__, "_opened": {}, "_name_row": "row {}".format}
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        return map(self.read, batches)
+        return (self.read(batch, patches=patches) for batch in batches)
 
-    def read(self, positions: np.ndarray) -> LayerFeatures:
+    def read(self, positions: np.ndarray, *, patches: bool = True) -> LayerFeatures:
         """Return the features at `positions`, by layer; patches in the precision they are kept in.
 
         Raises:
@@ -184,7 +190,7 @@ class TokenStore:
         gathered: dict[str, Tensor] = {}
         grids: Grids = {}
         for shard, start, end in zip(numbers, starts, ends, strict=True):
-            tensors, grids = self._open(int(shard))
+            tensors, grids = self._open(int(shard), patches=patches)
             rows = torch.from_numpy(local[order[start:end]])
             for name, tensor in tensors.items():
                 if name not in gathered:
@@ -195,23 +201,25 @@ class TokenStore:
             back = torch.from_numpy(np.argsort(order))
             gathered = {name: tensor.index_select(0, back) for name, tensor in gathered.items()}
         # The grids of the last shard: all are of one encoder, at one input size.
-        return decode(_by_layer(gathered, grids))
+        return decode(unflatten(gathered, grids))
 
-    def _open(self, shard: int) -> tuple[dict[str, Tensor], Grids]:
-        if shard not in self._opened:
-            path = _shard_path(self.folder, shard)
-            try:
-                # Once a shard and process, as safetensors does not notice a flipped byte
-                # (docs/traps.md 9).
-                if checksum(path) != self._checksums[path.name]:
-                    raise InputError(_damaged(path, "its checksum differs"))
-                with safe_open(path, framework="pt") as file:
-                    names = file.keys()
-                    tensors = {name: file.get_tensor(name) for name in names}
-                    grids = json.loads(file.metadata()["grids"])
-            # Gone, or cut short: what is left does not even open.
-            except (OSError, SafetensorError) as error:
-                raise InputError(_damaged(path, str(error))) from error
+    def _open(self, shard: int, *, patches: bool) -> tuple[dict[str, Tensor], Grids]:
+        """Return the tensors of a shard, with its patch tokens or without."""
+        path = shard_path(self.folder, TOKENS, shard)
+        if self._is_joint:
+            return self._open_file(path, shard, patches=patches)
+        opened = self._open_file(shard_path(self.folder, VECTORS, shard), shard)
+        if not (patches and self.spec.with_patches):
+            return opened
+        return {**opened[0], **self._open_file(path, shard)[0]}, opened[1]
+
+    def _open_file(
+        self, path: Path, shard: int, *, patches: bool = True
+    ) -> tuple[dict[str, Tensor], Grids]:
+        if (path, patches) not in self._opened:
+            tensors, grids = read_shard(path, self._checksums[path.name])
+            if not patches:
+                tensors = {key: item for key, item in tensors.items() if not holds_patches(key)}
             # Written before features were checked, or elsewhere.
             refuse_not_finite(
                 tensors,
@@ -222,9 +230,8 @@ class TokenStore:
                 # Pages of a mapped file are the system's to drop, and are then read again each
                 # epoch.
                 tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-            by_layer = {int(layer): (grid[0], grid[1]) for layer, grid in grids.items()}
-            self._opened[shard] = (tensors, by_layer)
-        return self._opened[shard]
+            self._opened[path, patches] = (tensors, grids)
+        return self._opened[path, patches]
 
 
 class MemoryStore:
@@ -236,61 +243,41 @@ class MemoryStore:
     def __len__(self) -> int:
         return next(iter(self.features.values())).num_images
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        return map(self.read, batches)
+        return (self.read(batch, patches=patches) for batch in batches)
 
-    def read(self, positions: np.ndarray) -> LayerFeatures:
+    def read(self, positions: np.ndarray, *, patches: bool = True) -> LayerFeatures:
         """Return the features at `positions`, by layer."""
         rows = torch.from_numpy(positions)
-        return decode({layer: item.take(rows) for layer, item in self.features.items()})
+        kept = self.features if patches else without_patches(self.features)
+        return decode({layer: item.take(rows) for layer, item in kept.items()})
 
 
 def find_store(spec: StoreSpec, root: Path) -> Path | None:
     """Return the finished store of a specification under `root`, if there is one.
 
-    A store that also holds patch tokens serves where vectors are wanted.
+    A store that holds more serves too: patch tokens in any dtype where vectors are wanted, the
+    encoder's own pooled output where it is not. So does one of the layout before.
     """
     # The exact one first: what has no patches is read with less.
-    for candidate in (spec, replace(spec, with_patches=True)):
-        folder = root / candidate.key()
+    for version, candidate in product((VERSION, JOINT_VERSION), _serving(spec)):
+        folder = root / candidate.key(version=version)
         # The index comes last: without it some shard may be missing.
         if (folder / INDEX).exists():
             return folder
     return None
 
 
-def _by_layer(tensors: Mapping[str, Tensor], grids: Grids) -> LayerFeatures:
-    """Undo `flatten`."""
-    features = {}
-    for layer, grid in grids.items():
-        front = f"{layer}."  # with the dot: layer 1 is not layer 11
-        own = {
-            name.removeprefix(front): tensor
-            for name, tensor in tensors.items()
-            if name.startswith(front)
-        }
-        patches, scale = own.pop(PATCHES, None), own.pop(SCALE, None)
-        features[layer] = Features(own, patches, grid, scale=scale)
-    return features
-
-
-def _shard_path(folder: Path, shard: int) -> Path:
-    return folder / f"tokens-{shard:05d}.safetensors"
-
-
-def shard_checksum(path: Path) -> str | None:
-    """Return the checksum that a shard was written with; None where it was cut short."""
-    beside = path.with_suffix(".xxh3")
-    return beside.read_text() if beside.is_file() else None
-
-
-def checksum(path: Path) -> str:
-    """Return the hex xxh3 of a shard's bytes."""
-    # Against damage, not malice: sha256 would cost more than reading the tokens.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-
-
-def _damaged(path: Path, why: str) -> str:
-    return f"token store shard {path} is damaged ({why}): delete {path.parent} and run again"
+def _serving(spec: StoreSpec) -> list[StoreSpec]:
+    """Return specifications of stores that hold what is wanted, the exact one first."""
+    # Vectors are fp32 whatever patches are kept in.
+    dtypes = [spec.dtype] if spec.with_patches else dict.fromkeys([spec.dtype, *DTYPES])
+    patches = dict.fromkeys([spec.with_patches, True])
+    pooled = dict.fromkeys([spec.with_pooled, True])
+    return [
+        replace(spec, with_patches=with_patches, with_pooled=with_pooled, dtype=dtype)
+        for with_patches, with_pooled, dtype in product(patches, pooled, dtypes)
+    ]

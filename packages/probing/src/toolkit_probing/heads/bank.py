@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from toolkit_common.backbones.contract import ImageEncoder
 from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
-from toolkit_probing.heads.inputs import Inputs, read_inputs
+from toolkit_probing.heads.inputs import Inputs, is_of_tokens, read_inputs
 from toolkit_probing.heads.trainable_encoder import TunedHead
 
 Place = tuple[int, str]  # layer and source
@@ -62,6 +62,10 @@ class HeadBank(nn.Module):
         places = dict.fromkeys(self.specs[key].place for key in keys)
         return {place: read_inputs(features[place[0]], place[1]) for place in places}
 
+    def reads_tokens(self, keys: Iterable[str] | None = None) -> bool:
+        """Whether any of the heads `keys` (all by default) reads patch tokens."""
+        return any(is_of_tokens(self.specs[key].source) for key in keys or self.specs)
+
     def head(self, key: str) -> Head:
         """Return one head, without the encoder that is tuned with it."""
         head = self.heads[key]
@@ -83,6 +87,7 @@ def features_to(features: LayerFeatures, device: Any) -> dict[int, Features]:
     return {layer: kept.to(device) for layer, kept in features.items()}
 
 
-def sample_of(source: FeatureSource) -> LayerFeatures:
-    """Return the features of a few rows, from whose shapes heads are built."""
-    return next(iter(source.iterate([np.arange(SAMPLE)])))
+def sample_of(source: FeatureSource, specs: Sequence[HeadSpec] | None = None) -> LayerFeatures:
+    """Return the features of a few rows, from whose shapes heads (those of `specs`) are built."""
+    patches = specs is None or any(is_of_tokens(spec.source) for spec in specs)
+    return next(iter(source.iterate([np.arange(SAMPLE)], patches=patches)))

@@ -59,7 +59,7 @@ def read_inputs(features: Features, source: str) -> Inputs:
     main = read_source(features, base_of(source))
     if base_of(source) == source:
         return Inputs(main)
-    if base_of(source) in TOKENS:
+    if is_of_tokens(source):
         return Inputs(main, torch.cat(blocks, dim=1))
     return Inputs(torch.cat([F.normalize(main, dim=1), *blocks], dim=1))
 
@@ -87,6 +87,11 @@ def read_source(features: Features, source: str) -> Tensor:
 def base_of(source: str) -> str:
     """Return what a source reads of the image, without the metadata beside it."""
     return source.removesuffix(WITH_METADATA)
+
+
+def is_of_tokens(source: str) -> bool:
+    """Whether a source reads patch tokens, or vectors alone."""
+    return base_of(source) in TOKENS
 
 
 def place_name(layer: int, source: str) -> str:

@@ -50,7 +50,7 @@ Draws = Sequence[Mapping[str, Best]]  # best epoch of every head, for each draw 
 def probe_with_heads(context: Context, methods: Sequence[Method]) -> list[Outcome]:
     """Train all heads side by side and return what the picked ones do on the test split."""
     specs = head_specs(methods, context.settings, context.backbone.info)
-    return Trial(context, specs, sample_of(context.features.source)).run()
+    return Trial(context, specs, sample_of(context.features.source, specs)).run()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Shapes: n rows, d width, c classes.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
+from toolkit_common.features.planner import SHARE_OF_FREE, available_memory
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, METRICS, Predictions
+from toolkit_probing.heads.bank import Place
 from toolkit_probing.heads.files import save_head
 from toolkit_probing.heads.head import Head, HeadSpec
 from toolkit_probing.heads.inputs import place_name, read_inputs
@@ -116,9 +119,14 @@ def judge_vectors(
 
 def _vectors_of(method: Method, context: Context) -> Iterator[_Vectors]:
     settings, info, source = context.settings, context.backbone.info, context.features.source
-    for layer in layers_of(settings, info):
-        for name in sources_of(method, settings, info):
-            values = read_vectors(source, np.arange(len(source)), layer, name)
+    places = list(product(layers_of(settings, info), sources_of(method, settings, info)))
+    # Of all rows and places at once, as far as memory goes: a pass over the store serves several.
+    shown = read_vectors(source, np.arange(min(1, len(source))), places)
+    num_bytes = len(source) * sum(values.nbytes for values in shown.values())
+    rounds = -(-num_bytes // max(1, int(SHARE_OF_FREE * available_memory())))  # rounded up
+    for some in np.array_split(np.arange(len(places)), min(len(places), max(1, rounds))):
+        read = read_vectors(source, np.arange(len(source)), [places[at] for at in some])
+        for (layer, name), values in read.items():
             yield _Vectors(context, layer, name, values)
 
 
@@ -172,10 +180,16 @@ def _save(
             save_head(file, spec, head.state_dict())
 
 
-def read_vectors(source: FeatureSource, positions: np.ndarray, layer: int, vector: str) -> Tensor:
-    """Return a vector of every row of `positions`, in their order, as `(n, d)`."""
+def read_vectors(
+    source: FeatureSource, positions: np.ndarray, places: Sequence[Place]
+) -> dict[Place, Tensor]:
+    """Return the vectors `(n, d)` of every row of `positions`, in their order, at some places."""
     batches = [positions[at : at + READ_BATCH] for at in range(0, len(positions), READ_BATCH)]
-    return torch.cat([read_inputs(item[layer], vector).main for item in source.iterate(batches)])
+    parts: dict[Place, list[Tensor]] = {place: [] for place in places}
+    for features in source.iterate(batches, patches=False):
+        for (layer, name), kept in parts.items():
+            kept.append(read_inputs(features[layer], name).main)
+    return {place: torch.cat(kept) for place, kept in parts.items()}
 
 
 def pick_setting(

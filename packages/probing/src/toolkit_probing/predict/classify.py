@@ -24,7 +24,7 @@ from toolkit_probing.attention.maps import attention_maps
 from toolkit_probing.heads.bank import SAMPLE
 from toolkit_probing.heads.files import load_head
 from toolkit_probing.heads.head import Head
-from toolkit_probing.heads.inputs import TOKENS, base_of, read_inputs, read_source
+from toolkit_probing.heads.inputs import TOKENS, base_of, is_of_tokens, read_inputs, read_source
 from toolkit_probing.predict.saved_probe import SavedProbe
 from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.probes import POOLS, AttentivePool
@@ -77,13 +77,14 @@ def classify(
     """
     source = _features(probe, task, backbone, settings=settings, accelerator=accelerator)
     place, count = probe.spec.layer, len(task.rows)
-    sample = next(iter(source.iterate([np.arange(min(SAMPLE, count))])))
+    patches = is_of_tokens(probe.spec.source)
+    sample = next(iter(source.iterate([np.arange(min(SAMPLE, count))], patches=patches)))
     _, head = load_head(probe.head, sample[place])
     head.to(accelerator.device)
     batches = chunks(np.arange(count), settings.extract_batch_size)
     probabilities, peaks = [], []
     with progress("predicting", count) as advance, torch.no_grad():
-        for features in source.iterate(batches):
+        for features in source.iterate(batches, patches=patches):
             here = features[place].to(accelerator.device)
             with accelerator.autocast():
                 logits = head(*read_inputs(here, probe.spec.source))

@@ -35,10 +35,13 @@ class SourceBeside:
     def __len__(self) -> int:
         return len(self._source)
 
-    def iterate(self, batches: Sequence[np.ndarray]) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, the vectors of these rows among them."""
         # Both walk the same batches in the same order: positions belong to what comes.
-        for positions, features in zip(batches, self._source.iterate(batches), strict=True):
+        read = self._source.iterate(batches, patches=patches)
+        for positions, features in zip(batches, read, strict=True):
             yield _beside(features, self._vectors, positions)
 
 
@@ -49,9 +52,11 @@ class CropsBeside:
         self._crops = crops
         self._vectors = vectors
 
-    def iterate(self, batches: Sequence[np.ndarray], *, epoch: int) -> Iterator[LayerFeatures]:
+    def iterate(
+        self, batches: Sequence[np.ndarray], *, epoch: int, patches: bool = True
+    ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, cropped as in `epoch`."""
-        cropped = self._crops.iterate(batches, epoch=epoch)
+        cropped = self._crops.iterate(batches, epoch=epoch, patches=patches)
         for positions, features in zip(batches, cropped, strict=True):
             yield _beside(features, self._vectors, positions)
 

@@ -49,7 +49,7 @@ class Examples:
         return None if self.weights is None else self.weights[self.select]
 
     def batches(
-        self, plan: TrainingPlan, *, epoch: int, first: int, compute: Compute
+        self, plan: TrainingPlan, *, epoch: int, first: int, compute: Compute, patches: bool = True
     ) -> Iterator[Batch]:
         """Yield this process's share of the batches of an epoch, from number `first` on."""
         order, size = epoch_order(self.train, plan.settings.seed, epoch), plan.batch_size
@@ -58,9 +58,9 @@ class Examples:
         # One more for some processes where they do not divide the batch.
         mine = [batch[compute.process_index :: compute.num_processes] for batch in whole]
         if self.crops is None:
-            features = self.source.iterate(mine)
+            features = self.source.iterate(mine, patches=patches)
         else:
-            features = self.crops.iterate(mine, epoch=epoch)
+            features = self.crops.iterate(mine, epoch=epoch, patches=patches)
         yield from zip(mine, features, strict=True)
 
 

@@ -147,8 +147,9 @@ class Fitter:
         """Return what a head's norm reads of some rows, `(n, o)` in fp32."""
         self.bank.heads[key].eval()
         batches = [positions[at : at + EVAL_BATCH] for at in range(0, len(positions), EVAL_BATCH)]
-        source = self.examples.source
-        return torch.cat([self._pooled(key, item) for item in source.iterate(batches)])
+        patches = self.bank.reads_tokens([key])
+        read = self.examples.source.iterate(batches, patches=patches)
+        return torch.cat([self._pooled(key, item) for item in read])
 
     def _pooled(self, key: str, features: LayerFeatures) -> Tensor:
         moved = features_to(features, self.compute.device)

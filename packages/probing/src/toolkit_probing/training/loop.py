@@ -101,7 +101,7 @@ def train_bank(
             epoch, first = divmod(step, per_epoch)
             trainer.train_(begins_epoch=first == 0)
             for positions, features in examples.batches(
-                plan, epoch=epoch, first=first, compute=compute
+                plan, epoch=epoch, first=first, compute=compute, patches=bank.reads_tokens(active)
             ):
                 trainer.step_(features, positions, active, step=step)
                 step += 1

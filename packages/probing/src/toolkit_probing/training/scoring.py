@@ -41,8 +41,10 @@ def predict(
     numbers = range(compute.process_index, len(batches), compute.num_processes)
     mine = [batches[number] for number in numbers]
     parts: list[tuple[int, dict[str, np.ndarray]]] = []
+    keys = list(bank.specs if keys is None else keys)
+    batches_read = source.iterate(mine, patches=bank.reads_tokens(keys))
     # Numbers say where a batch belongs.
-    for number, features in zip(numbers, source.iterate(mine), strict=True):
+    for number, features in zip(numbers, batches_read, strict=True):
         with compute.autocast():
             logits = bank(features_to(features, compute.device), keys)
         read = {key: _read_out(item, probabilities) for key, item in logits.items()}

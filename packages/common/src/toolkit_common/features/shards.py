@@ -1,0 +1,96 @@
+"""The files of a shard: vectors and patch tokens apart, each whole or absent, with its checksum.
+
+Vectors are a thousand times smaller than the tokens of the same rows: who reads vectors alone opens
+their file alone.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import xxhash
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from toolkit_common.errors import InputError
+from toolkit_common.features.contract import PATCHES, SCALE, Grids, LayerFeatures, flatten
+from toolkit_common.runs.files import atomic_path, write_text
+
+SHARDS = "*.safetensors"
+VECTORS = "vectors"  # how names of files begin
+TOKENS = "tokens"
+
+
+def shard_path(folder: Path, kind: str, shard: int) -> Path:
+    """Return where the vectors or the tokens of a shard lie."""
+    return folder / f"{kind}-{shard:05d}.safetensors"
+
+
+def holds_patches(name: str) -> bool:
+    """Whether a tensor `LAYER.NAME` is part of the patch tokens, and no vector."""
+    return name.partition(".")[2] in (PATCHES, SCALE)
+
+
+def write_shard(folder: Path, shard: int, features: LayerFeatures) -> None:
+    """Write the kept features of a shard's rows."""
+    tensors = flatten(features)
+    # A shard's metadata hold strings alone, and a grid cannot be had from the number of tokens.
+    grids = json.dumps({str(layer): item.grid for layer, item in features.items()})
+    for kind in (TOKENS, VECTORS):
+        own = {
+            name: item for name, item in tensors.items() if holds_patches(name) == (kind == TOKENS)
+        }
+        if not own:
+            continue
+        path = shard_path(folder, kind, shard)
+        with atomic_path(path) as temporary:
+            save_file(own, temporary, metadata={"grids": grids})
+            written = checksum(temporary)
+        write_text(path.with_suffix(".xxh3"), written)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file of a shard is there, as it was written."""
+    # The shard is written first and the checksum second: killed in between, it is written again.
+    return path.exists() and shard_checksum(path) == checksum(path)
+
+
+def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
+    """Return a file's tensors, mapped from disk, and the patch grids.
+
+    Args:
+        path: The file.
+        expected: Its checksum.
+
+    Raises:
+        InputError: If it is gone, cut short, or not as it was written.
+    """
+    try:
+        # safetensors does not notice a flipped byte (docs/traps.md 9).
+        if checksum(path) != expected:
+            raise InputError(_damaged(path, "its checksum differs"))
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            grids = json.loads(file.metadata()["grids"])
+    # Gone, or cut short: what is left does not even open.
+    except (OSError, SafetensorError) as error:
+        raise InputError(_damaged(path, str(error))) from error
+    return tensors, {int(layer): (grid[0], grid[1]) for layer, grid in grids.items()}
+
+
+def shard_checksum(path: Path) -> str | None:
+    """Return the checksum that a file was written with; None where it was cut short."""
+    beside = path.with_suffix(".xxh3")
+    return beside.read_text() if beside.is_file() else None
+
+
+def checksum(path: Path) -> str:
+    """Return the hex xxh3 of a file's bytes."""
+    # Against damage, not malice: sha256 would cost more than reading the tokens.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+
+
+def _damaged(path: Path, why: str) -> str:
+    return f"token store shard {path} is damaged ({why}): delete {path.parent} and run again"
