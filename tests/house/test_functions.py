@@ -36,7 +36,6 @@ KNOWN_POSITIONAL: set[str] = {
     "toolkit_common/features/encode.py: RowEncoder.__init__",
     "toolkit_probing/methods/frozen.py: published_head",
     "toolkit_probing/methods/vectors.py: _judge",
-    "toolkit_probing/methods/vectors.py: read_vectors",
 }
 
 SOURCE = '''

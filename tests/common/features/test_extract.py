@@ -408,6 +408,8 @@ def test_a_run_prints_the_price_of_every_place(
     online = next(line for line in printed.splitlines() if line.startswith("     online"))
     assert online.endswith((" min", " h"))
     assert "(change with --store, --store-dtype)" in printed
+    assert "  as fp32 " in printed
+    assert "int8 " in printed
 
 
 def test_the_cost_of_crops_is_printed(how: Extraction, capsys: pytest.CaptureFixture[str]) -> None:

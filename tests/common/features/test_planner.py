@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
+from toolkit_common.features import planner
 from toolkit_common.features.planner import (
     Place,
     PlaceChoice,
     available_memory,
     duration,
     plan_extraction,
+    price_dtypes,
     price_places,
     price_views,
     size,
@@ -122,3 +124,23 @@ def test_stored_crops_are_priced_one_by_one_and_together() -> None:
     assert "1 crop of every training image (2 of 3 are stored) = 1 x" in price_views(
         1, 3, num_bytes=1, seconds=0.0
     )
+
+
+@pytest.mark.parametrize(
+    ("disk", "memory", "told"),
+    [
+        (1000, 1000, "fp16 400 B fits disk and memory, bf16 400 B fits disk and memory, int8 "
+                     "210 B fits disk and memory"),
+        (500, 100, "fp16 400 B fits neither disk nor memory, bf16 400 B fits neither disk nor "
+                   "memory, int8 210 B fits the disk: --store-dtype int8 keeps them"),
+        (100, 500, "int8 210 B fits memory: --store-dtype int8 keeps them"),
+        (100, 100, "int8 210 B fits neither disk nor memory"),
+    ],
+)  # fmt: skip
+def test_dtypes_are_priced_and_one_that_fits_is_proposed(
+    disk: int, memory: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "available_memory", lambda: memory)
+    monkeypatch.setattr(planner, "_available_disk", lambda _: disk)
+    line = price_dtypes({"fp16": 400, "bf16": 400, "int8": 210}, "fp16", folder=tmp_path)
+    assert line.endswith(told)

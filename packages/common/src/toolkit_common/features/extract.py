@@ -4,7 +4,7 @@ Ranks share the pass shard by shard; a killed pass continues with the shards tha
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from toolkit_common.features.planner import (
     Plan,
     duration,
     plan_extraction,
+    price_dtypes,
     price_places,
     size,
 )
@@ -197,18 +198,41 @@ def _plan(
     )
     # Once a run: the views that follow cost what the first does.
     if reads and view is None:
-        for line in price_places(
-            plan, num_bytes, seconds=seconds * len(rows), online_seconds=seconds * reads,
-            folder=how.store_dir,
-        ):  # fmt: skip
-            console.print(line)
-        console.print("  (change with --store, --store-dtype)")
+        _show_prices(plan, encoder, shapes, num_images=len(rows), per_image=seconds, reads=reads)
     _refuse_unkept_stream(plan, encoder)  # after the prices, to be weighed against them
     # Of 16 images at most, but before hours are spent: who minds stops here.
     error = relative_error([kept.patches for kept in sample.values()], how.dtype)
     if error and view is None:
         console.print(f"features: {how.dtype} changes patch tokens by {error:.2g} of their norm")
     return plan, row_bytes, error
+
+
+def _show_prices(
+    plan: Plan,
+    encoder: RowEncoder,
+    shapes: Mapping[int, tuple[int, int]],
+    *,
+    num_images: int,
+    per_image: float,
+    reads: int,
+) -> None:
+    """Print what each place and each dtype would cost."""
+    how, num_processes = encoder.how, encoder.accelerator.num_processes
+    # int8 last: it alone loses what a head may notice.
+    sizes = {
+        dtype: num_images * bytes_per_image(shapes, dtype=dtype, with_patches=how.with_patches)
+        for dtype in dict.fromkeys([how.dtype, "bf16", "int8"])
+    }
+    lines = price_places(
+        plan, sizes[how.dtype], seconds=per_image * num_images, online_seconds=per_image * reads,
+        folder=how.store_dir,
+    )  # fmt: skip
+    if how.with_patches:  # vectors are in fp32 whatever it is
+        lines.append(
+            price_dtypes(sizes, how.dtype, folder=how.store_dir, num_processes=num_processes)
+        )
+    for line in [*lines, "  (change with --store, --store-dtype)"]:
+        console.print(line)
 
 
 def _refuse_unkept_stream(plan: Plan, encoder: RowEncoder) -> None:
@@ -231,7 +255,7 @@ def _extract_to_memory(
     # Another size of batch may take another kernel: bits would depend on where tokens go.
     pieces = chunks(np.arange(len(rows)), shard_rows)
     with progress("extracting features", len(rows)) as advance:
-        return MemoryStore(concatenate([*_kept(encoder, rows, pieces, view, advance=advance)]))
+        return MemoryStore(concatenate([*_kept(encoder, rows, pieces, view=view, advance=advance)]))
 
 
 def _extract_to_disk(
@@ -246,7 +270,7 @@ def _extract_to_disk(
         advance(sum(len(pieces[shard]) for shard in mine if shard not in {*missing}))
         wanted = [pieces[shard] for shard in missing]
         for shard, kept in zip(
-            missing, _kept(encoder, rows, wanted, view, advance=advance), strict=True
+            missing, _kept(encoder, rows, wanted, view=view, advance=advance), strict=True
         ):
             writer.write(shard, kept)
     accelerator.wait_for_everyone()  # the index claims all shards
@@ -259,8 +283,8 @@ def _kept(
     encoder: RowEncoder,
     rows: np.ndarray,
     pieces: Sequence[np.ndarray],
-    view: int | None,
     *,
+    view: int | None,
     advance: Callable[[int], None],
 ) -> Iterator[LayerFeatures]:
     """Yield the kept features of each piece of positions in `rows`."""

@@ -5,9 +5,12 @@ the encoder again every epoch.
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from toolkit_common.features.codec import StoreDtype
 
 Place = Literal["disk", "memory", "online"]
 PlaceChoice = Literal["auto", "disk", "memory", "online"]
@@ -99,6 +102,29 @@ def price_places(
     ]
 
 
+def price_dtypes(
+    sizes: Mapping[StoreDtype, int], chosen: StoreDtype, *, folder: Path, num_processes: int = 1
+) -> str:
+    """Return in one line what tokens would take in each dtype, and which to choose if one fits.
+
+    Args:
+        sizes: Bytes of all tokens by dtype, the best first.
+        chosen: The dtype of the plan.
+        folder: Where stores lie.
+        num_processes: As of `plan_extraction`.
+    """
+    plans = {
+        dtype: plan_extraction(num_bytes, folder=folder, num_processes=num_processes)
+        for dtype, num_bytes in sizes.items()
+    }
+    prices = [f"{dtype} {size(sizes[dtype])} {_fit(plan)}" for dtype, plan in plans.items()]
+    line = f"  as {', '.join(prices)}"
+    fitting = [dtype for dtype, plan in plans.items() if plan.place != "online"]
+    if chosen in fitting or not fitting:
+        return line
+    return f"{line}: --store-dtype {fitting[0]} keeps them"
+
+
 def price_views(missing: int, views: int, *, num_bytes: int, seconds: float) -> str:
     """Return in one line what several stored crops of the training images cost together.
 
@@ -138,6 +164,13 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _fit(plan: Plan) -> str:
+    """Say where tokens fit."""
+    if plan.place == "disk":
+        return "fits disk and memory" if plan.in_memory else "fits the disk"
+    return "fits memory" if plan.place == "memory" else "fits neither disk nor memory"
 
 
 def _available_disk(folder: Path) -> int:

@@ -13,7 +13,7 @@ from toolkit_common.features.encode import Extraction, OnlineSource, RowEncoder
 from toolkit_probing.heads.bank import SAMPLE, HeadBank, sample_of
 from toolkit_probing.heads.files import read_spec
 from toolkit_probing.task.context import Context
-from toolkit_probing.training.scoring import predict
+from toolkit_probing.training.scoring import predict, read_classes
 
 SHARE, MOST = 0.05, 256  # of the images that are encoded again, so that it costs little
 
@@ -48,7 +48,7 @@ def measure_dtype_cost(context: Context, data: ImageData, how: Extraction) -> di
     bank = _read_bank(names, features.source, num_classes=len(task.labels.classes))
     bank.to(accelerator.device)
     stored, exact = (
-        predict(bank, source, some, compute=accelerator, probabilities=False)
+        predict(bank, source, some, compute=accelerator, read=read_classes)
         for source in (features.source, online)
     )
     targets = task.targets[some]

@@ -1,7 +1,7 @@
 """Heads on rows: their probabilities, their classes, and a metric of them; ranks share the work."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -16,7 +16,31 @@ from toolkit_probing.training.examples import Examples
 
 EVAL_BATCH = 256
 NO_CLASS = -1
+LOG_LOSS = "log_loss"
+ReadOut = Callable[[Tensor, np.ndarray], Tensor]  # logits (b, c) at some positions -> (b, ...)
 DIVERGED = -math.inf  # score of a head whose probabilities are not finite: anything beats it
+
+
+def read_probabilities(logits: Tensor, _: np.ndarray) -> Tensor:
+    """Return the probabilities `(b, c)`."""
+    # In fp32: under autocast logits are half precision, and shares would not sum to 1.
+    return logits.float().softmax(dim=1)
+
+
+def read_classes(logits: Tensor, positions: np.ndarray) -> Tensor:
+    """Return the most probable class `(b,)`, NO_CLASS for a row that is not finite."""
+    is_finite = read_probabilities(logits, positions).isfinite().all(dim=1)
+    return logits.argmax(dim=1).where(is_finite, NO_CLASS)
+
+
+def read_true(targets: np.ndarray) -> ReadOut:
+    """Return what reads the probability of the true class `(b,)`; `targets` are of all rows."""
+
+    def read(logits: Tensor, positions: np.ndarray) -> Tensor:
+        true = torch.from_numpy(targets[positions]).to(logits.device)
+        return read_probabilities(logits, positions).gather(1, true[:, None])[:, 0]
+
+    return read
 
 
 @torch.no_grad()
@@ -27,11 +51,9 @@ def predict(
     *,
     compute: Compute,
     keys: Iterable[str] | None = None,
-    probabilities: bool = True,
+    read: ReadOut = read_probabilities,
 ) -> dict[str, np.ndarray]:
-    """Return the probabilities `(n, c)` of the heads `keys`, or only their classes `(n,)`.
-
-    A row whose probabilities are not finite, as those of a head that diverged, has NO_CLASS.
+    """Return what is read out of the heads `keys` at some rows: by default all probabilities.
 
     Ranks share the batches; every rank returns all rows, in the order of `positions`.
     """
@@ -47,8 +69,8 @@ def predict(
     for number, features in zip(numbers, batches_read, strict=True):
         with compute.autocast():
             logits = bank(features_to(features, compute.device), keys)
-        read = {key: _read_out(item, probabilities) for key, item in logits.items()}
-        parts.append((number, read))
+        values = {key: read(item, batches[number]).cpu().numpy() for key, item in logits.items()}
+        parts.append((number, values))
     if compute.num_processes > 1:
         parts = gather_object(parts)
     in_order = [part for _, part in sorted(parts, key=lambda item: item[0])]
@@ -67,18 +89,24 @@ def score_heads(
 
     Where it is undefined a head has DIVERGED, so that anything defined beats it.
     """
-    # Probabilities of many rows and classes are not kept for metrics that read the class alone.
-    rows, needs_all = examples.select, metric not in CLASS_METRICS
-    read = predict(bank, examples.source, rows, compute=compute, keys=keys, probabilities=needs_all)
-    return {
-        key: score(
-            values if needs_all else _one_hot(values, bank.num_classes),
-            examples.targets[rows],
-            metric,
-            weights=examples.select_weights(),
-        )
-        for key, values in read.items()
-    }
+    # Probabilities of many rows and classes are kept for those metrics alone that read them all.
+    rows = examples.select
+    read: ReadOut = read_probabilities
+    if metric in CLASS_METRICS:
+        read = read_classes
+    elif metric == LOG_LOSS:
+        read = read_true(examples.targets)
+    outputs = predict(bank, examples.source, rows, compute=compute, keys=keys, read=read)
+    targets, weights = examples.targets[rows], examples.select_weights()
+    scores: dict[str, float] = {}
+    for key, values in outputs.items():
+        if metric == LOG_LOSS:
+            # The loss reads one class of each row: here there is but that.
+            scores[key] = score(values[:, None], np.zeros_like(targets), metric, weights=weights)
+            continue
+        chances = _one_hot(values, bank.num_classes) if metric in CLASS_METRICS else values
+        scores[key] = score(chances, targets, metric, weights=weights)
+    return scores
 
 
 def score(
@@ -93,14 +121,6 @@ def score(
     value = float(METRICS[metric](Predictions(probabilities, targets), rows)[0])
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     return DIVERGED if math.isnan(value) else sign * value
-
-
-def _read_out(logits: Tensor, probabilities: bool) -> np.ndarray:
-    # In fp32: under autocast logits are half precision, and shares would not sum to 1.
-    values = logits.float().softmax(dim=1)
-    if not probabilities:
-        values = logits.argmax(dim=1).where(values.isfinite().all(dim=1), NO_CLASS)
-    return values.cpu().numpy()
 
 
 def _one_hot(classes: np.ndarray, num_classes: int) -> np.ndarray:
