@@ -126,7 +126,7 @@ def measure_processes(backbone: str, place: Path, count: int) -> dict[str, Any]:
     cost = command_cost(
         sys.executable, "-m", "toolkit_common", "pretrain", "slimp", "--backbone", backbone,
         "--random-init", "--epochs", "1", "--patients-per-batch", str(PATIENTS), "--bank-size", "0",
-        "--num-processes", str(count), "--output", folder,
+        "--num-processes", str(count), "--output", folder, "--no-report",
     )  # fmt: skip
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     logged = [json.loads(line) for line in lines]

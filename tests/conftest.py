@@ -62,12 +62,13 @@ def fresh_accelerator() -> Iterator[None]:
 
 @pytest.fixture
 def run_cli() -> Callable[..., Result]:
-    """Run `toolkit ARGS` in this process; a probe without its page, which takes longer than it."""
+    """Run `toolkit ARGS` in this process; a run without its page, which takes longer than it."""
     from toolkit_common.cli.app import app
 
     def run(*args: object) -> Result:
         words = [str(arg) for arg in args]
-        if words[:1] == ["probe"] and not {"--report", "--list", "--help"} & {*words}:
+        is_run = words[:1] == ["probe"] or words[:2] == ["pretrain", "slimp"]
+        if is_run and not {"--report", "--list", "--help"} & {*words}:
             words.append("--no-report")
         return CliRunner().invoke(app, words, prog_name="toolkit")
 

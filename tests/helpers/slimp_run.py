@@ -46,7 +46,7 @@ def write_table(path: Path, rows: list[str], header: str = HEADER) -> str:
 
 
 def pretrain(data: str, output: Path, *options: str, allow_leaks: str = "size_mm") -> Path:
-    """Train a tiny SLIMP model for an epoch; returns the run's folder.
+    """Train a tiny SLIMP model for an epoch, without a page; returns the run's folder.
 
     The sizes of `table_rows` tell the label, as tests of probes want it: pre-training accepts that,
     by their name or by that of another table's column.
@@ -55,7 +55,7 @@ def pretrain(data: str, output: Path, *options: str, allow_leaks: str = "size_mm
         "pretrain", "slimp", "--data", data, "--output", str(output), "--random-init",
         "--backbone", "timm:test_vit?image_size=32", "--epochs", "1", "--metadata-dim", "8",
         "--metadata-heads", "2", "--metadata-depth", "1", "--embed-dim", "4",
-        "--patients-per-batch", "4", "--allow-leaks", allow_leaks, *options,
+        "--patients-per-batch", "4", "--allow-leaks", allow_leaks, "--no-report", *options,
     ]  # fmt: skip
     result = CliRunner().invoke(app, arguments, prog_name="toolkit")
     assert result.exit_code == 0, result.output

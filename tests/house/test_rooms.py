@@ -37,7 +37,7 @@ ORDER = {  # a room or leaf imports only what stands before it
     ),
     "slimp": (
         "architecture settings ablations metadata model watching training exporting extrapolation "
-        "run cli"
+        "reports run cli"
     ),
 }
 RESERVED: set[str] = set()  # their rank is settled, later work makes them

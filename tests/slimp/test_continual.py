@@ -58,7 +58,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def adapt(root: Path, output: Path, *options: Any, run: str | Path = "vit", data: str = ""):
     words = ["pretrain", "slimp", "--from", root / run, "--output", output, "--epochs", "1",
              "--data", data or f"csv:{root / 'second/table.csv'}", "--patients-per-batch", "4",
-             "--allow-leaks", "size_mm", *options]  # fmt: skip
+             "--allow-leaks", "size_mm", "--no-report", *options]  # fmt: skip
     return CliRunner().invoke(app, [str(word) for word in words], prog_name="toolkit")
 
 
@@ -275,7 +275,7 @@ def test_one_and_two_processes_agree(root, tmp_path, run):
     assert adapt(root, tmp_path / "one", "--lr", "1e-4", run=run).exit_code == 0
     run_toolkit("pretrain", "slimp", "--from", root / run, "--output", tmp_path / "two",
                 "--epochs", "1", "--data", f"csv:{root / 'second/table.csv'}", "--lr", "1e-4",
-                "--patients-per-batch", "4", "--allow-leaks", "size_mm",
+                "--patients-per-batch", "4", "--allow-leaks", "size_mm", "--no-report",
                 num_processes=2)  # fmt: skip
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     for name, value in one.items():

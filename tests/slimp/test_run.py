@@ -341,7 +341,8 @@ ARGS = ["pretrain", "slimp", "--backbone", "timm:test_vit?image_size=32", "--ran
 @pytest.mark.slow
 def test_two_processes_follow_the_losses_of_one(run_cli, tmp_path):
     assert run_cli(*ARGS, "--output", tmp_path / "one").exit_code == 0
-    run_toolkit(*ARGS, "--output", tmp_path / "two", num_processes=2)
+    run_toolkit(*ARGS, "--report", "--output", tmp_path / "two", num_processes=2)
+    assert (tmp_path / "two/report.html").is_file()  # one process has drawn it, and both have ended
     one, two = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")

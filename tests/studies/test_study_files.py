@@ -21,7 +21,7 @@ FILES = sorted((ROOT / "studies").glob("*.yaml"))
 TINY = "timm:test_vit?image_size=32"
 SMALL: Mapping[str, Any] = {"data": "lesions", "start": TINY, "untrained": TINY, "epochs": 1,
                             "folds": 3, "judged": [0, 1]}  # fmt: skip
-UNTRAINED = {"random_init": True, "metadata_dim": 8, "embed_dim": 8}
+UNTRAINED = {"random_init": True, "metadata_dim": 8, "embed_dim": 8, "report": False}
 
 
 def cells_of(text: str | None, path: Path) -> tuple[Any, list[Cell]]:

@@ -25,6 +25,7 @@ attention_app = typer.Typer(add_completion=False)
 predict_app = typer.Typer(add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+REPORTED = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error"
 METRICS = (
     "Metrics, comma-separated: top1, top5, balanced_accuracy, macro_f1, auroc, average_precision, "
     "partial_auroc (above 80 % TPR), sensitivity_at_NN_specificity (NN in %), "
@@ -140,9 +141,12 @@ def compare(
 @report_app.command()
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Probe runs, or folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Probe runs, or folders of them; or one pre-training run."
+        ),
     ],
-    metric: ReportMetrics = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error",
+    metric: ReportMetrics = REPORTED,
     by: Annotated[
         str,
         typer.Option(
@@ -171,6 +175,7 @@ def report(
     """
     from toolkit_common.errors import InputError
     from toolkit_common.extras import require
+    from toolkit_common.pages.reporters import find_reporter
     from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.reports.formats import FORMATS
     from toolkit_probing.reports.recomputed import build_report
@@ -182,6 +187,11 @@ def report(
     if output is not None:
         require("vl_convert", extra="plots", purpose="report --output", package="toolkit-probing")
         refuse_no_file(output, ".html")
+    if (reporter := find_reporter(runs)) is not None:
+        if by or metric != REPORTED:
+            raise InputError(f"--by and --metric are of probe runs, and {runs[0]} is none")
+        reporter(runs[0], output=output, table=table, as_json=as_json)
+        return
     tables = build_report(runs, metrics=_names(metric), by=_names(by))
     if output is not None:  # first: what cannot be a page is refused before anything is printed
         from toolkit_probing.reports.page import write_html

@@ -1,13 +1,11 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
-import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit_common.config import Invocation
 from toolkit_common.console import console, result_console
-from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import splits_table
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import sha256_of_text, write_text
@@ -18,6 +16,9 @@ from toolkit_slimp.architecture import keep_architecture
 from toolkit_slimp.exporting.continued import load_parent
 from toolkit_slimp.exporting.write import export_slimp
 from toolkit_slimp.model.warm_start import Parent
+from toolkit_slimp.reports.contents import describe_contents
+from toolkit_slimp.reports.finished import labels_of, next_step
+from toolkit_slimp.reports.run_end import PAGE, write_reports
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.loop import pretrain
@@ -55,10 +56,13 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     on_main(accelerator, lambda: _start(run, invocation, setup))
     _tell(setup)
     outcome = pretrain(setup.stepper, setup.stream, run=run, watch=setup.watch)
-    results = _results(setup, outcome, label=_label(settings, setup.data))
+    labels = labels_of(setup.data, settings)
+    results = _results(setup, outcome, label=None if labels is None else labels.name)
     # `finish` last: it writes DONE.
     if accelerator.is_main_process:
         export_slimp(run.path / "encoder", setup)
+        if settings.report:
+            write_reports(run, setup, results)
         run.write_results(results)
         run.finish(keep_checkpoints=settings.keep_checkpoints)
     accelerator.end_training()
@@ -125,6 +129,7 @@ def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, 
         "architecture": setup.architecture,
         "start": setup.start,
         "parent": _parent(setup),
+        **describe_contents(setup),
         "steps": setup.stream.total_steps,
         "epochs": setup.stream.num_epochs,
         "kept": {"by": settings.keep, "step": outcome.step},
@@ -154,39 +159,14 @@ def _show(
     kept = results.get("kept", {"by": "last", "step": results["steps"]})
     by = "the last" if kept["by"] == "last" else f"the best by {kept['by']}"
     out.print(f"kept: step {kept['step']} of {results['steps']}, {by}", soft_wrap=True)
-    seen = (results.get("parent") or {}).get("seen", "")
+    seen = results.get("seen") or (results.get("parent") or {}).get("seen", "")
     text = mark(f"held-out patients: {show(results['held_out'])}", seen, between=" ")
     out.print(text, soft_wrap=True)
     out.print(f"run folder: {run.path}", soft_wrap=True)
+    if run.has(PAGE):
+        out.print(f"page: {run.path / PAGE}", soft_wrap=True)
     label = results.get("label")
     title = "judge it with" if label else "judge it, COLUMN being what holds the label, with"
     step = next_step(invocation.settings, run.path, data=results["data"]["id"], label=label)
     out.print(f"{title}: {step}", soft_wrap=True, markup=False)
     return {**results, "run": str(run.path)}
-
-
-def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | None) -> str:
-    """Return the command that judges a run on patients that it has not seen, to be pasted.
-
-    Args:
-        settings: Of the run.
-        run: Its folder.
-        data: Id of the data set, with how its labels count.
-        label: What to predict; None where the data set does not say.
-    """
-    words = ["toolkit", "probe", "--method", "ep,linear,knn", "--backbone", str(run)]
-    words += ["--data", data, "--label", label or "COLUMN"]
-    default = {name: field.default for name, field in SlimpSettings.model_fields.items()}
-    for name in ("bad_files", "split_seed", "splits", "folds"):
-        if (value := getattr(settings, name)) != default[name]:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--fold", str(settings.fold)] if settings.folds is not None else []
-    return shlex.join(words)
-
-
-def _label(settings: SlimpSettings, data: ImageData) -> str | None:
-    """Return what the run's encoder can be judged by: the label that it watched, or the default."""
-    try:
-        return data.labels(settings.watch_label).name
-    except InputError:
-        return None

@@ -196,6 +196,13 @@ class SlimpSettings(
         panel=TRAINING,
         affects_result=False,
     )
+    report: bool = option(
+        True,
+        "End the run with report.html, a page of what it learned, and summary.md, a table to "
+        "paste.",
+        panel=TRAINING,
+        affects_result=False,
+    )
     seed: int = option(0, "Seed of weights, batches and augmentation.", panel=TRAINING)
     lesions_per_pass: int | None = option(
         None,
@@ -216,11 +223,15 @@ class SlimpSettings(
     )
 
     @property
+    def starts_random(self) -> bool:
+        """Whether the image encoder's first weights are random: as requested, or a stand-in's."""
+        return self.random_init or (self.backbone is None and self.from_run is None)
+
+    @property
     def freezes_batch_norms(self) -> bool:
         """Whether batch norms keep the statistics that the image encoder came with."""
         # Random weights came with no statistics worth keeping.
-        is_random = self.random_init or (self.backbone is None and self.from_run is None)
-        return self.batch_norm == "frozen" or (self.batch_norm == "auto" and not is_random)
+        return self.batch_norm == "frozen" or (self.batch_norm == "auto" and not self.starts_random)
 
     @model_validator(mode="before")
     @classmethod

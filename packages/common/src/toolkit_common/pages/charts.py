@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from toolkit_common.extras import require
+from toolkit_common.pages.draw import to_svg
 from toolkit_common.printable import one_line
 
 Spec = dict[str, Any]
@@ -52,9 +52,8 @@ def figure(spec: Spec, *, label: str, caption: str = "") -> Markup:
     Raises:
         InputError: If vl-convert is not installed.
     """
-    vl_convert = require("vl_convert", extra="plots", purpose="a page with figures")
     whole = {"background": "transparent", "padding": 4, "config": _CONFIG, **spec}
-    svg = vl_convert.vegalite_to_svg(_printable(whole))
+    svg = to_svg(_printable(whole))
     # A picture's parts say nothing: the figure has a label, and the table its numbers.
     broad = _least_width(svg)
     svg = svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
@@ -184,7 +183,7 @@ def matrix(
 
 def lines(
     rows: Rows, *, x: Spec, y: Spec, title: str = "", hue: str | None = "", diagonal: bool = False,
-    points: bool = False,
+    points: bool = False, beside: Rows = (),
 ) -> Spec:  # fmt: skip
     """Return one line a name.
 
@@ -196,6 +195,7 @@ def lines(
         hue: Title of the legend; None for no legend.
         diagonal: Whether to draw x = y behind.
         points: Whether to mark the points.
+        beside: More lines, dashed in the hue of their name: what the others are held against.
     """
     legend = {"legend": None} if hue is None else {"title": hue or None}
     encoding: Spec = {
@@ -215,12 +215,53 @@ def lines(
         thin = {"type": "line", "strokeDash": [3, 3], "color": INK, "opacity": 0.5,
                 "strokeWidth": 1}  # fmt: skip
         layers.insert(0, {"data": ends, "mark": thin, "encoding": straight})
+    if beside:
+        dashed = {"type": "line", "strokeWidth": 1.5, "strokeDash": [4, 3], "clip": True}
+        layers.append({"data": {"values": list(beside)}, "mark": dashed, "encoding": encoding})
     return {
         **({"title": title} if title else {}),
         "width": 240,
         "height": 190,
         "data": {"values": list(rows)},
         "layer": layers,
+    }
+
+
+def cloud(rows: Rows, *, names: Sequence[str], title: str, rest: Sequence[str] = ()) -> Spec:
+    """Return points on a plane whose axes mean nothing, a hue and a shape a name.
+
+    Args:
+        rows: `name`, `x`, `y`.
+        names: Of whom the hues are, in their order; at most one fewer than there are hues.
+        title: Of the panel.
+        rest: Names that are drawn pale.
+    """
+    pale = HUES[-1]
+    hue = {
+        "field": "name", "type": "nominal", "title": None,
+        "scale": {"domain": [*names, *rest],
+                  "range": [*HUES[: len(names)], *(pale for _ in rest)]},
+    }  # fmt: skip
+    plane = {"type": "quantitative", "axis": None,
+             "scale": {"zero": False, "nice": False, "padding": 8}}  # fmt: skip
+    drawn = {
+        "x": {"field": "x", **plane},
+        "y": {"field": "y", **plane},
+        "color": hue,
+        # Beside the hue, for whoever cannot tell hues apart: one legend for both.
+        "shape": {"field": "name", "type": "nominal", "title": None,
+                  "scale": {"domain": [*names, *rest]}},
+        "opacity": {"condition": {"test": {"field": "name", "oneOf": list(names)}, "value": 0.9},
+                    "value": 0.55},
+    }  # fmt: skip
+    return {
+        "title": title,
+        "width": 250,
+        "height": 230,
+        "data": {"values": list(rows)},
+        "mark": {"type": "point", "filled": True, "size": 45},
+        "encoding": drawn,
+        "view": {"stroke": INK, "strokeOpacity": 0.15},
     }
 
 

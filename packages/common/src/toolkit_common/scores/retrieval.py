@@ -92,14 +92,24 @@ def recall_at(
 ) -> float:
     """Return the share of rows of `first` that find a match in `second` among their k nearest.
 
-    A rank is the number of non-matches that are strictly nearer than the nearest match, so that a
-    tie counts as a hit (docs/traps.md 18).
-
     Args:
         first: Normalised embeddings that search, such as those of images.
         second: Normalised embeddings that are searched, such as those of the images' metadata.
         k: How many of the nearest are looked at.
         positives: Which pairs match; the diagonal by default.
+    """
+    return float((match_ranks(first, second, positives=positives) < k).float().mean())
+
+
+def match_ranks(
+    first: Float[Tensor, "m d"],
+    second: Float[Tensor, "m d"],
+    *,
+    positives: Bool[Tensor, "m m"] | None = None,
+) -> Int[Tensor, " m"]:
+    """Return how many non-matches are strictly nearer to each row than its nearest match.
+
+    So that a tie counts as a hit (docs/traps.md 18); arguments as `recall_at`.
     """
     # In half precision near ones would tie, and ties are hits.
     similarity = first.float() @ second.float().T
@@ -107,8 +117,7 @@ def recall_at(
         positives = torch.eye(len(first), dtype=torch.bool, device=first.device)
     # The nearest match decides: who has identical metadata cannot be told apart by them.
     best = similarity.masked_fill(~positives, -torch.inf).amax(dim=1, keepdim=True)
-    ranks = ((similarity > best) & ~positives).sum(dim=1)
-    return float((ranks < k).float().mean())
+    return ((similarity > best) & ~positives).sum(dim=1)
 
 
 def _precision(ordered: Tensor, found: Tensor, num_candidates: Tensor, *, k: int) -> Tensor:

@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from toolkit_common.printable import markdown, one_line
+from toolkit_common.pages.paste import latex, latex_table, markdown_table
+from toolkit_common.printable import markdown
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED, Estimate
 from toolkit_common.seen.check import mark
@@ -13,16 +14,6 @@ from toolkit_probing.reports.entries import entries_of
 from toolkit_probing.reports.recomputed import Recomputed, Report
 from toolkit_probing.reports.tables import run_line
 
-LATEX = str.maketrans(
-    {
-        **{char: f"\\{char}" for char in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\u00b7": r"$\cdot$",
-        "\u00b1": r"$\pm$",
-    }
-)
 INTERVALS = "In brackets: 95 % intervals by bootstrap over groups."
 
 
@@ -30,37 +21,21 @@ def to_markdown(report: Report) -> str:
     """Return a table of Markdown, its warnings in bold above it."""
     lines = [f"**{markdown(text)}**\n" for text in _warnings(report)]
     lines += [f"{markdown(run_line(run))}.\n" for run in report.runs]
-    heads = _heads(report)
-    rule = ["---", *(["---"] if report.by else []), *["---:"] * (len(report.metrics) + 1)]
-    table = [heads, rule, *([markdown(cell) for cell in row] for row in _rows(report))]
-    lines += ["\n".join(f"| {' | '.join(row)} |" for row in table), f"\n{INTERVALS}"]
-    return "\n".join(lines) + "\n"
+    table = markdown_table(_heads(report), _rows(report), num_names=2 if report.by else 1)
+    return "\n".join([*lines, table, f"\n{INTERVALS}"]) + "\n"
 
 
 def to_latex(report: Report) -> str:
     """Return a LaTeX table (booktabs), its warnings in bold in its caption."""
     caption = " ".join(
         [
-            *(rf"\textbf{{{_latex(text)}}}" for text in _warnings(report)),
-            *(f"{_latex(run_line(run))}." for run in report.runs),
-            _latex(INTERVALS),
+            *(rf"\textbf{{{latex(text)}}}" for text in _warnings(report)),
+            *(f"{latex(run_line(run))}." for run in report.runs),
+            latex(INTERVALS),
         ]
     )
-    columns = "l" * (2 if report.by else 1) + "r" * (len(report.metrics) + 1)
-    rows = [" & ".join(_latex(cell) for cell in row) + r" \\" for row in _rows(report)]
-    lines = [
-        r"\begin{table}",
-        rf"\caption{{{caption}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(map(_latex, _heads(report))) + r" \\",
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    names = 2 if report.by else 1
+    return latex_table(_heads(report), _rows(report), caption=caption, num_names=names)
 
 
 def to_csv(report: Report) -> str:
@@ -125,7 +100,3 @@ def _figure(estimate: Estimate) -> str:
 def _ends(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
     value = estimate.mean if estimate.pooled is None else estimate.pooled
     return (value, *(estimate.ci or (None, None)))
-
-
-def _latex(text: str) -> str:
-    return one_line(text).translate(LATEX)

@@ -4,8 +4,7 @@ How it looks stands in `page.html`, its figures in `toolkit_probing.reports.evid
 is put together here.
 """
 
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from markupsafe import Markup
 
 from toolkit_common.errors import InputError
 from toolkit_common.pages.page import render
+from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.runs.files import read_json, write_text
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.seen.check import mark
@@ -35,7 +35,6 @@ from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.training.plan import describe_training
 
 HEADLINE = ("auroc", "balanced_accuracy")  # the first that a report has leads its page
-HASHES = ("data", "splits", "encoder", "metadata_encoders")
 
 Section = tuple[str, str, list[Markup]]
 
@@ -182,8 +181,8 @@ def _run(run: SavedRun) -> dict[str, Any]:
             ("picked", "; ".join(dict.fromkeys(row.picked for row in results.rows))),
             ("seeds", ", ".join(seeds)),
         ],
-        "provenance": [*_cost(run), *_origin(facts)],
-        "command": shlex.join(facts.get("command", [])),
+        "provenance": [*_cost(run), *origin(facts)],
+        "command": command_of(facts),
     }
 
 
@@ -196,22 +195,6 @@ def _cost(run: SavedRun) -> Iterator[tuple[str, str]]:
     apart = f", features {seconds:.0f} s" if isinstance(seconds, float | int) else ""
     yield "time", f"all methods {cost.seconds:.0f} s{apart}"
     yield "peak memory", f"{cost.peak_memory_bytes / 2**30:.2f} GiB"
-
-
-def _origin(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "begun", ", ".join(facts.get("starts", []))
-    yield "commit", facts.get("commit") or "not known"
-    yield "versions", _listed(facts.get("versions", {}))
-    yield "machine", _listed(facts.get("machine", {}))
-    yield "hashes", _listed({key: facts[key][:12] for key in HASHES if key in facts})
-
-
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{key.replace('_', ' ')} {value}"
-        for key, value in values.items()
-        if value not in ([], None)
-    )
 
 
 def _citations(report: Report) -> Iterator[tuple[str, str]]:

@@ -34,8 +34,10 @@ from toolkit_slimp.training.setup import Setup
 WEIGHTS, SCHEMA = "slimp.safetensors", "schema.json"
 IMAGE = "image_encoder."
 OWN = ("encoder.safetensors", "encoder.json", SEEN)  # the description knows their sums already
-# Settings that name files of a machine, or say how another run is continued.
-UNKEPT = {"data", "splits", "metadata_schema", "backbone", "from_run", "train", "allow_seen"}
+# Settings that name files of a machine, or say how another run is continued or what is drawn.
+UNKEPT = {
+    "data", "splits", "metadata_schema", "backbone", "from_run", "train", "allow_seen", "report",
+}  # fmt: skip
 
 
 def export_slimp(folder: Path, setup: Setup) -> None:

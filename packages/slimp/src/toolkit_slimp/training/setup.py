@@ -195,12 +195,12 @@ def look_at_images(settings: SlimpSettings, data: ImageData, splits: Splits) -> 
     sizes = {name: np.unique(groups[splits[name]]).size for name in ("train", "val")}
     console.print(
         f"data: {data.sheet.title}, train {len(splits.train)} images of {sizes['train']} "
-        f"{_name_groups(data)}, held out {len(splits.val)} of {sizes['val']} ({splits.origin})"
+        f"{name_groups(data)}, held out {len(splits.val)} of {sizes['val']} ({splits.origin})"
     )
     return splits
 
 
-def _name_groups(data: ImageData) -> str:
+def name_groups(data: ImageData) -> str:
     """What a group is, as far as the data set says so."""
     if "patient_id" in data.table:
         return "patients"

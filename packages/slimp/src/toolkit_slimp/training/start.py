@@ -83,11 +83,10 @@ def show_ancestry(
         return verdict
     overlap = compare_rows(start.ancestry.records, Contents(data), {"held-out": splits.val})
     if overlap.num_seen:
-        console.print(
-            f"it has seen {overlap.counted()}: what is watched is not of unseen patients",
-            markup=False,
-        )
-    return SeenVerdict()
+        text = f"it has seen {overlap.counted()}: what is watched is not of unseen patients"
+        console.print(text, markup=False)
+        return SeenVerdict("seen", text)
+    return SeenVerdict("unknown", overlap.doubts[0]) if overlap.doubts else SeenVerdict()
 
 
 def load_image_encoder(settings: SlimpSettings) -> tuple[BackboneId, ImageEncoder, Receipt]:

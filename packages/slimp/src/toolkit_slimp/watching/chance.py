@@ -8,14 +8,19 @@ Shapes: m rows.
 
 from collections.abc import Mapping
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 SUFFIX = "_chance"
 
 
 def chance_of_recall(positives: Bool[Tensor, "m m"], k: int) -> float:
-    """Return the mean over rows of the chance that k of m rows at random hold a match.
+    """Return the mean over rows of the chance that k of m rows at random hold a match."""
+    return float(chances_of_recall(positives, k).mean())
+
+
+def chances_of_recall(positives: Bool[Tensor, "m m"], k: int) -> Float[Tensor, " m"]:
+    """Return each row's chance that k of m rows at random hold a match of it.
 
     With p matches that is 1 - C(m - p, k) / C(m, k): ties count as hits, so whoever has many
     twins finds one easily.
@@ -29,7 +34,7 @@ def chance_of_recall(positives: Bool[Tensor, "m m"], k: int) -> float:
     missed = others.new_ones(count)
     for drawn in range(min(k, count)):
         missed = missed * ((others - drawn) / (count - drawn)).clamp(min=0.0)
-    return float((1.0 - missed).mean())
+    return 1.0 - missed
 
 
 def show(values: Mapping[str, float]) -> str:

@@ -14,7 +14,7 @@ from toolkit_common.features.encode import encode_images
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.slimp import SlimpModel
-from toolkit_slimp.model.terms import LesionFeatures, Members, build_members
+from toolkit_slimp.model.terms import LesionFeatures, Members, NestedLoss, build_members
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.watching.chance import SUFFIX
 from toolkit_slimp.watching.labels import METRICS, LabelWatch, build_label_watch
@@ -52,27 +52,43 @@ class HeldOut:
         Raises:
             FloatingPointError: If the loss or an embedding is no finite number.
         """
-        # Nothing drawn, no statistics moved: two looks differ by the weights alone.
-        model.eval()
-        lesions = self.table.lesions.take(torch.from_numpy(self.rows)).to(self.device)
-        images = encode_images(model, self.data, self.rows, device=self.device)
-        members = self._members()
-        loss = model.nested_loss(LesionFeatures(images, model.lesion_encoder(lesions)), members)
-        # Raised, not logged: NaN among figures would only be seen afterwards.
-        if not (loss.total.isfinite() and loss.embeddings.isfinite().all()):
-            raise FloatingPointError("held-out loss")
+        _, members, loss = self.encode(model)
         is_nested = loss.lesion is not None or loss.patient is not None
         values = {}
         if is_nested:
             values["val_loss"] = float(loss.total)
             values[f"val_loss{SUFFIX}"] = float(loss.chance["total"])
+        if loss.lesion is not None and loss.patient is not None:  # of one alone it is the loss
+            for name, term in (("lesion", loss.lesion), ("patient", loss.patient)):
+                values[f"val_{name}_loss"] = float(term)
+                values[f"val_{name}_loss{SUFFIX}"] = float(loss.chance[name])
         values |= describe_retrieval(loss, members, ks=(1, 5), prefix="val_")
         if (warning := collapse_warning(loss.embeddings)) is not None:
             console.print(f"[bold red]WARNING[/] {warning}")
         values |= describe_spread(loss.embeddings, loss.partners, prefix="val_")
         return values if self.labels is None else values | self.labels(model)
 
-    def _members(self) -> Members:
+    @torch.no_grad()
+    def encode(self, model: SlimpModel) -> tuple[LesionFeatures, Members, NestedLoss]:
+        """Return the features of the rows, who belongs to whom, and the loss with its embeddings.
+
+        Raises:
+            FloatingPointError: If the loss or an embedding is no finite number.
+        """
+        # Nothing drawn, no statistics moved: two looks differ by the weights alone.
+        model.eval()
+        lesions = self.table.lesions.take(torch.from_numpy(self.rows)).to(self.device)
+        images = encode_images(model, self.data, self.rows, device=self.device)
+        members = self.members()
+        features = LesionFeatures(images, model.lesion_encoder(lesions))
+        loss = model.nested_loss(features, members)
+        # Raised, not logged: NaN among figures would only be seen afterwards.
+        if not (loss.total.isfinite() and loss.embeddings.isfinite().all()):
+            raise FloatingPointError("held-out loss")
+        return features, members, loss
+
+    def members(self) -> Members:
+        """Return who belongs to whom among the rows; patients in the order of their names."""
         assert self.data.groups is not None
         _, first, segments = np.unique(
             self.data.groups[self.rows], return_index=True, return_inverse=True

@@ -1,0 +1,55 @@
+"""`toolkit report RUN` of a pre-training run: its table on stdout, its page where one is wanted."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from toolkit_common.console import plain_table, result_console
+from toolkit_slimp.reports.claim import claim, warnings
+from toolkit_slimp.reports.finished import PretrainRun, read_finished
+from toolkit_slimp.reports.formats import FORMATS, heads, table_rows, to_json
+
+
+def report(run: Path, *, output: Path | None, table: str, as_json: bool) -> None:
+    """Print a run's recalls against chance, and write its page.
+
+    Args:
+        run: The run's folder.
+        output: Page to write, if one is wanted.
+        table: What stdout gets, see `toolkit report --format`.
+        as_json: Print JSON.
+
+    Raises:
+        InputError: If the run is not done, or damaged.
+    """
+    finished = read_finished(run)
+    if output is not None:
+        from toolkit_slimp.reports.page import write_html  # its figures take long to import
+
+        write_html(output, finished)
+    if table in FORMATS:
+        typer.echo(FORMATS[table](finished), nl=False)
+    elif as_json:
+        typer.echo(json.dumps(to_json(finished), indent=2, allow_nan=False))
+    else:
+        _show(finished)
+    if output is not None:
+        typer.echo(f"report: {output}", err=True)
+
+
+def _show(run: PretrainRun) -> None:
+    out = result_console(as_json=False)
+    if run.watched is not None:
+        out.print(claim(run.recalls, people=run.people), soft_wrap=True)
+    for text in warnings(run.results, run.settings, watched=run.watched, values=run.recalls):
+        out.print(text, soft_wrap=True)
+    shown = plain_table()
+    for at, head in enumerate(heads()):
+        shown.add_column(head, justify="right" if at else "left")
+    for row in table_rows(run):
+        shown.add_row(*row)
+    out.print()
+    out.print(shown)
+    out.print(f"\n95 % intervals by bootstrap over {run.people}", soft_wrap=True)
+    out.print(f"judge it with: {run.judged_by}", soft_wrap=True)

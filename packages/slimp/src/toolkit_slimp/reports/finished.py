@@ -1,0 +1,144 @@
+"""A pre-training run as it is reported: what its folder holds, and its data set where that lies.
+
+Held-out patients are read from the folder; a run that has kept none (`--no-report`, or of before)
+has them encoded once more by its export, where its data set can still be read.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from toolkit_common.config import read_yaml, resolve
+from toolkit_common.console import console
+from toolkit_common.data.dataset import ImageData, Labels
+from toolkit_common.data.splits import read_splits
+from toolkit_common.errors import InputError
+from toolkit_common.runs.folder import RunFolder
+from toolkit_common.sources.load import load_data
+from toolkit_slimp.exporting.read import load_slimp
+from toolkit_slimp.metadata.schema import Schema
+from toolkit_slimp.metadata.schema_file import read_schema
+from toolkit_slimp.metadata.table import encode_table
+from toolkit_slimp.reports.recalls import Recall, recalls
+from toolkit_slimp.reports.watched import Watched, read_watched, watch_again
+from toolkit_slimp.settings import SlimpSettings
+from toolkit_slimp.watching.held_out import HeldOut, choose_pool
+
+
+@dataclass(frozen=True)
+class PretrainRun:
+    """What a page of a run is made of.
+
+    Attributes:
+        path: Its folder.
+        results: What results.json holds.
+        facts: What run.json holds.
+        settings: Of the run.
+        schema: The columns that it reads.
+        watched: Its held-out patients; None where they cannot be encoded any more.
+        data: Its data set, for pictures; None where it cannot be read.
+    """
+
+    path: Path
+    results: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    settings: SlimpSettings
+    schema: Schema
+    watched: Watched | None
+    data: ImageData | None
+
+    @cached_property
+    def recalls(self) -> list[Recall]:
+        """Recalls of its held-out patients with intervals; none where they are not encoded."""
+        return [] if self.watched is None else recalls(self.watched)
+
+    @property
+    def people(self) -> str:
+        """What its groups are."""
+        return str(self.results.get("people", "patients"))
+
+    @property
+    def judged_by(self) -> str:
+        """The command that judges its encoder on patients that it has not seen."""
+        identifier, label = self.results["data"]["id"], self.results.get("label")
+        return next_step(self.settings, self.path, data=identifier, label=label)
+
+
+def read_finished(path: Path) -> PretrainRun:
+    """Read a finished run; its held-out patients are encoded where it has not kept them.
+
+    Raises:
+        InputError: If it is not done, or damaged.
+    """
+    run = RunFolder(path)
+    if not run.is_done:
+        raise InputError(
+            f"the run {path} is not done: finish it with toolkit pretrain slimp --resume --output "
+            f"{path}"
+        )
+    settings = resolve(SlimpSettings, [read_yaml(path / "config.yaml")]).settings
+    schema = read_schema((path / "schema.json").read_text(encoding="utf-8"))
+    facts, watched = run.read_json("run.json"), read_watched(path)
+    with run.where_it_began():
+        data = _data(settings, facts)
+    if watched is None and data is not None:
+        watched = _encode(path.resolve(), settings, data=data)
+    results = run.read_json("results.json")
+    return PretrainRun(path, results, facts, settings, schema, watched, data)
+
+
+def labels_of(data: ImageData, settings: SlimpSettings) -> Labels | None:
+    """Return the label that a run watched, or the data set's default; None where there is none."""
+    try:
+        return data.labels(settings.watch_label)
+    except InputError:
+        return None
+
+
+def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | None) -> str:
+    """Return the command that judges a run on patients that it has not seen, to be pasted.
+
+    Args:
+        settings: Of the run.
+        run: Its folder.
+        data: Id of the data set, with how its labels count.
+        label: What to predict; None where the data set does not say.
+    """
+    words = ["toolkit", "probe", "--method", "ep,linear,knn", "--backbone", str(run)]
+    words += ["--data", data, "--label", label or "COLUMN"]
+    default = {name: field.default for name, field in SlimpSettings.model_fields.items()}
+    for name in ("bad_files", "split_seed", "splits", "folds"):
+        if (value := getattr(settings, name)) != default[name]:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--fold", str(settings.fold)] if settings.folds is not None else []
+    return shlex.join(words)
+
+
+def _data(settings: SlimpSettings, facts: Mapping[str, Any]) -> ImageData | None:
+    """Return the run's data set, None (which is printed) where it is gone or another now."""
+    try:
+        data = load_data(settings.data, premalignant_as=settings.premalignant_as)
+    except InputError as error:
+        console.print(f"no pictures: the data set cannot be read ({error})", markup=False)
+        return None
+    if data.fingerprint() != facts.get("data"):
+        console.print(
+            f"no pictures: {data.id!r} is no longer what the run was trained on", markup=False
+        )
+        return None
+    return data
+
+
+def _encode(path: Path, settings: SlimpSettings, *, data: ImageData) -> Watched:
+    """Encode the held-out rows of a run by its export."""
+    model, schema = load_slimp(path)
+    assert data.groups is not None, "a run without groups is refused"
+    rows = choose_pool(read_splits(path / "splits.csv", data).val, data.groups, seed=settings.seed)
+    console.print(f"encoding {len(rows)} held-out images, which the run has not kept")
+    held_out = HeldOut(data, rows, encode_table(data, schema), torch.device("cpu"))
+    return watch_again(held_out, model, schema, labels=labels_of(data, settings))
