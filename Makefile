@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := -m pytest -q -n 2 --dist worksteal
 EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
-SCRIPTS := $(filter-out benchmarks/plain_loop.py,$(wildcard benchmarks/*.py))
+NO_QUESTION := benchmarks/plain_loop.py benchmarks/check.py
+SCRIPTS := $(filter-out $(NO_QUESTION),$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%)) bench-slimp-ablation
 WEIGHTS := weights=$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)
 START := --set "start=timm:tf_efficientnet_lite0?image_size=64&weights=$$weights"
@@ -20,7 +21,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast coverage lint type format check bench docs wheels clean
-.PHONY: bench-slimp-ablation tutorial
+.PHONY: bench-slimp-ablation bench-full bench-check tutorial
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +48,12 @@ coverage: $(STAMP) ## run all tests and print which lines they reach, processes 
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-bench: $(BENCHMARKS) ## run all benchmarks and write benchmarks/results
+bench: bench-step bench-probes ## measure steps and poolings in minutes, write benchmarks/results
+
+bench-full: $(BENCHMARKS) ## run all benchmarks, which takes hours, and write benchmarks/results
+
+bench-check: $(STAMP) ## measure steps again: fails where a ratio to the committed ones has risen
+	$(BIN)/python benchmarks/check.py
 
 bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py
 	$(BIN)/python benchmarks/$(subst -,_,$*).py

@@ -11,7 +11,7 @@ poolings whose cost is `n q d` together at most 4 times a whole EP run of 90 epo
 encoder counted in both.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,14 +65,14 @@ def main() -> None:
     )
 
 
-def beside_bare(b: int, n: int, d: int) -> list[dict[str, Any]]:
+def beside_bare(b: int, n: int, d: int, *, repeats: int = REPEATS) -> list[dict[str, Any]]:
     """Return a row for EP alone and for a bank, beside the bare loop of as many heads."""
     table = []
     for count in HEADS:
         specs = [spec("ep", lr=1e-4 * (at + 1)) for at in range(count)]
         tokens, targets, ours = epoch_of(specs, (b, n, d), ROWS)
         steps = {"ours": ours, "bare": bare_epoch(tokens, torch.from_numpy(targets), b, count)}
-        seconds = cpu_seconds(steps, repeats=REPEATS)
+        seconds = cpu_seconds(steps, repeats=repeats)
         ratio = seconds["ours"] / seconds["bare"]
         in_ms = {name: 1e3 * value / (ROWS // b) for name, value in seconds.items()}
         table.append({"b": b, "n": n, "d": d, "heads": count, "bare ms": in_ms["bare"],
@@ -80,9 +80,9 @@ def beside_bare(b: int, n: int, d: int) -> list[dict[str, Any]]:
     return table
 
 
-def beside_ep(b: int, n: int, d: int) -> list[dict[str, Any]]:
-    """Return a row for every pooling: a step of its head over one of EP's."""
-    epochs = {name: epoch_of([spec(name)], (b, n, d), FEW_STEPS * b)[2] for name in POOLS}
+def beside_ep(b: int, n: int, d: int, *, names: Iterable[str] = POOLS) -> list[dict[str, Any]]:
+    """Return a row for every pooling of some, EP among them: a step of its head over EP's."""
+    epochs = {name: epoch_of([spec(name)], (b, n, d), FEW_STEPS * b)[2] for name in names}
     seconds = {name: taken / FEW_STEPS for name, taken in cpu_seconds(epochs, repeats=3).items()}
     return [
         {"b": b, "n": n, "d": d, "head": name, "ms": 1e3 * taken, "over EP": taken / seconds["ep"]}
