@@ -46,12 +46,13 @@ def _shown(match: re.Match[str], folder: Path) -> str:
         text=True,
         check=False,
     )
-    sys.stdout.write(done.stdout)
+    output = done.stdout.replace(f"{folder.resolve()}/", "")  # no machine's path on a page
+    sys.stdout.write(output)
     if done.returncode:
         raise SystemExit(f"failed: {match['code']}")
     if not match["note"]:
         return match[0]
-    shown = "\n".join(_part(done.stdout, match["part"])).strip("\n")
+    shown = "\n".join(_part(output, match["part"])).strip("\n")
     return f"```bash\n{match['code']}```\n\n{match['note']}```text\n{shown}\n```\n"
 
 
