@@ -77,6 +77,14 @@ def _write_weights(root: Path) -> None:
     torch.save(state, root / "checkpoint.pth")
 
 
+def cut(folder: Path) -> None:
+    """Leave few of the images that a page's Python has put into `clinic/`."""
+    table = pd.read_csv(folder / "metadata.csv", dtype=str).groupby("diagnostic").head(PER_CLASS)
+    table.to_csv(folder / "metadata.csv", index=False)
+    for path in {*(folder / "images").iterdir()} - {folder / "images" / n for n in table["img_id"]}:
+        path.unlink()
+
+
 def small_study(page: Path, path: Path) -> None:
     """Write the study that a page shows, with less to do."""
     (text,) = re.findall(r"```yaml\n(name: .*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
