@@ -44,12 +44,13 @@ def _show(run: PretrainRun) -> None:
         out.print(claim(run.recalls, people=run.people), soft_wrap=True)
     for text in warnings(run.results, run.settings, watched=run.watched, values=run.recalls):
         out.print(text, soft_wrap=True)
-    shown = plain_table()
-    for at, head in enumerate(heads()):
-        shown.add_column(head, justify="right" if at else "left")
-    for row in table_rows(run):
-        shown.add_row(*row)
-    out.print()
-    out.print(shown)
-    out.print(f"\n95 % intervals by bootstrap over {run.people}", soft_wrap=True)
+    if rows := table_rows(run):  # none of SimCLR alone
+        shown = plain_table()
+        for at, head in enumerate(heads()):
+            shown.add_column(head, justify="right" if at else "left")
+        for row in rows:
+            shown.add_row(*row)
+        out.print()
+        out.print(shown)
+        out.print(f"\n95 % intervals by bootstrap over {run.people}", soft_wrap=True)
     out.print(f"judge it with: {run.judged_by}", soft_wrap=True)

@@ -76,7 +76,8 @@ def project(embeddings: Tensor) -> tuple[np.ndarray, float]:
 
     # In full: the same picture on every machine, as far as its arithmetic allows.
     model = PCA(n_components=2, svd_solver="full")
-    places = model.fit_transform(embeddings.double().numpy())
+    with np.errstate(invalid="ignore"):  # of equal embeddings, which vary in no direction
+        places = model.fit_transform(embeddings.double().numpy())
     share = float(np.nan_to_num(model.explained_variance_ratio_).sum())
     return places, share
 

@@ -67,8 +67,10 @@ def search_pictures(
     ranks = match_ranks(pairs.first, pairs.second, positives=pairs.same).numpy()
     nearest = torch.argsort(similarity, dim=1, descending=True, stable=True)[:, :NEAREST].tolist()
     shown = _Shown(watched, schema, data)
+    queries = spread_by_rank(ranks)
+    shown.open_({row for query in queries for row in (query, *nearest[query])})
     searches = []
-    for query in spread_by_rank(ranks):
+    for query in queries:
         found = [shown.lesion(other, *_relation(pairs, query, other)) for other in nearest[query]]
         note = f"its own metadata rank {ranks[query] + 1} of {len(ranks)}"
         searches.append(Search(shown.lesion(query, note), found))
@@ -93,7 +95,7 @@ def _relation(pairs: Pairs, query: int, other: int) -> tuple[str, bool]:
 
 
 class _Shown:
-    """Makes lesions of rows, each picture once."""
+    """Makes lesions of rows whose pictures were opened before."""
 
     def __init__(self, watched: Watched, schema: Schema, data: ImageData | None) -> None:
         self.watched = watched
@@ -103,10 +105,12 @@ class _Shown:
         ids: Iterable[str] = () if data is None else data.table["image_id"]
         self.places = {name: row for row, name in enumerate(ids)}
 
+    def open_(self, rows: Iterable[int]) -> None:
+        """Open the pictures of rows, in their order: a stream begins anew for any other."""
+        self.pictures |= {row: self._picture(row) for row in sorted(rows)}
+
     def lesion(self, row: int, note: str, is_match: bool = False) -> Lesion:
         """Return a row's picture and metadata."""
-        if row not in self.pictures:
-            self.pictures[row] = self._picture(row)
         words = [
             (name, _text(self.watched.column(name).iloc[row]))
             for name in self.columns[:MOST_COLUMNS]
