@@ -40,9 +40,7 @@ SHOTS: Mapping[str, Shot] = {
     "confusion": Shot("runs/folds/report.html", section="confusion"),
     "recall": Shot("runs/folds/report.html", section="recall"),
     "calibration": Shot("runs/folds/report.html", section="calibration"),
-    "mistakes": Shot("runs/first/report.html", section="mistakes"),
     "audit": Shot("audit/audit.html", (1200, 800)),
-    "slimp": Shot("runs/derm/report.html", (1200, 900)),
 }
 
 

@@ -24,7 +24,7 @@ PER_CLASS = 9
 LATER = 3  # patients
 ENCODER = f"timm:test_vit?image_size={IMAGE_SIZE}"
 RANDOM = ("--backbone", ENCODER, "--random-init")
-PROBE = ("--epochs", "1", "--lr", "0.01", "--c", "1", "--num-seeds", "1")
+PROBE = ("--epochs", "1", "--lr", "0.01", "--classifier", "trained", "--num-seeds", "1")
 FOLDS = ("--folds", "3")
 PRETRAIN = ("--epochs", "1")
 NEW_MODEL = ("--metadata-dim", "8", "--metadata-heads", "2", "--embed-dim", "8")
