@@ -8,7 +8,13 @@ import pytest
 from rich.console import Console
 
 from toolkit_common import console as module
-from toolkit_common.console import progress, result_console
+from toolkit_common.console import (
+    Column,
+    print_columns,
+    progress,
+    result_console,
+    with_room_for,
+)
 
 
 def test_without_a_terminal_one_line_stands_for_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,3 +131,51 @@ def test_a_silent_console_and_one_that_said_nothing_leave_no_log(
     logged.quiet = True
     logged.print("not of this process")
     assert list(tmp_path.iterdir()) == []
+
+
+# Tables at any width
+
+NAMES = [Column("method", ["ep", "a name that has very many words to be read", "knn"])]
+
+
+def test_no_figure_is_broken_or_left_out(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    cells = [f"0.{at}38 [0.73, 0.92]" for at in range(3)]
+    figures = [Column(f"metric {at}", cells) for at in range(4)]
+    print_columns(result_console(as_json=False), NAMES, figures)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 40
+    for cell in cells:
+        assert shown.count(cell) == 4
+
+
+def test_rows_without_a_figure_in_a_part_are_left_out_of_it(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    figures = [Column("one", ["x" * 9, "", ""]), Column("two", ["", "", "y" * 9])]
+    print_columns(result_console(as_json=False), [Column("", ["a", "b", "c"])], figures)
+    assert [line[:1] for line in capsys.readouterr().out.splitlines() if line[:1] in "abc"] == [
+        "a",
+        "c",
+    ]
+
+
+def test_what_is_less_needed_is_shown_where_it_makes_no_further_part(monkeypatch):
+    names, more = [Column("", ["a"])], [Column("wide", ["w" * 50]), Column("narrow", ["n"])]
+    for width, shown in ((40, ["figure", "narrow"]), (80, ["figure", "wide", "narrow"])):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = result_console(as_json=False)
+        columns = with_room_for(out, names, [Column("figure", ["0.5"])], more=more)
+        assert [column.heading for column in columns] == shown
+
+
+def test_control_characters_are_shown(capsys):
+    print_columns(result_console(as_json=False), [Column("", ["\x1b[2J"])], [Column("", ["\x07"])])
+    assert "\\x1b[2J  \\x07" in capsys.readouterr().out
+
+
+def test_words_stand_on_the_left_and_figures_on_the_right(capsys):
+    names = [Column("method", ["a", "b"])]
+    columns = [Column("class", ["nevus", "x"], justify="left"), Column("share", ["100", "9"])]
+    print_columns(result_console(as_json=False), names, columns)
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.rstrip() == "b       x          9"

@@ -4,16 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from helpers.small_data import build_data, encode, write_images
-from toolkit_common.audit.describe import (
-    HEADING,
-    TILE,
-    describe_data,
-    draw_contact_sheet,
-    print_description,
-)
+from helpers.small_data import build_data, image_bytes, write_images
+from toolkit_common.audit.describe import describe_data
+from toolkit_common.audit.shown.description import print_description
 from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.sources.load import load_data
 
@@ -65,37 +59,12 @@ def test_a_description_is_printed_for_humans(capsys: pytest.CaptureFixture[str])
     data = build_data(["a", "b"] * 1000, groups=groups, sheet=SHEET, age=["40", None] * 1000)
     print_description(describe_data(data), data.sheet)
     out = capsys.readouterr().out
-    assert "Small set (small), licence CC BY 4.0" in out
-    assert "2,000 images in 1,000 groups (median 2, at most 2 images each)" in out
+    assert out.startswith("Can be probed: 1 label to predict: Small set (small)\n")
+    assert "licence: CC BY 4.0" in out
+    assert "images: 2,000 in 1,000 groups (median 2, at most 2 images each)" in out
     assert "label label: a 1,000, b 1,000" in out
     assert "50.0%" in out
     assert "note: mind the gap" in out
-
-
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [("patient_id", " by patient"), ("lesion_id", " by lesion"), ("other", "")],
-)
-def test_what_groups_are_is_printed(
-    key: str, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    groups = [f"p{row // 2}" for row in range(20)]
-    data = build_data(["a", "b"] * 10, groups=groups, **{key: groups})
-    described = describe_data(data)
-    assert described["grouped_by"] == (key if name else None)
-    print_description(described, data.sheet)
-    assert f"20 images in 10 groups{name} (median 2" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("word", ["nv [/x]", "[red]nv", ":smile:", "[link=x]"])
-def test_words_of_files_are_no_markup(word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    columns = (Column(word, "patient", "numeric"),)
-    sheet = Sheet(word, source=word, doi=word, licence=word, columns=columns, notes=(word,))
-    data = build_data([word, "b"] * 10, sheet=sheet, **{word: ["1", "2"] * 10})
-    print_description(describe_data(data), data.sheet)
-    out = capsys.readouterr().out
-    assert out.count(word) == 7  # title, licence, source, doi, label, column, note
-    assert f"label label: {word} 10" in out
 
 
 def test_lesions_of_each_patient_are_counted() -> None:
@@ -109,15 +78,13 @@ def test_lesions_of_each_patient_are_counted() -> None:
     }
 
 
-def test_a_contact_sheet_has_a_row_for_each_class_and_a_group_once() -> None:
-    red, blue = (encode(Image.new("RGB", (8, 4), color)) for color in ("red", "blue"))
-    groups = ["p1", "p1", "p2", "p3"]
-    data = build_data(["a", "a", "a", "b"], groups=groups, images=[red, red, blue, b"broken"])
-    unlabelled = draw_contact_sheet(data, None, per_class=2)
-    assert unlabelled.size == (236, 136)
-    sheet = draw_contact_sheet(data, data.labels(), per_class=2)
-    assert sheet.size == (236, 268)
-    centre = HEADING + 4 + TILE // 2
-    shown = {sheet.getpixel((x, centre)) for x in (60, 176)}
-    assert shown == {(255, 0, 0), (0, 0, 255)}
-    assert sheet.getpixel((60, centre + HEADING + TILE + 4)) == (128, 128, 128)
+def test_integer_classes_keep_their_names_where_some_rows_have_none(tmp_path: Path) -> None:
+    from datasets import Dataset, Features, Image, Value
+
+    features = Features({"image": Image(), "label": Value("int64")})
+    labels = [None if row % 5 == 0 else row % 2 for row in range(40)]
+    images = [{"bytes": image_bytes(row), "path": None} for row in range(40)]
+    rows = Dataset.from_dict({"image": images, "label": labels}, features=features)
+    rows.to_parquet(tmp_path / "train.parquet")
+    described = describe_data(load_data(f"hf:{tmp_path}"))
+    assert described["labels"] == {"label": {"1": 16, "0": 16, "None": 8}}

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import Result
 
 from conftest import assert_bad_input
-from toolkit_common.audit.describe import TILE
+from toolkit_common.audit.shown.examples import TILE
 from toolkit_common.synthetic.make import make_data
 
 RunCli = Callable[..., Result]

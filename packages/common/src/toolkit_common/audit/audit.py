@@ -39,7 +39,10 @@ from toolkit_common.errors import InputError
 
 @dataclass(frozen=True)
 class Audit:
-    """All that is known about a data set; `labels` is None where it has none to score against."""
+    """All that is known about a data set; `labels` is None where it has none to score against.
+
+    `has_images` is whether its images were decoded.
+    """
 
     data: ImageData
     labels: Labels | None
@@ -49,6 +52,7 @@ class Audit:
     pairs: list[ImagePair]
     baselines: list[Baseline]
     findings: list[Finding]
+    has_images: bool = True
 
     @property
     def has_leak(self) -> bool:
@@ -98,7 +102,10 @@ def audit_data(data: ImageData, settings: AuditSettings) -> Audit:
     order = ("leak", "warning", "note")
     findings = sorted(findings + problems, key=lambda finding: order.index(finding.severity))
     origin = "none" if splits is None else splits.origin
-    return Audit(data, labels, origin, columns + sizes, withheld, pairs, baselines, findings)
+    return Audit(
+        data, labels, origin, columns + sizes, withheld, pairs, baselines, findings,
+        has_images=hashes is not None,
+    )  # fmt: skip
 
 
 def _find_labels(data: ImageData, name: str | None) -> tuple[Labels | None, list[Finding]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 SHRUNK = "shrunk images"
+AUDITS, VERDICTS = "audits", "verdicts of audits"  # toolkit_common.audit.records
 KEY_SHOWN = 8  # of 32 digits: enough to name a store
 
 app = typer.Typer(
@@ -301,7 +302,7 @@ def _others(store_dir: Path | None) -> list[Kept]:
 def _kind(path: Path) -> str:
     if path.name.startswith(".") and path.name.endswith(".tmp"):
         return "left by a process that was killed, or is being written"
-    return "not of the toolkit"
+    return VERDICTS if path.name == AUDITS else "not of the toolkit"
 
 
 def _bytes(path: Path) -> int:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
 from toolkit_common.printable import printable
+
+if TYPE_CHECKING:
+    from toolkit_common.data.dataset import ImageData, Labels
 
 LEAK_FOUND = 3  # exit code
 
@@ -52,6 +55,9 @@ def describe(
         Path | None,
         typer.Option("--output", "-o", help="PNG file for example pictures of each class."),
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="New HTML file: counts, columns and example pictures.")
+    ] = None,
     save: Annotated[
         Path | None,
         typer.Option(help="New data.yaml: a data card, to be edited and given as --data."),
@@ -63,34 +69,52 @@ def describe(
     Examples:
         toolkit data describe lesions
         toolkit data describe csv:lesions.csv --save data.yaml
-        toolkit data describe imagefolder:PATH --output pictures.png
+        toolkit data describe imagefolder:PATH --page data.html
     """
+    if page is not None and (page.exists() or page.suffix != ".html"):
+        raise InputError(f"the page goes to a new file that ends in .html, got {page}")
     if output is not None and (output.exists() or output.suffix != ".png"):
         raise InputError(f"pictures go to a new file that ends in .png, got {output}")
     # Here, as importing takes seconds that --help need not wait for (docs/traps.md 21).
-    from toolkit_common.audit.describe import describe_data, draw_contact_sheet, print_description
-    from toolkit_common.runs.files import atomic_path, refuse_unwritable
+    from toolkit_common.audit.describe import describe_data
+    from toolkit_common.audit.shown.description import print_description
+    from toolkit_common.runs.files import refuse_unwritable, write_text
     from toolkit_common.sources.card import refuse_in_the_way, write_card
     from toolkit_common.sources.load import load_data
 
-    if output is not None:
-        refuse_unwritable(output.parent, option="--output in")
+    for option, path in (("--output", output), ("--page", page)):
+        if path is not None:
+            refuse_unwritable(path.parent, option=f"{option} in")
     if save is not None:
         refuse_in_the_way(save)
     data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
-    is_pictured = output is not None and data.sheet.labels[0] in data.table
+    is_pictured = (output or page) is not None and data.sheet.labels[0] in data.table
     labels = data.labels(label) if label is not None or is_pictured else None
     described = describe_data(data)
     if save is not None:
         write_card(data, save)
     if output is not None:
-        sheet = draw_contact_sheet(data, labels)
-        with atomic_path(output) as temporary:
-            sheet.save(temporary, "PNG")
+        _write_pictures(data, labels, output)
+    if page is not None:
+        from toolkit_common.audit.shown.describe_page import describe_page
+
+        write_text(page, describe_page(data, labels))
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:
         print_description(described, data.sheet)
+    for what, path in (("pictures", output), ("page", page), ("data card", save)):
+        if path is not None:
+            typer.echo(printable(f"{what}: {path}"), err=True)
+
+
+def _write_pictures(data: "ImageData", labels: "Labels | None", output: Path) -> None:
+    from toolkit_common.audit.shown.examples import draw_contact_sheet
+    from toolkit_common.runs.files import atomic_path
+
+    sheet = draw_contact_sheet(data, labels)
+    with atomic_path(output) as temporary:
+        sheet.save(temporary, "PNG")
 
 
 @app.command()
@@ -119,7 +143,10 @@ def audit(
     if output is not None and output.exists():
         raise InputError(f"{output} exists: name a new folder for the audit")
     from toolkit_common.audit.audit import audit_data
-    from toolkit_common.audit.report import audit_json, audit_markdown, write_audit
+    from toolkit_common.audit.records import record_audit
+    from toolkit_common.audit.shown.facts import audit_json
+    from toolkit_common.audit.shown.files import write_audit
+    from toolkit_common.audit.shown.terminal import print_audit
     from toolkit_common.runs.files import refuse_unwritable
     from toolkit_common.sources.load import load_data
 
@@ -127,10 +154,14 @@ def audit(
         refuse_unwritable(output, option="--output")
     data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
     report = audit_data(data, settings)
-    if output is not None:
-        write_audit(output, report)
-    shown = audit_markdown(report)
-    typer.echo(json.dumps(audit_json(report), indent=2) if as_json else printable(shown))
+    record_audit(report)
+    written = [] if output is None else write_audit(output, report)
+    if as_json:
+        typer.echo(json.dumps(audit_json(report), indent=2))
+    else:
+        print_audit(report)
+    for path in written:
+        typer.echo(printable(f"written: {path}"), err=True)
     # After the report is printed and written: the code tells scripts, the text tells people.
     if report.has_leak:
         raise typer.Exit(LEAK_FOUND)

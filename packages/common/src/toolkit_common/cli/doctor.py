@@ -30,10 +30,22 @@ def doctor(
     if as_json:
         typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
     else:
-        for finding in findings:
-            typer.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name:<12} {finding.value}")
+        _show(findings)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _show(findings: "list[Finding]") -> None:
+    from toolkit_common.console import plain_table, result_console
+
+    table = plain_table()
+    table.show_header = False
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        table.add_row("ok" if finding.ok else "BAD", finding.name, finding.value)
+    result_console(as_json=False).print(table)
 
 
 @dataclass(frozen=True)

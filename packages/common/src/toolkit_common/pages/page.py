@@ -23,7 +23,10 @@ def render(package: str, template: str, **values: Any) -> str:
     name, _, folder = package.partition(".")
     environment = Environment(
         loader=ChoiceLoader(
-            [PackageLoader(name, folder), PackageLoader("toolkit_common", "pages")]
+            [
+                PackageLoader(name, folder.replace(".", "/")),
+                PackageLoader("toolkit_common", "pages"),
+            ]
         ),
         autoescape=True,
         undefined=StrictUndefined,  # a name that is misspelt in the page is an error, not a blank

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from toolkit_common.console import result_console
+from toolkit_common.console import Column, print_columns, result_console
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import MARKS, mark
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
-from toolkit_probing.results.layout import Column, best_rows, print_columns, show_estimate
+from toolkit_probing.results.layout import best_rows, show_estimate
 from toolkit_probing.results.names import is_baseline, run_names, short_names, with_run
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import (

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from toolkit_common.console import result_console
+from toolkit_common.console import Column, print_columns, result_console
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import EXPLAINED, MARKS, mark
 from toolkit_probing.results.compare import MOST_PAIRED, Compared, Comparison
-from toolkit_probing.results.layout import NO_INTERVAL, PAIR, Column, print_columns
+from toolkit_probing.results.layout import NO_INTERVAL, PAIR
 from toolkit_probing.results.names import run_names, short_names, with_run
 from toolkit_probing.results.saved import SavedRow
 from toolkit_probing.results.summary import FOLDS_READ, why_no_intervals

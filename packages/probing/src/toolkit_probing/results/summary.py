@@ -7,21 +7,14 @@ from typing import Any
 
 from rich.console import Console
 
-from toolkit_common.console import result_console
+from toolkit_common.console import Column, print_columns, result_console, with_room_for
 from toolkit_common.printable import printable
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
 from toolkit_common.seen.check import mark
 from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.results.contents import Results
-from toolkit_probing.results.layout import (
-    NO_INTERVAL,
-    Column,
-    best_rows,
-    print_columns,
-    show_estimate,
-    with_room_for,
-)
+from toolkit_probing.results.layout import NO_INTERVAL, best_rows, show_estimate
 from toolkit_probing.results.names import reads_line, short_names
 from toolkit_probing.results.rows import Row
 from toolkit_probing.task.subsets import ALL

@@ -1,0 +1,39 @@
+"""An audit as files to keep: JSON, Markdown, and a page that needs nothing beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit_common.audit.audit import Audit
+from toolkit_common.audit.shown.audit_page import audit_page
+from toolkit_common.audit.shown.facts import audit_json, facts_line, tables, verdict
+from toolkit_common.printable import markdown
+from toolkit_common.runs.files import atomic_folder, write_json, write_text
+
+JSON, MARKDOWN, PAGE = "audit.json", "audit.md", "audit.html"
+
+
+def write_audit(folder: Path, audit: Audit) -> list[Path]:
+    """Write an audit into a new folder and return its files, the page first."""
+    with atomic_folder(folder) as temporary:
+        write_json(temporary / JSON, audit_json(audit))
+        write_text(temporary / MARKDOWN, audit_markdown(audit))
+        write_text(temporary / PAGE, audit_page(audit))
+    return [folder / name for name in (PAGE, MARKDOWN, JSON)]
+
+
+def audit_markdown(audit: Audit) -> str:
+    """Return an audit as Markdown; what comes from the data is no markup there."""
+    lines = [f"# {markdown(verdict(audit))}", "", markdown(facts_line(audit)), ""]
+    lines += [
+        f"- **{item.severity}** ({markdown(item.kind)}): {markdown(item.text)}"
+        for item in audit.findings
+    ]
+    for table in tables(audit):
+        headings = [*table.names, *table.figures]
+        lines += ["", f"## {table.title}", "", f"{table.thresholds}.", ""]
+        lines += [_row(headings), _row(["---"] * len(headings)), *map(_row, table.rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(markdown, cells))} |"
