@@ -42,6 +42,11 @@ test: $(STAMP) ## run all tests, style and types among them (what CI runs)
 test-fast: $(STAMP) ## run the tests that take a minute together
 	$(BIN)/python $(PYTEST) -m 'not slow and not dist' --deselect tests/house/test_tools.py
 
+.PHONY: look
+look: $(STAMP) ## look at the pages in a browser: Chromium, playwright and axe-playwright-python
+	TOOLKIT_LOOK=1 $(BIN)/python -m pytest -q tests/common/pages/test_in_browser.py \
+	  tests/probing/reports/test_in_browser.py
+
 coverage: $(STAMP) ## run all tests and print which lines they reach, processes of theirs included
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST)

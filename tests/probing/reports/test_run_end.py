@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from helpers.small_data import build_data
 from toolkit_common.runs.files import read_json
 from toolkit_probing.reports import run_end
 from toolkit_probing.reports.recomputed import build_report
@@ -19,6 +20,8 @@ def test_a_probe_ends_with_a_page_a_table_and_a_log(run_cli, image_folder, tmp_p
     assert done.exit_code == 0, done.output
     page = (tmp_path / "run/report.html").read_text()
     assert "Linear probing" in page
+    assert page.count("<img") == 8  # four a class
+    assert "checked by this run" in page
     summary = (tmp_path / "run/summary.md").read_text()
     assert summary.startswith("# run\n\n**Random weights: ")
     assert "\\begin{tabular}" in summary
@@ -46,7 +49,7 @@ def test_without_vl_convert_there_is_a_table_and_one_line_names_the_extra(
 ):
     monkeypatch.setattr(run_end, "is_installed", lambda _: False)
     saved = read_run(copied / "b")
-    write_reports(copied / "b", saved.results)
+    write_reports(copied / "b", saved.results, build_data(["dark", "light"]))
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         "b: no report.html, as vl-convert is not installed: pip install 'toolkit-probing[plots]'"
@@ -58,6 +61,6 @@ def test_without_vl_convert_there_is_a_table_and_one_line_names_the_extra(
 def test_predictions_too_many_to_hold_have_no_page(copied, capsys):
     saved = read_run(copied / "b")
     data = replace(saved.results.data, sizes={"test": 1 << 30})
-    write_reports(copied / "b", replace(saved.results, data=data))
+    write_reports(copied / "b", replace(saved.results, data=data), build_data(["dark", "light"]))
     assert "probabilities are too many to draw" in capsys.readouterr().err
     assert not (copied / "b/summary.md").exists()

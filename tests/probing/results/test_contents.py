@@ -51,6 +51,8 @@ def test_rows_without_a_version_are_read_as_they_were_written(run):
     for row in (*now["rows"], *now["baselines"]):
         assert {metric.pop("pooled") for metric in row["metrics"].values()} == {None}
     assert now["data"].pop("pixel_range") is None
+    assert {now["data"].pop(name) for name in ("grouped_by", "title", "source", "doi")} == {""}
+    assert [now["data"].pop(name) for name in ("num_groups", "class_counts")] == [{}, {}]
     assert now.pop("folds") == []
     assert now["backbone"].pop("name") == ""
     assert now == before

@@ -65,7 +65,7 @@ def run_every_fold(
         todo = [fold for fold in range(settings.folds) if not is_done[fold]]
         _judge_folds(list(zip(runs, parts, loaded, strict=True)), todo, accelerator=accelerator)
         names = [own.path.name for own in runs]
-        on_main(accelerator, lambda: _finish(run, names, settings))
+        on_main(accelerator, lambda: _finish(run, names, settings, data=loaded[0].task.data))
         accelerator.end_training()
     return show(read_results(run.path), run, invocation)
 
@@ -138,11 +138,13 @@ def _for_next(settings: ProbeSettings, item: Loaded, extracted: Extracted) -> Ex
     return replace(extracted, was_cached=True, seconds=0.0)
 
 
-def _finish(run: RunFolder, folds: Sequence[str], settings: ProbeSettings) -> None:
+def _finish(
+    run: RunFolder, folds: Sequence[str], settings: ProbeSettings, *, data: ImageData
+) -> None:
     results = pool_folds(run.path, folds)
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
     if settings.report:
-        write_reports(run.path, results)
+        write_reports(run.path, results, data)
     run.write_results(results.to_json())
     run.finish(keep_checkpoints=settings.keep_checkpoints)
 

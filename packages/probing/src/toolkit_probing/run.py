@@ -288,6 +288,6 @@ def _finish(
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
     write_test_rows(run.path, task.data, task.splits.test)
     if with_report:
-        write_reports(run.path, results)
+        write_reports(run.path, results, task.data)
     run.write_results(results.to_json())
     run.finish(keep_checkpoints=keep_checkpoints)

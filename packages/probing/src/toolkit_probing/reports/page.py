@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.pages.page import render
 from toolkit_common.pages.provenance import command_of, origin
@@ -19,6 +20,7 @@ from toolkit_common.seen.check import mark
 from toolkit_probing.methods import METHODS
 from toolkit_probing.reports import evidence, trends
 from toolkit_probing.reports.claim import claim, warnings
+from toolkit_probing.reports.data.card import data_cards
 from toolkit_probing.reports.entries import (
     Differences,
     Entry,
@@ -26,7 +28,7 @@ from toolkit_probing.reports.entries import (
     entries_of,
     most_labels,
 )
-from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
+from toolkit_probing.reports.recomputed import Recomputed, Report, selected_in
 from toolkit_probing.reports.tables import interval_lines, sections
 from toolkit_probing.results.layout import show_estimate
 from toolkit_probing.results.names import encoder_name
@@ -39,8 +41,13 @@ HEADLINE = ("auroc", "balanced_accuracy")  # the first that a report has leads i
 Section = tuple[str, str, list[Markup]]
 
 
-def write_html(path: Path, report: Report) -> None:
+def write_html(path: Path, report: Report, *, data: ImageData | None = None) -> None:
     """Write a report as a page.
+
+    Args:
+        path: Of the page.
+        report: What it shows.
+        data: The data of its runs, where they are loaded already.
 
     Raises:
         InputError: If it has no metric, or nothing draws its figures.
@@ -64,7 +71,10 @@ def write_html(path: Path, report: Report) -> None:
         tables=_tables(report, entries),
         metrics=[metric_name(name) for name in report.metrics],
         by=report.by,
-        runs=[_run(run) for run in report.runs],
+        runs=[
+            _run(run, card)
+            for run, card in zip(report.runs, data_cards(report.runs, data), strict=True)
+        ],
         citations=list(_citations(report)),
     )
     write_text(path, text)
@@ -159,21 +169,12 @@ def _picked(row: Row) -> str:
     return f"{settings} ({row.picked})"
 
 
-def _run(run: SavedRun) -> dict[str, Any]:
+def _run(run: SavedRun, card: Markup) -> dict[str, Any]:
     results, facts = run.results, read_json(run.path / "run.json")
-    sizes = ", ".join(f"{name} {count}" for name, count in results.data.sizes.items())
     seeds = dict.fromkeys(str(seed) for row in results.rows for seed in row.seeds)
     return {
         "name": run.path.name,
-        "data": [
-            ("data set", results.data.id),
-            ("label", results.data.label),
-            ("splits", f"{sizes} ({results.data.splits})"),
-            ("classes", ", ".join(map(str, results.data.classes))),
-            ("groups of test", results.data.num_test_groups),
-            ("licence", results.data.licence or "not stated"),
-            ("read", ", ".join(inputs_of(run))),
-        ],
+        "card": card,
         "notes": results.notes,
         "selection": [
             ("protocol", results.protocol.line),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit_common.console import console
+from toolkit_common.data.dataset import ImageData
 from toolkit_common.extras import is_installed
 from toolkit_common.runs.files import write_text
 from toolkit_common.scores.metrics import is_ranking
@@ -20,8 +21,13 @@ MOST_HELD = 1 << 25  # probabilities of all rows: a quarter of a GiB
 MOST_RANKED = 1 << 20  # images x classes: beyond, comparing every two rows by AUROC takes minutes
 
 
-def write_reports(folder: Path, results: Results) -> None:
+def write_reports(folder: Path, results: Results, data: ImageData) -> None:
     """Write the page and the table of a run that is about to end; its predictions lie there.
+
+    Args:
+        folder: The run's.
+        results: What it gave.
+        data: What it judged on; the page pictures some of it.
 
     Without vl-convert, and of predictions too many to hold, there is none, which one line says.
     """
@@ -38,7 +44,7 @@ def write_reports(folder: Path, results: Results) -> None:
         return _say(folder, why)
     from toolkit_probing.reports.page import write_html  # its figures take long to import
 
-    return write_html(folder / PAGE, report)
+    return write_html(folder / PAGE, report, data=data)
 
 
 def stored_report(run: SavedRun, *, with_ranking: bool = True) -> Report:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from toolkit_common.audit.describe import grouped_by
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.labels import label_map
@@ -25,6 +26,7 @@ from toolkit_probing.results.rows import ROW_VERSION, Row
 from toolkit_probing.task.task import Task
 
 FILE = "results.json"
+GROUPS = {"patient_id": "patient", "lesion_id": "lesion"}  # column -> what a group of it is
 WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels
 
 
@@ -40,6 +42,13 @@ class JudgedData:
         splits: Where the splits are from.
         sizes: Images of each split.
         num_test_groups: Groups (patients) of the test split.
+        grouped_by: What they are: patient, lesion or group; empty where each image is its own, and
+            in results of before.
+        num_groups: Groups of each split.
+        class_counts: Split -> images of each class; empty in results of before.
+        title: The data set's name for humans.
+        source: Whom to cite for it.
+        doi: Of the data.
         licence: The data's licence.
         pixel_range: Values that become black and white; None where images hold 8 bits.
     """
@@ -51,6 +60,12 @@ class JudgedData:
     splits: str
     sizes: Mapping[str, int]
     num_test_groups: int
+    grouped_by: str = ""
+    num_groups: Mapping[str, int] = field(default_factory=dict)
+    class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    title: str = ""
+    source: str = ""
+    doi: str = ""
     licence: str | None = None
     pixel_range: PixelRange | None = None
 
@@ -58,6 +73,7 @@ class JudgedData:
     def of(cls, task: Task) -> "JudgedData":
         """Describe a task's data."""
         is_binary = task.labels.name == task.data.sheet.binary.name
+        num_groups = {name: int(np.unique(task.groups_of(name)).size) for name in SPLITS}
         return cls(
             id=task.data.id,
             label=task.labels.name,
@@ -65,10 +81,27 @@ class JudgedData:
             label_map=label_map(task.data.table, task.data.sheet) if is_binary else {},
             splits=task.splits.origin,
             sizes={name: len(task.splits[name]) for name in SPLITS},
-            num_test_groups=int(np.unique(task.groups_of("test")).size),
+            num_test_groups=num_groups["test"],
+            grouped_by=_group_word(task),
+            num_groups=num_groups,
+            class_counts={
+                name: np.bincount(
+                    task.targets_of(name), minlength=len(task.labels.classes)
+                ).tolist()
+                for name in SPLITS
+            },
+            title=task.data.sheet.title,
+            source=task.data.sheet.source,
+            doi=task.data.sheet.doi,
             licence=task.data.sheet.licence,
             pixel_range=task.data.pixel_range,
         )
+
+
+def _group_word(task: Task) -> str:
+    if task.data.groups is None:
+        return ""
+    return GROUPS.get(grouped_by(task.data) or "", "group")
 
 
 @dataclass(frozen=True, kw_only=True)

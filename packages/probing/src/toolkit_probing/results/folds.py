@@ -102,11 +102,15 @@ def _pool_data(results: Sequence[Results], parts: Sequence[SavedRun]) -> JudgedD
     first = results[0].data
     # As in "fold 0 of 5".
     splits = first.splits.replace(f"fold 0 of {len(parts)}", f"each of {len(parts)} folds")
+    num_groups = sum(item.data.num_test_groups for item in results)
+    counts = [item.data.class_counts.get("test", ()) for item in results]
     return replace(
         first,
         splits=splits,
         sizes={"test": sum(item.data.sizes["test"] for item in results)},
-        num_test_groups=sum(item.data.num_test_groups for item in results),
+        num_test_groups=num_groups,
+        num_groups={"test": num_groups} if first.num_groups else {},
+        class_counts={"test": np.sum(counts, axis=0).tolist()} if all(counts) else {},
     )
 
 

@@ -31,7 +31,6 @@ from toolkit_common.pages.page import render
 SIDE = 240  # pixels of a pictured image
 MOST_DRAWN = 40  # columns: those that tell most
 MOST_CLASSES = 30
-MOST_POINTS = 500  # pairs
 VALUES, EMPTY = "its values", "being empty"
 NO_FIGURES = "Without figures, as vl-convert is not installed: pip install 'toolkit-common[plots]'"
 

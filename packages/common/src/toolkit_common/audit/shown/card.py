@@ -48,6 +48,7 @@ class DataCard:
         audited: What is known of leaks; None where nobody has looked.
         examples: Pictures of each class.
         why_no_examples: Why there are none.
+        name: What tells the card from others of its page.
     """
 
     facts: Sequence[tuple[str, str]]
@@ -57,6 +58,7 @@ class DataCard:
     audited: Audited | None = None
     examples: Sequence[Examples] = ()
     why_no_examples: str = ""
+    name: str = ""
 
 
 def count_classes(targets: np.ndarray, splits: Mapping[str, np.ndarray], num_classes: int) -> (
