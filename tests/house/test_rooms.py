@@ -33,6 +33,7 @@ ORDER = {  # a room or leaf imports only what stands before it
     ),
     "probing": (
         "settings protocols probes heads task training results methods attention reports "
+        "published leaderboard "
         "loaded run folds library features token_table hold_out vector_fit estimator predict cli"
     ),
     "slimp": (

@@ -13,6 +13,7 @@ import typer
 
 from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.config import Invocation, Resolved
+from toolkit_probing.leaderboard.settings import LeaderboardSettings
 from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ExtractSettings, ProbeSettings
@@ -38,6 +39,7 @@ ReportMetrics = Annotated[
 ]
 
 
+REPORTED = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error"
 ReportFormat = Literal["table", "md", "csv", "json", "latex"]
 
 
@@ -139,6 +141,7 @@ def compare(
 
 
 @report_app.command()
+@with_settings(LeaderboardSettings)
 def report(
     runs: Annotated[
         list[Path],
@@ -165,13 +168,15 @@ def report(
         typer.Option("--format", help="What stdout gets; md and latex are tables to paste."),
     ] = "table",
     as_json: AsJson = False,
+    *,
+    settings: LeaderboardSettings,
 ) -> None:
     """Recompute metrics from saved predictions, for all test images and by subgroup.
 
     Examples:
         toolkit report runs/probe-1 --by gender
         toolkit report runs --metric auroc,balanced_accuracy --output report.html
-        toolkit report runs --metric auroc --format latex
+        toolkit report runs/leaderboard --leaderboard --into README.md
     """
     from toolkit_common.errors import InputError
     from toolkit_common.extras import require
@@ -184,6 +189,14 @@ def report(
     if as_json and table not in ("table", "json"):
         raise InputError(f"--json and --format {table} exclude each other: give one of them")
     as_json = as_json or table == "json"
+    if settings.leaderboard:
+        from toolkit_probing.leaderboard.command import show_leaderboard
+
+        if by or output is not None:
+            raise InputError("--by and --output are of the report: leave them out of --leaderboard")
+        metrics = [] if metric == REPORTED else _names(metric)
+        form = "json" if as_json else table
+        raise typer.Exit(show_leaderboard(runs, settings, metrics=metrics, form=form))
     if output is not None:
         require("vl_convert", extra="plots", purpose="report --output", package="toolkit-probing")
         refuse_no_file(output, ".html")

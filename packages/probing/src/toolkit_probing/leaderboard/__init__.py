@@ -1,0 +1,1 @@
+"""Leaderboards: encoders of one data set and one protocol, ranked; published rows beside."""

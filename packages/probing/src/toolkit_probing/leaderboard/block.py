@@ -1,0 +1,73 @@
+"""A leaderboard in a Markdown file of others' words: between two markers, and nowhere else."""
+
+from pathlib import Path
+
+from toolkit_common.errors import InputError
+from toolkit_common.printable import one_line
+from toolkit_common.runs.files import write_text
+
+BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
+MADE_BY = "<!-- written by toolkit report --leaderboard: what stands here is replaced -->"
+MOST_SHOWN = 60  # characters of a line that differs
+
+
+def read_block(path: Path) -> tuple[str, str, str]:
+    """Return what stands before, between and behind the markers of a file.
+
+    Raises:
+        InputError: If it is no Markdown file that can be read, or does not have both markers once.
+    """
+    if path.suffix not in (".md", ".markdown"):
+        raise InputError(f"--into {path}: give a Markdown file, .md")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(
+            f"--into {path}: no such file; make one with the lines {BEGIN} and {END}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--into {path}: cannot be read: {error}") from None
+    counts = [text.count(marker) for marker in (BEGIN, END)]
+    if counts != [1, 1] or text.index(BEGIN) > text.index(END):
+        raise InputError(
+            f"--into {path}: it must have the line {BEGIN} once and {END} once behind it, and has "
+            f"them {counts[0]} and {counts[1]} times"
+            f"{' the other way round' if counts == [1, 1] else ''}: the table goes between"
+        )
+    before, _, rest = text.partition(BEGIN)
+    inside, _, behind = rest.partition(END)
+    return before, inside, behind
+
+
+def write_block(path: Path, table: str) -> bool:
+    """Put a table between a file's markers; returns whether that changed the file."""
+    before, inside, behind = read_block(path)
+    wanted = _framed(table)
+    if inside != wanted:
+        write_text(path, f"{before}{BEGIN}{wanted}{END}{behind}")
+    return inside != wanted
+
+
+def out_of_date(path: Path, table: str) -> str:
+    """Return in one line how the table in a file differs from what it should be; else nothing."""
+    _, inside, _ = read_block(path)
+    has, wants = inside.splitlines(), _framed(table).splitlines()
+    if inside == _framed(table):
+        return ""
+    longest = max(len(has), len(wants))
+    pairs = zip(has + [""] * longest, wants + [""] * longest, strict=False)
+    at, (old, new) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
+    start = path.read_text(encoding="utf-8").partition(BEGIN)[0].count("\n") + 1
+    return (
+        f"{path}, line {start + at}: the leaderboard is out of date: "
+        f"{_shown(old)} should be {_shown(new)}"
+    )
+
+
+def _framed(table: str) -> str:
+    return f"\n{MADE_BY}\n\n{table.strip()}\n\n"
+
+
+def _shown(line: str) -> str:
+    text = one_line(line)
+    return f"{text[:MOST_SHOWN]}..." if len(text) > MOST_SHOWN else text or "nothing"

@@ -1,0 +1,1 @@
+"""Figures that others have published, and runs that reproduce them."""
