@@ -60,7 +60,7 @@ def test_a_row_is_found_in_any_case_and_a_near_one_named():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("top1: 95, reads: cls", "top1: 101, reads: cls", r"line 16: rows.tiny-vit.linear"),
+        ("top1: 95, reads: cls", "top1: 101, reads: cls", r"line 17: rows.tiny-vit.linear"),
         ("reads: cls", "reads: token", "input should be 'cls'"),
         ("queries: 4", "queries: 0", "greater than or equal to 1"),
         ("  tiny-vit:", "  Tiny ViT:", "small letters, digits"),

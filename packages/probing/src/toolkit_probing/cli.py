@@ -39,7 +39,6 @@ ReportMetrics = Annotated[
 ]
 
 
-REPORTED = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error"
 ReportFormat = Literal["table", "md", "csv", "json", "latex"]
 
 
