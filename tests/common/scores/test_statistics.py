@@ -10,11 +10,14 @@ from helpers.properties import few_examples
 from toolkit_common.scores import statistics
 from toolkit_common.scores.metrics import METRICS, RANKING_METRICS, Predictions, compute_metrics
 from toolkit_common.scores.statistics import (
+    ONE_GROUP,
+    UNDEFINED,
     adjust_holm,
     all_differences,
     draw_weights,
     estimate,
     estimate_difference,
+    estimate_mean,
 )
 
 
@@ -279,3 +282,17 @@ def test_holms_adjustment_is_that_of_the_paper() -> None:
     assert adjust_holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
     assert adjust_holm([0.9, 0.8]) == [1.0, 1.0]
     assert adjust_holm([None]) == [None]
+
+
+def test_a_mean_of_rows_has_an_interval_over_groups_and_leaves_out_what_is_unknown() -> None:
+    values, groups = np.array([1.0, 3.0, 5.0, np.nan, 7.0]), np.array(list("aabbc"))
+    result = estimate_mean(values, groups)
+    assert result.mean == 4.0
+    assert result.ci is not None
+    low, high = result.ci
+    assert low == 2.0  # group a alone
+    assert high == 7.0  # group c alone
+    alone = estimate_mean(values[:2], groups[:2])
+    assert (alone.mean, alone.ci, alone.why_no_ci) == (2.0, None, ONE_GROUP)
+    none = estimate_mean(np.full(2, np.nan), groups[:2])
+    assert (none.mean, none.why_no_ci) == (None, UNDEFINED)

@@ -127,6 +127,26 @@ def estimate(
     return estimates
 
 
+def estimate_mean(values: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> Estimate:
+    """Estimate the mean of a value of each row, with an interval over groups.
+
+    Args:
+        values: One a row `(n,)`; rows that have none, NaN, are left out.
+        groups: Group of each row; the row itself where there are no groups.
+        seed: Of the bootstrap.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return Estimate(None, None, None, (None,), resamples=0, why_no_ci=UNDEFINED)
+    values, groups = values[known], groups[known]
+    drawn = np.concatenate(
+        [[], *(w @ values / w.sum(1) for _, w in _chunks_of_weights(groups, seed))]
+    )
+    mean, ci = float(values.mean()), interval(drawn)
+    why = None if ci else ONE_GROUP
+    return Estimate(mean, None, ci, (mean,), resamples=len(drawn), why_no_ci=why)
+
+
 def estimate_difference(
     first: Sequence[Predictions],
     second: Sequence[Predictions],
