@@ -1,28 +1,18 @@
 """`toolkit attention` draws where a finished probe looks."""
 
 import json
-from dataclasses import replace
+import re
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from conftest import assert_bad_input
-from toolkit_probing.attention.draw import choose_head
-from toolkit_probing.heads.files import read_spec, save_head
+from toolkit_probing.attention.draw import draw_attention
+from toolkit_probing.attention.sheet import Caption, draw_sheet
+from toolkit_probing.results.saved import choose_row, read_run
 
 TINY = ["--backbone", "timm:test_vit?image_size=32", "--random-init", "--epochs", "1"]
-
-
-@pytest.fixture
-def probe_run(run_cli, image_folder, tmp_path) -> Path:
-    args = ["--method", "ep,linear", "--set", "ep.num_queries=16", "--warmup-epochs", "0"]
-    done = run_cli(
-        "probe", *TINY, *args, "--data", f"imagefolder:{image_folder}", "--output", tmp_path / "run"
-    )
-    assert done.exit_code == 0, done.output
-    return tmp_path / "run"
 
 
 @pytest.mark.slow
@@ -30,7 +20,7 @@ def test_a_run_is_drawn_over_its_own_test_images_and_over_others(run_cli, probe_
     result = run_cli("attention", "--from", probe_run, "--json")
     assert result.exit_code == 0, result.output
     drawn = json.loads(result.stdout)
-    assert (drawn["num_images"], drawn["num_queries"]) == (5, 16)
+    assert (drawn["num_images"], drawn["num_queries"]) == (12, 16)
     assert len(drawn["groups"]) == 16
     assert max(drawn["groups"]) < 8
     assert drawn["peak_to_even"] < 1.5
@@ -96,27 +86,35 @@ def test_bad_calls_are_named(run_cli, probe_run, tmp_path):
     facts = json.loads((probe_run / "run.json").read_text())
     (probe_run / "run.json").write_text(json.dumps(facts | {"encoder": "another"}))
     assert_bad_input(run_cli(*start, probe_run), "its weights have changed")
-    for head in (probe_run / "heads").glob("ep*"):
+    for head in [*(probe_run / "heads").glob("e*")]:
         head.unlink()
     assert_bad_input(run_cli(*start, probe_run), "no head of", "--method ep")
 
 
 @pytest.mark.slow
-def test_a_name_that_begins_several_heads_is_refused(run_cli, probe_run):
-    (first,) = (probe_run / "heads").glob("ep*")
-    (probe_run / "heads/ep-other.safetensors").write_bytes(first.read_bytes())
-    with pytest.raises(ValueError, match=r"--head ep is one of: ep-num.*, ep-other"):
-        choose_head(probe_run, "ep")
-    assert choose_head(probe_run, "ep-o").stem == "ep-other"
+def test_truth_and_prediction_stand_beside_each_image(probe_run, image_folder, monkeypatch):
+    kept: list[Caption] = []
 
+    def keep(photos, maps, **how):
+        kept.extend(how["captions"])
+        return draw_sheet(photos, maps, **how)
 
-@pytest.mark.slow
-def test_eps_head_is_drawn_unless_another_is_named(probe_run):
-    (first,) = (probe_run / "heads").glob("ep*")
-    other = probe_run / "heads/abmilp-other.safetensors"
-    spec = replace(read_spec(first), method="abmilp", options={})
-    save_head(other, spec, {"x": torch.zeros(1)})
-    assert choose_head(probe_run, None) == first
-    assert choose_head(probe_run, "abmilp") == other
-    first.unlink()
-    assert choose_head(probe_run, None) == other
+    monkeypatch.setattr("toolkit_probing.attention.draw.draw_sheet", keep)
+    options = {"head": None, "output": probe_run / "a.png", "num_images": None}
+    draw_attention(probe_run, images=None, **options)
+    run = read_run(probe_run)
+    saved = choose_row(run, "ep")
+    rows = zip(saved.predictions[0].targets, saved.predictions[0].probabilities, strict=True)
+    expected = {
+        (f"truth: {'ab'[target]}", f"predicted: {'ab'[row.argmax()]} {row.max():.2f}")
+        for target, row in rows
+    }
+    assert {caption.lines[:2] for caption in kept} == expected
+    assert [item.is_wrong for item in kept] == [
+        item.lines[0][-1] != item.lines[1].split()[1] for item in kept
+    ]
+    kept.clear()
+    draw_attention(probe_run, images=image_folder, **options)
+    assert kept[0].lines[0] == "000"  # nobody knows its class
+    assert re.fullmatch(r"predicted: [ab] [01]\.\d\d", kept[0].lines[1])
+    assert not any(item.is_wrong for item in kept)

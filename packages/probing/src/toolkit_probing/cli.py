@@ -27,6 +27,7 @@ predict_app = typer.Typer(add_completion=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 REPORTED = "top1,balanced_accuracy,macro_f1,auroc,expected_calibration_error"
+MOST_DRAWN = 200  # images of a picture
 METRICS = (
     "Metrics, comma-separated: top1, top5, balanced_accuracy, macro_f1, auroc, average_precision, "
     "partial_auroc (above 80 % TPR), sensitivity_at_NN_specificity (NN in %), "
@@ -240,11 +241,37 @@ def attention(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="PNG to write.", show_default="RUN/attention.png"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .png, with --stats .csv or .json.",
+            show_default="RUN/attention.png; nothing with --stats",
+        ),
     ] = None,
     num_images: Annotated[
-        int, typer.Option("--num-images", min=1, max=200, help="At most so many, evenly chosen.")
-    ] = 12,
+        int | None,
+        typer.Option(
+            "--num-images",
+            min=1,
+            help="At most so many, evenly chosen.",
+            show_default="12; all with --stats",
+        ),
+    ] = None,
+    stats: Annotated[
+        bool,
+        typer.Option(
+            "--stats",
+            help="Count instead of drawing: entropy, overlap and coverage of every method's maps.",
+        ),
+    ] = False,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            "--masks",
+            help="With --stats: a folder of masks called as the images are; adds pointing game and "
+            "IoU.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw where a probe looks: a row an image, a colour a query (more than 8 are grouped).
@@ -252,17 +279,33 @@ def attention(
     Examples:
         toolkit attention --from runs/probe-1
         toolkit attention --from runs/probe-1 --images PATH --output looks.png
+        toolkit attention --from runs/probe-1 --stats --masks PATH
     """
+    from toolkit_common.errors import InputError
     from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.attention.draw import draw_attention
+    from toolkit_probing.attention.measure import measure_attention
+    from toolkit_probing.attention.statistics_table import show_statistics, write_statistics
 
+    if not stats and num_images is not None and num_images > MOST_DRAWN:
+        raise InputError(f"--num-images: at most {MOST_DRAWN} are drawn, got {num_images}")
+    if masks is not None and not stats:
+        raise InputError("--masks is what --stats holds maps against: add --stats")
     if output is not None:
-        refuse_no_file(output, ".png")
-    drawn = draw_attention(run, images=images, head=head, output=output, num_images=num_images)
+        refuse_no_file(output, *((".csv", ".json") if stats else (".png",)))
+    if not stats:
+        drawn = draw_attention(run, images=images, head=head, output=output, num_images=num_images)
+        if as_json:
+            _print_json(asdict(drawn))
+        else:
+            typer.echo(f"attention of {drawn.head}: {drawn.picture}")
+        return
+    counted = measure_attention(run, images=images, masks=masks, head=head, num_images=num_images)
+    if output is not None:
+        write_statistics(output, counted)
+    show_statistics(counted, as_json=as_json)
     if as_json:
-        _print_json(asdict(drawn))
-    else:
-        typer.echo(f"attention of {drawn.head}: {drawn.picture}")
+        _print_json(counted.to_json())
 
 
 @predict_app.command()

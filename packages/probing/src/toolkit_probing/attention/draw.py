@@ -1,38 +1,48 @@
 """`toolkit attention`: where a head of a finished probe looks, from the run folder to the PNG."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from toolkit_common.backbones.contract import Backbone
-from toolkit_common.config import read_yaml, resolve
 from toolkit_common.console import console
-from toolkit_common.errors import InputError
-from toolkit_common.registry import lookup
+from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
-from toolkit_probing.attention.maps import attention_maps, group_maps, group_queries, peak_to_even
+from toolkit_probing.attention.choose import KeptHead, choose_head, head_of
+from toolkit_probing.attention.judged import open_judged, settings_of
+from toolkit_probing.attention.maps import (
+    ALMOST_EVEN,
+    attention_maps,
+    group_maps,
+    group_queries,
+    peak_to_even,
+)
 from toolkit_probing.attention.pictures import (
+    Picture,
     encode,
     find_images,
     images_of_test,
+    see,
     spread,
+    to_photos,
 )
-from toolkit_probing.attention.sheet import draw_sheet
+from toolkit_probing.attention.sheet import Caption, draw_sheet
 from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.heads.head import Head
-from toolkit_probing.heads.inputs import base_of, read_source
-from toolkit_probing.methods import METHODS
-from toolkit_probing.probes import POOLS, AttentivePool
-from toolkit_probing.protocols import PRESETS
-from toolkit_probing.results.contents import read_results, results_file
-from toolkit_probing.settings import ProbeSettings
+from toolkit_probing.heads.inputs import base_of, read_inputs, read_source
+from toolkit_probing.results.contents import Results, read_results, results_file
+from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.task.encoder import load_judged_backbone
-from toolkit_probing.task.task import load_task
 
 NAME = "attention.png"
-ALMOST_EVEN = 1.5
+MOST = 12  # images, where none are counted out
 
 
 @dataclass(frozen=True)
@@ -56,15 +66,25 @@ class Drawing:
     peak_to_even: float
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """Images that are drawn, and what the encoder gives for them."""
+
+    pictures: Sequence[Picture]
+    backbone: Backbone
+    seen: UInt8[Tensor, "b 3 h w"]
+    layers: LayerFeatures
+
+
 def draw_attention(
     path: Path,
     *,
     images: Path | None,
     head: str | None,
     output: Path | None,
-    num_images: int,
+    num_images: int | None,
 ) -> Drawing:
-    """Draw a head's attention over images.
+    """Draw a head's attention over images, beside each what it is and what was predicted.
 
     Args:
         path: Finished probe run.
@@ -72,91 +92,105 @@ def draw_attention(
         head: Name of the head (its file's, or the beginning of it); EP's, else the first, by
             default.
         output: PNG to write; `attention.png` in the run folder by default.
-        num_images: At most so many images, evenly chosen.
+        num_images: At most so many images, evenly chosen; 12 by default.
 
     Raises:
         InputError: If the run, its head or the images are at fault.
     """
     results_file(path)  # a run without one has not ended
     target = output or path / NAME
-    own, run = None if images is None else images.absolute(), path.absolute()
-    there = target.absolute()
-    # Settings name data and weights as seen from where the run began.
-    with RunFolder(run).where_it_began():
-        drawing = _draw(run, images=own, head=head, target=there, num_images=num_images)
-    return replace(drawing, picture=str(target))
-
-
-def _draw(
-    path: Path, *, images: Path | None, head: str | None, target: Path, num_images: int
-) -> Drawing:
-    file = choose_head(path, head)
-    settings = resolve(ProbeSettings, [read_yaml(path / "config.yaml")], presets=PRESETS).settings
-    pictures = (
-        find_images(images, read_results(path).data.pixel_range)
-        if images
-        else images_of_test(load_task(settings))
-    )
-    pictures = spread(pictures, num_images)
-    backbone = load_judged_backbone(path, settings, head=file.name)
-    photos, features = encode(backbone, pictures, layer=read_spec(file).layer)
-    spec, loaded = load_head(file, features)
-    maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)
-    groups = group_queries(maps)
+    there, run, file = target.absolute(), path.absolute(), choose_head(path, head).absolute()
+    results = read_results(path)
+    chosen = head_of(run, results, settings_of(run), file)
+    count = num_images or MOST
+    opened = _own(run, chosen, count) if images is None else _others(run, images, chosen, count)
+    with opened as drawn:
+        features = drawn.layers[read_spec(chosen.file).layer]
+        spec, loaded = load_head(chosen.file, features)
+        maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)
+        answers = _answers(run, results, chosen, drawn, loaded=loaded)
+    groups, strongest = group_queries(maps), max(map(peak_to_even, maps))
     shown = group_maps(maps, groups)
-    strongest = max(map(peak_to_even, maps))
     sheet = draw_sheet(
-        photos,
+        to_photos(drawn.seen),
         shown,
         groups=groups,
         captions=[
-            f"{item.caption}  {peak_to_even(own):.2f} x even"
-            for item, own in zip(pictures, maps, strict=True)
+            _caption(picture, answer, peak=peak_to_even(own))
+            for picture, answer, own in zip(drawn.pictures, answers, maps, strict=True)
         ],
-        title=_title(f"{file.stem} on {_called(backbone)}", maps, shown),
+        title=_title(f"{chosen.file.stem} on {_called(drawn.backbone)}", maps, shown),
     )
     if strongest < ALMOST_EVEN:
         console.print(
             f"the maps are almost even (no patch has more than {strongest:.2f} times an even "
             "share): read nothing into where they are coloured"
         )
-    with atomic_path(target) as temporary:
-        sheet.save(temporary, format="PNG")
+    with atomic_path(there) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
     return Drawing(
-        str(target), file.stem, len(pictures), int(maps.shape[1]), groups.tolist(), strongest
+        str(target),
+        chosen.file.stem,
+        len(drawn.pictures),
+        int(maps.shape[1]),
+        groups.tolist(),
+        strongest,
     )
 
 
-def choose_head(run: Path, name: str | None) -> Path:
-    """Return the file of a run's head that has attention.
+@contextmanager
+def _own(run: Path, head: KeptHead, count: int) -> Iterator[_Drawn]:
+    with open_judged(run) as judged:
+        pictures = spread(images_of_test(judged), count)
+        backbone, source = judged.encoded(head.file)
+        at = np.array([item.at for item in pictures])
+        seen = see(backbone, [item.place for item in pictures])
+        yield _Drawn(pictures, backbone, seen, judged.features(source, at))
 
-    Raises:
-        InputError: If there is none, or none of that name, or several begin so.
-    """
-    files = sorted((run / "heads").glob("*.safetensors"))
-    if not files and (run / "fold-0").is_dir():
-        raise InputError(f"{run} is a run of all folds: name one, such as {run}/fold-0")
-    if not files:
-        raise InputError(f"{run} holds no heads: give the folder of a toolkit probe run")
-    drawable = {
-        file.stem: file
-        for file in files
-        # What has no pooling of its own, as linear probing, has nothing to draw.
-        if issubclass(POOLS.get(read_spec(file).method, Head), AttentivePool)
-    }
-    if not drawable:
-        raise InputError(f"no head of {run} has attention maps: probe with --method ep")
-    if name is None:
-        # EP's first: False sorts before True.
-        return min(
-            drawable.values(), key=lambda file: METHODS[read_spec(file).method].published is None
+
+@contextmanager
+def _others(run: Path, images: Path, head: KeptHead, count: int) -> Iterator[_Drawn]:
+    pictures = find_images(images.absolute(), read_results(run).data.pixel_range)
+    pictures = spread(pictures, count)
+    with RunFolder(run).where_it_began():
+        backbone = load_judged_backbone(run, settings_of(run), head=head.file.name)
+        seen = see(backbone, [item.place for item in pictures])
+        yield _Drawn(pictures, backbone, seen, encode(backbone, seen))
+
+
+Answer = tuple[str, float] | None  # class and its probability
+
+
+def _answers(
+    run: Path, results: Results, head: KeptHead, drawn: _Drawn, *, loaded: Head
+) -> list[Answer]:
+    """Return what was predicted: as it was judged, of other images as the head says it."""
+    classes = [str(name) for name in results.data.classes]
+    own = drawn.pictures[0].at is not None
+    if own and head.row is not None:
+        saved = SavedRun(run, results).rows[head.row.name]
+        by_id = dict(
+            zip(saved.image_ids, saved.predictions[head.repeat].probabilities, strict=True)
         )
-    if name in drawable:
-        return drawable[name]
-    begins = [stem for stem in drawable if stem.startswith(name)]
-    if len(begins) > 1:
-        raise InputError(f"--head {name} is one of: {', '.join(begins)}")
-    return drawable[begins[0]] if begins else lookup(drawable, name, kind="head")
+        probabilities = np.stack([by_id[item.name] for item in drawn.pictures])
+    else:
+        spec = read_spec(head.file)
+        if base_of(spec.source) != spec.source:  # reads metadata, which images alone have not
+            return [None] * len(drawn.pictures)
+        with torch.no_grad():
+            logits = loaded(*read_inputs(drawn.layers[spec.layer], spec.source))
+        probabilities = logits.softmax(-1).numpy()
+    best = probabilities.argmax(-1)
+    return [(classes[at], float(row[at])) for at, row in zip(best, probabilities, strict=True)]
+
+
+def _caption(picture: Picture, answer: Answer, *, peak: float) -> Caption:
+    lines = [f"truth: {picture.truth}" if picture.truth is not None else picture.name]
+    wrong = False
+    if answer is not None:
+        lines.append(f"predicted: {answer[0]} {answer[1]:.2f}")
+        wrong = picture.truth is not None and answer[0] != picture.truth
+    return Caption((*lines, f"{peak:.2f} x even"), wrong)
 
 
 def _called(backbone: Backbone) -> str:
@@ -169,6 +203,4 @@ def _title(head: str, maps: np.ndarray, shown: np.ndarray) -> str:
     title = f"{head}: {maps.shape[1]} queries"
     if shown.shape[1] < maps.shape[1]:
         title += f" in {shown.shape[1]} groups"
-    return (
-        f"{title}; strongest patch over all maps, as a multiple of an even share, below each photo"
-    )
+    return f"{title}; x even: strongest patch of all maps, in even shares"

@@ -17,6 +17,7 @@ from toolkit_probing.probes import AttentivePool
 BATCH = 16
 MAX_GROUPS = 8
 LLOYD_STEPS = 25
+ALMOST_EVEN = 1.5  # times an even share: what is below says nothing of where; our choice
 
 
 @torch.no_grad()

@@ -6,26 +6,37 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
+from torch import Tensor
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.errors import InputError
-from toolkit_common.features.contract import Features, concatenate, features_of
+from toolkit_common.features.contract import LayerFeatures, concatenate, features_of
 from toolkit_common.images.open import BadImageError, Place, open_image
 from toolkit_common.images.transforms import build_eval_transform
 from toolkit_common.images.walk import find_files, is_image
 from toolkit_common.images.wide import PixelRange
-from toolkit_probing.task.task import Task
+from toolkit_probing.attention.judged import JudgedImages
 
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image to draw: where it is, and what to write below it."""
+    """An image to draw.
+
+    Attributes:
+        place: Where it is.
+        name: Of its file, or its id.
+        truth: Its class, where that is known.
+        at: Its number among the run's test images; None of others.
+    """
 
     place: Place
-    caption: str
+    name: str
+    truth: str | None = None
+    at: int | None = None
 
 
 def find_images(path: Path, pixels: PixelRange | None) -> list[Picture]:
@@ -46,38 +57,50 @@ def find_images(path: Path, pixels: PixelRange | None) -> list[Picture]:
     ]
 
 
-def images_of_test(task: Task) -> list[Picture]:
-    """Return a task's own test images, class by class."""
-    rows = task.splits.test[np.argsort(task.targets_of("test"), kind="stable")]
-    classes, targets = task.labels.classes, task.labels.targets
+def images_of_test(judged: JudgedImages) -> list[Picture]:
+    """Return the test images of a run, class by class."""
+    task = judged.task
+    ids, classes, targets = judged.ids, task.labels.classes, task.targets_of("test")
     return [
-        Picture(task.data.images[int(row)]["image"], str(classes[targets[row]])) for row in rows
+        Picture(judged.place(int(at)), ids[at], str(classes[targets[at]]), int(at))
+        for at in np.argsort(targets, kind="stable")
     ]
 
 
-def spread(items: Sequence[Picture], count: int) -> list[Picture]:
-    """Return at most `count` of the items, evenly spaced."""
-    at = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[index] for index in at]
+def spread(items: Sequence[Picture], count: int | None) -> list[Picture]:
+    """Return at most `count` of the items, evenly spaced; all without one."""
+    return [items[at] for at in evenly(len(items), count)]
 
 
-def encode(
-    backbone: Backbone, pictures: Sequence[Picture], *, layer: int
-) -> tuple[list[Image.Image], Features]:
-    """Return what the encoder sees of the images, and what it gives for them at a layer.
+def evenly(total: int, count: int | None) -> np.ndarray:
+    """Return at most `count` of `total` numbers, evenly spaced; all without one."""
+    count = total if count is None else min(count, total)
+    return np.linspace(0, total - 1, count).round().astype(int)
+
+
+def see(backbone: Backbone, places: Sequence[Place]) -> UInt8[Tensor, "b 3 h w"]:
+    """Return what the encoder sees of images: resized, its centre cut out.
 
     Raises:
         InputError: If an image does not decode.
     """
-    info = backbone.info
-    transform = build_eval_transform(info.preprocess)
+    transform = build_eval_transform(backbone.info.preprocess)
     try:
-        images = torch.stack([transform(open_image(item.place)) for item in pictures])
+        return torch.stack([transform(open_image(place)) for place in places])
     except BadImageError as error:
         raise InputError(f"cannot draw: {error}") from None
-    parts = []
+
+
+def to_photos(images: UInt8[Tensor, "b 3 h w"]) -> list[Image.Image]:
+    """Return images as Pillow has them."""
+    return [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
+
+
+def encode(backbone: Backbone, images: UInt8[Tensor, "b 3 h w"]) -> LayerFeatures:
+    """Return what the encoder gives for images that it sees, at each of its layers."""
+    info, parts = backbone.info, []
     for part in images.split(BATCH):
-        tokens = backbone.forward_layers(info.preprocess.normalize(part))[info.layers.index(layer)]
-        parts.append({layer: features_of(tokens, info.facts, with_patches=True)})
-    photos = [Image.fromarray(image.permute(1, 2, 0).numpy()) for image in images]
-    return photos, concatenate(parts)[layer]
+        layers = backbone.forward_layers(info.preprocess.normalize(part))
+        kept = [features_of(tokens, info.facts, with_patches=True) for tokens in layers]
+        parts.append(dict(zip(info.layers, kept, strict=True)))
+    return concatenate(parts)

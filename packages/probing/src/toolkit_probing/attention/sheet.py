@@ -4,10 +4,13 @@ Shapes: b images, q queries, g groups, (gh, gw) patch grid.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from toolkit_common.printable import printable
 
 COLOURS = np.array(  # one a group, `maps.MAX_GROUPS` of them
     [
@@ -18,7 +21,16 @@ COLOURS = np.array(  # one a group, `maps.MAX_GROUPS` of them
 QUANTILES = (0.65, 0.99)  # of strength: fully transparent below, opaque above
 POWER = 0.55
 LEAST_SPREAD = 0.25  # a map whose shares differ by less is drawn faint: it is almost even
-CELL, MARGIN, LINE = 144, 4, 16  # pixels
+CELL, MARGIN, LINE = 144, 6, 16  # pixels
+INK, GREY, WRONG = (23, 32, 42), (91, 102, 115), (180, 40, 20)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Lines below a photo; whether what was predicted is wrong, which is shown in red."""
+
+    lines: tuple[str, ...]
+    is_wrong: bool = False
 
 
 def draw_sheet(
@@ -26,7 +38,7 @@ def draw_sheet(
     maps: np.ndarray,
     *,
     groups: np.ndarray,
-    captions: Sequence[str],
+    captions: Sequence[Caption],
     title: str,
 ) -> Image.Image:
     """Draw a row an image: the photo, all groups in colour, and of several each by itself.
@@ -35,22 +47,22 @@ def draw_sheet(
         photos: What the encoder saw, all of one size.
         maps: Attention of the groups `(b, g, gh, gw)`.
         groups: Group of each query, for the headings.
-        captions: A line below each photo.
+        captions: What stands below each photo.
         title: Line on top.
     """
     width, height = _cell_size(photos[0])
-    headings = _headings(groups)
-    row_height = height + LINE + MARGIN
-    across = max(len(headings) * (width + MARGIN), ceil(_font().getlength(title)) + MARGIN)
+    headings, step = _headings(groups), CELL + MARGIN
+    row_height = height + LINE * max(len(item.lines) for item in captions) + MARGIN
+    across = max(len(headings) * step, ceil(_font().getlength(title)) + MARGIN)
     size = (across + MARGIN, 3 * LINE + MARGIN + len(photos) * row_height)
     sheet = Image.new("RGB", size, (255, 255, 255))
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, MARGIN), title, fill=(0, 0, 0), font=_font())
+    pen.text((MARGIN, MARGIN), title, fill=INK, font=_font())
     for column, (heading, colour) in enumerate(headings):
-        left, top = MARGIN + column * (width + MARGIN), 2 * LINE
+        left, top = MARGIN + column * step, 2 * LINE
         if colour is not None:
             pen.rectangle((left, top + 2, left + 11, top + 12), fill=colour)
-        pen.text((left + (16 if colour else 0), top), heading, fill=(0, 0, 0), font=_font())
+        pen.text((left + (16 if colour else 0), top), heading, fill=INK, font=_font())
     for row, (photo, own, caption) in enumerate(zip(photos, maps, captions, strict=True)):
         small = photo.resize((width, height), Image.Resampling.BICUBIC)
         top = 3 * LINE + MARGIN + row * row_height
@@ -58,8 +70,12 @@ def draw_sheet(
         if len(own) > 1:
             cells += [draw_overlay(small, own[[group]], [group]) for group in range(len(own))]
         for column, cell in enumerate(cells):
-            sheet.paste(cell, (MARGIN + column * (width + MARGIN), top))
-        pen.text((MARGIN, top + height + 1), caption, fill=(90, 90, 90), font=_font())
+            sheet.paste(cell, (MARGIN + column * step, top))
+        for number, line in enumerate(caption.lines):
+            fill = WRONG if caption.is_wrong and number == 1 else GREY
+            pen.text(
+                (MARGIN, top + height + number * LINE + 1), _cut(line), fill=fill, font=_font()
+            )
     return sheet
 
 
@@ -107,6 +123,17 @@ def _headings(groups: np.ndarray) -> list[tuple[str, tuple[int, ...] | None]]:
         text = f"query {mine[0]}" if len(mine) == 1 else f"{len(mine)} queries"
         headings.append((text, tuple(int(value) for value in COLOURS[group])))
     return headings
+
+
+def _cut(text: str) -> str:
+    """Return a line that fits below a photo; the end of it, a probability, stays."""
+    text = printable(text)
+    head, gap, tail = text.rpartition(" ")
+    if _font().getlength(text) <= CELL:
+        return text
+    while head and _font().getlength(f"{head}..{gap}{tail}") > CELL:
+        head = head[:-1]
+    return f"{head}..{gap}{tail}"
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -16,7 +16,7 @@ from toolkit_common.seen.check import trained_folder
 from toolkit_probing.heads.files import read_spec
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.heads.inputs import describe_place
-from toolkit_probing.heads.trainable_encoder import Tuning
+from toolkit_probing.heads.kept import heads_of_rows
 from toolkit_probing.methods import METHODS
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.results.contents import Results
@@ -88,7 +88,7 @@ def choose_probe(run: Path, *, row: str | None = None, method: str | None = None
     if results.folds:
         raise InputError(f"{run} is a run of all folds: name one, such as {run}/fold-0")
     settings = resolve(ProbeSettings, [read_yaml(folder / "config.yaml")], presets=PRESETS).settings
-    heads = _heads_of_rows(folder, results, settings)
+    heads = heads_of_rows(folder, [item.name for item in results.rows], settings)
     chosen, file = _choose(folder, results.rows, heads, row=row, method=method)
     probe = SavedProbe(folder, results, settings, chosen, file, read_spec(file))
     _show(probe, heads)
@@ -125,24 +125,6 @@ def load_encoder(probe: SavedProbe, backbone: str | None = None) -> LoadedEncode
     if probe.spec.layer in loaded.info.layers:
         loaded.info = replace(loaded.info, layers=(probe.spec.layer,))
     return LoadedEncoder(loaded, export)
-
-
-def _heads_of_rows(
-    run: Path, results: Results, settings: ProbeSettings
-) -> Mapping[str, Sequence[Path]]:
-    """Return the files of each row's heads: one a seed and draw of the labels, the first first."""
-    tuned = "" if settings.tune == "none" else f"-{Tuning(settings.tune, settings.lora_rank).name}"
-    ways = {f"-{Tuning('full').name}", tuned, "", "-published"}
-    names = {row.name for row in results.rows}
-    heads: dict[str, list[tuple[str, int, Path]]] = {}
-    for file in sorted((run / "heads").glob("*.safetensors")):
-        spec = read_spec(file)
-        # Behind the key stand the amount of labels and the draw.
-        behind = file.stem.removeprefix(spec.key)
-        slug = behind.rpartition("-draw")[0]
-        for name in {f"{spec.variant}{way}{slug}" for way in ways} & names:
-            heads.setdefault(name, []).append((behind, spec.seed, file))
-    return {name: [file for *_, file in sorted(items)] for name, items in heads.items()}
 
 
 def _choose(
