@@ -48,5 +48,5 @@ def test_heads_with_maps_go_by_their_rows(probe_run):
     }  # fmt: skip
     lost = probe_run / "heads/abmilp-other.safetensors"
     save_head(lost, replace(read_spec(heads[0].file), method="abmilp"), {"x": torch.zeros(1)})
-    assert head_of(probe_run, results, settings, lost).row is None
-    assert head_of(probe_run, results, settings, lost).name == "abmilp-other"
+    assert head_of(probe_run, results, settings, file=lost).row is None
+    assert head_of(probe_run, results, settings, file=lost).name == "abmilp-other"

@@ -167,6 +167,10 @@ def report(
         ReportFormat,
         typer.Option("--format", help="What stdout gets; md and latex are tables to paste."),
     ] = "table",
+    pictures: Annotated[
+        bool,
+        typer.Option(help="Show images in the page: of each class, and the worst mistakes."),
+    ] = True,
     as_json: AsJson = False,
     *,
     settings: LeaderboardSettings,
@@ -207,9 +211,10 @@ def report(
         return
     tables = build_report(runs, metrics=_names(metric), by=_names(by))
     if output is not None:  # first: what cannot be a page is refused before anything is printed
+        from toolkit_probing.attention.judged import open_judged
         from toolkit_probing.reports.page import write_html
 
-        write_html(output, tables)
+        write_html(output, tables, open_images=open_judged, pictures=pictures)
     if table in FORMATS:
         typer.echo(FORMATS[table](tables), nl=False)
     else:

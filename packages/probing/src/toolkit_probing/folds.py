@@ -144,7 +144,7 @@ def _finish(
     results = pool_folds(run.path, folds)
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
     if settings.report:
-        write_reports(run.path, results, data)
+        write_reports(run.path, results, data, pictures=settings.pictures)
     run.write_results(results.to_json())
     run.finish(keep_checkpoints=settings.keep_checkpoints)
 

@@ -20,6 +20,7 @@ from toolkit_common.features.extract import Extracted, extract
 from toolkit_common.runs.files import sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import on_main, own_accelerator
+from toolkit_probing.attention.judged import JudgedImages
 from toolkit_probing.loaded import Loaded, load
 from toolkit_probing.methods.baselines import judge_baselines
 from toolkit_probing.methods.checks import (
@@ -123,8 +124,8 @@ def judge(
     )
     if accelerator.is_main_process:
         _finish(
-            run, loaded.task, results, outcomes=outcomes,
-            keep_checkpoints=settings.keep_checkpoints, with_report=settings.report,
+            run, replace(loaded, extracted=extracted), results, outcomes=outcomes,
+            settings=settings,
         )  # fmt: skip
     return results, extracted
 
@@ -275,19 +276,28 @@ def _extract(
 
 def _finish(
     run: RunFolder,
-    task: Task,
+    loaded: Loaded,
     results: Results,
     *,
     outcomes: Sequence[Outcome],
-    keep_checkpoints: bool,
-    with_report: bool,
+    settings: ProbeSettings,
 ) -> None:
+    """Write what a run gave; `loaded` holds its features too."""
+    task = loaded.task
     for outcome in outcomes:
         write_predictions(run.path, outcome, task)
     # Results late and DONE last: a run that was killed on the way is not taken for finished.
     write_curves(run.path / "curves", results.rows, CURVE_METRIC)
     write_test_rows(run.path, task.data, task.splits.test)
-    if with_report:
-        write_reports(run.path, results, task.data)
+    if settings.report:
+        images, pictures = _judged_images(loaded), settings.pictures
+        write_reports(run.path, results, task.data, images=images, pictures=pictures)
     run.write_results(results.to_json())
-    run.finish(keep_checkpoints=keep_checkpoints)
+    run.finish(keep_checkpoints=settings.keep_checkpoints)
+
+
+def _judged_images(loaded: Loaded) -> JudgedImages:
+    """Return the test images of a run that is about to end, with the features that it holds."""
+    assert loaded.extracted is not None
+    encoded = (loaded.backbone, loaded.extracted.source)
+    return JudgedImages(loaded.task, lambda _: encoded)

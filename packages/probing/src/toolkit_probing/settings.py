@@ -250,6 +250,12 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
         panel=PROBE,
         affects_result=False,
     )
+    pictures: bool = option(
+        True,
+        "Show images in report.html: of each class, the worst mistakes; it goes where they may.",
+        panel=PROBE,
+        affects_result=False,
+    )
     bank_memory: float | None = option(
         None,
         "GiB for training heads side by side; what does not fit is trained in further passes, to "

@@ -78,7 +78,7 @@ def choose_head(run: Path, name: str | None) -> Path:
     return drawable[begins[0]] if begins else lookup(drawable, name, kind="head")
 
 
-def head_of(run: Path, results: Results, settings: ProbeSettings, file: Path) -> KeptHead:
+def head_of(run: Path, results: Results, settings: ProbeSettings, *, file: Path) -> KeptHead:
     """Return a head's file with the row that it is of."""
     rows = {row.name: row for row in results.rows}
     shown = dict(zip(rows, short_names(results.rows), strict=True))
@@ -97,7 +97,7 @@ def heads_to_measure(run: Path, results: Results, settings: ProbeSettings) -> li
     Raises:
         InputError: If no head has maps.
     """
-    heads = [head_of(run, results, settings, file) for file in heads_with_maps(run).values()]
+    heads = [head_of(run, results, settings, file=file) for file in heads_with_maps(run).values()]
     amounts = [0.0 if head.row is None else float(np.mean(head.row.num_train)) for head in heads]
     kept: dict[str, KeptHead] = {}
     for head, amount in zip(heads, amounts, strict=True):

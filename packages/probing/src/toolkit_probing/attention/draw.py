@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
 
 from toolkit_common.backbones.contract import Backbone
@@ -43,6 +44,8 @@ from toolkit_probing.task.encoder import load_judged_backbone
 
 NAME = "attention.png"
 MOST = 12  # images, where none are counted out
+
+Answer = tuple[str, float] | None  # class and its probability
 
 
 @dataclass(frozen=True)
@@ -101,26 +104,21 @@ def draw_attention(
     target = output or path / NAME
     there, run, file = target.absolute(), path.absolute(), choose_head(path, head).absolute()
     results = read_results(path)
-    chosen = head_of(run, results, settings_of(run), file)
+    chosen = head_of(run, results, settings_of(run), file=file)
     count = num_images or MOST
-    opened = _own(run, chosen, count) if images is None else _others(run, images, chosen, count)
+    opened = (
+        _own(run, chosen, count)
+        if images is None
+        else _others(run, images, head=chosen, count=count)
+    )
     with opened as drawn:
         features = drawn.layers[read_spec(chosen.file).layer]
         spec, loaded = load_head(chosen.file, features)
         maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)
-        answers = _answers(run, results, chosen, drawn, loaded=loaded)
+        answers = _answers(run, results, drawn, head=chosen, loaded=loaded)
     groups, strongest = group_queries(maps), max(map(peak_to_even, maps))
-    shown = group_maps(maps, groups)
-    sheet = draw_sheet(
-        to_photos(drawn.seen),
-        shown,
-        groups=groups,
-        captions=[
-            _caption(picture, answer, peak=peak_to_even(own))
-            for picture, answer, own in zip(drawn.pictures, answers, maps, strict=True)
-        ],
-        title=_title(f"{chosen.file.stem} on {_called(drawn.backbone)}", maps, shown),
-    )
+    title = f"{chosen.file.stem} on {_called(drawn.backbone)}"
+    sheet = _sheet(drawn, maps, groups, answers=answers, title=title)
     if strongest < ALMOST_EVEN:
         console.print(
             f"the maps are almost even (no patch has more than {strongest:.2f} times an even "
@@ -128,13 +126,31 @@ def draw_attention(
         )
     with atomic_path(there) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
+    num_images, num_queries = maps.shape[:2]
     return Drawing(
-        str(target),
-        chosen.file.stem,
-        len(drawn.pictures),
-        int(maps.shape[1]),
-        groups.tolist(),
-        strongest,
+        str(target), chosen.file.stem, num_images, num_queries, groups.tolist(), strongest
+    )
+
+
+def _sheet(
+    drawn: _Drawn,
+    maps: np.ndarray,
+    groups: np.ndarray,
+    *,
+    answers: Sequence[Answer],
+    title: str,
+) -> Image.Image:
+    shown = group_maps(maps, groups)
+    captions = [
+        _caption(picture, answer, peak=peak_to_even(own))
+        for picture, answer, own in zip(drawn.pictures, answers, maps, strict=True)
+    ]
+    return draw_sheet(
+        to_photos(drawn.seen),
+        shown,
+        groups=groups,
+        captions=captions,
+        title=_title(title, maps, shown),
     )
 
 
@@ -149,7 +165,7 @@ def _own(run: Path, head: KeptHead, count: int) -> Iterator[_Drawn]:
 
 
 @contextmanager
-def _others(run: Path, images: Path, head: KeptHead, count: int) -> Iterator[_Drawn]:
+def _others(run: Path, images: Path, *, head: KeptHead, count: int) -> Iterator[_Drawn]:
     pictures = find_images(images.absolute(), read_results(run).data.pixel_range)
     pictures = spread(pictures, count)
     with RunFolder(run).where_it_began():
@@ -158,11 +174,8 @@ def _others(run: Path, images: Path, head: KeptHead, count: int) -> Iterator[_Dr
         yield _Drawn(pictures, backbone, seen, encode(backbone, seen))
 
 
-Answer = tuple[str, float] | None  # class and its probability
-
-
 def _answers(
-    run: Path, results: Results, head: KeptHead, drawn: _Drawn, *, loaded: Head
+    run: Path, results: Results, drawn: _Drawn, *, head: KeptHead, loaded: Head
 ) -> list[Answer]:
     """Return what was predicted: as it was judged, of other images as the head says it."""
     classes = [str(name) for name in results.data.classes]

@@ -128,7 +128,7 @@ def measure_attention(
     settings = settings_of(run)
     heads = heads_to_measure(run, results, settings)
     if head is not None:
-        heads = [head_of(run, results, settings, choose_head(run, head))]
+        heads = [head_of(run, results, settings, file=choose_head(run, head))]
     files = None if masks is None else find_masks(masks.absolute())
     opened = _own(run, num_images) if images is None else _others(run, images, num_images)
     with opened as those:

@@ -32,7 +32,7 @@ ZERO_TO_ONE = {"domain": [0, 1]}
 def forest(entries: Sequence[Entry], metric: str) -> Markup:
     """Return all rows with intervals, best first."""
     rows = []
-    for item in _ranked(entries, metric):
+    for item in ranked(entries, metric):
         low, high = item.metrics[metric].ci or (None, None)
         mean = item.value(metric)
         rows.append({"name": item.name, "kind": item.kind, "mean": mean, "low": low, "high": high})
@@ -224,7 +224,8 @@ def mean_confusion(item: Entry) -> np.ndarray:
     return np.asarray(np.mean(counts, axis=0), dtype=float)
 
 
-def _ranked(entries: Sequence[Entry], metric: str) -> list[Entry]:
+def ranked(entries: Sequence[Entry], metric: str) -> list[Entry]:
+    """Return the rows by a metric, best first, without those that have none."""
     sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
     known = [item for item in entries if item.value(metric) is not None]
     return sorted(known, key=lambda item: sign * (item.value(metric) or 0.0))

@@ -17,6 +17,7 @@ from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.runs.files import read_json, write_text
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.seen.check import mark
+from toolkit_probing.attention.mistakes import Mistakes, OpenImages, show_mistakes
 from toolkit_probing.methods import METHODS
 from toolkit_probing.reports import evidence, trends
 from toolkit_probing.reports.claim import claim, warnings
@@ -41,13 +42,22 @@ HEADLINE = ("auroc", "balanced_accuracy")  # the first that a report has leads i
 Section = tuple[str, str, list[Markup]]
 
 
-def write_html(path: Path, report: Report, *, data: ImageData | None = None) -> None:
+def write_html(
+    path: Path,
+    report: Report,
+    *,
+    data: ImageData | None = None,
+    open_images: OpenImages | None = None,
+    pictures: bool = True,
+) -> None:
     """Write a report as a page.
 
     Args:
         path: Of the page.
         report: What it shows.
         data: The data of its runs, where they are loaded already.
+        open_images: Gives a run's test images, for the worst mistakes; None for none of these.
+        pictures: Whether the page may show images at all.
 
     Raises:
         InputError: If it has no metric, or nothing draws its figures.
@@ -67,13 +77,18 @@ def write_html(path: Path, report: Report, *, data: ImageData | None = None) -> 
             for section in _sections(report, entries, differences=differences, metric=metric)
             if section[2]
         ],
+        mistakes=pictures
+        and open_images
+        and _mistakes(report, entries, metric, open_images=open_images),
         notes=interval_lines(report),
         tables=_tables(report, entries),
         metrics=[metric_name(name) for name in report.metrics],
         by=report.by,
         runs=[
             _run(run, card)
-            for run, card in zip(report.runs, data_cards(report.runs, data), strict=True)
+            for run, card in zip(
+                report.runs, data_cards(report.runs, data, pictures=pictures), strict=True
+            )
         ],
         citations=list(_citations(report)),
     )
@@ -123,6 +138,24 @@ def _sections(
     yield "curves", "Few labels and layers", curves
     learning = [figure for run in report.runs for figure in trends.learning(run, entries)]
     yield "learning", "Learning curves", learning
+
+
+def _mistakes(
+    report: Report, entries: Sequence[Entry], metric: str, *, open_images: OpenImages
+) -> Mistakes | None:
+    """Return the mistakes of the probe that the forest plot has first of those that read images."""
+    best = next(
+        (
+            item
+            for item in evidence.ranked(entries, metric)
+            if item.kind == "probe" and item.row.inputs.startswith("image")
+        ),
+        None,
+    )
+    if best is None:
+        return None
+    (run,) = (run for run in report.runs if run.path == best.saved.run)
+    return show_mistakes(run, best.saved, name=best.name, open_images=open_images)
 
 
 def _classes(report: Report, item: Entry) -> list[str]:

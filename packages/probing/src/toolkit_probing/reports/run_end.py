@@ -1,5 +1,6 @@
 """What a finished run is read by: its page, and its table to paste."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.extras import is_installed
 from toolkit_common.runs.files import write_text
 from toolkit_common.scores.metrics import is_ranking
+from toolkit_probing.attention.judged import JudgedImages
 from toolkit_probing.reports.formats import to_latex, to_markdown
 from toolkit_probing.reports.recomputed import Recomputed, Report
 from toolkit_probing.results.contents import Results
@@ -21,13 +23,22 @@ MOST_HELD = 1 << 25  # probabilities of all rows: a quarter of a GiB
 MOST_RANKED = 1 << 20  # images x classes: beyond, comparing every two rows by AUROC takes minutes
 
 
-def write_reports(folder: Path, results: Results, data: ImageData) -> None:
+def write_reports(
+    folder: Path,
+    results: Results,
+    data: ImageData,
+    *,
+    images: JudgedImages | None = None,
+    pictures: bool = True,
+) -> None:
     """Write the page and the table of a run that is about to end; its predictions lie there.
 
     Args:
         folder: The run's.
         results: What it gave.
         data: What it judged on; the page pictures some of it.
+        images: Its test images, for its worst mistakes; None for none of these.
+        pictures: Whether the page may show images at all.
 
     Without vl-convert, and of predictions too many to hold, there is none, which one line says.
     """
@@ -44,7 +55,8 @@ def write_reports(folder: Path, results: Results, data: ImageData) -> None:
         return _say(folder, why)
     from toolkit_probing.reports.page import write_html  # its figures take long to import
 
-    return write_html(folder / PAGE, report, data=data)
+    opened = None if images is None else lambda _: nullcontext(images)
+    return write_html(folder / PAGE, report, data=data, open_images=opened, pictures=pictures)
 
 
 def stored_report(run: SavedRun, *, with_ranking: bool = True) -> Report:

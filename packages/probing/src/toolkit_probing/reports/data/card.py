@@ -18,15 +18,19 @@ from toolkit_probing.reports.data.at_hand import AtHand, find_data
 from toolkit_probing.reports.recomputed import inputs_of
 from toolkit_probing.results.saved import SavedRun
 
+UNWANTED = "none were wanted (--no-pictures)."
 STREAMED = "images come from a stream, which is not read twice."
 
 
-def data_cards(runs: Sequence[SavedRun], given: ImageData | None = None) -> list[Markup]:
+def data_cards(
+    runs: Sequence[SavedRun], given: ImageData | None = None, *, pictures: bool = True
+) -> list[Markup]:
     """Return the data card of each run; pictures of one set of data stand in the first alone.
 
     Args:
         runs: The runs of a page.
         given: Their data, where they are loaded already.
+        pictures: Whether to show any.
 
     Raises:
         InputError: If vl-convert is not installed.
@@ -35,7 +39,9 @@ def data_cards(runs: Sequence[SavedRun], given: ImageData | None = None) -> list
     for run in runs:
         data = run.results.data
         key = (_fingerprint(run) or data.id, data.label, data.splits)
-        if key in first:
+        if not pictures:
+            hand = AtHand(None, UNWANTED)
+        elif key in first:
             hand = AtHand(None, f"they stand with {first[key]} above.")
         else:
             first[key] = run.path.name
