@@ -140,6 +140,13 @@ def compare(
         _print_json(comparison.to_json())
 
 
+def _rank(runs: list[Path], settings: LeaderboardSettings, *, metric: str, form: str) -> int:
+    from toolkit_probing.leaderboard.command import show_leaderboard
+
+    metrics = [] if metric == REPORTED else _names(metric)
+    return show_leaderboard(runs, settings, metrics=metrics, form=form)
+
+
 @report_app.command()
 @with_settings(LeaderboardSettings)
 def report(
@@ -194,13 +201,10 @@ def report(
         raise InputError(f"--json and --format {table} exclude each other: give one of them")
     as_json = as_json or table == "json"
     if settings.leaderboard:
-        from toolkit_probing.leaderboard.command import show_leaderboard
-
         if by or output is not None:
             raise InputError("--by and --output are of the report: leave them out of --leaderboard")
-        metrics = [] if metric == REPORTED else _names(metric)
         form = "json" if as_json else table
-        raise typer.Exit(show_leaderboard(runs, settings, metrics=metrics, form=form))
+        raise typer.Exit(_rank(runs, settings, metric=metric, form=form))
     if output is not None:
         require("vl_convert", extra="plots", purpose="report --output", package="toolkit-probing")
         refuse_no_file(output, ".html")
