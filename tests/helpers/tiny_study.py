@@ -13,9 +13,13 @@ from typer.testing import CliRunner
 
 from helpers.plugins import write_plugin
 from toolkit_common.cli import app as cli
+from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.study.commands import find_command
 from toolkit_common.study.executors import Job
 from toolkit_common.study.file import Study, read_study
+from toolkit_common.study.grid import expand
+from toolkit_common.study.state import look_at
+from toolkit_common.study.table import Table, build_table, check_table
 
 SHARED = """
 import json, os, signal, time
@@ -133,6 +137,22 @@ def calls() -> list[str]:
     """Return which cells ran, in their order."""
     path = Path("calls.txt")
     return path.read_text().splitlines() if path.exists() else []
+
+
+def table_of(text: str = STUDY) -> Table:
+    """Return the table of a study whose cells are in `runs`, as far as they are done."""
+    study = study_of(text)
+    cells = expand(study, Path("runs"), find_command)
+    check_table(study, "", cells)
+    return build_table(study, "", cells, statuses=look_at(cells))
+
+
+def change(cell: str, **metrics: object) -> None:
+    """Write something else into the AUROC of a cell's first row."""
+    path = Path("runs", cell, "results.json")
+    results = read_json(path)
+    results["rows"][0]["metrics"]["auroc"] |= metrics
+    write_json(path, results)
 
 
 class InProcess:

@@ -9,6 +9,7 @@ import yaml
 
 from helpers.repository import ROOT
 from helpers.tiny_study import InProcess
+from toolkit_common.scores import statistics
 from toolkit_common.study.commands import find_command
 from toolkit_common.study.file import read_study
 from toolkit_common.study.grid import Cell, expand
@@ -22,6 +23,12 @@ TINY = "timm:test_vit?image_size=32"
 SMALL: Mapping[str, Any] = {"data": "lesions", "start": TINY, "untrained": TINY, "epochs": 1,
                             "folds": 3, "judged": [0, 1]}  # fmt: skip
 UNTRAINED = {"random_init": True, "metadata_dim": 8, "embed_dim": 8, "report": False}
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a small cell's time would be its intervals."""
+    monkeypatch.setattr(statistics, "NUM_RESAMPLES", 20)
 
 
 def cells_of(text: str | None, path: Path) -> tuple[Any, list[Cell]]:
@@ -41,6 +48,9 @@ def small(path: Path, **parameters: Any) -> dict[str, Any]:
     values["parameters"] |= {**SMALL, **parameters}
     values["steps"]["pretrain"]["options"] |= UNTRAINED
     for step in values["steps"].values():
+        if step["command"] == "probe":
+            # A page and a grid of what is tried would take most of the time.
+            step["options"] |= {"report": False, "lr": 0.001, "classifier": "trained"}
         start = step.get("grid", {}).get("encoder", step.get("grid", {}).get("condition", {}))
         for options in start.values() if isinstance(start, dict) else ():
             if options.get("backbone") == "{start}":
@@ -119,10 +129,11 @@ def test_a_small_evaluation_study_runs_through():
         probe_epochs=1,
         shares=[0.5, 1],
         draws=1,
+        hide=[0, 1],
     )
     values["exclude"] = [
         {"encoder": ["simclr", "random"]},
-        {"step": ["extrapolate", "extrapolated"]},
+        {"step": ["metadata", "hidden", "extrapolate", "extrapolated"], "fold": 1},
     ]
     tables = carry_out(values)
     encoders = tables["encoders"]
@@ -133,6 +144,28 @@ def test_a_small_evaluation_study_runs_through():
     assert metadata.figures[("slimp", "image+meta", "ep"), "auroc"].gap is not None
     assert ("slimp", "meta", "knn") in metadata.groups
     assert ("no image", "metadata alone", "missingness baseline") in metadata.groups
+    extrapolated = tables["extrapolated"]
+    assert set(extrapolated.groups) == {
+        ("image", "ep"), ("image", "knn"), ("image+extrapolated", "ep"),
+        ("image+extrapolated", "knn"), ("extrapolated", "knn"),
+    }  # fmt: skip
+    assert extrapolated.figures[("image+extrapolated", "knn"), "auroc"].gap.units == 1
+    hidden = tables["hidden"]
+    assert {key[:2] for key in hidden.groups} == {
+        ("image+meta", "ep"), ("image+meta", "knn"), ("meta", "knn"),
+        ("metadata alone", "missingness baseline"), ("metadata alone", "metadata baseline"),
+    }  # fmt: skip
+    assert hidden.figures[("meta", "knn", "100 %"), "auroc"].mean == 0.5
+    assert hidden.figures[("metadata alone", "metadata baseline", "100 %"), "auroc"].mean == 0.5
+    same = metadata.figures[("slimp", "meta", "knn"), "auroc"].mean
+    assert hidden.figures[("meta", "knn", "0 %"), "auroc"].mean == same
+    retrieval = tables["retrieval"].figures[("slimp", "image"), "mean_average_precision"]
+    assert 0.0 < retrieval.mean < 1.0
+    assert retrieval.gap.units == 2
+    cross = tables["cross-modal"].figures[("slimp",), "held_out.val_lesion_reverse_recall_at_1"]
+    assert 0.0 <= cross.mean <= 1.0
+    for table in tables.values():
+        assert not table.missing
     labels = {key[2] for key in tables["labels"].groups}
     assert labels == {"50 % of labels", "all labels"}
     assert encoders.groups["slimp", "knn"].marks == []  # no test patient was seen in its fold

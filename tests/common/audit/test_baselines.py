@@ -52,6 +52,20 @@ def test_probabilities_are_of_the_test_rows_and_the_columns_are_counted() -> Non
         assert (fitted.num_columns, fitted.num_parameters) == (2, parameters)  # arm, (empty)
 
 
+def test_versions_of_the_test_rows_are_answered_for_one_below_the_other() -> None:
+    data = telling(missing=False)
+    labels, splits = data.labels(), make_splits(data)
+    test = data.table.iloc[splits.test]
+    nothing = test.assign(age=None, site=None)
+    plain = fit_baselines(data, labels, splits)
+    both = fit_baselines(data, labels, splits, tests=[nothing, test])
+    for one, two in zip(plain, both, strict=True):
+        empty, same = np.split(two.probabilities, 2)
+        assert np.array_equal(same, one.probabilities)
+        assert len(np.unique(empty, axis=0)) == 1
+        assert not np.allclose(empty, same)
+
+
 def test_data_without_metadata_columns_have_no_baselines() -> None:
     data = build_data(["a", "b"] * 10)
     assert fit_baselines(data, data.labels(), make_splits(data)) == []

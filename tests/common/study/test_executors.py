@@ -11,7 +11,7 @@ import pytest
 
 from helpers.kills import wait_for_end
 from toolkit_common.errors import InputError
-from toolkit_common.study.executors import Cluster, Here, Job, call
+from toolkit_common.study.executors import Cluster, Here, Job, _ClusterJob, call
 
 pytestmark = pytest.mark.slow  # each starts a process that imports typer and pydantic
 
@@ -80,6 +80,21 @@ def test_jobs_of_a_cluster_run_cells():
     assert Path("bad.log").read_text().splitlines()[-2:] == [
         "error: the loss diverged", "# exit code 2",
     ]  # fmt: skip
+
+
+def test_a_log_is_read_from_where_a_job_began():
+    class Over:
+        def done(self) -> bool:
+            return True
+
+    log = Path("a.log")
+    log.write_text("# exit code 0\n")
+    job = _ClusterJob(Over(), log, log.stat().st_size)
+    assert job.poll() == 137
+    for text, code in (("$ toolkit toy\n", 137), ("7\n", 137), ("# exit code 3\n", 3)):
+        with log.open("a") as file:
+            file.write(text)
+        assert job.poll() == code
 
 
 def test_what_a_cluster_cannot_be_asked_is_refused(monkeypatch: pytest.MonkeyPatch):

@@ -27,7 +27,8 @@ def pair(runs) -> tuple[Cell, Cell]:
 def test_rows_have_their_axes_and_fields(pair):
     ep, linear, baseline = read_records(pair[1])
     assert ep.fields == {
-        "method": "ep", "labels": "all labels", "inputs": "image", "name": "ep",
+        "method": "ep", "labels": "all labels", "inputs": "image", "hidden_metadata": "0 %",
+        "name": "ep",
         "encoder": "good", "fold": 1,
     }  # fmt: skip
     assert ep.metrics["auroc"] == pytest.approx(0.85)
@@ -40,6 +41,20 @@ def test_rows_have_their_axes_and_fields(pair):
 def test_a_result_without_rows_is_all_its_numbers(pair):
     (record,) = read_records(pair[0])
     assert record.metrics == {"version": 1.0, "held_out.loss": 0.4}
+
+
+def test_retrieval_counts_among_a_rows_metrics_and_hidden_metadata_among_its_fields(pair):
+    path = pair[1].place / "results.json"
+    results = read_json(path)
+    found = {"num_queries": 9, "metrics": {"precision_at_5": {"mean": 0.5, "ci": [0.4, 0.6]}}}
+    results["rows"][0] |= {"retrieval": found, "hidden_metadata": 0.125}
+    results["rows"][1] |= {"retrieval": None, "hidden_metadata": 0.0}
+    write_json(path, results)
+    ep, linear, _ = read_records(pair[1])
+    assert (ep.metrics["precision_at_5"], ep.intervals["precision_at_5"]) == (0.5, (0.4, 0.6))
+    assert "precision_at_5" not in linear.metrics
+    fields = [item.fields["hidden_metadata"] for item in (ep, linear)]
+    assert fields == ["12.5 %", "0 %"]
 
 
 def test_what_must_be_said_of_a_figure_is_kept(pair):

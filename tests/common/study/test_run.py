@@ -1,10 +1,12 @@
 """A study's cells are carried out once each, and a failure takes along what needs it alone."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from helpers.kills import run_forked
 from helpers.tiny_study import STUDY, Ended, InProcess, calls, study_of
 from toolkit_common.errors import InputError
 from toolkit_common.study.commands import find_command
@@ -85,6 +87,67 @@ def test_a_cell_that_leaves_no_result_has_failed():
     outcome = run(executor=Lazy())
     assert len(outcome.failed) == 6
     assert set(outcome.failed.values()) == {"it ended well and left no result"}
+
+
+@pytest.mark.parametrize("code", [130, 137, 1])
+def test_a_cell_that_is_done_has_not_failed_however_its_process_ended(code):
+    class Interrupted(InProcess):
+        def start(self, words, log):
+            super().start(words, log)
+            return Ended(code)
+
+    outcome = run(executor=Interrupted())
+    assert (len(outcome.ran), outcome.failed) == (12, {})
+
+
+def test_what_was_done_before_is_no_result_of_a_cell_that_is_to_be_done_again():
+    run()
+
+    class Dies(InProcess):
+        def start(self, words, log):
+            return Ended(137)
+
+    outcome = run(STUDY.replace("0.8", "0.9"), executor=Dies())
+    assert set(outcome.failed) == {f"train/encoder=good,fold={fold}" for fold in range(3)}
+
+
+def test_an_interrupted_cell_has_not_failed(capsys):
+    class Waits(Ended):
+        def poll(self) -> int | None:
+            return self.code if self.asked else None
+
+        def interrupt(self) -> None:
+            self.asked = True
+
+        asked = False
+
+    class Slow(InProcess):
+        def start(self, words, log):
+            signal.raise_signal(signal.SIGINT)
+            return Waits(130)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(executor=Slow())
+    printed = capsys.readouterr().err
+    assert "train/encoder=good,fold=0: interrupted: exit code 130" in printed
+    assert "FAILED" not in printed
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_loses_at_most_the_running_cell():
+    kills = 0
+    for moment in range(12):
+        done = {name for name, status in look_at(cells_of()).items() if status.state is State.DONE}
+        before = len(calls())
+        kills += not run_forked(run, kill_after_s=0.013 * moment)
+        assert not done.intersection(name.split()[0] for name in calls()[before:])
+        # One at a time: what had begun and is not done is the one that was running.
+        statuses = look_at(cells_of())
+        assert sum(item.state not in (State.DONE, State.OPEN) for item in statuses.values()) <= 1
+    assert kills >= 3
+    run()
+    assert {item.state for item in look_at(cells_of()).values()} == {State.DONE}
+    assert 12 <= len(calls()) <= 12 + kills
 
 
 def test_cells_of_other_settings_are_refused_unless_they_are_to_be_replaced():

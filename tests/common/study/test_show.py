@@ -51,7 +51,7 @@ def test_figures_intervals_and_differences_stand_in_80_columns():
 
 def test_columns_that_do_not_fit_stand_below():
     text = STUDY.replace("rows: [encoder, method]", "rows: encoder\n  columns: method")
-    narrow, wide = shown(*made(text), width=45), shown(*made(text), width=160)
+    narrow, wide = shown(*made(text), width=50), shown(*made(text), width=160)
     assert (narrow.count("┏"), wide.count("┏")) == (2, 1)
     for heading in ("ep auroc", "linear auroc"):
         assert heading in " ".join(narrow.split())
@@ -75,7 +75,10 @@ def test_what_is_missing_is_shown(runs):
     ("change", "part"),
     [
         ({"seen": "seen"}, "SEEN: the encoder was pre-trained on patients or images that it is"),
-        ({"selected": "selected on test"}, "NOT SELECTED ALIKE: good ep: selected on test, "),
+        (
+            {"selected": "selected on test"},
+            "NOT SELECTED ALIKE: selected on test: good ep; selected on val: good ep, ",
+        ),
         ({"remarks": ["k 50 is the highest"]}, "good ep: k 50 is the highest"),
     ],
 )

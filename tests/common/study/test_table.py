@@ -4,18 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from helpers.tiny_study import STUDY, study_of
+from helpers.tiny_study import STUDY, study_of, table_of
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
-from toolkit_common.scores.corrected_t import corrected_t
 from toolkit_common.study.commands import find_command
 from toolkit_common.study.file import Study
 from toolkit_common.study.grid import Cell, expand
-from toolkit_common.study.state import look_at
-from toolkit_common.study.table import Table, build_table, check_table, pick_tables
+from toolkit_common.study.table import pick_tables
 
 pytestmark = pytest.mark.slow
 
@@ -27,38 +24,6 @@ def done(runs) -> None:
 
 def cells_of(study: Study) -> list[Cell]:
     return expand(study, Path("runs"), find_command)
-
-
-def table_of(text: str = STUDY) -> Table:
-    study = study_of(text)
-    cells = cells_of(study)
-    check_table(study, "", cells)
-    return build_table(study, "", cells, statuses=look_at(cells))
-
-
-def change(cell: str, **metrics: object) -> None:
-    path = Path("runs", cell, "results.json")
-    results = read_json(path)
-    results["rows"][0]["metrics"]["auroc"] |= metrics
-    write_json(path, results)
-
-
-def test_a_figure_is_the_mean_over_folds_with_the_corrected_interval():
-    figure = table_of().figures[("good", "ep"), "auroc"]
-    values = [0.8, 0.85, 0.9]
-    mean, half = corrected_t(values, test_to_train=1 / 3)
-    assert figure.mean == pytest.approx(np.mean(values)) == pytest.approx(mean)
-    assert figure.interval == pytest.approx((mean - half, mean + half))
-
-
-def test_differences_are_taken_fold_by_fold():
-    change("judge/encoder=good,fold=2", mean=0.95)
-    gap = table_of().figures[("good", "ep"), "auroc"].gap
-    gaps = [0.15, 0.15, 0.2]
-    mean, half = corrected_t(gaps, test_to_train=1 / 3)
-    assert (gap.mean, gap.units) == (pytest.approx(mean), 3)
-    assert gap.interval == pytest.approx((mean - half, mean + half))
-    assert table_of().figures[("poor", "ep"), "auroc"].gap is None
 
 
 def test_a_cell_that_is_missing_is_not_averaged_over():
@@ -76,31 +41,6 @@ def test_before_anything_ran_all_is_missing():
     assert list(table.groups) == [("good", "?"), ("poor", "?")]
     assert len(table.missing) == 6
     assert {figure.mean for figure in table.figures.values()} == {None}
-
-
-def test_what_is_undefined_in_one_fold_is_undefined():
-    change("judge/encoder=good,fold=1", mean=None, ci=None)
-    figure = table_of().figures[("good", "ep"), "auroc"]
-    assert (figure.mean, figure.interval, figure.gap) == (None, None, None)
-
-
-def test_one_cell_alone_has_its_own_interval():
-    text = STUDY.replace("[0, 1, 2]", "[1]")
-    figure = table_of(text).figures[("good", "ep"), "auroc"]
-    assert (figure.mean, figure.interval_of) == (pytest.approx(0.85), "own")
-    assert figure.interval == pytest.approx((0.75, 0.95))
-
-
-def test_seeds_of_one_fold_are_one_value():
-    grid = "grid: {seed: {a: {}, b: {fails: false}}}"
-    text = STUDY.replace("needs: train", f"needs: train\n    {grid}")
-    for path in list(Path("runs/judge").iterdir()):
-        for seed in "ab":
-            shutil.copytree(path, path.with_name(f"{path.name},seed={seed}"))
-    change("judge/encoder=good,fold=0,seed=b", mean=0.9)
-    figure = table_of(text).figures[("good", "ep"), "auroc"]
-    mean, half = corrected_t([0.85, 0.85, 0.9], test_to_train=1 / 3)
-    assert (figure.mean, figure.interval[0]) == (pytest.approx(mean), pytest.approx(mean - half))
 
 
 def test_columns_and_choices():

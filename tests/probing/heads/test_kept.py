@@ -24,7 +24,7 @@ def test_a_row_has_a_file_for_each_seed_and_draw_of_its_labels(tmp_path):
     few = [write(tmp_path, spec, f"-5shot-draw{draw}") for draw in (0, 1) for spec in specs]
     other = write(tmp_path, HeadSpec("linear", 6, "mean", None, 0))
     names = [name, f"{name}-5shot", "linear-layer6-mean", "knn-layer6-mean"]
-    heads = heads_of_rows(tmp_path, names, ProbeSettings())
+    heads = heads_of_rows(tmp_path, {item: item for item in names}, ProbeSettings())
     assert heads == {name: whole, f"{name}-5shot": few, "linear-layer6-mean": [other]}
     assert [repeat_of(file) for file in few] == [(0, 0), (1, 0), (0, 1), (1, 1)]
     assert repeat_of(whole[1]) == (1, 0)

@@ -4,14 +4,65 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from toolkit_probing.methods.knn import _interleave
+from toolkit_probing.methods import knn
+from toolkit_probing.methods.knn import Neighbours, Search, _interleave
+from toolkit_probing.methods.vectors import Known
+from toolkit_probing.training.compute import OneDevice
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_rows_dealt_out_to_ranks_come_back_in_order(ranks):
     rows = np.arange(14).reshape(7, 2)
     assert np.array_equal(_interleave([rows[rank::ranks] for rank in range(ranks)]), rows)
+
+
+@pytest.mark.slow
+def test_its_row_says_how_well_test_images_find_training_images_of_their_label(probe, tmp_path):
+    result = probe("--method", "knn,logreg", "--report", "--json", "--output", tmp_path / "run")
+    knn, logreg = json.loads(result.stdout)["rows"]
+    assert logreg["retrieval"] is None
+    found = knn["retrieval"]
+    names = ["precision_at_1", "precision_at_5", "precision_at_10", "mean_average_precision"]
+    assert list(found["metrics"]) == names
+    averages = found["average_precision"]
+    assert found["metrics"]["mean_average_precision"]["mean"] == pytest.approx(
+        np.mean(list(averages.values()))
+    )
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert list(averages) == results["data"]["classes"]
+    assert found["num_queries"] == results["data"]["sizes"]["test"]
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Retrieval of training images of the same label" in page
+
+
+def search_of(vectors: np.ndarray, targets: np.ndarray) -> Search:
+    known = Known(torch.from_numpy(vectors), targets, 2)
+    return Search(known, Neighbours(k=(1,)), OneDevice("cpu"))
+
+
+def test_retrieval_is_that_of_a_naive_loop():
+    draws = np.random.default_rng(0)
+    known, queries = draws.normal(size=(2, 9, 4)).astype(np.float32)
+    ours, theirs = draws.integers(0, 2, (2, 9))
+    found = search_of(known, theirs).retrieve(torch.from_numpy(queries), ours)
+    cosine = queries @ known.T / np.linalg.norm(known, axis=1)
+    for row in range(9):
+        hits = theirs[np.argsort(-cosine[row])] == ours[row]
+        assert found["precision_at_5"][row] == pytest.approx(hits[:5].mean())
+        precisions = [hits[: at + 1].mean() for at in np.flatnonzero(hits)]
+        assert found["average_precision"][row] == pytest.approx(np.mean(precisions))
+
+
+def test_of_too_many_pairs_a_part_of_the_queries_searches(monkeypatch):
+    monkeypatch.setattr(knn, "MOST_PAIRS", 40)
+    queries, known = np.eye(8, dtype=np.float32), np.eye(8, dtype=np.float32)
+    targets = np.arange(8) % 2
+    found = search_of(known, targets).retrieve(torch.from_numpy(queries), targets)
+    is_drawn = ~np.isnan(found["precision_at_1"])
+    assert is_drawn.sum() == 5  # times 8 known rows
+    assert (found["precision_at_1"][is_drawn] == 1.0).all()
 
 
 @pytest.mark.slow

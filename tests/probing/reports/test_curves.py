@@ -1,4 +1,4 @@
-"""Curves over layers and labels."""
+"""Curves over layers, labels and hidden metadata."""
 
 import sys
 from dataclasses import replace
@@ -35,6 +35,20 @@ def test_along_the_labels_a_curve_has_a_point_an_amount(runs):
         "linear-layer6-cls": [4.0, 16.0, *map(float, row.num_train)]
     }
     assert curves_of([row], "num_train", "top1") == {}
+
+
+def test_along_hidden_metadata_a_curve_has_a_point_a_share(runs):
+    row = read_results(runs / "b").rows[0]
+    rows = [
+        replace(row, name=f"linear-layer6-cls{slug}{few}", hidden_metadata=share, labels=labels)
+        for few, labels in (("", "all labels"), ("-2shot", "2 shots"))
+        for slug, share in (("-hidden100pct", 1.0), ("", 0.0), ("-hidden12p5pct", 0.125))
+    ]
+    curves = curves_of(rows, "hidden_metadata", "top1")
+    assert {name: [at for at, _ in points] for name, points in curves.items()} == {
+        "linear-layer6-cls": [0.0, 0.125, 1.0], "linear-layer6-cls-2shot": [0.0, 0.125, 1.0],
+    }  # fmt: skip
+    assert curves_of([row], "hidden_metadata", "top1") == {}
 
 
 def test_without_matplotlib_curves_are_numbers_alone(runs, tmp_path, monkeypatch, capsys):

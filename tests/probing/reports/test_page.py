@@ -31,10 +31,10 @@ def test_a_folder_of_runs_is_one_page_that_loads_nothing(run_cli, runs, tmp_path
     assert sum(place.startswith(pictures) for place in loaded) == 8  # of both runs once
     # Methods two, parameters, ROC and PR, calibration, recall, subgroups, layers, learning.
     headings = re.findall(r"<h2>([^<]+)</h2>", page)
-    assert headings[:9] == [
+    assert headings[:10] == [
         "Methods", "Accuracy against parameters", "ROC and precision-recall", "Calibration",
-        "Confusion", "Recall of each class", "Subgroups", "Few labels and layers",
-        "Learning curves",
+        "Retrieval", "Confusion", "Recall of each class", "Subgroups",
+        "Few labels, layers, hidden metadata", "Learning curves",
     ]  # fmt: skip
     for text in (
         "linear \u00b7 layer 6 \u00b7 a",

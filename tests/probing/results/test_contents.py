@@ -46,6 +46,8 @@ def test_rows_without_a_version_are_read_as_they_were_written(run):
         assert row.pop("seen") == ""
         assert row.pop("log_loss_of_frequencies") is None
         assert row.pop("remarks") == []
+        assert row.pop("hidden_metadata") == 0.0
+        assert row.pop("retrieval") is None
     for row in now["baselines"]:
         assert row.pop("training") is None
     for row in (*now["rows"], *now["baselines"]):
@@ -102,7 +104,7 @@ def test_a_damaged_or_foreign_file_is_named_with_its_key(run, spoil, parts):
     ("spoil", "message"),
     [
         (lambda it: it.update(version=2), "is of version 2, this toolkit reads up to 1"),
-        (lambda it: it["rows"][1].update(version=7, new=0), "has rows of version 7, .* up to 3"),
+        (lambda it: it["rows"][1].update(version=7, new=0), "has rows of version 7, .* up to 4"),
     ],
 )
 def test_a_newer_version_is_refused_whatever_else_it_holds(run, spoil, message):

@@ -75,6 +75,26 @@ def test_what_no_split_selected_says_so_and_has_no_score(task):
     assert [item["select_score"] for item in row.grid] == [None, 0.5]
 
 
+def test_versions_of_the_test_rows_become_outcomes_of_their_own(task):
+    first, second = outcome_of(task), outcome_of(task).probabilities[::-1]
+    size = len(task.splits.test)
+    values = [{"average_precision": np.arange(2.0 * size) + repeat} for repeat in range(2)]
+    both = outcome_of(
+        task,
+        probabilities=[
+            np.concatenate(pair) for pair in zip(first.probabilities, second, strict=True)
+        ],
+        retrieved=values,
+    )
+    none, half = both.of_views([0.0, 0.5])
+    assert (none.name, none.hidden_metadata) == (first.name, 0.0)
+    assert (half.name, half.hidden_metadata) == ("linear-layer3-cls-hidden50pct-2shot", 0.5)
+    assert row_of(task, half).head_name == first.name
+    for outcome, parts in ((none, first.probabilities), (half, second)):
+        assert all(np.array_equal(*pair) for pair in zip(outcome.probabilities, parts, strict=True))
+    assert half.retrieved[1]["average_precision"].tolist() == [size + n + 1 for n in range(size)]
+
+
 def test_a_row_is_tuned_where_its_encoder_was(task):
     assert not row_of(task, outcome_of(task)).is_tuned
     assert row_of(task, outcome_of(task, tune="lora")).is_tuned

@@ -142,7 +142,7 @@ def _finish(
     run: RunFolder, folds: Sequence[str], settings: ProbeSettings, *, data: ImageData
 ) -> None:
     results = pool_folds(run.path, folds)
-    write_curves(run.path / "curves", results.rows, CURVE_METRIC)
+    write_curves(run.path / "curves", [*results.rows, *results.baselines], CURVE_METRIC)
     if settings.report:
         write_reports(run.path, results, data, pictures=settings.pictures)
     run.write_results(results.to_json())

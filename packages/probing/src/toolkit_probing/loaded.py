@@ -17,6 +17,7 @@ from toolkit_probing.methods.frozen import published_head
 from toolkit_probing.methods.tuned import refuse_untunable
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.encoder import load_probed_backbone, store_folder
+from toolkit_probing.task.hiding import TestView
 from toolkit_probing.task.metadata import TaskMetadata, read_task_metadata
 from toolkit_probing.task.shrunk import refuse_bad_cache
 from toolkit_probing.task.subsets import Subset, label_subsets
@@ -48,6 +49,20 @@ class Loaded:
     metadata: TaskMetadata | None
     seen: SeenVerdict
     extracted: Extracted | None = None
+
+    @property
+    def views(self) -> Sequence[TestView]:
+        """Where the test rows are among the features, one for each share of hidden metadata."""
+        if self.metadata is None:
+            return [TestView(0.0, self.task.positions("test"))]
+        return self.metadata.views
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read figures, a sentence each."""
+        data, of_metadata = self.task.data, [] if self.metadata is None else self.metadata.notes
+        seen = [self.seen.message] if self.seen.message else []
+        return [*data.choices, *data.sheet.notes, *seen, *of_metadata]
 
 
 def load(

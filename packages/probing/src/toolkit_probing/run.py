@@ -168,18 +168,14 @@ def _probe(
         replace(loaded, task=images.task), settings, how, accelerator=accelerator
     )
     start = time.perf_counter()
-    context = Context(settings, task, loaded.subsets, backbone, extracted, run, accelerator)
+    context = Context(
+        settings, task, loaded.subsets, backbone, extracted, loaded.views, run, accelerator
+    )
     outcomes = judge_methods(context)
     seconds = time.perf_counter() - start
     is_main = accelerator.is_main_process
-    baselines, others = [], []
-    if is_main:
-        baselines = judge_baselines(task)
-        if metadata is not None and metadata.extrapolated is not None:
-            others = judge_baselines(task, metadata.extrapolated)
+    baselines, others = _judge_baselines(settings, loaded) if is_main else ([], [])
     dtype_cost = measure_dtype_cost(context, images.task.data, how)
-    told = (loaded.seen.message, shortfall and shortfall.note, metadata and metadata.note)
-    notes = [note for note in told if note]
     rows = partial(
         build_rows, task=task, settings=settings, num_processes=accelerator.num_processes
     )
@@ -187,7 +183,7 @@ def _probe(
         protocol=used_protocol(settings, unmet=shortfall.phrase if shortfall else None),
         data=JudgedData.of(task),
         backbone=JudgedBackbone.of(backbone.info),
-        notes=[*task.data.choices, *task.data.sheet.notes, *notes],
+        notes=[*loaded.notes, *([shortfall.note] if shortfall else [])],
         tuning=describe_tuning(settings, len(task.splits.train)),
         features={**extracted.facts, "dtype_cost": dtype_cost},
         inputs={"read": settings.named_inputs, "metadata": metadata and dict(metadata.facts)},
@@ -203,12 +199,23 @@ def _probe(
     return results, [*outcomes, *baselines, *others], extracted
 
 
+def _judge_baselines(
+    settings: ProbeSettings, loaded: Loaded
+) -> tuple[list[Outcome], list[Outcome]]:
+    """Return the baselines of the data set's own metadata, and those of extrapolated ones."""
+    given = None if loaded.metadata is None else loaded.metadata.extrapolated
+    others = [] if given is None else judge_baselines(loaded.task, settings, given)
+    return judge_baselines(loaded.task, settings), others
+
+
 def judge_methods(context: Context) -> list[Outcome]:
     """Fit the requested methods, those that share a fit together, and return what they do."""
+    shares = [view.share for view in context.views]
     return [
-        outcome
+        part
         for fit, methods in group_by_fit(context.settings)
         for outcome in fit(context, methods)
+        for part in outcome.of_views(shares)
     ]
 
 
@@ -241,7 +248,8 @@ def _extraction(settings: ProbeSettings, task: Task, accelerator: Accelerator) -
     trained = [method for method in methods if takes_steps(method, settings)]
     epochs = settings.epochs if trained else 0
     at_once = len(methods) - len(trained)
-    judged = epochs * len(task.splits[settings.select_on]) + len(task.splits.test)
+    tested = len(settings.hide_metadata) * len(task.splits.test)
+    judged = epochs * len(task.splits[settings.select_on]) + tested
     return replace(
         build_extraction(settings, accelerator),
         store=settings.store,
@@ -287,7 +295,7 @@ def _finish(
     for outcome in outcomes:
         write_predictions(run.path, outcome, task)
     # Results late and DONE last: a run that was killed on the way is not taken for finished.
-    write_curves(run.path / "curves", results.rows, CURVE_METRIC)
+    write_curves(run.path / "curves", [*results.rows, *results.baselines], CURVE_METRIC)
     write_test_rows(run.path, task.data, task.splits.test)
     if settings.report:
         images, pictures = _judged_images(loaded), settings.pictures

@@ -132,6 +132,12 @@ class ProbeSettings(CheckpointSettings, FeatureSettings):
         "with any encoder.",
         panel=PROBE,
     )
+    hide_metadata: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], *COMMAS] = option(
+        (0.0,),
+        "Judge with these shares of the known metadata cells hidden from test rows: 0,0.25,0.5,1; "
+        "heads are trained and picked on all.",
+        panel=PROBE,
+    )
     tune: Literal["none", "lora", "full"] = option(
         "none",
         "Train the encoder with each head: lora (on the attention of timm ViTs; needs peft), or "

@@ -8,6 +8,7 @@ does not beat them has learned nothing from the image.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,19 @@ class Baseline:
 
 
 def fit_baselines(
-    data: ImageData, labels: Labels, splits: Splits, *, columns: Sequence[Column] | None = None
+    data: ImageData,
+    labels: Labels,
+    splits: Splits,
+    *,
+    columns: Sequence[Column] | None = None,
+    tests: Sequence[pd.DataFrame] = (),
 ) -> list[Fitted]:
     """Fit both baselines on metadata columns; none where there are no columns.
 
     Of more than `MAX_ROWS` training rows a part is fitted on, the frequent classes thinned out and
     weighted up again. Splits hold labelled rows alone (`keep_labelled`); without `columns` those of
-    the sheet are read.
+    the sheet are read. `tests` are versions of the test rows to answer for, one below the other, in
+    their place.
     """
     read = _columns(data) if columns is None else columns
     # The label, where it is one of the columns, would be told by itself.
@@ -74,16 +81,19 @@ def fit_baselines(
     words = [column.name for column in columns if column.kind not in NUMERIC]
     rows, weights = _thinned(labels.targets, splits.train)
     baselines = []
-    parsed = {name: parse_numbers(data.table[name], unit=None) for name in numbers}
+    whole, parts = _with_versions(data, splits, tests)
+    parsed = {name: parse_numbers(whole[name], unit=None) for name in numbers}
     for name, pipeline, table in (
-        ("missingness", _pipeline([*numbers, *words], []), data.table.isna().astype(float)),
-        ("metadata", _pipeline(numbers, words), _values(data.table.assign(**parsed), words)),
+        ("missingness", _pipeline([*numbers, *words], []), whole.isna().astype(float)),
+        ("metadata", _pipeline(numbers, words), _values(whole.assign(**parsed), words)),
     ):
-        train, test = (table.iloc[part] for part in (rows, splits.test))
+        train = table.iloc[rows]
         pipeline.fit(train, labels.targets[rows], logisticregression__sample_weight=weights)
-        probabilities = np.zeros((len(splits.test), len(labels.classes)))
+        probabilities = np.zeros((sum(map(len, parts)), len(labels.classes)))
         # Train may lack a class of the test rows: its probability stays 0.
-        probabilities[:, pipeline.classes_] = pipeline.predict_proba(test)
+        probabilities[:, pipeline.classes_] = np.concatenate(
+            [pipeline.predict_proba(table.iloc[part]) for part in parts]
+        )
         model = pipeline[-1]
         count = int(model.coef_.size + model.intercept_.size)
         baselines.append(Fitted(name, len(columns), count, probabilities))
@@ -116,6 +126,17 @@ def complete_rows(data: ImageData) -> np.ndarray | None:
     """Return which rows have every metadata column of the sheet `(n,)`; None if it has none."""
     names = [column.name for column in _columns(data)]
     return data.table[names].notna().all(axis=1).to_numpy() if names else None
+
+
+def _with_versions(
+    data: ImageData, splits: Splits, tests: Sequence[pd.DataFrame]
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
+    """Return a table with all that is answered for, and which of its rows are each version's."""
+    if not tests:
+        return data.table, [splits.test]
+    ends = np.cumsum([len(data.table), *map(len, tests)])
+    whole = pd.concat([data.table, *tests], ignore_index=True)
+    return whole, [np.arange(start, end) for start, end in pairwise(ends)]
 
 
 def _chance_error(targets: np.ndarray, owners: pd.Series) -> float:

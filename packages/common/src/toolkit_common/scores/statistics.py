@@ -140,7 +140,7 @@ def estimate_mean(values: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> E
         return Estimate(None, None, None, (None,), resamples=0, why_no_ci=UNDEFINED)
     values, groups = values[known], groups[known]
     drawn = np.concatenate(
-        [[], *(w @ values / w.sum(1) for _, w in _chunks_of_weights(groups, seed))]
+        [[], *(w @ values / w.sum(1) for _, w in chunks_of_weights(groups, seed))]
     )
     mean, ci = float(values.mean()), interval(drawn)
     why = None if ci else ONE_GROUP
@@ -248,7 +248,7 @@ def resample(
     ranking = [name for name in names if is_ranking(name)]
     others = [name for name in names if not is_ranking(name)]
     most = _ranking_resamples(sides[0])
-    for start, weights in _chunks_of_weights(groups, seed):
+    for start, weights in chunks_of_weights(groups, seed):
         # The first of the same resamples: of fewer, both sides still see the same draws.
         for those, wanted in ((others, weights), (ranking, weights[: max(0, most - start)])):
             if not those or not len(wanted):
@@ -264,7 +264,7 @@ def resample(
     ]
 
 
-def _chunks_of_weights(groups: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+def chunks_of_weights(groups: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the number of the first resample, and weights, so many at once as memory holds."""
     if np.unique(groups).size < 2:
         return

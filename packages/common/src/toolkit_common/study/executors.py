@@ -107,21 +107,23 @@ class Cluster:
 
     def start(self, words: Sequence[str], log: Path) -> Job:
         """Submit a job."""
-        return _ClusterJob(
-            self._executor.submit(call, list(words), log.absolute(), Path.cwd()), log
-        )
+        before = log.stat().st_size if log.exists() else 0
+        job = self._executor.submit(call, list(words), log.absolute(), Path.cwd())
+        return _ClusterJob(job, log, before)
 
 
 class _ClusterJob:
-    def __init__(self, job: Any, log: Path) -> None:
-        self._job, self._log = job, log
+    def __init__(self, job: Any, log: Path, before: int) -> None:
+        self._job, self._log, self._before = job, log, before
 
     def poll(self) -> int | None:
         if not self._job.done():
             return None
-        # By the log's last line, not by the job's pickle, which is not to be read.
-        code = _last_line(self._log).removeprefix(ENDED)
-        return int(code) if code.isdigit() else KILLED
+        # By the log's last line, not by the job's pickle, which is not to be read; of this job
+        # alone, as one that was killed leaves the last line to a job of before.
+        line = _last_line(self._log, self._before)
+        code = line.removeprefix(ENDED)
+        return int(code) if line != code and code.isdigit() else KILLED
 
     def interrupt(self) -> None:
         self._job.cancel()
@@ -155,6 +157,7 @@ def _opened(log: Path, words: Sequence[str]) -> Any:
     return file
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+def _last_line(log: Path, start: int) -> str:
+    text = log.read_bytes()[start:] if log.exists() else b""
+    lines = text.decode(errors="replace").splitlines()
     return lines[-1] if lines else ""

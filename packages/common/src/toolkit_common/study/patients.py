@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from toolkit_common.errors import InputError
 from toolkit_common.scores.folds import estimate_fold_difference, estimate_folds
-from toolkit_common.scores.metrics import Predictions
+from toolkit_common.scores.metrics import METRICS, Predictions, is_ranking
 from toolkit_common.study.records import Record
 
 MOST_READ = 64  # files of predictions that are held at once
@@ -37,13 +37,16 @@ def over_patients(mine: Folds, metric: str, *, against: Folds | None = None) -> 
         against: Of the same folds, what they are compared with.
 
     Returns:
-        None where a record has no predictions, or folds have different numbers of repeats.
+        None where a record has no predictions, the metric does not follow from them, or folds have
+        different numbers of repeats.
 
     Raises:
         InputError: If predictions cannot be read.
         UnpairedError: If two sides were judged on other images, classes or patients, or two folds
             on the same.
     """
+    if metric not in METRICS and not is_ranking(metric):  # of retrieval, say
+        return None
     sides = [mine] if against is None else [mine, against]
     records = [record for side in sides for fold in side for record in fold]
     if any(record.predictions is None for record in records):

@@ -15,7 +15,7 @@ from toolkit_common.runs.files import read_json
 from toolkit_common.study.file import Scalar
 from toolkit_common.study.grid import Cell
 
-FIELDS = ("method", "layer", "source", "labels", "inputs", "tune", "name")  # of a result's row
+FIELDS = ("method", "layer", "source", "labels", "inputs", "hidden_metadata", "tune", "name")
 SEEN = {"seen": "SEEN", "unknown": "SEEN?"}
 RANDOM = "RANDOM WEIGHTS"
 
@@ -86,17 +86,20 @@ def _whole(cell: Cell, results: Mapping[str, Any]) -> Record:
 def _row(
     cell: Cell, results: Mapping[str, Any], row: Mapping[str, Any], *, is_baseline: bool
 ) -> Record:
-    metrics, data = row["metrics"], results.get("data", {})
+    data = results.get("data", {})
+    metrics = {**row["metrics"], **(row.get("retrieval") or {}).get("metrics", {})}
     marks = [SEEN[row["seen"]]] if row.get("seen") in SEEN else []
     if results.get("backbone", {}).get("random_weights") and not is_baseline:
         marks.append(RANDOM)
     sizes = data.get("sizes", {})
     share = sizes["test"] / sizes["train"] if sizes.get("train") and "test" in sizes else None
     cis = {name: item.get("ci") for name, item in metrics.items()}
+    fields = {name: row[name] for name in FIELDS if name in row}
+    fields["hidden_metadata"] = f"{100 * row.get('hidden_metadata', 0.0):g} %"
     return Record(
         cell=cell,
         # An axis wins: a study may call `inputs` what it likes.
-        fields={**{name: row[name] for name in FIELDS if name in row}, **cell.values},
+        fields={**fields, **cell.values},
         metrics={name: item["mean"] for name, item in metrics.items()},
         intervals={name: None if ci is None else (ci[0], ci[1]) for name, ci in cis.items()},
         selected=row.get("selected", ""),

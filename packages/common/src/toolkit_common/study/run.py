@@ -93,6 +93,16 @@ def run_cells(
     return runner.outcome
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A cell that runs, since when, and what stood in its result's place before."""
+
+    cell: Cell
+    job: Job
+    start: float
+    before: object
+
+
 @dataclass
 class _Runner:
     statuses: Mapping[str, Status]
@@ -100,7 +110,7 @@ class _Runner:
     executor: Executor
     jobs: int
     outcome: Outcome = field(default_factory=Outcome)
-    running: dict[str, tuple[Cell, Job, float]] = field(default_factory=dict)
+    running: dict[str, _Running] = field(default_factory=dict)
 
     def run(self, to_do: Sequence[Cell], advance: object) -> None:
         assert callable(advance)
@@ -113,7 +123,7 @@ class _Runner:
                     is_passed_on = True
                 if not interrupt.requested:
                     waiting = self._start(waiting, advance)
-                for cell, line in self._ended():
+                for cell, line in self._ended(is_interrupted=interrupt.requested):
                     advance(note=line)
                     console.print(f"{cell.id}: {line}", markup=False)
                 time.sleep(PAUSE_S)
@@ -135,27 +145,33 @@ class _Runner:
                 advance()
             elif len(self.running) < self.jobs and not open_ids.intersection(needs):
                 begin(cell)
-                words = call_of(cell, self.statuses[cell.id])
+                words, before = call_of(cell, self.statuses[cell.id]), _result_of(cell)
                 job = self.executor.start(words, self.log_of(cell))
-                self.running[cell.id] = (cell, job, time.monotonic())
+                self.running[cell.id] = _Running(cell, job, time.monotonic(), before)
             else:
                 left.append(cell)
         return left
 
-    def _ended(self) -> list[tuple[Cell, str]]:
+    def _ended(self, *, is_interrupted: bool) -> list[tuple[Cell, str]]:
         """Take note of cells that ended; returns what to print of each."""
         ended = []
-        for name, (cell, job, start) in list(self.running.items()):
-            if (code := job.poll()) is None:
+        for name, item in list(self.running.items()):
+            if (code := item.job.poll()) is None:
                 continue
             del self.running[name]
-            if code == 0 and _has_result(cell):
+            cell, log = item.cell, self.log_of(item.cell)
+            is_there = _result_of(cell) not in (None, item.before)
+            # A run folder says itself that it is whole, however its process ended after that.
+            if is_there and (code == 0 or cell.makes_folder):
                 self.outcome.ran.append(name)
-                ended.append((cell, f"done in {time.monotonic() - start:.0f} s"))
+                ended.append((cell, f"done in {time.monotonic() - item.start:.0f} s"))
                 continue
-            why = NO_RESULT if code == 0 else _why(self.log_of(cell), code)
+            why = NO_RESULT if code == 0 else _why(log, code)
+            if is_interrupted:
+                ended.append((cell, f"interrupted: {why}"))
+                continue
             self.outcome.failed[name] = why
-            ended.append((cell, f"FAILED: {why} (see {self.log_of(cell)})"))
+            ended.append((cell, f"FAILED: {why} (see {log})"))
         return ended
 
     def log_of(self, cell: Cell) -> Path:
@@ -163,18 +179,22 @@ class _Runner:
         return self.logs / cell.step / f"{cell.name}.log"
 
     def _interrupt(self) -> None:
-        for _, job, _ in self.running.values():
-            job.interrupt()
+        for item in self.running.values():
+            item.job.interrupt()
 
     def kill(self) -> None:
         """End what runs."""
-        for _, job, _ in self.running.values():
-            job.kill()
+        for item in self.running.values():
+            item.job.kill()
 
 
-def _has_result(cell: Cell) -> bool:
-    """Return whether a cell that ended well has left what it was to leave."""
-    return (cell.place / "DONE").exists() if cell.makes_folder else cell.place.is_file()
+def _result_of(cell: Cell) -> object:
+    """Return what tells a cell's result from one of before; None where there is none."""
+    path = cell.place / "DONE" if cell.makes_folder else cell.place
+    if not path.is_file():
+        return None
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns
 
 
 def _why(log: Path, code: int) -> str:

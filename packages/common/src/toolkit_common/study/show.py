@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +11,10 @@ from rich.table import Table as Grid
 
 from toolkit_common.scores.folds import is_pooled
 from toolkit_common.scores.metrics import METRICS
+from toolkit_common.study.figures import FOLDS, OWN, PATIENTS, Figure, Group, Key
 from toolkit_common.study.file import Study, written
 from toolkit_common.study.records import RANDOM
-from toolkit_common.study.table import FOLDS, OWN, PATIENTS, Figure, Group, Key, Table
+from toolkit_common.study.table import Table
 
 MISSING, UNDEFINED, REFERENCE = "missing", "undefined", "reference"
 EXPLAINED = {
@@ -30,6 +31,7 @@ INTERVALS = {
 }
 SHOWN = 5  # cells that are named where more are missing
 MOST_REMARKS = 12
+BORDERS = 3  # characters beside a column's own
 ENDS = {  # entries that are intervals -> how their two columns begin
     "interval": "",
     "difference_interval": "difference_",
@@ -45,9 +47,9 @@ def show_table(study: Study, table: Table, out: Console) -> None:
     columns = list(_columns(table))
     while columns:
         count = len(columns)
-        while count > 1 and _width(_grid(table, columns[:count])) > out.width:
+        while count > 1 and _room(table, columns[:count], out.width) < 0:
             count -= 1
-        out.print(_grid(table, columns[:count]))
+        out.print(_grid(table, columns[:count], out.width))
         columns = columns[count:]
     for line in notes(study, table):
         out.print(line, soft_wrap=True, markup=False)
@@ -129,14 +131,7 @@ def notes(study: Study, table: Table) -> list[str]:
         lines.append(f"MISSING: {len(names)} cells: {', '.join(names[:SHOWN])}{more}")
     marks = dict.fromkeys(mark for group in groups for mark in group.marks)
     lines += [f"{mark}: {EXPLAINED[mark]}" for mark in marks]
-    ways = {way for group in groups for way in group.selected}
-    if len(ways) > 1:
-        each = (
-            f"{' '.join(item.key)}: {', '.join(item.selected)}" for item in groups if item.selected
-        )
-        lines.append(f"NOT SELECTED ALIKE: {'; '.join(each)}")
-    elif ways:
-        lines.append(f"all figures: {min(ways)}")
+    lines += _selections(groups)
     fields = [record.fields for group in groups for record in group.records.values()]
     over = [axis for axis in spec.over if any(axis in known for known in fields)]
     if over:
@@ -158,6 +153,23 @@ def notes(study: Study, table: Table) -> list[str]:
         lines.append(f"parameters: {given}")
     rest = [f"and {len(table.remarks) - MOST_REMARKS} more remarks (--format json has all)"]
     return [*lines, *table.remarks[:MOST_REMARKS], *rest[: len(table.remarks) > MOST_REMARKS]]
+
+
+def _selections(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield how figures were selected, those of what reads no image apart: they are fitted."""
+    for mine, all_alike in (
+        ([group for group in groups if not group.is_baseline], "all figures"),
+        ([group for group in groups if group.is_baseline], "baselines"),
+    ):
+        ways: dict[str, list[str]] = {}
+        for group in mine:
+            for way in group.selected:
+                ways.setdefault(way, []).append(" ".join(group.key))
+        if len(ways) > 1:
+            each = (f"{way}: {', '.join(names)}" for way, names in ways.items())
+            yield f"NOT SELECTED ALIKE: {'; '.join(each)}"
+        elif ways:
+            yield f"{all_alike}: {min(ways)}"
 
 
 def _rows(table: Table) -> list[Key]:
@@ -188,21 +200,44 @@ def _heading(table: Table, column: Column) -> str:
     return f"{name} minus {table.reference}'s" if what else name
 
 
-def _grid(table: Table, columns: list[Column]) -> Grid:
-    grid = Grid(show_lines=True)
-    for name in table.spec.rows:
-        grid.add_column(name, overflow="fold")
-    for column in columns:
-        grid.add_column(_heading(table, column), justify="right", overflow="fold")
-    for row in _rows(table):
-        texts = (_text(table, row, column) for column in columns)
-        grid.add_row(*row, *texts)
+def _grid(table: Table, columns: list[Column], width: int) -> Grid:
+    """Return a part of a table: no word and no figure broken, the rest as there is room."""
+    grid, names = Grid(show_lines=True), len(table.spec.rows)
+    texts, room = _texts(table, columns), _room(table, columns, width)
+    for at, column in enumerate(texts):
+        own = None if room < 0 else _least(column, is_name=at < names)
+        if own is not None:
+            more = min(room, max(len(line) for text in column for line in text.split("\n")) - own)
+            own, room = own + more, room - more
+        justify: Any = "left" if at < names else "right"
+        grid.add_column(column[0], justify=justify, overflow="fold", width=own)
+    for row in zip(*(column[1:] for column in texts), strict=True):
+        grid.add_row(*row)
     return grid
 
 
-def _width(grid: Grid) -> int:
-    wide = Console(width=10_000)
-    return grid.__rich_measure__(wide, wide.options).minimum
+def _texts(table: Table, columns: list[Column]) -> list[list[str]]:
+    """Return the columns of a part of a table, heading first, names of rows in front."""
+    rows = _rows(table)
+    names = [[name, *(row[at] for row in rows)] for at, name in enumerate(table.spec.rows)]
+    return names + [
+        [_heading(table, column)]
+        + [_text(table, row, column).replace(" over ", "\nover ") for row in rows]
+        for column in columns
+    ]
+
+
+def _room(table: Table, columns: list[Column], width: int) -> int:
+    """Return the characters that are left where no word of a name and no figure is broken."""
+    texts, count = _texts(table, columns), len(table.spec.rows)
+    least = [_least(item, is_name=at < count) for at, item in enumerate(texts)]
+    return width - sum(least) - BORDERS * len(least) - 1
+
+
+def _least(texts: list[str], *, is_name: bool) -> int:
+    heading, *cells = texts
+    whole = [part for text in cells for part in (text.split() if is_name else text.splitlines())]
+    return max(map(len, [*heading.split(), *whole]), default=1)
 
 
 def _text(table: Table, row: Key, column: Column) -> str:

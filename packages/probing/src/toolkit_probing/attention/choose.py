@@ -82,7 +82,7 @@ def head_of(run: Path, results: Results, settings: ProbeSettings, *, file: Path)
     """Return a head's file with the row that it is of."""
     rows = {row.name: row for row in results.rows}
     shown = dict(zip(rows, short_names(results.rows), strict=True))
-    for name, files in heads_of_rows(run, rows, settings).items():
+    for name, files in heads_of_rows(run, results.rows_of_heads, settings).items():
         if file in files:
             repeats = list(zip(rows[name].seeds, rows[name].draws, strict=True))
             repeat = repeat_of(file)

@@ -1,6 +1,6 @@
 """Which files of a run's `heads/` hold the heads of which of its rows."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toolkit_probing.heads.files import read_spec
@@ -11,13 +11,13 @@ DRAW = "-draw"  # before the number of a draw of the labels
 
 
 def heads_of_rows(
-    run: Path, names: Collection[str], settings: ProbeSettings
+    run: Path, names: Mapping[str, str], settings: ProbeSettings
 ) -> Mapping[str, Sequence[Path]]:
     """Return the files of each row's heads: one a seed and draw of the labels, the first first.
 
     Args:
         run: The run's folder.
-        names: Names of its rows.
+        names: The row that each name of heads is of.
         settings: The run's.
     """
     tuned = "" if settings.tune == "none" else f"-{Tuning(settings.tune, settings.lora_rank).name}"
@@ -28,8 +28,8 @@ def heads_of_rows(
         # Behind the key stand the amount of labels and the draw.
         behind = file.stem.removeprefix(spec.key)
         slug = behind.rpartition(DRAW)[0]
-        for name in {f"{spec.variant}{way}{slug}" for way in ways} & {*names}:
-            heads.setdefault(name, []).append((behind, spec.seed, file))
+        for name in {f"{spec.variant}{way}{slug}" for way in ways} & names.keys():
+            heads.setdefault(names[name], []).append((behind, spec.seed, file))
     return {name: [file for *_, file in sorted(items)] for name, items in heads.items()}
 
 

@@ -61,6 +61,11 @@ def refuse_unused(settings: ProbeSettings, sources: Mapping[str, str]) -> None:
         raise InputError(
             f"--metadata {settings.metadata} would not be read: add --inputs image+meta, or meta"
         )
+    if any(settings.hide_metadata) and settings.inputs == "image":
+        shares = ",".join(f"{share:g}" for share in settings.hide_metadata)
+        raise InputError(
+            f"--hide-metadata {shares} hides what is not read: add --inputs image+meta, or meta"
+        )
     of_others = {DEFAULT, RESUMED, f"protocol {settings.protocol}"}
     methods = ",".join(settings.method)
     why = f"--method {methods} has none" if settings.head is None else "--head brings its own"

@@ -150,7 +150,7 @@ class Trial:
     ) -> dict[str, np.ndarray]:
         """Save heads and return the probabilities `(n, c)` that each gives the test split."""
         accelerator, source = self.context.accelerator, self.context.features.source
-        test, read = self.context.task.positions("test"), dict[str, np.ndarray]()
+        read = dict[str, np.ndarray]()
         # Tuned heads have an encoder each: one at a time on the device.
         for group in [specs] if self.tuning is None else [[spec] for spec in specs]:
             bank = self.build(group)
@@ -160,7 +160,12 @@ class Trial:
                 if accelerator.is_main_process:
                     self._save(bank, spec, f"{spec.key}{suffix}.safetensors")
             bank.to(accelerator.device)
-            read |= predict(bank, source, test, compute=accelerator)
+            # One version of the test rows after the other: each gets the batches that it had alone.
+            parts = [
+                predict(bank, source, view.positions, compute=accelerator)
+                for view in self.context.views
+            ]
+            read |= {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
         return read
 
     def _save(self, bank: HeadBank, spec: HeadSpec, name: str) -> None:

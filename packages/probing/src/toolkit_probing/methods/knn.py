@@ -13,13 +13,18 @@ from torch import Tensor
 
 from toolkit_common.scores.knn import knn_probabilities
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
+from toolkit_common.scores.retrieval import retrieve_by_label
 from toolkit_probing.methods.method import Method
 from toolkit_probing.methods.vectors import Answers, Known, Setting, judge_vectors
 from toolkit_probing.probes.base import Count
+from toolkit_probing.results.retrieved import Values
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context
 from toolkit_probing.training.compute import Compute
+
+RETRIEVED = (1, 5, 10)  # nearest of which precision is measured
+MOST_PAIRS = 1 << 28  # of query and known row, which retrieval sorts: half a minute
 
 Temperature = Annotated[float, Field(gt=0)] | Literal["plain"]
 
@@ -87,6 +92,28 @@ class Search:
 
     def head(self, setting: Setting) -> None:
         """Votes need the rows themselves, and no head holds them."""
+
+    def retrieve(self, queries: Tensor, targets: np.ndarray) -> Values:
+        """Return how well known rows of a query's own class are found, a value a query.
+
+        Where sorting all pairs would take minutes a part of the queries searches, drawn evenly; the
+        others are NaN.
+        """
+        known = self.known
+        most = max(1, MOST_PAIRS // len(known.targets))
+        drawn = np.arange(len(queries))
+        if len(drawn) > most:  # of a fixed seed: the same queries for each encoder
+            drawn = np.sort(np.random.default_rng(0).permutation(len(drawn))[:most])
+        found = retrieve_by_label(
+            queries[torch.from_numpy(drawn)],
+            known.values,
+            (torch.from_numpy(targets[drawn]), torch.from_numpy(known.targets)),
+            ks=RETRIEVED,
+        )
+        values = {name: np.full(len(queries), np.nan) for name in found}
+        for name, each in found.items():
+            values[name][drawn] = each.numpy()
+        return values
 
     def answer(self, queries: Tensor) -> Answers:
         """Return the votes for some vectors `(b, d)`."""

@@ -107,6 +107,9 @@ class Regressed:
         """Return the same with one of the settings that were tried."""
         return replace(self, models={setting: self.models[setting]})
 
+    def retrieve(self, vectors: Tensor, targets: np.ndarray) -> None:
+        """It searches nothing."""
+
     def head(self, setting: Setting) -> Head:
         """Return the regression under a C as a head."""
         return head_of(self.models[setting], num_classes=self.num_classes)

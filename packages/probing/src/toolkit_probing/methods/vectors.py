@@ -24,6 +24,7 @@ from toolkit_probing.heads.head import Head, HeadSpec
 from toolkit_probing.heads.inputs import place_name, read_inputs
 from toolkit_probing.methods.method import Method
 from toolkit_probing.methods.specs import layers_of, sources_of
+from toolkit_probing.results.retrieved import Values
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.task.context import Context
 from toolkit_probing.task.subsets import Subset
@@ -65,6 +66,9 @@ class _Vectors:
     def of(self, split: str) -> Tensor:
         return self.values[torch.from_numpy(self.context.task.positions(split))]
 
+    def tests(self) -> list[Tensor]:
+        return [self.values[torch.from_numpy(view.positions)] for view in self.context.views]
+
     def known(self, rows: np.ndarray) -> Known:
         task = self.context.task
         values = self.values[torch.from_numpy(rows)]
@@ -77,6 +81,10 @@ class Learned(Protocol):
 
     def answer(self, vectors: Tensor) -> Answers:
         """Return the probabilities of vectors `(b, d)` under every setting."""
+        ...
+
+    def retrieve(self, vectors: Tensor, targets: np.ndarray) -> Values | None:
+        """Return how well known rows of their own class are found; None where none are searched."""
         ...
 
     def head(self, setting: Setting) -> Head | None:
@@ -136,7 +144,7 @@ def _judge(
     settings, task = vectors.context.settings, vectors.context.task
     known = [vectors.known(draw) for draw in subset.draws]
     learned = [classifier.learn(item) for item in known]
-    select, test = vectors.of(settings.select_on), vectors.of("test")
+    select, tests = vectors.of(settings.select_on), vectors.tests()
     answers = [item.answer(select) for item in learned]
     targets = task.targets_of(settings.select_on)
     best, scores = pick_setting(answers, targets, metric)
@@ -159,12 +167,28 @@ def _judge(
         ],
         seeds=[settings.seed] * len(subset.draws),
         draws=range(len(subset.draws)),
-        probabilities=[item.answer(test)[best] for item in learned],
+        probabilities=[
+            np.concatenate([item.answer(test)[best] for test in tests]) for item in learned
+        ],
         shown={setting[0]: value for setting, value in shown.items()},
+        retrieved=_retrieved(learned, tests, task.targets_of("test")),
         num_parameters=num_parameters,
         flops=flops,
         options=method.variants(settings)[0],
     )
+
+
+def _retrieved(
+    learned: Sequence[Learned], tests: Sequence[Tensor], targets: np.ndarray
+) -> list[Values]:
+    """Return what each repeat has found, versions of the test rows one below the other."""
+    repeats: list[Values] = []
+    for item in learned:
+        parts = [values for test in tests if (values := item.retrieve(test, targets)) is not None]
+        if parts:
+            repeats.append({name: np.concatenate([part[name] for part in parts])
+                            for name in parts[0]})  # fmt: skip
+    return repeats
 
 
 def _save(

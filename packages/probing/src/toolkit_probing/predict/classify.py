@@ -136,6 +136,7 @@ def _metadata(probe: SavedProbe, task: Task, settings: PredictSettings) -> TaskM
             "images: --row takes another, or probe with metadata of the data set itself"
         )
     there = RunFolder(probe.run).where_it_began() if settings.backbone is None else nullcontext()
+    own = own.model_copy(update={"hide_metadata": (0.0,)})  # of new images nothing is hidden
     if settings.backbone is not None:
         own = own.model_copy(update={"backbone": settings.backbone})
     with there:

@@ -88,7 +88,7 @@ def choose_probe(run: Path, *, row: str | None = None, method: str | None = None
     if results.folds:
         raise InputError(f"{run} is a run of all folds: name one, such as {run}/fold-0")
     settings = resolve(ProbeSettings, [read_yaml(folder / "config.yaml")], presets=PRESETS).settings
-    heads = heads_of_rows(folder, [item.name for item in results.rows], settings)
+    heads = heads_of_rows(folder, results.rows_of_heads, settings)
     chosen, file = _choose(folder, results.rows, heads, row=row, method=method)
     probe = SavedProbe(folder, results, settings, chosen, file, read_spec(file))
     _show(probe, heads)

@@ -1,4 +1,4 @@
-"""Curves of results over layers and over labels, and their files in the run folder."""
+"""Curves of results over layers, labels and hidden metadata, and their files in the run folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,11 @@ from toolkit_common.seen.check import mark
 from toolkit_probing.results.rows import Row
 from toolkit_probing.task.subsets import ALL
 
-AXES = ("layer", "num_train")
+AXES = {
+    "layer": "layer",
+    "num_train": "training images",
+    "hidden_metadata": "share of the metadata hidden at test",
+}
 
 Point = tuple[float, Estimate]  # where on the axis, and the metric there
 
@@ -23,7 +27,7 @@ def curves_of(rows: Sequence[Row], axis: str, metric: str) -> dict[str, list[Poi
 
     Args:
         rows: Rows of one run.
-        axis: `layer` or `num_train`.
+        axis: One of `AXES`.
         metric: Which metric.
 
     Returns:
@@ -31,10 +35,11 @@ def curves_of(rows: Sequence[Row], axis: str, metric: str) -> dict[str, list[Poi
     """
     curves: dict[str, list[Point]] = {}
     for row in rows:
-        at = float(row.layer) if axis == "layer" else float(np.mean(row.num_train))
-        name = row.name
+        at, name = float(np.mean(getattr(row, axis))), row.name
         if axis == "layer":
             name = name.replace(f"-layer{row.layer}-", "-")
+        elif axis == "hidden_metadata":
+            name = row.head_name
         elif row.labels != ALL:
             name = name.rpartition("-")[0]
         name = mark(name, row.seen, between=" ")
@@ -47,7 +52,7 @@ def curves_of(rows: Sequence[Row], axis: str, metric: str) -> dict[str, list[Poi
 
 
 def write_curves(folder: Path, rows: Sequence[Row], metric: str) -> None:
-    """Write curves over layers and over labels, where there are any, as PNG and CSV.
+    """Write curves over all axes, where there are any, as PNG and CSV.
 
     Without matplotlib there are no PNGs, which one line says.
     """
@@ -60,7 +65,7 @@ def write_curves(folder: Path, rows: Sequence[Row], metric: str) -> None:
             from toolkit_probing.reports.figures import draw_curves, to_png
 
             with atomic_path(folder / f"{metric}-by-{axis}.png") as temporary:
-                temporary.write_bytes(to_png(draw_curves(curves, axis, metric)))
+                temporary.write_bytes(to_png(draw_curves(curves, axis, metric, title=AXES[axis])))
         else:
             console.print(
                 f"{folder.name}: no picture by {axis}, as matplotlib is not installed: "

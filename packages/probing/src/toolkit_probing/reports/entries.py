@@ -52,18 +52,22 @@ class Entry:
 
 
 def entries_of(report: Report) -> list[Entry]:
-    """Return the rows of all runs that learned from the most labels, baselines last."""
+    """Return the rows of all runs with the most labels and the least hidden, baselines last."""
     whole = {(item.run, item.row.name): item for item in report.rows if item.column is None}
     probes: list[Entry] = []
     baselines: list[Entry] = []
     amounts = [most_labels(run) for run in report.runs]
     for run, label, amount in zip(report.runs, labels_of(report.runs), amounts, strict=True):
-        rows = [saved for saved in run.rows.values() if saved.row.labels == amount]
+        least = min(row.hidden_metadata for row in run.results.rows)
+        rows = [saved for saved in run.rows.values() if saved.row.labels == amount and
+                saved.row.hidden_metadata == least]  # fmt: skip
         for name, saved in zip(short_names([item.row for item in rows]), rows, strict=True):
             kind: Kind = "tuned encoder" if saved.row.is_tuned else "probe"
             few = f"{BETWEEN}{amount}" if len(set(amounts)) > 1 and amount != ALL else ""
             probes.append(_entry(f"{name}{few}", label, saved, kind=kind, whole=whole))
         for saved in run.baselines.values():
+            if saved.row.hidden_metadata != least:
+                continue
             entry = _entry(saved.row.method, label, saved, kind=NO_IMAGE, whole=whole)
             same = [item for item in baselines if item.row.method == entry.row.method]
             # Those of equal data are the same in every run.

@@ -20,6 +20,7 @@ from toolkit_common.scores.metrics import (
 )
 from toolkit_common.scores.statistics import NUM_RESAMPLES
 from toolkit_probing.reports.entries import NO_IMAGE, Differences, Entry
+from toolkit_probing.results.retrieved import heading_of
 
 MOST_PANELS = 6  # of small multiples; the table and the files hold the rest
 MOST_CLASSES = 12
@@ -47,6 +48,34 @@ def forest(entries: Sequence[Entry], metric: str) -> Markup:
     return charts.figure(
         spec, label=f"{metric_name(metric)} of every method: {text}", caption=caption
     )
+
+
+def retrieval(entries: Sequence[Entry]) -> Iterator[Markup]:
+    """Yield how well test images find training images of their label, where it was measured."""
+    found = [(item.name, item.row.retrieval) for item in entries if item.row.retrieval]
+    if not found:
+        return
+    rows = []
+    for name, each in found:
+        for metric, estimate in each.metrics.items():
+            low, high = estimate.ci or (None, None)
+            if estimate.mean is not None:
+                rows.append({"group": heading_of(metric), "name": name, "mean": estimate.mean,
+                             "low": low, "high": high})  # fmt: skip
+    labels = "; ".join(
+        f"{name}: {', '.join(_average(*item) for item in each.average_precision.items())}"
+        for name, each in found
+    )
+    yield charts.figure(
+        charts.dots(rows, x="mean over labels"),
+        label="Retrieval of training images of the same label",
+        caption="Test images search training images by cosine. mAP of each label: "
+        f"{labels}. Chance is the label's share of the training images.",
+    )
+
+
+def _average(label: str, value: float | None) -> str:
+    return f"{label} {'undefined' if value is None else f'{value:.2f}'}"
 
 
 def chance_of(metric: str, num_classes: int) -> float | None:

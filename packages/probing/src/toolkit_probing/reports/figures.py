@@ -1,4 +1,4 @@
-"""Pictures of curves over layers and labels.
+"""Pictures of curves over layers, labels and hidden metadata.
 
 Drawn on figures of their own, without pyplot's global state, so that they need no display.
 """
@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from toolkit_common.scores.statistics import Estimate
 
 MAX_COLUMNS = 4
-AXES = {"layer": "layer", "num_train": "training images"}
 
 Points = Sequence[tuple[float, Estimate]]  # where on the axis, and the metric there
 
 
-def draw_curves(curves: Mapping[str, Points], axis: str, metric: str) -> Figure:
+def draw_curves(curves: Mapping[str, Points], axis: str, metric: str, *, title: str) -> Figure:
     """Draw a metric along an axis: a panel a method, a line a curve, 95 % intervals as bands."""
     methods = list(dict.fromkeys(name.partition("-")[0] for name in curves))
     columns = min(len(methods), MAX_COLUMNS)
@@ -31,7 +30,7 @@ def draw_curves(curves: Mapping[str, Points], axis: str, metric: str) -> Figure:
         for name, points in curves.items():
             if name.partition("-")[0] == method:
                 _draw_curve(panel, name.removeprefix(f"{method}-"), points)
-        panel.set(title=method, xlabel=AXES[axis])
+        panel.set(title=method, xlabel=title)
         panel.grid(alpha=0.3)
         panel.legend(fontsize="x-small")
     ticks = sorted({at for points in curves.values() for at, _ in points})

@@ -44,8 +44,8 @@ def to_csv(report: Report) -> str:
     ends = [f"{name}{end}" for name in report.metrics for end in ("", "_low", "_high")]
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
-        ["run", "row", "column", "value", "images", "groups", "parameters", "labels", "selected",
-         "seen", *ends, "warnings"]
+        ["run", "row", "column", "value", "images", "groups", "parameters", "labels",
+         "hidden_metadata", "selected", "seen", *ends, "warnings"]
     )  # fmt: skip
     said = "; ".join(_warnings(report))
     for item in report.rows:
@@ -53,7 +53,18 @@ def to_csv(report: Report) -> str:
         figures = [value for name in report.metrics for value in _ends(item.metrics[name])]
         names = [str(item.run), row.name, item.column, item.value]
         sizes = [item.num_images, item.num_groups, row.num_parameters]
-        writer.writerow([*names, *sizes, row.labels, row.selected, row.seen, *figures, said])
+        writer.writerow(
+            [
+                *names,
+                *sizes,
+                row.labels,
+                row.hidden_metadata,
+                row.selected,
+                row.seen,
+                *figures,
+                said,
+            ]
+        )
     return buffer.getvalue()
 
 

@@ -130,12 +130,13 @@ def _sections(
     alike = [item for item in entries if _classes(report, item) == classes]
     yield "roc", "ROC and precision-recall", list(evidence.roc_and_pr(alike, classes))
     yield "calibration", "Calibration", list(evidence.calibration(entries))
+    yield "retrieval", "Retrieval", list(evidence.retrieval(entries))
     yield "confusion", "Confusion", list(evidence.confusions(alike, classes))
     recalls = evidence.recalls(alike, classes)
     yield "recall", "Recall of each class", [recalls] if recalls else []
     yield "subgroups", "Subgroups", list(trends.subgroups(report, entries, metric))
     curves = [figure for run in report.runs for figure in trends.curves(report, run, metric)]
-    yield "curves", "Few labels and layers", curves
+    yield "curves", "Few labels, layers, hidden metadata", curves
     learning = [figure for run in report.runs for figure in trends.learning(run, entries)]
     yield "learning", "Learning curves", learning
 

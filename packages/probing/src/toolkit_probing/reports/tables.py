@@ -135,7 +135,14 @@ def _kind(report: Report, item: Recomputed) -> tuple[Hashable, ...]:
     data, protocol, row = results.data, results.protocol, item.row
     task = (data.id, data.label, tuple(data.classes), item.images, item.num_images)
     how = (protocol.name, protocol.version, row.selected, row.labels, row.seen)
-    return (*task, *how, row.is_tuned, is_baseline(row), results.backbone.random_weights)
+    return (
+        *task,
+        *how,
+        row.hidden_metadata,
+        row.is_tuned,
+        is_baseline(row),
+        results.backbone.random_weights,
+    )
 
 
 def _show_confusion(out: Console, item: Recomputed, runs: Sequence[SavedRun], *, name: str) -> None:

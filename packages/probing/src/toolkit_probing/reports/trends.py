@@ -21,7 +21,6 @@ MOST_DOTS = 8  # names a group of a dot plot
 HEAD = re.compile(r"(?P<variant>.+)-lr(?P<lr>[^-]+(-\d+)?)-seed\d+$")
 PICTURED = 0.75  # of the values of a loss
 SPARE = ("balanced_accuracy", "top1")  # defined where a class has no image
-TITLES = {"layer": "layer", "num_train": "training images"}
 
 
 def subgroups(report: Report, entries: Sequence[Entry], metric: str) -> Iterator[Markup]:
@@ -60,11 +59,14 @@ def _mostly_defined(report: Report, metric: str) -> str:
 
 
 def curves(report: Report, run: SavedRun, metric: str) -> Iterator[Markup]:
-    """Yield curves over layers and over labels, where a run has them: a panel a method."""
+    """Yield curves over layers, labels and hidden metadata, where a run has them: a panel a method.
+
+    Of hidden metadata with the baselines, which are hidden as much.
+    """
     rows = [
         replace(item.row, metrics=item.metrics)  # as recomputed
         for item in report.rows
-        if item.run == run.path and item.column is None and item.row.name in run.rows
+        if item.run == run.path and item.column is None
     ]
     for axis in AXES:
         panels: dict[str, list[dict[str, Any]]] = {}
@@ -80,7 +82,8 @@ def curves(report: Report, run: SavedRun, metric: str) -> Iterator[Markup]:
                 if estimate.mean is not None
             )  # fmt: skip
         ticks = sorted({row["x"] for panel in panels.values() for row in panel})
-        across: charts.Spec = {"title": TITLES[axis], "axis": {"values": ticks, "format": "d"}}
+        form = ".0%" if axis == "hidden_metadata" else "d"
+        across: charts.Spec = {"title": AXES[axis], "axis": {"values": ticks, "format": form}}
         if axis == "num_train":
             across["scale"] = {"type": "log"}  # shots and shares grow by factors
         for method, drawn in panels.items():
@@ -89,7 +92,7 @@ def curves(report: Report, run: SavedRun, metric: str) -> Iterator[Markup]:
             )
             yield charts.figure(
                 spec,
-                label=f"{metric_name(metric)} of {method} by {TITLES[axis]}",
+                label=f"{metric_name(metric)} of {method} by {AXES[axis]}",
                 caption="Bands: 95 % intervals.",
             )
 

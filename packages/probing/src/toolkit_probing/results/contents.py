@@ -198,6 +198,11 @@ class Results:
     baselines: Sequence[Row] = ()
     folds: Sequence[str] = ()
 
+    @property
+    def rows_of_heads(self) -> Mapping[str, str]:
+        """The row that each name of heads is of: with metadata hidden, the one that hides least."""
+        return {row.head_name: row.name for row in reversed(self.rows)}
+
     def to_json(self) -> dict[str, Any]:
         """Return what is written."""
         return asdict(self)

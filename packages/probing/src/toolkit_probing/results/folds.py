@@ -17,6 +17,7 @@ from toolkit_common.runs.files import atomic_path
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_common.seen.check import MARKS, SeenStatus
 from toolkit_probing.results.contents import Cost, JudgedData, Results
+from toolkit_probing.results.retrieved import join_folds
 from toolkit_probing.results.rows import ROW_VERSION, Row
 from toolkit_probing.results.saved import TEST_ROWS, SavedRow, SavedRun, read_run, write_folds
 from toolkit_probing.training.plan import Training
@@ -91,6 +92,7 @@ def _pool(run: Path, parts: Sequence[SavedRow]) -> Row:
         grid=(),  # of each fold in its own run
         metrics=pooled.estimate(everything, names=tuple(METRICS)),
         seen=_worst([row.seen for row in rows]),
+        retrieval=join_folds([row.retrieval for row in rows]),
         training=_join_training([row.training for row in rows]),
         log_loss_of_frequencies=_mean([row.log_loss_of_frequencies for row in rows]),
         remarks=_join_remarks(rows),

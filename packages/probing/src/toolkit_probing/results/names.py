@@ -108,7 +108,11 @@ def _parts(row: Row) -> dict[str, str]:
     }
     tune = {} if row.tune == "none" else {"tune": row.tune}
     layer = {} if row.layer == NO_LAYER else {"layer": f"layer {row.layer}"}
-    return {**options, **tune, "source": source_of(row), **layer, "labels": row.labels}
+    hidden = f"{100 * row.hidden_metadata:g} % hidden"
+    return {
+        **options, **tune, "source": source_of(row), **layer, "labels": row.labels,
+        "hidden": hidden,
+    }  # fmt: skip
 
 
 def _value(value: Any) -> str:

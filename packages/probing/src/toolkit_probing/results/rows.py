@@ -14,12 +14,13 @@ from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
 from toolkit_common.seen.check import SeenStatus
 from toolkit_probing.results.remarks import Picked, log_loss_of_frequencies, remarks_on
+from toolkit_probing.results.retrieved import Retrieval, Values, summarise
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.plan import Training, training_of
 
-ROW_VERSION = 3  # rises with every change of a row's keys or of what they mean
+ROW_VERSION = 4  # rises with every change of a row's keys or of what they mean
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Outcome:
         select_score: Mean score on the selection split.
         seeds: Seed of each repeat.
         draws: Draw of the labels of each repeat.
-        probabilities: `(n, c)` a repeat.
+        probabilities: `(n, c)` a repeat; of several versions of the test rows one below the other,
+            until `of_views` takes them apart.
         num_parameters: Trained parameters.
         flops: Floating-point operations of one image's forward pass through the head.
         selected: How it was selected, where no split did that.
@@ -45,6 +47,9 @@ class Outcome:
         options: All options of its method, defaults included.
         grid: The score of every setting that was tried; of heads, metrics.jsonl has every epoch's.
         shown: Balanced accuracy on the selection split of every C, the mean over repeats.
+        hidden_metadata: Share of the known metadata cells that was hidden from the test rows.
+        retrieved: How well each test row has found training rows of its class, a mapping a repeat;
+            empty of what searches nothing.
     """
 
     method: str
@@ -65,11 +70,31 @@ class Outcome:
     grid: Sequence[Mapping[str, Any]] = ()
     shown: Mapping[float, float] = field(default_factory=dict)
     tune: str = "none"
+    hidden_metadata: float = 0.0
+    retrieved: Sequence[Values] = ()
 
     @property
     def name(self) -> str:
         """Names its row and its files."""
-        return f"{self.variant}-{self.subset.slug}" if self.subset.slug else self.variant
+        return "-".join(
+            filter(None, (self.variant + hidden_slug(self.hidden_metadata), self.subset.slug))
+        )
+
+    def of_views(self, shares: Sequence[float]) -> "list[Outcome]":
+        """Return the outcome of each version of the test rows, which hide so much of metadata."""
+        count = len(shares)
+        return [
+            replace(
+                self,
+                hidden_metadata=share,
+                probabilities=[np.split(values, count)[number] for values in self.probabilities],
+                retrieved=[
+                    {name: np.split(values, count)[number] for name, values in repeat.items()}
+                    for repeat in self.retrieved
+                ],
+            )
+            for number, share in enumerate(shares)
+        ]
 
 
 # `kw_only`, so that fields with a default can stand where they belong.
@@ -89,8 +114,10 @@ class Row:
         metrics: Every metric on the test split.
         predictions: File of its predictions, in the run folder.
         inputs: What was read: images, metadata, or both.
+        hidden_metadata: As in `Outcome`.
         seen: Whether the encoder's pre-training has seen patients or images of test or validation;
             empty where nobody looked: of encoders that are no export, and of before.
+        retrieval: How well its test images find training images of their label; of k-NN alone.
         training: How its heads were trained; None where nothing was, or that was not recorded.
         log_loss_of_frequencies: On test, of predicting the class frequencies of its training rows.
         remarks: What must be known to trust it, a sentence each.
@@ -117,7 +144,9 @@ class Row:
     metrics: Mapping[str, Estimate]
     predictions: str
     inputs: str = "image"
+    hidden_metadata: float = 0.0
     seen: SeenStatus = ""
+    retrieval: Retrieval | None = None
     training: Training | None = None
     log_loss_of_frequencies: float | None = None
     remarks: Sequence[str] = ()
@@ -129,10 +158,23 @@ class Row:
         return self.tune != "none"
 
     @property
+    def head_name(self) -> str:
+        """The name of the row of its heads: the same ones judge however much is hidden."""
+        return self.name.replace(hidden_slug(self.hidden_metadata), "")
+
+    @property
     def described(self) -> dict[str, Any]:
         """What it is of, as reports and comparisons print it for `--json`."""
-        names = ("name", "inputs", "seen", "tune", "labels", "selected", "picked", "settings")
+        names = (
+            "name", "inputs", "hidden_metadata", "seen", "tune", "labels", "selected", "picked",
+            "settings",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+
+def hidden_slug(share: float) -> str:
+    """Return what names a share of hidden metadata in names of rows; nothing where none is."""
+    return "" if share == 0.0 else f"-hidden{100 * share:g}pct".replace(".", "p")
 
 
 def build_rows(
@@ -172,6 +214,9 @@ def build_rows(
                 row,
                 inputs=inputs,
                 seen=seen,
+                retrieval=summarise(
+                    outcome.retrieved, targets, groups, classes=task.labels.classes
+                ),
                 log_loss_of_frequencies=of_frequencies,
                 remarks=remarks,
             )
@@ -200,6 +245,7 @@ def _build_row(
         picked=outcome.picked,
         select_score=_finite(outcome.select_score),
         grid=[{**item, "select_score": _finite(item["select_score"])} for item in outcome.grid],
+        hidden_metadata=outcome.hidden_metadata,
         seeds=list(outcome.seeds),
         draws=list(outcome.draws),
         num_parameters=outcome.num_parameters,

@@ -16,6 +16,7 @@ from toolkit_probing.probes import POOLS, AttentivePool
 from toolkit_probing.results.contents import Results
 from toolkit_probing.results.layout import NO_INTERVAL, best_rows, show_estimate
 from toolkit_probing.results.names import reads_line, short_names
+from toolkit_probing.results.retrieved import print_retrieval
 from toolkit_probing.results.rows import Row
 from toolkit_probing.task.subsets import ALL
 from toolkit_probing.training.plan import Training, describe_training
@@ -42,6 +43,8 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     out.print()
     rows = [*results.rows, *results.baselines]
     print_figures(out, results.rows, results.baselines)
+    named = zip(short_names(rows), rows, strict=True)
+    print_retrieval(out, {name: row.retrieval for name, row in named if row.retrieval})
     out.print()
     for line in why_no_intervals(row.metrics[name] for row in rows for name in SHOWN):
         out.print(line, soft_wrap=True)
@@ -73,9 +76,10 @@ def _facts(results: Results) -> Iterator[str]:
         f"{data.sizes['test']} test images of {data.num_test_groups} groups, {each}"
         f"{results.protocol.line}, {rows[0].selected}; 95 % intervals by bootstrap over groups"
     )
-    labels = {row.labels for row in rows}
+    labels, hidden = {row.labels for row in rows}, {row.hidden_metadata for row in rows}
     few = f"; learned from {min(labels)}" if len(labels) == 1 and labels != {ALL} else ""
-    yield f"{reads_line(rows)}{few}"
+    less = f"; {100 * max(hidden):g} % of metadata hidden at test" if len(hidden) == 1 else ""
+    yield f"{reads_line(rows)}{few}{less if any(hidden) else ''}"
     if results.folds:
         yield INTERVALS_OF_FOLDS
 
@@ -83,7 +87,9 @@ def _facts(results: Results) -> Iterator[str]:
 def print_figures(out: Console, probed: Sequence[Row], baselines: Sequence[Row] = ()) -> None:
     """Print figures and, as far as there is room, what was picked; results.json has the rest."""
     rows, count = [*probed, *baselines], len(probed)
-    kinds = [(at >= count, row.is_tuned, row.labels) for at, row in enumerate(rows)]
+    kinds = [
+        (at >= count, row.is_tuned, row.labels, row.hidden_metadata) for at, row in enumerate(rows)
+    ]
     names = [Column("method", short_names(rows))]
     figures = [
         Column(

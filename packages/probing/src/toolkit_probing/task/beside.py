@@ -25,22 +25,27 @@ class SourceBeside:
     Args:
         source: Features of n rows.
         vectors: By name, in the order of the source's rows.
+        origins: Which of the source's rows each vector is of, where some have several.
     """
 
-    def __init__(self, source: FeatureSource, vectors: Vectors) -> None:
-        assert all(len(values) == len(source) for values in vectors.values())
+    def __init__(
+        self, source: FeatureSource, vectors: Vectors, origins: np.ndarray | None = None
+    ) -> None:
+        self._origins = np.arange(len(source)) if origins is None else origins
+        assert all(len(values) == len(self._origins) for values in vectors.values())
         self._source = source
         self._vectors = vectors
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._origins)
 
     def iterate(
         self, batches: Sequence[np.ndarray], *, patches: bool = True
     ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions, the vectors of these rows among them."""
         # Both walk the same batches in the same order: positions belong to what comes.
-        read = self._source.iterate(batches, patches=patches)
+        rows = [self._origins[positions] for positions in batches]
+        read = self._source.iterate(rows, patches=patches)
         for positions, features in zip(batches, read, strict=True):
             yield _beside(features, self._vectors, positions)
 

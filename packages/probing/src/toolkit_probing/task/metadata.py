@@ -4,7 +4,7 @@ What must not be read is hidden before anything is encoded: the label that is pr
 of the data set and every column on its list of leaks count as missing, as do columns that the data
 set lacks. All of it is printed, and recorded in the results.
 
-Shapes: n rows of the task, k metadata width.
+Shapes: n rows of the task and versions of its test rows, k metadata width.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from toolkit_common.backbones.ids import parse_backbone_id
@@ -29,6 +31,7 @@ from toolkit_common.seen.check import SeenVerdict
 from toolkit_probing.heads.inputs import NO_LAYER
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.beside import CropsBeside, SourceBeside
+from toolkit_probing.task.hiding import TestView, hide_at_test, percent
 from toolkit_probing.task.metadata_file import TaskFile, read_for_task
 from toolkit_probing.task.plain import PlainMetadata
 from toolkit_probing.task.task import Task
@@ -41,7 +44,9 @@ class TaskMetadata:
     """Metadata embeddings of a task's rows.
 
     Attributes:
-        vectors: Level -> `(n, k)`, in the order of the task's rows.
+        vectors: Level -> `(n, k)`, in the order of the task's rows, then of versions of test rows.
+        origins: Which of the task's rows each of them is of `(n,)`.
+        views: Where the test rows are, one for each share of metadata that is hidden.
         digest: Hash of the encoders and their schema, and of a file of extrapolated metadata.
         facts: What results record: columns read, absent, hidden (and why), words never seen.
         is_all: Whether they are all that is read.
@@ -51,6 +56,8 @@ class TaskMetadata:
     """
 
     vectors: Mapping[str, Tensor]
+    origins: np.ndarray
+    views: Sequence[TestView]
     digest: str
     facts: Mapping[str, Any]
     is_all: bool
@@ -58,9 +65,19 @@ class TaskMetadata:
     seen: SeenVerdict = NOT_LOOKED_AT
     note: str = ""
 
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read figures on them."""
+        shares = [percent(view.share) for view in self.views if view.share]
+        hidden = (
+            f"METADATA HIDDEN AT TEST: the same heads, with {', '.join(shares)} of the known cells "
+            "of each column taken from test rows; what is hidden at one share is hidden at more"
+        )
+        return [*filter(None, [self.note]), *([hidden] if shares else [])]
+
     def beside(self, extracted: Extracted) -> Extracted:
         """Put the embeddings beside the features of the images."""
-        source = SourceBeside(extracted.source, self.vectors)
+        source = SourceBeside(extracted.source, self.vectors, self.origins)
         crops = extracted.crops
         return replace(
             extracted,
@@ -99,23 +116,36 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
     shown = data.table.drop(columns=list(hidden), errors="ignore").iloc[task.rows]
     if given is not None:  # each row for itself: nobody's value is another row's
         shown = shown.drop(columns="group", errors="ignore")
+    of = {name: level for level in levels for name in encoders.columns[level]}
+    less = hide_at_test(task, shown, of, shares=settings.hide_metadata, seed=settings.seed)
     encoded = {level: encoders.encode(shown, level) for level in levels}
-    # Of what was requested, also of a level of which nothing is left to read.
+    # Also of a level of which nothing is left to read.
     read = [name for level in requested for name in encoders.columns[level]]
-    unseen = {name: count for item in encoded.values() for name, count in item.unseen.items()}
     facts = {
         "columns": {level: list(encoders.columns[level]) for level in levels},
         "absent": [name for name in absent if name in read],
         "hidden": {name: why for name, why in hidden.items() if name in read},
-        "unseen": unseen,
+        "unseen": {k: count for item in encoded.values() for k, count in item.unseen.items()},
         "encoders": encoders.digest,
+        "hidden_at_test": less.facts(),
     }
     _show(facts, task.data if given is None else given.path)
-    vectors: dict[str, Tensor] = {level: item.vectors for level, item in encoded.items()}
-    at_fault = "look at the weights of the run's metadata encoders, and at these rows"
-    refuse_not_finite(vectors, row_names(task.data, task.rows), remedy=at_fault)
-    metadata = TaskMetadata(vectors, encoders.digest, facts, is_all=not settings.reads_images)
+    vectors: dict[str, Tensor] = {
+        level: torch.cat([item.vectors, *(encoders.encode(x, level).vectors for x in less.tables)])
+        for level, item in encoded.items()
+    }
+    metadata = TaskMetadata(
+        vectors, less.origins(task), less.views, encoders.digest, facts,
+        is_all=not settings.reads_images,
+    )  # fmt: skip
+    _refuse_not_finite(metadata, task)
     return metadata if given is None else _with_file(metadata, given, known)
+
+
+def _refuse_not_finite(metadata: TaskMetadata, task: Task) -> None:
+    at_fault = "look at the weights of the run's metadata encoders, and at these rows"
+    names = row_names(task.data, task.rows[metadata.origins])
+    refuse_not_finite(metadata.vectors, names, remedy=at_fault)
 
 
 def _with_file(metadata: TaskMetadata, given: TaskFile, known: Sequence[str]) -> TaskMetadata:
@@ -201,6 +231,10 @@ def _show(facts: Mapping[str, Any], source: ImageData | Path) -> None:
     lines += [
         f"metadata: {name} has {count} values that pre-training never saw, read as missing"
         for name, count in facts["unseen"].items()
+    ]
+    lines += [
+        f"metadata: hidden at test: {percent(item['share'])}, {item['cells']} of {item['of']} cells"
+        for item in facts["hidden_at_test"]
     ]
     for line in lines:
         console.print(line)

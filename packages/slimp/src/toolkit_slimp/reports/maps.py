@@ -99,16 +99,15 @@ def agreement(
     own = np.arange(int(known.sum())) if groups is None else groups[known]
     people = torch.from_numpy(np.unique(own, return_inverse=True)[1])
     rows = embeddings[torch.from_numpy(known)]
-    found = retrieve_by_label(
-        rows, rows, (codes, codes), ks=(1,), groups=(people, people)
-    ).precision[1]
+    found = retrieve_by_label(rows, rows, (codes, codes), ks=(1,), groups=(people, people))
+    nearest = found["precision_at_1"]
     others = people[:, None] != people[None]
     alike = (codes[:, None] == codes[None]) & others
     can = alike.any(dim=1)  # who has no match at all cannot be right
     if not can.any():
         return None
     chance = (alike.sum(dim=1) / others.sum(dim=1).clamp(min=1))[can]
-    return Agreement(float(found[can].mean()), float(chance.mean()), int(can.sum()))
+    return Agreement(float(nearest[can].mean()), float(chance.mean()), int(can.sum()))
 
 
 def site_column(schema: Schema) -> str | None:
