@@ -35,7 +35,8 @@ app = typer.Typer()
 
 def carry_out(call, results, seconds=0.0):
     folder = call.output
-    assert not folder.exists() or call.resume or call.overwrite, f"{folder} exists"
+    # As a real run: a folder without settings is what a kill left, and is begun anew.
+    assert call.resume or call.overwrite or not (folder / "config.yaml").exists(), folder
     folder.mkdir(parents=True, exist_ok=True)
     with Path("calls.txt").open("a") as file:
         file.write(f"{folder.parent.name}/{folder.name}{' --resume' * call.resume}\\n")
