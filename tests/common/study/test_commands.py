@@ -30,12 +30,20 @@ def test_options_are_typed_as_the_command_line_has_them():
     probe = find_command("probe")
     options = {
         "method": ["ep", "linear"], "random_init": True, "allow_seen": False, "label": None,
-        "ep.num_queries": [8, 16], "label-fraction": 0.05,
+        "ep.num_queries": [8, 16], "label-fraction": 0.05, "c": [0.1, 1],
     }  # fmt: skip
-    assert probe.words(options) == [
+    words = probe.words(options)
+    assert words == [
         "--method", "ep,linear", "--random-init", "--no-allow-seen",
-        "--set", "ep.num_queries=8,16", "--label-fraction", "0.05",
+        "--set", "ep.num_queries=8,16", "--label-fraction", "0.05", "--c", "0.1,1",
     ]  # fmt: skip
+    assert probe.check(words).settings.c == (0.1, 1)
+
+
+@pytest.mark.parametrize("letter", ["b", "-b", "m"])
+def test_a_letter_that_stands_for_an_option_is_none_of_a_file(letter):
+    with pytest.raises(InputError, match=f"toolkit probe has no option '{letter}'"):
+        find_command("probe").words({letter: "x"})
 
 
 @pytest.mark.parametrize(

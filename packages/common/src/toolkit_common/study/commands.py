@@ -138,12 +138,17 @@ def find_command(name: str) -> Command:
             name.lstrip("-").replace("-", "_"): item
             for item in click.params
             for name in (item.name, *item.opts)
-            if len(name.lstrip("-")) > 1  # no letter stands for an option
+            if name == item.name or not _is_letter(name)
         }
         reads = getattr(click.callback, "reads", None)
         return Command(" ".join(words), click, parameters, reads)
     known = [point.replace(".", " ") for point in points]
     raise InputError(f"unknown command {name!r}{did_you_mean(name, known)}")
+
+
+def _is_letter(name: str) -> bool:
+    """Whether a name is a letter that stands for an option, as `-o`; `--c` is an option's own."""
+    return name.startswith("-") and not name.startswith("--")
 
 
 def _switch(known: Any, key: str, value: Any) -> str:
