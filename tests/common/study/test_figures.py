@@ -61,6 +61,44 @@ def test_seeds_of_one_fold_are_one_value():
     assert (figure.mean, figure.interval[0]) == (pytest.approx(mean), pytest.approx(mean - half))
 
 
+def beside_a_control(axis: str) -> str:
+    """Return a study whose cells have another axis, a and b, that its control lacks; all done."""
+    judge = STUDY[STUDY.index("  judge:") : STUDY.index("table:")]
+    grid = f"    grid: {{kind: {{ours: {{}}}}, {axis}: {{a: {{}}, b: {{fails: false}}}}}}\n"
+    control = judge.replace("judge:", "control:") + "    grid: {kind: {start: {}}}\n"
+    for path in list(Path("runs/judge").iterdir()):
+        shutil.copytree(path, Path("runs/control", f"{path.name},kind=start"))
+        for value in "ab":
+            shutil.copytree(path, path.with_name(f"{path.name},kind=ours,{axis}={value}"))
+    text = STUDY.replace(judge, judge + grid + control).replace("[encoder, m", "[kind, encoder, m")
+    return text.replace("{encoder: poor}", "{kind: start}")
+
+
+def test_a_control_without_seeds_stands_against_each_seed():
+    text = beside_a_control("seed")
+    for fold, value in ((0, 0.9), (1, 0.87), (2, 1.0)):
+        change(f"judge/encoder=good,fold={fold},kind=ours,seed=b", mean=value)
+    figure = table_of(text).figures[("ours", "good", "ep"), "auroc"]
+    gaps = [0.05, 0.01, 0.05]  # means of a, which is as the control, and b: 0.1, 0.02, 0.1 above it
+    mean, half = corrected_t(gaps, test_to_train=1 / 3)
+    assert (figure.gap.mean, figure.gap.units) == (pytest.approx(mean), 6)
+    assert figure.gap.interval == pytest.approx((mean - half, mean + half))
+
+
+def test_cells_stand_against_each_seed_of_a_control():
+    text = beside_a_control("seed").replace("{kind: start}", "{kind: ours}")
+    change("judge/encoder=good,fold=0,kind=ours,seed=b", mean=0.6)
+    gap = table_of(text).figures[("start", "good", "ep"), "auroc"].gap
+    assert (gap.mean, gap.units) == (pytest.approx((0.1 + 0.0 + 0.0) / 3), 3)
+
+
+def test_a_control_of_other_splits_is_no_reference():
+    text = beside_a_control("split_seed")
+    table = table_of(text)
+    assert table.figures[("ours", "good", "ep"), "auroc"].gap is None
+    assert table.figures[("ours", "good", "ep"), "auroc"].mean == pytest.approx(0.85)
+
+
 def test_what_does_not_follow_from_predictions_has_differences_over_folds_and_says_so():
     for number, path in enumerate(sorted(Path("runs/judge").iterdir())):
         results = read_json(path / "results.json")

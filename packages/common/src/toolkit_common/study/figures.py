@@ -31,7 +31,7 @@ class Gap:
     Attributes:
         mean: The difference that the interval is of, None if undefined.
         interval: 95 % interval of it, None without one.
-        units: Cells that both have.
+        units: Cells that have a counterpart.
         interval_of: `patients` or `folds`; empty without an interval.
         over_folds: The interval over the folds, whichever of both is shown.
         why: Why it is not over patients, where it would be.
@@ -103,37 +103,31 @@ class Group:
 
 def figure_of(spec: TableSpec, group: Group, metric: str) -> Figure:
     """Return a metric of what stands in one row and column, with the interval that is wanted."""
-    values = {
-        unit: record.metrics[metric]
-        for unit, record in group.records.items()
-        if metric in record.metrics
-    }
-    if not values:
+    records = [record for record in group.records.values() if metric in record.metrics]
+    values = [mean for item in records if (mean := item.metrics[metric]) is not None]
+    if not values or len(values) < len(records):
         return Figure(None)
-    if any(value is None for value in values.values()):
-        return Figure(None)
-    known = {unit: value for unit, value in values.items() if value is not None}
     if spec.intervals == PATIENTS:
-        value = over_patients(_by_split(known, group.records), metric)
-        return Figure(*value, PATIENTS) if value else Figure(_over(known, group.records)[0])
-    mean, interval = _over(known, group.records)
+        pooled = over_patients(_by_split(records), metric)
+        return Figure(*pooled, PATIENTS) if pooled else Figure(_over(values, records)[0])
+    mean, interval = _over(values, records)
     if interval is not None:
         return Figure(mean, interval, FOLDS)
-    if len(known) == 1:
-        own = next(iter(group.records.values())).intervals.get(metric)
+    if len(values) == 1:
+        own = records[0].intervals.get(metric)
         return Figure(mean, own, OWN if own else "")
     return Figure(mean)
 
 
 def _over(
-    values: Mapping[Unit, float], records: Mapping[Unit, Record]
+    values: Sequence[float], records: Sequence[Record]
 ) -> tuple[float, tuple[float, float] | None]:
-    """Return the mean over units, those of one split first, and its interval over splits."""
+    """Return the mean over records, those of one split first, and its interval over splits."""
     by_split: dict[Unit, list[float]] = {}
-    for unit, value in values.items():
-        by_split.setdefault(_split_of(records[unit]), []).append(value)
+    for value, record in zip(values, records, strict=True):
+        by_split.setdefault(_split_of(record), []).append(value)
     means = [float(np.mean(part)) for part in by_split.values()]
-    shares = [record.test_to_train for record in records.values()]
+    shares = [record.test_to_train for record in records]
     known = [share for share in shares if share is not None]
     if len(means) < 2 or len(known) < len(shares):
         return float(np.mean(means)), None
@@ -141,10 +135,10 @@ def _over(
     return mean, (mean - half, mean + half)
 
 
-def _by_split(units: Iterable[Unit], records: Mapping[Unit, Record]) -> list[list[Record]]:
+def _by_split(records: Iterable[Record]) -> list[list[Record]]:
     folds: dict[Unit, list[Record]] = {}
-    for unit in units:
-        folds.setdefault(_split_of(records[unit]), []).append(records[unit])
+    for record in records:
+        folds.setdefault(_split_of(record), []).append(record)
     return list(folds.values())
 
 
@@ -169,19 +163,33 @@ def against_reference(
     if other == key or other not in groups or figures[at].mean is None:
         return figures[at]
     mine, theirs = groups[key].records, groups[other].records
-    both = [unit for unit in mine if unit in theirs]
-    gaps = {}
-    for unit in both:
-        one, two = mine[unit].metrics.get(metric), theirs[unit].metrics.get(metric)
-        if one is None or two is None:
+    pairs = [(one, two) for one in mine for two in theirs if _are_paired(one, two, spec.over)]
+    gaps = []
+    for one, two in pairs:
+        own, wanted = mine[one].metrics.get(metric), theirs[two].metrics.get(metric)
+        if own is None or wanted is None:
             return figures[at]
-        gaps[unit] = one - two
+        gaps.append(own - wanted)
     if not gaps:
         return figures[at]
-    sides = [_by_split(gaps, records) for records in (mine, theirs)]
-    mean, interval = _over(gaps, {unit: mine[unit] for unit in gaps})
-    gap = Gap(mean, interval, len(gaps), FOLDS if interval else "", interval)
-    return replace(figures[at], gap=_over_patients(gap, spec, metric, sides=sides))
+    sides = [mine[one] for one, _ in pairs], [theirs[two] for _, two in pairs]
+    mean, interval = _over(gaps, sides[0])
+    units = len({one for one, _ in pairs})
+    gap = Gap(mean, interval, units, FOLDS if interval else "", interval)
+    whole = _over_patients(gap, spec, metric, sides=[_by_split(side) for side in sides])
+    return replace(figures[at], gap=whole)
+
+
+def _are_paired(one: Unit, two: Unit, axes: Sequence[str]) -> bool:
+    """Whether two cells are compared: they agree in each axis, as far as both have it.
+
+    So a control without seeds stands against every seed. Of splits both must have the same: others
+    test other patients.
+    """
+    return all(
+        first == second or (NONE in (first, second) and axis not in OF_SPLITS)
+        for axis, first, second in zip(axes, one, two, strict=True)
+    )
 
 
 def _over_patients(gap: Gap, spec: TableSpec, metric: str, *, sides: Sequence[Folds]) -> Gap:
