@@ -11,8 +11,8 @@ from toolkit_probing.attention.choose import (
     heads_to_measure,
     heads_with_maps,
 )
-from toolkit_probing.attention.judged import settings_of
 from toolkit_probing.heads.files import read_spec, save_head
+from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.contents import read_results
 
 

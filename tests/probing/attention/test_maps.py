@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from toolkit_common.features.contract import Features
 from toolkit_probing.attention.maps import (
     attention_maps,
     group_maps,
@@ -11,16 +12,18 @@ from toolkit_probing.attention.maps import (
     peak_to_even,
 )
 from toolkit_probing.heads.head import Head
+from toolkit_probing.heads.inputs import read_source
 from toolkit_probing.probes import EfficientProbing
 
 
-@pytest.mark.parametrize("extra", [0, 1])
-def test_maps_are_on_the_grid_and_without_the_class_token(extra: int):
+@pytest.mark.parametrize("source", ["patches", "all"])
+def test_maps_are_on_the_grid_and_without_the_class_token(source: str):
     torch.manual_seed(0)
     pool = EfficientProbing(8, num_queries=2)
-    tokens = torch.randn(3, 6 + extra, 8)
-    maps = attention_maps(Head(pool, dim=8, num_classes=2), tokens, (2, 3))
-    expected = pool.attention(tokens)[..., extra:].detach().numpy()
+    features = Features({"cls": torch.randn(3, 8)}, torch.randn(3, 6, 8), (2, 3))
+    tokens = read_source(features, source)
+    maps = attention_maps(Head(pool, dim=8, num_classes=2), features, source)
+    expected = pool.attention(tokens)[..., -6:].detach().numpy()
     np.testing.assert_allclose(maps.reshape(3, 2, 6), expected, rtol=1e-5)
 
 

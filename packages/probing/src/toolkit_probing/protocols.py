@@ -6,9 +6,10 @@ recorded. Its version rises when a change of ours can change its figures.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from toolkit_common.config import field_extra, flatten
+from toolkit_common.config import field_extra, flatten, read_yaml, resolve
 from toolkit_probing.settings import TRAINING, ProbeSettings
 
 
@@ -65,6 +66,15 @@ PROTOCOLS: Mapping[str, Protocol] = {
     ),
 }
 PRESETS = {name: protocol.settings for name, protocol in PROTOCOLS.items()}
+
+
+def settings_of(run: Path) -> ProbeSettings:
+    """Return the settings of a run.
+
+    Raises:
+        InputError: If its file of settings is gone, or holds what no run has.
+    """
+    return resolve(ProbeSettings, [read_yaml(run / "config.yaml")], presets=PRESETS).settings
 
 
 @dataclass(frozen=True, kw_only=True)

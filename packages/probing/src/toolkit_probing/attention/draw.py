@@ -17,10 +17,11 @@ from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_probing.attention.choose import KeptHead, choose_head, head_of
-from toolkit_probing.attention.judged import open_judged, settings_of
+from toolkit_probing.attention.judged import open_judged
 from toolkit_probing.attention.maps import (
     ALMOST_EVEN,
     attention_maps,
+    count_queries,
     group_maps,
     group_queries,
     peak_to_even,
@@ -37,7 +38,8 @@ from toolkit_probing.attention.pictures import (
 from toolkit_probing.attention.sheet import Caption, draw_sheet
 from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.heads.head import Head
-from toolkit_probing.heads.inputs import base_of, read_inputs, read_source
+from toolkit_probing.heads.inputs import base_of, read_inputs
+from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.contents import Results, read_results, results_file
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.task.encoder import load_judged_backbone
@@ -114,7 +116,7 @@ def draw_attention(
     with opened as drawn:
         features = drawn.layers[read_spec(chosen.file).layer]
         spec, loaded = load_head(chosen.file, features)
-        maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)
+        maps = attention_maps(loaded, features, spec.source)
         answers = _answers(run, results, drawn, head=chosen, loaded=loaded)
     groups, strongest = group_queries(maps), max(map(peak_to_even, maps))
     title = f"{chosen.file.stem} on {_called(drawn.backbone)}"
@@ -213,7 +215,5 @@ def _called(backbone: Backbone) -> str:
 
 
 def _title(head: str, maps: np.ndarray, shown: np.ndarray) -> str:
-    title = f"{head}: {maps.shape[1]} queries"
-    if shown.shape[1] < maps.shape[1]:
-        title += f" in {shown.shape[1]} groups"
-    return f"{title}; x even: strongest patch of all maps, in even shares"
+    count = count_queries(maps, shown)
+    return f"{head}: {count}; x even: strongest patch of all maps, in even shares"

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.backbones.contract import Backbone
-from toolkit_common.config import read_yaml, resolve
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import FeatureSource, LayerFeatures
 from toolkit_common.features.encode import OnlineSource, RowEncoder
@@ -18,10 +17,9 @@ from toolkit_common.features.store import TokenStore, find_store
 from toolkit_common.images.open import Place
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import own_accelerator
-from toolkit_probing.protocols import PRESETS
+from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.contents import read_results
 from toolkit_probing.results.saved import SavedRun
-from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.encoder import build_extraction, load_judged_backbone
 from toolkit_probing.task.task import Task, read_task, without_images
 
@@ -54,11 +52,6 @@ class JudgedImages:
         """Return the features of some test images, by their numbers, on the CPU."""
         (layers,) = source.iterate([self.task.positions("test")[at]])
         return {layer: features.to("cpu") for layer, features in layers.items()}
-
-
-def settings_of(run: Path) -> ProbeSettings:
-    """Return the settings of a run."""
-    return resolve(ProbeSettings, [read_yaml(run / "config.yaml")], presets=PRESETS).settings
 
 
 @contextmanager

@@ -9,9 +9,10 @@ Shapes: b images, q queries, g groups, n tokens, (gh, gw) patch grid.
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from toolkit_common.features.contract import Features
 from toolkit_probing.heads.head import Head
+from toolkit_probing.heads.inputs import base_of, read_source
 from toolkit_probing.probes import AttentivePool
 
 BATCH = 16
@@ -21,9 +22,16 @@ ALMOST_EVEN = 1.5  # times an even share: what is below says nothing of where; o
 
 
 @torch.no_grad()
-def attention_maps(head: Head, tokens: Tensor, grid: tuple[int, int]) -> np.ndarray:
-    """Return the attention on the patches `(b, q, gh, gw)`; a class token's share is left out."""
+def attention_maps(head: Head, features: Features, source: str) -> np.ndarray:
+    """Return the attention on the patches `(b, q, gh, gw)`; a class token's share is left out.
+
+    Args:
+        head: A head with maps.
+        features: Of some images.
+        source: What it reads of them, metadata beside the tokens or not.
+    """
     assert isinstance(head.pool, AttentivePool)
+    tokens, grid = read_source(features, base_of(source)), features.grid
     attention = torch.cat([head.pool.attention(part.float()) for part in tokens.split(BATCH)])
     # A class token, where one is read, stands in front.
     patches = attention[..., -grid[0] * grid[1] :]
@@ -61,6 +69,12 @@ def group_queries(maps: np.ndarray, num_groups: int = MAX_GROUPS) -> np.ndarray:
 def group_maps(maps: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Return the mean map of each group `(b, g, gh, gw)`."""
     return np.stack([maps[:, groups == group].mean(1) for group in range(groups.max() + 1)], axis=1)
+
+
+def count_queries(maps: np.ndarray, shown: np.ndarray) -> str:
+    """Return in words how many queries there are, and in how many groups they are shown."""
+    groups = f" in {shown.shape[1]} groups" if shown.shape[1] < maps.shape[1] else ""
+    return f"{maps.shape[1]} queries{groups}"
 
 
 def peak_to_even(maps: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.data.loaders import chunks
-from toolkit_common.features.contract import Features, LayerFeatures
+from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.images.open import Place
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.scores.statistics import Estimate, estimate_mean
@@ -21,14 +21,14 @@ from toolkit_probing.attention.choose import (
     heads_to_measure,
     heads_with_maps,
 )
-from toolkit_probing.attention.judged import open_judged, settings_of
+from toolkit_probing.attention.judged import open_judged
 from toolkit_probing.attention.maps import attention_maps
 from toolkit_probing.attention.masks import choose_masks, find_masks, read_mask
 from toolkit_probing.attention.pictures import encode, evenly, find_images, see, spread
 from toolkit_probing.attention.statistics import statistics_of
 from toolkit_probing.heads.files import load_head, read_spec
-from toolkit_probing.heads.head import Head
-from toolkit_probing.heads.inputs import base_of, read_source
+from toolkit_probing.heads.head import Head, HeadSpec
+from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.contents import read_results, results_file
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.encoder import load_judged_backbone
@@ -218,7 +218,7 @@ class _Parts:
         self.images = images
         self.masks = masks
         self.preprocess = backbone.info.preprocess
-        self.heads: dict[Path, tuple[Head, str, int]] = {}
+        self.heads: dict[Path, tuple[Head, HeadSpec]] = {}
         self.figures: dict[Path, list[Mapping[str, np.ndarray]]] = {}
         self.queries: dict[Path, int] = {}
         self.grid: Grid = (0, 0)
@@ -253,12 +253,10 @@ class _Parts:
 
     def _maps(self, file: Path, layers: LayerFeatures) -> np.ndarray:
         if file not in self.heads:
-            spec = read_spec(file)
-            _, head = load_head(file, layers[spec.layer])
-            self.heads[file] = (head, base_of(spec.source), spec.layer)
-        head, source, layer = self.heads[file]
-        features: Features = layers[layer]
-        return attention_maps(head, read_source(features, source), features.grid)
+            spec, head = load_head(file, layers[read_spec(file).layer])
+            self.heads[file] = (head, spec)
+        head, spec = self.heads[file]
+        return attention_maps(head, layers[spec.layer], spec.source)
 
     def _read_masks(self, numbers: np.ndarray, grid: Grid) -> np.ndarray:
         """Return masks of some images `(b, n)`, NaN where there is none."""

@@ -16,10 +16,11 @@ from PIL import Image
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
 from toolkit_probing.attention.choose import KeptHead, heads_to_measure
-from toolkit_probing.attention.judged import JudgedImages, settings_of
+from toolkit_probing.attention.judged import JudgedImages
 from toolkit_probing.attention.maps import (
     ALMOST_EVEN,
     attention_maps,
+    count_queries,
     group_maps,
     group_queries,
     peak_to_even,
@@ -27,7 +28,7 @@ from toolkit_probing.attention.maps import (
 from toolkit_probing.attention.pictures import see, to_photos
 from toolkit_probing.attention.sheet import draw_overlay
 from toolkit_probing.heads.files import load_head
-from toolkit_probing.heads.inputs import base_of, read_source
+from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.saved import SavedRow, SavedRun
 
 MOST = 12  # pictures of a page
@@ -180,19 +181,16 @@ def _looked(
     backbone, source = images.encoded(head.file)
     features = images.features(source, at)[head.row.layer]
     spec, loaded = load_head(head.file, features)
-    maps = attention_maps(loaded, read_source(features, base_of(spec.source)), features.grid)
+    maps = attention_maps(loaded, features, spec.source)
     groups = group_queries(maps)
     seen = see(backbone, [images.place(int(place)) for place in at])
     photos = [_small(photo) for photo in to_photos(seen)]
     shown = group_maps(maps, groups)
     overlays = [draw_overlay(photo, own) for photo, own in zip(photos, shown, strict=True)]
     strongest = max(map(peak_to_even, maps))
-    count = f"{maps.shape[1]} queries"
-    if shown.shape[1] < maps.shape[1]:
-        count += f" in {shown.shape[1]} groups"
     lines = [
-        f"Right of each: where {head.name} looks, a colour a query ({count}); the strongest patch "
-        f"of all has {strongest:.2f} times an even share."
+        f"Right of each: where {head.name} looks, a colour a query ({count_queries(maps, shown)}); "
+        f"the strongest patch of all has {strongest:.2f} times an even share."
     ]
     if strongest < ALMOST_EVEN:
         lines.append("The maps are almost even: read nothing into where they are coloured.")

@@ -24,7 +24,7 @@ from toolkit_probing.attention.maps import attention_maps
 from toolkit_probing.heads.bank import SAMPLE
 from toolkit_probing.heads.files import load_head
 from toolkit_probing.heads.head import Head
-from toolkit_probing.heads.inputs import TOKENS, base_of, is_of_tokens, read_inputs, read_source
+from toolkit_probing.heads.inputs import base_of, is_of_tokens, read_inputs
 from toolkit_probing.predict.saved_probe import SavedProbe
 from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.probes import POOLS, AttentivePool
@@ -116,7 +116,7 @@ def _features(
         task = shrink_images(own, task, backbone, accelerator=accelerator).task
     how = Extraction(
         store_dir=probe.run,  # nothing is kept
-        with_patches=base_of(probe.spec.source) in TOKENS,
+        with_patches=is_of_tokens(probe.spec.source),
         with_pooled=base_of(probe.spec.source) == "pooled",
         batch_size=settings.extract_batch_size,
         num_workers=choose_num_workers(settings.num_workers, accelerator),
@@ -148,7 +148,7 @@ def _metadata(probe: SavedProbe, task: Task, settings: PredictSettings) -> TaskM
 def _peaks(head: Head, features: Features, source: str) -> np.ndarray:
     """Return where each query looks most, `(b, q, 3)` as in `Answers`."""
     height, width = features.grid
-    maps = attention_maps(head, read_source(features, base_of(source)), features.grid)
+    maps = attention_maps(head, features, source)
     flat = maps.reshape(*maps.shape[:2], -1)
     at = flat.argmax(axis=-1)
     shares = flat.max(axis=-1) / flat.mean(axis=-1)

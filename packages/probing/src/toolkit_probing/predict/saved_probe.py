@@ -7,7 +7,6 @@ from pathlib import Path
 
 from toolkit_common.backbones.contract import Backbone
 from toolkit_common.backbones.ids import parse_backbone_id
-from toolkit_common.config import read_yaml, resolve
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
@@ -18,7 +17,7 @@ from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.heads.inputs import describe_place
 from toolkit_probing.heads.kept import heads_of_rows
 from toolkit_probing.methods import METHODS
-from toolkit_probing.protocols import PRESETS
+from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.contents import Results
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import read_run
@@ -87,7 +86,7 @@ def choose_probe(run: Path, *, row: str | None = None, method: str | None = None
     results = read_run(folder).results
     if results.folds:
         raise InputError(f"{run} is a run of all folds: name one, such as {run}/fold-0")
-    settings = resolve(ProbeSettings, [read_yaml(folder / "config.yaml")], presets=PRESETS).settings
+    settings = settings_of(folder)
     heads = heads_of_rows(folder, results.rows_of_heads, settings)
     chosen, file = _choose(folder, results.rows, heads, row=row, method=method)
     probe = SavedProbe(folder, results, settings, chosen, file, read_spec(file))

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit_common.config import read_yaml, resolve
 from toolkit_common.console import quieted
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.ids import split_options
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.sources.load import load_data
-from toolkit_probing.protocols import PRESETS
+from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.saved import SavedRun
-from toolkit_probing.settings import ProbeSettings
 
 MOST_LOADED = 50_000  # images: of more, listing the files alone takes longer than the page
 REMOTE = ("hf", "torchvision")  # sources that may fetch
@@ -33,8 +31,7 @@ def find_data(run: SavedRun) -> AtHand:
     folder = RunFolder(run.path)
     with quieted(wanted=True), folder.where_it_began():
         try:
-            written = [read_yaml(run.path.absolute() / "config.yaml")]
-            settings = resolve(ProbeSettings, written, presets=PRESETS).settings
+            settings = settings_of(run.path.absolute())
             data = load_data(settings.data, premalignant_as=settings.premalignant_as)
         except (InputError, OSError) as error:
             return AtHand(None, f"the data cannot be read here ({error}).")
