@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,8 +34,9 @@ def by_hand(run) -> list[int]:
 
 
 @pytest.mark.slow
-def test_the_surest_wrong_images_are_shown_as_the_run_judged_them(mapped):
-    run = read_run(mapped)
+def test_the_surest_wrong_images_are_shown_as_the_run_judged_them(mapped, monkeypatch):
+    monkeypatch.chdir(mapped / "heads")  # not the folder that it began in
+    run = read_run(Path(".."))
     saved = choose_row(run, "ep")
     shown = show_mistakes(run, saved, name="ep", open_images=open_judged)
     expected = by_hand(run)

@@ -1,6 +1,7 @@
 """The data of a finished run are read again where they are as they were."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.reports.data import at_hand
@@ -12,6 +13,12 @@ def test_data_that_are_as_the_run_read_them_are_at_hand(runs, capsys):
     hand = find_data(read_run(runs / "b"))
     assert (len(hand.data), hand.why) == (40, "")
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_is_named_from_where_the_user_stands_not_from_where_it_began(runs, monkeypatch):
+    monkeypatch.chdir(runs / "b")
+    hand = find_data(read_run(Path("../b")))
+    assert (len(hand.data), hand.why) == (40, "")
 
 
 def test_data_that_changed_are_not(copied):

@@ -7,7 +7,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +91,7 @@ def show_mistakes(
         name: What the page calls it.
         open_images: Gives the run's test images.
     """
+    run = replace(run, path=run.path.absolute())  # images are read in the folder that it began in
     wrong = _worst(saved, [str(label) for label in run.results.data.classes])
     total, file = len(saved.image_ids), saved.row.predictions
     if saved.folds is not None:

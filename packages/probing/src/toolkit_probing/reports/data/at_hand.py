@@ -26,12 +26,13 @@ class AtHand:
 
 def find_data(run: SavedRun) -> AtHand:
     """Read the data of a finished run again; nothing is fetched, and data that changed are none."""
-    if why := _why_unread(run):
-        return AtHand(None, why)
-    folder = RunFolder(run.path)
+    path = run.path.absolute()  # the current folder is another below
+    folder = RunFolder(path)
     with quieted(wanted=True), folder.where_it_began():
+        if why := _why_unread(run):
+            return AtHand(None, why)
         try:
-            settings = settings_of(run.path.absolute())
+            settings = settings_of(path)
             data = load_data(settings.data, premalignant_as=settings.premalignant_as)
         except (InputError, OSError) as error:
             return AtHand(None, f"the data cannot be read here ({error}).")
