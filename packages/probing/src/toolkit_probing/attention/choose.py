@@ -1,6 +1,6 @@
 """Which heads of a finished run have attention maps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,15 +80,8 @@ def choose_head(run: Path, name: str | None) -> Path:
 
 def head_of(run: Path, results: Results, settings: ProbeSettings, *, file: Path) -> KeptHead:
     """Return a head's file with the row that it is of."""
-    rows = {row.name: row for row in results.rows}
-    shown = dict(zip(rows, short_names(results.rows), strict=True))
-    for name, files in heads_of_rows(run, results.rows_of_heads, settings).items():
-        if file in files:
-            repeats = list(zip(rows[name].seeds, rows[name].draws, strict=True))
-            repeat = repeat_of(file)
-            at = repeats.index(repeat) if repeat in repeats else 0
-            return KeptHead(file, shown[name], rows[name], at)
-    return KeptHead(file, file.stem)
+    (head,) = _with_rows(run, results, settings, files=[file])
+    return head
 
 
 def heads_to_measure(run: Path, results: Results, settings: ProbeSettings) -> list[KeptHead]:
@@ -97,7 +90,7 @@ def heads_to_measure(run: Path, results: Results, settings: ProbeSettings) -> li
     Raises:
         InputError: If no head has maps.
     """
-    heads = [head_of(run, results, settings, file=file) for file in heads_with_maps(run).values()]
+    heads = _with_rows(run, results, settings, files=[*heads_with_maps(run).values()])
     amounts = [0.0 if head.row is None else float(np.mean(head.row.num_train)) for head in heads]
     kept: dict[str, KeptHead] = {}
     for head, amount in zip(heads, amounts, strict=True):
@@ -105,3 +98,23 @@ def heads_to_measure(run: Path, results: Results, settings: ProbeSettings) -> li
             first = kept.setdefault(head.name, head)
             kept[head.name] = head if head.repeat < first.repeat else first
     return list(kept.values())
+
+
+def _with_rows(
+    run: Path, results: Results, settings: ProbeSettings, *, files: Sequence[Path]
+) -> list[KeptHead]:
+    rows = {row.name: row for row in results.rows}
+    shown = dict(zip(rows, short_names(results.rows), strict=True))
+    kept = heads_of_rows(run, results.rows_of_heads, settings)
+    names = {file: name for name, own in kept.items() for file in own}
+    return [
+        _with_row(file, shown[names[file]], rows[names[file]])
+        if file in names
+        else KeptHead(file, file.stem)
+        for file in files
+    ]
+
+
+def _with_row(file: Path, name: str, row: Row) -> KeptHead:
+    repeats, repeat = list(zip(row.seeds, row.draws, strict=True)), repeat_of(file)
+    return KeptHead(file, name, row, repeats.index(repeat) if repeat in repeats else 0)

@@ -18,10 +18,8 @@ from toolkit_common.images.walk import find_files, is_image
 # As lesion sets call them: `ID_segmentation.png` (ISIC, HAM10000), `ID_lesion.bmp` (PH2).
 ENDING = re.compile(r"[_-](masks?|segmentations?|seg|lesion|gt)$", re.IGNORECASE)
 OTHERS = re.compile(r"_(dermoscopic_image|roi\d*|superpixels)$", re.IGNORECASE)  # PH2's, ISIC's
-GREY, MOST_GREY = (
-    (0.1, 0.9),
-    0.05,
-)  # what is between is neither black nor white, and how much may be
+GREY = (0.1, 0.9)  # what is between is neither black nor white
+MOST_GREY = 0.05  # how much of a mask may be
 SLACK = 0.02  # of the aspect: sizes are rounded where copies were made smaller
 
 Masks = Mapping[str, Path]  # by the name of the image
