@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from helpers.shown_results import baselines, many_rows, plain_rows, row
-from toolkit_probing.results.names import encoder_name, reads_line, run_names, short_names
+from toolkit_probing.results.names import (
+    encoder_name,
+    method_heading,
+    reads_line,
+    run_names,
+    short_names,
+)
 
 
 def test_a_method_alone_is_its_name():
@@ -53,3 +59,7 @@ def test_an_encoder_is_called_without_where_it_lies():
     assert encoder_name("timm:hf-hub:org/repo") == "hf-hub:org/repo"
     assert encoder_name("/data/runs/derm") == "derm"
     assert encoder_name("open_clip:ViT-B-32@openai") == "ViT-B-32@openai"
+
+
+def test_methods_are_written_as_people_write_them():
+    assert [method_heading(name) for name in ("knn", "ep", "abmilp")] == ["k-NN", "EP", "abmilp"]

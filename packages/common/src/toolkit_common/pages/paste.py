@@ -21,34 +21,52 @@ def latex(text: str) -> str:
     return one_line(text).translate(LATEX)
 
 
-def markdown_table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], *, num_names: int = 1
-) -> str:
-    """Return a table; its first columns hold names, the others figures.
+class Bold(str):
+    """A cell that stands out."""
+
+    __slots__ = ()
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, align: str) -> str:
+    """Return a table; heads and cells are escaped.
 
     Args:
-        heads: Of the columns, as they stand.
-        rows: Their cells, which are escaped.
-        num_names: Columns of names.
+        heads: Of the columns.
+        rows: Their cells.
+        align: A letter a column: l of words, r of figures.
     """
-    rule = ["---"] * num_names + ["---:"] * (len(heads) - num_names)
-    lines = [heads, rule, *([markdown(cell) for cell in row] for row in rows)]
+    rule = [{"l": "---", "r": "---:"}[side] for side in align]
+    shown = [
+        [f"**{markdown(cell)}**" if isinstance(cell, Bold) else markdown(cell) for cell in row]
+        for row in rows
+    ]
+    lines = [[markdown(head) for head in heads], rule, *shown]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def latex_table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, num_names: int = 1
+    heads: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, align: str
 ) -> str:
-    """Return a table of booktabs; heads and cells are escaped, the caption stands as it is."""
-    columns = "l" * num_names + "r" * (len(heads) - num_names)
+    """Return a table of booktabs; heads and cells are escaped, the caption stands as it is.
+
+    Args:
+        heads: Of the columns.
+        rows: Their cells.
+        caption: Of the table.
+        align: A letter a column: l of words, r of figures.
+    """
+    shown = [
+        [rf"\textbf{{{latex(cell)}}}" if isinstance(cell, Bold) else latex(cell) for cell in row]
+        for row in rows
+    ]
     lines = [
         r"\begin{table}",
         rf"\caption{{{caption}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
+        rf"\begin{{tabular}}{{{align}}}",
         r"\toprule",
         " & ".join(map(latex, heads)) + r" \\",
         r"\midrule",
-        *(" & ".join(latex(cell) for cell in row) + r" \\" for row in rows),
+        *(" & ".join(row) + r" \\" for row in shown),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",

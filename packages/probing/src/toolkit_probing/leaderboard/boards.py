@@ -24,14 +24,13 @@ from toolkit_probing.leaderboard.standings import (
 )
 from toolkit_probing.published.rows import METHODS, Published
 from toolkit_probing.reports.entries import most_labels
-from toolkit_probing.results.names import encoder_name
+from toolkit_probing.results.names import encoder_name, method_heading
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import why_no_intervals
 from toolkit_probing.task.subsets import ALL
 
 LEADING = ("ep", "linear", "knn")  # by which encoders are ranked, as far as they have them
-HEADINGS = {"knn": "k-NN", "ep": "EP"}  # as people write them
 PUBLISHED_METRIC, OWN_METRIC = "top1", "auroc"
 
 
@@ -225,8 +224,8 @@ def _facts(group: _Group, metric: str) -> str:
 def _notes(group: _Group, board: Board, published: Sequence[Published]) -> Iterator[str]:
     own = [item for item in board.standings if item.origin == "here"]
     figures = [figure for item in own for figure in item.figures.values()]
-    order = [heading_of(name) for name in LEADING if name in board.methods]
-    yield f"ranked by {', then '.join(order or map(heading_of, board.methods))}"
+    order = [method_heading(name) for name in LEADING if name in board.methods]
+    yield f"ranked by {', then '.join(order or map(method_heading, board.methods))}"
     if any(item.is_random for item in own) or any(figure.seen == "seen" for figure in figures):
         yield "below the others, not ranked with them: untrained encoders, and those marked SEEN"
     if len(board.selected) == 1:
@@ -258,11 +257,6 @@ def _on_published(published: Published) -> Iterator[str]:
     if names:
         each = "; ".join(f"{what}: {', '.join(rows)}" for what, rows in names.items())
         yield f"published*: layers of the frozen encoder were random while heads trained ({each})"
-
-
-def heading_of(method: str) -> str:
-    """Return what a method is called above its column."""
-    return HEADINGS.get(method, method)
 
 
 def short_data(identifier: str) -> str:

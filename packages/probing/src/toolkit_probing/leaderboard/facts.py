@@ -22,7 +22,7 @@ FAMILIES = {
     "SLIMP": "images and metadata",
 }  # fmt: skip
 SUPERVISED = "supervised"
-VIT = re.compile(r"(?:vit|deit3?|deit|flexivit)_([a-z0-9]+)_patch(\d+)(?:_.*)?")
+VIT = re.compile(r"(?:vit|deit3?|flexivit)_([a-z0-9]+)_patch(\d+)(?:_.*)?")
 SIZES = {"tiny": "Ti", "small": "S", "medium": "M", "base": "B", "large": "L", "huge": "H",
          "giant": "g", "gigantic": "G"}  # fmt: skip
 OPEN_CLIP_VIT = re.compile(r"ViT-([A-Za-z0-9]+)-(\d+)(?:-quickgelu)?")

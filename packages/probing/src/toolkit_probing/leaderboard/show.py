@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns
-from toolkit_common.pages.paste import latex
+from toolkit_common.pages.paste import Bold, latex, latex_table, markdown_table
 from toolkit_common.printable import markdown
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import mark
-from toolkit_probing.leaderboard.boards import Board, heading_of
+from toolkit_probing.leaderboard.boards import Board
 from toolkit_probing.leaderboard.standings import Figure, Standing
 from toolkit_probing.results.layout import PAIR, best_rows
+from toolkit_probing.results.names import method_heading
 
 ABSENT = "-"
 
@@ -60,12 +61,7 @@ def _markdown(board: Board) -> Iterator[str]:
     yield f"### {markdown(board.title)}\n"
     yield f"{markdown(board.facts)}.\n"
     columns = _columns(board)
-    yield _line([markdown(item.heading) for item in columns])
-    yield _line(["---:" if item.is_number else "---" for item in columns])
-    for row in range(len(board.standings)):
-        cells = [markdown(item.cells[row].replace("\n", " ")) for item in columns]
-        bold = [row in item.bold for item in columns]
-        yield _line([f"**{text}**" if b else text for text, b in zip(cells, bold, strict=True)])
+    yield markdown_table([item.heading for item in columns], _rows(columns), align=_align(columns))
     lines = [*_baselines(board), *board.notes]
     if lines:
         yield ""
@@ -74,24 +70,18 @@ def _markdown(board: Board) -> Iterator[str]:
 
 def to_latex(boards: Sequence[Board]) -> str:
     """Return leaderboards as LaTeX tables (booktabs)."""
-    return "\n".join("\n".join(_latex(board)) + "\n" for board in boards)
+    return "\n".join(_latex(board) for board in boards)
 
 
-def _latex(board: Board) -> Iterator[str]:
+def _latex(board: Board) -> str:
     columns = _columns(board)
-    caption = [board.title, board.facts, *_baselines(board), *board.notes]
-    yield r"\begin{table}"
-    yield rf"\caption{{{' '.join(latex(f'{line}.') for line in caption)}}}"
-    yield rf"\begin{{tabular}}{{{''.join('r' if item.is_number else 'l' for item in columns)}}}"
-    yield r"\toprule"
-    yield " & ".join(latex(item.heading) for item in columns) + r" \\"
-    yield r"\midrule"
-    for row in range(len(board.standings)):
-        cells = [latex(item.cells[row].replace("\n", " ")) for item in columns]
-        bold = [row in item.bold for item in columns]
-        texts = [rf"\textbf{{{text}}}" if b else text for text, b in zip(cells, bold, strict=True)]
-        yield " & ".join(texts) + r" \\"
-    yield from (r"\bottomrule", r"\end{tabular}", r"\end{table}")
+    lines = [board.title, board.facts, *_baselines(board), *board.notes]
+    return latex_table(
+        [item.heading for item in columns],
+        _rows(columns),
+        caption=" ".join(latex(f"{line}.") for line in lines),
+        align=_align(columns),
+    )
 
 
 def to_csv(boards: Sequence[Board]) -> str:
@@ -139,7 +129,7 @@ def _columns(board: Board) -> list[_Text]:
         seen = ["" if figure is None else figure.seen for figure in figures]
         best = best_rows(values, list(zip(kinds, seen, strict=True)), board.metric)
         cells = [_cell(figure, board) for figure in figures]
-        columns.append(_Text(heading_of(method), cells, frozenset(best), is_number=True))
+        columns.append(_Text(method_heading(method), cells, frozenset(best), is_number=True))
     columns += [
         _Text("architecture", [item.architecture for item in rows]),
         _Text("family", [item.family for item in rows]),
@@ -149,10 +139,22 @@ def _columns(board: Board) -> list[_Text]:
         counts = [item.figures[method].parameters if method in item.figures else 0 for item in rows]
         if any(counts):
             cells = [f"{count:,}" if count else ABSENT for count in counts]
-            columns.append(_Text(f"{heading_of(method)} parameters", cells, is_number=True))
+            columns.append(_Text(f"{method_heading(method)} parameters", cells, is_number=True))
     if len(board.selected) > 1:
         columns.append(_Text("selected", [_selected(item) for item in rows]))
     return columns
+
+
+def _rows(columns: Sequence[_Text]) -> Iterator[list[str]]:
+    """Yield the cells of each row, on one line each."""
+    for row in range(len(columns[0].cells)):
+        cells = [item.cells[row].replace("\n", " ") for item in columns]
+        yield [Bold(text) if row in item.bold else text
+               for text, item in zip(cells, columns, strict=True)]  # fmt: skip
+
+
+def _align(columns: Sequence[_Text]) -> str:
+    return "".join("r" if item.is_number else "l" for item in columns)
 
 
 def _name(item: Standing) -> str:
@@ -183,7 +185,7 @@ def _value(figure: Figure, *, digits: int = 3, between: str = " ") -> str:
 def _selected(item: Standing) -> str:
     ways: dict[str, list[str]] = {}
     for method, figure in item.figures.items():
-        ways.setdefault(figure.selected, []).append(heading_of(method))
+        ways.setdefault(figure.selected, []).append(method_heading(method))
     if len(ways) == 1:
         return next(iter(ways))
     return "\n".join(f"{', '.join(methods)}: {way}" for way, methods in ways.items())
@@ -227,7 +229,3 @@ def _numbers(figure: Figure) -> dict[str, Any]:
         "selected": figure.selected,
         "seen": figure.seen,
     }
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

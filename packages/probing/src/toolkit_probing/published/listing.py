@@ -6,6 +6,7 @@ import typer
 
 from toolkit_common.console import Column, print_columns, result_console
 from toolkit_probing.published.rows import METHODS, Published, PublishedRow
+from toolkit_probing.results.names import method_heading
 
 
 def show_rows(published: Published, *, as_json: bool) -> None:
@@ -24,8 +25,8 @@ def show_rows(published: Published, *, as_json: bool) -> None:
     )
     names = [f"{name}{'*' * bool(row.stochastic)}" for name, row in rows.items()]
     figures = [
-        Column(heading, [f"{row.top1(method):.2f}" for row in rows.values()])
-        for method, heading in zip(METHODS, ("k-NN", "linear", "EP"), strict=True)
+        Column(method_heading(method), [f"{row.top1(method):.2f}" for row in rows.values()])
+        for method in METHODS
     ]
     wanted = Column("encoder", [_wanted(row) for row in rows.values()], justify="left")
     print_columns(out, [Column("row", names)], [*figures, wanted])

@@ -9,10 +9,10 @@ from rich.console import Console
 from toolkit_common.console import Column, print_columns
 from toolkit_probing.published.reproduction import Reproduction
 from toolkit_probing.results.contents import Results
+from toolkit_probing.results.names import method_heading
 from toolkit_probing.results.rows import Row
 
 NOT_JUDGED = "not judged"
-HEADINGS = {"knn": "k-NN", "ep": "EP"}
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,11 @@ class Verdict:
     @property
     def line(self) -> str:
         """The verdict in one line."""
-        failed = [item for item in self.judgements if item.verdict == "FAIL"]
+        named = [(method_heading(item.method), item) for item in self.judgements]
+        failed = [f"{name} {item.why}" for name, item in named if item.verdict == "FAIL"]
         if failed:
-            return f"FAIL: {'; '.join(f'{_called(item.method)} {item.why}' for item in failed)}"
-        judged = [_called(item.method) for item in self.judgements if item.verdict == "PASS"]
+            return f"FAIL: {'; '.join(failed)}"
+        judged = [name for name, item in named if item.verdict == "PASS"]
         return f"PASS: {' and '.join(judged)} within {self.tolerance:g} points of the published"
 
     def to_json(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def show_verdict(verdict: Verdict, reproduction: Reproduction, out: Console) -> 
     items = verdict.judgements
     print_columns(
         out,
-        [Column("method", [_called(item.method) for item in items])],
+        [Column("method", [method_heading(item.method) for item in items])],
         [
             Column("published", [f"{item.published:.2f}" for item in items]),
             Column("here", [_measured(item) for item in items]),
@@ -127,7 +128,7 @@ def show_verdict(verdict: Verdict, reproduction: Reproduction, out: Console) -> 
     out.print()
     for item in items:
         if item.verdict == NOT_JUDGED:
-            out.print(f"{_called(item.method)} is {NOT_JUDGED}: {item.why}", soft_wrap=True)
+            out.print(f"{method_heading(item.method)} is {NOT_JUDGED}: {item.why}", soft_wrap=True)
     out.print(verdict.line, soft_wrap=True)
 
 
@@ -187,7 +188,3 @@ def _measured(item: Judgement) -> str:
 
 def _signed(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"
-
-
-def _called(method: str) -> str:
-    return HEADINGS.get(method, method)

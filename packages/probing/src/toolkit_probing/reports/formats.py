@@ -21,7 +21,7 @@ def to_markdown(report: Report) -> str:
     """Return a table of Markdown, its warnings in bold above it."""
     lines = [f"**{markdown(text)}**\n" for text in _warnings(report)]
     lines += [f"{markdown(run_line(run))}.\n" for run in report.runs]
-    table = markdown_table(_heads(report), _rows(report), num_names=2 if report.by else 1)
+    table = markdown_table(_heads(report), _rows(report), align=_align(report))
     return "\n".join([*lines, table, f"\n{INTERVALS}"]) + "\n"
 
 
@@ -34,8 +34,7 @@ def to_latex(report: Report) -> str:
             latex(INTERVALS),
         ]
     )
-    names = 2 if report.by else 1
-    return latex_table(_heads(report), _rows(report), caption=caption, num_names=names)
+    return latex_table(_heads(report), _rows(report), caption=caption, align=_align(report))
 
 
 def to_csv(report: Report) -> str:
@@ -82,6 +81,10 @@ def _warnings(report: Report) -> list[str]:
 def _heads(report: Report) -> list[str]:
     named = [metric_name(name) for name in report.metrics]
     return ["method", *(["images of"] if report.by else []), *named, "parameters"]
+
+
+def _align(report: Report) -> str:
+    return "l" * (2 if report.by else 1) + "r" * (len(report.metrics) + 1)
 
 
 def _rows(report: Report) -> Iterator[Sequence[str]]:

@@ -8,6 +8,7 @@ from toolkit_probing.heads.inputs import NO_LAYER, WITH_METADATA, describe_place
 from toolkit_probing.results.rows import Row
 
 BETWEEN = " \u00b7 "
+HEADINGS = {"knn": "k-NN", "ep": "EP"}  # as people write them
 
 
 def short_names(rows: Sequence[Row]) -> list[str]:
@@ -31,6 +32,11 @@ def short_names(rows: Sequence[Row]) -> list[str]:
     return [
         name if names.count(name) == 1 else row.name for name, row in zip(names, rows, strict=True)
     ]
+
+
+def method_heading(method: str) -> str:
+    """Return what a method is called above its column."""
+    return HEADINGS.get(method, method)
 
 
 def is_baseline(row: Row) -> bool:

@@ -14,6 +14,7 @@ from toolkit_slimp.reports.recalls import KS, LEVELS, SEARCHES, Recall
 from toolkit_slimp.watching.chance import SUFFIX
 
 NOT_ENCODED = "Held-out images could not be encoded: no intervals."
+ALIGN = "l" + "rr" * len(KS)  # of the table's columns
 
 
 def heads() -> list[str]:
@@ -38,7 +39,7 @@ def to_markdown(run: PretrainRun) -> str:
     """Return a table of Markdown, the answer and what forbids to believe it above it."""
     lines = [f"**{markdown(text)}**\n" for text in _warnings(run)]
     lines += [f"{markdown(text)}\n" for text in (_claim(run), _facts(run))]
-    table = markdown_table(heads(), table_rows(run))
+    table = markdown_table(heads(), table_rows(run), align=ALIGN)
     return "\n".join([*lines, table, f"\n{markdown(_intervals(run))}"]) + "\n"
 
 
@@ -46,7 +47,7 @@ def to_latex(run: PretrainRun) -> str:
     """Return a LaTeX table (booktabs), its warnings in bold in its caption."""
     bold = [rf"\textbf{{{latex(text)}}}" for text in _warnings(run)]
     said = [latex(text) for text in (_facts(run), _intervals(run))]
-    return latex_table(heads(), table_rows(run), caption=" ".join([*bold, *said]))
+    return latex_table(heads(), table_rows(run), caption=" ".join([*bold, *said]), align=ALIGN)
 
 
 def to_csv(run: PretrainRun) -> str:
