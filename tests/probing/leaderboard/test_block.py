@@ -33,6 +33,15 @@ def test_writing_it_again_changes_nothing(page):
     assert out_of_date(page, "| a |\n") == ""
 
 
+def test_lines_end_as_those_of_the_file_do(page):
+    page.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert write_block(page, "| a |\n")
+    assert page.read_bytes().count(b"\r\n") == page.read_bytes().count(b"\n") > 8
+    assert out_of_date(page, "| a |\n") == ""
+    line = page.read_text().splitlines().index("| a |") + 1
+    assert f"line {line}: " in out_of_date(page, "| b |\n")
+
+
 def test_what_is_out_of_date_is_said_with_its_line(page):
     write_block(page, "| a |\n| b |\n")
     line = page.read_text().splitlines().index("| b |") + 1

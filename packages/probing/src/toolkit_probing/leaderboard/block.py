@@ -1,5 +1,6 @@
 """A leaderboard in a Markdown file of others' words: between two markers, and nowhere else."""
 
+from itertools import zip_longest
 from pathlib import Path
 
 from toolkit_common.errors import InputError
@@ -20,7 +21,7 @@ def read_block(path: Path) -> tuple[str, str, str]:
     if path.suffix not in (".md", ".markdown"):
         raise InputError(f"--into {path}: give a Markdown file, .md")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")  # with the ends of lines that it has
     except FileNotFoundError:
         raise InputError(
             f"--into {path}: no such file; make one with the lines {BEGIN} and {END}"
@@ -42,7 +43,7 @@ def read_block(path: Path) -> tuple[str, str, str]:
 def write_block(path: Path, table: str) -> bool:
     """Put a table between a file's markers; returns whether that changed the file."""
     before, inside, behind = read_block(path)
-    wanted = _framed(table)
+    wanted = _framed(table, before)
     if inside != wanted:
         write_text(path, f"{before}{BEGIN}{wanted}{END}{behind}")
     return inside != wanted
@@ -50,24 +51,27 @@ def write_block(path: Path, table: str) -> bool:
 
 def out_of_date(path: Path, table: str) -> str:
     """Return in one line how the table in a file differs from what it should be; else nothing."""
-    _, inside, _ = read_block(path)
-    has, wants = inside.splitlines(), _framed(table).splitlines()
-    if inside == _framed(table):
+    before, inside, _ = read_block(path)
+    wanted = _framed(table, before)
+    if inside == wanted:
         return ""
-    longest = max(len(has), len(wants))
-    pairs = zip(has + [""] * longest, wants + [""] * longest, strict=False)
-    at, (old, new) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
-    start = path.read_text(encoding="utf-8").partition(BEGIN)[0].count("\n") + 1
+    # Lines with their ends: a file whose ends alone differ is out of date too.
+    pairs = zip_longest(
+        inside.splitlines(keepends=True), wanted.splitlines(keepends=True), fillvalue=""
+    )
+    first = before.count("\n") + 1
+    at, old, new = next((at, *pair) for at, pair in enumerate(pairs, first) if pair[0] != pair[1])
     return (
-        f"{path}, line {start + at}: the leaderboard is out of date: "
-        f"{_shown(old)} should be {_shown(new)}"
+        f"{path}, line {at}: the leaderboard is out of date: {_shown(old)} should be {_shown(new)}"
     )
 
 
-def _framed(table: str) -> str:
-    return f"\n{MADE_BY}\n\n{table.strip()}\n\n"
+def _framed(table: str, before: str) -> str:
+    """Return what stands between the markers, its lines ending as those before them do."""
+    text = f"\n{MADE_BY}\n\n{table.strip()}\n\n"
+    return text.replace("\n", "\r\n") if "\r\n" in before else text
 
 
 def _shown(line: str) -> str:
-    text = one_line(line)
+    text = one_line(line.strip())
     return f"{text[:MOST_SHOWN]}..." if len(text) > MOST_SHOWN else text or "nothing"
