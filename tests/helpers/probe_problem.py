@@ -124,7 +124,7 @@ class Interrupting:
     def iterate(
         self, batches: Sequence[np.ndarray], *, patches: bool = True
     ) -> Iterator[LayerFeatures]:
-        for item in self.source.iterate(batches):
+        for item in self.source.iterate(batches, patches=patches):
             if next(self.count) == self.at:
                 os.kill(os.getpid(), signal.SIGINT)
             yield item

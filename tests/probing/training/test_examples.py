@@ -28,7 +28,7 @@ class Crops:
 
     def iterate(self, batches, *, epoch, patches=True):
         self.read += [(epoch, batch.tolist()) for batch in batches]
-        return self.source.iterate(batches)
+        return self.source.iterate(batches, patches=patches)
 
 
 def positions(rank=0, count=1, *, first=0, epoch=0, examples=None):

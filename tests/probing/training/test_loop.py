@@ -59,7 +59,7 @@ class Killing(Interrupting):
     """A feature source whose reader is killed at batch number `at` of a count."""
 
     def iterate(self, batches, *, patches=True):
-        for item in self.source.iterate(batches):
+        for item in self.source.iterate(batches, patches=patches):
             if next(self.count) == self.at:
                 raise KilledError
             yield item
