@@ -7,7 +7,6 @@ from toolkit_common.audit.shown import examples
 from toolkit_common.audit.shown.examples import (
     HEADING,
     TILE,
-    as_picture,
     draw_contact_sheet,
     draw_tile,
     examples_of,
@@ -46,9 +45,5 @@ def test_data_without_a_label_are_one_class() -> None:
     assert without_labels(data).targets.tolist() == [0, 0]
 
 
-def test_a_tile_is_square_and_a_picture_stands_in_the_page() -> None:
-    tile = draw_tile(build_data(["a", "b"]), 0, side=40)
-    assert tile.size == (40, 40)
-    text = as_picture(tile, alt='"x"')
-    assert text.startswith('<img src="data:image/jpeg;base64,')
-    assert 'alt="&#34;x&#34;" width="40" height="40"' in text
+def test_a_tile_is_square() -> None:
+    assert draw_tile(build_data(["a", "b"]), 0, side=40).size == (40, 40)

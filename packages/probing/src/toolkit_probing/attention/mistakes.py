@@ -3,8 +3,6 @@
 Pictures go by the number of their row in the file of predictions: ids name patients in many sets.
 """
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from PIL import Image
 
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
+from toolkit_common.pages.pictures import data_uri
 from toolkit_probing.attention.choose import KeptHead, heads_to_measure
 from toolkit_probing.attention.judged import JudgedImages
 from toolkit_probing.attention.maps import (
@@ -32,7 +31,7 @@ from toolkit_probing.protocols import settings_of
 from toolkit_probing.results.saved import SavedRow, SavedRun
 
 MOST = 12  # pictures of a page
-SIDE, QUALITY = 176, 80  # pixels of the longer side, of JPEG: a page stays small
+SIDE = 176  # pixels of the longer side: a page stays small
 DRAWN = "ep"  # whose attention is drawn
 
 OpenImages = Callable[[Path], AbstractContextManager[JudgedImages]]  # by the run's folder
@@ -154,7 +153,7 @@ def _pictured(
     return [
         Mistake(
             item.number, item.truth, item.predicted, item.probability, item.of_truth,
-            photo=_uri(photo), size=photo.size, looked=None if over is None else _uri(over),
+            photo=data_uri(photo), size=photo.size, looked=None if over is None else data_uri(over),
         )
         for item, photo, over in zip(wrong, photos, looked, strict=True)
     ], lines  # fmt: skip
@@ -202,9 +201,3 @@ def _small(photo: Image.Image) -> Image.Image:
     small = photo.copy()
     small.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
     return small
-
-
-def _uri(photo: Image.Image) -> str:
-    file = io.BytesIO()
-    photo.save(file, format="JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.images.open import BadImageError, open_image
-from toolkit_common.pages.pictures import picture
+from toolkit_common.pages.pictures import picture, square
 from toolkit_common.scores.retrieval import match_ranks
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.reports.watched import Pairs, Watched
@@ -125,7 +125,7 @@ class _Shown:
             image = open_image(self.data.images[place]["image"])
         except BadImageError:
             return Markup("")
-        return picture(image, label="a held-out lesion")
+        return picture(square(image), label="a held-out lesion")
 
 
 def _text(value: object) -> str:

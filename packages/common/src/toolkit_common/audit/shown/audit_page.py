@@ -8,7 +8,7 @@ from markupsafe import Markup
 from toolkit_common.audit.alike import ALIKE
 from toolkit_common.audit.audit import Audit
 from toolkit_common.audit.findings import HIGH_AUROC, MISSING_AUROC, PROXY_AUROC, RARE_CLASS
-from toolkit_common.audit.shown.examples import as_picture, draw_tile
+from toolkit_common.audit.shown.examples import draw_tile
 from toolkit_common.audit.shown.facts import (
     MAX_PAIRS,
     OF_BASELINES,
@@ -27,6 +27,7 @@ from toolkit_common.extras import is_installed
 from toolkit_common.pages.charts import figure
 from toolkit_common.pages.data_charts import scores, stacked_bars
 from toolkit_common.pages.page import render
+from toolkit_common.pages.pictures import picture
 
 SIDE = 240  # pixels of a pictured image
 MOST_DRAWN = 40  # columns: those that tell most
@@ -136,7 +137,7 @@ def _pair(audit: Audit, at: int) -> dict[str, Any]:
     """Return both images of a pair, and what they are."""
     item = audit.pairs[at]
     images: Sequence[tuple[str, str, Markup]] = [
-        (name, side, as_picture(draw_tile(audit.data, row, side=SIDE), alt=f"image {name}"))
+        (name, side, picture(draw_tile(audit.data, row, side=SIDE), label=f"image {name}"))
         for name, side, row in zip(
             pair_names(audit, item), item.sides, (item.pair.first, item.pair.second), strict=True
         )

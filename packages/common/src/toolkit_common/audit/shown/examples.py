@@ -1,9 +1,7 @@
 """Small pictures of a data set: examples of each class, and what a broken image is shown as."""
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from markupsafe import Markup
@@ -11,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.images.open import BadImageError, open_image
+from toolkit_common.pages.pictures import picture
 
 TILE = 112  # pixels
 MARGIN = 4
@@ -18,7 +17,6 @@ HEADING = 16
 PER_CLASS = 8
 MAX_CLASSES = 20
 NO_LABEL = "without label"
-QUALITY = 82  # of JPEG: a picture of a page is a few kilobytes
 ON_PAGE, CLASSES_ON_PAGE = 4, 12  # of a class; classes
 
 
@@ -76,19 +74,9 @@ def examples_of(
     for code, name in enumerate(labels.classes[:CLASSES_ON_PAGE]):
         own = within[labels.targets[within] == code]
         chosen = _choose(own, data.groups, ON_PAGE, seed=seed)
-        pictures = [as_picture(draw_tile(data, int(row)), alt=f"example of {name}")
+        pictures = [picture(draw_tile(data, int(row)), label=f"example of {name}")
                     for row in chosen]  # fmt: skip
         yield Examples(name, pictures, len(own))
-
-
-def as_picture(image: Image.Image, *, alt: str) -> Markup:
-    """Return a picture that stands in a page."""
-    content = BytesIO()
-    image.save(content, "JPEG", quality=QUALITY)
-    text = base64.b64encode(content.getvalue()).decode()
-    return Markup(
-        '<img src="data:image/jpeg;base64,{}" alt="{}" width="{}" height="{}">'
-    ).format(text, alt, image.width, image.height)  # fmt: skip
 
 
 def draw_tile(data: ImageData, row: int, *, side: int = TILE) -> Image.Image:
