@@ -101,6 +101,16 @@ def test_markdown_has_the_same():
     assert "- all figures: selected on val" in text
 
 
+def test_nothing_of_a_study_or_its_results_is_markup_in_markdown():
+    for path in Path("runs/judge").glob("*/results.json"):
+        results = read_json(path)
+        results["rows"][0]["method"] = "<b>|*"
+        write_json(path, results)
+    text = to_markdown(*made(STUDY.replace("Does training", "Does <i>training")))
+    assert text.startswith("# Does \\<i\\>training help?\n")
+    assert "| good | \\<b\\>\\|\\* | 0.850, " in text
+
+
 def test_csv_has_a_line_for_each_figure():
     rows = list(csv.DictReader(io.StringIO(to_csv(made()[1]))))
     assert [(row["encoder"], row["method"], row["cells"]) for row in rows] == [

@@ -7,6 +7,7 @@ from typing import Any
 from toolkit_common.backbones.contract import ImageEncoder
 from toolkit_common.backbones.exported import SHARED, Description
 from toolkit_common.backbones.named.licences import UNKNOWN
+from toolkit_common.pages.paste import markdown_table
 from toolkit_common.printable import markdown
 from toolkit_common.seen.check import EXPLAINED, MARKS
 from toolkit_common.sharing.figures import Figures
@@ -111,12 +112,8 @@ def _what(subject: Subject) -> Iterator[str]:
 
 
 def _data(provenance: Mapping[str, Any]) -> Iterator[str]:
-    yield "| what | licence |"
-    yield "| --- | --- |"
     listed = licences(provenance)
-    for what, licence in listed.items():
-        yield f"| {markdown(what)} | {markdown(licence)} |"
-    yield ""
+    yield markdown_table(["what", "licence"], listed.items(), align="ll") + "\n"
     for number, item in enumerate(generations(provenance), 1):
         if item.data_source not in (UNKNOWN, ""):
             yield f"Source of the data of training {number}: {markdown(item.data_source)}\n"
@@ -136,10 +133,8 @@ def _protocol(provenance: Mapping[str, Any]) -> Iterator[str]:
         yield f"{number}. {markdown(_training(item))}"
     if settings := provenance.get("protocol"):
         yield "\nSettings of the last one:\n"
-        yield "| setting | value |"
-        yield "| --- | --- |"
-        for key, value in settings.items():
-            yield f"| {markdown(key)} | {markdown(str(value))} |"
+        rows = [(key, str(value)) for key, value in settings.items()]
+        yield markdown_table(["setting", "value"], rows, align="ll")
 
 
 def _training(item: Generation) -> str:

@@ -7,7 +7,7 @@ settings of closed kinds. Ids, hashes, paths, names of columns and values of tab
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def _generation(step: Mapping[str, Any]) -> Generation:
 
 
 def _continued(item: Generation) -> Generation:
-    return Generation(**{**vars(item), "start": "the training before", "start_licence": "as above"})
+    return replace(item, start="the training before", start_licence="as above")
 
 
 def _described(item: Generation) -> dict[str, Any]:

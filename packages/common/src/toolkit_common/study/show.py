@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
+from toolkit_common.pages.paste import markdown_table
+from toolkit_common.printable import markdown
 from toolkit_common.scores.folds import is_pooled
 from toolkit_common.scores.metrics import METRICS
-from toolkit_common.study.figures import FOLDS, OWN, PATIENTS, Figure, Group, Key
+from toolkit_common.study.figures import FOLDS, NONE, OWN, PATIENTS, Figure, Group, Key
 from toolkit_common.study.file import Study, written
 from toolkit_common.study.records import RANDOM
 from toolkit_common.study.table import Table
@@ -59,16 +61,15 @@ def to_markdown(study: Study, table: Table) -> str:
     """Return a table as Markdown."""
     columns = list(_columns(table))
     headings = [*table.spec.rows, *(_heading(table, column) for column in columns)]
-    lines = [
-        f"# {table.spec.title or study.spec.question}",
-        "",
-        _line(headings),
-        _line(["---"] * len(headings)),
+    rows = [
+        [*row, *(_text(table, row, column).replace("\n", ", ") or NONE for column in columns)]
+        for row in _rows(table)
     ]
-    for row in _rows(table):
-        cells = [_text(table, row, column) for column in columns]
-        lines.append(_line([*row, *(cell.replace("\n", ", ") for cell in cells)]))
-    return "\n".join([*lines, "", *(f"- {line}" for line in notes(study, table)), ""])
+    title = markdown(table.spec.title or study.spec.question)
+    align = "l" * len(table.spec.rows) + "r" * len(columns)
+    grid = markdown_table(headings, rows, align=align)
+    remarks = (f"- {markdown(line)}" for line in notes(study, table))
+    return "\n".join([f"# {title}", "", grid, "", *remarks, ""])
 
 
 def to_csv(table: Table) -> str:
@@ -286,10 +287,6 @@ def _interval(interval: tuple[float, float], sign: str = "") -> str:
 def _bare(identifier: str) -> str:
     """Return an id with the last part alone of each path from /, ~ or . on."""
     return re.sub(r"(?:^|(?<=[:=]))[/~.][^?&]*/", "", identifier)
-
-
-def _line(texts: list[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") or "-" for text in texts) + " |"
 
 
 def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """An audit as files to keep: JSON, Markdown, and a page that needs nothing beside it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from toolkit_common.audit.audit import Audit
 from toolkit_common.audit.shown.audit_page import audit_page
 from toolkit_common.audit.shown.facts import audit_json, facts_line, tables, verdict
+from toolkit_common.pages.paste import markdown_table
 from toolkit_common.printable import markdown
 from toolkit_common.runs.files import atomic_folder, write_json, write_text
 
@@ -29,11 +29,7 @@ def audit_markdown(audit: Audit) -> str:
         for item in audit.findings
     ]
     for table in tables(audit):
-        headings = [*table.names, *table.figures]
+        align = "l" * len(table.names) + "r" * len(table.figures)
         lines += ["", f"## {table.title}", "", f"{table.thresholds}.", ""]
-        lines += [_row(headings), _row(["---"] * len(headings)), *map(_row, table.rows)]
+        lines += [markdown_table([*table.names, *table.figures], table.rows, align=align)]
     return "\n".join(lines) + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(markdown, cells))} |"
