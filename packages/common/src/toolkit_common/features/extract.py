@@ -266,9 +266,10 @@ def _extract_to_disk(
     mine = range(accelerator.process_index, writer.num_shards, accelerator.num_processes)
     pieces = chunks(np.arange(len(rows)), writer.shard_rows)
     missing = [shard for shard in mine if not writer.has(shard)]
-    with progress("extracting features", sum(len(pieces[shard]) for shard in mine)) as advance:
-        advance(sum(len(pieces[shard]) for shard in mine if shard not in {*missing}))
-        wanted = [pieces[shard] for shard in missing]
+    wanted = [pieces[shard] for shard in missing]
+    total = sum(len(pieces[shard]) for shard in mine)
+    with progress("extracting features", total) as advance:
+        advance(total - sum(map(len, wanted)))
         for shard, kept in zip(
             missing, _kept(encoder, rows, wanted, view=view, advance=advance), strict=True
         ):
