@@ -9,16 +9,23 @@ import pytest
 from helpers.browser import problems_of
 from helpers.shown_audit import shown_audit, shown_data, sound_audit
 from helpers.small_data import build_data
+from toolkit_common.audit.describe import describe_data
 from toolkit_common.audit.shown.audit_page import audit_page
 from toolkit_common.audit.shown.describe_page import describe_page
+from toolkit_common.data.dataset import ImageData
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the driver's own warnings
+
+
+def page_of(data: ImageData, *, is_labelled: bool) -> str:
+    return describe_page(data, data.labels() if is_labelled else None, describe_data(data))
+
 
 PAGES: dict[str, Callable[[], str]] = {
     "audit": lambda: audit_page(shown_audit()),
     "sound audit": lambda: audit_page(replace(sound_audit(), findings=[])),
-    "data": lambda: describe_page(shown_data(), shown_data().labels()),
-    "bad data": lambda: describe_page(build_data(["a", "b"]), None),
+    "data": lambda: page_of(shown_data(), is_labelled=True),
+    "bad data": lambda: page_of(build_data(["a", "b"]), is_labelled=False),
 }
 
 

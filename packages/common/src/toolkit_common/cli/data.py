@@ -98,7 +98,7 @@ def describe(
     if page is not None:
         from toolkit_common.audit.shown.describe_page import describe_page
 
-        write_text(page, describe_page(data, labels))
+        write_text(page, describe_page(data, labels, described))
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from toolkit_common.audit.describe import describe_data
 from toolkit_common.audit.shown.card import DataCard, count_classes, render_card
 from toolkit_common.audit.shown.description import CANNOT, describe_verdict, fact_lines
 from toolkit_common.audit.shown.examples import examples_of, without_labels
@@ -23,17 +22,17 @@ MOST_DRAWN = 40  # columns: those with the most empty cells
 NO_SPLIT = "no split"
 
 
-def describe_page(data: ImageData, labels: Labels | None) -> str:
+def describe_page(data: ImageData, labels: Labels | None, described: dict[str, Any]) -> str:
     """Return a page about a data set.
 
     Args:
         data: The data set.
         labels: Whose classes are counted and pictured; None where it has no label.
+        described: What `describe_data` returned of it.
 
     Raises:
         InputError: If vl-convert is not installed.
     """
-    described = describe_data(data)
     verdict = describe_verdict(described)
     return render(
         "toolkit_common.audit.shown",

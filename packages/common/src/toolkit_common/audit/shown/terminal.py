@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.text import Text
 
 from toolkit_common.audit.audit import Audit
@@ -22,7 +23,7 @@ def print_audit(audit: Audit) -> None:
     style = "bold red" if audit.has_leak else "bold"
     out.print(Text(one_line(verdict(audit)), style=style), soft_wrap=True)
     out.print(f"{one_line(facts_line(audit))}\n", soft_wrap=True)
-    _print_findings(audit.findings, width=out.width)
+    _print_findings(out, audit.findings)
     for table in tables(audit):
         out.print(f"\n{table.title}", soft_wrap=True)
         names, figures = _columns(table, width=out.width)
@@ -32,17 +33,17 @@ def print_audit(audit: Audit) -> None:
         out.print(f"({table.thresholds})")
 
 
-def _print_findings(findings: Sequence[Finding], *, width: int) -> None:
+def _print_findings(out: Console, findings: Sequence[Finding]) -> None:
     table = plain_table()
     table.add_column("", no_wrap=True)
-    table.add_column("kind", overflow="fold", max_width=KIND if width < NARROW else None)
+    table.add_column("kind", overflow="fold", max_width=KIND if out.width < NARROW else None)
     table.add_column("what was found", overflow="fold")
     for item in findings:
         word = item.severity.upper() if item.severity == "leak" else item.severity
         # Texts name what stands in the user's files.
         cells = (one_line(item.kind), one_line(item.text))
         table.add_row(Text(word, style=STYLES.get(item.severity, "")), *cells)
-    result_console(as_json=False).print(table)
+    out.print(table)
 
 
 def _columns(table: FactTable, *, width: int) -> tuple[list[Column], list[Column]]:
