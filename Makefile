@@ -12,6 +12,8 @@ SCRIPTS := $(filter-out $(NO_QUESTION),$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%)) bench-slimp-ablation
 WEIGHTS := weights=$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)
 START := --set "start=timm:tf_efficientnet_lite0?image_size=64&weights=$$weights"
+# Without what is exported below, which nproc would answer.
+CORES := $$(env -u OMP_NUM_THREADS nproc)
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 
 # Nothing is fetched at run time unless asked for; threads of busy cores fight (docs/stack.md).
@@ -34,7 +36,7 @@ $(STAMP): $(INPUTS)
 	touch $@
 
 demo: $(STAMP) ## carry out studies/demo.yaml: SLIMP against its start on real lesions (6 minutes)
-	$(WEIGHTS) && $(BIN)/toolkit study run studies/demo.yaml --jobs $$(nproc) $(START)
+	$(WEIGHTS) && $(BIN)/toolkit study run studies/demo.yaml --jobs $(CORES) $(START)
 
 test: $(STAMP) ## run all tests, style and types among them (what CI runs)
 	$(BIN)/python $(PYTEST)
@@ -64,7 +66,7 @@ bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py
 	$(BIN)/python benchmarks/$(subst -,_,$*).py
 
 bench-slimp-ablation: $(STAMP) ## carry out studies/slimp-ablation.yaml from packaged weights
-	$(WEIGHTS) && $(BIN)/toolkit study run studies/slimp-ablation.yaml --jobs $$(nproc) $(START)
+	$(WEIGHTS) && $(BIN)/toolkit study run studies/slimp-ablation.yaml --jobs $(CORES) $(START)
 
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check .
