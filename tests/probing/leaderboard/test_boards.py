@@ -13,7 +13,7 @@ from helpers.leaderboards import (
     with_images,
     with_results,
 )
-from helpers.shown_results import row
+from helpers.shown_results import baselines, row
 from toolkit_common.errors import InputError
 from toolkit_probing.leaderboard.boards import build_boards, short_data
 from toolkit_probing.published.rows import read_published
@@ -50,14 +50,30 @@ def test_encoders_of_one_task_stand_together_the_best_by_ep_first():
         run("runs/b", methods(0.7, inputs="image+meta"), encoder("b")),
         run("runs/b", methods(0.7, tune="lora"), encoder("b")),
         run("runs/b", methods(0.7, labels="5 shots"), encoder("b")),
+        run("runs/b", methods(0.7, hidden_metadata=0.5), encoder("b")),
         with_images(run("runs/b", methods(0.7), encoder("b")), "abce"),
     ],
     ids=["version", "override", "data", "label", "classes", "splits", "inputs", "tuned", "labels",
-         "images"],
+         "hidden", "images"],
 )  # fmt: skip
 def test_what_differs_in_task_or_protocol_stands_apart(other):
     boards = boards_of(A, other)
     assert [len(board.standings) for board in boards] == [1, 1]
+
+
+def test_of_several_shares_of_hidden_metadata_the_smallest_stands_with_its_baselines():
+    shares = (0.25, 1.0)
+    hidden = [row for at in shares for row in methods(1 - at, hidden_metadata=at, inputs="meta")]
+    beside = [
+        replace(item, hidden_metadata=at, metrics=one.metrics)
+        for at, one in zip(shares, methods(0.5), strict=False)
+        for item in baselines()
+    ]
+    (board,) = boards_of(run("runs/a", hidden, encoder("a"), baselines=beside))
+    assert board.standings[0].figures["ep"].value == hidden[2].metrics["auroc"].mean
+    assert [figure.value for _, figure in board.baselines] == [beside[0].metrics["auroc"].mean] * 2
+    assert "25 % of the metadata hidden at test" in board.facts
+    assert not any("variants" in line for line in board.notes)
 
 
 def test_a_study_that_probes_methods_apart_gives_one_row_an_encoder():

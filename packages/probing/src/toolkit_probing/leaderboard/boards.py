@@ -1,8 +1,9 @@
 """Boards: rows of one data set and one protocol, and no others, ranked.
 
 What may stand together is settled by what runs have recorded: data set, label, classes, splits and
-test images, protocol with all that differs from it, inputs, amount of labels, and whether the
-encoder was tuned. Runs that differ in any of it stand in boards of their own.
+test images, protocol with all that differs from it, inputs, amount of labels, share of the metadata
+hidden at test, and whether the encoder was tuned. Runs that differ in any of it stand in boards of
+their own.
 """
 
 import hashlib
@@ -23,11 +24,12 @@ from toolkit_probing.leaderboard.standings import (
     measured,
 )
 from toolkit_probing.published.rows import METHODS, Published
-from toolkit_probing.reports.entries import most_labels
+from toolkit_probing.reports.entries import least_hidden, most_labels
 from toolkit_probing.results.names import encoder_name, method_heading
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import why_no_intervals
+from toolkit_probing.task.hiding import percent
 from toolkit_probing.task.subsets import ALL
 
 LEADING = ("ep", "linear", "knn")  # by which encoders are ranked, as far as they have them
@@ -115,18 +117,20 @@ def build_boards(
 def _groups(runs: Sequence[SavedRun]) -> list[_Group]:
     groups: dict[Hashable, _Group] = {}
     for run in runs:
-        amount = most_labels(run)
+        amount, hidden = most_labels(run), least_hidden(run)
         kinds: dict[Hashable, list[Row]] = {}
         for row in run.results.rows:
-            if row.labels == amount:
-                kinds.setdefault((row.inputs, row.tune, row.labels), []).append(row)
+            if (row.labels, row.hidden_metadata) == (amount, hidden):
+                kinds.setdefault((row.inputs, row.tune, amount, hidden), []).append(row)
         for kind, rows in kinds.items():
             key = (*_task_of(run), *kind)  # type: ignore[misc]
             group = groups.setdefault(key, _Group(run, [], {}, []))
             picked = dict(_one_a_method(rows))
             group.chosen += _said(run, rows, picked)
             group.add(run, picked)
-            group.baselines |= {row.method: row for row in run.results.baselines}
+            group.baselines |= {
+                row.method: row for row in run.results.baselines if row.hidden_metadata == hidden
+            }
     return list(groups.values())
 
 
@@ -213,6 +217,8 @@ def _facts(group: _Group, metric: str) -> str:
     data, row = results.data, next(iter(group.judged[0].rows.values()))
     folds = f", each tested once in {len(results.folds)} folds" if results.folds else ""
     inputs = "" if row.inputs == "image" else f", inputs {row.inputs}"
+    if row.hidden_metadata:
+        inputs += f", {percent(row.hidden_metadata)} of the metadata hidden at test"
     tuned = f", TUNED encoders ({row.tune}), not to be ranked with frozen ones" * row.is_tuned
     few = "" if row.labels == ALL else f", learned from {row.labels}"
     return (

@@ -58,7 +58,7 @@ def entries_of(report: Report) -> list[Entry]:
     baselines: list[Entry] = []
     amounts = [most_labels(run) for run in report.runs]
     for run, label, amount in zip(report.runs, labels_of(report.runs), amounts, strict=True):
-        least = min(row.hidden_metadata for row in run.results.rows)
+        least = least_hidden(run)
         rows = [saved for saved in run.rows.values() if saved.row.labels == amount and
                 saved.row.hidden_metadata == least]  # fmt: skip
         for name, saved in zip(short_names([item.row for item in rows]), rows, strict=True):
@@ -81,6 +81,11 @@ def most_labels(run: SavedRun) -> str:
     """Return the largest amount of labels that a run learned from."""
     amounts = {row.labels: float(np.mean(row.num_train)) for row in run.results.rows}
     return ALL if ALL in amounts else max(amounts, key=lambda name: amounts[name])
+
+
+def least_hidden(run: SavedRun) -> float:
+    """Return the smallest share of metadata that a run's test rows lack."""
+    return min(row.hidden_metadata for row in run.results.rows)
 
 
 def _entry(
