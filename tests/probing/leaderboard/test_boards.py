@@ -131,6 +131,14 @@ def test_published_rows_stand_beside_nothing_else(fields):
     assert [item.encoder for item in board.standings] == ["own"]
 
 
+def test_a_run_of_all_folds_has_a_board_without_published_rows():
+    whole = on_imagenet("runs/a", 0.7, "own")
+    data = replace(whole.results.data, sizes={"test": 50_000})  # as its results have them
+    (board,) = boards_of(with_results(whole, data=data, folds=["fold-0", "fold-1"]))
+    assert [item.encoder for item in board.standings] == ["own"]
+    assert "each tested once in 2 folds" in board.facts
+
+
 def test_published_rows_know_top1_alone():
     boards = boards_of(on_imagenet("runs/a", 0.7, "own"), metrics=["top1", "auroc"])
     assert [len(board.standings) for board in boards] == [38, 1]

@@ -166,6 +166,8 @@ def _said(run: SavedRun, rows: Sequence[Row], picked: dict[str, Row]) -> Iterato
 def _is_of(run: SavedRun, published: Published) -> bool:
     """Whether a run's figures are of the protocol and the data of published ones."""
     results = run.results
+    if results.folds:  # of which none is the published split
+        return False
     protocol, data = results.protocol, results.data
     is_own = not protocol.overridden and protocol.unmet is None
     sizes = {"train": data.sizes["train"], "test": data.sizes["test"]}
