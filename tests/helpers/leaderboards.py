@@ -91,6 +91,12 @@ def with_images(one: SavedRun, images: str = "abcd") -> SavedRun:
     return one
 
 
+def recorded(one: SavedRun, **facts: str) -> SavedRun:
+    """Give a run what run.json holds."""
+    vars(one)["recorded"] = facts
+    return one
+
+
 def with_results(one: SavedRun, **fields: Any) -> SavedRun:
     """Return a run with other fields of its results."""
     other: Results = replace(one.results, **fields)

@@ -9,6 +9,7 @@ from helpers.leaderboards import (
     encoder,
     methods,
     on_imagenet,
+    recorded,
     run,
     with_images,
     with_results,
@@ -82,6 +83,25 @@ def test_a_study_that_probes_methods_apart_gives_one_row_an_encoder():
     (item,) = board.standings
     assert set(item.figures) == {"knn", "linear", "ep"}
     assert len(item.runs) == 3
+
+
+def test_methods_of_other_weights_under_one_id_stand_in_rows_of_their_own():
+    parts = [
+        recorded(run(f"runs/{row.method}", [row], encoder("a")), data="d", encoder=row.method)
+        for row in methods(0.6)
+    ]
+    (board,) = boards_of(*parts)
+    assert [set(item.figures) for item in board.standings] == [{"ep"}, {"linear"}, {"knn"}]
+
+
+def test_what_was_judged_on_other_contents_of_a_data_set_stands_apart_and_it_is_said():
+    one = recorded(run("runs/a", methods(0.6), encoder("a")), data="before")
+    other = recorded(run("runs/b", methods(0.7), encoder("b")), data="after")
+    boards = boards_of(one, other)
+    assert [len(board.standings) for board in boards] == [1, 1]
+    assert all(any("DATA CHANGED" in line for line in board.notes) for board in boards)
+    (board,) = boards_of(one, recorded(other, data="before"))
+    assert not any("DATA CHANGED" in line for line in board.notes)
 
 
 def test_a_method_twice_gives_two_rows_with_their_folders():

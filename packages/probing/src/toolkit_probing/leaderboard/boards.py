@@ -1,12 +1,13 @@
 """Boards: rows of one data set and one protocol, and no others, ranked.
 
-What may stand together is settled by what runs have recorded: data set, label, classes, splits and
-test images, protocol with all that differs from it, inputs, amount of labels, share of the metadata
-hidden at test, and whether the encoder was tuned. Runs that differ in any of it stand in boards of
-their own.
+What may stand together is settled by what runs have recorded: data set and its contents, label,
+classes, splits and test images, protocol with all that differs from it, inputs, amount of labels,
+share of the metadata hidden at test, and whether the encoder was tuned. Runs that differ in any of
+it stand in boards of their own.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -33,6 +34,7 @@ from toolkit_probing.task.hiding import percent
 from toolkit_probing.task.subsets import ALL
 
 LEADING = ("ep", "linear", "knn")  # by which encoders are ranked, as far as they have them
+CHANGED = "THE DATA CHANGED between the runs: those on other contents stand in a table of their own"
 PUBLISHED_METRIC, OWN_METRIC = "top1", "auroc"
 
 
@@ -81,11 +83,8 @@ class _Group:
 
     def add(self, run: SavedRun, rows: dict[str, Row]) -> None:
         """Add a run's rows to those of its encoder where it has none of these methods yet."""
-        backbone = run.results.backbone
         for item in self.judged:
-            other = item.runs[0].results.backbone
-            same = (other.id, other.random_weights) == (backbone.id, backbone.random_weights)
-            if same and not item.rows.keys() & rows.keys():
+            if _encoder_of(item.runs[0]) == _encoder_of(run) and not item.rows.keys() & rows.keys():
                 item.runs.append(run)
                 item.rows.update(rows)
                 return
@@ -115,7 +114,7 @@ def build_boards(
 
 
 def _groups(runs: Sequence[SavedRun]) -> list[_Group]:
-    groups: dict[Hashable, _Group] = {}
+    groups: dict[tuple[Hashable, str | None], _Group] = {}
     for run in runs:
         amount, hidden = most_labels(run), least_hidden(run)
         kinds: dict[Hashable, list[Row]] = {}
@@ -123,7 +122,8 @@ def _groups(runs: Sequence[SavedRun]) -> list[_Group]:
             if (row.labels, row.hidden_metadata) == (amount, hidden):
                 kinds.setdefault((row.inputs, row.tune, amount, hidden), []).append(row)
         for kind, rows in kinds.items():
-            key = (*_task_of(run), *kind)  # type: ignore[misc]
+            task = (*_task_of(run), *kind)  # type: ignore[misc]
+            key = (task, run.recorded.get("data"))
             group = groups.setdefault(key, _Group(run, [], {}, []))
             picked = dict(_one_a_method(rows))
             group.chosen += _said(run, rows, picked)
@@ -131,7 +131,16 @@ def _groups(runs: Sequence[SavedRun]) -> list[_Group]:
             group.baselines |= {
                 row.method: row for row in run.results.baselines if row.hidden_metadata == hidden
             }
+    boards = Counter(of for of, _ in groups)
+    for (of, _), group in groups.items():
+        group.chosen += [CHANGED] * (boards[of] > 1)
     return list(groups.values())
+
+
+def _encoder_of(run: SavedRun) -> tuple[Hashable, ...]:
+    """Return what runs of one encoder share: a file of weights may be another by now."""
+    backbone = run.results.backbone
+    return backbone.id, backbone.random_weights, run.recorded.get("encoder")
 
 
 def _task_of(run: SavedRun) -> tuple[Hashable, ...]:

@@ -72,6 +72,13 @@ class SavedRun:
     results: Results
 
     @cached_property
+    def recorded(self) -> Mapping[str, Any]:
+        """What run.json holds, hashes of data and encoder among it; empty without one."""
+        path = self.path / "run.json"
+        facts: Mapping[str, Any] = read_json(path) if path.is_file() else {}
+        return facts
+
+    @cached_property
     def rows(self) -> Mapping[str, SavedRow]:
         """The run's variants by name, with their predictions."""
         return {row.name: _read_predictions(self.path, row) for row in self.results.rows}

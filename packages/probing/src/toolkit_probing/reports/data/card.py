@@ -12,7 +12,6 @@ from toolkit_common.audit.shown.examples import Examples, examples_of
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.splits import Splits, read_splits
 from toolkit_common.errors import InputError
-from toolkit_common.runs.files import read_json
 from toolkit_common.seen.check import EXPLAINED
 from toolkit_probing.reports.data.at_hand import AtHand, find_data
 from toolkit_probing.reports.recomputed import inputs_of
@@ -38,7 +37,7 @@ def data_cards(
     cards, first = [], dict[tuple[str, str, str], str]()
     for run in runs:
         data = run.results.data
-        key = (_fingerprint(run) or data.id, data.label, data.splits)
+        key = (run.recorded.get("data") or data.id, data.label, data.splits)
         if not pictures:
             hand = AtHand(None, UNWANTED)
         elif key in first:
@@ -100,7 +99,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def _audited(run: SavedRun) -> Audited:
     """Return the verdict of a recorded audit of these data, else what the run itself checked."""
-    data, fingerprint = run.results.data, _fingerprint(run)
+    data, fingerprint = run.results.data, run.recorded.get("data")
     record = fingerprint and find_audit(fingerprint, label=data.label, splits=data.splits)
     seen = _seen(run)
     if isinstance(record, AuditRecord):
@@ -139,13 +138,6 @@ def _seen(run: SavedRun) -> list[str]:
     if "unseen" in states and not lines:
         lines = ["The encoder has seen none of the test rows in pre-training."]
     return lines
-
-
-def _fingerprint(run: SavedRun) -> str | None:
-    path = run.path / "run.json"
-    facts = read_json(path) if path.is_file() else {}
-    known: str | None = facts.get("data")
-    return known
 
 
 def _splits(run: SavedRun, data: ImageData) -> Splits | None:
