@@ -139,9 +139,7 @@ def estimate_mean(values: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> E
     if not known.any():
         return Estimate(None, None, None, (None,), resamples=0, why_no_ci=UNDEFINED)
     values, groups = values[known], groups[known]
-    drawn = np.concatenate(
-        [[], *(w @ values / w.sum(1) for _, w in chunks_of_weights(groups, seed))]
-    )
+    drawn = resample_mean(values, groups, seed=seed)
     mean, ci = float(values.mean()), interval(drawn)
     why = None if ci else ONE_GROUP
     return Estimate(mean, None, ci, (mean,), resamples=len(drawn), why_no_ci=why)
@@ -262,6 +260,16 @@ def resample(
     return [
         {name: np.concatenate([[], *values]) for name, values in kept.items()} for kept in parts
     ]
+
+
+def resample_mean(
+    values: Float[np.ndarray, " n"], groups: np.ndarray, *, seed: int = 0
+) -> Float[np.ndarray, " r"]:
+    """Return the mean of a value of each row in each resample; none where all are of one group."""
+    parts = (
+        weights @ values / weights.sum(axis=1) for _, weights in chunks_of_weights(groups, seed)
+    )
+    return np.concatenate([[], *parts])
 
 
 def chunks_of_weights(groups: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:

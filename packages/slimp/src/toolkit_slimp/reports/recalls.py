@@ -9,17 +9,9 @@ Shapes: m rows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from toolkit_common.data.sheet import Level
 from toolkit_common.scores.retrieval import match_ranks
-from toolkit_common.scores.statistics import (
-    NUM_RESAMPLES,
-    draw_weights,
-    interval,
-    two_sided_p,
-)
-from toolkit_common.seed import derive_seed
+from toolkit_common.scores.statistics import interval, resample_mean, two_sided_p
 from toolkit_slimp.reports.watched import Pairs, Watched
 from toolkit_slimp.watching.chance import chances_of_recall
 
@@ -96,16 +88,10 @@ def headline(values: Sequence[Recall], level: Level) -> Recall | None:
 def _recall(pairs: Pairs, k: int, *, level: Level, search: str, key: str) -> Recall:
     hits = (match_ranks(pairs.first, pairs.second, positives=pairs.same) < k).double().numpy()
     chances = chances_of_recall(pairs.same, k).numpy()
-    ci = above_ci = p = None
-    if np.unique(pairs.groups).size > 1:
-        rng = np.random.default_rng(derive_seed(0, "bootstrap"))
-        weights = draw_weights(pairs.groups, num_resamples=NUM_RESAMPLES, rng=rng)
-        totals = weights.sum(axis=1)
-        above = weights @ (hits - chances) / totals
-        ci, above_ci = interval(weights @ hits / totals), interval(above)
-        p = two_sided_p(above)
+    above = resample_mean(hits - chances, pairs.groups)
     return Recall(
-        level=level, search=search, key=key, k=k, value=float(hits.mean()), ci=ci,
-        chance=float(chances.mean()), above=float((hits - chances).mean()), above_ci=above_ci,
-        p=p, num_rows=len(hits),
+        level=level, search=search, key=key, k=k, value=float(hits.mean()),
+        ci=interval(resample_mean(hits, pairs.groups)), chance=float(chances.mean()),
+        above=float((hits - chances).mean()), above_ci=interval(above),
+        p=two_sided_p(above) if len(above) else None, num_rows=len(hits),
     )  # fmt: skip
