@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from toolkit_common.data.dataset import Labels
@@ -152,12 +152,11 @@ def read_watched(run: Path) -> Watched | None:
     folder = run / FOLDER
     if not (folder / TENSORS).is_file() or not (folder / ROWS).is_file():
         return None
-    from safetensors import safe_open
-
     try:
         with safe_open(folder / TENSORS, "pt") as file:
             label = file.metadata()["label"] or None
-        return Watched(load_file(folder / TENSORS), pd.read_parquet(folder / ROWS), label)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return Watched(tensors, pd.read_parquet(folder / ROWS), label)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder} is damaged ({type(error).__name__}): remove it, and the images are encoded "

@@ -79,7 +79,7 @@ class HeldOut:
         model.eval()
         lesions = self.table.lesions.take(torch.from_numpy(self.rows)).to(self.device)
         images = encode_images(model, self.data, self.rows, device=self.device)
-        members = self.members()
+        members = self._members()
         features = LesionFeatures(images, model.lesion_encoder(lesions))
         loss = model.nested_loss(features, members)
         # Raised, not logged: NaN among figures would only be seen afterwards.
@@ -87,7 +87,7 @@ class HeldOut:
             raise FloatingPointError("held-out loss")
         return features, members, loss
 
-    def members(self) -> Members:
+    def _members(self) -> Members:
         """Return who belongs to whom among the rows; patients in the order of their names."""
         assert self.data.groups is not None
         _, first, segments = np.unique(
