@@ -16,8 +16,9 @@ from toolkit_slimp.architecture import keep_architecture
 from toolkit_slimp.exporting.continued import load_parent
 from toolkit_slimp.exporting.write import export_slimp
 from toolkit_slimp.model.warm_start import Parent
+from toolkit_slimp.reports.claim import seen_of
 from toolkit_slimp.reports.contents import describe_contents
-from toolkit_slimp.reports.finished import labels_of, next_step
+from toolkit_slimp.reports.finished import kept_state, labels_of, next_step
 from toolkit_slimp.reports.run_end import PAGE, write_reports
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.keep import Outcome
@@ -156,17 +157,15 @@ def _show(
 ) -> dict[str, Any]:
     out = result_console(as_json=invocation.as_json)
     # Results of before know the last state alone.
-    kept = results.get("kept", {"by": "last", "step": results["steps"]})
-    by = "the last" if kept["by"] == "last" else f"the best by {kept['by']}"
-    out.print(f"kept: step {kept['step']} of {results['steps']}, {by}", soft_wrap=True)
-    seen = results.get("seen") or (results.get("parent") or {}).get("seen", "")
-    text = mark(f"held-out patients: {show(results['held_out'])}", seen, between=" ")
+    step, which = kept_state(results)
+    out.print(f"kept: step {step} of {results['steps']}, {which}", soft_wrap=True)
+    text = mark(f"held-out patients: {show(results['held_out'])}", seen_of(results), between=" ")
     out.print(text, soft_wrap=True)
     out.print(f"run folder: {run.path}", soft_wrap=True)
     if run.has(PAGE):
         out.print(f"page: {run.path / PAGE}", soft_wrap=True)
     label = results.get("label")
     title = "judge it with" if label else "judge it, COLUMN being what holds the label, with"
-    step = next_step(invocation.settings, run.path, data=results["data"]["id"], label=label)
-    out.print(f"{title}: {step}", soft_wrap=True, markup=False)
+    command = next_step(invocation.settings, run.path, data=results["data"]["id"], label=label)
+    out.print(f"{title}: {command}", soft_wrap=True, markup=False)
     return {**results, "run": str(run.path)}

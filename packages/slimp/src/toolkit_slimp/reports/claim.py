@@ -7,7 +7,7 @@ image to metadata, and of a patient's lesions to the patient, against chance (do
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolkit_common.seen.check import EXPLAINED, MARKS
+from toolkit_common.seen.check import EXPLAINED, MARKS, SeenStatus
 from toolkit_slimp.reports.recalls import LEVELS, Recall, headline
 from toolkit_slimp.reports.watched import Watched
 from toolkit_slimp.settings import SlimpSettings
@@ -58,7 +58,7 @@ def warnings(
         watched: Its held-out patients, where they were encoded.
         values: Recalls of them.
     """
-    seen = results.get("seen") or (results.get("parent") or {}).get("seen", "")
+    seen = seen_of(results)
     if seen in MARKS:
         yield f"{MARKS[seen]}: {EXPLAINED[seen]}."
     if watched is not None and (text := collapse_warning(_embeddings(watched))) is not None:
@@ -79,6 +79,12 @@ def warnings(
         yield f"Leaks were read: {', '.join(settings.allow_leaks)} tell the label."
     yield from _losses_off(values, settings)
     yield from _few(results, watched)
+
+
+def seen_of(results: Mapping[str, Any]) -> SeenStatus:
+    """Return whether the start had seen held-out patients; runs of before say so of a parent."""
+    seen: SeenStatus = results.get("seen") or (results.get("parent") or {}).get("seen", "")
+    return seen
 
 
 def _losses_off(values: Sequence[Recall], settings: SlimpSettings) -> Iterator[str]:

@@ -6,9 +6,15 @@ from pathlib import Path
 import typer
 
 from toolkit_common.console import plain_table, result_console
-from toolkit_slimp.reports.claim import claim, warnings
 from toolkit_slimp.reports.finished import PretrainRun, read_finished
-from toolkit_slimp.reports.formats import FORMATS, heads, table_rows, to_json
+from toolkit_slimp.reports.formats import (
+    FORMATS,
+    claim_of,
+    heads,
+    table_rows,
+    to_json,
+    warnings_of,
+)
 
 
 def report(run: Path, *, output: Path | None, table: str, as_json: bool) -> None:
@@ -40,9 +46,7 @@ def report(run: Path, *, output: Path | None, table: str, as_json: bool) -> None
 
 def _show(run: PretrainRun) -> None:
     out = result_console(as_json=False)
-    if run.watched is not None:
-        out.print(claim(run.recalls, people=run.people), soft_wrap=True)
-    for text in warnings(run.results, run.settings, watched=run.watched, values=run.recalls):
+    for text in (claim_of(run), *warnings_of(run)):
         out.print(text, soft_wrap=True)
     if rows := table_rows(run):  # none of SimCLR alone
         shown = plain_table()

@@ -119,6 +119,12 @@ def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | Non
     return shlex.join(words)
 
 
+def kept_state(results: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the step of the state that was kept, and which one it was, in words."""
+    kept = results.get("kept", {"by": "last", "step": results["steps"]})  # a run of before
+    return kept["step"], "the last" if kept["by"] == "last" else f"the best by {kept['by']}"
+
+
 def _data(settings: SlimpSettings, facts: Mapping[str, Any]) -> ImageData | None:
     """Return the run's data set, None (which is printed) where it is gone or another now."""
     try:

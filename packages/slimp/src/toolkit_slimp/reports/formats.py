@@ -9,12 +9,24 @@ from typing import Any
 from toolkit_common.pages.paste import latex, latex_table, markdown_table
 from toolkit_common.printable import markdown
 from toolkit_slimp.reports.claim import claim, warnings
-from toolkit_slimp.reports.finished import PretrainRun
+from toolkit_slimp.reports.finished import PretrainRun, kept_state
 from toolkit_slimp.reports.recalls import KS, LEVELS, SEARCHES, Recall
 from toolkit_slimp.watching.chance import SUFFIX
 
 NOT_ENCODED = "Held-out images could not be encoded: no intervals."
 ALIGN = "l" + "rr" * len(KS)  # of the table's columns
+
+
+def claim_of(run: PretrainRun) -> str:
+    """Return the sentence that a run is read for, or why there is none."""
+    if run.watched is None:
+        return NOT_ENCODED
+    return claim(run.recalls, people=run.people)
+
+
+def warnings_of(run: PretrainRun) -> list[str]:
+    """Return what forbids to believe it, worst first."""
+    return list(warnings(run.results, run.settings, watched=run.watched, values=run.recalls))
 
 
 def heads() -> list[str]:
@@ -37,15 +49,15 @@ def table_rows(run: PretrainRun) -> list[list[str]]:
 
 def to_markdown(run: PretrainRun) -> str:
     """Return a table of Markdown, the answer and what forbids to believe it above it."""
-    lines = [f"**{markdown(text)}**\n" for text in _warnings(run)]
-    lines += [f"{markdown(text)}\n" for text in (_claim(run), _facts(run))]
+    lines = [f"**{markdown(text)}**\n" for text in warnings_of(run)]
+    lines += [f"{markdown(text)}\n" for text in (claim_of(run), _facts(run))]
     table = markdown_table(heads(), table_rows(run), align=ALIGN)
     return "\n".join([*lines, table, f"\n{markdown(_intervals(run))}"]) + "\n"
 
 
 def to_latex(run: PretrainRun) -> str:
     """Return a LaTeX table (booktabs), its warnings in bold in its caption."""
-    bold = [rf"\textbf{{{latex(text)}}}" for text in _warnings(run)]
+    bold = [rf"\textbf{{{latex(text)}}}" for text in warnings_of(run)]
     said = [latex(text) for text in (_facts(run), _intervals(run))]
     return latex_table(heads(), table_rows(run), caption=" ".join([*bold, *said]), align=ALIGN)
 
@@ -58,7 +70,7 @@ def to_csv(run: PretrainRun) -> str:
         ["run", "level", "search", "k", "recall", "recall_low", "recall_high", "chance", "above",
          "above_low", "above_high", "p", "rows", "warnings"]
     )  # fmt: skip
-    said = "; ".join(_warnings(run))
+    said = "; ".join(warnings_of(run))
     for item in run.recalls:
         figures = [item.value, *(item.ci or (None, None)), item.chance]
         above = [item.above, *(item.above_ci or (None, None)), item.p, item.num_rows]
@@ -82,27 +94,17 @@ def to_json(run: PretrainRun) -> dict[str, Any]:
     """Return what `--format json` prints."""
     return {
         "run": str(run.path),
-        "claim": _claim(run),
-        "warnings": _warnings(run),
+        "claim": claim_of(run),
+        "warnings": warnings_of(run),
         "recalls": [asdict(item) for item in run.recalls],
         "held_out": dict(run.results["held_out"]),
         "judge_with": run.judged_by,
     }
 
 
-def _claim(run: PretrainRun) -> str:
-    if run.watched is None:
-        return NOT_ENCODED
-    return claim(run.recalls, people=run.people)
-
-
-def _warnings(run: PretrainRun) -> list[str]:
-    return list(warnings(run.results, run.settings, watched=run.watched, values=run.recalls))
-
-
 def _facts(run: PretrainRun) -> str:
-    data, kept = run.results["data"], run.results.get("kept", {"step": run.results["steps"]})
-    return f"{data['id']}, held out ({data['splits']}), step {kept['step']} of SLIMP."
+    data, (step, _) = run.results["data"], kept_state(run.results)
+    return f"{data['id']}, held out ({data['splits']}), step {step} of SLIMP."
 
 
 def _intervals(run: PretrainRun) -> str:

@@ -16,9 +16,8 @@ from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.runs.files import write_text
 from toolkit_slimp.metadata.schema import ColumnSchema
 from toolkit_slimp.reports import evidence
-from toolkit_slimp.reports.claim import claim, warnings
-from toolkit_slimp.reports.finished import PretrainRun
-from toolkit_slimp.reports.formats import NOT_ENCODED
+from toolkit_slimp.reports.finished import PretrainRun, kept_state
+from toolkit_slimp.reports.formats import claim_of, warnings_of
 from toolkit_slimp.reports.maps import drawn_embeddings, maps
 from toolkit_slimp.reports.neighbours import search_pictures
 from toolkit_slimp.training.adapt import COLUMNS, TRAINABLE
@@ -47,8 +46,8 @@ def write_html(path: Path, run: PretrainRun) -> None:
         "toolkit_slimp.reports",
         "page.html",
         title=f"SLIMP pre-training of {run.results['architecture']}",
-        claim=NOT_ENCODED if run.watched is None else claim(run.recalls, people=run.people),
-        warnings=list(warnings(run.results, run.settings, watched=run.watched, values=run.recalls)),
+        claim=claim_of(run),
+        warnings=warnings_of(run),
         facts=list(_facts(run)),
         sections=sections,
         searches=searches,
@@ -140,12 +139,8 @@ def _seen(run: PretrainRun) -> Iterator[tuple[str, Any]]:
 
 def _selection(run: PretrainRun) -> Iterator[tuple[str, Any]]:
     results, settings = run.results, run.settings
-    kept = results.get("kept", {"by": "last", "step": results["steps"]})
-    by = "the last" if kept["by"] == "last" else f"the best by {kept['by']}"
-    yield (
-        "kept",
-        f"step {kept['step']} of {results['steps']} (epochs: {results['epochs']:.4g}), {by}",
-    )
+    step, which = kept_state(results)
+    yield "kept", f"step {step} of {results['steps']} (epochs: {results['epochs']:.4g}), {which}"
     yield (
         "loss",
         (
