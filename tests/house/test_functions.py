@@ -32,7 +32,7 @@ KNOWN_WIDE: set[str] = {
     "toolkit_probing/estimator.py: ProbeClassifier.__init__",
 }
 KNOWN_POSITIONAL: set[str] = {
-    "toolkit_common/config.py: _merge_groups_",
+    "toolkit_common/config/resolve.py: _merge_groups_",
     "toolkit_common/features/encode.py: RowEncoder.__init__",
     "toolkit_probing/methods/frozen.py: published_head",
     "toolkit_probing/methods/vectors.py: _judge",
