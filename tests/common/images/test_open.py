@@ -1,5 +1,7 @@
 """Any image file comes out as upright 8-bit RGB, and any other file is named with the reason."""
 
+import struct
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from toolkit_common.images.open import (
     parse_torchvision,
     torchvision_path,
 )
+from toolkit_common.images.walk import known_formats
 from toolkit_common.images.wide import PixelRange
 
 FULL, TWELVE = PixelRange(0, 65535), PixelRange(0, 4095, is_given=True)
@@ -237,12 +240,6 @@ def test_bad_bytes_in_memory_are_named_as_such(content: bytes) -> None:
     assert name_of({"bytes": content, "path": "row-7.png"}) == "row-7.png"
 
 
-def test_an_image_too_large_to_be_meant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(BadImageError, match="exceeds limit of 20 pixels"):
-        open_bytes(encode(noise()))
-
-
 EXIF = Image.Exif()
 EXIF[0x0112], EXIF[0x010E] = 6, "made by a test"
 FILES = [encode(noise(), kind, exif=EXIF) for kind in ("JPEG", "PNG", "WEBP")] + [
@@ -283,3 +280,34 @@ def test_damaged_exif_data_do_no_harm() -> None:
     damaged = turned_photo().replace(b"Exif\x00\x00MM\x00*", b"Exif\x00\x00XX\x00*")
     assert damaged != turned_photo()
     assert open_bytes(damaged).shape == (8, 16, 3)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(touched) (w) file closefile\n%%EOF\n"
+
+
+@pytest.mark.parametrize("name", ["a.eps", "a.png"])
+def test_what_would_start_another_program_is_no_image(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr("subprocess.Popen.__init__", lambda self, *a, **k: started.append(a))
+    (tmp_path / name).write_bytes(EPS)
+    for content in (None, EPS):
+        with pytest.raises(BadImageError, match=f"{name}: not an image"):
+            open_image({"bytes": content, "path": str(tmp_path / name)})
+    assert started == []
+
+
+def test_formats_that_run_instructions_are_not_decoded() -> None:
+    assert {"PNG", "JPEG", "TIFF"} <= set(known_formats()) <= set(Image.OPEN)
+    assert not {"EPS", "WMF", "PSD", "FPX", "PDF", "ICNS"} & set(known_formats())
+
+
+@pytest.mark.parametrize("size", [(20_000, 10_000), (60_000, 60_000)])
+def test_an_image_of_too_many_pixels_is_refused_by_its_head(size: tuple[int, int]) -> None:
+    head = struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(head)) + b"IHDR" + head
+    content = b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    content += struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    with pytest.raises(BadImageError, match=r"more than 178,956,970.*: make it smaller"):
+        open_image({"bytes": content, "path": "a.png"})

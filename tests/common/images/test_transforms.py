@@ -1,5 +1,7 @@
 """From an image to the tensor that an encoder takes."""
 
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,19 @@ def test_crops_have_the_area_aspect_and_place_they_are_drawn_with() -> None:
 def test_a_crop_that_is_too_wide_is_cut_to_the_image() -> None:
     out = RandomCrop((4, 4), area=1.0)(Image.new("RGB", (100, 3), (9, 9, 9)), torch.Generator())
     assert (out == 9).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(50_000, 1), (1, 50_000), (50_000, 3)])
+@pytest.mark.parametrize(
+    "preprocess",
+    [Preprocess(), Preprocess(image_size=(224, 448)), Preprocess(resize="squash")],
+)
+def test_a_thin_image_takes_no_more_memory_than_any(
+    size: tuple[int, int], preprocess: Preprocess
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pixels = build_eval_transform(preprocess)(Image.new("RGB", size))
+    assert pixels.shape == (3, *preprocess.image_size)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 64 << 10  # KiB; it was 6.3 GB

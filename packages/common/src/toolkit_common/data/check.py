@@ -99,7 +99,7 @@ def _is_sound_jpeg(place: Place) -> bool:
     if place["bytes"] is not None or "#" in str(place["path"]):
         return False
     try:
-        with Image.open(place["path"]) as image:
+        with Image.open(place["path"], formats=("JPEG",)) as image:
             if image.format != "JPEG":
                 return False
             image.draft("RGB", (image.width // 8 or 1, image.height // 8 or 1))

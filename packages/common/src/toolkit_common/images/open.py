@@ -8,6 +8,7 @@ a stream (`toolkit_common.images.streams`).
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +23,14 @@ from PIL import ExifTags, Image
 
 from toolkit_common.errors import InputError
 from toolkit_common.images.streams import STREAM, read_streamed
+from toolkit_common.images.walk import known_formats
 from toolkit_common.images.wide import PixelRange, is_wide, to_8_bits, wide_values
 from toolkit_common.printable import one_line
 
 Place = Mapping[str, Any]
 
+# Of an image: half a gigabyte as RGB. More would be a slide, of which no encoder reads the whole.
+MAX_PIXELS = 178_956_970
 WHITE = (255, 255, 255)
 TORCHVISION = "torchvision://"
 PACKED = ".hdf5#"
@@ -69,7 +73,7 @@ def holds_more_than_8_bits(place: Place) -> bool:
     with _named(place):
         path = str(place["path"])
         if place["bytes"] is None and not _is_special(path):
-            with Image.open(path) as image:
+            with _open(path) as image:
                 return is_wide(image)
         return is_wide(_opener(place)())
 
@@ -129,7 +133,20 @@ def _opener(place: Place) -> Callable[[], Image.Image]:
             return lambda: image
         else:
             content = read_streamed(path) if path.startswith(STREAM) else Path(path).read_bytes()
-    return lambda: Image.open(BytesIO(content))
+    return lambda: _open(BytesIO(content))
+
+
+def _open(source: "str | BytesIO") -> Image.Image:
+    """Read an image's head: of a known format, and of no more pixels than are ever decoded."""
+    with warnings.catch_warnings():
+        # Pillow warns from half of the bound on.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image = Image.open(source, formats=known_formats())
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(
+            f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: make it smaller"
+        )
+    return image
 
 
 def _is_special(path: str) -> bool:
@@ -178,6 +195,10 @@ def _reason(error: Exception, place: Place) -> str:
             return "the file is empty"
     if "cannot identify" in str(error):
         return "not an image"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"has more than {MAX_PIXELS:,} pixels: make it smaller"
+    if isinstance(error, ValueError) and "null" in str(error):
+        return "no file can have such a name"
     return str(error) or type(error).__name__
 
 

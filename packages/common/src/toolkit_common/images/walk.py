@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -21,6 +22,10 @@ IMAGE_SUFFIXES = frozenset((
 ))  # fmt: skip
 # Formats whose first bytes are unmistakable: what has another ending, or none, is known by them.
 BY_CONTENT = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+# All that is decoded, in the order in which Pillow asks who knows a file: pixels alone, nothing
+# that starts another program (EPS: Ghostscript) or draws from instructions.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PPM", "PNG", "AVIF", "JPEG2000", "MPO", "TGA", "TIFF",
+           "WEBP")  # fmt: skip
 MOST_ENDINGS = 4  # in a message
 
 
@@ -81,12 +86,19 @@ def has_image_suffix(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
+@cache
+def known_formats() -> tuple[str, ...]:
+    """Return the formats that are decoded, as far as this Pillow was built with them."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def is_image(path: Path) -> bool:
     """Whether a file is an image: by its ending, else by its first bytes."""
     if has_image_suffix(path):
         return True
     try:
-        with Image.open(path, formats=BY_CONTENT):
+        with Image.open(path, formats=[name for name in BY_CONTENT if name in known_formats()]):
             return True
     # Whatever a decoder says of bytes that were never meant for it.
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
