@@ -8,8 +8,10 @@ import numpy as np
 
 from helpers.small_data import build_data, image_bytes
 from helpers.tiny_encoders import export
+from toolkit_common.backbones.exported import sealed
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import make_splits
+from toolkit_common.runs.files import write_json
 from toolkit_common.seen.record import Record, build_record, write_seen
 from toolkit_common.seen.secret import make_secret
 
@@ -35,5 +37,5 @@ def export_seen(folder: Path, *records: Record, **provenance: Any) -> Path:
     described = json.loads((folder / "encoder.json").read_text())
     seen = {"seen": write_seen(folder, records)} if records else {}
     described["provenance"] = {"method": "SLIMP", **provenance, **seen}
-    (folder / "encoder.json").write_text(json.dumps(described))
+    write_json(folder / "encoder.json", sealed(described))
     return folder

@@ -6,16 +6,17 @@ import pytest
 
 from helpers.tiny_encoders import export
 from toolkit_common.backbones import metadata
-from toolkit_common.backbones.exported import DESCRIPTION
+from toolkit_common.backbones.exported import DESCRIPTION, sealed
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import write_json
 
 
 def made_by(folder, method):
     export(folder)
     path = folder / DESCRIPTION
     described = json.loads(path.read_text())
-    path.write_text(json.dumps({**described, "provenance": {"method": method}}))
+    write_json(path, sealed({**described, "provenance": {"method": method}}))
     return folder
 
 

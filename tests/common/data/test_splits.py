@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.mutations import mutated_bytes, reads_or_refuses
 from helpers.properties import few_examples
 from helpers.small_data import build_data
 from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.sheet import Sheet
-from toolkit_common.data.splits import Splits, keep_labelled, make_splits, splits_table
+from toolkit_common.data.splits import Splits, keep_labelled, make_splits, read_splits, splits_table
 from toolkit_common.errors import InputError
 
 
@@ -310,3 +311,21 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, text: str, message:
     data = build_data(["a", "b"] * 10, groups=[f"p{row // 2}" for row in range(20)])
     with pytest.raises(InputError, match=message):
         make_splits(data, SplitSettings(splits=tmp_path / "s.csv"))
+
+
+def test_mutated_splits_give_an_error_or_splits(tmp_path):
+    data = build_data(["a", "b"] * 6, groups=list("aabbccddeeff"))
+    path = tmp_path / "splits.csv"
+    splits_table(make_splits(data), data).to_csv(path, index=False)
+    content = path.read_bytes()
+
+    @few_examples
+    @given(mutated_bytes(content))
+    def check(changed):
+        path.write_bytes(changed)
+        splits = reads_or_refuses(lambda: read_splits(path, data))
+        if splits is not None:
+            assert len(set(splits.all.tolist())) == len(splits.all)
+            assert set(splits.all.tolist()) <= set(range(len(data)))
+
+    check()

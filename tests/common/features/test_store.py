@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from helpers.mutations import mutated, reads_or_refuses
 from helpers.properties import few_examples
+from helpers.stores import write_store
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype, dequantize, keep, quantize
 from toolkit_common.features.contract import Features, LayerFeatures, flatten
@@ -368,3 +370,18 @@ def test_a_shard_that_is_no_safetensors_file_is_noticed(tmp_path: Path) -> None:
     index.write_text(json.dumps(described))
     with pytest.raises(InputError, match=r"tokens-00000.safetensors is damaged \(.*header"):
         TokenStore(tmp_path / "s").read(np.array([0]))
+
+
+@pytest.mark.parametrize("name", [INDEX, "vectors-00001.safetensors"])
+def test_a_mutated_store_gives_an_error_or_the_same_features(name: str, tmp_path: Path) -> None:
+    folder = write_store(tmp_path)
+    content, expected = (folder / name).read_bytes(), TokenStore(folder).read(np.arange(8))
+
+    @few_examples
+    @given(mutated(content))
+    def check(changed: bytes) -> None:
+        (folder / name).write_bytes(changed)
+        read = reads_or_refuses(lambda: TokenStore(folder).read(np.arange(8)))
+        assert read is None or torch.equal(read[2].vectors["mean"], expected[2].vectors["mean"])
+
+    check()

@@ -8,7 +8,9 @@ import pytest
 
 from helpers.seen_rows import export_seen, patients, record_of
 from helpers.small_data import build_data
+from toolkit_common.backbones.exported import sealed
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import write_json
 from toolkit_common.seen.record import (
     NO_KEY,
     OLD_KEY,
@@ -101,6 +103,6 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path: Path, harm: str) -> None
     else:
         described = json.loads((folder / "encoder.json").read_text())
         del described["provenance"]["seen"]["records"][0]["key_id"]
-        (folder / "encoder.json").write_text(json.dumps(described))
+        write_json(folder / "encoder.json", sealed(described))
     with pytest.raises(InputError, match=r"seen\.safetensors is (missing or )?damaged"):
         read_seen(folder)

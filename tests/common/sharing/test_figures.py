@@ -61,9 +61,9 @@ def test_a_run_that_is_not_done_is_refused(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"rows": [{**ROW, "metrics": {"auroc": {"mean": 1e400}}}]}, r"rows\.0\.metrics\.auroc"),
-        ({"rows": [{**ROW, "seen": "perhaps"}]}, r"rows\.0\.seen: Input should be"),
-        ({"rows": []}, "rows: List should have at least 1 item"),
-        ({"backbone": {}}, r"backbone\.random_weights: Field required"),
+        ({"rows": [{**ROW, "seen": "perhaps"}]}, r"rows\.0\.seen: input should be"),
+        ({"rows": []}, "rows: list should have at least 1 item"),
+        ({"backbone": {}}, r"backbone\.random_weights: field required"),
     ],
 )
 def test_figures_that_cannot_be_are_refused(

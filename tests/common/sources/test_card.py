@@ -97,7 +97,7 @@ def test_what_a_card_leaves_out_is_found_anew(saved: Path) -> None:
          "image 0.png, column 'site': 'arm' is no number"),
         ({"leaks": {"age": "later"}}, "'age' is among the leaks and is to be read"),
         ({"data": "other.yaml"}, "data is another card, 'other.yaml'"),
-        ({"data": "cut"}, "data: Field required"),
+        ({"data": "cut"}, "data: field required"),
         ({"splits": "none.csv"}, "no table at .*none.csv"),
     ],
 )  # fmt: skip

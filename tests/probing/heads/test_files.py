@@ -5,13 +5,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from conftest import assert_bad_input
+from helpers.mutations import mutated_bytes, reads_or_refuses
+from helpers.properties import few_examples
+from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
-from toolkit_probing.heads.files import fill_head_, load_head, read_published_head, save_head
+from toolkit_probing.heads.files import (
+    fill_head_,
+    load_head,
+    read_published_head,
+    read_spec,
+    save_head,
+)
 from toolkit_probing.heads.head import HeadSpec, build_head
+from toolkit_probing.heads.inputs import read_inputs
 
 WIDTH, CLASSES = 64, 2  # of timm:test_vit and of the fixture `image_folder`
 
@@ -173,3 +184,33 @@ def test_a_head_of_today_is_read_without_a_word(tmp_path, capsys):
     save_head(tmp_path / "head.safetensors", spec, head.state_dict())
     load_head(tmp_path / "head.safetensors", features)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_mutated_head_gives_an_error_or_a_head(tmp_path):
+    features = Features({"cls": torch.randn(2, WIDTH)}, torch.randn(2, 4, WIDTH), (2, 2))
+    spec = HeadSpec("ep", 1, "patches", 0.1, 0, {"num_queries": 4})
+    head = build_head(spec, features, num_classes=CLASSES)
+    save_head(tmp_path / "head.safetensors", spec, head.state_dict())
+    content = (tmp_path / "head.safetensors").read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")  # its header: tensors are any numbers
+
+    @few_examples
+    @given(mutated_bytes(content[:start]))
+    def check(changed):
+        (tmp_path / "head.safetensors").write_bytes(changed + content[start:])
+        read = reads_or_refuses(lambda: load_head(tmp_path / "head.safetensors", features))
+        if read is not None:
+            assert read[1](read_inputs(features, spec.source)).shape == (2, CLASSES)
+
+    check()
+
+
+@pytest.mark.parametrize("spec", ["[]", "{", '{"method": "ep"}', '{"x": 1}', "3", "[" * 9999,
+    '{"method": "ep", "layer": "1", "source": "patches", "base_lr": 0.1, "seed": 0}',
+])  # fmt: skip
+def test_a_spec_that_is_none_is_refused(spec, tmp_path):
+    path = tmp_path / "head.safetensors"
+    save_file({"classifier.weight": torch.ones(2, 2)}, path, metadata={"spec": spec})
+    with pytest.raises(InputError, match=r"head\.safetensors"):
+        read_spec(path)

@@ -11,6 +11,8 @@ from conftest import assert_bad_input
 from helpers.seen_rows import record_of
 from helpers.tiny_encoders import export
 from probing.predict.test_saved_probe import change_config
+from toolkit_common.backbones.exported import sealed
+from toolkit_common.runs.files import write_json
 from toolkit_common.seen.record import write_seen
 from toolkit_common.sources.load import load_data
 
@@ -87,7 +89,7 @@ def test_patients_of_pre_training_are_refused_or_marked(
     described = json.loads((folder / "encoder.json").read_text())
     seen = write_seen(folder, [record_of(load_data(data), np.array([0, 1]))])
     described["provenance"] = {"method": "SLIMP", "seen": seen}
-    (folder / "encoder.json").write_text(json.dumps(described))
+    write_json(folder / "encoder.json", sealed(described))
     change_config(copied, backbone=str(folder), random_init=False)
     result = predict("--data", data, run=copied)
     assert_bad_input(result, "pre-trained on patients or images of 2 of 4 test images", "--allow")

@@ -1,14 +1,18 @@
 """results.json as a type: what is written is read back, and what is no such file is refused."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from conftest import assert_bad_input
+from helpers.mutations import mutated, reads_or_refuses
+from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.results.contents import diverged_heads, read_results
@@ -145,3 +149,18 @@ def test_heads_without_a_figure_at_the_end_have_diverged_since_then(tmp_path):
         {"part": "2shot-draw1/pass-0", "epoch": 2, "top1": {"b": None}},
     )
     assert diverged_heads(log, "top1") == {"a": 1, "b (2shot-draw1)": 2}
+
+
+def test_mutated_results_give_an_error_or_results(run):
+    content = (run / "results.json").read_bytes()
+
+    @few_examples
+    @given(mutated(content))
+    def check(changed):
+        (run / "results.json").write_bytes(changed)
+        results = reads_or_refuses(lambda: read_results(run))
+        if results is not None:
+            means = [item.mean for row in results.rows for item in row.metrics.values()]
+            assert all(mean is None or math.isfinite(mean) for mean in means)
+
+    check()

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 from conftest import assert_bad_input
+from helpers.mutations import mutated_bytes, reads_or_refuses
+from helpers.properties import few_examples
+from helpers.saved_runs import change_predictions
 from toolkit_common.errors import InputError
-from toolkit_common.runs.files import read_json
+from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores.metrics import compute_metrics
 from toolkit_probing.results.saved import choose_row, find_runs, read_run
 
@@ -59,3 +63,65 @@ def test_a_run_writes_the_predictions_that_its_rows_name(runs):
     named = {row["predictions"] for row in [*results["rows"], *results["baselines"]]}
     written = {f"predictions/{path.name}" for path in (runs / "a/predictions").iterdir()}
     assert named == written
+
+
+def test_one_bad_run_among_others_is_named_and_left_out(run_cli, copied):
+    path = copied / "a/results.json"
+    path.write_text(path.read_text().replace('"top1"', '"top\x1b1"', 1)[:-40])
+    assert [run.path for run in find_runs([copied])] == [copied / "b"]
+    result = run_cli("report", copied)
+    assert result.exit_code == 0
+    left_out = [line for line in result.stderr.splitlines() if "left out:" in line]
+    assert len(left_out) == 1
+    assert "\x1b" not in left_out[0]
+    assert_bad_input(run_cli("report", copied / "a"), "a/results.json is damaged")
+
+
+SPOILED = {
+    "a target that is no class": ({"target": lambda s: s + 2}, "a target is none of the 2 classes"),
+    "targets that are words": ({"target": lambda s: s.astype(str)}, "targets are numbers of"),
+    "a probability above 1": (
+        {"probabilities": lambda s: s.map(lambda p: p * 3)}, "within 0 and 1"
+    ),
+    "rows of other lengths": (
+        {"probabilities": lambda s: [p[: 1 + (n > 0)] for n, p in enumerate(s)]}, "as many numbers"
+    ),
+    "no numbers": ({"probabilities": lambda s: ["x"] * len(s)}, "as many numbers"),
+    "no groups": ({"group": lambda s: None}, "group is missing or has empty cells"),
+    "another order": (
+        {"image_id": lambda s: [f"i{n}" for n in range(len(s))]}, "differ in image_id"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_predictions_that_would_give_another_figure_are_refused(name, copied):
+    columns, message = SPOILED[name]
+    change_predictions(copied / "a", **columns)
+    with pytest.raises(InputError, match=f"is damaged: .*{message}"):
+        _ = read_run(copied / "a").rows
+
+
+def test_predictions_outside_of_the_run_are_not_read(copied):
+    results = read_json(copied / "a/results.json")
+    results["rows"][0]["predictions"] = "../b/" + results["rows"][0]["predictions"]
+    write_json(copied / "a/results.json", results)
+    with pytest.raises(InputError, match=r"predictions '\.\./b/.*' lie outside of it"):
+        _ = read_run(copied / "a").rows
+
+
+@pytest.mark.slow
+def test_mutated_predictions_give_an_error_or_predictions(copied):
+    path = copied / "b/predictions/knn-layer6-cls.parquet"
+    content = path.read_bytes()
+
+    @few_examples
+    @given(mutated_bytes(content))
+    def check(changed):
+        path.write_bytes(changed)
+        rows = reads_or_refuses(lambda: read_run(copied / "b").rows)
+        if rows is not None:
+            (predictions,) = rows["knn-layer6-cls"].predictions
+            assert predictions.targets.max() < predictions.num_classes
+
+    check()

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from helpers.slimp_run import pretrain, table_rows, write_table
+from toolkit_common.backbones.exported import sealed
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.features.encode import encode_images
-from toolkit_common.runs.files import sha256_of
+from toolkit_common.runs.files import sha256_of, write_json
 from toolkit_common.seen.identities import identities
 from toolkit_common.seen.record import Contents
 from toolkit_common.seen.secret import keyed_digests, make_secret
@@ -92,6 +93,6 @@ def test_a_bank_without_held_out_lesions_is_refused(data_id, tmp_path):
     rows.drop(columns=["split", "identities"]).to_parquet(folder / ROWS)
     description = json.loads((folder / "encoder.json").read_text())
     description["provenance"]["files"][ROWS] = sha256_of(folder / ROWS)
-    (folder / "encoder.json").write_text(json.dumps(description))
+    write_json(folder / "encoder.json", sealed(description))
     with pytest.raises(InputError, match="no held-out lesions"):
         read_bank(folder)

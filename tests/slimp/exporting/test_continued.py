@@ -9,7 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from helpers.slimp_run import pretrain, table_rows, write_table
 from helpers.tiny_encoders import export
+from toolkit_common.backbones.exported import sealed
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import write_json
 from toolkit_slimp.exporting.continued import load_parent
 
 
@@ -39,7 +41,7 @@ def test_an_export_of_before_says_what_it_trained_by_its_losses(copy):
     described = json.loads(path.read_text())
     del described["provenance"]["trained_levels"]
     described["provenance"]["settings"]["lesion_weight"] = 1.0
-    path.write_text(json.dumps(described))
+    write_json(path, sealed(described))
     assert load_parent(copy).trained == ("lesion",)
 
 

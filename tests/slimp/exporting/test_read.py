@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from helpers.slimp_run import pretrain, table_rows, write_table
+from toolkit_common.backbones.exported import sealed
 from toolkit_common.backbones.metadata import load_metadata_encoders
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import write_json
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.exporting.read import SlimpMetadataEncoders, load_slimp
 from toolkit_slimp.metadata.table import encode_table
@@ -133,7 +135,7 @@ def test_a_damaged_or_foreign_folder_is_refused(root, tmp_path):
         load_slimp(folder)
     description = json.loads((folder / "encoder.json").read_text())
     description["provenance"]["method"] = "another"
-    (folder / "encoder.json").write_text(json.dumps(description))
+    write_json(folder / "encoder.json", sealed(description))
     with pytest.raises(InputError, match=r"no export of toolkit pretrain slimp"):
         load_slimp(folder)
 
@@ -145,10 +147,10 @@ def test_exports_of_before_some_settings_went_are_read_if_nothing_else_is_meant(
     stored |= {"metadata_numbers": "linear", "metadata_missing": "mask"}
     stored |= {"metadata_block_dropout": 0.1, "bank_size": 100}  # of training alone
     del stored["bank"]
-    (folder / "encoder.json").write_text(json.dumps(description))
+    write_json(folder / "encoder.json", sealed(description))
     expected, actual = (load_slimp(place)[0].state_dict() for place in (root / "run", folder))
     assert all(torch.equal(expected[key], actual[key]) for key in expected)
     stored["metadata_numbers"] = "periodic"
-    (folder / "encoder.json").write_text(json.dumps(description))
+    write_json(folder / "encoder.json", sealed(description))
     with pytest.raises(InputError, match=r"metadata_numbers is gone, .*periodic"):
         load_slimp(folder)

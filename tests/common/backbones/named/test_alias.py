@@ -94,7 +94,7 @@ def test_an_entry_without_id_changes_the_built_in_one(tmp_path: Path) -> None:
         ("mine: 3", r"mine must be an id, or `key: value` lines, got 3"),
         ("a/b: timm:x", r"a/b' is no short name"),
         ("timm: timm:x", r"timm' is no short name"),
-        ("mine: {id: timm:x, id: timm:y}", r"encoders.yaml.*'id' stands there twice"),
+        ("mine: {id: timm:x, id: timm:y}", r"encoders.yaml, line 1: key 'id' stands here twice"),
         ("- a", r"must hold `key: value` lines, got a list"),
     ],
 )

@@ -17,8 +17,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Final, Literal
 
+from pydantic import ConfigDict, Field
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from toolkit_common.backbones.contract import Card, ImageEncoder, Receipt
@@ -26,13 +28,17 @@ from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.named.alias import LOCAL, SOURCES
 from toolkit_common.backbones.portable import ARCHITECTURE, copy_configuration, timm_config
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import checked, shown
 from toolkit_common.images.transforms import Preprocess
-from toolkit_common.runs.files import atomic_path, read_json, sha256_of, write_json
+from toolkit_common.printable import shortened
+from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_of_text, write_json
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, FORMAT)  # 1 has no checksum of the description
 LIBRARIES = [source for source in SOURCES if source != "exported"]
-WEIGHTS, DESCRIPTION, TIMM = "encoder.safetensors", "encoder.json", "config.json"
-SHARED = "model.safetensors"  # weights of a folder that is published: as the Hub calls them
+WEIGHTS: Final = "encoder.safetensors"
+DESCRIPTION, TIMM = "encoder.json", "config.json"
+SHARED: Final = "model.safetensors"  # weights of a folder that is published: as the Hub calls them
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,25 @@ class Description:
     provenance: dict[str, Any] = field(default_factory=dict)
     weights_sha256: str = ""
     weights: str = WEIGHTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """`encoder.json` as it is read: strictly, as anybody may have written it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False
+    )
+
+    format: int
+    architecture: Annotated[str, Field(min_length=1, max_length=1000)]
+    preprocess: Preprocess
+    card: Card
+    provenance: dict[str, Any]
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    # Any other name could lead out of the folder.
+    weights: Literal["encoder.safetensors", "model.safetensors"] = WEIGHTS
+    sha256: str = ""
 
 
 def export_encoder(
@@ -94,7 +119,7 @@ def export_encoder(
     if (of_timm := timm_config(architecture, encoder)) is not None:
         write_json(folder / TIMM, of_timm)
     # Last: a folder without description is no export.
-    write_json(folder / DESCRIPTION, description)
+    write_json(folder / DESCRIPTION, sealed(description))
 
 
 def find_export(path: Path) -> Path:
@@ -111,6 +136,12 @@ def find_export(path: Path) -> Path:
     )
 
 
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `encoder.json` holds with the checksum of all of it."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return {**rest, "sha256": sha256_of_text(json.dumps(rest, sort_keys=True))}
+
+
 def read_description(path: Path) -> Description:
     """Read `encoder.json`.
 
@@ -120,31 +151,35 @@ def read_description(path: Path) -> Description:
     file = find_export(path) / DESCRIPTION
     try:
         content = read_json(file)
-        if content.get("format") != FORMAT:
-            raise InputError(
-                f"{path} has encoder format {content.get('format')!r}, this version reads {FORMAT}"
-            )
-        raw = content["preprocess"]
-        # JSON has lists, and settings are compared with tuples.
-        sequences = {key: tuple(raw[key]) for key in ("image_size", "mean", "std")}
-        architecture = str(content["architecture"])
-        _refuse_circle(file.parent, architecture)
-        return Description(
-            architecture=_place(architecture, file.parent),
-            preprocess=Preprocess(**{**raw, **sequences}),
-            card=Card(**content["card"]),
-            provenance=content["provenance"],
-            weights_sha256=content["weights_sha256"],
-            weights=_known_weights(content.get("weights", WEIGHTS)),
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file} is damaged: it holds no JSON object")
+    if content.get("format") not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
+        raise InputError(
+            f"{path} has encoder format {shown(content.get('format'))}, this version reads {known}"
         )
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is damaged ({type(error).__name__}: {error})") from error
-
-
-def _known_weights(name: Any) -> str:
-    if name not in (WEIGHTS, SHARED):  # any other name could lead out of the folder
-        raise InputError(f"weights of an export are {WEIGHTS} or {SHARED}, got {name!r}")
-    return str(name)
+    given = content.get("preprocess")
+    # What is left out would be ImageNet's, without a word.
+    left_out = {"image_size", "mean", "std"} - set(given if isinstance(given, dict) else ())
+    if left_out:
+        raise InputError(f"{file} is damaged: preprocess has no {min(left_out)}")
+    described: _File = checked(_File, content, f"{file} is damaged")
+    # Of format 1 nobody has written one.
+    if described.format > 1 and content != sealed(content):
+        raise InputError(
+            f"{file} is damaged: its sha256 is not that of what it says; export it again"
+        )
+    _refuse_circle(file.parent, described.architecture)
+    return Description(
+        architecture=_place(described.architecture, file.parent),
+        preprocess=described.preprocess,
+        card=described.card,
+        provenance=described.provenance,
+        weights_sha256=described.weights_sha256,
+        weights=described.weights,
+    )
 
 
 def _refuse_circle(folder: Path, architecture: str) -> None:
@@ -154,11 +189,12 @@ def _refuse_circle(folder: Path, architecture: str) -> None:
         place = find_export(Path(architecture)).resolve()
         if place in seen:
             raise InputError(
-                f"{folder / DESCRIPTION} is damaged: its architecture {architecture!r} leads back "
-                f"to itself, expected an id of {', '.join(LIBRARIES)}"
+                f"{folder / DESCRIPTION} is damaged: its architecture {shown(architecture)} leads "
+                f"back to itself, expected an id of {', '.join(LIBRARIES)}"
             )
         seen.add(place)
-        architecture = str(read_json(place / DESCRIPTION)["architecture"])
+        content = read_json(place / DESCRIPTION)
+        architecture = str(content.get("architecture") if isinstance(content, dict) else "")
 
 
 def _make_portable(folder: Path, architecture: str) -> str:
@@ -192,5 +228,10 @@ def load_exported_(encoder: ImageEncoder, folder: Path) -> Receipt:
         raise InputError(f"{folder} has no {weights.name}")
     if sha256_of(weights) != description.weights_sha256:
         raise InputError(f"{weights} is damaged: its sha256 differs from the one in {DESCRIPTION}")
-    encoder.model.load_state_dict(load_file(weights))
+    try:
+        encoder.model.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        # As good a file as any: of another architecture than the description says.
+        text = shortened(" ".join(str(error).split()))
+        raise InputError(f"{weights} does not fit {description.architecture}: {text}") from None
     return Receipt(str(weights), 1.0)

@@ -6,6 +6,7 @@ import only the standard library, typer and pydantic at module level: torch stay
 so that `--help` is instant. A command's docstring ends with a section "Examples:", a line each.
 """
 
+import errno
 import os
 import sys
 import time
@@ -19,7 +20,7 @@ from typer.main import get_command as build_click_command
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_common.printable import printable
+from toolkit_common.printable import printable, shortened
 from toolkit_common.registry import did_you_mean
 
 GROUP_HELP = {
@@ -36,6 +37,15 @@ USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has with
 @cache
 def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="toolkit.commands")}
+
+
+LONGEST = 2000  # characters of an error: values in it are cut long before
+# What Python raises for a name that no file can have: of a data set's cells, of options.
+NAMED_WRONGLY = (OSError, RuntimeError, ValueError)
+WRONG_NAMES = {
+    errno.ENAMETOOLONG: "a name is longer than any file's can be",
+    errno.ELOOP: "links lead in a circle",
+}
 
 
 class PluginGroup(TyperGroup):
@@ -73,13 +83,16 @@ class PluginGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except InputError as error:
+        except (InputError, *NAMED_WRONGLY) as error:
+            reason = str(error) if isinstance(error, InputError) else _wrong_name(error)
+            if reason is None:
+                raise
             if (rank := int(os.environ.get("RANK", "0"))) > 0:
                 # Bad input fails alike on every rank: the launcher ends this one while it waits,
                 # so that the first speaks for all.
                 time.sleep(RANK_PATIENCE_S)
-                error = InputError(f"[rank {rank}] {error}")
-            typer.echo(printable(f"error: {error}"), err=True)
+                reason = f"[rank {rank}] {reason}"
+            typer.echo(shortened(f"error: {reason}", LONGEST), err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
         except USAGE_ERROR as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
@@ -101,6 +114,19 @@ class PluginGroup(TyperGroup):
             command = _broken(full_name, f"{type(error).__name__}: {error}")
         command.name = name
         return command
+
+
+def _wrong_name(error: Exception) -> str | None:
+    """Return what is wrong with a name that no file can have; None where it is another fault."""
+    if isinstance(error, OSError):
+        what = WRONG_NAMES.get(error.errno or 0)
+        return None if what is None else f"{what}: {shortened(str(error.filename))}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"a name that is no UTF-8 text cannot be used here: {shortened(error.object)}"
+    text = str(error)
+    if "home directory" in text:  # of `~nobody`
+        return "a path begins with ~ and a name that no user of this machine has: write it out"
+    return "a name of a file holds a NUL character" if "null byte" in text else None
 
 
 def _show_examples_last_(command: Any) -> None:

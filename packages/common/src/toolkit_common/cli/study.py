@@ -235,8 +235,8 @@ def _summary(
 
 
 def _executor(name: str, folder: Path, *, jobs: int, parameters: Sequence[str]) -> Any:
+    from toolkit_common.foreign.plain_yaml import read_value
     from toolkit_common.study.executors import Cluster, Here
-    from toolkit_common.study.plain_yaml import read_value
 
     if name == "here":
         return Here(jobs)

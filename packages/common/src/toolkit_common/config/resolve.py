@@ -9,13 +9,15 @@ from functools import cache
 from itertools import takewhile
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from toolkit_common.config.layers import Layer
 from toolkit_common.config.resolved import Resolved, flatten, source_of
 from toolkit_common.config.settings import S, Settings, field_extra
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.plain_yaml import read_value
+from toolkit_common.foreign.values import shown
+from toolkit_common.printable import shortened
 from toolkit_common.registry import did_you_mean, lookup
 
 logger = logging.getLogger(__name__)
@@ -138,14 +140,16 @@ def _merge_(
             continue
         if key not in owner.model_fields:
             hint = did_you_mean(str(key), owner.model_fields)
-            raise InputError(f"{source}: unknown setting {prefix}{key!s}{hint}")
+            raise InputError(f"{source}: unknown setting {shortened(f'{prefix}{key}')}{hint}")
         if field_extra(owner.model_fields[key])["holds_groups"]:
             _merge_groups_(values.setdefault(key, {}), value, source, sources, prefix=key)
             continue
         nested = owner.model_fields[key].annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel):
             if not isinstance(value, Mapping):
-                raise InputError(f"{source}: {prefix}{key} is a group of settings, got {value!r}")
+                raise InputError(
+                    f"{source}: {prefix}{key} is a group of settings, got {shown(value)}"
+                )
             inner = values.setdefault(key, {})
             front = f"{prefix}{key}."
             _merge_(inner, value, nested, source=source, sources=sources, prefix=front)
@@ -155,9 +159,11 @@ def _merge_(
 
 
 def _check_gone(key: str, value: Any, source: str, *, left: Any) -> None:
-    given = yaml.safe_load(value) if isinstance(value, str) else value  # an option gives text
+    given = read_value(value, source) if isinstance(value, str) else value  # an option gives text
     if given != left:
-        raise InputError(f"{source}: the setting {key} is gone, only {left} is left: got {value!r}")
+        raise InputError(
+            f"{source}: the setting {key} is gone, only {left} is left: got {shown(value)}"
+        )
     _note_gone(key, left)
 
 
@@ -172,7 +178,7 @@ def _merge_groups_(
     for group, items in new.items() if isinstance(new, Mapping) else [(prefix, new)]:
         if not isinstance(items, Mapping):
             raise InputError(
-                f"{source}: {group} is a group of settings, got {items!r}: give --set "
+                f"{source}: {group} is a group of settings, got {shown(items)}: give --set "
                 f"{group}.NAME=VALUE, or in a file {group}: {{NAME: VALUE}}"
             )
         values.setdefault(group, {}).update(items)
@@ -185,5 +191,5 @@ def _first_problem(error: ValidationError, sources: Mapping[str, str]) -> str:
     key = ".".join(map(str, takewhile(lambda part: isinstance(part, str), first["loc"])))
     message = first["msg"].removeprefix("Value error, ")
     source = f" (from {source_of(key, sources)})" if key and source_of(key, sources) else ""
-    given = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    given = "" if isinstance(first["input"], dict) else f", got {shown(first['input'])}"
     return f"{key or 'settings'}: {message[0].lower()}{message[1:]}{given}{source}"

@@ -78,8 +78,8 @@ def open_for_use(folder: Path, *, backbone: str, data: str) -> None:
     try:
         known = _names(folder)
         names = {
-            "backbones": sorted({*known.get("backbones", ()), backbone}),
-            "data": sorted({*known.get("data", ()), data}),
+            "backbones": sorted({*_texts(known.get("backbones")), backbone}),
+            "data": sorted({*_texts(known.get("data")), data}),
             "used": time.time(),
         }
         write_json(folder / NAMES, names)
@@ -122,20 +122,25 @@ def find_damage(stored: Stored) -> Iterator[str]:
 
 def _look_at(folder: Path) -> Stored:
     index, names = _read(folder / INDEX), _names(folder)
-    is_whole = (folder / INDEX).is_file()
+    is_whole, used = (folder / INDEX).is_file(), names.get("used")
     made = (folder / (INDEX if is_whole else LAYOUT)).stat().st_mtime
     spec = index.get("spec", {})
     return Stored(
         path=folder,
-        backbones=tuple(names.get("backbones", ())),
-        data=tuple(names.get("data", ())),
+        backbones=_texts(names.get("backbones")),
+        data=_texts(names.get("data")),
         spec=spec if isinstance(spec, dict) else {},
         num_bytes=sum(item.stat().st_size for item in folder.rglob("*") if item.is_file()),
         made=made,
-        used=max(made, float(names.get("used", made))),  # noted before the store is finished
+        used=max(made, used if isinstance(used, float) else made),  # noted before it is finished
         is_whole=is_whole,
         is_in_use=is_shared(folder),
     )
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    listed = values if isinstance(values, list) else ()
+    return tuple(value for value in listed if isinstance(value, str))
 
 
 def _names(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import PATCHES, SCALE, Grids, LayerFeatures, flatten
+from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, write_text
 
 SHARDS = "*.safetensors"
@@ -72,11 +73,12 @@ def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
             raise InputError(_damaged(path, "its checksum differs"))
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            grids = json.loads(file.metadata()["grids"])
+            grids = json.loads((file.metadata() or {})["grids"])
+        by_layer = {int(layer): (int(grid[0]), int(grid[1])) for layer, grid in grids.items()}
     # Gone, or cut short: what is left does not even open.
-    except (OSError, SafetensorError) as error:
-        raise InputError(_damaged(path, str(error))) from error
-    return tensors, {int(layer): (grid[0], grid[1]) for layer, grid in grids.items()}
+    except (OSError, SafetensorError, LookupError, AttributeError, TypeError) as error:
+        raise InputError(_damaged(path, shortened(str(error)))) from error
+    return tensors, by_layer
 
 
 def shard_checksum(path: Path) -> str | None:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from toolkit_common.errors import InputError
@@ -33,6 +34,7 @@ from toolkit_common.features.shards import (
     shard_path,
     write_shard,
 )
+from toolkit_common.foreign.values import checked
 from toolkit_common.runs.files import read_json, write_json
 
 # Part of every key: raise it when shards are laid out anew.
@@ -76,6 +78,35 @@ class StoreSpec:
         text = json.dumps({"version": version, **asdict(self)}, sort_keys=True)
         # 128 bits: more than enough, in a name one can read.
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a store is cut into shards."""
+
+    shard_rows: Annotated[int, Field(ge=1, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The index of a store, as it is read: strictly."""
+
+    version: Annotated[int, Field(strict=True)]
+    spec: StoreSpec
+    shard_rows: Annotated[int, Field(ge=1, strict=True)]
+    shards: Mapping[str, str]
+
+
+def _read_index(folder: Path) -> _Index:
+    path = folder / INDEX
+    remedy = f"delete the token store {folder} and run again"
+    try:
+        index: _Index = checked(_Index, read_json(path), path)
+    except (OSError, InputError) as error:
+        raise InputError(f"{error}: {remedy}") from None
+    if index.version not in (VERSION, JOINT_VERSION) or index.spec.num_images < 0:
+        raise InputError(f"{path} has version {index.version}, not {VERSION}: {remedy}")
+    return index
 
 
 class StoreWriter:
@@ -123,7 +154,7 @@ class StoreWriter:
         """A resumed extraction must cut the rows as before, whatever memory it has now."""
         path = self.folder / LAYOUT
         if path.exists():
-            self.shard_rows = int(read_json(path)["shard_rows"])
+            self.shard_rows = checked(_Layout, read_json(path), path).shard_rows
         else:
             write_json(path, {"shard_rows": self.shard_rows})
 
@@ -149,15 +180,14 @@ class TokenStore:
     ) -> None:
         if not (folder / INDEX).exists():
             raise InputError(f"token store {folder} is incomplete: run the extraction again")
-        index = read_json(folder / INDEX)
+        index = _read_index(folder)
         self.folder = folder
-        # JSON knows no tuples: with a list the spec would equal none that an encoder asks for.
-        self.spec = StoreSpec(**{**index["spec"], "layers": tuple(index["spec"]["layers"])})
+        self.spec = index.spec
         self.in_memory = in_memory
         self._name_row = name_row
-        self._shard_rows: int = index["shard_rows"]
-        self._checksums: dict[str, str] = index["shards"]
-        self._is_joint = index["version"] == JOINT_VERSION
+        self._shard_rows = index.shard_rows
+        self._checksums = index.shards
+        self._is_joint = index.version == JOINT_VERSION
         # For good: a checksum reads the whole file, and mapped tensors hold address space, not
         # memory.
         self._opened: dict[tuple[Path, bool], tuple[dict[str, Tensor], Grids]] = {}
@@ -217,7 +247,7 @@ class TokenStore:
         self, path: Path, shard: int, *, patches: bool = True
     ) -> tuple[dict[str, Tensor], Grids]:
         if (path, patches) not in self._opened:
-            tensors, grids = read_shard(path, self._checksums[path.name])
+            tensors, grids = read_shard(path, self._checksums.get(path.name, ""))
             if not patches:
                 tensors = {key: item for key, item in tensors.items() if not holds_patches(key)}
             # Written before features were checked, or elsewhere.

@@ -13,6 +13,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import MAX_JSON_BYTES, parse_json, read_bytes
 
 ANOTHER = "choose a folder that you may write"
 
@@ -107,8 +108,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Raises:
+        InputError: If it is no JSON, has numbers that are not finite, or is without bounds.
+        OSError: If it cannot be read.
+    """
+    return parse_json(read_bytes(path, MAX_JSON_BYTES), path)
 
 
 def sha256_of(path: Path) -> str:

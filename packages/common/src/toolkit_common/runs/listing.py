@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.plain_yaml import read_document
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import CHECKPOINTS, RunFolder
 from toolkit_common.runs.locks import refuse_locked
@@ -161,10 +160,9 @@ def _best(results: Mapping[str, Any]) -> tuple[str, str, float | None, str]:
 
 def _settings(path: Path) -> Mapping[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        return read_document(path, or_empty=True).values
+    except InputError:
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _read(path: Path) -> Mapping[str, Any]:

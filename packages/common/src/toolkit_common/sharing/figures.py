@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from toolkit_common.errors import InputError
-from toolkit_common.printable import shortened
+from toolkit_common.foreign.values import first_problem
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.sharing.provenance import public_data
 
@@ -110,9 +110,7 @@ def read_figures(path: Path, fingerprint: str) -> Figures:
     try:
         results = _Results.model_validate_json((path / "results.json").read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise InputError(f"{path}/results.json: {shortened(message)}") from None
+        raise InputError(f"{path}/results.json: {first_problem(error)}") from None
     rows = [row for row in results.rows if row.inputs == READ and row.tune == "none"]
     if not rows or results.backbone.random_weights:
         raise InputError(f"--probed {path} has no figure of this encoder's images, frozen")

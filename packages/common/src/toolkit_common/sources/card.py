@@ -20,6 +20,7 @@ from toolkit_common.data.sheet import Column, Kind, Level, Sheet
 from toolkit_common.data.splits import read_splits
 from toolkit_common.data.tables import to_number
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import first_problem
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import did_you_mean
 from toolkit_common.runs.files import atomic_path
@@ -94,9 +95,7 @@ def read_card(path: Path) -> Card:
     try:
         card = Card.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: {place}: {first['msg']}, got {first['input']!r}") from None
+        raise InputError(f"{path}: {first_problem(error)}") from None
     both = sorted({*(card.columns or ()), *(card.labels or ())} & {*(card.leaks or ())})
     if both:
         raise InputError(f"{path}: {both[0]!r} is among the leaks and is to be read: keep one")

@@ -14,9 +14,9 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.plain_yaml import Document, Place, read_document, read_value
 from toolkit_common.registry import did_you_mean
 from toolkit_common.runs.files import write_text
-from toolkit_common.study.plain_yaml import Document, Place, read_document, read_value
 
 KEPT = "study.yaml"  # in the folder of a study's runs: the file as it was carried out
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

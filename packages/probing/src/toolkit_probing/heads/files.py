@@ -20,6 +20,8 @@ from toolkit_common.backbones.weights.state_dicts import read_state_dict
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
+from toolkit_common.foreign.values import checked, parse_json
+from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import base_of
@@ -59,8 +61,13 @@ def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
         InputError: If the file is damaged or no such head, or does not fit the features.
     """
     spec = read_spec(path)
-    state = load_file(path)
-    classifier = state["classifier.weight"]
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read the head {path}: {shortened(str(error))}") from None
+    classifier = state.get("classifier.weight")
+    if classifier is None or classifier.ndim != 2:
+        raise InputError(f"{path} has no classifier of (classes, width): train the probe again")
     # How wide the metadata beside the tokens were stands in the classifier alone.
     width = None if base_of(spec.source) == spec.source else classifier.shape[1]
     head = build_head(spec, features, num_classes=len(classifier), width=width)
@@ -81,7 +88,8 @@ def read_spec(path: Path) -> HeadSpec:
         raise InputError(f"cannot read the head {path}: {error}") from None
     if described is None:
         raise InputError(f"{path} does not say what head it is: train the probe again")
-    return HeadSpec(**json.loads(described))
+    spec: HeadSpec = checked(HeadSpec, parse_json(described, f"the spec of {path}"), path)
+    return spec
 
 
 def read_published_head(

@@ -19,6 +19,7 @@ from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.labels import label_map
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import MAX_JSON_BYTES, first_problem, parse_json, read_bytes
 from toolkit_common.images.wide import PixelRange
 from toolkit_common.runs.folder import RESULTS_VERSION
 from toolkit_probing.protocols import UsedProtocol
@@ -181,7 +182,9 @@ class Results:
     """
 
     # Of reading alone, and for all types within: what we build ourselves, mypy has checked.
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False
+    )
 
     version: int = RESULTS_VERSION
     protocol: UsedProtocol
@@ -249,8 +252,7 @@ def read_results(folder: Path) -> Results:
         InputError: If it is not there, damaged, of another kind of run, or newer than this code.
     """
     path = results_file(folder)
-    # Damaged bytes are then an error of JSON, which names the file.
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_results_text(path)
     # Before anything else: a newer file has keys that the types below would call unknown.
     for what, version, known in _versions(parse(text, path)):
         if isinstance(version, int) and version > known:
@@ -261,21 +263,33 @@ def read_results(folder: Path) -> Results:
         # From JSON: strict about Python objects would refuse a list where a sequence is a tuple.
         return TypeAdapter(Results).validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key, message = ".".join(map(str, first["loc"])), first["msg"].lower()
-        raise InputError(f"{path}: {key}: {message}; no probe wrote it so, run it again") from None
+        raise InputError(
+            f"{path}: {first_problem(error)}; no probe wrote it so, run it again"
+        ) from None
+
+
+def read_results_text(path: Path) -> str:
+    """Return a file of results as text; damaged bytes are then an error of JSON, naming the file.
+
+    Raises:
+        InputError: If it cannot be read, or is larger than any.
+    """
+    try:
+        return read_bytes(path, MAX_JSON_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def parse(text: str, path: Path) -> Mapping[str, Any]:
-    """Return what stands in a file of results, unchecked.
+    """Return what stands in a file of results, unchecked but for numbers and depth.
 
     Raises:
         InputError: If it is no JSON object.
     """
     try:
-        contents = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path} is damaged, no JSON ({error}): run the probe again") from None
+        contents = parse_json(text, path)
+    except InputError as error:
+        raise InputError(f"{error}: run the probe again") from None
     if not isinstance(contents, dict):
         raise InputError(f"{path} is damaged, no JSON object: run the probe again")
     return contents

@@ -1,10 +1,10 @@
 """Predictions beside results.json: written as a run ends, and finished runs read back with them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -12,20 +12,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit_common.audit.baselines import complete_rows
+from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import shown
+from toolkit_common.printable import one_line, shortened
 from toolkit_common.registry import did_you_mean, lookup
 from toolkit_common.runs.files import atomic_path, read_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
-from toolkit_probing.results.contents import FILE, Results, parse, read_results, results_file
+from toolkit_probing.results.contents import (
+    FILE,
+    Results,
+    parse,
+    read_results,
+    read_results_text,
+    results_file,
+)
 from toolkit_probing.results.names import short_names
 from toolkit_probing.results.rows import Outcome, Row
 from toolkit_probing.task.task import Task
 
 TEST_ROWS = "test_rows.parquet"
+TOLERANCE = 1e-3  # of probabilities: shares of votes and softmaxes are rounded
 FOLDS = "probe-folds"  # kind of a run that holds those of its folds
 
 
@@ -176,26 +187,50 @@ def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
     A run of all folds is one run: those of its folds count where they are named themselves.
 
     Raises:
-        InputError: If a folder holds none, or what a run holds cannot be read.
+        InputError: If a folder holds none that can be read. Of several those that cannot are
+            named, and left out.
     """
     runs: dict[Path, SavedRun] = {}
     for path in paths:
         if not path.is_dir():
             raise InputError(f"no run folder at {path}")
-        # Sorted: file systems list in any order.
-        inside = [
-            item.parent
-            for item in sorted(path.rglob(FILE))
-            if _is_probe(item.parent) and (item.parent == path or not is_fold(item.parent))
-        ]
-        if not inside:
+        bad: list[str] = []
+        # By folder: a run that is named twice counts once.
+        whole = dict(_runs_within(path, bad))
+        if not whole:
             raise InputError(
-                f"{path} holds no finished probe run (one with {FILE}, predictions and DONE)"
+                bad[0]
+                if bad
+                else f"{path} holds no finished probe run (one with {FILE}, predictions and DONE)"
                 f"{_unfinished_folds(path)}"
             )
-        # By folder: a run that is named twice counts once.
-        runs |= {folder: SavedRun(folder, read_results(folder)) for folder in inside}
+        for message in bad:
+            console.print(f"left out: {message}", style="bold red", markup=False)
+        runs |= whole
     return list(runs.values())
+
+
+def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
+    """Yield the probe runs at or below a folder; of those that are damaged collects why.
+
+    Raises:
+        InputError: If the folder itself is such a run and damaged.
+    """
+    # Sorted: file systems list in any order.
+    for file in sorted(path.rglob(FILE)):
+        folder = file.parent
+        try:
+            if not _is_probe(folder) or (folder != path and is_fold(folder)):
+                continue
+            run = SavedRun(folder, read_results(folder))
+            # One that cannot be read in the end is no worse than one that cannot be begun.
+            _ = run.rows, run.baselines
+        except InputError as error:
+            if folder == path:
+                raise
+            bad.append(one_line(str(error)))
+        else:
+            yield folder, run
 
 
 def read_run(path: Path) -> SavedRun:
@@ -224,7 +259,10 @@ def choose_row(run: SavedRun, name: str) -> SavedRow:
 def is_fold(folder: Path) -> bool:
     """Tell whether a run is that of one fold within a run of all."""
     facts = folder.parent / "run.json"
-    return facts.is_file() and read_json(facts).get("kind") == FOLDS
+    if not facts.is_file():
+        return False
+    values = read_json(facts)
+    return isinstance(values, dict) and values.get("kind") == FOLDS
 
 
 def _unfinished_folds(path: Path) -> str:
@@ -239,30 +277,69 @@ def _is_probe(folder: Path) -> bool:
     if not RunFolder(folder).is_done:
         return False
     path = results_file(folder)
-    return "rows" in parse(path.read_text(encoding="utf-8", errors="replace"), path)
+    return "rows" in parse(read_results_text(path), path)
 
 
 def _read_predictions(run: Path, row: Row) -> SavedRow:
-    table = _read_table(run / row.predictions)
-    probabilities = np.stack(table["probabilities"].to_numpy()).astype(float)
-    repeats = len(row.seeds)
+    path = run / row.predictions
+    if not path.resolve().is_relative_to(run.resolve()):
+        raise InputError(f"{run / FILE}: predictions {shown(row.predictions)} lie outside of it")
+    table, repeats = _read_table(path), len(row.seeds)
+    image_ids, groups, targets, probabilities = _check_predictions(table, path, repeats=repeats)
     count = len(table) // repeats
     # Repeats stand one behind the other, each with the same images in the same order.
-    targets = table["target"].to_numpy()[:count]
     return SavedRow(
         run=run,
         row=row,
-        image_ids=table["image_id"].to_numpy()[:count],
-        groups=table["group"].to_numpy()[:count],
+        image_ids=image_ids[:count],
+        groups=groups[:count],
         predictions=[
-            Predictions(part, targets) for part in probabilities.reshape(repeats, count, -1)
+            Predictions(part, targets[:count]) for part in probabilities.reshape(repeats, count, -1)
         ],
         folds=table["fold"].to_numpy()[:count] if "fold" in table.column_names else None,
     )
 
 
+def _check_predictions(
+    table: pa.Table, path: Path, *, repeats: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return image ids, groups, targets and probabilities of a file of predictions.
+
+    Raises:
+        InputError: If a column is missing or of another kind, repeats differ in length or in their
+            images, or a target is no class; each would give figures of something else.
+    """
+
+    def refuse(why: str) -> NoReturn:
+        raise InputError(f"{path} is damaged: {why}; run the probe again")
+
+    for name in ("image_id", "group", "target", "probabilities"):
+        if name not in table.column_names or table[name].null_count:
+            refuse(f"column {name} is missing or has empty cells")
+    if not repeats or not len(table) or len(table) % repeats:
+        refuse(f"{len(table)} rows are not {repeats} repeats of the same images")
+    if not pa.types.is_integer(table["target"].type):
+        refuse(f"targets are numbers of classes, got {table['target'].type}")
+    targets = table["target"].to_numpy()
+    try:
+        probabilities = np.stack(table["probabilities"].to_numpy()).astype(float)
+    except (TypeError, ValueError):
+        refuse("its probabilities are not as many numbers in every row")
+    if probabilities.ndim != 2 or not 0 <= targets.min() <= targets.max() < probabilities.shape[1]:
+        refuse(f"a target is none of the {probabilities.shape[-1]} classes")
+    # Of heads that diverged all are NaN; infinite ones, or those beyond 0 to 1, no head gives.
+    if np.any((probabilities < -TOLERANCE) | (probabilities > 1 + TOLERANCE)):
+        refuse("a probability is not within 0 and 1")
+    for name in ("image_id", "target"):
+        values = table[name].to_numpy().reshape(repeats, -1)
+        if np.any(values != values[0]):
+            refuse(f"its repeats differ in {name}")
+    return table["image_id"].to_numpy(), table["group"].to_numpy(), targets, probabilities
+
+
 def _read_table(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"cannot read {path}: {error}; run the probe again") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        text = shortened(" ".join(str(error).split()))
+        raise InputError(f"cannot read {path}: {text}; run the probe again") from None

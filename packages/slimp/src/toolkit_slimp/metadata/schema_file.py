@@ -4,7 +4,6 @@ Nothing is passed over in silence: an unknown key, a number that is none, a fiel
 its column never reads. Columns on the deny-list of the data set's sheet are refused by name.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from math import isfinite
@@ -18,6 +17,7 @@ from toolkit_common.console import console
 from toolkit_common.data.cells import UNKNOWN
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import first_problem, parse_json, shown
 from toolkit_common.registry import did_you_mean
 from toolkit_slimp.metadata.columns import (
     BOOLEAN,
@@ -37,6 +37,7 @@ FOREIGN = {  # fields that a kind never reads
     "angle": ("categories", "quantiles"),
     **dict.fromkeys(("categorical", "boolean", "multi"), ("unit", "low", "high", "quantiles")),
 }
+MAX_COLUMNS = 10_000
 MAX_SHOWN = 3  # words in a message
 
 
@@ -144,18 +145,17 @@ def _check_vocabulary(column: ColumnSchema, table: pd.DataFrame) -> None:
 
 
 def _read_items(text: str) -> list[Any]:
-    try:
-        given = json.loads(text)
-        version, items = given["version"], given["columns"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"not a metadata schema: {type(error).__name__}: {error}") from None
+    given = parse_json(text, "the metadata schema")
+    if not isinstance(given, dict) or not {"version", "columns"} <= set(given):
+        raise InputError(f"not a metadata schema: it has not {' and '.join(FILE_KEYS)}")
+    version, items = given["version"], given["columns"]
     if version != VERSION:
-        raise InputError(f"schema version {version} is not {VERSION}")
+        raise InputError(f"schema version {shown(version)} is not {VERSION}")
     _check_keys(given, FILE_KEYS, "the schema")
     if not isinstance(items, list):
-        raise InputError(
-            f"not a metadata schema: its columns must be a list, got {json.dumps(items)}"
-        )
+        raise InputError(f"not a metadata schema: its columns must be a list, got {shown(items)}")
+    if len(items) > MAX_COLUMNS:
+        raise InputError(f"a schema of {len(items)} columns: at most {MAX_COLUMNS} are read")
     return items
 
 
@@ -164,14 +164,12 @@ def _read_column(item: Any, number: int) -> ColumnSchema:
 
     if not isinstance(item, dict) or "name" not in item:
         raise InputError(f"not a metadata schema: column {number} has no name")
-    where = f"column {item['name']!r} of the schema"
+    where = f"column {shown(item['name'])} of the schema"
     _check_keys(item, [field.name for field in fields(ColumnSchema)], where)
     try:
         column = TypeAdapter(ColumnSchema).validate_python(item)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"{where}: {place}: {first['msg']}, got {first['input']!r}") from None
+        raise InputError(f"{where}: {first_problem(error)}") from None
     _check_numbers(column, where)
     _check_words(column, where)
     _check_kind(column, where)
@@ -181,7 +179,7 @@ def _read_column(item: Any, number: int) -> ColumnSchema:
 def _check_keys(item: Mapping[str, Any], known: Iterable[str], where: str) -> None:
     for key in item:
         if key not in known:
-            raise InputError(f"{where} has an unknown key {key!r}{did_you_mean(key, known)}")
+            raise InputError(f"{where} has an unknown key {shown(key)}{did_you_mean(key, known)}")
 
 
 def _check_numbers(column: ColumnSchema, where: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolkit_common.errors import InputError
-from toolkit_common.study.plain_yaml import MAX_BYTES, read_document, read_value
+from toolkit_common.foreign.plain_yaml import MAX_BYTES, read_document, read_value
 
 
 def document(text: str):

@@ -5,6 +5,7 @@ No anchors, aliases and tags, which grow without end or raise what nobody expect
 and a date is text.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ import yaml
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_common.printable import one_line
+from toolkit_common.foreign.values import read_bytes
+from toolkit_common.printable import one_line, shortened
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 12
@@ -71,22 +73,26 @@ for tag, pattern, first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", whole, list(first))
 
 
-def read_document(path: Path) -> Document:
+def read_document(path: Path, *, or_empty: bool = False) -> Document:
     """Read a file of plain YAML.
+
+    Args:
+        path: The file.
+        or_empty: Whether it may hold nothing.
 
     Raises:
         InputError: If it is missing, too large, no mapping, no YAML, or holds more than plain
             values; the message names the line.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES:,} bytes: no study is")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"no file at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     node, values = _parse(text, str(path))
+    if values is None and or_empty:
+        return Document(path, {}, {})
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold `key: value` lines, got a {type(values).__name__}")
     return Document(path, values, dict(_lines(node, ())))
@@ -110,9 +116,10 @@ def _parse(text: str, place: str) -> tuple[Any, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark is not None else ""
-        raise InputError(f"{place}{line}: {one_line(str(error.problem))}") from None
+        raise InputError(f"{place}{line}: {shortened(str(error.problem))}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{place} is not valid YAML: {' '.join(str(error).split())}") from None
+        text = shortened(" ".join(str(error).split()))
+        raise InputError(f"{place} is not valid YAML: {text}") from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -124,7 +131,10 @@ def _construct(loader: _Loader, node: Any) -> Any:
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item) for item in node.value]
     if not isinstance(node, yaml.MappingNode):
-        return loader.construct_object(node)
+        value = loader.construct_object(node)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _problem(f"{node.value} is beyond any number", node)
+        return value
     values: dict[str, Any] = {}
     for key, item in node.value:
         if not isinstance(key, yaml.ScalarNode):
