@@ -179,3 +179,10 @@ def test_words_stand_on_the_left_and_figures_on_the_right(capsys):
     print_columns(result_console(as_json=False), names, columns)
     *_, last = capsys.readouterr().out.splitlines()
     assert last.rstrip() == "b       x          9"
+
+
+@pytest.mark.parametrize("name", ["a[/b].csv", "[red]a", ":smile:", "a\x1b[31m"])
+def test_a_name_is_no_markup(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module.console.print(f"data: {name}")
+    shown = capsys.readouterr().err
+    assert shown.strip() == f"data: {name}".replace("\x1b", "\\x1b")

@@ -71,7 +71,13 @@ class LoggedConsole(PrintableConsole):
             return
         text = io.StringIO()
         plain = PrintableConsole(
-            file=text, width=LOG_WIDTH, color_system=None, highlight=False, soft_wrap=True
+            file=text,
+            width=LOG_WIDTH,
+            color_system=None,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            soft_wrap=True,
         )
         plain.print(*objects, **options)
         if self._logs:
@@ -86,7 +92,11 @@ class LoggedConsole(PrintableConsole):
 
 
 # On stderr, as stdout is for results; of several processes one speaks.
-console = LoggedConsole(stderr=True, highlight=False, soft_wrap=True, quiet=not is_main_process())
+# Brackets and colons in names are no markup: who wants some says `markup=True`.
+console = LoggedConsole(
+    stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True,
+    quiet=not is_main_process(),
+)  # fmt: skip
 
 
 def result_console(*, as_json: bool) -> Console:

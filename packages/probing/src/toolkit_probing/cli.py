@@ -13,6 +13,7 @@ import typer
 
 from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.config import Invocation, Resolved
+from toolkit_common.printable import one_line, printable
 from toolkit_probing.leaderboard.settings import LeaderboardSettings
 from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.protocols import PRESETS
@@ -220,11 +221,11 @@ def report(
 
         write_html(output, tables, open_images=open_judged, pictures=pictures)
     if table in FORMATS:
-        typer.echo(FORMATS[table](tables), nl=False)
+        typer.echo(printable(FORMATS[table](tables)), nl=False)
     else:
         show_report(tables, as_json=as_json)
     if output is not None:
-        typer.echo(f"report: {output}", err=True)
+        typer.echo(one_line(f"report: {output}"), err=True)
     if as_json:
         _print_json(tables.to_json())
 
@@ -364,7 +365,8 @@ def predict(
         rows = to_records(predicted.table) if output is None else []
         _print_json({**predicted.to_json(), "output": output and str(output), "predictions": rows})
     elif output is None:
-        typer.echo(to_csv(predicted.table), nl=False)
+        # Paths may hold what steers a terminal: shown here, as they are in a file (-o).
+        typer.echo(printable(to_csv(predicted.table) or ""), nl=False)
 
 
 def _print_json(result: Any) -> None:

@@ -20,7 +20,7 @@ from typer.main import get_command as build_click_command
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_common.printable import printable, shortened
+from toolkit_common.printable import one_line, printable, shortened
 from toolkit_common.registry import did_you_mean
 
 GROUP_HELP = {
@@ -165,7 +165,7 @@ def _broken(name: str, reason: str) -> Any:
 
     @broken.command(help=f"(not available: {reason})")
     def run() -> None:
-        typer.echo(f"toolkit {name} failed to load: {reason}", err=True)
+        typer.echo(one_line(f"toolkit {name} failed to load: {reason}"), err=True)
         raise typer.Exit(EXIT_FAILED)
 
     return build_click_command(broken)

@@ -9,6 +9,7 @@ import typer
 from toolkit_common.cli.command import with_settings
 from toolkit_common.config import Settings, option
 from toolkit_common.errors import InputError
+from toolkit_common.printable import printable
 
 if TYPE_CHECKING:
     from toolkit_common.backbones.listing import Listed, Shape
@@ -78,7 +79,7 @@ def backbones(
         from toolkit_common.backbones.weights.inspection import describe_file
 
         for line in describe_file(inspect):
-            typer.echo(line)
+            typer.echo(printable(line))
         return
     from toolkit_common.backbones.listing import describe_rows, to_json
 
@@ -87,7 +88,7 @@ def backbones(
         typer.echo(json.dumps([to_json(*row) for row in rows], indent=2))
         return
     for line in describe_rows(rows):
-        typer.echo(line)
+        typer.echo(printable(line))
     typer.echo(_count(len(rows), pattern, settings), err=True)
 
 

@@ -35,6 +35,7 @@ from toolkit_common.config import (
 )
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_with_launcher, in_worker, is_main_process
+from toolkit_common.printable import one_line
 from toolkit_common.runs.locks import locked_folders, unlock_all
 from toolkit_common.training.settings import MACHINE
 
@@ -152,7 +153,7 @@ def run_command(
                 raise typer.Exit(_relaunch(how["num_processes"]))
             if is_main_process():
                 for note in resolved.notes:
-                    typer.echo(f"note: {note}", err=True)
+                    typer.echo(one_line(f"note: {note}"), err=True)
             call = Invocation(
                 resolved,
                 output=how["output"],
@@ -217,7 +218,7 @@ def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> None
             result = act(call)
     except KeyboardInterrupt:
         if is_main_process():
-            typer.echo(_interrupted(locked_folders()), err=True)
+            typer.echo(one_line(_interrupted(locked_folders())), err=True)
         raise
     finally:
         unlock_all()

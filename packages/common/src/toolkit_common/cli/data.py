@@ -10,7 +10,7 @@ from toolkit_common.audit.settings import AuditSettings
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
-from toolkit_common.printable import printable
+from toolkit_common.printable import one_line, printable
 
 if TYPE_CHECKING:
     from toolkit_common.data.dataset import ImageData, Labels
@@ -192,4 +192,4 @@ def make(
     from toolkit_common.synthetic.make import make_data
 
     order = make_data(name, out, rows=rows, seed=seed, layout=layout, pool=pool)
-    typer.echo(f"{out}: {order.rows} synthetic rows of {name}, layout {order.layout}")
+    typer.echo(one_line(f"{out}: {order.rows} synthetic rows of {name}, layout {order.layout}"))

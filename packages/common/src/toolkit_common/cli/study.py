@@ -11,6 +11,7 @@ import typer
 
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.errors import InputError
+from toolkit_common.printable import one_line, printable
 
 if TYPE_CHECKING:
     from toolkit_common.study.file import Study
@@ -65,8 +66,8 @@ def plan(file: File, assignments: Assignments = None, output: Output = None) -> 
             line = f"# done: {line}"
         elif status.state is State.OTHER:
             line = f"# of other settings, {status.why}: {line}"
-        typer.echo(line)
-    typer.echo(_summary(study, cells, statuses, folder=folder), err=True)
+        typer.echo(printable(line))
+    typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
 
 
 @app.command()
@@ -115,7 +116,7 @@ def run(
         statuses = _look(cells)
         refuse_other_settings(statuses, overwrite=overwrite)
         study.keep(folder)
-        typer.echo(_summary(study, cells, statuses, folder=folder), err=True)
+        typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
         where = _executor(executor, folder, jobs=jobs, parameters=slurm or [])
         outcome = run_cells(cells, statuses, folder, executor=where, jobs=jobs)
     except KeyboardInterrupt:
@@ -154,7 +155,6 @@ def show(
 
 def _show_tables(study: "Study", cells: Sequence["Cell"], *, name: str | None, form: str) -> None:
     from toolkit_common.console import result_console
-    from toolkit_common.printable import printable
     from toolkit_common.study.show import show_table, to_csv, to_json, to_markdown
     from toolkit_common.study.table import build_table, pick_tables
 
@@ -185,7 +185,7 @@ def _say_failed(outcome: Any) -> None:
     lost = f", {len(skipped)} skipped that need them" if skipped else ""
     typer.echo(f"{len(failed)} cells failed{lost}:", err=True)
     for name, why in list(failed.items())[:LONGEST_SAID]:
-        typer.echo(f"  {name}: {why}", err=True)
+        typer.echo(one_line(f"  {name}: {why}"), err=True)
     if len(failed) > LONGEST_SAID:
         typer.echo(f"  and {len(failed) - LONGEST_SAID} more", err=True)
 

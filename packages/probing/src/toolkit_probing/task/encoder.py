@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
+from rich.markup import escape
 
 from toolkit_common.backbones.contract import Backbone, resolve_layers
 from toolkit_common.backbones.ids import parse_backbone_id
@@ -59,7 +60,8 @@ def load_probed_backbone(settings: FeatureSettings, loaded: Backbone | None = No
         console.print(line)
     if backbone.info.receipt.is_random:
         why = "no --backbone was given" if is_stand_in else "--random-init"
-        console.print(f"[bold red]RANDOM WEIGHTS[/] ({why}): the figures judge no trained encoder")
+        text = f"[bold red]RANDOM WEIGHTS[/] ({escape(why)}): the figures judge no trained encoder"
+        console.print(text, markup=True)
     return backbone
 
 

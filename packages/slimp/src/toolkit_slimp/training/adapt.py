@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-from rich.markup import escape
 from rich.table import Table
 
 from toolkit_common.backbones.metadata import LEVELS
@@ -40,7 +39,7 @@ class Adaptation:
         columns = Table("column", "level", "kind", "starts", "", title="metadata columns")
         for item in self.columns:
             cells = (item.column, item.level, item.kind, item.start, item.describe())
-            columns.add_row(*map(escape, cells))  # a name may look like markup
+            columns.add_row(*cells)
         yield columns
         groups = Table("group", "learns", "tensors", "parameters", title="what learns")
         for (group, learns), items in self.groups().items():

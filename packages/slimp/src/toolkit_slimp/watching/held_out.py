@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from rich.markup import escape
 
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
@@ -64,7 +65,7 @@ class HeldOut:
                 values[f"val_{name}_loss{SUFFIX}"] = float(loss.chance[name])
         values |= describe_retrieval(loss, members, ks=(1, 5), prefix="val_")
         if (warning := collapse_warning(loss.embeddings)) is not None:
-            console.print(f"[bold red]WARNING[/] {warning}")
+            console.print(f"[bold red]WARNING[/] {escape(warning)}", markup=True)
         values |= describe_spread(loss.embeddings, loss.partners, prefix="val_")
         return values if self.labels is None else values | self.labels(model)
 
