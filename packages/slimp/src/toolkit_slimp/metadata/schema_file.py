@@ -4,6 +4,7 @@ Nothing is passed over in silence: an unknown key, a number that is none, a fiel
 its column never reads. Columns on the deny-list of the data set's sheet are refused by name.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from math import isfinite
@@ -18,6 +19,7 @@ from toolkit_common.data.cells import UNKNOWN
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import first_problem, parse_json, shown
+from toolkit_common.printable import shortened
 from toolkit_common.registry import did_you_mean
 from toolkit_slimp.metadata.columns import (
     BOOLEAN,
@@ -153,7 +155,8 @@ def _read_items(text: str) -> list[Any]:
         raise InputError(f"schema version {shown(version)} is not {VERSION}")
     _check_keys(given, FILE_KEYS, "the schema")
     if not isinstance(items, list):
-        raise InputError(f"not a metadata schema: its columns must be a list, got {shown(items)}")
+        text = shortened(json.dumps(items))
+        raise InputError(f"not a metadata schema: its columns must be a list, got {text}")
     if len(items) > MAX_COLUMNS:
         raise InputError(f"a schema of {len(items)} columns: at most {MAX_COLUMNS} are read")
     return items
