@@ -98,7 +98,7 @@ def test_a_log_holds_what_was_printed_before_it_began_and_until_it_ends(
 ) -> None:
     logged.print("forgotten")
     logged.forget()
-    logged.print("[bold]before[/bold] \x1b")
+    logged.print("[bold]before[/bold] \x1b", markup=True)
     logged.begin_log(tmp_path)
     logged.print("inside [1]", markup=False)
     (tmp_path / "fold-0").mkdir()
