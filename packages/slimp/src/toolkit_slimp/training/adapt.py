@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.data.sheet import Level
+from toolkit_common.printable import one_line
 from toolkit_common.runs.files import write_text
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.model.slimp import SlimpModel
@@ -39,7 +41,8 @@ class Adaptation:
         columns = Table("column", "level", "kind", "starts", "", title="metadata columns")
         for item in self.columns:
             cells = (item.column, item.level, item.kind, item.start, item.describe())
-            columns.add_row(*cells)
+            # A name may look like markup.
+            columns.add_row(*(Text(one_line(cell)) for cell in cells))
         yield columns
         groups = Table("group", "learns", "tensors", "parameters", title="what learns")
         for (group, learns), items in self.groups().items():
