@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.plain_yaml import Document, read_document
 from toolkit_common.registry import did_you_mean
-from toolkit_common.study.plain_yaml import Document, read_document
 
 FILE = Path(__file__).with_name("efficient-probing.yaml")
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
