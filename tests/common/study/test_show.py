@@ -3,7 +3,6 @@
 import csv
 import io
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
