@@ -6,7 +6,12 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from toolkit_common.scores.folds import estimate_fold_difference, estimate_folds, is_pooled
 from toolkit_common.scores.metrics import METRICS, Predictions
-from toolkit_common.scores.statistics import draw_weights, estimate, estimate_difference
+from toolkit_common.scores.statistics import (
+    SHIFTED,
+    draw_weights,
+    estimate,
+    estimate_difference,
+)
 from toolkit_common.seed import derive_seed
 
 SIZES = (40, 50, 36)
@@ -128,6 +133,18 @@ def test_no_interval_is_explained_by_the_fold() -> None:
     found = estimate_folds([draw(0)], groups, FOLDS, names=["auroc"])["auroc"]
     assert found.ci is None
     assert found.why_no_ci == "not computed: all images are of one group (fold 2)"
+
+
+def test_a_mean_that_resampling_moves_away_has_no_interval() -> None:
+    # In each of eight folds three patients, each with a positive right above its negative. Of the
+    # nine pairs six are in order; a patient drawn twice adds four of its own, all in order.
+    levels = np.tile([0.9, 0.8, 0.5, 0.4, 0.2, 0.1], 8)
+    run = Predictions(np.stack([1.0 - levels, levels], axis=1), np.tile([1, 0], 24))
+    groups, folds = np.repeat(np.arange(24), 2), np.repeat(np.arange(8), 6)
+    found = estimate_folds([run], groups, folds, names=["auroc", "log_loss"])
+    assert found["auroc"].mean == pytest.approx(6 / 9)
+    assert (found["auroc"].ci, found["auroc"].why_no_ci) == (None, SHIFTED)
+    assert found["log_loss"].ci is not None
 
 
 def test_differences_are_of_the_same_figures() -> None:

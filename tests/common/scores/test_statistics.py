@@ -163,12 +163,19 @@ def test_one_group_has_figures_and_no_interval() -> None:
 
 
 def test_a_metric_that_most_draws_lack_has_no_interval() -> None:
-    assert statistics.interval(np.array([0.5, np.nan, np.nan])) is None
-    assert statistics.interval(np.array([0.5, 0.5, np.nan])) == (0.5, 0.5)
+    assert statistics.interval(np.array([0.5, np.nan, np.nan]), 0.5) is None
+    assert statistics.interval(np.array([0.5, 0.5, np.nan]), 0.5) == (0.5, 0.5)
     run = draw_predictions(0, num_classes=3)
     result = estimate([run], run.targets, names=["auroc"])["auroc"]  # all three drawn: 2 in 9
     assert result.mean is not None
     assert (result.ci, result.why_no_ci) == (None, statistics.MOSTLY_UNDEFINED)
+
+
+def test_an_interval_that_does_not_hold_its_figure_is_none() -> None:
+    drawn = np.linspace(0.0, 1.0, 101)
+    assert statistics.interval(drawn, 0.025) == pytest.approx((0.025, 0.975))
+    assert statistics.interval(drawn, 0.02) is None
+    assert statistics.interval(np.full(9, 0.3), 0.3 + 1e-12) == (0.3, 0.3)
 
 
 @pytest.mark.slow

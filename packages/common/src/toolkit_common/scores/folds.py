@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from toolkit_common.scores.metrics import METRICS, Predictions, evaluate, is_ranking
 from toolkit_common.scores.statistics import (
+    SHIFTED,
     UNDEFINED,
     Difference,
     Estimate,
@@ -26,6 +27,7 @@ from toolkit_common.scores.statistics import (
     estimate,
     estimate_difference,
     interval,
+    is_mostly_defined,
     reason_without,
     resample,
     two_sided_p,
@@ -80,7 +82,7 @@ def estimate_folds(
             )  # fmt: skip
             continue
         means = _mean_over_folds([part[name] for part in drawn])
-        ci = interval(means)
+        ci = interval(means, of_folds.mean)
         why = None if ci else _reason(name, values, (runs, groups, folds))
         estimates[name] = replace(of_folds, ci=ci, resamples=len(means), why_no_ci=why)
     return estimates
@@ -114,7 +116,7 @@ def estimate_fold_difference(
     for name in averaged:
         one, other = (float(np.mean(side[name])) for side in values)
         means = _mean_over_folds([parts[1][name] - parts[0][name] for parts in drawn])
-        ci, gaps = interval(means), np.subtract(values[1][name], values[0][name])
+        ci, gaps = interval(means, other - one), np.subtract(values[1][name], values[0][name])
         known[name] = Difference(
             first=defined(one),
             second=defined(other),
@@ -185,10 +187,12 @@ def _reason(
     reasons: dict[str, list[int]] = {}
     for number, part, value in zip(numbers, _parts(runs, folds), values, strict=True):
         (drawn,) = resample([part], groups[folds == number], [name], seed=0)
-        if interval(drawn[name]) is None:
-            why = reason_without(name, float(value), groups[folds == number], runs=part)
+        if not is_mostly_defined(drawn[name]):
+            own = groups[folds == number]
+            why = reason_without(name, float(value), own, runs=part, drawn=drawn[name])
             reasons.setdefault(why, []).append(number)
-    return "; ".join(f"{why} (fold {_listed(numbers)})" for why, numbers in reasons.items())
+    listed = "; ".join(f"{why} (fold {_listed(numbers)})" for why, numbers in reasons.items())
+    return listed or SHIFTED
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -18,11 +18,13 @@ from torch.nn import functional as F
 from toolkit_common.scores.statistics import (
     MOSTLY_UNDEFINED,
     ONE_GROUP,
+    SHIFTED,
     UNDEFINED,
     Estimate,
     chunks_of_weights,
     defined,
     interval,
+    is_mostly_defined,
 )
 
 CHUNK_ELEMENTS = 1 << 24  # similarities held at once; sorting them takes four times that
@@ -105,8 +107,10 @@ def estimate_by_label(
         [[], *(np.mean([_macro(run, labels, weights) for run in runs], axis=0)
                for _, weights in chunks_of_weights(groups, seed))]
     )  # fmt: skip
-    mean, ci = defined(values.mean()), interval(drawn)
-    why = ONE_GROUP if np.unique(groups).size < 2 else MOSTLY_UNDEFINED
+    mean = defined(values.mean())
+    ci = interval(drawn, mean)
+    why = SHIFTED if is_mostly_defined(drawn) else MOSTLY_UNDEFINED
+    why = ONE_GROUP if np.unique(groups).size < 2 else why
     return Estimate(
         mean=mean,
         sd=defined(values.std(ddof=1)) if len(runs) > 1 else None,

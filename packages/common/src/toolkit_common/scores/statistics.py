@@ -20,11 +20,13 @@ CHUNK_ELEMENTS = 1 << 23  # weights held at once
 # beyond RANKING_LIMIT / 5 elements they get fewer resamples, beyond RANKING_LIMIT none.
 RANKING_LIMIT = 1 << 26  # n * c; ImageNet's validation split has 5e7
 FEWEST_RESAMPLES = 200
+ROUNDING = 1e-9  # a figure without spread is in its interval, however its sum was rounded
 
 UNDEFINED = "undefined"
 ONE_GROUP = "not computed: all images are of one group"
 TOO_LARGE = f"not computed: more than {RANKING_LIMIT:,} images x classes"
 MOSTLY_UNDEFINED = "undefined in more than half of the resamples"
+SHIFTED = "not computed: too few groups, resampling moves the figure out of its interval"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def estimate(
     for name in names:
         values = np.array([single[name][0] for single in singles])
         mean, drawn = defined(values.mean()), resampled[name]
-        ci = interval(drawn)
+        ci = interval(drawn, mean)
         estimates[name] = Estimate(
             mean=mean,
             # Seeds are a sample of all seeds.
@@ -122,7 +124,7 @@ def estimate(
             ci=ci,
             values=tuple(defined(value) for value in values),
             resamples=len(drawn),
-            why_no_ci=None if ci else reason_without(name, mean, groups, runs=runs),
+            why_no_ci=None if ci else reason_without(name, mean, groups, runs=runs, drawn=drawn),
         )
     return estimates
 
@@ -140,8 +142,9 @@ def estimate_mean(values: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> E
         return Estimate(None, None, None, (None,), resamples=0, why_no_ci=UNDEFINED)
     values, groups = values[known], groups[known]
     drawn = resample_mean(values, groups, seed=seed)
-    mean, ci = float(values.mean()), interval(drawn)
-    why = None if ci else ONE_GROUP
+    mean = float(values.mean())
+    ci = interval(drawn, mean)
+    why = None if ci else SHIFTED if len(drawn) else ONE_GROUP
     return Estimate(mean, None, ci, (mean,), resamples=len(drawn), why_no_ci=why)
 
 
@@ -223,7 +226,8 @@ def _difference(
     runs: Sequence[Predictions],
 ) -> Difference:
     first, second = means
-    ci, difference = interval(drawn), defined(second - first)
+    difference = defined(second - first)
+    ci = interval(drawn, difference)
     return Difference(
         first=defined(first),
         second=defined(second),
@@ -231,7 +235,9 @@ def _difference(
         ci=ci,
         p=None if ci is None else two_sided_p(drawn),
         resamples=len(drawn),
-        why_no_ci=None if ci else reason_without(name, difference, groups, runs=runs),
+        why_no_ci=(
+            None if ci else reason_without(name, difference, groups, runs=runs, drawn=drawn)
+        ),
     )
 
 
@@ -293,14 +299,21 @@ def _ranking_resamples(runs: Sequence[Predictions]) -> int:
 
 
 def reason_without(
-    name: str, value: float | None, groups: np.ndarray, *, runs: Sequence[Predictions]
+    name: str,
+    value: float | None,
+    groups: np.ndarray,
+    *,
+    runs: Sequence[Predictions],
+    drawn: np.ndarray,
 ) -> str:
     """Return why a figure has no interval."""
     if value is None:
         return UNDEFINED
     if np.unique(groups).size < 2:
         return ONE_GROUP
-    return TOO_LARGE if is_ranking(name) and not _ranking_resamples(runs) else MOSTLY_UNDEFINED
+    if is_ranking(name) and not _ranking_resamples(runs):
+        return TOO_LARGE
+    return SHIFTED if is_mostly_defined(drawn) else MOSTLY_UNDEFINED
 
 
 def two_sided_p(drawn: np.ndarray) -> float:
@@ -311,16 +324,24 @@ def two_sided_p(drawn: np.ndarray) -> float:
     return float(min(1.0, 2.0 * (rarer + 1) / (len(known) + 1)))
 
 
-def interval(values: np.ndarray) -> tuple[float, float] | None:
+def interval(values: np.ndarray, figure: float | None) -> tuple[float, float] | None:
     """Return the interval over the resamples that define the metric; None if most do not.
 
     A class of a single patient is missing from 37 % of them, and would have no interval otherwise.
+    None too where it does not hold the figure: of few groups, drawn twice, a metric that is no mean
+    (AUROC, calibration) is another one than that of the sample, and quantiles bound that one.
     """
-    if not len(values) or np.isnan(values).mean() > 0.5:
+    if figure is None or not is_mostly_defined(values):
         return None
     tail = (1.0 - LEVEL) / 2.0
     low, high = np.nanquantile(values, [tail, 1.0 - tail])
-    return float(low), float(high)
+    holds = low - ROUNDING <= figure <= high + ROUNDING
+    return (float(low), float(high)) if holds else None
+
+
+def is_mostly_defined(values: np.ndarray) -> bool:
+    """Tell whether at least half of the resamples define the metric."""
+    return len(values) > 0 and bool(np.isnan(values).mean() <= 0.5)
 
 
 def defined(value: float) -> float | None:

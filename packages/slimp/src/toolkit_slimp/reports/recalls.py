@@ -89,9 +89,10 @@ def _recall(pairs: Pairs, k: int, *, level: Level, search: str, key: str) -> Rec
     hits = (match_ranks(pairs.first, pairs.second, positives=pairs.same) < k).double().numpy()
     chances = chances_of_recall(pairs.same, k).numpy()
     above = resample_mean(hits - chances, pairs.groups)
+    value, gain = float(hits.mean()), float((hits - chances).mean())
     return Recall(
-        level=level, search=search, key=key, k=k, value=float(hits.mean()),
-        ci=interval(resample_mean(hits, pairs.groups)), chance=float(chances.mean()),
-        above=float((hits - chances).mean()), above_ci=interval(above),
+        level=level, search=search, key=key, k=k, value=value,
+        ci=interval(resample_mean(hits, pairs.groups), value), chance=float(chances.mean()),
+        above=gain, above_ci=interval(above, gain),
         p=two_sided_p(above) if len(above) else None, num_rows=len(hits),
     )  # fmt: skip
