@@ -19,6 +19,7 @@ from helpers.kills import wait_for_end
 from helpers.plugins import write_plugin
 from helpers.ranks import run_ranks
 from toolkit_common.errors import InputError
+from toolkit_common.training import distributed
 from toolkit_common.training.distributed import (
     BatchNorm,
     average_gradients_,
@@ -116,6 +117,27 @@ def test_gradients_are_averaged_and_parameters_without_one_are_left_alone() -> N
         assert used is not None
         assert used.tolist() == [2.0, 2.0, 2.0]
         assert unused is None
+
+
+@pytest.mark.dist
+def test_tensors_of_any_shape_and_dtype_are_averaged_together_in_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distributed, "BUCKET_BYTES", 20)
+
+    def my_share(accelerator: Accelerator) -> list[Tensor]:
+        shapes = [((2, 3), torch.float32), ((), torch.float64), ((4,), torch.float32)]
+        tensors = [
+            torch.full(shape, 2.0 * accelerator.process_index + number, dtype=dtype)
+            for number, (shape, dtype) in enumerate(shapes)
+        ]
+        tensors[0] = tensors[0].T  # whatever its strides
+        average_gradients_([], beside=tensors)
+        return tensors
+
+    for tensors in run_ranks(my_share):
+        assert [tuple(tensor.shape) for tensor in tensors] == [(3, 2), (), (4,)]
+        assert [tensor.unique().tolist() for tensor in tensors] == [[1.0], [2.0], [3.0]]
 
 
 def test_one_process_keeps_its_gradients() -> None:

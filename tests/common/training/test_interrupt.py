@@ -7,8 +7,9 @@ import pytest
 from accelerate import Accelerator
 
 from helpers.ranks import run_ranks
-from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.interrupt import Interruption, delayed_interrupt
+from toolkit_common.training.late import Agreement
 
 
 def send(number: int) -> None:
@@ -22,7 +23,7 @@ def test_the_first_signal_only_sets_the_flag(number: int) -> None:
         assert not interruption.requested
         send(number)
         assert interruption.requested
-        assert interruption.agreed(build_accelerator(device="cpu"))
+        assert Agreement(interruption, 1).reached
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
@@ -75,8 +76,14 @@ def test_it_belongs_to_the_main_thread() -> None:
 def test_all_ranks_stop_when_one_is_interrupted() -> None:
     def interrupt_only_rank_1(accelerator: Accelerator) -> list[bool]:
         interruption = Interruption()
-        before = interruption.agreed(accelerator)
-        interruption.requested = accelerator.process_index == 1
-        return [before, interruption.agreed(accelerator)]
+        agreement, reached = Agreement(interruption, accelerator.num_processes), []
+        for step in range(4):
+            interruption.requested = step >= 1 and accelerator.process_index == 1
+            votes = agreement.vote("cpu")
+            average_gradients_([], beside=(votes,))
+            agreement.count_(votes)
+            reached.append(agreement.reached)
+        return reached
 
-    assert run_ranks(interrupt_only_rank_1) == [[False, True], [False, True]]
+    # Requested before step 1, which sends it: read with step 2.
+    assert run_ranks(interrupt_only_rank_1) == [[False, False, True, True]] * 2

@@ -17,16 +17,39 @@ from helpers.probe_problem import (
     specs,
     train_heads,
 )
+from helpers.waiting import counting
 from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.training.interrupt import Interruption
+from toolkit_common.training.late import Agreement
 from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.training.compute import OneDevice
-from toolkit_probing.training.loop import train_bank
+from toolkit_probing.training.loop import _Trainer, train_bank
+from toolkit_probing.training.plan import TrainingPlan
 
 
 @pytest.mark.slow
 def test_heads_separate_classes_that_can_be_separated(tmp_path):
     _, best = train_heads(tmp_path, specs(), epochs=20, optimizer="adamw", warmup_epochs=0.0)
     assert max(item.value for item in best.values()) > 0.9
+
+
+@pytest.mark.parametrize("changes", [{}, {"class_weight": "balanced"}, {"optimizer": "lars"}])
+def test_a_step_of_a_bank_waits_for_nothing_on_the_device(changes):
+    examples = make_examples(d=16)
+    bank = HeadBank(fitted_specs(), sample_of(examples.source), num_classes=3)
+    plan = TrainingPlan(settings(**{**FITTED, **changes}), len(examples.train))
+    trainer = _Trainer(bank, examples, plan=plan, compute=OneDevice("cpu"))
+    trainer.start_()
+    trainer.train_(begins_epoch=True)
+    rows, stop = examples.train[:8], Agreement(Interruption(), 1)
+    read, active = examples.source.read(rows), trainer.active(0)
+    for step in range(2):  # the first one makes what an optimizer keeps
+        with counting() as (waits, launches):
+            trainer.step_(read, rows, active, step=step, stop=stop)
+    assert not waits
+    assert sum(launches.values()) < (140 if changes.get("optimizer") == "lars" else 70) * len(
+        active
+    )
 
 
 @pytest.mark.slow

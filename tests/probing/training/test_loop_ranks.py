@@ -5,14 +5,17 @@ What is left is the order of summation (docs/protocols.md, "Number of processes"
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 
 from helpers.probe_problem import Interrupting, make_examples, settings, specs
@@ -21,6 +24,7 @@ from helpers.ranks import run_ranks
 from toolkit_common.features.contract import FeatureSource, LayerFeatures
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
+from toolkit_probing.heads import inputs
 from toolkit_probing.heads.bank import HeadBank, sample_of
 from toolkit_probing.heads.head import HeadSpec
 from toolkit_probing.probes import POOLS
@@ -143,6 +147,7 @@ def train_every(accelerator: Accelerator, dtype: torch.dtype) -> dict[str, np.nd
 def test_one_to_four_processes_give_the_same_probabilities(monkeypatch, dtype) -> None:
     if dtype == torch.float64:  # what tokens and logits are turned to
         monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        monkeypatch.setattr(inputs, "widen", lambda features, _: features.patches.double())
     expected = train_every(build_accelerator(device="cpu"), dtype)
     for num_ranks in (2, 3, 4):
         for actual in run_ranks(lambda acc: train_every(acc, dtype), num_ranks=num_ranks):
@@ -150,6 +155,28 @@ def test_one_to_four_processes_give_the_same_probabilities(monkeypatch, dtype) -
                 difference = np.abs(actual[spec.key] - expected[spec.key]).max()
                 tolerance = TOLERANCES[dtype][spec.method == "cait"]
                 assert difference <= tolerance, (spec.method, num_ranks)
+
+
+@pytest.mark.dist
+def test_processes_meet_once_a_step_and_twice_for_each_norm() -> None:
+    def count(accelerator: Accelerator) -> Counter[str]:
+        examples, calls = make_examples(), Counter[str]()
+        bank = HeadBank(specs()[:3], sample_of(examples.source), num_classes=3)
+        chosen = settings(batch_size=30, epochs=1)  # one step
+        for name in ("all_reduce", "all_gather", "broadcast"):
+            original = getattr(dist, name)
+            counted = partial(_counted, original, calls, name)
+            setattr(dist, name, counted)  # in a process that ends after this
+        train_bank(bank, replace(examples, select=examples.select[:0]), chosen, compute=accelerator)
+        return calls
+
+    # Statistics of each of three norms, and their gradients; then losses, gradients and votes.
+    assert run_ranks(count) == [Counter(all_gather=3, all_reduce=3 + 1)] * 2
+
+
+def _counted(original: Callable[..., Any], calls: Counter[str], name: str, *args: Any) -> Any:
+    calls[name] += 1
+    return original(*args)
 
 
 @pytest.mark.dist

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from helpers.ranks import run_ranks
-from helpers.slimp_problem import Float64Preprocess, build_batch, build_model
+from helpers.slimp_problem import SCHEMA, Float64Preprocess, build_batch, build_model
+from helpers.waiting import counting
 from toolkit_common.training.distributed import average_gradients_, build_accelerator
-from toolkit_slimp.training.step import Stepper
+from toolkit_slimp.metadata.table import EncodedTable
+from toolkit_slimp.training.step import Learner, Stepper
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}
 
@@ -55,6 +58,24 @@ def test_pieces_are_exact_for_other_encoders_without_batch_statistics(text):
     batch = build_batch(sizes=(2, 1))
     _, expected = run(build_model(text), batch)
     assert_equal_gradients(run(build_model(text, lesions_per_pass=2), batch)[1], expected)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"ema": 0.9}, {"phenotype": "attention"}, {"phenotype": "mean_max"},
+    {"image_weight": 0.5}, {"lesions_per_pass": 4},
+    {"lesion_negatives": "same_patient", "lesion_positives": "same_metadata"},
+], ids=str)  # fmt: skip
+def test_a_step_waits_for_nothing_on_the_device(options, tmp_path):
+    batch, model = build_batch(views="image_weight" in options), build_model(**options).float()
+    stepper = Stepper(model, build_accelerator(device="cpu"))
+    table = EncodedTable(
+        SCHEMA, batch.lesions, batch.members.patients, *3 * [batch.rows], pd.Series(["x"])
+    )
+    learner = Learner(stepper, table, tmp_path, total_steps=10)
+    for step in range(2):
+        with counting() as (waits, _):
+            learner.step_(batch, step)
+    assert waits == {"tolist": 1}  # of two numbers of the step before, which have arrived
 
 
 @pytest.mark.slow

@@ -77,8 +77,10 @@ class Preprocess:
 
     def normalize(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Scale to [0, 1], subtract the mean and divide by the std, in fp32."""
-        mean = torch.tensor(self.mean, device=images.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(3, 1, 1)
+        mean, std = (
+            torch.tensor(values).view(3, 1, 1).to(images.device, non_blocking=True)
+            for values in (self.mean, self.std)
+        )
         # In place on the copy that `float` made: no further tensors of the batch's size.
         return (images.float() / 255.0).sub_(mean).div_(std)
 

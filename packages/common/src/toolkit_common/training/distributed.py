@@ -18,11 +18,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
 from toolkit_common.launched import LAUNCHER, in_worker
 
+BUCKET_BYTES = 1 << 28
 PRECISIONS = {"auto": None, "fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -134,19 +136,40 @@ def gather_rows(rows: Tensor) -> Tensor:
     return _apply(_GatherRows, rows) if world_size() > 1 else rows
 
 
-def average_gradients_(parameters: Iterable[nn.Parameter]) -> None:
+def average_gradients_(
+    parameters: Iterable[nn.Parameter], *, beside: Sequence[Tensor] = ()
+) -> None:
     """Average gradients over ranks, for losses whose backward takes more than one pass.
 
     (`DistributedDataParallel` does so during its one backward.) Every rank must have gradients for
     the same parameters.
+
+    Args:
+        parameters: Whose gradients.
+        beside: Other tensors to average with them, in place: a step then sends once.
     """
     if world_size() == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    # All under way before the first is waited for.
-    for work in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
-        work.wait()
-    torch._foreach_div_(gradients, float(world_size()))
+    for bucket in _buckets([*gradients, *beside]):
+        # One collective for many tensors: each costs its latency, whatever its size.
+        flat = torch.cat([tensor.flatten() for tensor in bucket])
+        dist.all_reduce(flat)
+        flat /= world_size()
+        parts = flat.split([tensor.numel() for tensor in bucket])
+        shaped = [part.view(tensor.shape) for part, tensor in zip(parts, bucket, strict=True)]
+        torch._foreach_copy_(bucket, shaped)
+
+
+def _buckets(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Return tensors by dtype, in lists of at most BUCKET_BYTES: what is sent is a copy of them."""
+    buckets: dict[tuple[torch.dtype, int], list[Tensor]] = {}
+    sizes: dict[torch.dtype, int] = {}
+    for tensor in tensors:
+        before = sizes.get(tensor.dtype, 0)
+        buckets.setdefault((tensor.dtype, before // BUCKET_BYTES), []).append(tensor)
+        sizes[tensor.dtype] = before + tensor.numel() * tensor.element_size()
+    return [*buckets.values()]
 
 
 def broadcast_(module: nn.Module) -> None:
@@ -184,6 +207,43 @@ def _apply(function: type[torch.autograd.Function], value: Tensor) -> Tensor:
     return result
 
 
+class _SharedNorm(torch.autograd.Function):
+    """Normalises by the statistics of all ranks' rows: one collective each way."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return normalised values, and mean, biased variance and count of all ranks' rows."""
+        ctx.dims = [dim for dim in range(values.ndim) if dim != 1]
+        ctx.shape = [1, -1] + [1] * (values.ndim - 2)
+        count = values.numel() // values.shape[1]  # a last batch may be dealt out unevenly
+        own = values.sum(ctx.dims) / max(1, count)
+        # Of what is centred: E[x^2] - E[x]^2 cancels in fp32.
+        spread = (values - own.view(ctx.shape)).square().sum(ctx.dims)
+        sent = torch.cat([own.new_full((1,), count), own, spread])
+        gathered = [torch.empty_like(sent) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, sent)
+        counts, means, spreads = torch.stack(gathered).split([1, len(own), len(own)], dim=1)
+        total = counts.sum()
+        # Parts with means of their own, joined (Chan et al. 1979).
+        mean = (counts * means).sum(0) / total
+        variance = (spreads + counts * (means - mean).square()).sum(0) / total
+        rstd = torch.rsqrt(variance + eps).view(ctx.shape)
+        out = (values - mean.view(ctx.shape)) * rstd
+        ctx.save_for_backward(out, rstd, total)
+        ctx.mark_non_differentiable(mean, variance, total)
+        return out, mean, variance, total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None]:
+        out, rstd, total = ctx.saved_tensors
+        # Every rank's loss reads our rows, by way of the statistics.
+        sums = torch.cat([grad.sum(ctx.dims), (grad * out).sum(ctx.dims)])
+        dist.all_reduce(sums)
+        mean, along = (part.view(ctx.shape) for part in (sums / total).chunk(2))
+        return rstd * (grad - mean - out * along), None
+
+
 class BatchNorm(nn.BatchNorm1d):
     """`nn.BatchNorm1d` whose training statistics run over the batches of all ranks, on any device.
 
@@ -198,20 +258,12 @@ class BatchNorm(nn.BatchNorm1d):
         # To the bit what torch gives, wherever there is nobody to share with.
         if not self.training or world_size() == 1:
             return super().forward(input)
-        dims = [dim for dim in range(input.ndim) if dim != 1]
-        shape = [1, -1] + [1] * (input.ndim - 2)
-        # Summed too: a last batch may be dealt out unevenly.
-        count = torch.tensor(float(input.numel() // input.shape[1]), device=input.device)
-        dist.all_reduce(count)
         values = input.to(torch.promote_types(input.dtype, torch.float32))
-        # Mean first, squares of what is centred second: E[x^2] - E[x]^2 cancels in fp32.
-        mean = _apply(_SumOverRanks, values.sum(dims)) / count
-        centred = values - mean.view(shape)
-        variance = _apply(_SumOverRanks, centred.square().sum(dims)) / count
+        out, mean, variance, count = _SharedNorm.apply(values, self.eps)  # type: ignore[no-untyped-call]
         # The running variance is the unbiased one, the batch's own is not: as torch has it.
-        self._update_running_(mean.detach(), variance.detach() * count / (count - 1))
-        out = centred * torch.rsqrt(variance + self.eps).view(shape)
+        self._update_running_(mean, variance * count / (count - 1))
         if self.weight is not None:
+            shape = [1, -1] + [1] * (input.ndim - 2)
             out = out * self.weight.view(shape) + self.bias.view(shape)
         return out.to(input.dtype)
 

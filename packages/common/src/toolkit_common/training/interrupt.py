@@ -4,34 +4,22 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import accelerate
 
 
 class Interruption:
-    """Whether SIGINT or SIGTERM arrived since the block began."""
+    """Whether SIGINT or SIGTERM reached this process since the block began.
+
+    Several processes leave the loop at one step by `toolkit_common.training.late.Agreement`.
+    """
 
     requested = False
-
-    def agreed(self, accelerator: "accelerate.Accelerator") -> bool:
-        """Tell whether any rank was interrupted, so that all leave the loop at one step."""
-        # A collective: each rank asks at every step, so that all hear of it at the same one.
-        if accelerator.num_processes == 1:
-            return self.requested
-        # Here, as who has no ranks (a study) needs no torch.
-        import torch
-
-        flag = torch.tensor(int(self.requested), device=accelerator.device)
-        return bool(accelerator.reduce(flag, reduction="sum") > 0)
 
 
 @contextmanager
 def delayed_interrupt() -> Iterator[Interruption]:
     """Turn the first SIGINT or SIGTERM into a flag; a second SIGINT interrupts at once.
 
-    The loop inside the block is expected to ask `agreed` between steps, save its state and raise
+    The loop inside the block is expected to look between steps, save its state and raise
     `KeyboardInterrupt` (exit code 130). Works in the main thread only, as signals do.
     """
     state = Interruption()

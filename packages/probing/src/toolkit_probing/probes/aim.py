@@ -85,10 +85,14 @@ class FoldedBatchNorm(BatchNorm):
             return self.running_mean, (self.running_var + self.eps).rsqrt()
         # In the norm's own precision: sums over all images of half-precision tokens would drift.
         rows = tokens.flatten(0, 1).to(self.running_mean.dtype)
-        count = sum_over_ranks(rows.new_tensor(float(len(rows))))  # ranks may bring unequal rows
-        mean = sum_over_ranks(rows.sum(0)) / count
+        # Ranks may bring unequal rows: how many, and how many ranks, travel with the sums.
+        counts = rows.new_ones(2)
+        counts[0].fill_(len(rows))
+        shared = sum_over_ranks(torch.cat([counts, rows[0].detach(), rows.sum(0)]))
+        (count, ranks), (first, total) = shared[:2].detach(), shared[2:].chunk(2)
+        mean = total / count
         # Sums of squares are taken about the first row, near the mean: nothing cancels.
-        first = sum_over_ranks(rows[0].detach()) / sum_over_ranks(rows.new_ones(()))
+        first = first.detach() / ranks
         # Any constant gives the same variance, hence no gradient through it.
         squares = sum_over_ranks((rows - first).square().sum(0)) / count
         variance = squares - (mean - first).square()

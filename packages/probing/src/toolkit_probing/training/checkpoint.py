@@ -18,6 +18,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import Interruption, delayed_interrupt
+from toolkit_common.training.late import Agreement
 from toolkit_probing.training.compute import Compute
 
 SAVE_EVERY_S = 30.0
@@ -69,7 +70,7 @@ class Journal:
         self.advance = advance
         self._record = record
         self._compute = compute
-        self._stop = stop
+        self.stop = Agreement(stop, compute.num_processes)
         self._last = time.monotonic()
 
     def resume_(self, load_: Callable[[State], None]) -> int:
@@ -101,7 +102,7 @@ class Journal:
     def is_stopped(self) -> bool:
         """Tell whether any process was interrupted, to all of them alike."""
         # Without a record Python's own interrupt does it.
-        return self._record is not None and self._stop.agreed(self._compute)
+        return self._record is not None and self.stop.reached
 
     def write(self, step: int, *, epoch: int, **values: Mapping[str, float]) -> None:
         """Log what an epoch ended with: what is measured -> head -> value."""

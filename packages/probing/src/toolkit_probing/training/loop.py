@@ -4,7 +4,7 @@ With a record it is resumable to the bit (`toolkit_probing.training.checkpoint`)
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,8 @@ from torch import nn
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
-from toolkit_common.training.distributed import average_gradients_, sum_over_ranks
+from toolkit_common.training.distributed import average_gradients_
+from toolkit_common.training.late import Agreement, Late
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_
 from toolkit_probing.heads.bank import HeadBank, features_to
@@ -103,7 +104,7 @@ def train_bank(
             for positions, features in examples.batches(
                 plan, epoch=epoch, first=first, compute=compute, patches=bank.reads_tokens(active)
             ):
-                trainer.step_(features, positions, active, step=step)
+                trainer.step_(features, positions, active, step=step, stop=journal.stop)
                 step += 1
                 journal.advance(1)
                 if journal.is_stopped():
@@ -142,12 +143,7 @@ class _Trainer:
         # Not prepared: accelerate's would scale all losses alike.
         self.optimizer = _build_optimizer(bank, plan)
         self.scales = LossScales(bank.specs, enabled=compute.mixed_precision == "fp16")
-        # A model a head: each goes forward and backward by itself, also over several processes.
-        # Of tuned ones gradients are averaged here: DDP wants one for every parameter.
-        self.models = {
-            key: head if bank.is_tuned else compute.prepare(head)
-            for key, head in bank.heads.items()
-        }
+        self.norms = Late()  # of the gradient, where it is clipped
 
     def start_(self) -> None:
         """Fit every head as it is before training; then let it begin at the class frequencies."""
@@ -184,16 +180,26 @@ class _Trainer:
             self.losses = {key: torch.zeros_like(value) for key, value in self.losses.items()}
 
     def step_(
-        self, features: LayerFeatures, positions: np.ndarray, active: list[str], *, step: int
+        self,
+        features: LayerFeatures,
+        positions: np.ndarray,
+        active: list[str],
+        *,
+        step: int,
+        stop: Agreement,
     ) -> None:
-        """Update the heads `active` on one batch, that of a step of the whole training."""
+        """Update the heads `active` on one batch, that of a step of the whole training.
+
+        Nothing in it waits for the device.
+        """
         set_lr_(self.optimizer, self.plan.factor(step))
         for key in active if self.is_fitted else ():
             # Not of an encoder that is tuned, which keeps the statistics that it has.
             accumulate_(self.bank.head(key), step % self.plan.steps_per_epoch)
-        targets = torch.from_numpy(self.examples.targets[positions]).to(self.compute.device)
-        weights = None if self.weights is None else self.weights[positions].to(targets.device)
-        inputs = self.bank.read(features_to(features, self.compute.device), active)
+        device = self.compute.device
+        targets, weights = self._rows(positions)
+        with self.compute.autocast():
+            inputs = self.bank.read(features_to(features, device), active)
         micro_batch = self.plan.settings.micro_batch
         # To None, not to 0: a head without a gradient is left alone, by momentum and decay too.
         self.optimizer.zero_grad()
@@ -201,7 +207,7 @@ class _Trainer:
         for key in active:
             read = inputs[self.bank.specs[key].place]
             with self.compute.autocast():
-                logits = self.models[key](*read, micro_batch=micro_batch)
+                logits = self.bank.heads[key](*read, micro_batch=micro_batch)
             # At once, so that one head's graph is held at a time; in fp32, whatever autocast says.
             loss = weighted_loss(logits.float(), targets, weights)
             # Gradients are averaged over processes, whose shares may differ by an image: each
@@ -209,17 +215,16 @@ class _Trainer:
             loss = loss * (self.compute.num_processes / self.plan.batch_size)
             losses.append(loss.detach())
             self.scales.scale(key, loss).backward()
-        if self.bank.is_tuned:
-            # Before the norm is taken, which is that of the mean.
-            average_gradients_(self.bank.parameters())
-        # Summed at once: a checkpoint holds what every process goes on from.
-        means = sum_over_ranks(torch.stack(losses)) / self.compute.num_processes
+        means, votes = torch.stack(losses), stop.vote(device)
+        # All at once: losses, as a checkpoint holds what every process goes on from, and votes.
+        average_gradients_(self.bank.parameters(), beside=(means, votes))
+        stop.count_(votes)
         self.losses |= {key: self.losses[key] + at for key, at in zip(active, means, strict=True)}
         self.scales.unscale_({key: [*self.bank.heads[key].parameters()] for key in active})
         self._penalise_(active)
         if self.plan.clip_grad is not None:
             norm = nn.utils.clip_grad_norm_(self.bank.parameters(), self.plan.clip_grad)
-            _refuse_infinite(float(norm))  # of fp16 those are gone that a smaller scale mends
+            _refuse_infinite(self.norms.swap(norm.view(1)))  # of the step before
         self.optimizer.step()  # leaves heads without a gradient as they are
 
     def score_(self, keys: list[str], epoch: int) -> dict[str, float]:
@@ -254,8 +259,9 @@ class _Trainer:
         """Return what metrics.jsonl says of an epoch, metrics with their own sign."""
         settings, steps = self.plan.settings, self.plan.steps_per_epoch
         sign = -1.0 if settings.select_by in LOWER_IS_BETTER else 1.0
+        losses = torch.stack([self.losses[key] for key in keys]).tolist()
         return {
-            "train_loss": {key: float(self.losses[key]) / steps for key in keys},
+            "train_loss": {key: loss / steps for key, loss in zip(keys, losses, strict=True)},
             logged_metric(settings.select_on, settings.select_by): {
                 key: sign * value for key, value in scores.items()
             },
@@ -278,7 +284,8 @@ class _Trainer:
         ]
 
     def state(self) -> State:
-        """Return what a checkpoint holds."""
+        """Return what a checkpoint holds, which is never what a diverged step left."""
+        _refuse_infinite(self.norms.read())
         return {
             "bank": trained_state(self.bank),
             "optimizer": self.optimizer.state_dict(),
@@ -316,6 +323,17 @@ class _Trainer:
                 strength = penalty(c, self.total, self.bank.num_classes)
                 weight.grad.add_(weight.detach(), alpha=strength)
 
+    def _rows(self, positions: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return classes and weights of a batch on the device, which need not have arrived."""
+        given = (torch.from_numpy(self.examples.targets), self.weights)
+        rows = torch.from_numpy(positions)
+        device = self.compute.device
+        targets, weights = (
+            None if item is None else item[rows].to(device, non_blocking=True) for item in given
+        )
+        assert targets is not None
+        return targets, weights
+
     def _weights(self) -> tuple[torch.Tensor | None, float]:
         """Return the weight of each row in a step, 1 in the mean over training, and their sum."""
         examples, train = self.examples, torch.from_numpy(self.examples.train)
@@ -327,8 +345,11 @@ class _Trainer:
         return spread, float(weights.sum())
 
 
-def _refuse_infinite(norm: float) -> None:
-    if not math.isfinite(norm):
+def _refuse_infinite(norms: Sequence[float] | None) -> None:
+    # Of fp16 those are gone that a smaller scale mends.
+    for norm in norms or ():
+        if math.isfinite(norm):
+            continue
         raise InputError(
             f"the gradient's norm is {norm}, the tuning has diverged: lower --encoder-lr or --lr"
         )

@@ -87,7 +87,8 @@ def segment_mean(
         num_segments: Number of segments p.
     """
     sums = values.new_zeros(num_segments, values.shape[1]).index_add(0, segments, values)
-    counts = torch.bincount(segments, minlength=num_segments).to(values.dtype)
+    # Not `bincount`, which asks the device for the largest segment.
+    counts = values.new_zeros(num_segments).index_add(0, segments, values.new_ones(len(values)))
     return sums / counts.unsqueeze(1)
 
 

@@ -13,6 +13,7 @@ from toolkit_common.console import progress
 from toolkit_common.runs.checkpoints import save_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import delayed_interrupt
+from toolkit_common.training.late import Agreement
 from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.model.terms import Members, NestedLoss
 from toolkit_slimp.training.batches import Batch, BatchStream
@@ -79,12 +80,14 @@ def pretrain(
         run.rewind_log(step)
     seen: dict[str, float] = {}  # of the last look at held-out patients
     noted: dict[str, float] = {}
+    note = ""
     with (
         open_trackers(settings, run, step, is_main=accelerator.is_main_process) as track,
         progress("pre-training", total) as advance,
         delayed_interrupt() as interruption,
     ):
         advance(step)
+        learner.stop = Agreement(interruption, accelerator.num_processes)
         for batch in pace.watch(stream.batches(step, total)):
             loss, norm = learner.step_(batch.to(accelerator.device), step)
             # From here on `step` counts what is done: checkpoints and lines name the state after
@@ -92,20 +95,23 @@ def pretrain(
             step += 1
             is_due = step % (settings.watch_every or per_epoch) == 0 or step == total
             if is_due:
+                learner.check()
                 seen = learner.look(watch, batch, step - 1)
             if accelerator.is_main_process and (is_due or step % LOG_EVERY == 0):
+                learner.check()
                 values = {"epoch": step / per_epoch, **_describe(loss, model, batch.members)}
-                values |= {**pace.read_(), "grad_norm": norm, **(seen if is_due else {})}
+                values |= {**pace.read_(), "grad_norm": float(norm), **(seen if is_due else {})}
                 run.log(step=step, **values)
                 track(values, step)
                 noted |= values
-            advance(note=_note(loss, noted))
-            # A collective: each process asks, at each step, whether it is interrupted or not.
-            stop = interruption.agreed(accelerator)
+                note = _note(loss, noted)
+            advance(note=note)
+            stop = learner.stop.reached
             # One writes what all hold alike.
             if accelerator.is_main_process and (
                 stop or step == total or time.monotonic() - last_saved > SAVE_EVERY_S
             ):
+                learner.check()
                 save_checkpoint(folder, step, learner.state())
                 last_saved = time.monotonic()
             if stop:

@@ -9,20 +9,24 @@ again with a graph to carry its part of it back. Both times a piece sees the sam
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, compress
+from operator import not_
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from toolkit_common.errors import InputError
 from toolkit_common.runs.checkpoints import load_checkpoint
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import average_gradients_, gather_rows
+from toolkit_common.training.interrupt import Interruption
+from toolkit_common.training.late import Agreement, Late
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_, warmup_cosine
 from toolkit_slimp.metadata.table import EncodedTable
@@ -128,38 +132,64 @@ class Learner:
         # The optimizer alone: DDP would average during each piece's pass (docs/decisions.md).
         self.optimizer: Any = self.accelerator.prepare(_build_optimizer(self.model))
         self.average: AveragedModel | None = None
-        if (decay := self.settings.ema) is not None:
-            average = _averaging(decay)
-            self.average = AveragedModel(self.model, avg_fn=average, use_buffers=True)
+        if self.settings.ema is not None:
+            self.average = AveragedModel(self.model)
         self.keeper = Keeper(self.settings)
+        self.stop = Agreement(Interruption(), self.accelerator.num_processes)
+        self._values = Late()
+        self._taken: tuple[Batch, int] | None = None  # what they are of
 
     @property
     def watched(self) -> SlimpModel:
         """The model that is watched and exported."""
         return self.model if self.average is None else cast(SlimpModel, self.average.module)
 
-    def step_(self, batch: Batch, step: int) -> tuple[NestedLoss, float]:
-        """Update the model once; returns the loss before it and the gradient's norm."""
+    def step_(self, batch: Batch, step: int) -> tuple[NestedLoss, Tensor]:
+        """Update the model once; returns the loss before it and the gradient's norm.
+
+        Nothing in it waits for the device: that loss and norm are finite is checked after the next
+        step, or by `check`, and so before anything of it is kept.
+        """
         # At each step, as a look at held-out patients leaves the model in eval mode.
         self.model.train()
         set_lr_(self.optimizer, self.lr_factor(step))
         self.optimizer.zero_grad()
         loss = self.stepper.backward(batch, step)
-        # The loss is of the whole batch, the same on every rank: all of them give up, or none.
-        if not math.isfinite(value := float(loss.total.detach())):
-            self.give_up(f"loss is {value}", batch, step)
+        votes = self.stop.vote(self.accelerator.device)
         # Once, after the last piece; clipping is of the mean gradient.
-        average_gradients_(self.model.parameters())
+        average_gradients_(self.model.parameters(), beside=(votes,))
+        self.stop.count_(votes)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
-        skips = self.accelerator.scaler is not None  # fp16's scaler expects such steps
-        if not skips and not math.isfinite(value := float(norm)):
-            self.give_up(f"gradient's norm is {value}", batch, step)
         self.optimizer.step()
         # Before the average, which is to hold temperatures that are allowed.
         self.model.clamp_temperatures_()
         if self.average is not None:
-            self.average.update_parameters(self.model)
-        return loss, float(norm)
+            assert self.settings.ema is not None
+            _average_(self.average, self.model, step=step, decay=self.settings.ema)
+        # Both are of the whole batch, the same on every rank: all of them give up, or none.
+        values = torch.stack([loss.total.detach(), norm.to(loss.total)])
+        self._refuse_diverged(self._values.swap(values))
+        self._taken = batch, step
+        return loss, norm
+
+    def check(self) -> None:
+        """Check the last step too, for which the device is waited for.
+
+        Raises:
+            InputError: If its loss or its gradient is no finite number.
+        """
+        self._refuse_diverged(self._values.read())
+
+    def _refuse_diverged(self, values: list[float] | None) -> None:
+        if values is None:
+            return
+        assert self._taken is not None
+        loss, norm = values
+        if not math.isfinite(loss):
+            self.give_up(f"loss is {loss}", *self._taken)
+        # fp16's scaler expects such steps, and skips them.
+        if self.accelerator.scaler is None and not math.isfinite(norm):
+            self.give_up(f"gradient's norm is {norm}", *self._taken)
 
     def look(self, watch: Watch, batch: Batch, step: int) -> dict[str, float]:
         """Return what `watch` says after a step; gives up where that is no finite number.
@@ -249,13 +279,26 @@ def _gradient(features: Tensor) -> Tensor:
     return torch.zeros_like(features) if features.grad is None else features.grad
 
 
-def _averaging(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """An exponential moving average that forgets its first steps faster, as TensorFlow's does."""
+@torch.no_grad()
+def _average_(average: AveragedModel, model: SlimpModel, *, step: int, decay: float) -> None:
+    """Move an average of a model on; it forgets its first steps faster, as TensorFlow's does.
 
-    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return mean + (1.0 - min(decay, (1 + int(count)) / (10 + int(count)))) * (new - mean)
+    torch's own reads its count of updates, or sends it, for every tensor. Here it is the step.
+    """
+    pairs = zip(_tensors(average.module), _tensors(model), strict=True)
+    means, news = map(list, zip(*pairs, strict=True))
+    # Counts, which batch norms have, are no averages.
+    is_mean = [item.is_floating_point() and step > 0 for item in means]
+    for mean, new in compress(zip(means, news, strict=True), map(not_, is_mean)):
+        mean.copy_(new)
+    share = 1.0 - min(decay, (1 + step) / (10 + step))
+    if any(is_mean):
+        torch._foreach_lerp_([*compress(means, is_mean)], [*compress(news, is_mean)], share)
+    average.n_averaged += 1
 
-    return average
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    return chain(module.parameters(), module.buffers())
 
 
 def _build_optimizer(model: SlimpModel) -> torch.optim.Optimizer:
