@@ -40,8 +40,11 @@ def test_votes_equal_a_brute_force_loop(b, m, c, k, temperature, seed):
 
 
 @settings(max_examples=25, deadline=None)
-@given(rows=st.integers(1, 10), elements=st.integers(1, 60), seed=st.integers(0, 999))
-def test_cutting_queries_and_database_changes_nothing(rows, elements, seed):
+@given(
+    rows=st.integers(1, 10), elements=st.integers(1, 60), block=st.integers(1, 60),
+    seed=st.integers(0, 999),
+)  # fmt: skip
+def test_cutting_queries_and_database_changes_nothing(rows, elements, block, seed):
     draws = torch.Generator().manual_seed(seed)
     queries = torch.randn(7, 5, dtype=torch.float64, generator=draws)
     database = torch.randn(9, 5, dtype=torch.float64, generator=draws)
@@ -51,9 +54,31 @@ def test_cutting_queries_and_database_changes_nothing(rows, elements, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(knn, "CHUNK_ROWS", rows)
         patch.setattr(knn, "CHUNK_ELEMENTS", elements)
+        patch.setattr(knn, "BLOCK_ELEMENTS", block)
         cut = knn_probabilities(queries, database, targets, **requested)
     for setting, votes in whole.items():
         torch.testing.assert_close(cut[setting], votes)
+
+
+def test_the_database_travels_once_for_all_queries(monkeypatch):
+    pieces, normalize = [], knn.F.normalize
+
+    def noted(rows, dim):
+        pieces.append(len(rows))
+        return normalize(rows, dim=dim)
+
+    monkeypatch.setattr(knn, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(knn, "CHUNK_ELEMENTS", 8)  # two queries a product
+    monkeypatch.setattr(
+        knn.F,
+        "normalize",
+        lambda rows, dim: (pieces.append(len(rows)), normalize(rows, dim=dim))[1],
+    )
+    database, targets = torch.randn(9, 5), torch.arange(9) % 3
+    knn_probabilities(
+        torch.randn(6, 5), database, targets, num_classes=3, ks=[2], temperatures=[0.1]
+    )
+    assert pieces == [2, 2, 2, 4, 4, 1]  # queries, then each piece of the database
 
 
 def test_an_infinite_temperature_gives_every_neighbour_one_vote():

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from helpers.probing_pools import build_pool, draw_tokens
 from toolkit_common.errors import InputError
+from toolkit_common.features.codec import keep
 from toolkit_common.features.contract import Features
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import read_source
@@ -38,6 +39,15 @@ def test_half_precision_patches_are_read_in_full_precision():
     given = features()
     half = Features(given.vectors, given.patches.half(), given.grid)
     assert read_source(half, "patches").dtype == torch.float32
+
+
+@pytest.mark.parametrize("kept", ["fp16", "int8"])
+def test_under_autocast_patches_are_rounded_once_to_what_products_read(kept):
+    narrow = keep({1: features()}, kept)[1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        patches, tokens = (read_source(narrow, source) for source in ("patches", "all"))
+    assert torch.equal(patches, read_source(narrow, "patches").bfloat16())
+    assert torch.equal(tokens, read_source(narrow, "all").bfloat16())
 
 
 def test_initial_weights_depend_on_seed_and_method_not_on_learning_rate_or_rng():

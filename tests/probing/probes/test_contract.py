@@ -82,10 +82,11 @@ def test_a_state_dict_brings_the_same_function(name: str):
 
 
 @every_pool
-def test_bf16_autocast_is_finite_and_near(name: str):
+@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
+def test_bf16_autocast_is_finite_and_near(name: str, kept: torch.dtype):
     pool, tokens = build_pool(name).float(), draw_tokens(3).float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        pooled = pool(tokens)
+        pooled = pool(tokens.to(kept))
         loss = pooled.float().square().mean()
     loss.backward()
     assert torch.isfinite(pooled).all()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from helpers.waiting import counting
 from toolkit_probing.probes import gemm
 
 
@@ -30,6 +31,15 @@ def check(
         assert mine.grad is not None
         assert theirs.grad is not None
         torch.testing.assert_close(mine.grad.double(), theirs.grad, atol=1e-3, rtol=1e-4)
+
+
+def test_a_device_with_launches_sums_over_all_tokens_in_one_product():
+    weights = torch.empty(64, 32, 196, device="meta")
+    with counting() as (_, launches):
+        total = gemm.sum_over_tokens(weights, torch.empty(64, 196, 384, device="meta"))
+    assert total.shape == (32, 384)
+    assert launches["mm"] == 1
+    assert sum(launches.values()) <= 2  # and the copy of the weights, side by side
 
 
 sizes = {"b": st.integers(1, 4), "n": st.integers(1, 40), "d": st.integers(1, 24)}

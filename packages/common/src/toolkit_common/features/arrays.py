@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from toolkit_common.backbones.contract import Backbone
@@ -20,6 +21,7 @@ from toolkit_common.data.loaders import choose_num_workers, chunks
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.splits import Splits, keep_labelled, make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.features.codec import widen
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.features.encode import Extraction
 from toolkit_common.features.extract import extract
@@ -168,7 +170,7 @@ def _read(
     for features in source.iterate(batches, patches=tokens):
         item = features[layer]
         if tokens and item.patches is not None:  # a store may hold more than is wanted
-            patches.append(item.patches.float().cpu().numpy())
+            patches.append(widen(item, torch.float32).cpu().numpy())
         for name, vector in item.vectors.items():
             vectors.setdefault(name, []).append(vector.float().cpu().numpy())
     joined = {name: np.concatenate(parts) for name, parts in vectors.items()}

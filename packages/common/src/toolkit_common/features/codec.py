@@ -55,9 +55,18 @@ def keep(features: LayerFeatures, dtype: StoreDtype) -> LayerFeatures:
     return {layer: _keep(item, dtype) for layer, item in features.items()}
 
 
-def decode(features: LayerFeatures) -> LayerFeatures:
-    """Return kept features as they are read; patches in their dtype, of int8 as fp32."""
-    return {layer: _decode(item) for layer, item in features.items()}
+def widen(features: Features, dtype: torch.dtype) -> Tensor:
+    """Return the patches of kept features in the dtype of whoever computes with them.
+
+    On whichever device they are: what travels there are the bytes that are kept.
+    """
+    patches, scale = features.patches, features.scale
+    assert patches is not None, "patches were not requested"
+    if scale is None:
+        return patches.to(dtype)
+    # Scaled in fp32 and rounded once, without fp32 tokens on the way.
+    widened = torch.empty_like(patches, dtype=dtype)
+    return torch.mul(patches, scale.float().unsqueeze(-1), out=widened)
 
 
 def narrow(patches: Tensor, dtype: StoreDtype) -> Tensor:
@@ -122,13 +131,6 @@ def _keep(features: Features, dtype: StoreDtype) -> Features:
     elif patches is not None:
         patches = narrow(patches, dtype)
     return replace(features, vectors=vectors, patches=patches, scale=scale)
-
-
-def _decode(features: Features) -> Features:
-    if features.patches is None or features.scale is None:
-        return features
-    patches = dequantize(features.patches, features.scale)
-    return replace(features, patches=patches, scale=None)
 
 
 def _refuse_overflow(patches: Tensor, dtype: StoreDtype) -> NoReturn:

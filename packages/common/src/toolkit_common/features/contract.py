@@ -13,6 +13,7 @@ from jaxtyping import Float, Float16, Int8, UInt8
 from torch import Tensor
 
 from toolkit_common.backbones.contract import EncoderFacts, Tokens
+from toolkit_common.features.ahead import gather
 
 PATCHES, SCALE = "patches", "patches_scale"
 
@@ -25,7 +26,8 @@ class Features:
         vectors: `mean` of the patches, `cls` token, both also before the final norm (`mean_raw`,
             `cls_raw`), `pooled` output where the encoder has them, and whatever an exported encoder
             adds (metadata embeddings); `(b, e)` fp32 each.
-        patches: `(b, n, d)`, or None where only vectors were requested.
+        patches: `(b, n, d)` as they are kept (`toolkit_common.features.codec.widen`), or None where
+            only vectors were requested.
         grid: Patch grid (gh, gw).
         images: The images themselves, where the encoder is trained and its features change.
         scale: Of each token, where patches are kept as int8 (`toolkit_common.features.codec`).
@@ -50,8 +52,7 @@ class Features:
 
     def take(self, rows: Tensor) -> "Features":
         """Return those of some of the images."""
-        # `tensor[rows]` gathers many times slower (docs/traps.md 29).
-        return self._each(lambda tensor: tensor.index_select(0, rows))
+        return self._each(lambda tensor: gather(tensor, rows))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Features":
         vectors = {name: change(vector) for name, vector in self.vectors.items()}

@@ -18,7 +18,7 @@ from toolkit_common.backbones.contract import Backbone, BackboneInfo, ImageEncod
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import ImageRows, build_loader, chunks
 from toolkit_common.errors import InputError
-from toolkit_common.features.codec import StoreDtype, decode, keep
+from toolkit_common.features.codec import StoreDtype, keep
 from toolkit_common.features.contract import (
     Features,
     FeatureSource,
@@ -221,7 +221,7 @@ class OnlineSource:
         if not patches:
             return map(without_patches, encoded)
         # A head reads the same bits wherever they are kept.
-        return encoded if dtype is None else (decode(keep(item, dtype)) for item in encoded)
+        return encoded if dtype is None else (keep(item, dtype) for item in encoded)
 
 
 class CropSource:

@@ -21,7 +21,8 @@ from pydantic import Field
 from torch import Tensor
 
 from toolkit_common.errors import InputError
-from toolkit_common.features.codec import DTYPES, StoreDtype, decode
+from toolkit_common.features.ahead import ahead, gather
+from toolkit_common.features.codec import DTYPES, StoreDtype
 from toolkit_common.features.contract import Grids, LayerFeatures, unflatten, without_patches
 from toolkit_common.features.finite import refuse_not_finite
 from toolkit_common.features.shards import (
@@ -204,10 +205,12 @@ class TokenStore:
         self, batches: Sequence[np.ndarray], *, patches: bool = True
     ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        return (self.read(batch, patches=patches) for batch in batches)
+        read = (self.read(batch, patches=patches) for batch in batches)
+        # From memory a batch is there in no time, and threads of a CPU have other things to do.
+        return read if self.in_memory and not torch.cuda.is_available() else ahead(read)
 
     def read(self, positions: np.ndarray, *, patches: bool = True) -> LayerFeatures:
-        """Return the features at `positions`, by layer; patches in the precision they are kept in.
+        """Return the features at `positions`, by layer, as they are kept.
 
         Raises:
             InputError: If a shard is damaged or gone, or holds what is no finite number.
@@ -223,15 +226,18 @@ class TokenStore:
             tensors, grids = self._open(int(shard), patches=patches)
             rows = torch.from_numpy(local[order[start:end]])
             for name, tensor in tensors.items():
+                if len(numbers) == 1:
+                    gathered[name] = gather(tensor, rows)
+                    continue
                 if name not in gathered:
                     # Filled by all shards together: a row is in one.
                     gathered[name] = tensor.new_empty((len(positions), *tensor.shape[1:]))
                 torch.index_select(tensor, 0, rows, out=gathered[name][start:end])
         if len(numbers) > 1:  # back from the order of shards
             back = torch.from_numpy(np.argsort(order))
-            gathered = {name: tensor.index_select(0, back) for name, tensor in gathered.items()}
+            gathered = {name: gather(tensor, back) for name, tensor in gathered.items()}
         # The grids of the last shard: all are of one encoder, at one input size.
-        return decode(unflatten(gathered, grids))
+        return unflatten(gathered, grids)
 
     def _open(self, shard: int, *, patches: bool) -> tuple[dict[str, Tensor], Grids]:
         """Return the tensors of a shard, with its patch tokens or without."""
@@ -277,13 +283,14 @@ class MemoryStore:
         self, batches: Sequence[np.ndarray], *, patches: bool = True
     ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        return (self.read(batch, patches=patches) for batch in batches)
+        read = (self.read(batch, patches=patches) for batch in batches)
+        return ahead(read) if torch.cuda.is_available() else read
 
     def read(self, positions: np.ndarray, *, patches: bool = True) -> LayerFeatures:
         """Return the features at `positions`, by layer."""
         rows = torch.from_numpy(positions)
         kept = self.features if patches else without_patches(self.features)
-        return decode({layer: item.take(rows) for layer, item in kept.items()})
+        return {layer: item.take(rows) for layer, item in kept.items()}
 
 
 def find_store(spec: StoreSpec, root: Path) -> Path | None:

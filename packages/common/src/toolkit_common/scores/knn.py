@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 CHUNK_ELEMENTS = 1 << 25  # similarities held at once: bounds memory at 128 MiB in fp32
 CHUNK_ROWS = 1 << 13  # database rows on the device at once
+BLOCK_ELEMENTS = 1 << 26  # numbers of the queries for which the database is walked through once
 
 
 def knn_probabilities(
@@ -49,36 +50,48 @@ def knn_probabilities(
     most = min(max(ks), len(database))
     # Queries at once, so that one product holds no more than that.
     size = max(1, CHUNK_ELEMENTS // min(CHUNK_ROWS, len(database)))
+    targets = targets.to(device)
     votes: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in temperatures}
-    for chunk in queries.split(size):
-        similarity, rows = _nearest(chunk.to(device), database, most=most)
-        classes = targets.to(device)[rows]
-        for k, temperature in votes:
-            # Subtracting the largest leaves the shares as they are and keeps exp finite.
-            share_of_each = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
-            if weights is not None:
-                share_of_each = share_of_each * weights.to(share_of_each)[rows[:, :k]]
-            total = share_of_each.new_zeros(len(chunk), num_classes)
-            # Added up: neighbours share classes, and plain indexing would keep one vote of each.
-            total.scatter_add_(1, classes[:, :k], share_of_each)
-            share = total / total.sum(dim=1, keepdim=True)
-            votes[k, temperature].append(share.to(queries.device))
+    # The database travels once for so many queries, which are usually all.
+    for block in queries.split(max(1, BLOCK_ELEMENTS // queries.shape[1])):
+        for similarity, rows in _nearest(block.to(device).split(size), database, most=most):
+            classes = targets[rows]
+            for k, temperature in votes:
+                # Subtracting the largest leaves the shares as they are and keeps exp finite.
+                share_of_each = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
+                if weights is not None:
+                    share_of_each = share_of_each * weights.to(share_of_each)[rows[:, :k]]
+                total = share_of_each.new_zeros(len(rows), num_classes)
+                # Added up: neighbours share classes, and plain indexing would keep one vote each.
+                total.scatter_add_(1, classes[:, :k], share_of_each)
+                share = total / total.sum(dim=1, keepdim=True)
+                votes[k, temperature].append(share.to(queries.device))
     return {setting: torch.cat(parts) for setting, parts in votes.items()}
 
 
-def _nearest(queries: Tensor, database: Tensor, *, most: int) -> tuple[Tensor, Tensor]:
-    """Return similarity and number of each query's nearest rows, the nearest first `(b, most)`."""
-    queries = F.normalize(queries, dim=1)
-    best = queries.new_empty(len(queries), 0)
-    nearest = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+def _nearest(
+    queries: Sequence[Tensor], database: Tensor, *, most: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Return similarity and number of each query's nearest rows `(b, most)`, the nearest first.
+
+    Args:
+        queries: In pieces, each of which is multiplied at once.
+        database: What is taken to their device in pieces, each once.
+        most: How many to return.
+    """
+    chunks = [F.normalize(chunk, dim=1) for chunk in queries]
+    best = [chunk.new_empty(len(chunk), 0) for chunk in chunks]
+    nearest = [torch.empty(item.shape, dtype=torch.int64, device=item.device) for item in best]
     # The nearest of all are among the nearest of each piece: `most` a query is all that is held.
     for at, rows in zip(
         range(0, len(database), CHUNK_ROWS), database.split(CHUNK_ROWS), strict=True
     ):
-        similarity = queries @ F.normalize(rows.to(queries.device), dim=1).T
-        near, index = similarity.topk(min(most, len(rows)), dim=1)
-        seen = torch.cat([nearest, index + at], dim=1)
-        # The nearest so far stand first, each piece is held against them.
-        best, index = torch.cat([best, near], dim=1).topk(min(most, seen.shape[1]), dim=1)
-        nearest = seen.gather(1, index)
-    return best, nearest
+        piece = F.normalize(rows.to(chunks[0].device), dim=1).T
+        for number, chunk in enumerate(chunks):
+            near, index = (chunk @ piece).topk(min(most, len(rows)), dim=1)
+            seen = torch.cat([nearest[number], index + at], dim=1)
+            # The nearest so far stand first, each piece is held against them.
+            both = torch.cat([best[number], near], dim=1)
+            best[number], index = both.topk(min(most, seen.shape[1]), dim=1)
+            nearest[number] = seen.gather(1, index)
+    return [*zip(best, nearest, strict=True)]

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
+from toolkit_common.features.codec import widen
 from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
 
@@ -73,15 +74,18 @@ def read_source(features: Features, source: str) -> Tensor:
     if source not in TOKENS:
         return lookup(features.vectors, source, kind="vector of this backbone")
     assert features.patches is not None
-    # Stores keep them in fewer bytes; heads are trained in fp32.
-    patches = features.patches.float()
+    device = features.patches.device.type
+    # Under autocast products read its dtype: from what is kept straight to that, once for all
+    # heads. Heads are trained in fp32 otherwise.
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    patches = widen(features, dtype)
     if source == "patches":
         return patches
     if "cls" not in features.vectors:
         raise InputError(
             "--tokens all needs a class token, and this backbone has none: use patches"
         )
-    return torch.cat([features.vectors["cls"].unsqueeze(1), patches], dim=1)
+    return torch.cat([features.vectors["cls"].unsqueeze(1).to(patches), patches], dim=1)
 
 
 def base_of(source: str) -> str:

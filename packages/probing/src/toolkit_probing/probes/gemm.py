@@ -92,6 +92,8 @@ def each_transposed(left: Tensor, right: Tensor, out: Tensor | None = None) -> T
 def sum_over_tokens(weights: Tensor, tokens: Tensor) -> Tensor:
     """Return `sum_b weights[b] @ tokens[b]` of `(b, q, n)` and `(b, n, d)`, without autograd."""
     # Images side by side are one long sum, `(q, i n)` by `(i n, d)`: fewer, larger products.
+    if tokens.device.type != "cpu":  # whose caches are not ours to mind: one product for all
+        return weights.transpose(0, 1).flatten(1) @ tokens.flatten(0, 1)
     images = max(1, ROWS_AT_ONCE // max(1, tokens.shape[1]))
     total = weights.new_zeros(weights.shape[1], tokens.shape[2])
     for part, rows in zip(weights.split(images), tokens.split(images), strict=True):

@@ -153,8 +153,8 @@ class Fitter:
 
     def _pooled(self, key: str, features: LayerFeatures) -> Tensor:
         moved = features_to(features, self.compute.device)
-        read = self.bank.read(moved, [key])[self.bank.specs[key].place]
         with self.compute.autocast():
+            read = self.bank.read(moved, [key])[self.bank.specs[key].place]
             pooled = self.bank.pooled(key, read)
         return pooled.float()
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Predictions
+from toolkit_common.training.late import OnItsWay
 from toolkit_probing.heads.bank import HeadBank, features_to
 from toolkit_probing.training.compute import Compute
 from toolkit_probing.training.examples import Examples
@@ -37,7 +38,7 @@ def read_true(targets: np.ndarray) -> ReadOut:
     """Return what reads the probability of the true class `(b,)`; `targets` are of all rows."""
 
     def read(logits: Tensor, positions: np.ndarray) -> Tensor:
-        true = torch.from_numpy(targets[positions]).to(logits.device)
+        true = torch.from_numpy(targets[positions]).to(logits.device, non_blocking=True)
         return read_probabilities(logits, positions).gather(1, true[:, None])[:, 0]
 
     return read
@@ -62,19 +63,21 @@ def predict(
     # Whole batches in turn, so that a batch holds the same rows for any number of processes.
     numbers = range(compute.process_index, len(batches), compute.num_processes)
     mine = [batches[number] for number in numbers]
-    parts: list[tuple[int, dict[str, np.ndarray]]] = []
+    sent: list[OnItsWay] = []
     keys = list(bank.specs if keys is None else keys)
     batches_read = source.iterate(mine, patches=bank.reads_tokens(keys))
-    # Numbers say where a batch belongs.
     for number, features in zip(numbers, batches_read, strict=True):
         with compute.autocast():
             logits = bank(features_to(features, compute.device), keys)
-        values = {key: read(item, batches[number]).cpu().numpy() for key, item in logits.items()}
-        parts.append((number, values))
+        # All heads of a batch in one copy, which nobody waits for.
+        values = torch.stack([read(logits[key], batches[number]) for key in keys])
+        sent.append(OnItsWay(values))
+    # Numbers say where a batch belongs.
+    parts = [(number, item.read().numpy()) for number, item in zip(numbers, sent, strict=True)]
     if compute.num_processes > 1:
         parts = gather_object(parts)
     in_order = [part for _, part in sorted(parts, key=lambda item: item[0])]
-    return {key: np.concatenate([part[key] for part in in_order]) for key in in_order[0]}
+    return dict(zip(keys, np.concatenate(in_order, axis=1), strict=True))
 
 
 def score_heads(
