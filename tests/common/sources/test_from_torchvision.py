@@ -7,6 +7,7 @@ import pytest
 from helpers.small_data import write_images, write_text
 from toolkit_common.errors import InputError
 from toolkit_common.images.open import open_image
+from toolkit_common.sources import from_torchvision
 from toolkit_common.sources.from_torchvision import load_torchvision
 from toolkit_common.sources.load import load_data
 from toolkit_common.torchvision_ops import prepare
@@ -41,6 +42,26 @@ def test_splits_of_other_names_are_found(name: str, ours: str, tmp_path: Path) -
     chosen = data.table[data.table["split"] == ours]
     assert len(chosen) == 3
     assert chosen["image_id"].tolist() == [f"{ours}/0", f"{ours}/1", f"{ours}/2"]
+
+
+class Places:
+    """As torchvision's Places365: its splits have names of their own."""
+
+    classes = ("abbey", "airfield")
+
+    def __init__(self, split: str) -> None:
+        if split not in ("train-standard", "train-challenge", "val"):
+            raise ValueError(split)
+        self.targets = [0, 1, 1] if split == "train-standard" else [1]
+
+
+def test_the_training_split_of_places_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its validation split alone would be the data set."""
+    monkeypatch.setattr(
+        from_torchvision, "torchvision_data_set", lambda _name, _root, split: Places(split)
+    )
+    data = load_torchvision("torchvision:Places365", "Places365", {})
+    assert data.table["split"].tolist() == ["train", "train", "train", "val"]
 
 
 def test_labels_that_only_the_items_know_are_read(tmp_path: Path) -> None:

@@ -21,7 +21,13 @@ def test_a_file_says_its_steps_and_tables():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("judged=[0]", [0]), ("judged=1", 1), ("judged=a=b", "a=b"), ("judged=", "")],
+    [
+        ("judged=[0]", [0]),
+        ("judged=1", 1),
+        ("judged=a=b", "a=b"),
+        ("judged=", ""),
+        ("judged={a b: 1, c: {d: [e]}}", {"a b": 1, "c": {"d": ["e"]}}),
+    ],
 )
 def test_a_parameter_is_given_on_the_command_line(text, value):
     assert study_of(STUDY, text).parameters["judged"] == value
@@ -32,8 +38,8 @@ def test_a_parameter_is_given_on_the_command_line(text, value):
     [
         ("judges=[0]", "no parameter 'judges'; did you mean 'judged'"),
         ("judged", "--set wants NAME=VALUE, got 'judged'"),
-        ("judged={a: 1}", "a parameter is a value or a list of values"),
-        ("judged=[[1]]", "a parameter is a value or a list of values"),
+        ("judged={a: [1]}", "a parameter is a value, a list of values, or names with what they"),
+        ("judged=[[1]]", "a parameter is a value, a list of values, or names with what they"),
         ("judged=*x", "--set judged, line 1: anchors"),
     ],
 )
@@ -75,6 +81,35 @@ def test_placeholders_are_filled_in():
     with pytest.raises(InputError, match=r"\{e\} is nothing that is known here"):
         fill_in("{e}", known)
     assert written([1, "a", False]) == "1,a,false"
+    assert written({"a": 1, "b": {"c": [2, 3]}}) == "a: 1, b: c: 2,3"
+
+
+@pytest.mark.parametrize(
+    ("value", "metrics"),
+    [
+        ("auroc", {"auroc": "auroc"}),
+        ("[auroc, top1]", {"auroc": "auroc", "top1": "top1"}),
+        ("{auroc: AUROC}", {"auroc": "AUROC"}),
+    ],
+)
+def test_a_parameter_may_say_the_metrics_of_a_table(value, metrics):
+    text = STUDY.replace("metrics: auroc", 'metrics: "{shown}"')
+    text = text.replace("parameters:", "parameters:\n  shown: log_loss")
+    assert study_of(text).tables[""].metrics == {"log_loss": "log_loss"}
+    assert study_of(text, f"shown={value}").tables[""].metrics == metrics
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("1", "table.metrics: {shown}: a name, names, or name: heading"),
+     ("{a: {b: c}}", "table.metrics: {shown}: a name, names, or name: heading")],
+)  # fmt: skip
+def test_a_parameter_that_is_no_metrics_is_refused(value, problem):
+    text = STUDY.replace("metrics: auroc", 'metrics: "{shown}"')
+    with pytest.raises(InputError, match=re.escape(problem)):
+        study_of(text.replace("parameters:", "parameters:\n  shown: x"), f"shown={value}")
+    with pytest.raises(InputError, match=r"\{shown\} is nothing that is known here"):
+        study_of(text)
 
 
 def test_the_folder_of_its_runs_holds_the_file_as_it_was_carried_out():

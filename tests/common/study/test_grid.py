@@ -68,6 +68,49 @@ def test_what_is_excluded_takes_along_what_needs_it():
     ]  # fmt: skip
 
 
+NAMED = STUDY.replace(
+    "judged: [0, 1, 2]",
+    """judged: [1]
+  qualities: {good: 0.8, poor: {quality: 0.2, seconds: 0}}""",
+)
+NAMED = NAMED.replace(
+    """        good: {quality: 0.8}
+        poor: {quality: 0.2}
+""",
+    "",
+).replace("encoder:\n", 'encoder: "{qualities}"\n', 1)
+NAMED = NAMED.replace("  judge:\n", '    options: {quality: "{encoder}"}\n  judge:\n')
+
+
+def test_a_parameter_may_name_the_values_of_an_axis():
+    cells = {cell.id: cell for cell in cells_of(NAMED)}
+    good, poor = (cells[f"train/encoder={name},fold=1"] for name in ("good", "poor"))
+    assert good.words == ["toy", "train", "--quality", "0.8", "--fold", "1"]
+    assert poor.words == ["toy", "train", "--quality", "0.2", "--seconds", "0", "--fold", "1"]
+    assert (good.values["encoder"], good.meant["encoder"]) == ("good", 0.8)
+    other = expand(study_of(NAMED, "qualities={best: 1}"), Path("runs/toy"), find_command)
+    assert [cell.words[3] for cell in other if cell.step == "train"] == ["1"]
+
+
+def test_what_a_name_stands_for_is_known_in_the_steps_behind():
+    text = NAMED.replace('fold: "{fold}"}', 'fold: "{fold}", method: "x{encoder}"}')
+    judge = next(cell for cell in cells_of(text) if cell.step == "judge")
+    assert judge.words[-1] == "x0.8"
+
+
+def test_an_axis_of_names_is_the_option_of_its_name():
+    text = NAMED.replace("encoder", "quality").replace('    options: {quality: "{quality}"}\n', "")
+    text = text.replace(", poor: {quality: 0.2, seconds: 0}", "")
+    cell = cells_of(text)[0]
+    assert (cell.id, cell.words[2:4]) == ("train/quality=good,fold=1", ["--quality", "0.8"])
+
+
+def test_names_stand_for_an_axis_alone():
+    text = NAMED.replace('{quality: "{encoder}"}', '{quality: "{qualities}"}')
+    with pytest.raises(InputError, match=r"quality: \{qualities\} has names: it can be an axis"):
+        cells_of(text)
+
+
 def test_names_are_stable_and_fit_every_file_system():
     assert cell_name({}) == "run"
     assert cell_name({"a": 1, "b": True, "c": None}) == "a=1,b=true,c=none"

@@ -1,6 +1,7 @@
 """Results are read by the documented format: rows, baselines, or all numbers of what has none."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from helpers.tiny_study import STUDY, study_of
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
-from toolkit_common.study.commands import find_command
+from toolkit_common.study.commands import Command, find_command
 from toolkit_common.study.grid import Cell, expand
 from toolkit_common.study.records import read_records
 
@@ -74,3 +75,35 @@ def test_a_damaged_result_is_named(pair, text):
     path.write_text(text)
     with pytest.raises(InputError, match=re.escape(f"cannot read {path}")):
         list(read_records(pair[1]))
+
+
+def test_options_of_a_method_are_fields_and_sizes_are_counts(pair):
+    path = pair[1].place / "results.json"
+    results = read_json(path)
+    results["rows"][0] |= {"options": {"num_queries": 8}, "num_parameters": 20, "flops": 30}
+    results["data"]["num_test_groups"] = 20
+    write_json(path, results)
+    ep, linear, _ = read_records(pair[1])
+    assert ep.fields["ep.num_queries"] == "8"
+    assert ep.counts == {"num_parameters": 20, "flops": 30}
+    assert (linear.counts, ep.groups) == ({}, "images")
+
+
+def test_statistics_of_attention_maps_are_read(pair):
+    cell = replace(pair[1], command=Command("attention", None, {}, None), place=Path("maps.json"))
+    estimate = {"mean": 0.5, "ci": [0.25, 0.75], "sd": None}
+    head = {
+        "name": "ep queries 8", "head": "ep-1", "method": "ep", "options": {"num_queries": 8},
+        "layer": 6, "source": "patches", "num_queries": 8,
+        "statistics": {"entropy": estimate, "overlap": {"mean": None, "ci": None}},
+    }  # fmt: skip
+    maps = {"random_weights": True, "num_images": 9, "num_groups": 9, "heads": [head]}
+    write_json(Path("maps.json"), maps)
+    (record,) = read_records(cell)
+    assert record.metrics == {"entropy": 0.5, "overlap": None}
+    assert record.intervals == {"entropy": (0.25, 0.75), "overlap": None}
+    assert record.counts == {"num_queries": 8}
+    assert (record.marks, record.groups) == (("RANDOM WEIGHTS",), "images")
+    assert record.fields["ep.num_queries"] == "8"
+    assert (record.fields["encoder"], record.fields["layer"]) == ("good", 6)
+    assert list(read_records(replace(cell, place=Path("metadata.parquet")))) == []

@@ -223,3 +223,65 @@ def test_without_predictions_there_is_no_interval_over_patients():
     assert (figure.mean, figure.interval) == (pytest.approx(0.85), None)
     assert (figure.gap.mean, figure.gap.interval) == (pytest.approx(0.15), None)
     assert "intervals:" not in " ".join(notes(study, table))
+
+
+COUNTED = STUDY.replace("  against:", "  counts: {num_parameters: parameters, flops: flops}\n"
+                        "  front: encoder\n  against:")  # fmt: skip
+
+
+def count(fold: int, **sizes: int) -> None:
+    """Write trained parameters into the rows of each encoder's judge."""
+    for encoder in ("good", "poor"):
+        path = Path(f"runs/judge/encoder={encoder},fold={fold}/results.json")
+        results = read_json(path)
+        for row in results["rows"]:
+            row["num_parameters"] = sizes[row["method"]]
+        write_json(path, results)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "front"),
+    [
+        ({"ep": 5000, "linear": 10}, {"linear"}),  # linear is better by 0.01, and smaller
+        ({"ep": 10, "linear": 5000}, {"ep", "linear"}),
+        ({"ep": 10, "linear": 10}, {"linear"}),
+        ({"ep": 0, "linear": 10}, {"linear"}),  # what has no parameters is beside the question
+    ],
+)
+def test_counts_stand_behind_and_the_front_is_marked(sizes, front):
+    for fold in range(3):
+        count(fold, **sizes)
+    study, table = made(COUNTED)
+    assert table.front == {(encoder, name) for encoder in ("good", "poor") for name in front}
+    text = shown(study, table)
+    assert text.count("Pareto front\n") + text.count("Pareto front ") == 2 * len(front)
+    assert "Pareto front: no row with as few parameters has a better auroc" in text
+    assert "parameters minus" not in text
+    assert "flops" not in text  # no row has them
+    for entry in to_json(study, table)["rows"]:
+        assert entry["num_parameters"] == sizes[entry["method"]]
+        assert entry["is_on_front"] is (entry["method"] in front)
+    assert f"{sizes['ep']:,}" in to_markdown(study, table)
+
+
+def test_cells_of_other_counts_have_none():
+    for fold in range(3):
+        count(fold, ep=10 + fold, linear=10)
+    _, table = made(COUNTED)
+    assert table.groups["good", "ep"].count("num_parameters") is None
+    assert ("good", "ep") not in table.front
+
+
+def test_intervals_over_images_are_called_so():
+    for cell in Path("runs/judge").iterdir():
+        write_predictions(cell, [0.1, 0.2, 0.7, 0.9])
+    study, table = made()
+    assert (table.units, "over patients" in shown(study, table)) == ("patients", True)
+    for path in Path("runs/judge").glob("*/results.json"):
+        results = read_json(path)
+        results["data"]["num_test_groups"] = results["data"]["sizes"]["test"]
+        write_json(path, results)
+    text = shown(*made())
+    assert "over images" in text
+    assert "over patients" not in text
+    assert "bootstrap over the test images of all folds" in text

@@ -100,6 +100,10 @@ def test_two_results_in_one_place_are_refused():
         ("metrics: auroc", "metrics: auroc\n  over: [encoder]", "'encoder' is in rows or columns"),
         ("metrics: auroc", "metrics: auroc\n  steps: juge", "there is no step 'juge'"),
         ("metrics: auroc", "metrics: auroc\n  where: {fod: 1}", "table.where: 'fod' is no axis"),
+        ("metrics: auroc", "metrics: auroc\n  counts: flop", "'flop' is no count of a row"),
+        ("metrics: auroc", "metrics: auroc\n  front: encoder", "table.front: a front is of a fig"),
+        ("metrics: auroc", "metrics: auroc\n  counts: flops\n  front: fold",
+         "table.front: 'fold' is neither in rows nor in columns"),
     ],
 )  # fmt: skip
 def test_a_table_that_cannot_be_is_refused_before_anything_runs(old, new, problem):

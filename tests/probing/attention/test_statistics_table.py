@@ -23,8 +23,11 @@ def counted(peak: float) -> Statistics:
         "peak": estimate(peak),
         "overlap": estimate(None),
     }
-    heads = [Measured(name, name, 8, figures) for name in ("ep", "a-long-name-of-a-head")]
-    return Statistics("run", "its own test images", 30, 20, 28, (7, 5), heads)
+    heads = [
+        Measured(name, name, "ep", {}, 2, "patches", 8, figures)
+        for name in ("ep", "a-long-name-of-a-head")
+    ]
+    return Statistics("run", False, "its own test images", 30, 20, 28, (7, 5), heads)
 
 
 @pytest.mark.parametrize("width", [80, 120])

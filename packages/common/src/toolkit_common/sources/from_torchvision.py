@@ -17,7 +17,11 @@ from toolkit_common.registry import did_you_mean
 from toolkit_common.torchvision_ops import prepare
 
 # Our names of the splits -> theirs, the first that a data set knows.
-SPLITS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
+SPLITS = {
+    "train": ("train", "trainval", "train-standard"),
+    "val": ("val", "valid"),
+    "test": ("test",),
+}
 
 
 def load_torchvision(identifier: str, name: str, options: Mapping[str, str]) -> ImageData:

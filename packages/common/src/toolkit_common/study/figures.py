@@ -85,6 +85,11 @@ class Group:
         """Whether any of its records has a metric."""
         return any(metric in record.metrics for record in self.records.values())
 
+    def count(self, name: str) -> int | None:
+        """Return a whole number that its records have; None if none has, or they differ."""
+        known = {record.counts.get(name) for record in self.records.values()}
+        return known.pop() if len(known) == 1 else None
+
     @property
     def is_baseline(self) -> bool:
         """Whether what stands here read no image."""

@@ -7,11 +7,19 @@ and the nearest name.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.plain_yaml import Document, Place, read_document, read_value
@@ -41,8 +49,12 @@ def _as_headings(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Scalars = Annotated[tuple[Scalar, ...], BeforeValidator(_as_tuple)]
+Headings = Annotated[Mapping[str, str], BeforeValidator(_as_headings)]
 Options = Mapping[str, Scalar | list[Scalar]]
-Grid = Mapping[str, Scalar | list[Scalar] | Mapping[str, Options]]
+Parameter = Scalar | list[Scalar] | Mapping[str, Scalar | Options]  # the last one is for an axis
+Grid = Mapping[str, Parameter]
+HEADINGS: TypeAdapter[Mapping[str, str]] = TypeAdapter(Headings, config=ConfigDict(strict=True))
+PARAMETER: TypeAdapter[Parameter] = TypeAdapter(Parameter, config=ConfigDict(strict=True))
 
 
 class _Strict(BaseModel):
@@ -55,7 +67,7 @@ class Step(_Strict):
     Attributes:
         command: A `toolkit` command, such as `pretrain slimp`.
         needs: Steps whose cells come first; a cell is made for each of theirs that fit together.
-        grid: Axis -> values, or name -> options that it stands for.
+        grid: Axis -> values, or name -> the value or the options that it stands for.
         options: Option -> value, in which `{name}` is a parameter, an axis or what a needed step
             gave.
         output: Name of the file that the command writes, of one that makes no run folder.
@@ -74,7 +86,11 @@ class TableSpec(_Strict):
     Attributes:
         rows: What names a row: axes, or fields of the results' rows (method, inputs, labels, ...).
         columns: What is spread over columns.
-        metrics: Which figures, and how they are headed.
+        metrics: Which figures, and how they are headed; `{name}` is a parameter that says so.
+        counts: Whole numbers of a row that stand behind its figures, and how they are headed:
+            `num_parameters`, `flops`, `num_queries` of attention statistics.
+        front: Axes within whose values the rows are marked that no row of as low a first count
+            has a better first metric than.
         steps: Of which steps; without it those that no other step needs.
         where: Axis or field -> the values to show.
         over: Axes that are averaged over.
@@ -92,7 +108,9 @@ class TableSpec(_Strict):
 
     rows: Names
     columns: Names = ()
-    metrics: Annotated[Mapping[str, str], BeforeValidator(_as_headings), Field(min_length=1)]
+    metrics: Annotated[Headings, Field(min_length=1)]
+    counts: Headings = {}
+    front: Names | None = None
     steps: Names = ()
     where: Mapping[str, Scalars] = {}
     over: Names = OVER
@@ -118,7 +136,7 @@ class StudyFile(_Strict):
 
     name: str
     question: str
-    parameters: Mapping[str, Scalar | list[Scalar]] = {}
+    parameters: Mapping[str, Parameter] = {}
     steps: Annotated[Mapping[str, Step], Field(min_length=1)]
     exclude: list[Mapping[str, Scalars]] = []
     table: TableSpec | None = None
@@ -137,12 +155,24 @@ class Study:
 
     spec: StudyFile
     document: Document
-    parameters: Mapping[str, Scalar | list[Scalar]]
+    parameters: Mapping[str, Parameter]
 
-    @property
+    @cached_property
     def tables(self) -> Mapping[str, TableSpec]:
-        """Its tables by name."""
-        return self.spec.tables or ({} if self.spec.table is None else {"": self.spec.table})
+        """Its tables by name, with the metrics that parameters say."""
+        specs = self.spec.tables or ({} if self.spec.table is None else {"": self.spec.table})
+        return {name: self._with_metrics(name, spec) for name, spec in specs.items()}
+
+    def _with_metrics(self, name: str, spec: TableSpec) -> TableSpec:
+        (first, *_) = spec.metrics
+        if not PLACEHOLDER.fullmatch(first):
+            return spec
+        try:
+            metrics = HEADINGS.validate_python(fill_in(first, self.parameters))
+        except (InputError, ValidationError) as error:
+            why = error if isinstance(error, InputError) else "a name, names, or name: heading"
+            raise self.error((*self.place_of(name), "metrics"), f"{first}: {why}") from None
+        return spec.model_copy(update={"metrics": metrics})
 
     def place_of(self, table: str) -> Place:
         """Return where a table stands."""
@@ -177,6 +207,7 @@ def read_study(path: Path, assignments: tuple[str, ...] = ()) -> Study:
         raise InputError(_first_problem(error, document)) from None
     study = Study(spec, document, {**spec.parameters, **_assigned(spec, assignments)})
     _check_names(study)
+    _ = study.tables  # refused now where a parameter cannot be their metrics
     return study
 
 
@@ -209,6 +240,8 @@ def written(value: Any) -> str:
     """Return a value as a command line has it."""
     if isinstance(value, list):
         return ",".join(map(written, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {written(item)}" for name, item in value.items())
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value is None else str(value)
@@ -224,10 +257,13 @@ def _assigned(spec: StudyFile, assignments: tuple[str, ...]) -> dict[str, Any]:
             hint = did_you_mean(name, spec.parameters)
             raise InputError(f"--set {text}: the study has no parameter {name!r}{hint}")
         known = read_value(value, f"--set {name}") if value else ""
-        items = known if isinstance(known, list) else [known]
-        if not all(map(_is_scalar, items)):
-            raise InputError(f"--set {text}: a parameter is a value or a list of values")
-        values[name] = known
+        try:
+            values[name] = PARAMETER.validate_python(known)
+        except ValidationError:
+            raise InputError(
+                f"--set {text}: a parameter is a value, a list of values, or names with what they "
+                "stand for"
+            ) from None
     return values
 
 

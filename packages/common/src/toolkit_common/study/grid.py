@@ -17,7 +17,16 @@ from toolkit_common.config import Resolved
 from toolkit_common.errors import InputError
 from toolkit_common.registry import did_you_mean
 from toolkit_common.study.commands import Command
-from toolkit_common.study.file import Scalar, Step, Study, fill_in, placeholders, written
+from toolkit_common.study.file import (
+    Options,
+    Parameter,
+    Scalar,
+    Step,
+    Study,
+    fill_in,
+    placeholders,
+    written,
+)
 
 MAX_CELLS = 20_000
 LONGEST_VALUE, LONGEST_NAME = 48, 180  # characters; file systems allow names of 255 bytes
@@ -39,6 +48,7 @@ class Cell:
         words: The command line behind `toolkit`, without what says how it is carried out.
         command: The command.
         resolved: Its settings; None of a command that is no run.
+        meant: Axis -> what `{axis}` stands for: its value, or what the value names.
     """
 
     step: str
@@ -49,6 +59,7 @@ class Cell:
     words: Sequence[str]
     command: Command
     resolved: Resolved[Any] | None
+    meant: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -114,6 +125,7 @@ class _Builder:
     find: Find
     before: Mapping[str, Sequence[Cell]]
     axes: dict[str, list[Scalar]] = field(default_factory=dict)
+    named: dict[str, Mapping[str, Scalar | Options]] = field(default_factory=dict)
 
     @property
     def step(self) -> Step:
@@ -153,14 +165,13 @@ class _Builder:
         return command
 
     def _values(self, axis: str) -> list[Scalar]:
-        given = self.step.grid[axis]
         try:
-            values = (
-                list(given) if isinstance(given, Mapping) else fill_in(given, self.study.parameters)
-            )
+            given = fill_in(self.step.grid[axis], self.study.parameters)
         except InputError as error:
             raise self._error(("grid", axis), error) from None
-        values = values if isinstance(values, list) else [values]
+        if isinstance(given, Mapping):
+            self.named[axis] = given
+        values = _listed(given)
         if not values:
             raise self._error(("grid", axis), "an axis has one value or more")
         shown = [written(value) for value in values]
@@ -174,9 +185,10 @@ class _Builder:
         inherited = {
             axis for need in self.step.needs for cell in self.before[need] for axis in cell.values
         }
-        for axis, given in self.step.grid.items():
+        for axis in self.step.grid:
             is_option = axis in command.parameters or ("." in axis and command.takes_set)
-            if isinstance(given, Mapping) or axis in inherited or is_option or axis in used:
+            means_options = any(isinstance(item, Mapping) for item in self._meanings(axis))
+            if means_options or axis in inherited or is_option or axis in used:
                 continue
             hint = did_you_mean(axis, {*command.option_names, *inherited})
             raise self._error(
@@ -186,10 +198,13 @@ class _Builder:
 
     def _all_options(self) -> Iterator[Any]:
         yield from self.step.options.values()
-        for given in self.step.grid.values():
-            if isinstance(given, Mapping):
-                for options in given.values():
-                    yield from options.values()
+        for axis in self.step.grid:
+            for item in self._meanings(axis):
+                yield from item.values() if isinstance(item, Mapping) else ()
+
+    def _meanings(self, axis: str) -> Iterator[Scalar | Options]:
+        """Yield what the names of an axis stand for; nothing of one that has values."""
+        yield from self.named.get(axis, {}).values()
 
     def _combinations(self) -> list[dict[str, Cell]]:
         """Return the cells of the needed steps that fit together."""
@@ -224,11 +239,13 @@ class _Builder:
         name = cell_name(values)
         folder = self.output / self.name / name
         place = folder if self.step.output is None else folder / self.step.output
-        known = {
+        known: dict[str, Any] = {
             **self.study.parameters,
             **values,
+            **{name: item for need in needs.values() for name, item in need.meant.items()},
             **{step: str(cell.place) for step, cell in needs.items()},
         }
+        known |= {axis: self._meant(axis, values[axis], known) for axis in self.named}
         options = self._options(command, values, known)
         try:
             words = [*command.name.split(), *command.words(options)]
@@ -236,7 +253,8 @@ class _Builder:
             resolved = command.check(called)
         except InputError as error:
             raise self._error("options", f"{error} (cell {name})") from None
-        return Cell(self.name, name, values, needs, place, words, command, resolved)
+        meant = {axis: value for axis, value in known.items() if axis in values}
+        return Cell(self.name, name, values, needs, place, words, command, resolved, meant)
 
     def _options(
         self, command: Command, values: Mapping[str, Scalar], known: Mapping[str, Any]
@@ -247,13 +265,13 @@ class _Builder:
             options[key] = self._filled(("options", key), value, known)
         origin: dict[str, str] = {}
         for axis in self.step.grid:
-            given = self.step.grid[axis]
+            given = self.named.get(axis, {}).get(str(values[axis]))
             if not isinstance(given, Mapping):
                 is_option = axis in command.parameters or ("." in axis and command.takes_set)
                 if is_option and axis not in self.step.options:
-                    options[axis] = values[axis]
+                    options[axis] = known[axis]
                 continue
-            for key, value in given[str(values[axis])].items():
+            for key, value in given.items():
                 if key in origin:
                     raise self._error(
                         ("grid", axis), f"{key!r} is given by {axis} and by {origin[key]}"
@@ -262,7 +280,18 @@ class _Builder:
                 options[key] = self._filled(("grid", axis, str(values[axis]), key), value, known)
         return options
 
+    def _meant(self, axis: str, name: Scalar, known: Mapping[str, Any]) -> Scalar:
+        """Return what `{axis}` stands for in a cell: the value of its name, where it has one."""
+        given = self.named[axis][str(name)]
+        if isinstance(given, Mapping):
+            return name
+        value: Scalar = self._filled(("grid", axis, str(name)), given, known)
+        return value
+
     def _filled(self, place: tuple[str, ...], value: Any, known: Mapping[str, Any]) -> Any:
+        for name in placeholders(value):
+            if isinstance(known.get(name), Mapping):
+                raise self._error(place, f"{{{name}}} has names: it can be an axis of a grid alone")
         try:
             return fill_in(value, known)
         except InputError as error:
@@ -279,6 +308,11 @@ def cell_name(values: Mapping[str, Scalar]) -> str:
         return ALONE
     name = ",".join(f"{axis}={_spelled(value)}" for axis, value in values.items())
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{_hash(name)}"
+
+
+def _listed(given: Parameter) -> list[Scalar]:
+    """Return an axis' values: names, of one that says what each stands for."""
+    return [*given] if isinstance(given, list | Mapping) else [given]
 
 
 def _spelled(value: Scalar) -> str:
@@ -316,8 +350,7 @@ def _check_exclude(study: Study) -> None:
     axes: dict[str, set[Scalar]] = {"step": set(study.spec.steps)}
     for step in study.spec.steps.values():
         for axis, given in step.grid.items():
-            values = list(given) if isinstance(given, Mapping) else fill_in(given, study.parameters)
-            axes.setdefault(axis, set()).update(values if isinstance(values, list) else [values])
+            axes.setdefault(axis, set()).update(_listed(fill_in(given, study.parameters)))
     for number, rule in enumerate(study.spec.exclude):
         if not rule:
             raise study.error(("exclude", number), "an empty rule would exclude all")

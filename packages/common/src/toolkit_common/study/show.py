@@ -13,12 +13,22 @@ from toolkit_common.pages.paste import markdown_table
 from toolkit_common.printable import markdown
 from toolkit_common.scores.folds import is_pooled
 from toolkit_common.scores.metrics import METRICS
-from toolkit_common.study.figures import FOLDS, NONE, OWN, PATIENTS, Figure, Group, Key
+from toolkit_common.study.figures import (
+    FOLDS,
+    NONE,
+    OF_SPLITS,
+    OWN,
+    PATIENTS,
+    Figure,
+    Group,
+    Key,
+)
 from toolkit_common.study.file import Study, written
 from toolkit_common.study.records import RANDOM
 from toolkit_common.study.table import Table
 
 MISSING, UNDEFINED, REFERENCE = "missing", "undefined", "reference"
+COUNT, FRONT = "count", "Pareto front"
 EXPLAINED = {
     "SEEN": "the encoder was pre-trained on patients or images that it is judged on",
     "SEEN?": "whether the encoder was pre-trained on patients that it is judged on is not known",
@@ -27,9 +37,9 @@ EXPLAINED = {
 INTERVALS = {
     FOLDS: "intervals: 95 % t intervals over the folds, corrected for training sets that overlap "
     "(Nadeau and Bengio 2003)",
-    PATIENTS: "intervals: 95 %, by bootstrap over the test patients of all folds, encoders and "
-    "heads held as they are",
-    OWN: "intervals of a single cell: 95 %, by bootstrap over its test patients",
+    PATIENTS: "intervals: 95 %, by bootstrap over the test {units}{of_folds}, encoders and heads "
+    "held as they are",
+    OWN: "intervals of a single cell: 95 %, by bootstrap over its test {units}",
 }
 SHOWN = 5  # cells that are named where more are missing
 MOST_REMARKS = 12
@@ -40,7 +50,8 @@ ENDS = {  # entries that are intervals -> how their two columns begin
     "difference_interval_over_folds": "difference_over_folds_",
 }
 
-Column = tuple[Key, str, str]  # values of the table's columns, metric, `gap` or nothing
+# Values of the table's columns, metric or count, and which it is: nothing, its `gap`, `count`.
+Column = tuple[Key, str, str]
 
 
 def show_table(study: Study, table: Table, out: Console) -> None:
@@ -117,6 +128,8 @@ def entries(table: Table) -> Iterator[dict[str, Any]]:
             "difference_interval_of": gap and gap.interval_of,
             "difference_interval_over_folds": gap and gap.over_folds,
             "difference_cells": gap and gap.units,
+            **{name: group.count(name) for name in table.spec.counts},
+            **({} if table.spec.front is None else {"is_on_front": key in table.front}),
             "selected": "; ".join(group.selected),
             "marks": "; ".join(group.marks),
         }
@@ -137,23 +150,43 @@ def notes(study: Study, table: Table) -> list[str]:
     over = [axis for axis in spec.over if any(axis in known for known in fields)]
     if over:
         lines.append(f"mean over {' and '.join(over)}; differences are taken cell by cell")
-    gaps = [figure.gap for figure in table.figures.values() if figure.gap]
-    kinds = {item.interval_of for item in table.figures.values()}
-    kinds |= {gap.interval_of for gap in gaps}
-    lines += [text for kind, text in INTERVALS.items() if kind in kinds]
-    pooled = [metric for metric in spec.metrics if metric in METRICS and is_pooled(metric)]
-    if pooled and PATIENTS in kinds:
-        lines.append(
-            f"{', '.join(spec.metrics[metric] for metric in pooled)} over patients: of all folds' "
-            "predictions together, not the mean over folds"
-        )
-    if spec.against and not gaps:
+    lines += _of_intervals(table, has_folds=bool({*over} & {*OF_SPLITS}))
+    lines += _of_front(table)
+    if spec.against and not any(figure.gap for figure in table.figures.values()):
         lines.append(f"NO DIFFERENCES: no row has its reference ({table.reference})")
     given = ", ".join(f"{name} {_bare(written(item))}" for name, item in study.parameters.items())
     if given:
         lines.append(f"parameters: {given}")
     rest = [f"and {len(table.remarks) - MOST_REMARKS} more remarks (--format json has all)"]
     return [*lines, *table.remarks[:MOST_REMARKS], *rest[: len(table.remarks) > MOST_REMARKS]]
+
+
+def _of_intervals(table: Table, *, has_folds: bool) -> Iterator[str]:
+    """Yield how intervals were made."""
+    gaps = [figure.gap for figure in table.figures.values() if figure.gap]
+    kinds = {item.interval_of for item in table.figures.values()}
+    kinds |= {gap.interval_of for gap in gaps}
+    of_folds = " of all folds" if has_folds else ""
+    for kind, text in INTERVALS.items():
+        if kind in kinds:
+            yield text.format(units=table.units, of_folds=of_folds)
+    pooled = [name for name in table.spec.metrics if name in METRICS and is_pooled(name)]
+    if pooled and has_folds and PATIENTS in kinds:
+        names = ", ".join(table.spec.metrics[name] for name in pooled)
+        yield (
+            f"{names} over {table.units}: of all folds' predictions together, not the mean over "
+            "folds"
+        )
+
+
+def _of_front(table: Table) -> Iterator[str]:
+    """Yield what the front is of, where one is marked."""
+    if table.front:
+        metric, count = (next(iter(of.values())) for of in (table.spec.metrics, table.spec.counts))
+        yield (
+            f"{FRONT}: no row with as few {count} has a better {metric}; of these figures, not of "
+            "what can be told from chance"
+        )
 
 
 def _selections(groups: Sequence[Group]) -> Iterator[str]:
@@ -193,10 +226,15 @@ def _columns(table: Table) -> Iterator[Column]:
             if table.spec.leads == "differences":
                 parts.reverse()
             yield from ((column, metric, part) for part in parts)
+        for name in table.spec.counts:
+            if any(group.count(name) is not None for group in groups):
+                yield column, name, COUNT
 
 
 def _heading(table: Table, column: Column) -> str:
     key, metric, what = column
+    if what == COUNT:
+        return " ".join([*key, table.spec.counts[metric]])
     name = " ".join([*key, table.spec.metrics[metric]])
     return f"{name} minus {table.reference}'s" if what else name
 
@@ -247,6 +285,10 @@ def _text(table: Table, row: Key, column: Column) -> str:
     group = table.groups.get(key)
     if group is None:
         return ""
+    if what == COUNT:
+        number = group.count(metric)
+        is_marked = key in table.front and metric == next(iter(table.spec.counts))
+        return "" if number is None else f"{number:,}" + f"\n{FRONT}" * is_marked
     figure = table.figures[key, metric]
     if what:
         return _gap(table, group, figure)
@@ -270,7 +312,8 @@ def _gap(table: Table, group: Group, figure: Figure) -> str:
     gap = figure.gap
     lines = [UNDEFINED if gap.mean is None else _number(gap.mean, "+")]
     if gap.interval:
-        lines.append(f"{_interval(gap.interval, '+')} over {gap.interval_of}")
+        of = table.units if gap.interval_of == PATIENTS else gap.interval_of
+        lines.append(f"{_interval(gap.interval, '+')} over {of}")
     if gap.units < len(group.expected):
         lines.append(f"of {gap.units} cells")
     return "\n".join([*lines, *group.marks])

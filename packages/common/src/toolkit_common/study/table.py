@@ -3,11 +3,13 @@
 What is made of those is `toolkit_common.study.figures`.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from toolkit_common.registry import did_you_mean
+from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_common.study.figures import (
     NONE,
     Figure,
@@ -20,7 +22,7 @@ from toolkit_common.study.figures import (
 )
 from toolkit_common.study.file import Scalar, Study, TableSpec, written
 from toolkit_common.study.grid import Cell
-from toolkit_common.study.records import FIELDS, Record, read_records
+from toolkit_common.study.records import COUNTS, FIELDS, OPTION, Record, read_records
 from toolkit_common.study.state import State, Status
 
 MOST_NAMED = 3  # rows of one remark
@@ -51,6 +53,29 @@ class Table:
         return (*self.spec.rows, *self.spec.columns)
 
     @cached_property
+    def front(self) -> frozenset[Key]:
+        """Rows that no row of as few has a better figure than: first count and first metric."""
+        if self.spec.front is None:
+            return frozenset()
+        count, metric = next(iter(self.spec.counts)), next(iter(self.spec.metrics))
+        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+        within = [self.names.index(name) for name in self.spec.front]
+        points: dict[Key, list[tuple[int, float, Key]]] = {}
+        for key, group in self.groups.items():
+            size, mean = group.count(count), self.figures[key, metric].mean
+            if size and mean is not None:  # what has no parameters is beside the question
+                part = tuple(key[at] for at in within)
+                points.setdefault(part, []).append((size, -sign * mean, key))
+        return frozenset(key for part in points.values() for key in _front(part))
+
+    @cached_property
+    def units(self) -> str:
+        """What intervals over patients draw."""
+        known = {record.groups for group in self.groups.values() for record in
+                 group.records.values()}  # fmt: skip
+        return "images" if known == {"images"} else "patients"
+
+    @cached_property
     def reference(self) -> str:
         """The reference, for humans."""
         return ", ".join(written(value) for value in self.spec.against.values())
@@ -69,20 +94,23 @@ def check_table(study: Study, name: str, cells: Sequence[Cell]) -> None:
             raise study.error((*place, "steps"), f"there is no step {step!r}{hint}")
     axes = _axes(_contributing(study, spec, cells))
     known = {*axes, *FIELDS}
+    _check_counts(study, name, spec)
     keys = {*spec.rows, *spec.columns}
     for part, names in (
         ("rows", spec.rows), ("columns", spec.columns), ("where", spec.where),
         ("against", spec.against), ("baselines", spec.baselines),
+        ("front", spec.front or ()),
         ("over", () if spec.over == TableSpec.model_fields["over"].default else spec.over),
     ):  # fmt: skip
         for item in names:
-            if item not in known:
+            if item not in known and not OPTION.fullmatch(item):
                 raise study.error(
                     (*place, part), f"{item!r} is no axis of its steps{did_you_mean(item, known)}"
                 )
-    for item in spec.against:
-        if item not in keys:
-            raise study.error((*place, "against"), f"{item!r} is neither in rows nor in columns")
+    for part, names in (("against", tuple(spec.against)), ("front", spec.front or ())):
+        for item in names:
+            if item not in keys:
+                raise study.error((*place, part), f"{item!r} is neither in rows nor in columns")
     if both := keys.intersection(spec.over):
         raise study.error((*place, "over"), f"{min(both)!r} is in rows or columns, too")
     for axis, values in axes.items():
@@ -93,6 +121,16 @@ def check_table(study: Study, name: str, cells: Sequence[Cell]) -> None:
                 f"axis {axis!r} has {len(values & chosen)} values: name it in rows, columns, over "
                 "(to average over it) or where",
             )
+
+
+def _check_counts(study: Study, name: str, spec: TableSpec) -> None:
+    place = study.place_of(name)
+    for count in spec.counts:
+        if count not in COUNTS:
+            hint = did_you_mean(count, COUNTS)
+            raise study.error((*place, "counts"), f"{count!r} is no count of a row{hint}")
+    if spec.front is not None and not spec.counts:
+        raise study.error((*place, "front"), "a front is of a figure against a count: give counts")
 
 
 def build_table(
@@ -130,6 +168,15 @@ def build_table(
     remarks = _remarks(groups)
     apart = not_over_patients(figures)
     return Table(spec, groups, figures, missing, [*builder.unmatched(), *apart, *remarks])
+
+
+def _front(points: Sequence[tuple[int, float, Key]]) -> Iterator[Key]:
+    """Yield the points whose loss none of as low a count reaches."""
+    best = math.inf
+    for _, loss, key in sorted(points):
+        if loss < best:
+            best = loss
+            yield key
 
 
 def _remarks(groups: Mapping[Key, Group]) -> list[str]:

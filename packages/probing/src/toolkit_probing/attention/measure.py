@@ -46,12 +46,20 @@ class Measured:
     Attributes:
         name: Of its row, else of its file.
         head: Name of its file.
+        method: Its method.
+        options: Its method's.
+        layer: Layer that it reads.
+        source: What it reads there.
         num_queries: Maps of an image.
         statistics: Mean over images, with intervals over groups.
     """
 
     name: str
     head: str
+    method: str
+    options: Mapping[str, Any]
+    layer: int
+    source: str
     num_queries: int
     statistics: Mapping[str, Estimate]
 
@@ -62,6 +70,7 @@ class Statistics:
 
     Attributes:
         run: The run.
+        random_weights: Whether its encoder has random weights.
         images: Which images.
         num_images: How many.
         num_groups: Their groups, which intervals are over.
@@ -71,6 +80,7 @@ class Statistics:
     """
 
     run: str
+    random_weights: bool
     images: str
     num_images: int
     num_groups: int
@@ -136,6 +146,7 @@ def measure_attention(
         measured, grid, num_masks = _measure(heads, those, chosen, settings=settings)
     return Statistics(
         run=str(path),
+        random_weights=results.backbone.random_weights,
         images=those.called,
         num_images=len(those.places),
         num_groups=int(np.unique(those.groups).size),
@@ -240,11 +251,15 @@ class _Parts:
 
     def measured(self, head: KeptHead) -> Measured:
         """Return what was added of a head."""
-        parts = self.figures[head.file]
+        parts, (_, spec) = self.figures[head.file], self.heads[head.file]
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Measured(
             name=head.name,
             head=head.file.stem,
+            method=spec.method,
+            options=spec.options if head.row is None else head.row.options,
+            layer=spec.layer,
+            source=spec.source,
             num_queries=self.queries[head.file],
             statistics={
                 name: estimate_mean(values, self.images.groups) for name, values in whole.items()
