@@ -65,6 +65,19 @@ def test_an_open_clip_tower_comes_back_to_the_bit(tmp_path: Path) -> None:
                        original(torch.ones(1, 3, 32, 32)).patches)  # fmt: skip
 
 
+def test_a_users_module_comes_back_with_what_it_learned(tmp_path: Path) -> None:
+    text = "python:helpers.tiny_encoders:build_map"
+    encoder, _ = build_encoder(parse_backbone_id(text))
+    torch.nn.init.constant_(encoder.model.convolution.weight, 0.25)  # as training would
+    export_encoder(tmp_path / "e", encoder, architecture=text, card=CARD, provenance={})
+    again = load_backbone(str(tmp_path / "e"))
+    assert again.info.receipt.loaded == 1.0
+    assert torch.equal(again(torch.ones(1, 3, 224, 224)).patches,
+                       encoder(torch.ones(1, 3, 224, 224)).patches)  # fmt: skip
+    with pytest.raises(InputError, match="brings its own weights"):  # there is no untrained one
+        load_backbone(str(tmp_path / "e"), random_init=True)
+
+
 @pytest.mark.parametrize("library", ["timm", "open_clip"])
 def test_it_needs_nothing_that_it_was_made_of(library: str, tmp_path: Path) -> None:
     text = (

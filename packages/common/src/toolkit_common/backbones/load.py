@@ -166,8 +166,11 @@ def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncode
     """
     folder = find_export(path)
     description = read_description(folder)
-    # Untrained, as its file follows; its own preprocessing wins over the architecture's.
-    encoder, receipt = build_encoder(parse_backbone_id(description.architecture), random_init=True)
+    architecture = parse_backbone_id(description.architecture)
+    # Untrained, as its file follows, but for a user's module, which cannot be had without its own;
+    # the export's preprocessing wins over the architecture's.
+    own_weights = pretrained and architecture.source == "python"
+    encoder, receipt = build_encoder(architecture, random_init=not own_weights)
     built, own = encoder.preprocess.image_size, description.preprocess.image_size
     if built != own and not encoder.facts.is_convolutional:
         raise InputError(
