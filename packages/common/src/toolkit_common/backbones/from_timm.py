@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from typing_extensions import override
 
 from toolkit_common.backbones.contract import EncoderFacts, ImageEncoder, Tokens
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.printable import shortened
 from toolkit_common.registry import did_you_mean
 from toolkit_common.torchvision_ops import prepare
 
@@ -209,11 +211,21 @@ def build_timm_model(name: str, *, pretrained: bool, image_size: int | None = No
             f"({type(error).__name__}): give a file with timm:{name}?weights=FILE.safetensors, or "
             "--random-init for an untrained control"
         ) from error
+    except (AttributeError, LookupError, SafetensorError, TypeError, ValueError) as error:
+        if ":" not in name:  # of what timm itself has
+            raise
+        text = shortened(str(error))
+        raise InputError(
+            f"timm:{name} cannot be built ({type(error).__name__}: {text}): its config.json, or "
+            "where it is to lie, is at fault"
+        ) from error
     except RuntimeError as error:
         if "in loading state_dict" in str(error):
             raise InputError(
                 f"the weights of timm:{name} do not fit it: {' '.join(str(error).split())[:300]}"
             ) from error
+        if ":" in name:
+            raise InputError(f"timm:{name} cannot be built: {shortened(str(error))}") from error
         if "retrained" not in str(error):
             raise
         raise InputError(

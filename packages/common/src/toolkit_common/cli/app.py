@@ -84,7 +84,7 @@ class PluginGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except (InputError, *NAMED_WRONGLY) as error:
-            reason = str(error) if isinstance(error, InputError) else _wrong_name(error)
+            reason = str(error) if isinstance(error, InputError) else wrong_name(error)
             if reason is None:
                 raise
             if (rank := int(os.environ.get("RANK", "0"))) > 0:
@@ -116,7 +116,7 @@ class PluginGroup(TyperGroup):
         return command
 
 
-def _wrong_name(error: Exception) -> str | None:
+def wrong_name(error: Exception) -> str | None:
     """Return what is wrong with a name that no file can have; None where it is another fault."""
     if isinstance(error, OSError):
         what = WRONG_NAMES.get(error.errno or 0)

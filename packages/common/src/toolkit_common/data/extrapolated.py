@@ -12,20 +12,23 @@ another.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import map_images
-from toolkit_common.data.sheet import Column
+from toolkit_common.data.sheet import Column, Kind, Level
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.rows import read_rows
+from toolkit_common.foreign.values import checked, parse_json
 from toolkit_common.images.content import content_hash
 from toolkit_common.runs.files import atomic_path, sha256_of
 
@@ -98,6 +101,22 @@ class Extrapolated:
                 )
 
 
+@dataclass(frozen=True)
+class _DescribedColumn:
+    name: str
+    level: Level
+    kind: Kind
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What a file says of itself, as far as it is relied on; facts stand beside it."""
+
+    version: Annotated[int, Field(ge=1)]
+    columns: tuple[_DescribedColumn, ...]
+
+
 def write_extrapolated(path: Path, item: Extrapolated) -> None:
     """Write extrapolated metadata: parquet, or of another suffix a table in CSV for people.
 
@@ -133,17 +152,17 @@ def read_extrapolated(path: Path) -> Extrapolated:
     Raises:
         InputError: If it is not there, no such file, damaged, or of a newer version.
     """
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError:
+    if not path.exists():
         raise InputError(
             f"{path} does not exist: toolkit extrapolate slimp --from RUN --data ID -o {path} "
             "makes it"
-        ) from None
-    except (OSError, pa.ArrowInvalid) as error:
+        )
+    try:
+        table = read_rows(path)
+    except InputError as error:
         raise InputError(
             f"{path} is no file of extrapolated metadata, which toolkit extrapolate writes as "
-            f".parquet ({str(error).splitlines()[0]})"
+            f".parquet ({error})"
         ) from None
     described = (table.schema.metadata or {}).get(KEY)
     if described is None or not set(OWN) <= set(table.column_names):
@@ -151,15 +170,49 @@ def read_extrapolated(path: Path) -> Extrapolated:
             f"{path} is no file of extrapolated metadata: a table of your own is data "
             "(csv:FILE), and toolkit extrapolate writes what --metadata reads"
         )
-    facts = json.loads(described)
-    if facts.pop("version") > VERSION:
+    facts = parse_json(described, f"what {path} says of itself")
+    version = facts.get("version") if isinstance(facts, dict) else None
+    if isinstance(version, int) and version > VERSION:
         raise InputError(f"{path} is of a newer toolkit: update this one")
-    columns = tuple(Column(**item) for item in facts.pop("columns"))
-    rows = table.to_pandas()
+    said: _Described = checked(_Described, facts, f"{path} is damaged")
+    rows = _checked_rows(table, said, path)
     if rows["image_id"].duplicated().any():
         twice = rows["image_id"][rows["image_id"].duplicated()].iloc[0]
         raise InputError(f"{path} is damaged: image {twice!r} occurs more than once")
-    return Extrapolated(rows, columns, facts, sha256_of(path))
+    others = {key: value for key, value in facts.items() if key not in ("version", "columns")}
+    columns = tuple(Column(**asdict(item)) for item in said.columns)
+    return Extrapolated(rows, columns, others, sha256_of(path))
+
+
+def _checked_rows(table: pa.Table, said: "_Described", path: Path) -> pd.DataFrame:
+    """Return the rows of a file, whose columns are of the kinds that it says."""
+    kinds: dict[str, Callable[[pa.DataType], bool]] = {
+        "image_id": _is_text, "content": _is_text, "abstained": pa.types.is_boolean,
+        "seen": pa.types.is_boolean,
+        **{item.name: _is_number if item.kind in NUMBERS else _is_text for item in said.columns},
+    }  # fmt: skip
+    for name, is_kind in kinds.items():
+        if table.column_names.count(name) != 1:
+            raise InputError(f"{path} is damaged: column {name!r} is not there once")
+        kind = table[name].type
+        if not is_kind(kind) and not pa.types.is_null(kind):
+            raise InputError(f"{path} is damaged: column {name!r} holds {kind}")
+    for name in OWN:
+        if table[name].null_count and name in kinds:
+            raise InputError(f"{path} is damaged: column {name!r} has empty cells")
+    rows: pd.DataFrame = table.to_pandas()
+    for item in said.columns:
+        if item.kind in NUMBERS and np.isinf(rows[item.name].astype(float)).any():
+            raise InputError(f"{path} is damaged: column {item.name!r} holds no finite number")
+    return rows
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
 
 
 def with_metadata(data: ImageData, table: pd.DataFrame, columns: tuple[Column, ...]) -> ImageData:

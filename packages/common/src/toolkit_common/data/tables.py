@@ -174,13 +174,10 @@ def _excel_rows(path: Path, wanted: str, notes: list[str]) -> list[Row]:
 
 def _parquet_rows(path: Path) -> list[Row]:
     import pyarrow as pa
-    from pyarrow import parquet
 
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be read as parquet: {reason}") from None
+    from toolkit_common.foreign.rows import read_rows
+
+    table = read_rows(path)
     for column in table.schema:
         if pa.types.is_binary(column.type) or pa.types.is_struct(column.type):
             raise InputError(

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import PATCHES, SCALE, Grids, LayerFeatures, flatten
+from toolkit_common.foreign.values import checked, parse_json
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, write_text
 
 SHARDS = "*.safetensors"
 VECTORS = "vectors"  # how names of files begin
 TOKENS = "tokens"
+
+_Grids = dict[int, tuple[int, int]]  # as a file says them
 
 
 def shard_path(folder: Path, kind: str, shard: int) -> Path:
@@ -69,16 +72,20 @@ def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
     """
     try:
         # safetensors does not notice a flipped byte (docs/traps.md 9).
-        if checksum(path) != expected:
-            raise InputError(_damaged(path, "its checksum differs"))
+        is_as_written = checksum(path) == expected
+    except OSError as error:
+        raise InputError(_damaged(path, shortened(str(error)))) from error
+    if not is_as_written:
+        raise InputError(_damaged(path, "its checksum differs"))
+    try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            grids = json.loads((file.metadata() or {})["grids"])
-        by_layer = {int(layer): (int(grid[0]), int(grid[1])) for layer, grid in grids.items()}
+            described = (file.metadata() or {})["grids"]
+        grids: _Grids = checked(_Grids, parse_json(described, "its grids"), "its grids")
     # Gone, or cut short: what is left does not even open.
-    except (OSError, SafetensorError, LookupError, AttributeError, TypeError) as error:
+    except (OSError, SafetensorError, LookupError, InputError) as error:
         raise InputError(_damaged(path, shortened(str(error)))) from error
-    return tensors, by_layer
+    return tensors, dict(grids)
 
 
 def shard_checksum(path: Path) -> str | None:

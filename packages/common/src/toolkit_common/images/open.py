@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import numpy as np
 from PIL import ExifTags, Image
 
-from toolkit_common.errors import InputError
+from toolkit_common.errors import InputError, in_one_line
 from toolkit_common.images.streams import STREAM, read_streamed
 from toolkit_common.images.walk import known_formats
 from toolkit_common.images.wide import PixelRange, is_wide, to_8_bits, wide_values
@@ -50,7 +50,7 @@ class BadImageError(OSError, InputError):
 
     def __init__(self, text: str) -> None:
         # A loader's worker wraps the message into its traceback: the user reads one line.
-        super().__init__(text.rpartition("BadImageError: ")[2].strip())
+        super().__init__(in_one_line(text.rpartition("BadImageError: ")[2].strip()))
 
 
 def open_image(place: Place) -> Image.Image:

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 
 KEEP = 2
@@ -41,9 +42,15 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
 
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         checksum = path.with_suffix(".sha256")
-        if checksum.exists() and checksum.read_text() == sha256_of(path):
-            # On the CPU first: a checkpoint of one device is resumed on another.
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            return int(path.stem.removeprefix("step-")), state
+        if checksum.exists() and checksum.read_bytes() == sha256_of(path).encode():
+            try:
+                # On the CPU first: a checkpoint of one device is resumed on another.
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            except MemoryError:
+                raise
+            except Exception as error:  # torch raises any kind on what it did not write
+                logger.warning("checkpoint %s: %s", path, shortened(str(error)))
+            else:
+                return int(path.stem.removeprefix("step-")), state
         logger.warning("checkpoint %s is damaged: using the one before it", path)
     return None

@@ -9,10 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.rows import read_rows
 from toolkit_common.scores.folds import estimate_fold_difference, estimate_folds
 from toolkit_common.scores.metrics import METRICS, Predictions, is_ranking
 from toolkit_common.study.records import Record
@@ -123,9 +122,10 @@ def _read(path: Path, num_classes: int, *, state: object) -> Tested:  # noqa: AR
     """Return test images in the order of their ids, their groups, and each repeat's predictions."""
     columns = ["image_id", "group", "target", "seed", "draw", "probabilities"]
     try:
-        frame = pq.read_table(path, columns=columns).to_pandas()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"cannot read {path}: {error}; run the cell again") from None
+        table = read_rows(path, columns=columns)
+    except InputError as error:
+        raise InputError(f"{error}; run the cell again") from None
+    frame = table.to_pandas()
     parts = [part.sort_values("image_id") for _, part in frame.groupby(["seed", "draw"])]
     runs = [
         Predictions(

@@ -7,8 +7,9 @@ export it (docs/formats.md): `0.cls_token (1, q, d)`, `0.v.weight (o, d)`, `1.ru
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from toolkit_common.backbones.weights.state_dicts import read_state_dict
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
-from toolkit_common.foreign.values import checked, parse_json
+from toolkit_common.foreign.values import checked, parse_json, shown
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
@@ -38,6 +39,7 @@ PUBLISHED = {  # published name -> ours
     "weight": "classifier.weight",
     "bias": "classifier.bias",
 }
+MOST = 4096  # of an option: as many layers are built in seconds
 COUNTER = "num_batches_tracked"
 POOL = "pool."  # before the names of a pooling's tensors
 
@@ -70,9 +72,30 @@ def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
         raise InputError(f"{path} has no classifier of (classes, width): train the probe again")
     # How wide the metadata beside the tokens were stands in the classifier alone.
     width = None if base_of(spec.source) == spec.source else classifier.shape[1]
-    head = build_head(spec, features, num_classes=len(classifier), width=width)
+    build = partial(build_head, spec, features, num_classes=len(classifier), width=width)
+    _refuse_strange(spec, build, state, path)
+    head = build()
     fill_head_(head, state, path)
     return spec, head.eval()
+
+
+def _refuse_strange(spec: HeadSpec, build: Callable[[], Head], state: State, path: Path) -> None:
+    """Refuse options that no head has, before memory is taken for what they say."""
+    given = shown(dict(spec.options))
+    is_endless = any(isinstance(it, int) and abs(it) > MOST for it in spec.options.values())
+    if is_endless or not all(isinstance(it, (int, float, str)) for it in spec.options.values()):
+        raise InputError(f"{path}: {given} are no options of {spec.method}: train the probe again")
+    try:
+        with torch.device("meta"):  # its shapes alone
+            numbers = sum(item.numel() for item in build().state_dict().values())
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
+        reason = shortened(str(error))
+        raise InputError(f"{path}: {given} are no options of {spec.method}: {reason}") from None
+    stored = sum(item.numel() for item in state.values())
+    if numbers > 2 * stored:  # a state of an earlier version has as many
+        raise InputError(f"{path} holds {stored:,} numbers, and a head of {given} has {numbers:,}")
 
 
 def read_spec(path: Path) -> HeadSpec:

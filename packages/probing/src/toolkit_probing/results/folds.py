@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toolkit_common.foreign.rows import read_rows
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_common.seen.check import MARKS, SeenStatus
@@ -117,7 +118,7 @@ def _pool_data(results: Sequence[Results], parts: Sequence[SavedRun]) -> JudgedD
 
 
 def _write_test_rows(run: Path, parts: Sequence[SavedRun]) -> None:
-    tables = [pq.read_table(part.path / TEST_ROWS) for part in parts]
+    tables = [read_rows(part.path / TEST_ROWS) for part in parts]
     # A column that is empty in one fold has another type there.
     table = pa.concat_tables(tables, promote_options="permissive")
     with atomic_path(run / TEST_ROWS) as temporary:

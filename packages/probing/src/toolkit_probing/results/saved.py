@@ -15,8 +15,9 @@ from toolkit_common.audit.baselines import complete_rows
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.rows import read_rows
 from toolkit_common.foreign.values import shown
-from toolkit_common.printable import one_line, shortened
+from toolkit_common.printable import one_line
 from toolkit_common.registry import did_you_mean, lookup
 from toolkit_common.runs.files import atomic_path, read_json
 from toolkit_common.runs.folder import RunFolder
@@ -102,7 +103,10 @@ class SavedRun:
     @cached_property
     def test_rows(self) -> pd.DataFrame:
         """The data set's columns of the test images, by image id."""
-        frame: pd.DataFrame = _read_table(self.path / TEST_ROWS).to_pandas()
+        table = _read_table(self.path / TEST_ROWS)
+        if "image_id" not in table.column_names:
+            raise InputError(f"{self.path / TEST_ROWS} is damaged: it has no column image_id")
+        frame: pd.DataFrame = table.to_pandas()
         return frame.set_index("image_id")
 
     def column(self, name: str, image_ids: np.ndarray) -> pd.Series:
@@ -339,7 +343,6 @@ def _check_predictions(
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        text = shortened(" ".join(str(error).split()))
-        raise InputError(f"cannot read {path}: {text}; run the probe again") from None
+        return read_rows(path)
+    except InputError as error:
+        raise InputError(f"{error}; run the probe again") from None

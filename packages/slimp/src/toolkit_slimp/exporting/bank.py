@@ -19,12 +19,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from toolkit_common.backbones.exported import read_description
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.features.encode import encode_images
+from toolkit_common.foreign.rows import read_rows
+from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, sha256_of
 from toolkit_common.seed import derive_seed
 from toolkit_common.seen.identities import identities
@@ -106,13 +109,23 @@ def read_bank(folder: Path) -> tuple[torch.Tensor, pd.DataFrame]:
     for name in (TENSORS, ROWS):
         if not (folder / name).is_file() or sha256_of(folder / name) != files.get(name):
             raise InputError(f"{folder / name} is missing or damaged: its sha256 differs")
-    rows = pd.read_parquet(folder / ROWS)
-    if "identities" not in rows or not (rows["split"] == "val").any():
+    rows: pd.DataFrame = read_rows(folder / ROWS).to_pandas()
+    if not {"identities", "split"} <= set(rows) or not (rows["split"] == "val").any():
         raise InputError(
             f"the reference bank in {folder} has no held-out lesions, by which it is told what "
             "neighbours are worth: pre-train again with --bank, or give --reference"
         )
-    return load_file(folder / TENSORS)["images"], rows
+    return _images(folder / TENSORS, count=len(rows)), rows
+
+
+def _images(path: Path, *, count: int) -> torch.Tensor:
+    try:
+        images = load_file(path).get("images")
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {path}: {shortened(str(error))}") from None
+    if images is None or images.ndim != 2 or len(images) != count or not images.isfinite().all():
+        raise InputError(f"{path} is damaged: it has not a row of finite features for each lesion")
+    return images
 
 
 def choose_bank_rows(rows: np.ndarray, size: int, *, seed: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from toolkit_common.backbones.exported import find_export, read_description
@@ -19,13 +20,14 @@ from toolkit_common.backbones.metadata import LEVELS, EncodedMetadata
 from toolkit_common.config import Layer, resolve
 from toolkit_common.data.sheet import Level
 from toolkit_common.errors import InputError
+from toolkit_common.printable import shortened
 from toolkit_common.runs.files import sha256_of
 from toolkit_common.seed import untouched_streams
 from toolkit_slimp.exporting.embed import Slimp, count_unseen, encode_level
 from toolkit_slimp.exporting.write import IMAGE, SCHEMA, WEIGHTS
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Schema
-from toolkit_slimp.metadata.schema_file import read_schema
+from toolkit_slimp.metadata.schema_file import read_schema_file
 from toolkit_slimp.model.slimp import build_model
 from toolkit_slimp.settings import SlimpSettings
 
@@ -107,25 +109,34 @@ def load_slimp(path: Path | str) -> Slimp:
     folder = find_export(Path(path))
     description = read_description(folder)
     files = description.provenance.get("files", {})
+    if not isinstance(files, dict):
+        raise InputError(f"{folder} is no export of toolkit pretrain slimp: it lists no files")
     if description.provenance.get("method") != "SLIMP" or not {WEIGHTS, SCHEMA} <= set(files):
         raise InputError(f"{folder} is no export of toolkit pretrain slimp: it has no {WEIGHTS}")
     # The image encoder has its own checksum, which is checked where it is loaded.
     for name in (WEIGHTS, SCHEMA):
         if not (folder / name).is_file() or sha256_of(folder / name) != files[name]:
             raise InputError(f"{folder / name} is missing or damaged: its sha256 differs")
-    schema = read_schema((folder / SCHEMA).read_text(encoding="utf-8"))
-    settings = _stored_settings(description.provenance["settings"], folder)
+    schema = read_schema_file(folder / SCHEMA)
+    settings = _stored_settings(description.provenance.get("settings"), folder)
     with untouched_streams():  # every weight is overwritten
         encoder, _ = build_exported_encoder(folder, pretrained=True)
         model = build_model(settings, encoder, card=description.card, schema=schema)
     # The image encoder lies in its own file, which any library can read.
     image = {name: value for name, value in model.state_dict().items() if name.startswith(IMAGE)}
-    model.load_state_dict({**load_file(folder / WEIGHTS), **image})
+    try:
+        model.load_state_dict({**load_file(folder / WEIGHTS), **image})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{folder / WEIGHTS} does not fit its description: {shortened(str(error))}"
+        ) from None
     return Slimp(model.eval(), schema)
 
 
-def _stored_settings(stored: Mapping[str, Any], folder: Path) -> SlimpSettings:
+def _stored_settings(stored: Any, folder: Path) -> SlimpSettings:
     """Return the settings of an export, also of one that an earlier version has written."""
+    if not isinstance(stored, dict):
+        raise InputError(f"{folder} is no export of toolkit pretrain slimp: it has no settings")
     left = {
         key: value
         for key, value in stored.items()

@@ -18,7 +18,7 @@ from toolkit_common.console import console
 from toolkit_common.data.cells import UNKNOWN
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import first_problem, parse_json, shown
+from toolkit_common.foreign.values import first_problem, parse_json, read_bytes, shown
 from toolkit_common.printable import shortened
 from toolkit_common.registry import did_you_mean
 from toolkit_slimp.metadata.columns import (
@@ -40,6 +40,7 @@ FOREIGN = {  # fields that a kind never reads
     **dict.fromkeys(("categorical", "boolean", "multi"), ("unit", "low", "high", "quantiles")),
 }
 MAX_COLUMNS = 10_000
+MAX_BYTES = 64 << 20
 MAX_SHOWN = 3  # words in a message
 
 
@@ -57,22 +58,31 @@ def load_schema(path: Path, data: ImageData, rows: np.ndarray) -> Schema:
         InputError: If the file is missing or no schema, or a column is denied, a label, absent,
             without a value, or said to be the patient's and not constant within patients.
     """
-    try:
-        # `-sig`: editors on Windows put a mark in front.
-        schema = read_schema(path.read_text(encoding="utf-8-sig"))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except FileNotFoundError:
-        raise InputError(
-            f"no schema at {path}: write one with toolkit data schema {data.id}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the schema {path}: {error}") from None
+    if not path.exists():
+        raise InputError(f"no schema at {path}: write one with toolkit data schema {data.id}")
+    schema = read_schema_file(path)
     table = data.table.iloc[rows]
     columns = tuple(_fit_to_data(column, data, table) for column in schema.columns)
     if not columns:
         raise InputError(f"the schema {path} has no columns")
     return Schema(columns)
+
+
+def read_schema_file(path: Path) -> Schema:
+    """Read a schema's file, without a look at the data.
+
+    Raises:
+        InputError: If it cannot be read, or is no schema.
+    """
+    try:
+        # `-sig`: editors on Windows put a mark in front.
+        return read_schema(read_bytes(path, MAX_BYTES).decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read the schema {path}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except OSError as error:
+        raise InputError(f"cannot read the schema {path}: {error}") from None
 
 
 def read_schema(text: str) -> Schema:

@@ -22,7 +22,7 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.exporting.read import load_slimp
 from toolkit_slimp.metadata.schema import Schema
-from toolkit_slimp.metadata.schema_file import read_schema
+from toolkit_slimp.metadata.schema_file import read_schema_file
 from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.reports.recalls import Recall, recalls
 from toolkit_slimp.reports.watched import Watched, read_watched, watch_again
@@ -82,7 +82,7 @@ def read_finished(path: Path) -> PretrainRun:
             f"{path}"
         )
     settings = resolve(SlimpSettings, [read_yaml(path / "config.yaml")]).settings
-    schema = read_schema((path / "schema.json").read_text(encoding="utf-8"))
+    schema = read_schema_file(path / "schema.json")
     facts, watched = run.read_json("run.json"), read_watched(path)
     with run.where_it_began():
         data = _data(settings, facts)

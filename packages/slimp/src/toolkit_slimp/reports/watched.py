@@ -28,6 +28,7 @@ from torch import Tensor
 from toolkit_common.data.dataset import Labels
 from toolkit_common.data.sheet import Level
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.rows import read_rows
 from toolkit_common.runs.files import atomic_path
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.model.losses import equal_pairs
@@ -40,6 +41,8 @@ PAIRS: Mapping[Level, tuple[str, str, str]] = {  # two modalities, and which row
     "lesion": ("images", "lesions", "metadata_code"),
     "patient": ("phenotypes", "patients", "patient_code"),
 }
+CODES = ("patient", "metadata_code", "patient_code")  # numbers of rows that are alike
+_PAIRED = [pair[:2] for pair in PAIRS.values()]
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,31 @@ def read_watched(run: Path) -> Watched | None:
         with safe_open(folder / TENSORS, "pt") as file:
             label = file.metadata()["label"] or None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Watched(tensors, pd.read_parquet(folder / ROWS), label)
+        return _checked(Watched(tensors, read_rows(folder / ROWS).to_pandas(), label))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder} is damaged ({type(error).__name__}): remove it, and the images are encoded "
             "anew"
         ) from None
+
+
+def _checked(watched: Watched) -> Watched:
+    """Return what was kept, where its parts fit each other.
+
+    Raises:
+        ValueError: If they do not; its reader says where.
+    """
+    rows, tensors = watched.rows, watched.tensors
+    for name in CODES:
+        if rows[name].dtype.kind not in "iu":
+            raise ValueError(f"{name} are no numbers")
+    if rows["image_id"].isna().any() or (watched.label and "label" not in rows):
+        raise ValueError("rows have no ids or no labels")
+    counts = dict.fromkeys(tensors, len(rows))
+    counts |= dict.fromkeys(PAIRS["patient"][:2], rows["patient"].nunique())
+    for name, tensor in tensors.items():
+        if tensor.ndim != 2 or len(tensor) != counts[name] or not tensor.isfinite().all():
+            raise ValueError(f"{name} do not fit the rows")
+    if "features" not in tensors or any((a in tensors) != (b in tensors) for a, b in _PAIRED):
+        raise ValueError("embeddings are missing")
+    return watched
