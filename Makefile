@@ -49,6 +49,10 @@ look: $(STAMP) ## look at the pages in a browser: Chromium, playwright and axe-p
 	TOOLKIT_LOOK=1 $(BIN)/python -m pytest -q tests/common/pages/test_in_browser.py \
 	  tests/probing/reports/test_in_browser.py
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## give all that reads files and options 100,000 changed inputs (FUZZ="--inputs 5000")
+	PYTHONPATH=tests $(BIN)/python tests/fuzz.py $(FUZZ)
+
 coverage: $(STAMP) ## run all tests and print which lines they reach, processes of theirs included
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST)

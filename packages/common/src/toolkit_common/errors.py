@@ -6,7 +6,7 @@ from toolkit_common.printable import LONGEST, one_line, shortened
 
 MOST = 2000  # characters of a message
 # Longer than any file's name: a value of a file that nobody meant to be read.
-ENDLESS = re.compile(rf"[^\s/]{{{LONGEST + len('...') + 1},}}")
+ENDLESS = re.compile(rf"[^\s/]{{{LONGEST + len('...')},}}[^\s/,:;)]")
 
 
 class InputError(ValueError):
