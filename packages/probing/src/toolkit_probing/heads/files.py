@@ -73,13 +73,15 @@ def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
     # How wide the metadata beside the tokens were stands in the classifier alone.
     width = None if base_of(spec.source) == spec.source else classifier.shape[1]
     build = partial(build_head, spec, features, num_classes=len(classifier), width=width)
-    _refuse_strange(spec, build, state, path)
+    _refuse_strange(spec, build, stored=state, path=path)
     head = build()
     fill_head_(head, state, path)
     return spec, head.eval()
 
 
-def _refuse_strange(spec: HeadSpec, build: Callable[[], Head], state: State, path: Path) -> None:
+def _refuse_strange(
+    spec: HeadSpec, build: Callable[[], Head], *, stored: State, path: Path
+) -> None:
     """Refuse options that no head has, before memory is taken for what they say."""
     given = shown(dict(spec.options))
     is_endless = any(isinstance(it, int) and abs(it) > MOST for it in spec.options.values())
@@ -93,9 +95,9 @@ def _refuse_strange(spec: HeadSpec, build: Callable[[], Head], state: State, pat
     except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         reason = shortened(str(error))
         raise InputError(f"{path}: {given} are no options of {spec.method}: {reason}") from None
-    stored = sum(item.numel() for item in state.values())
-    if numbers > 2 * stored:  # a state of an earlier version has as many
-        raise InputError(f"{path} holds {stored:,} numbers, and a head of {given} has {numbers:,}")
+    held = sum(item.numel() for item in stored.values())
+    if numbers > 2 * held:  # a state of an earlier version has as many
+        raise InputError(f"{path} holds {held:,} numbers, and a head of {given} has {numbers:,}")
 
 
 def read_spec(path: Path) -> HeadSpec:
