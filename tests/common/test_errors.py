@@ -19,4 +19,5 @@ def test_a_value_without_end_is_cut_and_a_path_is_not() -> None:
     text = str(InputError(f"{path}: got {'9' * 5000}, mend it"))
     assert text == f"{path}: got {'9' * 200}..., mend it"
     assert str(InputError(text)) == text
+    assert str(InputError(f"got {'ab/' * 900}, mend it")) == f"got {('ab/' * 67)[:200]}... mend it"
     assert len(str(InputError("word " * 10**6))) == MOST + len("...")

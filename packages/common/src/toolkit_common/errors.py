@@ -5,8 +5,9 @@ import re
 from toolkit_common.printable import LONGEST, one_line, shortened
 
 MOST = 2000  # characters of a message
-# Longer than any file's name: a value of a file that nobody meant to be read.
-ENDLESS = re.compile(rf"[^\s/]{{{LONGEST + len('...')},}}[^\s/,:;)]")
+LONGEST_PATH = 1024  # characters: some have as many
+# Longer than any file's name, or any path: a value of a file that nobody meant to be read.
+ENDLESS = re.compile(rf"[^\s/]{{{LONGEST + len('...')},}}[^\s/,:;)]|\S{{{LONGEST_PATH},}}")
 
 
 class InputError(ValueError):

@@ -8,10 +8,12 @@ so that `--help` is instant. A command's docstring ends with a section "Examples
 
 import errno
 import os
+import re
 import sys
 import time
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +41,7 @@ def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="toolkit.commands")}
 
 
+HOME = re.compile(r"(--[a-z-]+=|)(~.*)", re.DOTALL)
 LONGEST = 2000  # characters of an error: values in it are cut long before
 # What Python raises for a name that no file can have: of a data set's cells, of options.
 NAMED_WRONGLY = (OSError, RuntimeError, ValueError)
@@ -77,7 +80,7 @@ class PluginGroup(TyperGroup):
         names = self.list_commands(ctx)
         if args[0] not in names:
             raise InputError(f"unknown command {args[0]!r}{did_you_mean(args[0], names)}")
-        return super().resolve_command(ctx, args)
+        return super().resolve_command(ctx, list(map(_expand_home, args)))
 
     @override
     def invoke(self, ctx: Any) -> Any:
@@ -127,6 +130,16 @@ def wrong_name(error: Exception) -> str | None:
     if "home directory" in text:  # of `~nobody`
         return "a path begins with ~ and a name that no user of this machine has: write it out"
     return "a name of a file holds a NUL character" if "null byte" in text else None
+
+
+def _expand_home(word: str) -> str:
+    """Return a word of a command with `~` and `~user` as homes: of `--option=~/x` no shell does.
+
+    Raises:
+        RuntimeError: If there is no such user: `wrong_name` says so.
+    """
+    begun = HOME.fullmatch(word)
+    return word if begun is None else f"{begun[1]}{Path(begun[2]).expanduser()}"
 
 
 def _show_examples_last_(command: Any) -> None:

@@ -91,6 +91,7 @@ def export_onnx(
         RuntimeError: If the graph cannot be made, or onnxruntime computes something else.
     """
     refuse_no_file(file, ".onnx", option="--onnx")
+    str(file).encode()  # onnxruntime opens no other name: said as any name that is no UTF-8
     _require_libraries()
     probe = choose_probe(run, row=row)
     if probe.spec.layer == NO_LAYER or base_of(probe.spec.source) != probe.spec.source:
