@@ -1,0 +1,243 @@
+"""Do the claims of Efficient Probing hold on encoders that were pre-trained here?
+
+    python benchmarks/mim.py mae --data ID --output runs/mae        # supervised, simclr
+    toolkit study run studies/ep-pretraining.yaml --set data=ID --set "encoders={MAE: runs/mae}"
+    ...                      # ep-rivals, ep-queries, ep-low-shot, ep-layers, ep-attention
+    make bench-ep-claims     # or python benchmarks/ep_claims.py --runs runs --pretrained runs/mae
+
+Reads the studies' finished cells below `--runs`, and writes a row a claim: what the paper says,
+what was run, the figure with its interval and the verdict that follows from it. What was not run
+says so. An encoder called `random` is the untrained control. Whichever size, data and encoders the
+studies were run with, the script is the same: a ViT-S on more images is `mim.py`'s options.
+"""
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lib.claims import EARLIER, RANDOM, Studies, all_claims
+from lib.evidence import Cell, auroc_gain, find, gain, methods_of
+from lib.harness import write_report
+from toolkit_common.runs.files import read_json
+from toolkit_probing.results.saved import SavedRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MASKED = "MAE"
+CHECKS = ("held-out", "linear probing")  # how names of mim.py's figures begin
+PLOTTED = ("top-1, %", "lead", "low", "high")  # what the picture takes of a row
+VECTORS = ("linear", "mean", "logreg", "knn")
+Rows = list[dict[str, Any]]
+
+
+def main() -> None:
+    """Judge every claim and write the report."""
+    given = read_arguments()
+    studies = Studies(given.runs, given.masked)
+    encoders, rivals = encoders_table(studies), rivals_table(studies)
+    write_report(
+        "ep-claims",
+        title="Do EP's claims hold here?",
+        rows=[claim.to_row() for claim in all_claims(studies)],
+        notes=notes(studies, given.pretrained),
+        figure=draw(encoders, rivals, given.masked),
+        more={
+            heading: [
+                {key: value for key, value in row.items() if key not in PLOTTED} for row in rows
+            ]
+            for heading, rows in (
+                ("Encoders and probes", encoders),
+                (f"Every pooling on {given.masked}", rivals),
+                ("Labels, layers and queries", other_rows(studies)),
+            )
+            if rows
+        },
+        data={"plotted": [*encoders, *rivals]},
+    )
+
+
+def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--runs", type=Path, default=Path("runs"), help="folder of the studies' folders")
+    add("--masked", default=MASKED, help="name of the encoder that was pre-trained by masking")
+    add("--pretrained", type=Path, nargs="*", default=[], help="folders that mim.py wrote")
+    return parser.parse_known_args(words)[0]
+
+
+def encoders_table(studies: Studies) -> Rows:
+    """Return a row an encoder and probe, with EP's lead over it."""
+    cells = studies.cells("ep-pretraining")
+    return [
+        line(find(cells, encoder, method), find(cells, encoder, "ep"), encoder)
+        for encoder in studies.encoders()
+        for method in ("ep", *VECTORS)
+        if method in methods_of(cells, encoder)
+    ]
+
+
+def rivals_table(studies: Studies) -> Rows:
+    """Return a row a pooling on the masked encoder, the most accurate first."""
+    cells, name = studies.cells("ep-rivals"), studies.masked
+    if not cells:
+        return []
+    ep = find(cells, name, "ep")
+    judged = methods_of(cells, name)
+    methods = [method for method in ("ep", *EARLIER, "linear", "mean") if method in judged]
+    rows = [line(find(cells, name, method), ep, name) for method in methods]
+    return sorted(rows, key=lambda row: -row["top-1, %"])
+
+
+def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
+    """Return what tables say of one row."""
+    top1, auroc = (row.row.metrics[name] for name in ("top1", "auroc"))
+    assert top1.mean is not None
+    assert top1.ci is not None
+    lead, is_ep = gain(ep, row), row.row.method == "ep"
+    of_auroc = auroc_gain(ep, row)
+    assert of_auroc.ci is not None
+    return {
+        "encoder": encoder,
+        "probe": row.row.method,
+        "parameters": row.row.num_parameters,
+        "top-1, %": 100 * top1.mean,
+        "top-1 [95 %]": f"{100 * top1.mean:.1f} [{100 * top1.ci[0]:.1f}, {100 * top1.ci[1]:.1f}]",
+        "AUROC": auroc.mean,
+        "EP - it, points": "-" if is_ep else lead.text,
+        "EP - it, AUROC": "-"
+        if is_ep
+        else f"{of_auroc.difference:+.3f} [{of_auroc.ci[0]:+.3f}, {of_auroc.ci[1]:+.3f}]",
+        "low": lead.low,
+        "lead": lead.value,
+        "high": lead.high,
+    }
+
+
+def other_rows(studies: Studies) -> Rows:
+    """Return EP against linear probing by labels and layer, and EP by its queries."""
+    rows: Rows = []
+    for study, field in (("ep-low-shot", "labels"), ("ep-layers", "layer"), ("ep-queries", "")):
+        for cell in studies.cells(study):
+            if cell.step == "widths-of-ep":
+                continue
+            linear = [saved for saved in cell.run.rows.values() if saved.row.method == "linear"]
+            rows += [
+                other_row(cell, saved, linear, field)
+                for saved in cell.run.rows.values()
+                if saved.row.method == "ep"
+            ]
+    return rows
+
+
+def other_row(cell: Cell, ep: SavedRow, linear: Sequence[SavedRow], field: str) -> dict[str, Any]:
+    """Return a row of EP beside linear probing of the same labels and layer."""
+    base = next(
+        item for item in linear
+        if not field or getattr(item.row, field) == getattr(ep.row, field)
+    )  # fmt: skip
+    queries = ep.row.options["num_queries"]
+    return {
+        "encoder": str(cell.values["encoder"]),
+        "by": f"{field} {getattr(ep.row, field)}" if field else f"queries {queries}",
+        "EP, %": 100 * (ep.row.metrics["top1"].mean or 0.0),
+        "linear, %": 100 * (base.row.metrics["top1"].mean or 0.0),
+        "EP - linear, points": gain(ep, base).text,
+    }
+
+
+def notes(studies: Studies, pretrained: Sequence[Path]) -> list[str]:
+    """Return what was run on, and what these figures do not say."""
+    cell = studies.cells("ep-pretraining")[0]
+    results = cell.run.results
+    data = results.data
+    sizes = ", ".join(f"{name} {count:,}" for name, count in data.sizes.items())
+    return [
+        "**Figures are ours and small**: encoders of minutes, not of the paper; a claim that does "
+        "not hold here may hold there, and the other way around.",
+        f"Run on {datetime.now(UTC):%Y-%m-%d}: {data.source or data.title}, {len(data.classes)} "
+        f"classes ({sizes}), protocol {results.protocol.name} v{results.protocol.version}, "
+        f"splits {data.splits}.",
+        *(describe(folder) for folder in pretrained),
+        "Points: percentage points of top-1 accuracy on the same test images, with 95 % intervals "
+        "by bootstrap over images; seeds and draws are averaged. Heads and encoders are held as "
+        "they are: another pre-training may give another answer.",
+        "Verdicts follow from intervals: above 0 holds, below 0 does not, else it cannot be told. "
+        "A claim of several figures holds where all are above 0 and does not where any is below.",
+        "What the paper says is of ImageNet-1k (linear -> EP, top-1), of the table of its "
+        "repository; linear reads the class token, mean the patches' mean.",
+    ]
+
+
+def describe(folder: Path) -> str:
+    """Return how an encoder was pre-trained, and whether it has learned."""
+    given = read_json(folder / "arguments.json")
+    provenance = read_json(folder / "encoder/encoder.json")["provenance"]
+    file = folder / "checks.json"
+    checks = read_json(file) if file.exists() else provenance
+    figures = "".join(
+        f"; {name} {value:.3f}" for name, value in checks.items() if name.startswith(CHECKS)
+    )
+    return (
+        f"{given['objective']}: {given['depth']} blocks of {given['width']}, {given['image_size']} "
+        f"px in patches of {given['patch_size']}, {given['epochs']} epochs of "
+        f"{provenance['steps'] // given['epochs'] * given['batch_size']:,} images{figures}."
+    )
+
+
+def draw(encoders: Rows, rivals: Rows, masked: str) -> "Figure":
+    """Draw EP's lead on each encoder, and accuracy against parameters on the masked one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.5, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_leads(left, encoders)
+    if rivals:
+        _draw_front(right, rivals, masked)
+    return figure
+
+
+def _draw_leads(axes: "Axes", encoders: Rows) -> None:
+    names = list(dict.fromkeys(row["encoder"] for row in encoders))
+    for shift, (method, colour) in enumerate((("linear", "tab:blue"), ("mean", "tab:orange"))):
+        rows = [row for row in encoders if row["probe"] == method]
+        places = [names.index(row["encoder"]) + 0.2 * shift - 0.1 for row in rows]
+        values = [row["lead"] for row in rows]
+        spread = [
+            [row["lead"] - row["low"] for row in rows],
+            [row["high"] - row["lead"] for row in rows],
+        ]
+        label = {"linear": "class token", "mean": "patches' mean"}[method]
+        axes.errorbar(values, places, xerr=spread, fmt="o", color=colour, capsize=3,
+                      label=f"EP - linear on the {label}")  # fmt: skip
+    axes.axvline(0.0, color="grey", linewidth=1)
+    shown = [f"{name} weights" if name == RANDOM else name for name in names]
+    axes.set_yticks(range(len(names)), shown)
+    axes.invert_yaxis()
+    axes.margins(y=0.25)
+    axes.set_xlabel("top-1, percentage points [95 %]")
+    axes.set_title("EP's lead over linear probing")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="best", fontsize=8)
+
+
+def _draw_front(axes: "Axes", rivals: Rows, masked: str) -> None:
+    for row in rivals:
+        colour = "tab:red" if row["probe"] == "ep" else "tab:gray"
+        axes.plot(row["parameters"], row["top-1, %"], "o", color=colour)
+        axes.annotate(row["probe"], (row["parameters"], row["top-1, %"]), xytext=(4, 3),
+                      textcoords="offset points", fontsize=8, color=colour)  # fmt: skip
+    axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.set_xlabel("trained parameters, classifier included")
+    axes.set_ylabel("top-1, %")
+    axes.set_title(f"Every pooling on {masked}")
+    axes.grid(alpha=0.3)
+
+
+if __name__ == "__main__":
+    main()

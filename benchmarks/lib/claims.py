@@ -1,0 +1,276 @@
+"""The claims of Efficient Probing, each as contrasts of what a study has found; of `ep_claims`.
+
+Source: Psomas et al., "Attention, Please! Revisiting Attentive Probing Through the Lens of
+Efficiency", ICLR 2026, arXiv 2506.10178, and the table of the authors' repository (linear -> EP,
+ImageNet-1k top-1). To add a claim: a function that yields `Claim`s, and its name in `CLAIMS`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lib.evidence import (
+    ABSENT,
+    FAILS,
+    HOLDS,
+    OPEN,
+    Cell,
+    Finding,
+    contrast,
+    find,
+    gain,
+    methods_of,
+    read_cells,
+    read_maps,
+    verdict_of_all,
+)
+from toolkit_probing.results.saved import SavedRow
+
+EARLIER = (  # attentive probes before EP
+    "abmilp", "simpool", "esimpool", "clip", "siglip", "aim", "cbam", "coca", "cait", "cae",
+    "dinovit", "jepa", "dolg", "mhca",
+)  # fmt: skip
+RANDOM = "random"  # name of the untrained control
+QUERIES = 32  # EP's default, as in the paper
+FEW_MAPS = 8  # queries of EP that are held against the heads of cross-attention
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of the table of claims."""
+
+    claim: str
+    paper: str
+    run: str
+    figure: str
+    verdict: str
+
+    def to_row(self) -> dict[str, str]:
+        """Return its cells by column."""
+        return {
+            "claim": self.claim,
+            "the paper": self.paper,
+            "run here": self.run,
+            "points [95 %]": self.figure,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Studies:
+    """The studies' finished cells by name, and the encoder that was pre-trained by masking."""
+
+    folder: Path
+    masked: str
+
+    def cells(self, name: str) -> list[Cell]:
+        """Return the finished probe runs of a study."""
+        return read_cells(self.folder / name)
+
+    def encoders(self) -> list[str]:
+        """Return all encoders that were judged, the masked one first."""
+        names = dict.fromkeys(str(cell.values["encoder"]) for cell in self.cells("ep-pretraining"))
+        return sorted(names, key=lambda name: (name != self.masked, name == RANDOM, name))
+
+
+def of_one(claim: str, paper: str, run: str, finding: Finding) -> Claim:
+    """Return a claim that a figure is above 0."""
+    return Claim(claim, paper, run, finding.text, finding.verdict)
+
+
+def of_all(claim: str, paper: str, run: str, findings: Mapping[str, Finding]) -> Claim:
+    """Return a claim that every figure is above 0, with the smallest one and how many are what."""
+    verdicts = [finding.verdict for finding in findings.values()]
+    name, smallest = min(findings.items(), key=lambda item: item[1].value)
+    counts = (
+        f"{verdicts.count(HOLDS)} above, {verdicts.count(FAILS)} below, {verdicts.count(OPEN)} open"
+    )
+    figure = f"least {smallest.text} ({name}); {counts}"
+    return Claim(claim, paper, run, figure, verdict_of_all(findings.values()))
+
+
+def linear_under_reports(studies: Studies) -> Iterator[Claim]:
+    """EP against linear probing and k-NN on the masked encoder."""
+    cells, name = studies.cells("ep-pretraining"), studies.masked
+    ep = find(cells, name, "ep")
+    size = sized(name, ep)
+    for method, what, paper in (
+        ("linear", "linear probing of the class token", "MAE B/16 67.7 -> 75.6"),
+        ("mean", "linear probing of the patches' mean", "MAE B/16 66.8 -> 75.5"),
+        ("knn", "k-NN", "MAE B/16 35.6 -> 75.5"),
+    ):
+        yield of_one(
+            f"EP recovers what {what} misses of a masked-image encoder", paper, f"{size}: EP - "
+            f"{method}", gain(ep, find(cells, name, method)),
+        )  # fmt: skip
+
+
+def holds_elsewhere(studies: Studies) -> Iterator[Claim]:
+    """EP against linear probing on the twins, and on whom it gains more; random weights as well."""
+    cells, masked = studies.cells("ep-pretraining"), studies.masked
+    mine = find(cells, masked, "ep"), find(cells, masked, "linear")
+    for name in studies.encoders()[1:]:
+        ep, linear = find(cells, name, "ep"), find(cells, name, "linear")
+        if name != RANDOM:
+            yield of_one(
+                f"EP is above linear probing on a {name} encoder too",
+                "DINO 77.3 -> 77.8, DINOv2 83.2 -> 84.0, CLIP L 82.3 -> 83.4",
+                f"{sized(name, ep)}: EP - linear", gain(ep, linear),
+            )  # fmt: skip
+        yield of_one(
+            f"EP gains more on a masked-image encoder than on {called(name)}",
+            "MAE +7.9, DINO +0.5, DINOv2 +0.8" if name != RANDOM else "no such control",
+            f"(EP - linear on {masked}) - (EP - linear on {name})",
+            contrast((1, mine[0]), (-1, mine[1]), (-1, ep), (1, linear)),
+        )
+
+
+def sized(name: str, row: SavedRow) -> str:
+    """Return on what a row was judged: encoder, labels, seeds of the head."""
+    seeds = len(row.row.seeds)
+    return f"{name}, {row.row.num_train[0]:,} labels, {seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def called(name: str) -> str:
+    """Return what an encoder is in a sentence."""
+    return "random weights" if name == RANDOM else f"a {name} one"
+
+
+def beats_rivals(studies: Studies) -> Iterator[Claim]:
+    """EP against every earlier attentive probe, and against those of no more parameters."""
+    cells, name = studies.cells("ep-rivals"), studies.masked
+    ep = find(cells, name, "ep")
+    judged = methods_of(cells, name)
+    absent = [method for method in EARLIER if method not in judged]
+    rivals = {method: find(cells, name, method) for method in EARLIER if method in judged}
+    gains = {method: gain(ep, rival) for method, rival in rivals.items()}
+    size = sized(name, ep)
+    yield of_all(
+        "EP is above every earlier attentive probe",
+        "figure of accuracy against parameters", f"{size}: EP - each of {len(gains)}"
+        + (f"; not run: {', '.join(absent)}" if absent else ""), gains,
+    )  # fmt: skip
+    own = ep.row.num_parameters
+    smaller = {method: item for method, item in gains.items()
+               if rivals[method].row.num_parameters <= own}  # fmt: skip
+    larger = {method: item for method, item in gains.items() if method not in smaller}
+    yield of_all(
+        "EP is above every probe of as few parameters (it is on the Pareto front)",
+        "figure of accuracy against parameters",
+        f"{size}: EP ({own:,} parameters) - each of {', '.join(smaller)}", smaller,
+    )  # fmt: skip
+    most = max(rivals[method].row.num_parameters for method in larger)
+    yield of_all(
+        "EP is above every probe of more parameters", "figure of accuracy against parameters",
+        f"{size}: EP - each of {len(larger)}, which have up to {most / own:.1f} times as many",
+        larger,
+    )  # fmt: skip
+
+
+def queries_matter(studies: Studies) -> Iterator[Claim]:
+    """EP with one query, with its default, and with as many as fit."""
+    cells, name = studies.cells("ep-queries"), studies.masked
+    of_queries = "queries-of-ep", name
+    rows = {
+        int(saved.row.options["num_queries"]): saved
+        for cell in cells
+        for saved in cell.run.rows.values()
+        if saved.row.method == "ep" and (cell.step, cell.values["encoder"]) == of_queries
+    }  # fmt: skip
+    one, most = min(rows), max(rows)
+    early = (1.0, rows[QUERIES]), (-1.0, rows[one])
+    yield of_one(
+        "More queries are better", "ablation of queries, 1 to 128",
+        f"{name}: {QUERIES} queries - {one}", contrast(*early),
+    )  # fmt: skip
+    yield of_one(
+        f"The gain levels off near {QUERIES} queries", "ablation of queries, 1 to 128",
+        f"{name}: (gain of {one} to {QUERIES}) - (gain of {QUERIES} to {most}, all that divide the "
+        "width)",
+        contrast(*early, (-1.0, rows[most]), (1.0, rows[QUERIES])),
+    )  # fmt: skip
+
+
+def few_labels(studies: Studies) -> Iterator[Claim]:
+    """EP against linear probing at every number of labels."""
+    cells, name = studies.cells("ep-low-shot"), studies.masked
+    for labels in _values(cells, name, "labels"):
+        ep, linear = (find(cells, name, method, labels=labels) for method in ("ep", "linear"))
+        yield of_one(
+            "EP keeps its lead where labels are few", "low-shot experiment",
+            f"{name}, {labels}, {len(ep.row.draws)} draws: EP - linear", gain(ep, linear),
+        )  # fmt: skip
+
+
+def layers_differ(studies: Studies) -> Iterator[Claim]:
+    """EP against linear probing at every layer, and its best layer against the last."""
+    cells, name = studies.cells("ep-layers"), studies.masked
+    layers = _values(cells, name, "layer")
+    eps = {layer: find(cells, name, "ep", layer=layer) for layer in layers}
+    yield of_all(
+        "EP is above linear probing at every layer", "layer-wise experiment",
+        f"{name}, layers {layers[0]} to {layers[-1]}: EP - linear",
+        {f"layer {layer}": gain(ep, find(cells, name, "linear", layer=layer))
+         for layer, ep in eps.items()},
+    )  # fmt: skip
+    best = max(eps, key=lambda layer: eps[layer].row.select_score or float("-inf"))
+    last = layers[-1]
+    yield of_one(
+        "EP's best layer lies before the last", "layer-wise experiment",
+        f"{name}: layer {best}, picked on validation, - layer {last}", gain(eps[best], eps[last]),
+    )  # fmt: skip
+
+
+def queries_specialise(studies: Studies) -> Iterator[Claim]:
+    """Overlap of EP's maps against those of the heads of cross-attention."""
+    heads = read_maps(studies.folder / "ep-attention", studies.masked)
+    by_name = {(head["method"], head["num_queries"]): head["statistics"] for head in heads}
+    ep, other = by_name["ep", FEW_MAPS], by_name["mhca", FEW_MAPS]
+    (low, high), (least, most) = ep["overlap"]["ci"], other["overlap"]["ci"]
+    yield Claim(
+        "EP's queries look at different places, more so than heads of cross-attention",
+        "complementary attention maps",
+        f"{studies.masked}, {FEW_MAPS} queries: overlap of two maps, EP and MHCA (alike: 1)",
+        f"EP {ep['overlap']['mean']:.3f} [{low:.3f}, {high:.3f}], MHCA "
+        f"{other['overlap']['mean']:.3f} [{least:.3f}, {most:.3f}]; effective queries "
+        f"{ep['effective_queries']['mean']:.2f} and {other['effective_queries']['mean']:.2f}",
+        HOLDS if high < least else FAILS if low > most else OPEN,
+    )
+
+
+def _values(cells: Sequence[Cell], encoder: str, name: str) -> list[Any]:
+    rows = [saved.row for cell in cells if cell.values["encoder"] == encoder
+            for saved in cell.run.rows.values()]  # fmt: skip
+    values = {getattr(row, name): min(row.num_train) for row in rows if row.method == "ep"}
+    return sorted(values, key=lambda value: value if name == "layer" else values[value])
+
+
+CLAIMS: Mapping[Callable[[Studies], Iterator[Claim]], str] = {
+    linear_under_reports: "Linear probing under-reports masked-image encoders",
+    holds_elsewhere: "EP is above linear probing over diverse pre-training",
+    beats_rivals: "EP beats every earlier attentive probe at a fraction of their parameters",
+    queries_matter: "More queries are better up to about 32",
+    few_labels: "EP keeps its lead where labels are few",
+    layers_differ: "EP is above linear probing at every layer",
+    queries_specialise: "EP's queries specialise",
+}
+OTHERS = {  # what takes more than is run here: claim -> its study
+    "EP is above linear probing on seven benchmarks": "ep-benchmarks",
+    "EP helps beside light tuning": "ep-tuning",
+}
+
+
+def all_claims(studies: Studies) -> list[Claim]:
+    """Return every claim, with what its study has found or that it was not run."""
+    rows: list[Claim] = []
+    for judge, title in CLAIMS.items():
+        try:
+            rows += judge(studies)
+        except (LookupError, ValueError) as error:
+            rows.append(Claim(title, "-", f"not run: {error}", "-", ABSENT))
+    rows += [
+        Claim(title, "-", f"not run: studies/{name}.yaml", "-", ABSENT)
+        for title, name in OTHERS.items()
+    ]
+    return rows

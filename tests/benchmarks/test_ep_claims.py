@@ -1,0 +1,60 @@
+"""The report of EP's claims: a row a claim, its verdict from its interval, and what was not run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import ep_claims
+from helpers.repository import ROOT
+from helpers.tiny_study import InProcess
+from lib.evidence import ABSENT, Finding
+from toolkit_common.runs.files import read_json
+from toolkit_common.scores import statistics
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.file import read_study
+from toolkit_common.study.grid import expand
+from toolkit_common.study.run import run_cells
+from toolkit_common.study.state import look_at
+
+TINY, TWIN = (
+    f"{{backbone: 'timm:test_vit?image_size={size}', random_init: true}}" for size in (32, 48)
+)
+FIGURE = re.compile(r"([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]")
+
+
+@pytest.fixture
+def studied(image_folder, tmp_path, monkeypatch) -> Path:
+    """Run the study of pre-trainings on a tiny encoder, which stands for two."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOOLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(statistics, "NUM_RESAMPLES", 20)
+    given = (f"data=imagefolder:{image_folder}", f"encoders={{MAE: {TINY}, twin: {TWIN}}}",
+             "methods=[ep, linear, mean, logreg, knn]", "epochs=1", "seeds=1")  # fmt: skip
+    study = read_study(ROOT / "studies/ep-pretraining.yaml", given)
+    folder = Path("runs/ep-pretraining")
+    cells = expand(study, folder, find_command)
+    outcome = run_cells(cells, look_at(cells), folder, executor=InProcess(), jobs=1)
+    assert outcome.failed == {}
+    study.keep(folder)
+    return folder.parent
+
+
+@pytest.mark.slow
+def test_every_claim_has_a_row_and_what_was_not_run_says_so(studied, monkeypatch, tmp_path):
+    words = ["ep_claims", "--runs", str(studied), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", words)
+    ep_claims.main()
+    rows = read_json(tmp_path / "out/ep-claims.json")["rows"]
+    judged = [row for row in rows if row["verdict"] != ABSENT]
+    assert len(judged) == 5  # three on the masked encoder, two on the other
+    for row in judged:
+        value, low, high = map(float, FIGURE.fullmatch(row["points [95 %]"]).groups())
+        assert low <= value <= high
+        assert row["verdict"] == Finding(value, low, high).verdict
+    absent = [row["claim"] for row in rows if row["verdict"] == ABSENT]
+    assert "EP beats every earlier attentive probe at a fraction of their parameters" in absent
+    assert "EP helps beside light tuning" in absent
+    text = (tmp_path / "out/ep-claims.md").read_text()
+    assert "Figures are ours and small" in text
+    assert (tmp_path / "out/ep-claims.png").stat().st_size > 10_000
