@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PYTEST := -m pytest -q -n 2 --dist worksteal
 EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
-NO_QUESTION := benchmarks/plain_loop.py benchmarks/check.py benchmarks/mim.py
+NO_QUESTION := benchmarks/plain_loop.py benchmarks/check.py benchmarks/mim.py \
+	benchmarks/gpu_check.py
 SCRIPTS := $(filter-out $(NO_QUESTION),$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%)) bench-slimp-ablation
 WEIGHTS := weights=$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)
@@ -23,7 +24,7 @@ export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast coverage lint type format check bench docs wheels clean
-.PHONY: bench-slimp-ablation bench-full bench-check tutorial
+.PHONY: bench-slimp-ablation bench-full bench-check gpu-check tutorial
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,9 @@ bench-full: $(BENCHMARKS) ## run all benchmarks, which takes hours, and write be
 
 bench-check: $(STAMP) ## measure steps again: fails where a ratio to the committed ones has risen
 	$(BIN)/python benchmarks/check.py
+
+gpu-check: $(STAMP) ## on a GPU: run what needs one, measure it, write benchmarks/results/gpu.md
+	$(BIN)/python benchmarks/gpu_check.py
 
 bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py
 	$(BIN)/python benchmarks/$(subst -,_,$*).py

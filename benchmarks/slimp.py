@@ -13,11 +13,13 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from lib.growth import draw, measure_growth
 from lib.harness import MIB, Step, command_cost, cpu_seconds, peak_memory, write_report
@@ -97,25 +99,34 @@ class Part:
         next(self.stream.batches(0, 1))
 
 
-def build_part(backbone: str, place: Path, values: Mapping[str, Any]) -> Part:
+def build_part(
+    backbone: str,
+    place: Path,
+    values: Mapping[str, Any],
+    *,
+    device: str = "cpu",
+    precision: str = "auto",
+) -> Part:
     """Build what `toolkit pretrain slimp` builds, on the embedded lesions."""
-    settings = SlimpSettings(
-        backbone=backbone, random_init=True, patients_per_batch=PATIENTS, **values
-    )
-    setup = set_up(settings, build_accelerator(device="cpu"))
+    chosen = {"patients_per_batch": PATIENTS, **values}
+    settings = SlimpSettings(backbone=backbone, random_init=True, **chosen)
+    accelerator = build_accelerator(device=device, precision=precision)
+    setup = set_up(settings, accelerator)
     stream = setup.stream
     learner = Learner(setup.stepper, stream.table, place, total_steps=100)
-    return Part(learner, stream, next(stream.batches(0, 1)))
+    return Part(learner, stream, next(stream.batches(0, 1)).to(accelerator.device))
 
 
-def bare_step(model: SlimpModel, batch: Batch) -> Step:
+def bare_step(model: SlimpModel, batch: Batch, accelerator: Accelerator | None = None) -> Step:
     """Return forward and backward of the image encoder alone, for what SLIMP reads of it."""
     images = model.image_encoder.preprocess.normalize(batch.images)
     parameters = list(model.image_encoder.parameters())
 
     def step() -> object:
         model.train()
-        return torch.autograd.grad(model.encode_images(images).sum(), parameters, allow_unused=True)
+        with nullcontext() if accelerator is None else accelerator.autocast():
+            vectors = model.encode_images(images)
+        return torch.autograd.grad(vectors.float().sum(), parameters, allow_unused=True)
 
     return step
 

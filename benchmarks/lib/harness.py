@@ -138,6 +138,7 @@ def write_report(
     figure: "Figure | None" = None,
     data: Mapping[str, Any] | None = None,
     more: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    target: str | None = None,
 ) -> Path:
     """Write results/NAME.json, NAME.md and, given a figure, NAME.png; print the Markdown.
 
@@ -149,6 +150,7 @@ def write_report(
         figure: A matplotlib figure.
         data: More for the JSON file.
         more: Further tables, by their headings.
+        target: Of make; `bench-NAME` by default.
 
     Returns:
         The Markdown file.
@@ -167,7 +169,7 @@ def write_report(
     for heading, others in tables.items():
         lines += [f"## {heading}", "", *markdown_table(others), ""]
     lines += [f"- {note}" for note in notes]
-    lines += [f"- Made by `make bench-{name}` on: {describe_hardware(machine)}.", ""]
+    lines += [f"- Made by `make {target or f'bench-{name}'}` on: {describe_hardware(machine)}.", ""]
     path = folder / f"{name}.md"
     write_text(path, "\n".join(lines))
     print(path.read_text(encoding="utf-8"))

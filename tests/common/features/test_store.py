@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from helpers.devices import DEVICE, on_gpu
 from helpers.mutations import mutated, reads_or_refuses
 from helpers.properties import few_examples
 from helpers.stores import write_store
@@ -150,6 +151,16 @@ def test_patches_come_back_as_near_as_their_dtype(
         error = (widen(kept, torch.float32) - original.patches).abs().max()
         assert error <= tolerance * original.patches.abs().max()
         assert torch.equal(kept.vectors["mean"], original.vectors["mean"])
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16", "int8"])
+def test_what_arrives_on_a_gpu_is_what_is_kept(dtype: StoreDtype, tmp_path: Path) -> None:
+    write(tmp_path / "s", make_features(), replace(SPEC, dtype=dtype))
+    store, batches = TokenStore(tmp_path / "s"), [np.array([3, 9, 1]), np.array([10, 0])]
+    for batch, kept in zip(batches, store.iterate(batches), strict=True):
+        arrived, expected = kept[5].to(DEVICE), store.read(batch)[5]
+        assert torch.equal(widen(arrived, torch.float32).cpu(), widen(expected, torch.float32))
 
 
 def test_int8_is_what_quantizing_gives(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.devices import DEVICE, on_gpu
 from toolkit_common.scores import knn
 from toolkit_common.scores.knn import knn_probabilities
 
@@ -79,6 +80,17 @@ def test_the_database_travels_once_for_all_queries(monkeypatch):
         torch.randn(6, 5), database, targets, num_classes=3, ks=[2], temperatures=[0.1]
     )
     assert pieces == [2, 2, 2, 4, 4, 1]  # queries, then each piece of the database
+
+
+@on_gpu
+def test_votes_on_a_gpu_are_those_of_the_cpu():
+    queries, database = torch.randn(5, 6), torch.randn(40, 6)
+    requested = {"num_classes": 3, "ks": [5], "temperatures": [0.1]}
+    votes = [
+        knn_probabilities(queries, database, torch.arange(40) % 3, device=device, **requested)
+        for device in (DEVICE, "cpu")
+    ]
+    torch.testing.assert_close(votes[0][5, 0.1], votes[1][5, 0.1], rtol=1e-4, atol=1e-5)
 
 
 def test_an_infinite_temperature_gives_every_neighbour_one_vote():

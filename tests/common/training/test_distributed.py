@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from helpers.devices import DEVICE, on_gpu
 from helpers.kills import wait_for_end
 from helpers.plugins import write_plugin
 from helpers.ranks import run_ranks
@@ -269,6 +271,24 @@ def test_bad_input_that_the_main_process_meets_is_raised_on_every_rank() -> None
         return str(caught.value)
 
     assert run_ranks(meet) == ["met by rank 0"] * 2
+
+
+@on_gpu
+def test_a_group_of_one_process_on_a_gpu_normalises_as_torch(tmp_path: Path) -> None:
+    """NCCL's calls run, whatever one process can say of them."""
+    kind = "nccl" if DEVICE == "cuda" else "gloo"
+    dist.init_process_group(kind, init_method=f"file://{tmp_path}/group", rank=0, world_size=1)
+    try:
+        batch = torch.randn(6, 3, device=DEVICE)
+        mine, theirs = batch.clone().requires_grad_(), batch.clone().requires_grad_()
+        out, *_ = distributed._SharedNorm.apply(mine, 1e-5)
+        expected = nn.BatchNorm1d(3, affine=False, device=DEVICE)(theirs)
+        torch.testing.assert_close(out, expected)
+        out.pow(3).sum().backward()
+        expected.pow(3).sum().backward()
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+    finally:
+        dist.destroy_process_group()
 
 
 # Relaunching

@@ -2,6 +2,7 @@
 
 import torch
 
+from helpers.devices import DEVICE, on_gpu
 from toolkit_common.training.interrupt import Interruption
 from toolkit_common.training.late import Agreement, Late, OnItsWay
 
@@ -18,6 +19,13 @@ def test_a_tensor_with_a_gradient_travels_without_it() -> None:
     sent = OnItsWay(torch.ones(2, requires_grad=True) * 3)
     assert not sent.read().requires_grad
     assert sent.read().tolist() == [3.0, 3.0]
+
+
+@on_gpu
+def test_numbers_arrive_from_a_gpu() -> None:
+    late, values = Late(), [torch.full((2,), float(step), device=DEVICE) for step in range(3)]
+    assert [late.swap(value) for value in values] == [None, [0.0, 0.0], [1.0, 1.0]]
+    assert late.read() == [2.0, 2.0]
 
 
 def test_a_process_alone_knows_at_once() -> None:

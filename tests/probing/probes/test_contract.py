@@ -3,12 +3,14 @@
 import io
 import re
 import tokenize
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
 
 import toolkit_probing.probes
+from helpers.devices import DEVICE, on_gpu
 from helpers.probing_pools import (
     DEAD,
     DIM,
@@ -79,6 +81,23 @@ def test_a_state_dict_brings_the_same_function(name: str):
     other.load_state_dict(pool.state_dict())
     tokens = draw_tokens(3)
     assert torch.equal(pool.eval()(tokens), other.eval()(tokens))
+
+
+@on_gpu
+@every_pool
+def test_values_and_gradients_on_a_gpu_are_those_of_float64(name: str):
+    exact, tokens = build_pool(name), draw_tokens(3)
+    pool = deepcopy(exact).float().to(DEVICE)
+    expected, actual = exact(tokens), pool(tokens.float().to(DEVICE))
+    expected.square().sum().backward()
+    actual.square().sum().backward()
+    pairs = [(actual, expected)]
+    pairs += [
+        (one.grad, other.grad)
+        for one, other in zip(pool.parameters(), exact.parameters(), strict=True)
+    ]
+    for one, other in pairs:
+        assert (one.cpu().double() - other).norm() <= 1e-3 * other.norm() + 1e-5
 
 
 @every_pool

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.devices import DEVICE, on_gpu
 from helpers.probe_problem import (
     FITTED,
     Interrupting,
@@ -18,13 +19,16 @@ from helpers.probe_problem import (
     train_heads,
 )
 from helpers.waiting import counting
-from toolkit_common.training.distributed import build_accelerator
+from toolkit_common.runs.folder import RunFolder
+from toolkit_common.training.distributed import build_accelerator, own_accelerator
 from toolkit_common.training.interrupt import Interruption
 from toolkit_common.training.late import Agreement
 from toolkit_probing.heads.bank import HeadBank, sample_of
+from toolkit_probing.training.checkpoint import Record
 from toolkit_probing.training.compute import OneDevice
 from toolkit_probing.training.loop import _Trainer, train_bank
 from toolkit_probing.training.plan import TrainingPlan
+from toolkit_probing.training.scoring import predict
 
 
 @pytest.mark.slow
@@ -50,6 +54,45 @@ def test_a_step_of_a_bank_waits_for_nothing_on_the_device(changes):
     assert sum(launches.values()) < (140 if changes.get("optimizer") == "lars" else 70) * len(
         active
     )
+
+
+def probabilities_of(accelerator) -> dict[str, np.ndarray]:
+    """What heads say of rows that they have not seen, trained on a device."""
+    examples = make_examples(60, num_train=40, d=16)
+    bank = HeadBank(fitted_specs(), sample_of(examples.source), num_classes=3)
+    train_bank(bank, examples, settings(**FITTED), compute=accelerator)
+    return predict(bank, examples.source, examples.select, compute=accelerator)
+
+
+@on_gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 5e-3), ("bf16", 0.1)])
+def test_a_probe_on_a_gpu_is_that_of_the_cpu(precision, tolerance):
+    with own_accelerator(device=DEVICE, precision=precision) as accelerator:
+        actual = probabilities_of(accelerator)
+    expected = probabilities_of(OneDevice("cpu"))
+    for key, values in expected.items():
+        assert np.abs(actual[key] - values).max() <= tolerance, key
+
+
+@on_gpu
+def test_a_run_on_a_gpu_resumes_to_the_same_weights(tmp_path):
+    """To the bit, as sums of one order come again: no kernel here adds in an order of its own."""
+    with own_accelerator(device=DEVICE, precision="fp32") as accelerator:
+        whole = train_on(accelerator, tmp_path / "whole", make_examples())
+        examples = make_examples()
+        cut = replace(examples, source=Interrupting(examples.source, itertools.count(), at=4))
+        with pytest.raises(KeyboardInterrupt):
+            train_on(accelerator, tmp_path / "cut", cut)
+        again = train_on(accelerator, tmp_path / "cut", examples)
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
+
+
+def train_on(accelerator, folder, examples) -> dict[str, torch.Tensor]:
+    folder.mkdir(exist_ok=True)
+    bank = HeadBank(specs(), sample_of(make_examples().source), num_classes=3)
+    record = Record(RunFolder(folder))
+    train_bank(bank, examples, settings(), compute=accelerator, record=record)
+    return bank.cpu().state_dict()
 
 
 @pytest.mark.slow

@@ -7,10 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from helpers.devices import DEVICE, on_gpu
 from helpers.ranks import run_ranks
 from helpers.slimp_problem import SCHEMA, Float64Preprocess, build_batch, build_model
 from helpers.waiting import counting
-from toolkit_common.training.distributed import average_gradients_, build_accelerator
+from toolkit_common.training.distributed import (
+    average_gradients_,
+    build_accelerator,
+    own_accelerator,
+)
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.training.step import Learner, Stepper
 
@@ -76,6 +81,30 @@ def test_a_step_waits_for_nothing_on_the_device(options, tmp_path):
         with counting() as (waits, _):
             learner.step_(batch, step)
     assert waits == {"tolist": 1}  # of two numbers of the step before, which have arrived
+
+
+def weights_after(steps, folder, *, device, precision="fp32", **options):
+    """The weights after some steps on a device, as one row."""
+    batch, model = build_batch(), build_model(**options).float()
+    table = EncodedTable(
+        SCHEMA, batch.lesions, batch.members.patients, *3 * [batch.rows], pd.Series(["x"])
+    )
+    with own_accelerator(device=device, precision=precision) as accelerator:
+        learner = Learner(Stepper(model, accelerator), table, folder, total_steps=10)
+        for step in range(1, 1 + steps):  # at 0 the rate of warm-up is 0
+            learner.step_(batch.to(accelerator.device), step)
+        learner.check()
+    return torch.cat([weight.detach().cpu().flatten() for weight in learner.watched.parameters()])
+
+
+@on_gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 0.02), ("bf16", 0.5)])
+def test_pre_training_on_a_gpu_is_that_of_the_cpu(precision, tolerance, tmp_path):
+    start, expected = (weights_after(n, tmp_path, device="cpu", ema=0.5) for n in (0, 3))
+    actual = weights_after(3, tmp_path, device=DEVICE, precision=precision, ema=0.5)
+    # Of what training changes.
+    assert (actual - expected).norm() <= tolerance * (expected - start).norm()
+    assert (expected - start).norm() > 0
 
 
 @pytest.mark.slow
