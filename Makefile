@@ -67,7 +67,7 @@ bench-full: $(BENCHMARKS) ## run all benchmarks, which takes hours, and write be
 bench-check: $(STAMP) ## measure steps again: fails where a ratio to the committed ones has risen
 	$(BIN)/python benchmarks/check.py
 
-gpu-check: $(STAMP) ## on a GPU: run what needs one, measure it, write benchmarks/results/gpu.md
+gpu-check: $(STAMP) ## on a GPU: run what needs one, measure it, write the results
 	$(BIN)/python benchmarks/gpu_check.py
 
 bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py

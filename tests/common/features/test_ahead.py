@@ -1,7 +1,6 @@
-"""The next batch is made while one is computed with, in the same order."""
+"""The next batches are made while one is computed with, in the same order."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,35 +8,45 @@ import torch
 from toolkit_common.features.ahead import ahead, gather
 
 
-def test_items_keep_their_order() -> None:
-    assert list(ahead(range(5))) == [0, 1, 2, 3, 4]
-    assert list(ahead([])) == []
+@pytest.mark.parametrize("readers", [1, 2, 7])
+def test_what_is_made_keeps_the_order_of_requests(readers: int) -> None:
+    assert list(ahead(str, range(5), readers=readers)) == list("01234")
+    assert list(ahead(str, [], readers=readers)) == []
 
 
-def test_the_next_one_is_made_meanwhile() -> None:
-    made = [threading.Event() for _ in range(3)]
+@pytest.mark.parametrize("readers", [1, 2])
+def test_the_next_are_made_meanwhile(readers: int) -> None:
+    made = [threading.Event() for _ in range(5)]
 
-    def make() -> Iterator[int]:
-        for number, event in enumerate(made):
-            event.set()
-            yield number
+    def make(number: int) -> int:
+        made[number].set()
+        return number
 
-    items = ahead(make())
+    items = ahead(make, range(5), readers=readers)
     assert next(items) == 0
-    assert made[1].wait(5)
-    assert not made[2].is_set()  # one ahead, as memory holds no more
-    assert list(items) == [1, 2]
+    assert all(event.wait(5) for event in made[: readers + 1])
+    assert not any(event.is_set() for event in made[readers + 1 :])  # no more than memory holds
+    assert list(items) == [1, 2, 3, 4]
 
 
 def test_what_making_one_raises_is_raised_in_its_turn() -> None:
-    def make() -> Iterator[int]:
-        yield 1
-        raise ValueError("shard 2 is gone")
+    def make(number: int) -> int:
+        if number == 2:
+            raise ValueError("shard 2 is gone")
+        return number
 
-    items = ahead(make())
+    items = ahead(make, [1, 2, 3], readers=2)
     assert next(items) == 1
     with pytest.raises(ValueError, match="shard 2 is gone"):
         next(items)
+
+
+def test_who_stops_reading_leaves_no_thread() -> None:
+    before = threading.active_count()
+    items = ahead(str, range(100), readers=3)
+    next(items)
+    items.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 def test_rows_are_gathered_in_any_order_and_as_often_as_requested() -> None:

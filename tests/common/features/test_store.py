@@ -17,10 +17,20 @@ from safetensors.torch import save_file
 from helpers.devices import DEVICE, on_gpu
 from helpers.mutations import mutated, reads_or_refuses
 from helpers.properties import few_examples
+from helpers.sparse_store import write_sparse_store
 from helpers.stores import write_store
 from toolkit_common.errors import InputError
-from toolkit_common.features.codec import StoreDtype, dequantize, keep, quantize, widen
+from toolkit_common.features.codec import (
+    StoreDtype,
+    bytes_per_image,
+    dequantize,
+    keep,
+    quantize,
+    widen,
+)
 from toolkit_common.features.contract import Features, LayerFeatures, flatten
+from toolkit_common.features.extract import SHARD_BYTES
+from toolkit_common.features.planner import GIB, plan_extraction
 from toolkit_common.features.store import (
     INDEX,
     JOINT_VERSION,
@@ -395,3 +405,37 @@ def test_a_mutated_store_gives_an_error_or_the_same_features(name: str, tmp_path
         assert read is None or torch.equal(read[2].vectors["mean"], expected[2].vectors["mean"])
 
     check()
+
+
+# ImageNet-1k, ViT-B/16: docs/machines.md, "ImageNet-1k on paper"
+
+IMAGENET = replace(SPEC, layers=(12,), num_images=1_281_167, dtype="fp16")
+SHAPES = {12: (196, 768)}
+
+
+def held_bytes() -> int:
+    """Memory of this process that is its own: mapped files are the system's to drop."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith("RssAnon"))
+    return 1024 * int(line.split()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_a_store_of_imagenet_is_planned_opened_and_read_in_little_memory(tmp_path: Path) -> None:
+    row_bytes = bytes_per_image(SHAPES, dtype="fp16", with_patches=True)
+    shard_rows = SHARD_BYTES // row_bytes
+    folder = tmp_path / "s"
+    claimed = write_sparse_store(folder, IMAGENET, tokens=196, width=768, shard_rows=shard_rows)
+    assert claimed == row_bytes * len(range(IMAGENET.num_images)) == 405_381_737_472
+    plan = plan_extraction(claimed, folder=folder, free_memory=64 * GIB, free_disk=1024 * GIB)
+    assert (plan.place, plan.in_memory) == ("disk", False)
+    before = held_bytes()
+    store = TokenStore(folder)
+    draws = np.random.default_rng(0)
+    batches = [draws.integers(0, len(store), 4) for _ in range(3)]
+    for batch, kept in zip(batches, store.iterate(batches), strict=True):
+        assert kept[12].patches is not None
+        assert kept[12].patches.shape == (len(batch), 196, 768)
+    # Of shards of 128 MiB: three batches, their readers, an index of 6,044 files.
+    assert held_bytes() - before < 64 << 20

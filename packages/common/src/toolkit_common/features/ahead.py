@@ -1,28 +1,40 @@
-"""Reads the next batch while the one before is computed with."""
+"""Makes the next batches while the one before them is computed with."""
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+Request = TypeVar("Request")
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield items in their order, of which a thread makes the next one meanwhile.
+def ahead(
+    make: Callable[[Request], T], requests: Iterable[Request], *, readers: int = 1
+) -> Iterator[T]:
+    """Yield what is made of each request, in their order.
 
     What making one raises is raised in its turn.
+
+    Args:
+        make: Makes one; threads call it.
+        requests: What to make.
+        readers: Threads, and how many are made ahead: a disk answers several faster than one.
     """
-    source = iter(items)
-    end = object()
-    # One thread: a generator may not be entered twice.
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(next, source, end)
-        while (item := waiting.result()) is not end:
-            waiting = pool.submit(next, source, end)
-            yield item  # type: ignore[misc]
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(readers)
+    try:
+        for request in requests:
+            waiting.append(pool.submit(make, request))
+            if len(waiting) > readers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # who stops reading waits for none that was not begun
 
 
 def gather(tensor: Tensor, rows: Tensor) -> Tensor:

@@ -11,8 +11,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any
 
 import numpy as np
@@ -43,6 +45,10 @@ VERSION = 4
 JOINT_VERSION = 3  # vectors and tokens in one file: read as before, and never written
 INDEX = "index.json"
 LAYOUT = "layout.json"
+READERS = (
+    4  # rows of several batches in flight: twice what one gets from a disk (docs/decisions.md)
+)
+OPENING = Lock()
 
 
 @dataclass(frozen=True)
@@ -205,9 +211,11 @@ class TokenStore:
         self, batches: Sequence[np.ndarray], *, patches: bool = True
     ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        read = (self.read(batch, patches=patches) for batch in batches)
+        read = partial(self.read, patches=patches)
+        if not self.in_memory:
+            return ahead(read, batches, readers=READERS)
         # From memory a batch is there in no time, and threads of a CPU have other things to do.
-        return read if self.in_memory and not torch.cuda.is_available() else ahead(read)
+        return ahead(read, batches) if torch.cuda.is_available() else map(read, batches)
 
     def read(self, positions: np.ndarray, *, patches: bool = True) -> LayerFeatures:
         """Return the features at `positions`, by layer, as they are kept.
@@ -252,6 +260,12 @@ class TokenStore:
     def _open_file(
         self, path: Path, shard: int, *, patches: bool = True
     ) -> tuple[dict[str, Tensor], Grids]:
+        with OPENING:  # one reader checks a file, the others wait for it
+            return self._open_once(path, shard, patches=patches)
+
+    def _open_once(
+        self, path: Path, shard: int, *, patches: bool
+    ) -> tuple[dict[str, Tensor], Grids]:
         if (path, patches) not in self._opened:
             tensors, grids = read_shard(path, self._checksums.get(path.name, ""))
             if not patches:
@@ -283,8 +297,8 @@ class MemoryStore:
         self, batches: Sequence[np.ndarray], *, patches: bool = True
     ) -> Iterator[LayerFeatures]:
         """Yield the features of each batch of positions."""
-        read = (self.read(batch, patches=patches) for batch in batches)
-        return ahead(read) if torch.cuda.is_available() else read
+        read = partial(self.read, patches=patches)
+        return ahead(read, batches) if torch.cuda.is_available() else map(read, batches)
 
     def read(self, positions: np.ndarray, *, patches: bool = True) -> LayerFeatures:
         """Return the features at `positions`, by layer."""
