@@ -45,9 +45,7 @@ VERSION = 4
 JOINT_VERSION = 3  # vectors and tokens in one file: read as before, and never written
 INDEX = "index.json"
 LAYOUT = "layout.json"
-READERS = (
-    4  # rows of several batches in flight: twice what one gets from a disk (docs/decisions.md)
-)
+READERS = 4  # that read ahead: together twice what one gets from a disk (docs/decisions.md)
 OPENING = Lock()
 
 
