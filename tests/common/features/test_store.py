@@ -407,7 +407,7 @@ def test_a_mutated_store_gives_an_error_or_the_same_features(name: str, tmp_path
     check()
 
 
-# ImageNet-1k, ViT-B/16: docs/machines.md, "ImageNet-1k on paper"
+# ImageNet-1k through ViT-B/16, as docs/machines.md has it on paper
 
 IMAGENET = replace(SPEC, layers=(12,), num_images=1_281_167, dtype="fp16")
 SHAPES = {12: (196, 768)}
