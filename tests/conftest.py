@@ -81,6 +81,18 @@ def image_folder(tmp_path: Path) -> Path:
     return write_image_folder(tmp_path / "images")
 
 
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set, a probe and a pre-training, whose files tests change: see `helpers.readers`."""
+    from helpers.readers import make_world
+
+    folder = tmp_path_factory.mktemp("readers") / "world"
+    previous = Path.cwd()
+    make_world(folder)
+    os.chdir(previous)
+    return folder
+
+
 def write_image_folder(root: Path, *, per_class: int = 12, size: int = 24) -> Path:
     rng = np.random.default_rng(0)
     for name, level in (("dark", 40), ("light", 200)):
