@@ -143,7 +143,7 @@ class SlimpSettings(
     lr: float = option(
         3e-4, "Peak learning rate of metadata encoders and heads.", panel=TRAINING, ge=0
     )
-    image_lr: float = option(1e-4, "Peak learning rate of the image encoder.", panel=TRAINING, ge=0)
+    image_lr: float = option(3e-4, "Peak learning rate of the image encoder.", panel=TRAINING, ge=0)
     weight_decay: float = option(0.05, "Weight decay of matrices.", panel=TRAINING, ge=0)
     warmup: float = option(
         0.1, "Share of the steps in which the learning rate rises.", panel=TRAINING, ge=0, lt=1
