@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from conftest import assert_bad_input
-from toolkit_common import config
 from toolkit_common.config import Layer, resolve
+from toolkit_common.config.resolve import _note_gone
 from toolkit_common.errors import InputError
 from toolkit_slimp.settings import SlimpSettings
 
@@ -53,7 +53,7 @@ def test_a_setting_that_went_is_refused_unless_it_is_what_is_left(run_cli, caplo
     stored.write_text(f"{key}: {GONE[key]}\n")
     refused = run_cli("pretrain", "slimp", "--config", stored, "--output", tmp_path / "run")
     assert_bad_input(refused, "old.yaml", f"{key} is gone, only {left} is left", GONE[key])
-    config._note_gone.cache_clear()
+    _note_gone.cache_clear()
     with caplog.at_level(logging.WARNING):
         settings = resolve(SlimpSettings, [Layer("old.yaml", {key: left})] * 2).settings
     assert settings == SlimpSettings()
