@@ -145,6 +145,9 @@ def test_differences_stand_first_where_they_lead():
     first = headings(STUDY + "  leads: differences\n")
     assert first == "| encoder | method | auroc minus poor's | auroc |"
     assert headings(STUDY) == "| encoder | method | auroc | auroc minus poor's |"
+    without = STUDY.replace("rows: [encoder, method]", "rows: [encoder, method, ep.num_queries]")
+    without = without.replace("{encoder: poor}", '{encoder: poor, ep.num_queries: "-"}')
+    assert headings(without).endswith("| auroc | auroc minus poor's |")
 
 
 def write_predictions(cell: Path, chances: list[float]) -> None:

@@ -78,7 +78,7 @@ class Table:
     @cached_property
     def reference(self) -> str:
         """The reference, for humans."""
-        return ", ".join(written(value) for value in self.spec.against.values())
+        return ", ".join(written(value) for value in self.spec.against.values() if value != NONE)
 
 
 def check_table(study: Study, name: str, cells: Sequence[Cell]) -> None:
