@@ -24,9 +24,11 @@ PER_CLASS = 9
 LATER = 3  # patients
 ENCODER = f"timm:test_vit?image_size={IMAGE_SIZE}"
 RANDOM = ("--backbone", ENCODER, "--random-init")
-PROBE = ("--epochs", "1", "--lr", "0.01", "--classifier", "trained", "--num-seeds", "1")
+# Pages of runs have tests of their own, and drawing one takes as long as all else that is small.
+NO_PAGE = ("--no-report",)
+PROBE = ("--epochs", "1", "--lr", "0.01", "--classifier", "trained", "--num-seeds", "1", *NO_PAGE)
 FOLDS = ("--folds", "3")
-PRETRAIN = ("--epochs", "1")
+PRETRAIN = ("--epochs", "1", *NO_PAGE)
 NEW_MODEL = ("--metadata-dim", "8", "--metadata-heads", "2", "--embed-dim", "8")
 
 

@@ -5,15 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from helpers.shown_results import baselines, results, row
+from toolkit_common.scores.metrics import Predictions
 from toolkit_probing.protocols import UsedProtocol
 from toolkit_probing.results.contents import JudgedBackbone, Results
 from toolkit_probing.results.rows import Row
-from toolkit_probing.results.saved import SavedRun
+from toolkit_probing.results.saved import SavedRow, SavedRun
 
 IMAGENET = {"train": 1_281_167, "val": 0, "test": 50_000}
+NUM = 200  # test images
+TARGETS = np.arange(NUM) % 2
 PAPER = UsedProtocol(name="ep-paper", version=3, source="paper", overridden={})
 STAND_IN = """
 title: A stand-in
@@ -73,6 +77,21 @@ def run(path: str, rows: list[Row], backbone: JudgedBackbone, **more: Any) -> Sa
     """Return a run of these rows; `more` are fields of its results."""
     of = replace(results(rows), **{"backbone": backbone, "baselines": baselines(), **more})
     return with_images(SavedRun(Path(path), of))
+
+
+def judged(name: str, value: float, skill: float) -> SavedRun:
+    """Return a run whose scores are noise and `skill` times the truth."""
+    one = run(f"runs/{name}", methods(value), encoder(name))
+    score = 1 / (
+        1 + np.exp(-(np.random.default_rng(0).normal(size=NUM) + skill * (2 * TARGETS - 1)))
+    )
+    part = Predictions(np.stack([1 - score, score], axis=1), TARGETS)
+    rows = {
+        row.name: SavedRow(Path(name), row, np.arange(NUM).astype(str), np.arange(NUM) // 2, [part])
+        for row in one.results.rows
+    }
+    vars(one)["rows"] = rows
+    return one
 
 
 def on_imagenet(path: str, value: float, name: str, **more: Any) -> SavedRun:

@@ -32,8 +32,8 @@ ORDER = {  # a room or leaf imports only what stands before it
         "features scores audit synthetic study cli __main__"
     ),
     "probing": (
-        "settings protocols probes heads task training results methods attention reports "
-        "published leaderboard "
+        "settings protocols probes heads task training results arms methods attention "
+        "published reports leaderboard "
         "loaded run folds library features token_table hold_out vector_fit estimator predict cli"
     ),
     "slimp": (

@@ -113,3 +113,13 @@ def test_a_file_in_the_place_of_a_folder_is_refused():
     train.place.touch()
     with pytest.raises(InputError, match="is a file where a run folder is to be"):
         look_at([train])
+
+
+def test_a_study_that_lies_elsewhere_now_is_done_there():
+    for cell in cells_of():
+        carry_out(cell)
+    there = expand(study_of(ONE), Path("runs").absolute(), find_command)
+    assert states(there) == ["done", "done"]
+    Path("runs").rename("moved")
+    moved = expand(study_of(ONE), Path("moved"), find_command)
+    assert states(moved) == ["done", "done"]

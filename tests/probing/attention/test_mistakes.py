@@ -122,3 +122,20 @@ def test_a_run_draws_what_it_has_at_hand_and_its_figures_stay(
     assert page.count("data:image/jpeg") >= 4
     rows, without = (read_json(run / "results.json")["rows"] for run in (tmp_path / "with", mapped))
     assert rows == without
+
+
+@pytest.mark.slow
+def test_mistakes_of_all_folds_are_pictured_each_by_its_fold(
+    run_cli, mapped, noise_probe, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(mapped.parent)
+    done = run_cli(*noise_probe, "--folds", "3", "--no-report", "-o", tmp_path / "folds")
+    assert done.exit_code == 0, done.output
+    run = read_run(tmp_path / "folds")
+    shown = show_mistakes(run, choose_row(run, "ep"), name="ep", open_images=open_judged)
+    assert [item.number - 1 for item in shown.items] == by_hand(run)[:MOST]
+    assert all(item.photo and item.looked for item in shown.items)
+    assert shown.lines[1] == "Each as the probe of its fold saw it."
+    assert sum("times an even share" in line for line in shown.lines) == 1
+    of_folds = {int(choose_row(run, "ep").folds[item.number - 1]) for item in shown.items}
+    assert len(of_folds) > 1

@@ -16,8 +16,9 @@ from helpers.leaderboards import (
 )
 from helpers.shown_results import baselines, row
 from toolkit_common.errors import InputError
-from toolkit_probing.leaderboard.boards import build_boards, short_data
+from toolkit_probing.leaderboard.boards import build_boards
 from toolkit_probing.published.rows import read_published
+from toolkit_probing.results.names import short_data
 
 
 def boards_of(*runs, metrics=()):

@@ -70,9 +70,10 @@ def test_runs_of_two_protocols_stand_in_two_tables(run_cli, runs):
 
 
 def test_what_a_leaderboard_does_not_have_is_refused(run_cli, tmp_path):
-    for option in (["--by", "sex"], ["--output", tmp_path / "a.html"]):
-        result = run_cli("report", tmp_path, "--leaderboard", *option)
-        assert_bad_input(result, "leave them out of --leaderboard")
+    result = run_cli("report", tmp_path, "--leaderboard", "--by", "sex")
+    assert_bad_input(result, "--by is of the report: leave it out of --leaderboard")
+    result = run_cli("report", tmp_path, "--leaderboard", "--output", tmp_path / "a.txt")
+    assert_bad_input(result, ".html")
     result = run_cli("report", tmp_path, "--leaderboard", "--into", tmp_path / "a.md")
     assert_bad_input(result, "no such file")
     assert_bad_input(run_cli("report", tmp_path, "--leaderboard"), "no finished probe run")

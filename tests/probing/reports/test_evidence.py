@@ -88,8 +88,11 @@ def test_the_front_holds_what_no_smaller_head_reaches(items, drawn):
 
 
 def test_names_of_points_on_each_other_are_one_text():
-    rows = evidence._joined([(10, 0.5, "a"), (10, 0.5, "b"), (10, 0.9, "c"), (99, 0.5, "d")])
+    ci = (0.4, 0.6)
+    points = [(10, 0.5, "a", ci), (10, 0.5, "b", None), (10, 0.9, "c", ci), (99, 0.5, "d", ci)]
+    rows = evidence._joined(points)
     assert [row["name"] for row in rows] == ["a, b", "", "c", "d"]
+    assert [(row["low"], row["high"]) for row in rows] == [ci, (None, None), ci, ci]
 
 
 def test_roc_curves_are_scikit_learns(items, drawn):

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command is called.
 import json
 from collections.abc import Collection
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -141,11 +142,18 @@ def compare(
         _print_json(comparison.to_json())
 
 
-def _rank(runs: list[Path], settings: LeaderboardSettings, *, metric: str, form: str) -> int:
+def _rank(
+    runs: list[Path],
+    settings: LeaderboardSettings,
+    *,
+    metric: str,
+    form: str,
+    output: Path | None,
+) -> int:
     from toolkit_probing.leaderboard.command import show_leaderboard
 
     metrics = [] if metric == REPORTED else _names(metric)
-    return show_leaderboard(runs, settings, metrics=metrics, form=form)
+    return show_leaderboard(runs, settings, metrics=metrics, form=form, output=output)
 
 
 @report_app.command()
@@ -194,6 +202,7 @@ def report(
     from toolkit_common.extras import require
     from toolkit_common.pages.reporters import find_reporter
     from toolkit_common.runs.files import refuse_no_file
+    from toolkit_probing.reports.answer import answer_of
     from toolkit_probing.reports.formats import FORMATS
     from toolkit_probing.reports.recomputed import build_report
     from toolkit_probing.reports.tables import show_report
@@ -201,29 +210,31 @@ def report(
     if as_json and table not in ("table", "json"):
         raise InputError(f"--json and --format {table} exclude each other: give one of them")
     as_json = as_json or table == "json"
-    if settings.leaderboard:
-        if by or output is not None:
-            raise InputError("--by and --output are of the report: leave them out of --leaderboard")
-        form = "json" if as_json else table
-        raise typer.Exit(_rank(runs, settings, metric=metric, form=form))
+    if settings.leaderboard and by:
+        raise InputError("--by is of the report: leave it out of --leaderboard")
     if output is not None:
         require("vl_convert", extra="plots", purpose="report --output", package="toolkit-probing")
         refuse_no_file(output, ".html")
+    if settings.leaderboard:
+        form = "json" if as_json else table
+        raise typer.Exit(_rank(runs, settings, metric=metric, form=form, output=output))
     if (reporter := find_reporter(runs)) is not None:
         if by or metric != REPORTED:
             raise InputError(f"--by and --metric are of probe runs, and {runs[0]} is none")
         reporter(runs[0], output=output, table=table, as_json=as_json)
         return
     tables = build_report(runs, metrics=_names(metric), by=_names(by))
+    answer = cache(lambda: answer_of(tables))  # takes a while, and not every format needs it
     if output is not None:  # first: what cannot be a page is refused before anything is printed
         from toolkit_probing.attention.judged import open_judged
         from toolkit_probing.reports.page import write_html
 
-        write_html(output, tables, open_images=open_judged, pictures=pictures)
+        write_html(output, tables, answer(), open_images=open_judged, pictures=pictures)
     if table in FORMATS:
         typer.echo(printable(FORMATS[table](tables)), nl=False)
     else:
-        show_report(tables, as_json=as_json)
+        leads = tables.arms.study is not None and not as_json and tables.metrics
+        show_report(tables, as_json=as_json, answer=answer().text if leads else "")
     if output is not None:
         typer.echo(one_line(f"report: {output}"), err=True)
     if as_json:

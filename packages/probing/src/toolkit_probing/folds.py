@@ -19,6 +19,7 @@ from toolkit_common.features.extract import Extracted
 from toolkit_common.runs.files import sha256_of_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import on_main, own_accelerator
+from toolkit_probing.attention.judged import open_judged
 from toolkit_probing.loaded import Loaded, load
 from toolkit_probing.methods.choose import with_all_methods, with_all_options
 from toolkit_probing.reports.curves import write_curves
@@ -144,7 +145,8 @@ def _finish(
     results = pool_folds(run.path, folds)
     write_curves(run.path / "curves", [*results.rows, *results.baselines], CURVE_METRIC)
     if settings.report:
-        write_reports(run.path, results, data, pictures=settings.pictures)
+        pictures = settings.pictures
+        write_reports(run.path, results, data, open_images=open_judged, pictures=pictures)
     run.write_results(results.to_json())
     run.finish(keep_checkpoints=settings.keep_checkpoints)
 

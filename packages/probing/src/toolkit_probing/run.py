@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -299,7 +300,10 @@ def _finish(
     write_test_rows(run.path, task.data, task.splits.test)
     if settings.report:
         images, pictures = _judged_images(loaded), settings.pictures
-        write_reports(run.path, results, task.data, images=images, pictures=pictures)
+        write_reports(
+            run.path, results, task.data,
+            open_images=lambda _: nullcontext(images), pictures=pictures,
+        )  # fmt: skip
     run.write_results(results.to_json())
     run.finish(keep_checkpoints=settings.keep_checkpoints)
 

@@ -18,6 +18,7 @@ Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 HUES = ("#0d9488", "#ea580c", "#6366f1", "#db2777", "#65a30d", "#0284c7", "#b45309", "#64748b")
+KINDS = {"probe": HUES[0], "tuned encoder": HUES[2], "no image read": HUES[1]}  # of every page
 PHONE = 420  # pixels: broader figures would be shrunk there until nobody reads them
 INK = "currentColor"
 FONT = "Arial, Helvetica, sans-serif"  # whose widths vl-convert knows
@@ -86,14 +87,18 @@ def forest(rows: Rows, *, metric: str, reference: float | None = None) -> Spec:
     """Return points with intervals, one row a name, in the order given.
 
     Args:
-        rows: `name`, `mean`, `low` and `high` (None without an interval), and `kind`, the hue.
+        rows: `name`, `mean`, `low` and `high` (None without an interval), and `kind`, one of
+            `KINDS`.
         metric: What the axis shows.
         reference: Where a line stands: chance.
     """
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    hue = {"domain": kinds, "range": [KINDS[kind] for kind in kinds]}
     shared = {
-        "y": {"field": "name", "type": "nominal", "sort": None, "title": None},
-        "color": {"field": "kind", "type": "nominal", "sort": None, "title": None},
-    }
+        "y": {"field": "name", "type": "nominal", "sort": None, "title": None,
+              "axis": {"labelLimit": 230}},
+        "color": {"field": "kind", "type": "nominal", "title": None, "scale": hue},
+    }  # fmt: skip
     layers: list[Spec] = _interval_layers(shared, metric)
     if reference is not None:
         line = {"type": "rule", "strokeDash": [3, 3], "color": INK, "opacity": 0.5}
@@ -269,7 +274,7 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
     """Return named points over a logarithmic axis, and a line through those that nothing beats.
 
     Args:
-        rows: `name`, `x`, `y`.
+        rows: `name`, `x`, `y`, `low` and `high` (None without an interval).
         x: Title of the horizontal axis.
         y: Title of the vertical axis.
         front: `x` and `y` of those that nothing beats, ascending.
@@ -282,8 +287,15 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
               "axis": {"format": "~s", "tickCount": 4, "grid": False}},
         "y": {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": False}},
     }  # fmt: skip
-    text = {"type": "text", "align": "left", "dx": 8, "color": INK, "fontSize": 12}
+    # Above the line that joins the points.
+    text = {"type": "text", "align": "left", "dx": 8, "dy": -9, "color": INK, "fontSize": 12}
+    ends = {"y": {**encoding["y"], "field": "low"}, "y2": {"field": "high"}}
     layers: list[Spec] = [
+        {
+            "transform": [{"filter": "isValid(datum.low)"}],
+            "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.3, "color": HUES[0]},
+            "encoding": {"x": encoding["x"], **ends},
+        },
         {
             "mark": {"type": "point", "filled": True, "size": 80, "color": HUES[0], "opacity": 1},
             "encoding": encoding,

@@ -15,6 +15,7 @@ runs/NAME/
 
 import json
 import logging
+import operator
 import platform
 import shutil
 import subprocess
@@ -226,13 +227,21 @@ def choose_run_folder(
     return run
 
 
-def changed_settings(old: Resolved[Any], new: Resolved[Any]) -> list[str]:
-    """Return what affects the result and is another now: key, old and new value."""
+def changed_settings(
+    old: Resolved[Any], new: Resolved[Any], *, same: Callable[[Any, Any], bool] = operator.eq
+) -> list[str]:
+    """Return what affects the result and is another now: key, old and new value.
+
+    Args:
+        old: Settings of before.
+        new: Settings of now.
+        same: Whether two values mean the same.
+    """
     before, after = old.result_settings(), new.result_settings()
     return [
         f"{key} (was {before.get(key)!r}, now {after.get(key)!r})"
         for key in sorted({*before, *after})
-        if before.get(key) != after.get(key)
+        if not same(before.get(key), after.get(key))
     ]
 
 

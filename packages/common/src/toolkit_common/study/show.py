@@ -68,16 +68,23 @@ def show_table(study: Study, table: Table, out: Console) -> None:
         out.print(line, soft_wrap=True, markup=False)
 
 
-def to_markdown(study: Study, table: Table) -> str:
-    """Return a table as Markdown."""
+def to_cells(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Return a table's headings, and its rows on one line a cell."""
     columns = list(_columns(table))
     headings = [*table.spec.rows, *(_heading(table, column) for column in columns)]
     rows = [
         [*row, *(_text(table, row, column).replace("\n", ", ") or NONE for column in columns)]
         for row in _rows(table)
     ]
+    return headings, rows
+
+
+def to_markdown(study: Study, table: Table) -> str:
+    """Return a table as Markdown."""
+    headings, rows = to_cells(table)
     title = markdown(table.spec.title or study.spec.question)
-    align = "l" * len(table.spec.rows) + "r" * len(columns)
+    names = len(table.spec.rows)
+    align = "l" * names + "r" * (len(headings) - names)
     grid = markdown_table(headings, rows, align=align)
     remarks = (f"- {markdown(line)}" for line in notes(study, table))
     return "\n".join([f"# {title}", "", grid, "", *remarks, ""])

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from toolkit_common.errors import InputError
@@ -82,7 +84,7 @@ def _look_at_folder(cell: Cell) -> tuple[Status, datetime | None, datetime | Non
     reads, now = cell.command.reads, cell.resolved
     assert reads is not None
     assert now is not None
-    if changed := changed_settings(reads.stored(run.path), now):
+    if changed := changed_settings(reads.stored(run.path), now, same=partial(_is_same, cell)):
         return Status(State.OTHER, "; ".join(changed)), None, None
     facts: Mapping[str, Any] = run.read_json("run.json") if run.has("run.json") else {}
     start = next(map(_time, facts.get("starts", [])), None)
@@ -91,6 +93,21 @@ def _look_at_folder(cell: Cell) -> tuple[Status, datetime | None, datetime | Non
     end = _time((run.path / "DONE").read_text(encoding="utf-8").strip())
     took = (end - start).total_seconds() if start and end else None
     return Status(State.DONE, seconds=took), start, end
+
+
+def _is_same(cell: Cell, old: Any, new: Any) -> bool:
+    """Whether a value is as it was: what a needed cell gave lies in the study, wherever that is."""
+    if old == new:
+        return True
+    old, new = (str(value) if isinstance(value, Path) else value for value in (old, new))
+    if not isinstance(old, str) or not isinstance(new, str):
+        return False
+    for need in cell.needs.values():
+        folder = need.place if need.makes_folder else need.place.parent
+        _, tail, rest = old.partition(f"/{need.id}")
+        if tail and new == f"{folder}{rest}":
+            return True
+    return False
 
 
 def _look_at_file(cell: Cell) -> tuple[Status, datetime | None, datetime | None]:
@@ -102,7 +119,10 @@ def _look_at_file(cell: Cell) -> tuple[Status, datetime | None, datetime | None]
         words, start = known["words"], _time(known["start"])
     except (OSError, KeyError, TypeError, json.JSONDecodeError):
         return Status(State.OTHER, "nothing says what made it"), None, None
-    if words != list(cell.words):
+    same = len(words) == len(cell.words) and all(
+        _is_same(cell, *pair) for pair in zip(words, cell.words, strict=True)
+    )
+    if not same:
         was = " ".join(sorted(set(words) - set(cell.words)))
         now = " ".join(sorted(set(cell.words) - set(words)))
         return Status(State.OTHER, f"was {was or '-'}, now {now or '-'}"), None, None

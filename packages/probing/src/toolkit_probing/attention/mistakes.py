@@ -28,7 +28,7 @@ from toolkit_probing.attention.pictures import see, to_photos
 from toolkit_probing.attention.sheet import draw_overlay
 from toolkit_probing.heads.files import load_head
 from toolkit_probing.protocols import settings_of
-from toolkit_probing.results.saved import SavedRow, SavedRun
+from toolkit_probing.results.saved import SavedRow, SavedRun, read_run
 
 MOST = 12  # pictures of a page
 SIDE = 176  # pixels of the longer side: a page stays small
@@ -63,6 +63,19 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What stands beside photos.
+
+    Attributes:
+        how: What it is.
+        peak: Of its strongest patch in even shares; 0 without maps.
+    """
+
+    how: str
+    peak: float = 0.0
+
+
+@dataclass(frozen=True)
 class Mistakes:
     """What a page shows of a probe's mistakes.
 
@@ -93,18 +106,18 @@ def show_mistakes(
     run = replace(run, path=run.path.absolute())  # images are read in the folder that it began in
     wrong = _worst(saved, [str(label) for label in run.results.data.classes])
     total, file = len(saved.image_ids), saved.row.predictions
-    if saved.folds is not None:
-        return Mistakes(
-            name, file, [f"Of all folds together none are drawn: see {run.path.name}/fold-0."]
-        )
     if not wrong:
         return Mistakes(name, file, [f"None: all {total} test images are right."])
     lines = [
         f"The surest {min(MOST, len(wrong))} of {len(wrong)} wrong ones, of {total} test images."
     ]
     try:
-        with open_images(run.path) as images:
-            items, more = _pictured(run, saved, wrong[:MOST], images=images)
+        if saved.folds is None:
+            with open_images(run.path) as images:
+                items, seen = _pictured(run, saved, wrong[:MOST], images=images)
+            more = _how_to_read([seen])
+        else:
+            items, more = _of_folds(run, saved, wrong[:MOST], open_images=open_images)
     except InputError as error:
         return Mistakes(name, file, [*lines, f"No pictures: {error}."])
     return Mistakes(name, file, [*lines, *more], items)
@@ -133,10 +146,30 @@ def _worst(saved: SavedRow, classes: Sequence[str]) -> list[Mistake]:
     ]
 
 
+def _of_folds(
+    run: SavedRun, saved: SavedRow, wrong: Sequence[Mistake], *, open_images: OpenImages
+) -> tuple[list[Mistake], list[str]]:
+    """Return mistakes of all folds: each is pictured by the run, and the head, of its own fold."""
+    assert saved.folds is not None
+    pictured: dict[int, Mistake] = {}
+    seen: list[Seen] = []
+    for fold, path in enumerate(run.folds):
+        own = [item for item in wrong if saved.folds[item.number - 1] == fold]
+        if own:
+            part = read_run(path.absolute())
+            with open_images(part.path) as images:
+                row = replace(saved, run=part.path, row=part.rows[saved.row.name].row)
+                items, own_seen = _pictured(part, row, own, images=images)
+            pictured |= {item.number: item for item in items}
+            seen.append(own_seen)
+    lines = ["Each as the probe of its fold saw it.", *_how_to_read(seen)]
+    return [pictured[item.number] for item in wrong], lines
+
+
 def _pictured(
     run: SavedRun, saved: SavedRow, wrong: Sequence[Mistake], *, images: JudgedImages
-) -> tuple[list[Mistake], list[str]]:
-    """Return mistakes with their pictures, and what must be known to read them."""
+) -> tuple[list[Mistake], Seen]:
+    """Return mistakes with their pictures, and what these show."""
     if images.task.data.is_streamed:
         raise InputError("images of a stream come once, in their order")
     # By id: repeats and data sets have orders of their own.
@@ -146,9 +179,11 @@ def _pictured(
     if head is None:
         photos = [_small(open_image(images.place(int(place)))) for place in at]
         looked: list[Image.Image | None] = [None] * len(photos)
-        lines = ["The run has no EP head, whose attention would be drawn over them."]
+        tuned = saved.row.is_tuned
+        why = "The encoder was tuned" if tuned else "The run has no EP head"
+        seen = Seen(f"{why}: no attention is drawn over them.")
     else:
-        photos, overlays, lines = _looked(head, images, at)
+        photos, overlays, seen = _looked(head, images, at)
         looked = [*overlays]
     return [
         Mistake(
@@ -156,7 +191,7 @@ def _pictured(
             photo=data_uri(photo), size=photo.size, looked=None if over is None else data_uri(over),
         )
         for item, photo, over in zip(wrong, photos, looked, strict=True)
-    ], lines  # fmt: skip
+    ], seen  # fmt: skip
 
 
 def _head(run: SavedRun, saved: SavedRow) -> KeptHead | None:
@@ -175,26 +210,38 @@ def _head(run: SavedRun, saved: SavedRow) -> KeptHead | None:
 
 def _looked(
     head: KeptHead, images: JudgedImages, at: np.ndarray
-) -> tuple[list[Image.Image], list[Image.Image], list[str]]:
-    """Return photos as the encoder sees them, the same under the maps, and how to read them."""
+) -> tuple[list[Image.Image], list[Image.Image], Seen]:
+    """Return photos as the encoder sees them, the same under the maps, and what these show."""
     assert head.row is not None
     backbone, source = images.encoded(head.file)
     features = images.features(source, at)[head.row.layer]
     spec, loaded = load_head(head.file, features)
     maps = attention_maps(loaded, features, spec.source)
     groups = group_queries(maps)
-    seen = see(backbone, [images.place(int(place)) for place in at])
-    photos = [_small(photo) for photo in to_photos(seen)]
+    photos = [
+        _small(photo)
+        for photo in to_photos(see(backbone, [images.place(int(place)) for place in at]))
+    ]
     shown = group_maps(maps, groups)
     overlays = [draw_overlay(photo, own) for photo, own in zip(photos, shown, strict=True)]
-    strongest = max(map(peak_to_even, maps))
+    how = f"where {head.name} looks, a colour a query ({count_queries(maps, shown)})"
+    return photos, overlays, Seen(f"Right of each: {how}", max(map(peak_to_even, maps)))
+
+
+def _how_to_read(seen: Sequence[Seen]) -> list[str]:
+    """Return what pictures show, each thing once, and how far their maps may be read."""
+    hows, strongest = (
+        list(dict.fromkeys(item.how for item in seen)),
+        max(item.peak for item in seen),
+    )
+    if not strongest:
+        return hows
     lines = [
-        f"Right of each: where {head.name} looks, a colour a query ({count_queries(maps, shown)}); "
-        f"the strongest patch of all has {strongest:.2f} times an even share."
+        f"{'; '.join(hows)}; the strongest patch of all has {strongest:.2f} times an even share."
     ]
     if strongest < ALMOST_EVEN:
         lines.append("The maps are almost even: read nothing into where they are coloured.")
-    return photos, overlays, lines
+    return lines
 
 
 def _small(photo: Image.Image) -> Image.Image:

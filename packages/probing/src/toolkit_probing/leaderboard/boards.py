@@ -12,7 +12,6 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from toolkit_common.ids import split_options
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.seen.check import EXPLAINED, MARKS
 from toolkit_probing.leaderboard.standings import (
@@ -24,9 +23,10 @@ from toolkit_probing.leaderboard.standings import (
     known_pretraining,
     measured,
 )
+from toolkit_probing.published.beside import PUBLISHED_METRIC, is_beside
 from toolkit_probing.published.rows import METHODS, Published
 from toolkit_probing.reports.entries import least_hidden, most_labels
-from toolkit_probing.results.names import encoder_name, method_heading
+from toolkit_probing.results.names import encoder_name, method_heading, short_data
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import why_no_intervals
@@ -35,7 +35,7 @@ from toolkit_probing.task.subsets import ALL
 
 LEADING = ("ep", "linear", "knn")  # by which encoders are ranked, as far as they have them
 CHANGED = "THE DATA CHANGED between the runs: those on other contents stand in a table of their own"
-PUBLISHED_METRIC, OWN_METRIC = "top1", "auroc"
+OWN_METRIC = "auroc"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def build_boards(
     """
     boards = []
     for group in _groups(runs):
-        fitting = [item for item in published if _is_of(group.first, item)]
+        fitting = [item for item in published if is_beside(group.first, item)]
         own = (PUBLISHED_METRIC,) if fitting else (OWN_METRIC,)
         known = known_pretraining(published)
         boards += [_board(group, metric, fitting, known=known) for metric in metrics or own]
@@ -170,19 +170,6 @@ def _said(run: SavedRun, rows: Sequence[Row], picked: dict[str, Row]) -> Iterato
         if count > 1:
             name = encoder_name(run.results.backbone.shown)
             yield f"{name}, {method}: {row.name}, of {count} variants the one {row.selected}"
-
-
-def _is_of(run: SavedRun, published: Published) -> bool:
-    """Whether a run's figures are of the protocol and the data of published ones."""
-    results = run.results
-    if results.folds:  # of which none is the published split
-        return False
-    protocol, data = results.protocol, results.data
-    is_own = not protocol.overridden and protocol.unmet is None
-    sizes = {"train": data.sizes["train"], "test": data.sizes["test"]}
-    differs = published.data.differs_in(classes=len(data.classes), **sizes)
-    is_whole = all(row.inputs == "image" and row.labels == ALL for row in results.rows)
-    return protocol.name == published.protocol and is_own and is_whole and not differs
 
 
 def _board(
@@ -274,10 +261,3 @@ def _on_published(published: Published) -> Iterator[str]:
     if names:
         each = "; ".join(f"{what}: {', '.join(rows)}" for what, rows in names.items())
         yield f"published*: layers of the frozen encoder were random while heads trained ({each})"
-
-
-def short_data(identifier: str) -> str:
-    """Return a data set's id without the folders that it lies in on this machine."""
-    place = split_options(identifier)[0]
-    source, colon, name = place.partition(":")
-    return f"{source}:{name.rstrip('/').rpartition('/')[2] or name}" if colon else place

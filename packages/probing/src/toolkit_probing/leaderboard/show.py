@@ -48,7 +48,7 @@ def show_boards(boards: Sequence[Board], out: Console) -> None:
         ]
         print_columns(out, [Column(first.heading, first.cells)], figures)
         out.print()
-        for line in (*_baselines(board), *board.notes):
+        for line in lines_below(board):
             out.print(line, soft_wrap=True)
 
 
@@ -62,7 +62,7 @@ def _markdown(board: Board) -> Iterator[str]:
     yield f"{markdown(board.facts)}.\n"
     columns = _columns(board)
     yield markdown_table([item.heading for item in columns], _rows(columns), align=_align(columns))
-    lines = [*_baselines(board), *board.notes]
+    lines = lines_below(board)
     if lines:
         yield ""
         yield from (f"- {markdown(line)}" for line in lines)
@@ -75,7 +75,7 @@ def to_latex(boards: Sequence[Board]) -> str:
 
 def _latex(board: Board) -> str:
     columns = _columns(board)
-    lines = [board.title, board.facts, *_baselines(board), *board.notes]
+    lines = [board.title, board.facts, *lines_below(board)]
     return latex_table(
         [item.heading for item in columns],
         _rows(columns),
@@ -143,6 +143,20 @@ def _columns(board: Board) -> list[_Text]:
     if len(board.selected) > 1:
         columns.append(_Text("selected", [_selected(item) for item in rows]))
     return columns
+
+
+def cells(
+    board: Board,
+) -> tuple[list[tuple[str, bool]], list[list[tuple[str, bool]]]]:
+    """Return headings, with whether each is of numbers, and rows, with whether each is bold."""
+    columns = _columns(board)
+    heads = [(item.heading, item.is_number) for item in columns]
+    return heads, [[(str(text), isinstance(text, Bold)) for text in row] for row in _rows(columns)]
+
+
+def lines_below(board: Board) -> list[str]:
+    """Return what stands below a board: what reads no image, and what must be known."""
+    return [*_baselines(board), *board.notes]
 
 
 def _rows(columns: Sequence[_Text]) -> Iterator[list[str]]:

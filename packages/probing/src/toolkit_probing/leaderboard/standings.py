@@ -23,6 +23,14 @@ from toolkit_probing.results.saved import SavedRun
 Origin = Literal["here", "published"]
 
 
+@dataclass
+class Judged:
+    """An encoder's rows of one board: one a method, of one run or of several."""
+
+    runs: list[SavedRun]
+    rows: dict[str, Row]
+
+
 @dataclass(frozen=True)
 class Figure:
     """A method's figure.
@@ -56,6 +64,7 @@ class Standing:
         runs: The runs that they are from.
         is_random: Whether it is an untrained encoder.
         stochastic: What of the frozen encoder stayed random while published heads trained.
+        judged: The rows that figures are of, with their runs; None of published ones.
     """
 
     encoder: str
@@ -67,14 +76,7 @@ class Standing:
     runs: Sequence[Path] = ()
     is_random: bool = False
     stochastic: str = ""
-
-
-@dataclass
-class Judged:
-    """An encoder's rows of one board: one a method, of one run or of several."""
-
-    runs: list[SavedRun]
-    rows: dict[str, Row]
+    judged: Judged | None = None
 
 
 def figure_of(row: Row, metric: str) -> Figure:
@@ -102,7 +104,7 @@ def measured(
         metric: Which figure.
         known: Id of an encoder without options -> what it was trained on.
     """
-    names = [called(item.runs[0].results.backbone) for item in judged]
+    names = [item.runs[0].name or called(item.runs[0].results.backbone) for item in judged]
     for item, name in zip(judged, names, strict=True):
         backbone = item.runs[0].results.backbone
         alone = names.count(name) == 1
@@ -115,6 +117,7 @@ def measured(
             figures={method: figure_of(row, metric) for method, row in item.rows.items()},
             runs=[run.path for run in item.runs],
             is_random=backbone.random_weights,
+            judged=item,
         )
 
 

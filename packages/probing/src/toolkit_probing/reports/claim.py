@@ -8,16 +8,19 @@ being one of many, which the matrix of all differences is.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
-from toolkit_common.scores.statistics import Difference
+from toolkit_common.scores.statistics import Difference, adjust_holm
 from toolkit_common.seen.check import EXPLAINED, MARKS
 from toolkit_probing.reports.entries import NO_IMAGE, Differences, Entry, preferred
-from toolkit_probing.results.saved import SavedRun
+from toolkit_probing.results.saved import SavedRun, names_of
+from toolkit_probing.results.summary import listed
 from toolkit_probing.task.subsets import ALL
 
 REFERENCE, METADATA, MISSINGNESS = "linear", "metadata baseline", "missingness baseline"
 ALPHA = 0.05
+MOST_ANSWERS = 3  # of a study's arms that the sentence compares
 FEW_IMAGES, FEW_GROUPS, FEW_OF_A_CLASS = 200, 50, 10  # of the test split; our choice
 METHOD_NAMES = {  # as people say them in a sentence
     "ep": "EP",
@@ -30,23 +33,35 @@ METHOD_NAMES = {  # as people say them in a sentence
 }
 
 
-def claim(entries: Sequence[Entry], differences: Differences | None, metric: str) -> str:
-    """Return one or two sentences: which of the methods is better, and what reads no image.
+def claim(
+    entries: Sequence[Entry],
+    differences: Differences | None,
+    metric: str,
+    *,
+    contrasts: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Return a few sentences: which of the methods is better, and what reads no image.
 
     Args:
         entries: Rows, in the order in which methods were requested.
         differences: Of them by the metric.
         metric: Which metric.
+        contrasts: Names of runs and of what a study holds each against; without any, methods of
+            one run are compared, and of several the first and the last.
     """
     probes = [item for item in entries if item.kind == "probe"]
     if not probes:
         return "No frozen encoder was probed: encoders were tuned, which is not ranked here."
     compared = [item for item in probes if differences and item in differences.entries]
     first, other = _contenders(compared or probes)
-    if differences is None or other is None:
+    answers = list(_answers(compared, differences, metric, contrasts)) if differences else []
+    if answers:
+        sentences = answers
+    elif differences is None or other is None:
         sentences = [f"{_begin(first)} reaches {_figure(first, metric)}."]
     else:
-        sentences = [_compared(first, other, differences=differences, metric=metric)]
+        difference = differences.of(first, other)
+        sentences = [_compared(first, other, difference=difference, metric=metric)]
     if first.row.labels != ALL:
         sentences.insert(0, f"With {first.row.labels}:")
     baseline = next((item for item in entries if item.row.method == METADATA), None)
@@ -57,26 +72,42 @@ def claim(entries: Sequence[Entry], differences: Differences | None, metric: str
     return " ".join(sentences)
 
 
-def warnings(runs: Sequence[SavedRun], entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield what forbids to believe the sentence, worst first."""
-    for run in runs:
-        place = f"{run.path.name}: " if len(runs) > 1 else ""
-        if run.results.backbone.random_weights:
-            yield f"{place}Random weights: the figures judge no trained encoder."
-        for status in dict.fromkeys(row.seen for row in run.results.rows):
-            if status in MARKS:
-                yield f"{place}{MARKS[status]}: {EXPLAINED[status]}."
-        if any(row.selected == "selected on test" for row in run.results.rows):
-            yield f"{place}Selected on test: choices were made on the images that judge them."
-        for head, epoch in run.results.diverged.items():
-            yield (
-                f"{place}{head} diverged from epoch {epoch} on: its best epoch before is judged, "
-                "if it has one."
-            )
+def warnings(
+    runs: Sequence[SavedRun], entries: Sequence[Entry], missing: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield what forbids to believe the sentence, worst first.
+
+    Args:
+        runs: The runs.
+        entries: Their rows.
+        missing: What a study lacks.
+    """
+    about: dict[str, list[str]] = {}
+    for run, name in zip(runs, names_of(runs), strict=True):
+        for text in dict.fromkeys(_of_run(run)):
+            about.setdefault(text, []).append(name)
+    for text, names in about.items():
+        yield text if len(names) == len(runs) else f"{listed(names)}: {text}"
+    yield from (f"{line}." for line in missing)
     if len({frozenset(item.saved.image_ids) for item in entries}) > 1:
         yield "Rows are of different test images: only those of the first run's are compared."
     yield from _leaks(entries)
     yield from _tiny(entries)
+
+
+def _of_run(run: SavedRun) -> Iterator[str]:
+    if run.results.backbone.random_weights:
+        yield "Random weights: the figures judge no trained encoder."
+    for status in dict.fromkeys(row.seen for row in run.results.rows):
+        if status in MARKS:
+            yield f"{MARKS[status]}: {EXPLAINED[status]}."
+    if any(row.selected == "selected on test" for row in run.results.rows):
+        yield "Selected on test: choices were made on the images that judge them."
+    for head, epoch in run.results.diverged.items():
+        yield (
+            f"{head} diverged from epoch {epoch} on: its best epoch before is judged, "
+            "if it has one."
+        )
 
 
 def _leaks(entries: Sequence[Entry]) -> Iterator[str]:
@@ -123,12 +154,40 @@ def _contenders(probes: Sequence[Entry]) -> tuple[Entry, Entry | None]:
     return first, next((item for item in probes if item is not first), None)
 
 
+def _answers(
+    probes: Sequence[Entry],
+    differences: Differences,
+    metric: str,
+    contrasts: Sequence[tuple[str, str]],
+) -> Iterator[str]:
+    """Yield how each arm of a study stands against its control, p adjusted over the arms (Holm)."""
+    pairs = []
+    for names in contrasts:
+        sides = [[item for item in probes if item.run == name] for name in names]
+        methods = [item.row.method for item in sides[0]]
+        shared = [name for name in methods if name in {item.row.method for item in sides[1]}]
+        if shared:
+            one, other = (_chosen([item for item in side if item.row.method == shared[0]],
+                                  shared[0]) for side in sides)  # fmt: skip
+            pairs.append((one, other))
+    adjusted = adjust_holm([differences.of(*pair).p for pair in pairs])
+    for at, ((one, other), p) in enumerate(zip(pairs[:MOST_ANSWERS], adjusted, strict=False)):
+        says_how = at == 0 or one.row.method != pairs[at - 1][0].row.method
+        difference = replace(differences.of(one, other), p=p)
+        arms = [replace(item, name=item.run) for item in (one, other)]
+        text = _compared(*arms, difference=difference, metric=metric)
+        told = f"By {METHOD_NAMES.get(one.row.method, one.row.method)}, " if says_how else ""
+        yield f"{told}{text}"
+    if len(pairs) > MOST_ANSWERS:
+        yield f"{len(pairs) - MOST_ANSWERS} more stand against their control below."
+
+
 def _chosen(entries: Sequence[Entry], method: str) -> Entry:
     return preferred([item for item in entries if item.row.method == method])
 
 
-def _compared(first: Entry, other: Entry, *, differences: Differences, metric: str) -> str:
-    difference, name = differences.of(first, other), metric_name(metric)
+def _compared(first: Entry, other: Entry, *, difference: Difference, metric: str) -> str:
+    name = metric_name(metric)
     if difference.difference is None:
         return (
             f"{_begin(first)} and {_called(other)} cannot be compared: {name} is undefined for "
@@ -192,4 +251,6 @@ def _called(entry: Entry) -> str:
 
 def _begin(entry: Entry) -> str:
     name = _called(entry)
-    return f"{name[:1].upper()}{name[1:]}" if not name.startswith("k-NN") else name
+    # What a study calls an arm stays as it is written there.
+    is_given = name.startswith("k-NN") or entry.name == entry.run
+    return name if is_given else f"{name[:1].upper()}{name[1:]}"

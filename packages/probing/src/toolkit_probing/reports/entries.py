@@ -11,9 +11,9 @@ from toolkit_common.scores.folds import estimate_fold_difference
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Difference, Estimate, adjust_holm, all_differences
 from toolkit_probing.reports.recomputed import Recomputed, Report
-from toolkit_probing.results.names import BETWEEN, run_names, short_names
+from toolkit_probing.results.names import BETWEEN, short_names
 from toolkit_probing.results.rows import Row
-from toolkit_probing.results.saved import SavedRow, SavedRun
+from toolkit_probing.results.saved import SavedRow, SavedRun, names_of
 from toolkit_probing.task.subsets import ALL
 
 Kind = Literal["probe", "no image read", "tuned encoder"]
@@ -104,7 +104,7 @@ def labels_of(runs: Sequence[SavedRun]) -> list[str]:
     """Return what tells runs apart, nothing of one."""
     if len(runs) == 1:
         return [""]
-    return run_names([(run.path, run.results.backbone.shown) for run in runs])
+    return names_of(runs)
 
 
 @dataclass(frozen=True)

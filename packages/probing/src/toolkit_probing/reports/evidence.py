@@ -29,6 +29,8 @@ STEPS = 60  # points of a drawn ROC or PR curve
 ALPHA = 0.05
 ZERO_TO_ONE = {"domain": [0, 1]}
 
+Point = tuple[int, float, str, tuple[float, float] | None]  # parameters, metric, name, interval
+
 
 def forest(entries: Sequence[Entry], metric: str) -> Markup:
     """Return all rows with intervals, best first."""
@@ -115,7 +117,7 @@ def difference_matrix(differences: Differences, metric: str) -> Markup:
 def pareto(entries: Sequence[Entry], metric: str) -> Markup | None:
     """Return the metric over trained parameters, with the front that nothing beats."""
     points = [
-        (item.row.num_parameters, float(mean), item.name)
+        (item.row.num_parameters, float(mean), item.name, item.metrics[metric].ci)
         for item in entries
         if item.kind == "probe"
         and item.row.num_parameters
@@ -125,7 +127,7 @@ def pareto(entries: Sequence[Entry], metric: str) -> Markup | None:
         return None
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     front: list[tuple[int, float]] = []
-    for x, y, _ in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+    for x, y, *_ in sorted(points, key=lambda point: (point[0], -sign * point[1])):
         if not front or sign * y > sign * front[-1][1]:
             front.append((x, y))
     spec = charts.scatter(
@@ -138,20 +140,21 @@ def pareto(entries: Sequence[Entry], metric: str) -> Markup | None:
         spec,
         label=f"{metric_name(metric)} against trained parameters",
         caption="The line joins what no smaller head reaches (the Pareto front of these figures, "
-        "not of what can be told from chance).",
+        "not of what can be told from chance). Upright lines: 95 % intervals.",
     )
 
 
-def _joined(points: Sequence[tuple[int, float, str]]) -> list[dict[str, Any]]:
+def _joined(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Return points with their names, of those that lie on each other in one text."""
-    ys = [y for _, y, _ in points]
+    ys = [end for _, y, _, ci in points for end in (y, *(ci or ()))]
     near = (max(ys) - min(ys)) / 20
     rows: list[dict[str, Any]] = []
-    for x, y, name in sorted(points, key=lambda point: point[:2]):
+    for x, y, name, ci in sorted(points, key=lambda point: point[:2]):
         beside = [row for row in rows if x < 1.3 * row["x"] and abs(y - row["y"]) < near]
         if beside:
             beside[0]["name"] += f", {name}"
-        rows.append({"x": x, "y": y, "name": "" if beside else name})
+        low, high = ci or (None, None)
+        rows.append({"x": x, "y": y, "low": low, "high": high, "name": "" if beside else name})
     return rows
 
 

@@ -13,6 +13,8 @@ from toolkit_probing.reports.claim import warnings
 from toolkit_probing.reports.entries import entries_of
 from toolkit_probing.reports.recomputed import Recomputed, Report
 from toolkit_probing.reports.tables import run_line
+from toolkit_probing.results.names import with_run
+from toolkit_probing.results.saved import SavedRun
 
 INTERVALS = "In brackets: 95 % intervals by bootstrap over groups."
 
@@ -20,7 +22,7 @@ INTERVALS = "In brackets: 95 % intervals by bootstrap over groups."
 def to_markdown(report: Report) -> str:
     """Return a table of Markdown, its warnings in bold above it."""
     lines = [f"**{markdown(text)}**\n" for text in _warnings(report)]
-    lines += [f"{markdown(run_line(run))}.\n" for run in report.runs]
+    lines += [f"{markdown(_named_line(run))}.\n" for run in report.runs]
     table = markdown_table(_heads(report), _rows(report), align=_align(report))
     return "\n".join([*lines, table, f"\n{INTERVALS}"]) + "\n"
 
@@ -30,7 +32,7 @@ def to_latex(report: Report) -> str:
     caption = " ".join(
         [
             *(rf"\textbf{{{latex(text)}}}" for text in _warnings(report)),
-            *(f"{latex(run_line(run))}." for run in report.runs),
+            *(f"{latex(_named_line(run))}." for run in report.runs),
             latex(INTERVALS),
         ]
     )
@@ -75,7 +77,11 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
 
 
 def _warnings(report: Report) -> list[str]:
-    return list(warnings(report.runs, entries_of(report)))
+    return list(warnings(report.runs, entries_of(report), report.arms.missing))
+
+
+def _named_line(run: SavedRun) -> str:
+    return f"{run.name} = {run_line(run)}" if run.name else run_line(run)
 
 
 def _heads(report: Report) -> list[str]:
@@ -100,7 +106,7 @@ def _rows(report: Report) -> Iterator[Sequence[str]]:
 
 
 def _full_name(report: Report, item: Recomputed) -> str:
-    return f"{item.row.name} \u00b7 {item.run.name}" if len(report.runs) > 1 else item.row.name
+    return with_run(item.row.name, report.names[item.run], report.runs)
 
 
 def _figure(estimate: Estimate) -> str:

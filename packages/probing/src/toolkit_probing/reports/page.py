@@ -11,33 +11,30 @@ from typing import Any
 from markupsafe import Markup
 
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.errors import InputError
 from toolkit_common.pages.page import render
 from toolkit_common.pages.provenance import command_of, origin
-from toolkit_common.runs.files import read_json, write_text
+from toolkit_common.runs.files import write_text
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.seen.check import mark
+from toolkit_common.study.show import notes as study_notes
+from toolkit_common.study.show import to_cells
+from toolkit_common.study.table import build_table
+from toolkit_probing.arms import Arms
 from toolkit_probing.attention.mistakes import Mistakes, OpenImages, show_mistakes
 from toolkit_probing.methods import METHODS
+from toolkit_probing.published.beside import beside_published
 from toolkit_probing.reports import evidence, trends
-from toolkit_probing.reports.claim import claim, warnings
+from toolkit_probing.reports.answer import Answer
+from toolkit_probing.reports.claim import warnings
 from toolkit_probing.reports.data.card import data_cards
-from toolkit_probing.reports.entries import (
-    Differences,
-    Entry,
-    differences_of,
-    entries_of,
-    most_labels,
-)
-from toolkit_probing.reports.recomputed import Recomputed, Report, selected_in
+from toolkit_probing.reports.entries import NO_IMAGE, Entry, most_labels
+from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
 from toolkit_probing.reports.tables import interval_lines, sections
 from toolkit_probing.results.layout import show_estimate
-from toolkit_probing.results.names import encoder_name
+from toolkit_probing.results.names import encoder_name, short_data, with_run
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.training.plan import describe_training
-
-HEADLINE = ("auroc", "balanced_accuracy")  # the first that a report has leads its page
 
 Section = tuple[str, str, list[Markup]]
 
@@ -45,6 +42,7 @@ Section = tuple[str, str, list[Markup]]
 def write_html(
     path: Path,
     report: Report,
+    answer: Answer,
     *,
     data: ImageData | None = None,
     open_images: OpenImages | None = None,
@@ -55,74 +53,66 @@ def write_html(
     Args:
         path: Of the page.
         report: What it shows.
+        answer: What it leads with.
         data: The data of its runs, where they are loaded already.
         open_images: Gives a run's test images, for the worst mistakes; None for none of these.
         pictures: Whether the page may show images at all.
 
     Raises:
-        InputError: If it has no metric, or nothing draws its figures.
+        InputError: If nothing draws its figures.
     """
-    entries, metric = entries_of(report), headline(report)
-    differences = differences_of(entries, metric)
+    entries, metric, study = answer.entries, answer.metric, report.arms.study
     encoders = dict.fromkeys(encoder_name(run.results.backbone.shown) for run in report.runs)
     text = render(
         "toolkit_probing.reports",
         "page.html",
-        title=f"Probes of {', '.join(encoders)}",
-        claim=claim(entries, differences, metric),
-        warnings=list(warnings(report.runs, entries)),
+        title=study.spec.question if study else f"Probes of {', '.join(encoders)}",
+        claim=answer.text,
+        warnings=list(warnings(report.runs, entries, report.arms.missing)),
+        study_tables=list(_study_tables(report.arms)),
         facts=list(dict.fromkeys(_facts(report))),
-        sections=[
-            section
-            for section in _sections(report, entries, differences=differences, metric=metric)
-            if section[2]
-        ],
+        sections=[section for section in _sections(report, answer) if section[2]],
         mistakes=pictures
         and open_images
         and _mistakes(report, entries, metric, open_images=open_images),
         notes=interval_lines(report),
         tables=_tables(report, entries),
+        shared=_shared(report),
         metrics=[metric_name(name) for name in report.metrics],
         by=report.by,
-        runs=[
-            _run(run, card)
-            for run, card in zip(
-                report.runs, data_cards(report.runs, data, pictures=pictures), strict=True
-            )
-        ],
+        cards=data_cards(
+            {report.names[run.path]: run for run in report.runs}, data, pictures=pictures
+        ),
+        runs=[_run(run, report.names[run.path]) for run in report.runs],
         citations=list(_citations(report)),
     )
     write_text(path, text)
 
 
-def headline(report: Report) -> str:
-    """Return the metric that leads a report.
-
-    Raises:
-        InputError: If it has none.
-    """
-    if not report.metrics:
-        raise InputError("a page needs a metric besides confusion: add one to --metric")
-    return next((name for name in HEADLINE if name in report.metrics), report.metrics[0])
-
-
 def _facts(report: Report) -> Iterator[str]:
     for run in report.runs:
         data, protocol = run.results.data, run.results.protocol
+        group = f"{data.grouped_by or 'group'}s"
         yield (
-            f"{data.id}, {data.label}: {data.sizes['test']} test images of {data.num_test_groups} "
-            f"groups, {len(data.classes)} classes; {most_labels(run)}; {protocol.line}; "
+            f"{short_data(data.id)}, {data.label}: {data.sizes['test']:,} test images of "
+            f"{data.num_test_groups:,} {group}{_of_folds(run)}, {len(data.classes)} classes; "
+            f"{most_labels(run)}; {protocol.line}; "
             f"{', '.join(selected_in(run))}."
         )
 
 
-def _sections(
-    report: Report, entries: Sequence[Entry], *, differences: Differences | None, metric: str
-) -> Iterator[Section]:
+def _of_folds(run: SavedRun) -> str:
+    count = len(run.results.folds)
+    return f", each tested once in {count} folds" if count else ""
+
+
+def _sections(report: Report, answer: Answer) -> Iterator[Section]:
+    entries, metric, differences = answer.entries, answer.metric, answer.differences
     first = [evidence.forest(entries, metric)]
     if differences is not None:
         first.append(evidence.difference_matrix(differences, metric))
     yield "methods", "Methods", first
+    yield "published", "Beside published rows", beside_published(report.runs)
     front = evidence.pareto(entries, metric)
     yield "parameters", "Accuracy against parameters", [front] if front else []
     classes = [str(name) for name in report.runs[0].results.data.classes]
@@ -144,12 +134,16 @@ def _sections(
 def _mistakes(
     report: Report, entries: Sequence[Entry], metric: str, *, open_images: OpenImages
 ) -> Mistakes | None:
-    """Return the mistakes of the probe that the forest plot has first of those that read images."""
+    """Return the mistakes of the probe that the forest plot has first of those that read images.
+
+    Of a tuned encoder where nothing else was judged.
+    """
+    ranked = evidence.ranked(entries, metric)
     best = next(
         (
             item
-            for item in evidence.ranked(entries, metric)
-            if item.kind == "probe" and item.row.inputs.startswith("image")
+            for item in sorted(ranked, key=lambda item: item.kind != "probe")
+            if item.kind != NO_IMAGE and item.row.inputs.startswith("image")
         ),
         None,
     )
@@ -172,10 +166,24 @@ def _tables(report: Report, entries: Sequence[Entry]) -> list[tuple[str, list[di
     ]
 
 
+def _shared(report: Report) -> dict[str, str]:
+    """Return what all rows share, so that no column repeats it."""
+    rows = report.rows
+    labels = {item.row.labels for item in rows}
+    sizes = {(item.num_images, item.num_groups) for item in rows}
+    shared = {}
+    if len(labels) == 1:
+        shared["labels"] = min(labels)
+    if len(sizes) == 1:
+        images, groups = sizes.pop()
+        shared["num_images"] = f"{images:,} test images of {groups:,} groups"
+    return shared
+
+
 def _line(report: Report, item: Recomputed, name: str | None) -> dict[str, Any]:
-    run = f" \u00b7 {item.run.name}" if len(report.runs) > 1 else ""
+    full = with_run(item.row.name, report.names[item.run], report.runs)
     return {
-        "name": mark(name or f"{item.row.name}{run}", item.row.seen, between=" "),
+        "name": mark(name or full, item.row.seen, between=" "),
         "images": item.images,
         "figures": [
             (
@@ -203,14 +211,24 @@ def _picked(row: Row) -> str:
     return f"{settings} ({row.picked})"
 
 
-def _run(run: SavedRun, card: Markup) -> dict[str, Any]:
-    results, facts = run.results, read_json(run.path / "run.json")
+def _study_tables(arms: Arms) -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
+    """Yield the tables of a study: title, headings, cells, and what must be known to read them."""
+    if arms.study is None:
+        return
+    for name, spec in arms.study.tables.items():
+        table = build_table(arms.study, name, arms.cells, statuses=arms.statuses or {})
+        title = spec.title or arms.study.spec.question
+        yield title, *to_cells(table), study_notes(arms.study, table)
+
+
+def _run(run: SavedRun, name: str) -> dict[str, Any]:
+    results, facts = run.results, run.recorded
     seeds = dict.fromkeys(str(seed) for row in results.rows for seed in row.seeds)
     return {
-        "name": run.path.name,
-        "card": card,
+        "name": name,
         "notes": results.notes,
         "selection": [
+            ("read", ", ".join(inputs_of(run))),
             ("protocol", results.protocol.line),
             ("selected", ", ".join(selected_in(run))),
             ("picked", "; ".join(dict.fromkeys(row.picked for row in results.rows))),

@@ -1,7 +1,8 @@
 """Metrics of finished runs, recomputed from their predictions, also by subgroup: no model runs."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pandas as pd
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import Predictions, confusion_matrix, find_metric
 from toolkit_common.scores.statistics import Estimate
+from toolkit_probing.arms import Arms, find_arms
 from toolkit_probing.results.compare import CONFUSION
 from toolkit_probing.results.rows import Row
-from toolkit_probing.results.saved import SavedRow, SavedRun, find_runs
+from toolkit_probing.results.saved import SavedRow, SavedRun, names_of
 
 MAX_VALUES = 10  # distinct numbers up to which each is a subgroup of its own; else quarters
 MISSING = "missing"
@@ -75,18 +77,26 @@ class Report:
         by: Columns that made subgroups.
         runs: The runs.
         rows: Every row of every run, on all images and on each subgroup.
+        arms: What is known of them as a study's.
     """
 
     metrics: Sequence[str]
     by: Sequence[str]
     runs: Sequence[SavedRun]
     rows: Sequence[Recomputed]
+    arms: Arms = field(default_factory=lambda: Arms(()))
+
+    @cached_property
+    def names(self) -> Mapping[Path, str]:
+        """What its runs are called, by folder."""
+        return dict(zip([run.path for run in self.runs], names_of(self.runs), strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
         return {
             "metrics": list(self.metrics),
             "by": list(self.by),
+            **({"missing": list(self.arms.missing)} if self.arms.missing else {}),
             "runs": [_run_json(run) for run in self.runs],
             "rows": [row.to_json() for row in self.rows],
         }
@@ -98,7 +108,7 @@ def build_report(
     """Return metrics of every row of some runs, of all test images and of subgroups.
 
     Args:
-        paths: Run folders, or folders that hold some.
+        paths: Run folders, or folders that hold some; a study's has its arms, folds joined.
         metrics: Which metrics; `confusion` adds counts (true classes x predicted, one matrix a
             repeat).
         by: Columns of the data set; numbers with many values are cut into quarters.
@@ -112,14 +122,15 @@ def build_report(
             find_metric(metric)
         except InputError as error:
             raise InputError(f"{error}, {CONFUSION}") from None
-    runs = find_runs(paths)
+    arms = find_arms(paths, metrics=())
+    runs = arms.runs
     rows = [
         _recompute(saved, images, metrics=figures, with_confusion=CONFUSION in metrics)
         for run in runs
         for saved in (*run.rows.values(), *run.baselines.values())
         for images in _parts(run, saved, by)
     ]
-    return Report(figures, by, runs, rows)
+    return Report(figures, by, runs, rows, arms)
 
 
 def inputs_of(run: SavedRun) -> list[str]:
@@ -197,6 +208,7 @@ def _run_json(run: SavedRun) -> dict[str, Any]:
     results = run.results
     return {
         "run": str(run.path),
+        **({"name": run.name} if run.name else {}),
         "backbone": results.backbone.id,
         "backbone_name": results.backbone.shown,
         "random_weights": results.backbone.random_weights,

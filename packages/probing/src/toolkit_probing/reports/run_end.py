@@ -1,6 +1,5 @@
 """What a finished run is read by: its page, and its table to paste."""
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.extras import is_installed
 from toolkit_common.runs.files import write_text
 from toolkit_common.scores.metrics import is_ranking
-from toolkit_probing.attention.judged import JudgedImages
+from toolkit_probing.attention.mistakes import OpenImages
+from toolkit_probing.reports.answer import answer_of
 from toolkit_probing.reports.formats import to_latex, to_markdown
 from toolkit_probing.reports.recomputed import Recomputed, Report
 from toolkit_probing.results.contents import Results
@@ -28,7 +28,7 @@ def write_reports(
     results: Results,
     data: ImageData,
     *,
-    images: JudgedImages | None = None,
+    open_images: OpenImages | None = None,
     pictures: bool = True,
 ) -> None:
     """Write the page and the table of a run that is about to end; its predictions lie there.
@@ -37,7 +37,7 @@ def write_reports(
         folder: The run's.
         results: What it gave.
         data: What it judged on; the page pictures some of it.
-        images: Its test images, for its worst mistakes; None for none of these.
+        open_images: Gives its test images, for its worst mistakes; None for none of these.
         pictures: Whether the page may show images at all.
 
     Without vl-convert, and of predictions too many to hold, there is none, which one line says.
@@ -55,8 +55,10 @@ def write_reports(
         return _say(folder, why)
     from toolkit_probing.reports.page import write_html  # its figures take long to import
 
-    opened = None if images is None else lambda _: nullcontext(images)
-    return write_html(folder / PAGE, report, data=data, open_images=opened, pictures=pictures)
+    answer = answer_of(report)
+    return write_html(
+        folder / PAGE, report, answer, data=data, open_images=open_images, pictures=pictures
+    )
 
 
 def stored_report(run: SavedRun, *, with_ranking: bool = True) -> Report:

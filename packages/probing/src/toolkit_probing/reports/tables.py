@@ -12,7 +12,7 @@ from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import MARKS, mark
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
 from toolkit_probing.results.layout import best_rows, show_estimate
-from toolkit_probing.results.names import is_baseline, run_names, short_names, with_run
+from toolkit_probing.results.names import encoder_name, is_baseline, short_names, with_run
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import (
     INTERVALS_OF_FOLDS,
@@ -26,12 +26,24 @@ MAX_PRINTED_CLASSES = 12  # of a confusion; JSON has all
 Names = dict[tuple[Path, str], str]  # run and full name of a row -> its short name
 
 
-def show_report(report: Report, *, as_json: bool) -> None:
-    """Print a report for humans."""
+def show_report(report: Report, *, as_json: bool, answer: str = "") -> None:
+    """Print a report for humans.
+
+    Args:
+        report: The report.
+        as_json: Whether stdout is for programs.
+        answer: What it leads with, of a study.
+    """
     out = result_console(as_json=as_json)
+    if answer and report.arms.study is not None:
+        out.print(report.arms.study.spec.question, soft_wrap=True)
+        out.print(answer, soft_wrap=True, style="bold")
+        out.print()
+    for line in report.arms.missing:
+        out.print(line, soft_wrap=True)
     names = _names(report)
-    for run, name in zip(report.runs, _run_names(report), strict=True):
-        place = f"{name} = " if len(report.runs) > 1 else ""
+    for run in report.runs:
+        place = f"{report.names[run.path]} = " if len(report.runs) > 1 else ""
         out.print(f"{place}{run_line(run)}", soft_wrap=True)
     for title, rows in sections(report.rows):
         out.print()
@@ -49,7 +61,7 @@ def interval_lines(report: Report) -> list[str]:
     """Return how intervals were made, why some figures have none, and remarks on rows."""
     metrics = [metric for row in report.rows for metric in row.metrics.values()]
     remarks = [
-        f"{run.path}, {line}" if len(report.runs) > 1 else line
+        f"{report.names[run.path]}: {line}" if len(report.runs) > 1 else line
         for run in report.runs
         for line in remark_lines(run.results.rows)
     ]
@@ -77,8 +89,11 @@ def run_line(run: SavedRun) -> str:
     results = run.results
     random = "; RANDOM WEIGHTS" if results.backbone.random_weights else ""
     folds = f", {len(results.folds)} folds" if results.folds else ""
+    # Of a study the name says which; its encoders are known by what they were made from.
+    of = encoder_name(results.backbone.shown) if run.name else results.backbone.shown
+    place = "" if run.name else f"{run.path}: "
     return (
-        f"{run.path}: {results.backbone.shown} on {results.data.id} ({results.data.label}){folds}, "
+        f"{place}{of} on {results.data.id} ({results.data.label}){folds}, "
         f"inputs {', '.join(inputs_of(run))}, {results.protocol.line}, "
         f"{', '.join(selected_in(run))}{random}{_seen(run)}"
     )
@@ -90,17 +105,13 @@ def _seen(run: SavedRun) -> str:
     return "".join(f"; {word} IN PRE-TRAINING" for word in words)
 
 
-def _run_names(report: Report) -> list[str]:
-    return run_names([(run.path, run.results.backbone.shown) for run in report.runs])
-
-
 def _names(report: Report) -> Names:
     """Return the short name of every row, with that of its run where there are several."""
     names: Names = {}
-    for run, label in zip(report.runs, _run_names(report), strict=True):
+    for run in report.runs:
         rows = [*run.results.rows, *run.results.baselines]
         for row, name in zip(rows, short_names(rows), strict=True):
-            names[run.path, row.name] = with_run(name, label, report.runs)
+            names[run.path, row.name] = with_run(name, report.names[run.path], report.runs)
     return names
 
 

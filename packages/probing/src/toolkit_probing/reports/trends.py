@@ -98,7 +98,12 @@ def curves(report: Report, run: SavedRun, metric: str) -> Iterator[Markup]:
 
 
 def learning(run: SavedRun, entries: Sequence[Entry]) -> Iterator[Markup]:
-    """Yield what heads scored on the selection split, epoch by epoch: a panel a row."""
+    """Yield what heads scored on the selection split, epoch by epoch: a panel a row.
+
+    Of all folds nothing: the run of each has its own.
+    """
+    if run.folds:
+        return
     metric, scores = _logged(run)
     mine = [item for item in entries if item.saved.run == run.path]
     drawn = [item for item in mine if item.row.name in scores][:MOST_PANELS]

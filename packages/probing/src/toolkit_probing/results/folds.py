@@ -4,12 +4,14 @@ What is written beside them are predictions with the fold of each, so that repor
 read the whole as they read any run.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,10 +19,17 @@ from toolkit_common.foreign.rows import read_rows
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_common.seen.check import MARKS, SeenStatus
-from toolkit_probing.results.contents import Cost, JudgedData, Results
+from toolkit_probing.results.contents import Cost, JudgedBackbone, JudgedData, Results
 from toolkit_probing.results.retrieved import join_folds
 from toolkit_probing.results.rows import ROW_VERSION, Row
-from toolkit_probing.results.saved import TEST_ROWS, SavedRow, SavedRun, read_run, write_folds
+from toolkit_probing.results.saved import (
+    TEST_ROWS,
+    Joined,
+    SavedRow,
+    SavedRun,
+    read_run,
+    write_folds,
+)
 from toolkit_probing.training.plan import Training
 
 
@@ -35,15 +44,49 @@ def pool_folds(run: Path, folds: Sequence[str]) -> Results:
         InputError: If one is not finished or cannot be read.
     """
     parts = [read_run(run / name) for name in folds]
-    rows = [_pool(run, [part.rows[name] for part in parts]) for name in parts[0].rows]
-    common = [name for name in parts[0].baselines if all(name in part.baselines for part in parts)]
-    baselines = [_pool(run, [part.baselines[name] for part in parts]) for name in common]
+    pooled = join_runs(run, parts, folds=folds, metrics=tuple(METRICS))
+    for saved in (*pooled.rows.values(), *pooled.baselines.values()):
+        write_folds(saved)
     _write_test_rows(run, parts)
+    return pooled.results
+
+
+def join_runs(
+    path: Path,
+    parts: Sequence[SavedRun],
+    *,
+    folds: Sequence[str],
+    metrics: Sequence[str],
+    name: str = "",
+) -> SavedRun:
+    """Return one run of the finished runs of single folds; nothing is written.
+
+    Args:
+        path: Its folder.
+        parts: The runs, of one set of settings.
+        folds: What each is called.
+        metrics: Which figures its rows have.
+        name: What it is called in its study.
+    """
+
+    def pool(key: str, *, of: str) -> SavedRow:
+        return _pool(path, [getattr(part, of)[key] for part in parts], metrics)
+
+    rows = {key: pool(key, of="rows") for key in parts[0].rows}
+    common = [key for key in parts[0].baselines if all(key in part.baselines for part in parts)]
+    baselines = {key: pool(key, of="baselines") for key in common}
+    test_rows = pd.concat([part.test_rows for part in parts])
+    held = Joined(rows, baselines, test_rows, [part.path for part in parts])
+    return SavedRun(path, _pool_results(parts, held, folds), name, held)
+
+
+def _pool_results(parts: Sequence[SavedRun], held: Joined, folds: Sequence[str]) -> Results:
     results = [part.results for part in parts]
     first = results[0]
     return replace(
         first,
         data=_pool_data(results, parts),
+        backbone=_pool_backbone([item.backbone for item in results]),
         notes=list(dict.fromkeys(note for item in results for note in item.notes)),
         features={**first.features, "seconds": sum(item.features["seconds"] for item in results)},
         diverged={
@@ -55,18 +98,17 @@ def pool_folds(run: Path, folds: Sequence[str]) -> Results:
             seconds=sum(item.cost.seconds for item in results),
             peak_memory_bytes=max(item.cost.peak_memory_bytes for item in results),
         ),
-        rows=rows,
-        baselines=baselines,
+        rows=[saved.row for saved in held.rows.values()],
+        baselines=[saved.row for saved in held.baselines.values()],
         folds=list(folds),
     )
 
 
-def _pool(run: Path, parts: Sequence[SavedRow]) -> Row:
-    """Write the predictions of one row of all folds and return their figures."""
+def _pool(run: Path, parts: Sequence[SavedRow], metrics: Sequence[str]) -> SavedRow:
+    """Return one row of all folds, with its figures."""
     first = parts[0].row
-    assert len({(tuple(part.row.seeds), tuple(part.row.draws)) for part in parts}) == 1, (
-        "folds are of one set of settings"
-    )
+    # A study may give every fold a seed of its own: their numbers alone are the same.
+    assert len({len(part.row.seeds) for part in parts}) == 1, "folds have as many repeats"
     sizes = [len(part.image_ids) for part in parts]
     pooled = SavedRow(
         run=run,
@@ -82,16 +124,15 @@ def _pool(run: Path, parts: Sequence[SavedRow]) -> Row:
         ],
         folds=np.repeat(np.arange(len(parts)), sizes),
     )
-    write_folds(pooled)
     rows = [part.row for part in parts]
     everything = np.ones(len(pooled.image_ids), bool)
-    return replace(
+    row = replace(
         first,
         num_train=[size for row in rows for size in row.num_train],
         settings=_joined([row.settings for row in rows]),
         select_score=_mean([row.select_score for row in rows]),
         grid=(),  # of each fold in its own run
-        metrics=pooled.estimate(everything, names=tuple(METRICS)),
+        metrics=pooled.estimate(everything, names=metrics),
         seen=_worst([row.seen for row in rows]),
         retrieval=join_folds([row.retrieval for row in rows]),
         training=_join_training([row.training for row in rows]),
@@ -99,12 +140,26 @@ def _pool(run: Path, parts: Sequence[SavedRow]) -> Row:
         remarks=_join_remarks(rows),
         version=ROW_VERSION,
     )
+    return replace(pooled, row=row)
+
+
+def _pool_backbone(backbones: Sequence[JudgedBackbone]) -> JudgedBackbone:
+    """Return the encoder of all folds; where each has its own, the name says so."""
+    first = backbones[0]
+    if len({item.id for item in backbones}) == 1:
+        return first
+    return replace(first, name=f"{len(backbones)} encoders, one a fold")
 
 
 def _pool_data(results: Sequence[Results], parts: Sequence[SavedRun]) -> JudgedData:
     first = results[0].data
-    # As in "fold 0 of 5".
-    splits = first.splits.replace(f"fold 0 of {len(parts)}", f"each of {len(parts)} folds")
+    # As in "fold 0 of 5"; a study may judge some of the folds alone.
+    each = f"each of {len(parts)} folds"
+    splits = re.sub(
+        r"fold \d+ of (\d+)",
+        lambda match: each if int(match[1]) == len(parts) else f"{len(parts)} of {match[1]} folds",
+        first.splits,
+    )
     num_groups = sum(item.data.num_test_groups for item in results)
     counts = [item.data.class_counts.get("test", ()) for item in results]
     return replace(

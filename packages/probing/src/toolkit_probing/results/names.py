@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from toolkit_common.ids import split_options
 from toolkit_probing.heads.inputs import NO_LAYER, WITH_METADATA, describe_place
 from toolkit_probing.results.rows import Row
 
@@ -100,6 +101,13 @@ def encoder_name(text: str) -> str:
     place = text.partition("?")[0]
     source, colon, name = place.partition(":")
     return name if colon and "/" not in source else Path(place).name or place
+
+
+def short_data(identifier: str) -> str:
+    """Return a data set's id without the folders that it lies in on this machine."""
+    place = split_options(identifier)[0]
+    source, colon, name = place.partition(":")
+    return f"{source}:{name.rstrip('/').rpartition('/')[2] or name}" if colon else place
 
 
 def _shared(paths: Sequence[Path]) -> set[str]:

@@ -32,7 +32,7 @@ from toolkit_probing.results.contents import (
     read_results_text,
     results_file,
 )
-from toolkit_probing.results.names import short_names
+from toolkit_probing.results.names import run_names, short_names
 from toolkit_probing.results.rows import Outcome, Row
 from toolkit_probing.task.task import Task
 
@@ -72,16 +72,38 @@ class SavedRow:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """What a run of all folds holds that lies on disk as the runs of single ones.
+
+    Attributes:
+        rows: Its variants by name.
+        baselines: What reads no image, by name.
+        test_rows: The data set's columns of its test images, by image id.
+        folds: Folders of the runs of single folds, in their order.
+    """
+
+    rows: Mapping[str, SavedRow]
+    baselines: Mapping[str, SavedRow]
+    test_rows: pd.DataFrame
+    folds: Sequence[Path]
+
+
+@dataclass(frozen=True)
 class SavedRun:
     """A finished probe run.
 
     Attributes:
-        path: Its folder.
+        path: Its folder; that of its first fold where it is joined.
         results: What results.json holds.
+        name: What it is called in its study; empty of a run that is of none.
+        joined: What it holds, where it was joined from runs of single folds; None where its own
+            folder has that.
     """
 
     path: Path
     results: Results
+    name: str = ""
+    joined: Joined | None = None
 
     @cached_property
     def recorded(self) -> Mapping[str, Any]:
@@ -90,19 +112,32 @@ class SavedRun:
         facts: Mapping[str, Any] = read_json(path) if path.is_file() else {}
         return facts
 
+    @property
+    def folds(self) -> list[Path]:
+        """Folders of the runs of single folds; none where it is no run of all."""
+        if self.joined is not None:
+            return list(self.joined.folds)
+        return [self.path / name for name in self.results.folds]
+
     @cached_property
     def rows(self) -> Mapping[str, SavedRow]:
         """The run's variants by name, with their predictions."""
+        if self.joined is not None:
+            return self.joined.rows
         return {row.name: _read_predictions(self.path, row) for row in self.results.rows}
 
     @cached_property
     def baselines(self) -> Mapping[str, SavedRow]:
         """What was judged beside the probes without reading an image, by name."""
+        if self.joined is not None:
+            return self.joined.baselines
         return {row.name: _read_predictions(self.path, row) for row in self.results.baselines}
 
     @cached_property
     def test_rows(self) -> pd.DataFrame:
         """The data set's columns of the test images, by image id."""
+        if self.joined is not None:
+            return self.joined.test_rows
         table = _read_table(self.path / TEST_ROWS)
         if "image_id" not in table.column_names:
             raise InputError(f"{self.path / TEST_ROWS} is damaged: it has no column image_id")
@@ -246,6 +281,13 @@ def read_run(path: Path) -> SavedRun:
     if not path.is_dir() or not _is_probe(path):
         raise InputError(f"{path} is no finished probe run{_unfinished_folds(path)}")
     return SavedRun(path, read_results(path))
+
+
+def names_of(runs: Sequence[SavedRun]) -> list[str]:
+    """Return what tells runs apart: their names in their study, else what `run_names` does."""
+    if runs and all(run.name for run in runs):
+        return [run.name for run in runs]
+    return run_names([(run.path, run.results.backbone.shown) for run in runs])
 
 
 def choose_row(run: SavedRun, name: str) -> SavedRow:

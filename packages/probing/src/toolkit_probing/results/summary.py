@@ -145,10 +145,11 @@ def remark_lines(rows: Sequence[Row]) -> list[str]:
     for name, row in zip(short_names(rows), rows, strict=True):
         for remark in row.remarks:
             about.setdefault(remark, []).append(name)
-    return [f"{_listed(names)}: {remark}" for remark, names in about.items()]
+    return [f"{listed(names)}: {remark}" for remark, names in about.items()]
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names, of many the first ones and how many more."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return f"{', '.join(names[:MOST_NAMED])}{more}"
 

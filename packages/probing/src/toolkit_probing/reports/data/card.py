@@ -1,7 +1,8 @@
 """The data card of a run: patients, splits, classes, leaks, licence, and pictures of each class."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from markupsafe import Markup
@@ -14,7 +15,6 @@ from toolkit_common.data.splits import Splits, read_splits
 from toolkit_common.errors import InputError
 from toolkit_common.seen.check import EXPLAINED
 from toolkit_probing.reports.data.at_hand import AtHand, find_data
-from toolkit_probing.reports.recomputed import inputs_of
 from toolkit_probing.results.saved import SavedRun
 
 UNWANTED = "none were wanted (--no-pictures)."
@@ -22,12 +22,14 @@ STREAMED = "images come from a stream, which is not read twice."
 
 
 def data_cards(
-    runs: Sequence[SavedRun], given: ImageData | None = None, *, pictures: bool = True
-) -> list[Markup]:
-    """Return the data card of each run; pictures of one set of data stand in the first alone.
+    runs: Mapping[str, SavedRun], given: ImageData | None = None, *, pictures: bool = True
+) -> list[tuple[list[str], Markup]]:
+    """Return data cards with the names of the runs that each is of: runs of the same share one.
+
+    Pictures of one set of data stand in its first card alone.
 
     Args:
-        runs: The runs of a page.
+        runs: The runs of a page by name.
         given: Their data, where they are loaded already.
         pictures: Whether to show any.
 
@@ -35,7 +37,12 @@ def data_cards(
         InputError: If vl-convert is not installed.
     """
     cards, first = [], dict[tuple[str, str, str], str]()
-    for run in runs:
+    shared: dict[Hashable, list[str]] = {}
+    for name, run in runs.items():
+        of = run.recorded.get("data"), *_facts(run), *run.results.data.classes, *_seen(run)
+        shared.setdefault(of, []).append(name)
+    for names in shared.values():
+        run = runs[names[0]]
         data = run.results.data
         key = (run.recorded.get("data") or data.id, data.label, data.splits)
         if not pictures:
@@ -43,9 +50,10 @@ def data_cards(
         elif key in first:
             hand = AtHand(None, f"they stand with {first[key]} above.")
         else:
-            first[key] = run.path.name
+            first[key] = names[0]
             hand = find_data(run) if given is None else AtHand(given)
-        cards.append(render_card(data_card(run, hand)))
+        card = replace(data_card(run, hand), name=names[0])
+        cards.append((names, render_card(card)))
     return cards
 
 
@@ -73,7 +81,6 @@ def data_card(run: SavedRun, hand: AtHand) -> DataCard:
         audited=_audited(run),
         examples=examples,
         why_no_examples=why,
-        name=run.path.name,
     )
 
 
@@ -90,7 +97,6 @@ def _facts(run: SavedRun) -> Iterator[tuple[str, str]]:
     yield "licence", data.licence or "not stated"
     if data.source:
         yield "attribution", f"{data.source}{', doi ' + data.doi if data.doi else ''}"
-    yield "read", ", ".join(inputs_of(run))
 
 
 def _listed(counts: Mapping[str, int]) -> str:
