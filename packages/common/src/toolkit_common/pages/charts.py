@@ -30,6 +30,7 @@ _AXIS = {
 }  # fmt: skip
 _CONFIG: Spec = {
     "axis": _AXIS,
+    "axisQuantitative": {"labelOverlap": True, "labelSeparation": 6},
     "legend": {
         "labelColor": INK, "titleColor": INK, "labelFont": FONT, "titleFont": FONT,
         "labelFontSize": 12, "orient": "bottom", "columns": 2, "labelLimit": 150,
@@ -66,12 +67,13 @@ def figure(spec: Spec, *, label: str, caption: str = "") -> Markup:
 
 
 def _least_width(svg: str) -> Markup:
-    """Return what makes a figure that is broader than a phone scroll there, so that text stays."""
+    """Return a figure's width, and what makes one broader than a phone scroll: its text stays."""
     match = re.search(r'width="(\d+)', svg)
     width = int(match[1]) if match else 0
     if width <= PHONE:
-        return Markup("")
-    return Markup(' class="broad" tabindex="0" style="--least: {}px"').format(width * 5 // 6)
+        return Markup(' style="--natural: {}px"').format(width)
+    broad = Markup(' class="broad" tabindex="0" style="--natural: {}px; --least: {}px"')
+    return broad.format(width, width * 5 // 6)
 
 
 def _printable(value: Any) -> Any:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from toolkit_common.backbones.contract import Backbone
-from toolkit_common.console import console
+from toolkit_common.console import console, quieted
 from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
@@ -171,7 +171,8 @@ def _others(run: Path, images: Path, *, head: KeptHead, count: int) -> Iterator[
     pictures = find_images(images.absolute(), read_results(run).data.pixel_range)
     pictures = spread(pictures, count)
     with RunFolder(run).where_it_began():
-        backbone = load_judged_backbone(run, settings_of(run), head=head.file.name)
+        with quieted(wanted=True):
+            backbone = load_judged_backbone(run, settings_of(run), head=head.file.name)
         seen = see(backbone, [item.place for item in pictures])
         yield _Drawn(pictures, backbone, seen, encode(backbone, seen))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit_common.backbones.contract import Backbone
+from toolkit_common.console import quieted
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import FeatureSource, LayerFeatures
 from toolkit_common.features.encode import OnlineSource, RowEncoder
@@ -73,10 +74,13 @@ def open_judged(run: Path) -> Iterator[JudgedImages]:
         RunFolder(run).where_it_began(),
         own_accelerator(device=settings.device, precision=settings.precision) as accelerator,
     ):
-        task = _same_task(run, read_task(settings))
+        # What was chosen of data and encoder the run has said; what changed is refused.
+        with quieted(wanted=True):
+            task = _same_task(run, read_task(settings))
 
         def encoded(head: Path) -> Encoded:
-            backbone = load_judged_backbone(run, settings, head=head.name)
+            with quieted(wanted=True):
+                backbone = load_judged_backbone(run, settings, head=head.name)
             how = replace(
                 build_extraction(settings, accelerator), with_pooled="pooled" in settings.vectors
             )

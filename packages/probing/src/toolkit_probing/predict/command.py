@@ -21,7 +21,7 @@ from toolkit_probing.predict.saved_probe import SavedProbe, choose_probe, load_e
 from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.predict.table import WRITERS, build_table, write_table
 from toolkit_probing.results.rows import Row
-from toolkit_probing.results.summary import SHOWN, print_figures, why_no_intervals
+from toolkit_probing.results.summary import SHOWN, TUNED, print_figures, why_no_intervals
 from toolkit_probing.task.task import Task
 
 
@@ -122,6 +122,9 @@ def show_predicted(predicted: Predicted, *, output: Path | None, as_json: bool) 
         if row.seen in MARKS:
             for line in predicted.learned.messages:
                 out.print(line, soft_wrap=True, markup=False)
+    if predicted.probe.row.is_tuned:
+        # As large as beside the run's own table.
+        console.print(TUNED, markup=False)
     if predicted.probe.results.backbone.random_weights:
         console.print("RANDOM WEIGHTS: the run judged no trained encoder")
     if output is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit_common.console import console
+from toolkit_common.console import console, quieted
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.tables import read_table
 from toolkit_common.errors import InputError
@@ -142,7 +142,8 @@ def _by_contents(
         # Its places are as seen from where the run began.
         with RunFolder(probe.run).where_it_began():
             console.print(f"comparing with what the probe learned from: {name}", markup=False)
-            own = load_data(name, premalignant_as=probe.settings.premalignant_as)
+            with quieted(wanted=True):  # what was chosen of it the run has said
+                own = load_data(name, premalignant_as=probe.settings.premalignant_as)
             learned = _rows_of(own, ids)
             record = build_record(own, learned, learned, secret=secret, reader=name)
     except InputError as error:

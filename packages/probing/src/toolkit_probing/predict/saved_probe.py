@@ -82,7 +82,7 @@ def choose_probe(run: Path, *, row: str | None = None, method: str | None = None
     Raises:
         InputError: If the run has not ended, or keeps no such head, or several begin so.
     """
-    folder = run.absolute()
+    folder = run.resolve()
     results = read_run(folder).results
     if results.folds:
         raise InputError(f"{run} is a run of all folds: name one, such as {run}/fold-0")
