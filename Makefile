@@ -97,6 +97,9 @@ tutorial: $(STAMP) ## run docs/tutorial.md, put in what it prints, take the pict
 	test -e runs/tutorial/lite0.pth || (mkdir -p runs/tutorial && \
 	  cp "$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)" runs/tutorial/lite0.pth)
 	$(BIN)/python docs/make/tutorial.py runs/tutorial
+	cd runs/tutorial && $(abspath $(BIN))/toolkit pretrain slimp --data csv:clinic/metadata.csv \
+	  --backbone "timm:tf_efficientnet_lite0?image_size=96&weights=lite0.pth" --image-lr 1e-3 \
+	  --epochs 12 --output runs/slimp
 	$(BIN)/python docs/make/pictures.py runs/tutorial
 
 wheels: $(STAMP) ## build the three wheels into dist/

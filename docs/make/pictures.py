@@ -41,6 +41,8 @@ SHOTS: Mapping[str, Shot] = {
     "recall": Shot("runs/folds/report.html", section="recall"),
     "calibration": Shot("runs/folds/report.html", section="calibration"),
     "audit": Shot("audit/audit.html", (1200, 800)),
+    "slimp": Shot("runs/slimp/report.html", (1200, 800)),
+    "slimp-map": Shot("runs/slimp/report.html", section="map"),
 }
 
 

@@ -12,6 +12,7 @@ from conftest import assert_bad_input
 from helpers.probe_runs import TINY
 from helpers.slimp_run import HEADER, pretrain, table_rows, write_table
 from toolkit_common.cli.app import app
+from toolkit_probing.results.summary import TUNED
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +39,8 @@ def test_a_tuned_encoder_predicts_as_it_was_tuned(
     (row,) = json.loads((run / "results.json").read_text())["rows"]
     assert row["settings"]["epoch"][0] > 0  # else the encoder is as it came
     assert differences(run, predicted("--data", data, "--split", "test", run=run)) < 1e-5
+    shown = run_cli("predict", "--from", run, "--data", data, "--split", "test")
+    assert TUNED in shown.stderr  # as large as beside the run's own table
 
 
 @pytest.fixture(scope="module")

@@ -162,6 +162,10 @@ def test_missing_metadata_that_tell_the_label_are_a_leak_where_metadata_are_read
     (text,) = warnings([run], [entry("ep", 1.0, inputs="image+meta"), missing])
     assert text.startswith("A leak: which metadata are missing tells the label (0.")
     assert list(warnings([run], [entry("ep", 1.0), missing])) == []
+    # Where metadata stand beside, what they owe to it is said, as the sentence names them.
+    alone = entry(METADATA, 1.0, kind="no image read")
+    (text,) = warnings([run], [entry("ep", 1.0), missing, alone])
+    assert text.startswith("Metadata alone may owe a part to a leak: which metadata are missing")
 
 
 def test_rows_of_other_images_are_named_as_not_compared(run):

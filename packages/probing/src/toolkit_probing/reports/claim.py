@@ -111,14 +111,17 @@ def _of_run(run: SavedRun) -> Iterator[str]:
 
 
 def _leaks(entries: Sequence[Entry]) -> Iterator[str]:
-    """Yield whether rows that read metadata may have read which of them are missing."""
+    """Yield whether what reads metadata may have read which of them are missing."""
     reads = any(item.row.inputs != "image" for item in entries if item.kind != NO_IMAGE)
-    for item in entries if reads else ():
+    beside = any(item.row.method == METADATA for item in entries)
+    for item in entries if reads or beside else ():
         estimate = item.metrics.get("auroc")
         if item.row.method == MISSINGNESS and estimate and estimate.ci and estimate.ci[0] > 0.5:
+            tells = f"which metadata are missing tells the label ({_figure(item, 'auroc')})"
             yield (
-                f"A leak: which metadata are missing tells the label ({_figure(item, 'auroc')}), "
-                "and metadata were read."
+                f"A leak: {tells}, and metadata were read."
+                if reads
+                else (f"Metadata alone may owe a part to a leak: {tells}.")
             )
 
 

@@ -188,7 +188,7 @@ def _line(report: Report, item: Recomputed, name: str | None) -> dict[str, Any]:
         "figures": [
             (
                 item.metrics[key].mean if item.metrics[key].mean is not None else "",
-                mark(_one_line(item, key), item.row.seen, between=" "),
+                mark(show_estimate(item.metrics[key]), item.row.seen, between=" "),
             )
             for key in report.metrics
         ],
@@ -198,10 +198,6 @@ def _line(report: Report, item: Recomputed, name: str | None) -> dict[str, Any]:
         "num_images": item.num_images,
         "num_groups": item.num_groups,
     }
-
-
-def _one_line(item: Recomputed, key: str) -> str:
-    return show_estimate(item.metrics[key]).replace("\n", ", ")
 
 
 def _picked(row: Row) -> str:
