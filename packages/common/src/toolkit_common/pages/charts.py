@@ -282,15 +282,19 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
         front: `x` and `y` of those that nothing beats, ascending.
     """
     values = [row["x"] for row in rows]
-    # Names stand on the right of their points, the last one's too.
-    scale = {"type": "log", "domain": [min(values) / 1.5, max(values) * 12]}
+    middle = (min(values) * max(values)) ** 0.5
+    # A name stands on its point's inner side: those on the left above, those on the right below.
+    scale = {"type": "log", "domain": [min(values) / 3, max(values) * 3]}
     encoding = {
         "x": {"field": "x", "type": "quantitative", "title": x, "scale": scale,
               "axis": {"format": "~s", "tickCount": 4, "grid": False}},
         "y": {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": False}},
     }  # fmt: skip
-    # Above the line that joins the points.
-    text = {"type": "text", "align": "left", "dx": 8, "dy": -9, "color": INK, "fontSize": 12}
+    text = {"type": "text", "color": INK, "fontSize": 12}
+    sides = (
+        (f"datum.x <= {middle}", {"align": "left", "dx": 8, "dy": -9}),
+        (f"datum.x > {middle}", {"align": "right", "dx": -8, "dy": 14}),
+    )
     ends = {"y": {**encoding["y"], "field": "low"}, "y2": {"field": "high"}}
     layers: list[Spec] = [
         {
@@ -302,7 +306,14 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
             "mark": {"type": "point", "filled": True, "size": 80, "color": HUES[0], "opacity": 1},
             "encoding": encoding,
         },
-        {"mark": text, "encoding": {**encoding, "text": {"field": "name", "type": "nominal"}}},
+        *(
+            {
+                "transform": [{"filter": where}],
+                "mark": {**text, **side},
+                "encoding": {**encoding, "text": {"field": "name", "type": "nominal"}},
+            }
+            for where, side in sides
+        ),
     ]
     if len(front) > 1:
         step = {"type": "line", "interpolate": "step-after", "color": HUES[1], "strokeWidth": 1.5}
