@@ -27,7 +27,7 @@ def _with_equations(markdown: str) -> str:
     from latex2mathml.converter import convert
 
     drawn = EQUATION.sub(
-        lambda found: f'<div class="equation">{convert(found[1], display="block")}</div>', markdown
+        lambda found: f'<div class="equation" tabindex="0">{convert(found[1], display="block")}</div>', markdown
     )
     return INLINE.sub(lambda found: found[1] or convert(found[2]), drawn)
 
@@ -64,7 +64,7 @@ def _table(command: Any) -> Iterator[str]:
             panel = getattr(parameter, "rich_help_panel", None) or "Options"
             panels.setdefault(panel, []).append(parameter)
     for panel, parameters in panels.items():
-        yield f"| {panel} | |\n|---|---|"
+        yield f"| {panel} | what |\n|---|---|"
         for parameter in parameters:
             names = [*parameter.opts, *parameter.secondary_opts]
             shown = ", ".join(f"`{name}`" for name in names) if names else f"`{parameter.name}`"

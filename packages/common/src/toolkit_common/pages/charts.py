@@ -290,8 +290,8 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
               "axis": {"format": "~s", "tickCount": 4, "grid": False}},
         "y": {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": False}},
     }  # fmt: skip
-    text = {"type": "text", "color": INK, "fontSize": 12}
-    sides = (
+    text: Spec = {"type": "text", "color": INK, "fontSize": 12}
+    sides: tuple[tuple[str, Spec], ...] = (
         (f"datum.x <= {middle}", {"align": "left", "dx": 8, "dy": -9}),
         (f"datum.x > {middle}", {"align": "right", "dx": -8, "dy": 14}),
     )

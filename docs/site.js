@@ -1,0 +1,6 @@
+// What scrolls sideways can be reached by keyboard, and each bar of a block has a name of its own.
+document$.subscribe(() => {
+  for (const wide of document.querySelectorAll(".md-typeset__scrollwrap")) wide.tabIndex = 0;
+  document.querySelectorAll("nav.md-code__nav").forEach((bar, at) =>
+    bar.setAttribute("aria-label", `Block ${at + 1}`));
+});
