@@ -26,9 +26,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def _with_equations(markdown: str) -> str:
     from latex2mathml.converter import convert
 
-    drawn = EQUATION.sub(
-        lambda found: f'<div class="equation" tabindex="0">{convert(found[1], display="block")}</div>', markdown
-    )
+    def block(found: re.Match[str]) -> str:
+        # It may scroll sideways, which a keyboard must reach.
+        return f'<div class="equation" tabindex="0">{convert(found[1], display="block")}</div>'
+
+    drawn = EQUATION.sub(block, markdown)
     return INLINE.sub(lambda found: found[1] or convert(found[2]), drawn)
 
 

@@ -3,4 +3,5 @@ document$.subscribe(() => {
   for (const wide of document.querySelectorAll(".md-typeset__scrollwrap")) wide.tabIndex = 0;
   document.querySelectorAll("nav.md-code__nav").forEach((bar, at) =>
     bar.setAttribute("aria-label", `Block ${at + 1}`));
+  document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
 });

@@ -306,15 +306,11 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
             "mark": {"type": "point", "filled": True, "size": 80, "color": HUES[0], "opacity": 1},
             "encoding": encoding,
         },
-        *(
-            {
-                "transform": [{"filter": where}],
-                "mark": {**text, **side},
-                "encoding": {**encoding, "text": {"field": "name", "type": "nominal"}},
-            }
-            for where, side in sides
-        ),
     ]
+    named = {**encoding, "text": {"field": "name", "type": "nominal"}}
+    for where, side in sides:
+        filtered = {"transform": [{"filter": where}], "mark": {**text, **side}, "encoding": named}
+        layers.append(filtered)
     if len(front) > 1:
         step = {"type": "line", "interpolate": "step-after", "color": HUES[1], "strokeWidth": 1.5}
         layers.insert(0, {"data": {"values": list(front)}, "mark": step, "encoding": encoding})
