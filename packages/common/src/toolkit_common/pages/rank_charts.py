@@ -3,7 +3,8 @@
 from toolkit_common.pages.charts import HUES, INK, Rows, Spec
 
 SHAPES = {"here": "circle", "published": "diamond", "published*": "triangle-up"}
-WIDTH, STEP = 260, 19  # pixels
+WIDTH, STEP, APART = 260, 19, 9  # pixels; a row's, and that of a method within it
+MOST_APART = 80  # points
 
 
 def standings(rows: Rows, *, x: str) -> Spec:
@@ -34,11 +35,15 @@ def standings(rows: Rows, *, x: str) -> Spec:
         "field": "name", "type": "nominal", "sort": None, "title": None,
         "axis": {"grid": True, "gridOpacity": 0.1, "labelLimit": 220},
     }  # fmt: skip
-    shared = {"y": y, "x": {**axis, "field": "value"}, "color": hue, "shape": shape}
-    ends = {"y": y, "color": hue, "x": {**axis, "field": "low"}, "x2": {"field": "high"}}
+    # Intervals of one row would lie on each other: a line a method, where that is not too many.
+    with_lines = any(row["low"] is not None for row in rows) and len(rows) <= MOST_APART
+    apart = {"yOffset": {"field": "method", "type": "nominal", "sort": None}} if with_lines else {}
+    shared = {"y": y, "x": {**axis, "field": "value"}, "color": hue, "shape": shape, **apart}
+    ends = {"y": y, "color": hue, "x": {**axis, "field": "low"}, "x2": {"field": "high"}, **apart}
     point = {"type": "point", "size": 55, "opacity": 1}
     return {
-        "width": WIDTH, "height": {"step": STEP}, "data": {"values": list(rows)},
+        "width": WIDTH, "height": {"step": APART if with_lines else STEP},
+        "data": {"values": list(rows)},
         "layer": [
             {"transform": [{"filter": "datum.low !== null"}],
              "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.5}, "encoding": ends},

@@ -187,7 +187,7 @@ def _board(
     results = group.first.results
     title = beside[0].data.title if beside else short_data(results.data.id)
     board = Board(
-        title=f"{title} ({results.data.label})",
+        title=f"{title} ({results.data.label}){_inputs(group)}",
         facts=_facts(group, metric),
         metric=metric,
         methods=methods,
@@ -208,6 +208,12 @@ def _rank(item: Standing, methods: Sequence[str], metric: str) -> tuple[float, .
     values = [item.figures[name].value if name in item.figures else None for name in order]
     apart = item.is_random or any(figure.seen == "seen" for figure in item.figures.values())
     return (float(apart), *(inf if value is None else sign * value for value in values))
+
+
+def _inputs(group: _Group) -> str:
+    """Return what rows read, of boards that are not of images alone."""
+    row = next(iter(group.judged[0].rows.values()))
+    return "" if row.inputs == "image" else f", {row.inputs}"
 
 
 def _facts(group: _Group, metric: str) -> str:

@@ -111,7 +111,10 @@ def measured(
         yield Standing(
             encoder=name if alone else f"{name}{BETWEEN}{item.runs[0].path.name}",
             family=family_of(backbone),
-            pretraining=pretraining_of(backbone, known),
+            # Of folds with an encoder each the name says so.
+            pretraining=backbone.name
+            if item.runs[0].joined and backbone.name
+            else (pretraining_of(backbone, known)),
             architecture=architecture_of(backbone),
             origin="here",
             figures={method: figure_of(row, metric) for method, row in item.rows.items()},
