@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,9 @@ from toolkit_probing.leaderboard.settings import LeaderboardSettings
 from toolkit_probing.predict.settings import PredictSettings
 from toolkit_probing.protocols import PRESETS
 from toolkit_probing.settings import ExtractSettings, ProbeSettings
+
+if TYPE_CHECKING:
+    from toolkit_probing.reports.recomputed import Report
 
 app = typer.Typer(add_completion=False)
 features_app = typer.Typer(add_completion=False)
@@ -202,10 +205,7 @@ def report(
     from toolkit_common.extras import require
     from toolkit_common.pages.reporters import find_reporter
     from toolkit_common.runs.files import refuse_no_file
-    from toolkit_probing.reports.answer import answer_of
-    from toolkit_probing.reports.formats import FORMATS
     from toolkit_probing.reports.recomputed import build_report
-    from toolkit_probing.reports.tables import show_report
 
     if as_json and table not in ("table", "json"):
         raise InputError(f"--json and --format {table} exclude each other: give one of them")
@@ -224,6 +224,17 @@ def report(
         reporter(runs[0], output=output, table=table, as_json=as_json)
         return
     tables = build_report(runs, metrics=_names(metric), by=_names(by))
+    _give(tables, output=output, table=table, as_json=as_json, pictures=pictures)
+
+
+def _give(
+    tables: "Report", *, output: Path | None, table: ReportFormat, as_json: bool, pictures: bool
+) -> None:
+    """Write a report's page, and print it as was wanted."""
+    from toolkit_probing.reports.answer import answer_of
+    from toolkit_probing.reports.formats import FORMATS
+    from toolkit_probing.reports.tables import show_report
+
     answer = cache(lambda: answer_of(tables))  # takes a while, and not every format needs it
     if output is not None:  # first: what cannot be a page is refused before anything is printed
         from toolkit_probing.attention.judged import open_judged

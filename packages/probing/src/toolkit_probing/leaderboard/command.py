@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from toolkit_common.console import result_console
-from toolkit_probing.arms import find_arms
+from toolkit_probing.arms.find import find_arms
 from toolkit_probing.leaderboard.block import out_of_date, read_block, write_block
 from toolkit_probing.leaderboard.boards import OWN_METRIC, Board, build_boards
 from toolkit_probing.leaderboard.page import write_page

@@ -59,17 +59,20 @@ def _own(runs: Sequence[SavedRun]) -> Iterator[dict[str, Any]]:
             estimate = row.metrics[PUBLISHED_METRIC]
             if row.method in METHODS and estimate.mean is not None:
                 low, high = estimate.ci or (None, None)
-                yield _point(name, row.method, estimate.mean, "here") | {"low": low, "high": high}
+                yield _point(name, row.method, estimate.mean, origin="here") | {
+                    "low": low,
+                    "high": high,
+                }
 
 
 def _published(published: Published) -> Iterator[dict[str, Any]]:
     for row in published.rows.values():
         origin = "published*" if row.stochastic else "published"
         for method in METHODS:
-            yield _point(row.title, method, row.top1(method) / 100, origin)
+            yield _point(row.title, method, row.top1(method) / 100, origin=origin)
 
 
-def _point(name: str, method: str, value: float, origin: str) -> dict[str, Any]:
+def _point(name: str, method: str, value: float, *, origin: str) -> dict[str, Any]:
     return {
         "name": name, "method": method_heading(method), "value": value, "origin": origin,
         "low": None, "high": None,

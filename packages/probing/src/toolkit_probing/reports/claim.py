@@ -54,7 +54,11 @@ def claim(
         return "No frozen encoder was probed: encoders were tuned, which is not ranked here."
     compared = [item for item in probes if differences and item in differences.entries]
     first, other = _contenders(compared or probes)
-    answers = list(_answers(compared, differences, metric, contrasts)) if differences else []
+    answers = (
+        list(_answers(compared, differences, metric=metric, contrasts=contrasts))
+        if differences
+        else []
+    )
     if answers:
         sentences = answers
     elif differences is None or other is None:
@@ -160,6 +164,7 @@ def _contenders(probes: Sequence[Entry]) -> tuple[Entry, Entry | None]:
 def _answers(
     probes: Sequence[Entry],
     differences: Differences,
+    *,
     metric: str,
     contrasts: Sequence[tuple[str, str]],
 ) -> Iterator[str]:

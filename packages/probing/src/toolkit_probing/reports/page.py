@@ -19,7 +19,7 @@ from toolkit_common.seen.check import mark
 from toolkit_common.study.show import notes as study_notes
 from toolkit_common.study.show import to_cells
 from toolkit_common.study.table import build_table
-from toolkit_probing.arms import Arms
+from toolkit_probing.arms.find import Arms
 from toolkit_probing.attention.mistakes import Mistakes, OpenImages, show_mistakes
 from toolkit_probing.methods import METHODS
 from toolkit_probing.published.beside import beside_published

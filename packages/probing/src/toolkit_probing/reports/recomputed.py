@@ -13,7 +13,7 @@ import pandas as pd
 from toolkit_common.errors import InputError
 from toolkit_common.scores.metrics import Predictions, confusion_matrix, find_metric
 from toolkit_common.scores.statistics import Estimate
-from toolkit_probing.arms import Arms, find_arms
+from toolkit_probing.arms.find import Arms, find_arms
 from toolkit_probing.results.compare import CONFUSION
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun, names_of

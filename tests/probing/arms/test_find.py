@@ -13,7 +13,7 @@ from toolkit_common.study.file import read_study
 from toolkit_common.study.grid import expand
 from toolkit_common.study.run import run_cells
 from toolkit_common.study.state import look_at
-from toolkit_probing.arms import find_arms
+from toolkit_probing.arms.find import find_arms
 from toolkit_probing.results.folds import join_runs
 from toolkit_probing.results.saved import read_run
 
