@@ -17,14 +17,14 @@ def said(*runs, published=()) -> str:
 def test_who_is_first_is_told_apart_from_whom_it_can_be():
     good, poor = judged("good", 0.8, 2.0), judged("poor", 0.6, 0.1)
     text = said(good, poor)
-    assert text.startswith("good is first of 2 encoders by EP: 0.850")
+    assert text.startswith("good is first of 2 encoders by EP: 0.890 [")
     assert text.endswith("It is better than poor.")
     alike = judged("alike", 0.7, 2.0)
     assert said(good, alike, poor).endswith("It cannot be told apart from alike.")
 
 
 def test_one_encoder_is_not_called_first():
-    assert said(run("runs/a", methods(0.7), encoder("a"))).startswith("a reaches 0.750")
+    assert said(run("runs/a", methods(0.7), encoder("a"))).startswith("a reaches 0.790 [")
 
 
 def test_an_untrained_encoder_is_never_first():
