@@ -58,6 +58,55 @@ def test_a_module_in_the_working_folder_is_found(
     assert load_backbone("python:a_users_module:build").info.facts.grid == (14, 14)
 
 
+FAILING = """
+import sys
+from torch import nn
+
+def exits(): sys.exit("usage: train.py CONFIG")
+def quits(): exit(0)
+def raises(): raise KeyError("weights")
+def opens(): return open("no-such-weights.pt")
+
+class Broken(nn.Module):
+    def forward(self, images): raise RuntimeError("shapes")
+
+def builds(): return Broken()
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (
+            "exits",
+            r"'python:failing:exits' called exit\('usage: train.py CONFIG'\): it must",
+        ),
+        ("quits", r"'python:failing:quits' called exit\(0\)"),
+        ("raises", r"'python:failing:raises' failed: KeyError: 'weights' \(.*failing.py:7\)"),
+        ("opens", "'python:failing:opens' failed: FileNotFoundError: .*no-such-weights.pt"),
+        ("builds", "'python:failing:builds' on an image of 224 x 224 failed: RuntimeError: shapes"),
+    ],
+)
+def test_a_factory_that_exits_or_raises_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, message: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "failing", raising=False)
+    (tmp_path / "failing.py").write_text(FAILING)
+    with pytest.raises(InputError, match=message):
+        load_backbone(f"python:failing:{factory}")
+
+
+@pytest.mark.parametrize("source", ["raise ValueError('no GPU')", "import sys; sys.exit(3)"])
+def test_a_module_that_fails_at_import_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "failing_at_import.py").write_text(source)
+    with pytest.raises(InputError, match=r"import of 'python:failing_at.*:f' .*(no GPU|\(3\))"):
+        load_backbone("python:failing_at_import:f")
+
+
 @pytest.mark.parametrize(
     ("out", "message"),
     [
@@ -74,8 +123,8 @@ def test_a_module_that_returns_no_patches_is_refused(out: object, message: str) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("python:no_such_module:build", "cannot import .* No module named 'no_such_module'"),
-        ("python:helpers.tiny_encoders:no_such", "cannot import .* has no attribute 'no_such'"),
+        ("python:no_such_module:build", "import of .* No module named 'no_such_module'"),
+        ("python:helpers.tiny_encoders:no_such", "cannot import .* has no 'no_such'"),
         ("python:collections:OrderedDict", "must return an nn.Module, got a OrderedDict"),
         ("python:math:pi", "must return an nn.Module, got a float"),
         ("python:", "expected python:MODULE:FACTORY, got 'python:'"),

@@ -2,6 +2,9 @@
 
 import importlib
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from typing_extensions import override
 from toolkit_common.backbones.contract import EncoderFacts, ImageEncoder, Tokens
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.printable import shortened
 
 
 class ModuleEncoder(ImageEncoder):
@@ -29,7 +33,7 @@ class ModuleEncoder(ImageEncoder):
         self.preprocess: Preprocess = getattr(module, "preprocess", Preprocess())
         height, width = self.preprocess.image_size
         # A trial is the only way to know what an arbitrary module returns.
-        with torch.no_grad():
+        with torch.no_grad(), _users_code(f"{name!r} on an image of {height} x {width}"):
             out = module.eval()(torch.zeros(1, 3, height, width))
         if not isinstance(out, Tensor) or out.ndim not in (3, 4):
             given = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
@@ -76,7 +80,8 @@ def build_python_encoder(name: str) -> ImageEncoder:
         name: `MODULE:FACTORY`.
 
     Raises:
-        InputError: If it cannot be imported, or gives no module whose output is patch tokens.
+        InputError: If it cannot be imported, raises or exits, or gives no module whose output is
+            patch tokens.
     """
     text = f"python:{name}"
     module_name, _, factory_name = name.partition(":")
@@ -84,13 +89,36 @@ def build_python_encoder(name: str) -> ImageEncoder:
         raise InputError(f"expected python:MODULE:FACTORY, got {text!r}")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # `python -m` looks there too, the installed command does not
-    try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"cannot import {text!r}: {error}") from error
-    made = factory() if callable(factory) else factory
+    with _users_code(f"the import of {text!r}"):
+        module = importlib.import_module(module_name)
+    if not hasattr(module, factory_name):
+        raise InputError(f"cannot import {text!r}: {module_name} has no {factory_name!r}")
+    factory = getattr(module, factory_name)
+    with _users_code(repr(text)):
+        made = factory() if callable(factory) else factory
     if not isinstance(made, nn.Module):
         raise InputError(f"{text!r} must return an nn.Module, got a {type(made).__name__}")
     if not isinstance(made, ImageEncoder):
         made = ModuleEncoder(made, name=text)
     return made
+
+
+@contextmanager
+def _users_code(what: str) -> Iterator[None]:
+    """Run what the user wrote: whatever it raises, and an exit, is an error that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except SystemExit as error:  # a script without `if __name__ == "__main__"`
+        raise InputError(f"{what} called exit({error.code!r}): it must return an encoder") from None
+    except Exception as error:
+        raise InputError(
+            f"{what} failed: {type(error).__name__}: {shortened(str(error))}{_line_of(error)}"
+        ) from error
+
+
+def _line_of(error: Exception) -> str:
+    """Return the last line of Python that an error passed through, as ` (FILE:LINE)`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames[1:] else ""
