@@ -3,6 +3,7 @@
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -396,6 +397,17 @@ def test_what_it_costs_is_printed_first(
     assert "online" not in printed  # what only extracts has no choice of place
     run(how)
     assert "features: stored ones serve" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("store", ["disk", "memory"])
+def test_tokens_without_room_are_refused_before_the_encoder_runs(
+    store: Any, how: Extraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit_common.features.planner._available_disk", lambda _: 100)
+    monkeypatch.setattr("toolkit_common.features.planner.available_memory", lambda: 100)
+    with pytest.raises(InputError, match=r"tokens of .* KiB do not fit .* which has 100 B free"):
+        run(replace(how, store=store))
+    assert not how.store_dir.exists()
 
 
 def test_a_run_prints_the_price_of_every_place(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.properties import few_examples
+from toolkit_common.errors import InputError
 from toolkit_common.features import planner
 from toolkit_common.features.planner import (
     Place,
@@ -17,6 +18,7 @@ from toolkit_common.features.planner import (
     price_dtypes,
     price_places,
     price_views,
+    refuse_no_room,
     size,
 )
 
@@ -62,6 +64,29 @@ def test_the_table_of_decisions(
     assert (plan.place, plan.in_memory) == (place, in_memory)
     assert plan.num_bytes == (0 if place == "online" else num_bytes)
     assert (plan.reason == "requested") == (choice == place)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("disk", r"tokens of 2 KiB do not fit the disk of .*, which has 1.95 KiB free: .* int8"),
+        ("memory", "tokens of 2 KiB do not fit memory, which has 1.95 KiB free: .* --store disk"),
+    ],
+)
+def test_tokens_without_room_are_refused(place: Place, message: str, tmp_path: Path) -> None:
+    refuse_no_room(place, 2048, folder=tmp_path, free=2048)
+    with pytest.raises(InputError, match=message):
+        refuse_no_room(place, 2048, folder=tmp_path, free=2000)
+    refuse_no_room("online", 2048, folder=tmp_path, free=0)
+
+
+def test_shards_of_a_pass_that_was_cut_short_need_no_room(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "tokens-00000.safetensors").write_bytes(bytes(48))
+    refuse_no_room("disk", 2048, folder=tmp_path, store=store, free=2000)
+    with pytest.raises(InputError, match=r"tokens of 1.95 KiB do not fit"):
+        refuse_no_room("disk", 2048, folder=tmp_path, store=store, free=1999)
 
 
 def test_free_space_is_that_of_the_system(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from toolkit_common.features.planner import (
     plan_extraction,
     price_dtypes,
     price_places,
+    refuse_no_room,
     size,
 )
 from toolkit_common.features.shards import SHARDS, VECTORS
@@ -50,6 +51,7 @@ from toolkit_common.features.store import (
     TokenStore,
     find_store,
 )
+from toolkit_common.training.distributed import on_main
 
 # 128 MiB: what a rank holds while it fills a shard, and what a killed one loses.
 SHARD_BYTES = 1 << 27
@@ -199,7 +201,10 @@ def _plan(
     # Once a run: the views that follow cost what the first does.
     if reads and view is None:
         _show_prices(plan, encoder, shapes, num_images=len(rows), per_image=seconds, reads=reads)
-    _refuse_unkept_stream(plan, encoder)  # after the prices, to be weighed against them
+    # After the prices, to be weighed against them.
+    _refuse_unkept_stream(plan, encoder)
+    folder, store = how.store_dir, how.store_dir / encoder.store_spec(rows, view).key()
+    on_main(accelerator, lambda: refuse_no_room(plan.place, num_bytes, folder=folder, store=store))
     # Of 16 images at most, but before hours are spent: who minds stops here.
     error = relative_error([kept.patches for kept in sample.values()], how.dtype)
     if error and view is None:

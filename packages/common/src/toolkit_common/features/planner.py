@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype
 
 Place = Literal["disk", "memory", "online"]
@@ -76,6 +77,42 @@ def plan_extraction(
         return Plan("memory", True, num_bytes, reason)
     reason = f"{size(num_bytes)} fit neither {size(disk)} of disk nor {size(memory)} of memory"
     return Plan("online", False, 0, reason)
+
+
+def refuse_no_room(
+    place: Place,
+    num_bytes: int,
+    *,
+    folder: Path,
+    store: Path | None = None,
+    free: int | None = None,
+) -> None:
+    """Refuse tokens for which there is no room, before the encoder runs for them.
+
+    Args:
+        place: Where they are to go.
+        num_bytes: Size of all of them.
+        folder: Where stores lie.
+        store: Where theirs will lie; what a pass that was cut short has written there counts.
+        free: Bytes that the place has; those of the system by default.
+
+    Raises:
+        InputError: If so.
+    """
+    if place == "online":
+        return
+    on_disk = place == "disk"
+    if free is None:
+        free = _available_disk(folder) if on_disk else available_memory()
+    written = store.glob("*.safetensors") if on_disk and store is not None else ()
+    missing = num_bytes - sum(path.stat().st_size for path in written)
+    if missing > free:
+        where = f"the disk of {folder}" if on_disk else "memory"
+        others = "another --store-dir, --store memory" if on_disk else "--store disk"
+        raise InputError(
+            f"tokens of {size(missing)} do not fit {where}, which has {size(free)} free: free "
+            f"some, or choose {others} or online, or --store-dtype int8"
+        )
 
 
 def price_places(

@@ -16,11 +16,12 @@ from toolkit_common.data.loaders import choose_num_workers
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.encode import Extraction, RowEncoder
-from toolkit_common.features.planner import price_views
+from toolkit_common.features.planner import price_views, refuse_no_room
 from toolkit_common.features.store import find_store
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import cache_folder
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.training.distributed import on_main
 from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
 from toolkit_probing.settings import FeatureSettings, ProbeSettings
 
@@ -118,6 +119,9 @@ def show_price_of_views(encoder: RowEncoder, train: np.ndarray) -> None:
     Args:
         encoder: What will run, with what it is to extract.
         train: Rows of the training images.
+
+    Raises:
+        InputError: If they are to be kept where there is no room for them.
     """
     how = encoder.how
     missing = sum(
@@ -134,6 +138,11 @@ def show_price_of_views(encoder: RowEncoder, train: np.ndarray) -> None:
     }
     row_bytes = bytes_per_image(shapes, dtype=how.dtype, with_patches=how.with_patches)
     seconds = per_image * len(train) / encoder.accelerator.num_processes
-    console.print(
-        price_views(missing, how.views, num_bytes=row_bytes * len(train), seconds=seconds)
-    )
+    num_bytes, folder = row_bytes * len(train), how.store_dir
+    console.print(price_views(missing, how.views, num_bytes=num_bytes, seconds=seconds))
+    place = how.store
+    if place != "auto":  # which chooses anew for each of them
+        on_main(
+            encoder.accelerator,
+            lambda: refuse_no_room(place, missing * num_bytes, folder=folder),
+        )
