@@ -27,7 +27,7 @@ from helpers.repository import (
 
 ORDER = {  # a room or leaf imports only what stands before it
     "common": (
-        "printable errors registry foreign extras ids split_names seed config launched "
+        "printable errors outside registry foreign extras ids split_names seed config launched "
         "console torchvision_ops runs pages images training data sources backbones seen sharing "
         "features scores audit synthetic study cli __main__"
     ),

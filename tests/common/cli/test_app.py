@@ -1,6 +1,7 @@
 """The command line: instant help, commands from entry points, exit codes that mean something."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,16 +137,36 @@ def test_a_bad_value_is_named_with_its_option(run_cli: RunCli) -> None:
 # Commands that fail
 
 FAILING = """
+    import errno, os
     import typer
     from toolkit_common.errors import InputError
 
     app = typer.Typer()
     ERRORS = {"input": InputError("no file at data.csv"), "stop": KeyboardInterrupt(),
-              "ours": RuntimeError("list index"), "value": ValueError("not for users")}
+              "ours": RuntimeError("list index"), "value": ValueError("not for users"),
+              "full": OSError(errno.ENOSPC, "full", "runs/a"), "memory": MemoryError(),
+              "gone": FileNotFoundError(errno.ENOENT, "no", "a.png"),
+              "words": RuntimeError("I/O error: No space left on device (os error 28)")}
 
     @app.command()
-    def fail(how: str) -> None:
+    def fail(how: str, batch_size: int = 3, resume: bool = False) -> None:
         raise ERRORS[how]
+"""
+
+
+WAITING = """
+    import time
+    import typer
+
+    app = typer.Typer()
+
+    @app.command()
+    def wait() -> None:
+        try:
+            print("waiting", flush=True)
+            time.sleep(60)
+        finally:
+            print("in order")
 """
 
 
@@ -154,6 +175,44 @@ def test_bad_input_is_one_line_without_traceback(run_cli: RunCli, plugin: Callab
     result = run_cli("fail", "input")
     assert (result.exit_code, result.stderr) == (2, "error: no file at data.csv\n")
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["fail", "group.fail"])
+@pytest.mark.parametrize(
+    ("how", "code", "line"),
+    [
+        (
+            "full",
+            1,
+            "no space is left on the disk at runs/a: free some, or write elsewhere, and",
+        ),
+        ("words", 1, "no space is left on the disk: free some, or write elsewhere, and go on"),
+        ("memory", 1, "memory ran out: lower --batch-size, and go on with --resume"),
+        ("gone", 2, "no such file or folder at a.png: it may have been removed while this ran"),
+    ],
+)
+def test_a_failure_of_the_outside_is_one_line(
+    run_cli: RunCli, plugin: Callable, command: str, how: str, code: int, line: str
+) -> None:
+    plugin(command, FAILING)
+    result = run_cli(*command.split("."), how)
+    assert result.exit_code == code
+    assert result.stderr.startswith(f"error: {line}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_as_ctrl_c_does(plugin: Callable, number: int) -> None:
+    site = plugin("wait", WAITING)
+    command = [sys.executable, "-m", "toolkit_common", "wait"]
+    variables = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(number)
+        assert process.communicate(timeout=60)[0] == "in order\n"
+    assert process.returncode == 130
 
 
 def test_bad_input_inside_a_group_is_printed_once(run_cli: RunCli, plugin: Callable) -> None:

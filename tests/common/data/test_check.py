@@ -1,9 +1,12 @@
 """Bad images are found before long work begins, and named."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers.small_data import build_data, encode, image_bytes, noise
 from toolkit_common.data import check
@@ -130,3 +133,19 @@ def test_a_bad_image_that_is_met_late_is_reported_in_one_line(
     with pytest.raises(InputError) as caught:
         next(iter(loader))
     assert str(caught.value) == f"{tmp_path}/1.jpg: not an image"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ENOMEM])
+def test_where_the_machine_fails_no_image_is_left_out(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = on_disk(tmp_path, *[encode(noise(), "JPEG")] * 3)
+
+    def fail(*arguments: object, **options: object) -> Image.Image:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        check_images(data, np.arange(3), policy="skip")
+    assert not isinstance(caught.value, InputError)
+    assert caught.value.__notes__ == [f"while reading {tmp_path / '0.jpg'}"]

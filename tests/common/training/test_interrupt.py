@@ -17,7 +17,7 @@ def send(number: int) -> None:
     signal.raise_signal(number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_only_sets_the_flag(number: int) -> None:
     with delayed_interrupt() as interruption:
         assert not interruption.requested
@@ -37,7 +37,7 @@ def test_a_second_ctrl_c_interrupts_at_once() -> None:
 def test_the_handlers_are_put_back_even_after_an_error(
     request: pytest.FixtureRequest,
 ) -> None:
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # Tests that a shell started in the background inherit an ignored SIGINT.
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, inherited))
@@ -47,6 +47,15 @@ def test_the_handlers_are_put_back_even_after_an_error(
     assert [signal.getsignal(number) for number in numbers] == before
     with pytest.raises(KeyboardInterrupt):
         send(signal.SIGINT)
+
+
+def test_a_run_under_nohup_outlives_its_terminal(request: pytest.FixtureRequest) -> None:
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, inherited))
+    with delayed_interrupt() as interruption:
+        send(signal.SIGHUP)
+        assert not interruption.requested
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def test_each_block_starts_without_a_request() -> None:

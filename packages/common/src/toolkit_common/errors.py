@@ -13,9 +13,9 @@ ENDLESS = re.compile(rf"[^\s/]{{{LONGEST + len('...')},}}[^\s/,:;)]|\S{{{LONGEST
 class InputError(ValueError):
     """Bad input or configuration, in one line: what is wrong, where, and what to do.
 
-    The command line prints the line and exits with code 2; anything else that escapes a command
-    is a fault of ours and keeps its traceback. Control characters are shown, and what of a value
-    goes on without end is cut.
+    The command line prints the line and exits with code 2; anything else that escapes a command,
+    but for failures of the outside (`toolkit_common.outside`), is a fault of ours and keeps its
+    traceback. Control characters are shown, and what of a value goes on without end is cut.
     """
 
     def __init__(self, *arguments: object) -> None:

@@ -4,10 +4,17 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 LAUNCHER = "TOOLKIT_LAUNCHER"  # pid of a launcher of ours
 ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, ours or torchrun
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+HANGUP = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; Windows has none
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP else []))
+
+Handler = Callable[[int, FrameType | None], None]
 
 
 def is_main_process() -> bool:
@@ -18,6 +25,35 @@ def is_main_process() -> bool:
 def in_worker() -> bool:
     """Tell whether this process was started by a launcher (torchrun, accelerate, Slurm)."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+@contextmanager
+def on_signals(act: Handler) -> Iterator[None]:
+    """Let `act` handle the signals that ask this process to end.
+
+    Works in the main thread only, as signals do. An ignored SIGHUP stays so: that is `nohup`.
+    """
+    previous = {}
+    try:
+        for number in SIGNALS:
+            if number != HANGUP or signal.getsignal(number) != signal.SIG_IGN:
+                previous[number] = signal.signal(number, act)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def end_as_ctrl_c_does() -> None:
+    """Let SIGTERM and SIGHUP interrupt this process, so that whatever runs is left in order."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    for number in SIGNALS[1:]:  # Python does so of the first, where it is not ignored
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, interrupt)
 
 
 def end_with_launcher() -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
@@ -22,6 +23,8 @@ from typer.main import get_command as build_click_command
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
+from toolkit_common.launched import end_as_ctrl_c_does
+from toolkit_common.outside import failure_of
 from toolkit_common.printable import one_line, printable, shortened
 from toolkit_common.registry import did_you_mean
 
@@ -86,17 +89,6 @@ class PluginGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (InputError, *NAMED_WRONGLY) as error:
-            reason = str(error) if isinstance(error, InputError) else wrong_name(error)
-            if reason is None:
-                raise
-            if (rank := int(os.environ.get("RANK", "0"))) > 0:
-                # Bad input fails alike on every rank: the launcher ends this one while it waits,
-                # so that the first speaks for all.
-                time.sleep(RANK_PATIENCE_S)
-                reason = f"[rank {rank}] {reason}"
-            typer.echo(shortened(f"error: {reason}", LONGEST), err=True)
-            raise typer.Exit(EXIT_BAD_INPUT) from error
         except USAGE_ERROR as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
                 raise
@@ -104,6 +96,19 @@ class PluginGroup(TyperGroup):
             place = error.ctx.command_path if error.ctx is not None else "toolkit"
             typer.echo(printable(f"error: {message.rstrip('.')}; see {place} --help"), err=True)
             raise typer.Exit(EXIT_BAD_INPUT) from error
+        except (typer.Exit, typer.Abort):  # said already, by a group within
+            raise
+        except Exception as error:
+            told = _explain(error, self._options_of(ctx))
+            if told is None:
+                raise
+            typer.echo(shortened(f"error: {_by_rank(told[0])}", LONGEST), err=True)
+            raise typer.Exit(told[1]) from error
+
+    def _options_of(self, ctx: Any) -> list[str]:
+        """Return the options of the command that is carried out."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        return [option for item in getattr(command, "params", ()) for option in item.opts]
 
     def _load(self, name: str) -> Any:
         full_name = self.prefix + name
@@ -117,6 +122,18 @@ class PluginGroup(TyperGroup):
             command = _broken(full_name, f"{type(error).__name__}: {error}")
         command.name = name
         return command
+
+
+def _explain(error: Exception, options: Collection[str]) -> tuple[str, int] | None:
+    """Return what went wrong, in one line, and the exit code; None of a fault of ours."""
+    if isinstance(error, InputError):
+        return str(error), EXIT_BAD_INPUT
+    if isinstance(error, NAMED_WRONGLY) and (reason := wrong_name(error)) is not None:
+        return reason, EXIT_BAD_INPUT
+    failure = failure_of(error, options=options)
+    if failure is None:
+        return None
+    return failure.message, EXIT_BAD_INPUT if failure.is_users else EXIT_FAILED
 
 
 def wrong_name(error: Exception) -> str | None:
@@ -140,6 +157,17 @@ def _expand_home(word: str) -> str:
     """
     begun = HOME.fullmatch(word)
     return word if begun is None else f"{begun[1]}{Path(begun[2]).expanduser()}"
+
+
+def _by_rank(message: str) -> str:
+    """Return what is wrong, of any rank but the first with its number."""
+    rank = int(os.environ.get("RANK", "0"))
+    if rank == 0:
+        return message
+    # Most fails alike on every rank: the launcher ends this one while it waits, so that the first
+    # speaks for all.
+    time.sleep(RANK_PATIENCE_S)
+    return f"[rank {rank}] {message}"
 
 
 def _show_examples_last_(command: Any) -> None:
@@ -213,7 +241,8 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C inside a command ends with exit code 130."""
+    """Run the command line; Ctrl-C, SIGTERM and SIGHUP inside a command end with exit code 130."""
+    end_as_ctrl_c_does()
     # A log file wants lines of one width, and wider ones than the 80 columns of no terminal.
     if not sys.stderr.isatty():
         os.environ.setdefault("COLUMNS", "120")

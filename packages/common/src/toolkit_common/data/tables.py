@@ -17,6 +17,7 @@ from toolkit_common.data.sheet import ANSWER_SEPARATOR
 from toolkit_common.data.text import Row, read_text
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
+from toolkit_common.outside import is_of_machine
 
 ROWS = "rows of the file"  # attribute of a table that has passed over some: their numbers
 EMPTY_WORDS = "words read as missing"  # attribute of a table: column -> word -> how often
@@ -153,6 +154,8 @@ def _excel_rows(path: Path, wanted: str, notes: list[str]) -> list[Row]:
             str(sheet.title): list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets
         }
     except Exception as error:  # zip, zlib, XML and openpyxl raise many kinds on damaged files
+        if is_of_machine(error):
+            raise
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path} cannot be read as an Excel file: {reason}") from None
     filled = {name: rows for name, rows in sheets.items()

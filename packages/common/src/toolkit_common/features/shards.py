@@ -16,6 +16,7 @@ from torch import Tensor
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import PATCHES, SCALE, Grids, LayerFeatures, flatten
 from toolkit_common.foreign.values import checked, parse_json
+from toolkit_common.outside import is_of_machine
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, write_text
 
@@ -74,6 +75,8 @@ def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
         # safetensors does not notice a flipped byte (docs/traps.md 9).
         is_as_written = checksum(path) == expected
     except OSError as error:
+        if is_of_machine(error):
+            raise
         raise InputError(_damaged(path, shortened(str(error)))) from error
     if not is_as_written:
         raise InputError(_damaged(path, "its checksum differs"))
@@ -84,6 +87,8 @@ def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
         grids: _Grids = checked(_Grids, parse_json(described, "its grids"), "its grids")
     # Gone, or cut short: what is left does not even open.
     except (OSError, SafetensorError, LookupError, InputError) as error:
+        if is_of_machine(error):  # of which nothing follows for the file
+            raise
         raise InputError(_damaged(path, shortened(str(error)))) from error
     return tensors, dict(grids)
 

@@ -25,6 +25,7 @@ from toolkit_common.errors import InputError, in_one_line
 from toolkit_common.images.streams import STREAM, read_streamed
 from toolkit_common.images.walk import known_formats
 from toolkit_common.images.wide import PixelRange, is_wide, to_8_bits, wide_values
+from toolkit_common.outside import is_of_machine
 from toolkit_common.printable import one_line
 
 Place = Mapping[str, Any]
@@ -117,6 +118,11 @@ def _named(place: Place) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # decoders raise many kinds on damaged bytes
+        if is_of_machine(
+            error
+        ):  # of which nothing follows for the image, least that it is left out
+            error.add_note(f"while reading {name_of(place)}")
+            raise
         raise BadImageError(f"{name_of(place)}: {_reason(error, place)}") from error
 
 

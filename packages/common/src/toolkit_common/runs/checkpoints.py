@@ -22,7 +22,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
     path = folder / f"step-{step:09d}.pt"
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        # Through a file of Python's, which says what is wrong with a disk; torch's own says that
+        # something is.
+        with temporary.open("wb") as file:
+            torch.save(state, file)
         checksum = sha256_of(temporary)
     # The checksum comes second: a checkpoint without one was cut short and is not used.
     write_text(path.with_suffix(".sha256"), checksum)

@@ -78,6 +78,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             # Data before name: after a power cut the rename may be there and the bytes not.
             os.fsync(written.fileno())
         temporary.replace(path)
+    except Exception as error:
+        error.add_note(f"while writing {path}")  # which the errors of many libraries lack
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -92,6 +95,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         temporary.rename(path)
+    except Exception as error:
+        error.add_note(f"while writing {path}")
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

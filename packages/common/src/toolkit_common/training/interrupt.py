@@ -1,13 +1,18 @@
-"""Ctrl-C without torn state: a loop learns of it between two steps, saves, and stops."""
+"""Ctrl-C without torn state: a loop learns of it between two steps, saves, and stops.
+
+So do a scheduler's SIGTERM and the SIGHUP of a terminal that is closed (`launched.SIGNALS`).
+"""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from toolkit_common.launched import on_signals
+
 
 class Interruption:
-    """Whether SIGINT or SIGTERM reached this process since the block began.
+    """Whether one of the signals reached this process since the block began.
 
     Several processes leave the loop at one step by `toolkit_common.training.late.Agreement`.
     """
@@ -17,7 +22,7 @@ class Interruption:
 
 @contextmanager
 def delayed_interrupt() -> Iterator[Interruption]:
-    """Turn the first SIGINT or SIGTERM into a flag; a second SIGINT interrupts at once.
+    """Turn the first of the signals into a flag; a second SIGINT interrupts at once.
 
     The loop inside the block is expected to look between steps, save its state and raise
     `KeyboardInterrupt` (exit code 130). Works in the main thread only, as signals do.
@@ -30,9 +35,5 @@ def delayed_interrupt() -> Iterator[Interruption]:
             raise KeyboardInterrupt
         state.requested = True
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_signals(note):
         yield state
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

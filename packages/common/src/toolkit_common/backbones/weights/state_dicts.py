@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from toolkit_common.errors import InputError
+from toolkit_common.outside import is_of_machine
 from toolkit_common.registry import did_you_mean
 
 State = dict[str, Tensor]
@@ -127,8 +128,12 @@ def _read(path: Path) -> Any:
         with torch.serialization.safe_globals(STAND_INS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
+        if is_of_machine(error):
+            raise
         raise InputError(f"{path} is no whole safetensors file: {error}") from None
     except Exception as error:
+        if is_of_machine(error):  # of which nothing follows for the file
+            raise
         # Torch goes on to advise what would let the file run code.
         reason = re.split(r"\n|(?<=\.) ", str(error))[0].rstrip(".")
         named = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
