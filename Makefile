@@ -16,6 +16,14 @@ START := --set "start=timm:tf_efficientnet_lite0?image_size=64&weights=$$weights
 # Without what is exported below, which nproc would answer.
 CORES := $$(env -u OMP_NUM_THREADS nproc)
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
+# What `make test-min` and `make test-latest` run: where the libraries below are called.
+# TESTS=tests runs all.
+TESTS ?= tests/common/backbones tests/common/features tests/common/sources tests/common/training \
+  tests/probing/heads tests/probing/methods tests/probing/predict tests/probing/test_estimator.py \
+  tests/probing/test_run.py tests/slimp/exporting tests/slimp/training tests/slimp/test_run.py
+TEST_TOOLS := beartype hypothesis pytest pytest-timeout pytest-xdist rtdl_revisiting_models
+# Other versions warn of what the pinned ones do not, and bring plug-ins that pytest refuses.
+OTHERS := $(PYTEST) -p no:anyio -W default
 
 # Nothing is fetched at run time unless asked for; threads of busy cores fight (docs/stack.md).
 export HF_HUB_OFFLINE ?= 1
@@ -23,7 +31,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast coverage lint type format check bench docs wheels clean
+.PHONY: help install demo test test-fast test-min test-latest coverage lint type format check bench docs wheels clean
 .PHONY: bench-slimp-ablation bench-full bench-check gpu-check tutorial
 
 help: ## list the targets
@@ -53,6 +61,23 @@ look: $(STAMP) ## look at the pages in a browser: Chromium, playwright and axe-p
 .PHONY: fuzz
 fuzz: $(STAMP) ## give all that reads files and options 100,000 changed inputs (FUZZ="--inputs 5000")
 	PYTHONPATH=tests $(BIN)/python tests/fuzz.py $(FUZZ)
+
+test-min: $(VENV)-min/.installed ## run TESTS with the lowest supported versions of libraries
+	$(VENV)-min/bin/python $(OTHERS) $(TESTS)
+
+test-latest: $(VENV)-latest/.installed ## run TESTS with the newest versions of libraries
+	$(VENV)-latest/bin/python $(OTHERS) $(TESTS)
+
+$(VENV)-min/.installed: $(INPUTS) tests/versions/lowest.py
+	rm -rf $(VENV)-min && $(PYTHON) -m venv $(VENV)-min
+	$(VENV)-min/bin/python tests/versions/lowest.py > $(VENV)-min/constraints.txt
+	$(VENV)-min/bin/python -m pip install -qq -c $(VENV)-min/constraints.txt $(EDITABLE) $(TEST_TOOLS)
+	touch $@
+
+$(VENV)-latest/.installed: $(INPUTS)
+	rm -rf $(VENV)-latest && $(PYTHON) -m venv $(VENV)-latest
+	$(VENV)-latest/bin/python -m pip install -qq $(EDITABLE) $(TEST_TOOLS)
+	touch $@
 
 coverage: $(STAMP) ## run all tests and print which lines they reach, processes of theirs included
 	$(BIN)/coverage erase
@@ -107,5 +132,5 @@ wheels: $(STAMP) ## build the three wheels into dist/
 	  $(BIN)/python -m build -q --wheel --outdir dist packages/$$package || exit 1; done
 
 clean: ## delete the virtual environment, builds and caches
-	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(VENV)-min $(VENV)-latest dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	rm -rf packages/*/build packages/*/src/*.egg-info
