@@ -43,7 +43,7 @@ def main() -> None:
         "ep-claims",
         title="Do EP's claims hold here?",
         rows=[claim.to_row() for claim in all_claims(studies)],
-        notes=notes(studies, given.pretrained),
+        notes=notes(studies, given.pretrained, given.about),
         figure=draw(encoders, rivals, given.masked),
         more={
             heading: [
@@ -66,19 +66,21 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--runs", type=Path, default=Path("runs"), help="folder of the studies' folders")
     add("--masked", default=MASKED, help="name of the encoder that was pre-trained by masking")
+    add("--about", default="", help="a sentence about data and encoders, for the notes")
     add("--pretrained", type=Path, nargs="*", default=[], help="folders that mim.py wrote")
     return parser.parse_known_args(words)[0]
 
 
 def encoders_table(studies: Studies) -> Rows:
     """Return a row an encoder and probe, with EP's lead over it."""
-    cells = studies.cells("ep-pretraining")
-    return [
-        line(find(cells, encoder, method), find(cells, encoder, "ep"), encoder)
-        for encoder in studies.encoders()
-        for method in ("ep", *VECTORS)
-        if method in methods_of(cells, encoder)
-    ]
+    cells, rows = studies.cells("ep-pretraining"), []
+    for encoder in studies.encoders():
+        ep = find(cells, encoder, "ep")
+        for method in ("ep", *VECTORS):
+            if method in methods_of(cells, encoder):
+                row = find(cells, encoder, method)
+                rows.append(line(row, ep, encoder) | by_auroc(row, ep))
+    return rows
 
 
 def rivals_table(studies: Studies) -> Rows:
@@ -99,8 +101,6 @@ def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
     assert top1.mean is not None
     assert top1.ci is not None
     lead, is_ep = gain(ep, row), row.row.method == "ep"
-    of_auroc = auroc_gain(ep, row)
-    assert of_auroc.ci is not None
     return {
         "encoder": encoder,
         "probe": row.row.method,
@@ -109,13 +109,18 @@ def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
         "top-1 [95 %]": f"{100 * top1.mean:.1f} [{100 * top1.ci[0]:.1f}, {100 * top1.ci[1]:.1f}]",
         "AUROC": auroc.mean,
         "EP - it, points": "-" if is_ep else lead.text,
-        "EP - it, AUROC": "-"
-        if is_ep
-        else f"{of_auroc.difference:+.3f} [{of_auroc.ci[0]:+.3f}, {of_auroc.ci[1]:+.3f}]",
         "low": lead.low,
         "lead": lead.value,
         "high": lead.high,
     }
+
+
+def by_auroc(row: SavedRow, ep: SavedRow) -> dict[str, str]:
+    """Return EP's lead over a row in AUROC."""
+    lead = auroc_gain(ep, row)
+    assert lead.ci is not None
+    text = f"{lead.difference:+.3f} [{lead.ci[0]:+.3f}, {lead.ci[1]:+.3f}]"
+    return {"EP - it, AUROC": "-" if row.row.method == "ep" else text}
 
 
 def other_rows(studies: Studies) -> Rows:
@@ -150,7 +155,7 @@ def other_row(cell: Cell, ep: SavedRow, linear: Sequence[SavedRow], field: str) 
     }
 
 
-def notes(studies: Studies, pretrained: Sequence[Path]) -> list[str]:
+def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]:
     """Return what was run on, and what these figures do not say."""
     cell = studies.cells("ep-pretraining")[0]
     results = cell.run.results
@@ -162,6 +167,7 @@ def notes(studies: Studies, pretrained: Sequence[Path]) -> list[str]:
         f"Run on {datetime.now(UTC):%Y-%m-%d}: {data.source or data.title}, {len(data.classes)} "
         f"classes ({sizes}), protocol {results.protocol.name} v{results.protocol.version}, "
         f"splits {data.splits}.",
+        *([about] if about else []),
         *(describe(folder) for folder in pretrained),
         "Points: percentage points of top-1 accuracy on the same test images, with 95 % intervals "
         "by bootstrap over images; seeds and draws are averaged. Heads and encoders are held as "
@@ -193,11 +199,12 @@ def draw(encoders: Rows, rivals: Rows, masked: str) -> "Figure":
     """Draw EP's lead on each encoder, and accuracy against parameters on the masked one."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.5, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw_leads(left, encoders)
+    count = 2 if rivals else 1
+    figure = Figure(figsize=(4.8 * count, 4.2), layout="constrained")
+    panels = figure.subplots(1, count, squeeze=False)[0]
+    _draw_leads(panels[0], encoders)
     if rivals:
-        _draw_front(right, rivals, masked)
+        _draw_front(panels[1], rivals, masked)
     return figure
 
 
@@ -222,7 +229,7 @@ def _draw_leads(axes: "Axes", encoders: Rows) -> None:
     axes.set_xlabel("top-1, percentage points [95 %]")
     axes.set_title("EP's lead over linear probing")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8)
 
 
 def _draw_front(axes: "Axes", rivals: Rows, masked: str) -> None:
