@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.claims import EARLIER, RANDOM, Studies, all_claims
-from lib.evidence import Cell, auroc_gain, find, gain, methods_of
+from lib.evidence import Cell, find, gain, methods_of
 from lib.harness import write_report
 from toolkit_common.runs.files import read_json
 from toolkit_probing.results.saved import SavedRow
@@ -78,8 +78,7 @@ def encoders_table(studies: Studies) -> Rows:
         ep = find(cells, encoder, "ep")
         for method in ("ep", *VECTORS):
             if method in methods_of(cells, encoder):
-                row = find(cells, encoder, method)
-                rows.append(line(row, ep, encoder) | by_auroc(row, ep))
+                rows.append(line(find(cells, encoder, method), ep, encoder))
     return rows
 
 
@@ -113,14 +112,6 @@ def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
         "lead": lead.value,
         "high": lead.high,
     }
-
-
-def by_auroc(row: SavedRow, ep: SavedRow) -> dict[str, str]:
-    """Return EP's lead over a row in AUROC."""
-    lead = auroc_gain(ep, row)
-    assert lead.ci is not None
-    text = f"{lead.difference:+.3f} [{lead.ci[0]:+.3f}, {lead.ci[1]:+.3f}]"
-    return {"EP - it, AUROC": "-" if row.row.method == "ep" else text}
 
 
 def other_rows(studies: Studies) -> Rows:

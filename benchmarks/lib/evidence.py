@@ -15,7 +15,7 @@ import numpy as np
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json
 from toolkit_common.scores.metrics import Predictions
-from toolkit_common.scores.statistics import Difference, estimate_difference, estimate_mean
+from toolkit_common.scores.statistics import estimate_mean
 from toolkit_common.study.commands import find_command
 from toolkit_common.study.file import read_study
 from toolkit_common.study.grid import expand
@@ -139,12 +139,6 @@ def contrast(*terms: tuple[float, SavedRow]) -> Finding:
 def gain(better: SavedRow, base: SavedRow) -> Finding:
     """Return how far one row's top-1 accuracy is above another's, in percentage points."""
     return contrast((1.0, better), (-1.0, base))
-
-
-def auroc_gain(better: SavedRow, base: SavedRow) -> Difference:
-    """Return how far one row's AUROC is above another's."""
-    predictions = base.predictions, _aligned(base, better)
-    return estimate_difference(*predictions, base.groups, names=["auroc"])["auroc"]
 
 
 def _aligned(first: SavedRow, other: SavedRow) -> list[Predictions]:
