@@ -73,13 +73,13 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def encoders_table(studies: Studies) -> Rows:
     """Return a row an encoder and probe, with EP's lead over it."""
-    cells, rows = studies.cells("ep-pretraining"), []
-    for encoder in studies.encoders():
-        ep = find(cells, encoder, "ep")
-        for method in ("ep", *VECTORS):
-            if method in methods_of(cells, encoder):
-                rows.append(line(find(cells, encoder, method), ep, encoder))
-    return rows
+    cells = studies.cells("ep-pretraining")
+    return [
+        line(find(cells, encoder, method), find(cells, encoder, "ep"), encoder)
+        for encoder in studies.encoders()
+        for method in ("ep", *VECTORS)
+        if method in methods_of(cells, encoder)
+    ]
 
 
 def rivals_table(studies: Studies) -> Rows:
