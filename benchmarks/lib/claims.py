@@ -233,7 +233,7 @@ def queries_specialise(studies: Studies) -> Iterator[Claim]:
     (low, high), (least, most) = ep["overlap"]["ci"], other["overlap"]["ci"]
     yield Claim(
         "EP's queries look at different places, more so than heads of cross-attention",
-        "complementary attention maps",
+        "maps are complementary; against cross-attention is our question",
         f"{studies.masked}, {FEW_MAPS} queries: overlap of two maps, EP and MHCA (alike: 1)",
         f"EP {ep['overlap']['mean']:.3f} [{low:.3f}, {high:.3f}], MHCA "
         f"{other['overlap']['mean']:.3f} [{least:.3f}, {most:.3f}]; effective queries "
