@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from toolkit_common.errors import InputError
 from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.runs.files import sha256_of
 
@@ -119,6 +120,8 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "step-000000001.pt"
     torch.save({"model": Payload()}, path)
     path.with_suffix(".sha256").write_text(sha256_of(path))
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+    with pytest.raises(
+        InputError, match=f"{path} cannot be read .Weights only load failed.*delete it"
+    ):
         load_checkpoint(tmp_path)
     assert not Path("owned").exists()

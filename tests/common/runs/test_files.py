@@ -123,9 +123,12 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, folder: str)
         refuse_unwritable(Path(folder), option="--output")
 
 
-@pytest.mark.parametrize("folder", ["/proc/zz", "/proc/zz/x", "a" * 300])
-def test_a_folder_that_cannot_be_written_is_refused(folder: str) -> None:
-    with pytest.raises(InputError, match=rf"--output {folder} cannot be written \(.+\); choose"):
+@pytest.mark.parametrize(
+    ("folder", "shown"),
+    [("/proc/zz",) * 2, ("/proc/zz/x",) * 2, ("a" * 300, "a{200,}[.]{3}")],  # cut in messages
+)
+def test_a_folder_that_cannot_be_written_is_refused(folder: str, shown: str) -> None:
+    with pytest.raises(InputError, match=rf"--output {shown} cannot be written \(.+\); choose"):
         refuse_unwritable(Path(folder), option="--output")
 
 

@@ -8,6 +8,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from toolkit_common.errors import InputError
+from toolkit_common.outside import is_of_machine
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 
@@ -40,6 +42,9 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
     """Return the newest whole checkpoint as `(step, state)`, or None if there is none.
 
     One that is cut short or whose checksum differs is passed over with a warning.
+
+    Raises:
+        InputError: If one is whole by its checksum and holds what is not read.
     """
     import torch
 
@@ -49,11 +54,14 @@ def load_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
             try:
                 # On the CPU first: a checkpoint of one device is resumed on another.
                 state = torch.load(path, map_location="cpu", weights_only=True)
-            except MemoryError:
-                raise
             except Exception as error:  # torch raises any kind on what it did not write
-                logger.warning("checkpoint %s: %s", path, shortened(str(error)))
-            else:
-                return int(path.stem.removeprefix("step-")), state
+                if is_of_machine(error):
+                    raise
+                # Passed over it would begin again from an earlier step, or the first, unnoticed.
+                raise InputError(
+                    f"checkpoint {path} cannot be read ({shortened(str(error))}): delete it, and "
+                    "the run goes on from the one before it"
+                ) from error
+            return int(path.stem.removeprefix("step-")), state
         logger.warning("checkpoint %s is damaged: using the one before it", path)
     return None
