@@ -209,8 +209,8 @@ def layers_differ(studies: Studies) -> Iterator[Claim]:
     layers = _values(cells, name, "layer")
     eps = {layer: find(cells, name, "ep", layer=layer) for layer in layers}
     yield of_all(
-        "EP is above linear probing at every layer", "layer-wise experiment",
-        f"{name}, layers {layers[0]} to {layers[-1]}: EP - linear",
+        "EP is above linear probing at every layer that was judged", "layer-wise experiment",
+        f"{name}, layers {', '.join(map(str, layers))}: EP - linear",
         {f"layer {layer}": gain(ep, find(cells, name, "linear", layer=layer))
          for layer, ep in eps.items()},
     )  # fmt: skip
