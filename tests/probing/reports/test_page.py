@@ -48,6 +48,22 @@ def test_a_folder_of_runs_is_one_page_that_loads_nothing(run_cli, runs, tmp_path
 
 
 @pytest.mark.slow
+def test_small_multiples_leave_random_weights_out_first_and_count(
+    run_cli, copied, tmp_path, monkeypatch
+):
+    for name, is_random in (("a", True), ("b", False)):
+        results = read_json(copied / name / "results.json")
+        results["backbone"]["random_weights"] = is_random
+        write_json(copied / name / "results.json", results)
+    monkeypatch.setattr("toolkit_probing.reports.evidence.MOST_PANELS", 1)
+    run_cli("report", copied, "--metric", "top1", "-o", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    for kind, heading in (("Reliability", "Calibration"), ("Confusion", "Confusion")):
+        assert re.search(rf"<h2>{heading}: 1 of \d+ rows</h2>", page)
+        assert re.search(rf"{kind} of ([^\"]+)", page)[1].endswith("\u00b7 b")
+
+
+@pytest.mark.slow
 def test_a_page_begins_with_the_claim_and_what_forbids_to_believe_it(run_cli, runs, tmp_path):
     run_cli("report", runs / "b", "-o", tmp_path / "report.html", "--metric", "top1,auroc")
     page = (tmp_path / "report.html").read_text()

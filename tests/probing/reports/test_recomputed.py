@@ -1,6 +1,7 @@
 """Metrics recomputed from saved predictions, for all test images and by subgroup."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score
 
 from conftest import assert_bad_input
+from helpers.shown_results import plain_rows, report, results
 from toolkit_common.runs.files import read_json
 from toolkit_probing.reports.recomputed import subgroups
 
@@ -25,6 +27,27 @@ def test_metrics_are_recomputed_from_the_predictions(run_cli, runs):
     for entry in report["rows"]:
         assert entry["metrics"]["auroc"] == rows[entry["name"]]["metrics"]["auroc"]
         assert 0 <= entry["metrics"]["sensitivity_at_80_specificity"]["mean"] <= 1
+
+
+def test_baselines_that_runs_share_stand_once_and_others_as_they_are():
+    made = report({f"runs/{name}": results(plain_rows()) for name in "abc"}, by="gender")
+    shown = [(item.run.name, item.row.name, item.images) for item in made.shown_rows]
+    baselines = [
+        ("a", f"baseline-{name}", images)
+        for name in ("missingness", "metadata")
+        for images in ("all", "gender: FEMALE", "gender: MALE")
+    ]
+    assert len(made.rows) == 45
+    assert len(shown) == 3 * 3 * 3 + 6
+    assert shown[-6:] == baselines
+    # One that differs, though in a subgroup alone, is kept of every run.
+    changed = next(
+        item for item in made.rows if item.row.name == "baseline-metadata" and item.value
+    )
+    changed.metrics["top1"] = made.rows[0].metrics["auroc"]
+    other = replace(made)
+    assert list(other.shared_baselines) == ["baseline-missingness"]
+    assert [item.row.name for item in other.shown_rows].count("baseline-metadata") == 9
 
 
 @pytest.mark.slow

@@ -263,6 +263,12 @@ def ranked(entries: Sequence[Entry], metric: str) -> list[Entry]:
     return sorted(known, key=lambda item: sign * (item.value(metric) or 0.0))
 
 
+def how_many(entries: Sequence[Entry]) -> str:
+    """Return how many rows small multiples show, nothing where these are all."""
+    count = len(_finite(entries))
+    return f": {MOST_PANELS} of {count} rows" if count > MOST_PANELS else ""
+
+
 def _finite(entries: Sequence[Entry]) -> list[Entry]:
     return [
         item

@@ -95,7 +95,7 @@ def _align(report: Report) -> str:
 
 def _rows(report: Report) -> Iterator[Sequence[str]]:
     names = {(item.saved.run, item.row.name): item.name for item in entries_of(report)}
-    for item in report.rows:
+    for item in report.shown_rows:
         name = names.get((item.run, item.row.name)) or _full_name(report, item)
         yield [
             mark(name, item.row.seen, between=" "),

@@ -116,14 +116,19 @@ def _sections(report: Report, answer: Answer) -> Iterator[Section]:
     front = evidence.pareto(entries, metric)
     yield "parameters", "Accuracy against parameters", [front] if front else []
     classes = [str(name) for name in report.runs[0].results.data.classes]
+    # Where there is no room for all, what was learned comes before random weights.
+    random = {run.path for run in report.runs if run.results.backbone.random_weights}
+    learned_first = sorted(entries, key=lambda item: item.saved.run in random)
     # Runs of other classes have no panel in common.
-    alike = [item for item in entries if _classes(report, item) == classes]
-    yield "roc", "ROC and precision-recall", list(evidence.roc_and_pr(alike, classes))
-    yield "calibration", "Calibration", list(evidence.calibration(entries))
+    alike = [item for item in learned_first if _classes(report, item) == classes]
+    some = evidence.how_many(alike)
+    yield "roc", f"ROC and precision-recall{some}", list(evidence.roc_and_pr(alike, classes))
+    reliable = f"Calibration{evidence.how_many(entries)}"
+    yield "calibration", reliable, list(evidence.calibration(learned_first))
     yield "retrieval", "Retrieval", list(evidence.retrieval(entries))
-    yield "confusion", "Confusion", list(evidence.confusions(alike, classes))
+    yield "confusion", f"Confusion{some}", list(evidence.confusions(alike, classes))
     recalls = evidence.recalls(alike, classes)
-    yield "recall", "Recall of each class", [recalls] if recalls else []
+    yield "recall", f"Recall of each class{some}", [recalls] if recalls else []
     yield "subgroups", "Subgroups", list(trends.subgroups(report, entries, metric))
     curves = [figure for run in report.runs for figure in trends.curves(report, run, metric)]
     yield "curves", "Few labels, layers, hidden metadata", curves
@@ -162,7 +167,7 @@ def _tables(report: Report, entries: Sequence[Entry]) -> list[tuple[str, list[di
     names = {(item.saved.run, item.row.name): item.name for item in entries}
     return [
         (title, [_line(report, item, names.get((item.run, item.row.name))) for item in rows])
-        for title, rows in sections(report.rows)
+        for title, rows in sections(report.shown_rows)
     ]
 
 

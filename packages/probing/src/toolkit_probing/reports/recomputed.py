@@ -15,6 +15,7 @@ from toolkit_common.scores.metrics import Predictions, confusion_matrix, find_me
 from toolkit_common.scores.statistics import Estimate
 from toolkit_probing.arms.find import Arms, find_arms
 from toolkit_probing.results.compare import CONFUSION
+from toolkit_probing.results.names import is_baseline
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRow, SavedRun, names_of
 
@@ -90,6 +91,29 @@ class Report:
     def names(self) -> Mapping[Path, str]:
         """What its runs are called, by folder."""
         return dict(zip([run.path for run in self.runs], names_of(self.runs), strict=True))
+
+    @cached_property
+    def shared_baselines(self) -> Mapping[str, Path]:
+        """Full names of baselines that are equal in all of several runs, and the first such run."""
+        figures: dict[str, dict[Path, list[tuple[object, ...]]]] = {}
+        for item in self.rows:
+            if is_baseline(item.row):
+                of_runs = figures.setdefault(item.row.name, {})
+                judged = (item.images, item.num_images, item.num_groups, item.row.seen)
+                of_runs.setdefault(item.run, []).append((*judged, item.metrics, item.confusion))
+        shared: dict[str, Path] = {}
+        for name, of_runs in figures.items():
+            first, *others = of_runs
+            if others and all(of_runs[run] == of_runs[first] for run in others):
+                shared[name] = first
+        return shared
+
+    @property
+    def shown_rows(self) -> list[Recomputed]:
+        """The rows as people read them: baselines that runs share stand once, below all others."""
+        first = self.shared_baselines
+        own = [item for item in self.rows if item.row.name not in first]
+        return [*own, *(item for item in self.rows if first.get(item.row.name) == item.run)]
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""

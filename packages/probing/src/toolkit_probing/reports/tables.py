@@ -45,7 +45,7 @@ def show_report(report: Report, *, as_json: bool, answer: str = "") -> None:
     for run in report.runs:
         place = f"{report.names[run.path]} = " if len(report.runs) > 1 else ""
         out.print(f"{place}{run_line(run)}", soft_wrap=True)
-    for title, rows in sections(report.rows):
+    for title, rows in sections(report.shown_rows):
         out.print()
         if title:
             out.print(title, soft_wrap=True)
@@ -111,7 +111,10 @@ def _names(report: Report) -> Names:
     for run in report.runs:
         rows = [*run.results.rows, *run.results.baselines]
         for row, name in zip(rows, short_names(rows), strict=True):
-            names[run.path, row.name] = with_run(name, report.names[run.path], report.runs)
+            is_shared = row.name in report.shared_baselines
+            names[run.path, row.name] = (
+                name if is_shared else with_run(name, report.names[run.path], report.runs)
+            )
     return names
 
 
@@ -135,8 +138,10 @@ def _print_table(out: Console, report: Report, rows: Sequence[Recomputed], *, na
         for metric in report.metrics
     ]
     apart = [is_baseline(item.row) for item in rows]
-    # An empty line where baselines begin, and where they end.
-    breaks = [at for at in range(1, len(rows)) if apart[at] != apart[at - 1]]
+    # An empty line where baselines begin, where they end, and between runs of several rows.
+    runs = [item.run if len(rows) >= 2 * len(report.runs) else None for item in rows]
+    parts = list(zip(apart, runs, strict=True))
+    breaks = [at for at in range(1, len(rows)) if parts[at] != parts[at - 1]]
     print_columns(out, labels, [*counts, *figures], breaks=breaks)
 
 
