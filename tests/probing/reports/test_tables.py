@@ -10,7 +10,8 @@ from helpers.saved_runs import change_predictions
 from helpers.shown_results import many_rows, plain_rows, report, results
 from helpers.snapshots import assert_fits, assert_snapshot
 from toolkit_common.runs.files import read_json, write_json
-from toolkit_probing.reports.tables import run_line, show_report
+from toolkit_probing.reports.tables import run_line, sections, show_report
+from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import find_runs
 
 SHOWN = Path(__file__).parent / "shown"
@@ -59,6 +60,15 @@ def test_probing_and_tuning_stand_apart(run_cli, copied):
     tuned, _, _ = after.partition("95 % intervals")
     assert "linear \u00b7 lora \u00b7 layer 2" in tuned
     assert "knn \u00b7 layer 2" not in tuned
+
+
+def test_baselines_of_tuned_encoders_are_no_probes():
+    tuned = [Row(**(vars(one) | {"tune": "full"})) for one in plain_rows()]
+    titles = [title for title, _ in sections(report({"runs/a": results(tuned)}).rows)]
+    assert titles[0] == "BASELINES (no image is read)"
+    assert titles[1].startswith("TUNING")
+    only = report({"runs/a": results(plain_rows())}).rows[-2:]
+    assert [title for title, _ in sections(only)] == [""]
 
 
 def test_a_run_is_named_with_what_was_probed_and_how(runs):

@@ -78,8 +78,10 @@ def sections(rows: Sequence[Recomputed]) -> Iterator[tuple[str, list[Recomputed]
     """Yield probing and tuning apart, each with its title: they are never ranked together."""
     tuned = [item for item in rows if item.row.is_tuned]
     probed = [item for item in rows if not item.row.is_tuned]
+    is_baselines = all(is_baseline(item.row) for item in probed)
+    title = "BASELINES (no image is read)" if is_baselines else "PROBING (frozen encoders)"
     if probed:
-        yield "PROBING (frozen encoders)" if tuned else "", probed
+        yield title if tuned else "", probed
     if tuned:
         yield TUNED, tuned
 
