@@ -188,7 +188,7 @@ def test_a_person_of_two_ages_is_told(tmp_path: Path) -> None:
     write_text(tmp_path / "t.csv", "image,label,patient,age\n1.png,a,p,40\n2.png,b,p,41\n"
                "3.png,b,q,50\n")  # fmt: skip
     told = load_data(f"csv:{tmp_path / 't.csv'}").choices
-    assert told[-1] == "t.csv: age has two values in 1 patients: it is read as the lesion's"
+    assert told[-1] == "t.csv: age has two values in 1 patient: it is read as the lesion's"
 
 
 def test_patients_do_not_share_a_lesion(tmp_path: Path) -> None:

@@ -210,7 +210,8 @@ def _lines(roles: Roles, sheet: Sheet) -> Iterator[str]:
 def _counted(typed: Typed, unlabelled: Mapping[str, int], sheet: Sheet) -> Iterator[str]:
     """Yield what was counted on the way."""
     for name, count in typed.differing.items():
-        yield f"{name} has two values in {count:,} patients: it is read as the lesion's"
+        patients = "1 patient" if count == 1 else f"{count:,} patients"
+        yield f"{name} has two values in {patients}: it is read as the lesion's"
     settled = {name: count for name, count in unlabelled.items()
                if NO_CLASS not in sheet.empty_words.get(name, {})}  # fmt: skip
     for name, count in settled.items():
