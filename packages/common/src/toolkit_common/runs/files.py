@@ -78,6 +78,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             # Data before name: after a power cut the rename may be there and the bytes not.
             os.fsync(written.fileno())
         temporary.replace(path)
+    except InputError:
+        raise  # says itself what is wrong and where
     except Exception as error:
         error.add_note(f"while writing {path}")  # which the errors of many libraries lack
         raise
@@ -95,6 +97,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         temporary.rename(path)
+    except InputError:
+        raise
     except Exception as error:
         error.add_note(f"while writing {path}")
         raise
