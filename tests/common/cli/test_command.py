@@ -126,7 +126,7 @@ def test_only_the_main_process_prints_json(run: Run, monkeypatch: pytest.MonkeyP
         (["--protocol", "papr"], ["unknown protocol 'papr'; did you mean 'paper'?"]),
         (["--set", "epochs"], ["--set wants key=value, got 'epochs'"]),
         (["--set", "a.b=3"], ["--set: unknown setting a; choose from: dry, epochs"]),
-        (["--config", "none.yaml"], ["no configuration file at none.yaml"]),
+        (["--config", "none.yaml"], ["no file at none.yaml"]),
         (["--resume"], ["--resume needs --output: the run folder to continue"]),
         (["--num-processes", "2", "--epochs", "0"], ["epochs: "]),
     ],

@@ -48,7 +48,7 @@ def test_an_export_of_before_says_what_it_trained_by_its_losses(copy):
 def edit(path: Path, change) -> None:
     described = json.loads(path.read_text())
     change(described)
-    path.write_text(json.dumps(described))
+    write_json(path, sealed(described))  # whole by its checksum: only a hand can make it
 
 
 def cut_schema(folder: Path) -> None:
@@ -56,7 +56,7 @@ def cut_schema(folder: Path) -> None:
 
 
 def wrong_shapes(folder: Path) -> None:
-    """Whole by its checksum, and of another model: only a hand can make it."""
+    """Give the weights of another model."""
     from toolkit_common.runs.files import sha256_of
 
     path = folder / "encoder/slimp.safetensors"
@@ -71,12 +71,12 @@ DAMAGE = {
     "no encoder": (lambda copy: shutil.rmtree(copy / "encoder"), "no run of toolkit pretrain"),
     "schema": (cut_schema, r"schema\.json is missing or damaged"),
     "weights": (lambda copy: (copy / "encoder/encoder.safetensors").unlink(), "has no encoder.saf"),
-    "shapes": (wrong_shapes, r"is damaged \(RuntimeError: .*size mismatch"),
+    "shapes": (wrong_shapes, r"does not fit its description: .*size mismatch"),
     "settings": (
         lambda copy: edit(
             copy / "encoder/encoder.json", lambda item: item["provenance"].pop("settings")
         ),
-        "is damaged .KeyError: 'settings'",
+        "is no export of toolkit pretrain slimp: it has no settings",
     ),
     "description": (
         lambda copy: (copy / "encoder/encoder.json").write_text("{"), r"encoder\.json is damaged"
