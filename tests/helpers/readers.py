@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -471,11 +471,9 @@ def _secrets(world: Path, own: Path) -> list[Case]:
     path.write_text("ab" * 32)
 
     def read() -> object:
-        os.environ[VARIABLE] = str(path)
-        try:
+        with pytest.MonkeyPatch.context() as patch:  # puts back what the tests that follow need
+            patch.setenv(VARIABLE, str(path))
             return read_secret()
-        finally:
-            del os.environ[VARIABLE]
 
     return of_files([path], read)
 
