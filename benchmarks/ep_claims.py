@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.claims import EARLIER, RANDOM, Studies, all_claims
-from lib.evidence import Cell, find, gain, methods_of
+from lib.evidence import Cell, contrast, find, gain, methods_of
 from lib.harness import write_report
+from toolkit_common.console import console
+from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json
 from toolkit_probing.results.saved import SavedRow
 
@@ -36,8 +38,25 @@ Rows = list[dict[str, Any]]
 
 def main() -> None:
     """Judge every claim and write the report."""
-    given = read_arguments()
+    try:
+        report(read_arguments())
+    except InputError as error:
+        console.print(f"error: {error}", markup=False)
+        raise SystemExit(2) from None
+
+
+def report(given: argparse.Namespace) -> None:
+    """Judge every claim and write the report.
+
+    Raises:
+        InputError: If the study of encoders was not run, or rows cannot be compared.
+    """
     studies = Studies(given.runs, given.masked)
+    if not studies.cells("ep-pretraining"):
+        raise InputError(
+            f"{given.runs}/ep-pretraining holds no finished probe run: carry out "
+            "studies/ep-pretraining.yaml first"
+        )
     encoders, rivals = encoders_table(studies), rivals_table(studies)
     write_report(
         "ep-claims",
@@ -96,10 +115,10 @@ def rivals_table(studies: Studies) -> Rows:
 
 def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
     """Return what tables say of one row."""
+    lead, is_ep = gain(ep, row), row.row.method == "ep"
     top1, auroc = (row.row.metrics[name] for name in ("top1", "auroc"))
     assert top1.mean is not None
     assert top1.ci is not None
-    lead, is_ep = gain(ep, row), row.row.method == "ep"
     return {
         "encoder": encoder,
         "probe": row.row.method,
@@ -140,8 +159,8 @@ def other_row(cell: Cell, ep: SavedRow, linear: Sequence[SavedRow], field: str) 
     return {
         "encoder": str(cell.values["encoder"]),
         "by": f"{field} {getattr(ep.row, field)}" if field else f"queries {queries}",
-        "EP, %": 100 * (ep.row.metrics["top1"].mean or 0.0),
-        "linear, %": 100 * (base.row.metrics["top1"].mean or 0.0),
+        "EP, %": contrast((1.0, ep)).value,
+        "linear, %": contrast((1.0, base)).value,
         "EP - linear, points": gain(ep, base).text,
     }
 

@@ -90,7 +90,7 @@ def find(cells: Sequence[Cell], encoder: str, method: str, **wanted: Any) -> Sav
     """Return the one row of an encoder and method, and of options, layer or labels where given.
 
     Raises:
-        LookupError: If there is none, or several.
+        InputError: If there is none, or several.
     """
     rows = [
         saved
@@ -101,7 +101,7 @@ def find(cells: Sequence[Cell], encoder: str, method: str, **wanted: Any) -> Sav
         and all(field_of(saved.row, name) == value for name, value in wanted.items())
     ]
     if len(rows) != 1:
-        raise LookupError(f"{len(rows)} rows of {encoder} {method} {wanted}")
+        raise InputError(f"{len(rows)} rows of {encoder} {method} {wanted}, expected one")
     return rows[0]
 
 
@@ -124,12 +124,13 @@ def contrast(*terms: tuple[float, SavedRow]) -> Finding:
     """Return a weighted sum of top-1 accuracies in percentage points, over the same test images.
 
     Raises:
-        InputError: If the rows are of different test images.
+        InputError: If the rows are of different test images or labels, or a head has diverged: the
+            most probable of no numbers is no class, and nothing is above it.
     """
     first = terms[0][1]
     values = np.zeros(len(first.image_ids))
     for weight, row in terms:
-        values += POINTS * weight * np.mean([_is_right(part) for part in _aligned(first, row)], 0)
+        values += POINTS * weight * np.mean([part.is_hit for part in _aligned(first, row)], 0)
     estimate = estimate_mean(values, first.groups)
     assert estimate.mean is not None
     assert estimate.ci is not None
@@ -146,10 +147,10 @@ def _aligned(first: SavedRow, other: SavedRow) -> list[Predictions]:
     if set(at) != set(first.image_ids):
         raise InputError(f"{first.run} and {other.run} have different test images")
     order = np.array([at[image] for image in first.image_ids])
-    return [Predictions(part.probabilities[order], part.targets[order]) for part in
-            other.predictions]  # fmt: skip
-
-
-def _is_right(part: Predictions) -> np.ndarray:
-    right: np.ndarray = part.probabilities.argmax(1) == part.targets
-    return right
+    parts = [Predictions(part.probabilities[order], part.targets[order]) for part in
+             other.predictions]  # fmt: skip
+    if np.any(parts[0].targets != first.predictions[0].targets):
+        raise InputError(f"{first.run} and {other.run} have different labels of the same images")
+    if not all(part.is_finite for part in parts):
+        raise InputError(f"{other.run}: {other.row.name} has diverged, run the probe again")
+    return parts

@@ -40,6 +40,15 @@ def studied(image_folder, tmp_path, monkeypatch) -> Path:
     return folder.parent
 
 
+def test_without_a_study_there_is_a_line_and_no_report(monkeypatch, tmp_path, capsys):
+    words = ["ep_claims", "--runs", str(tmp_path), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match="2"):
+        ep_claims.main()
+    assert "holds no finished probe run: carry out" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_every_claim_has_a_row_and_what_was_not_run_says_so(studied, monkeypatch, tmp_path):
     words = ["ep_claims", "--runs", str(studied), "--output", str(tmp_path / "out")]

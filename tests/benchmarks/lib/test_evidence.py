@@ -75,15 +75,29 @@ def test_other_test_images_are_refused():
         gain(saved([range(5)]), other)
 
 
+def test_a_head_that_diverged_is_no_evidence():
+    diverged = saved([range(5), range(5)], method="linear")
+    diverged.predictions[1].probabilities[:] = np.nan  # whose argmax would be class 0
+    with pytest.raises(InputError, match="name has diverged, run the probe again"):
+        gain(saved([range(40)]), diverged)
+
+
+def test_other_labels_of_the_same_images_are_refused():
+    other = saved([range(5)])
+    other.predictions[0].targets[:] = 0
+    with pytest.raises(InputError, match="different labels of the same images"):
+        gain(saved([range(5)]), other)
+
+
 def test_a_row_is_named_by_fields_and_options_and_is_one():
     rows = {str(q): saved([[0]], options={"num_queries": q}, layer=6) for q in (8, 32)}
     run = SavedRun(Path(), results([]))
     run.__dict__["rows"] = rows  # as its cached property would
     cells = [Cell("probe", {"encoder": "MAE"}, run)]
     assert find(cells, "MAE", "ep", num_queries=8, layer=6) is rows["8"]
-    with pytest.raises(LookupError, match="2 rows of MAE ep"):
+    with pytest.raises(InputError, match="2 rows of MAE ep"):
         find(cells, "MAE", "ep")
-    with pytest.raises(LookupError, match="0 rows of random ep"):
+    with pytest.raises(InputError, match="0 rows of random ep"):
         find(cells, "random", "ep", num_queries=8)
 
 
