@@ -6,7 +6,7 @@ ImageNet-1k top-1). To add a claim: a function that yields `Claim`s, and its nam
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,21 @@ from lib.evidence import (
     methods_of,
     read_cells,
     read_maps,
+    score_of,
     verdict_of_all,
 )
 from toolkit_probing.results.saved import SavedRow
 
+DIVERSE = "EP is above linear probing over diverse pre-training"
 EARLIER = (  # attentive probes before EP
     "abmilp", "simpool", "esimpool", "clip", "siglip", "aim", "cbam", "coca", "cait", "cae",
     "dinovit", "jepa", "dolg", "mhca",
 )  # fmt: skip
+POOLED = (*EARLIER, "linear", "mean")
 RANDOM = "random"  # name of the untrained control
 QUERIES = 32  # EP's default, as in the paper
+MORE = f"More queries are better up to about {QUERIES}"
+ELSEWHERE = "see its own table"  # of studies that were run and are not judged here
 FEW_MAPS = 8  # queries of EP that are held against the heads of cross-attention
 
 
@@ -81,6 +86,8 @@ def of_one(claim: str, paper: str, run: str, finding: Finding) -> Claim:
 
 def of_all(claim: str, paper: str, run: str, findings: Mapping[str, Finding]) -> Claim:
     """Return a claim that every figure is above 0, with the smallest one and how many are what."""
+    if not findings:
+        return Claim(claim, paper, "no such rows", "-", ABSENT)
     verdicts = [finding.verdict for finding in findings.values()]
     name, smallest = min(findings.items(), key=lambda item: item[1].value)
     counts = (
@@ -110,6 +117,8 @@ def holds_elsewhere(studies: Studies) -> Iterator[Claim]:
     """EP against linear probing on the twins, and on whom it gains more; random weights as well."""
     cells, masked = studies.cells("ep-pretraining"), studies.masked
     mine = find(cells, masked, "ep"), find(cells, masked, "linear")
+    if {*studies.encoders()} <= {masked, RANDOM}:
+        yield not_run(DIVERSE, "ep-pretraining.yaml with encoders of other objectives")
     for name in studies.encoders()[1:]:
         ep, linear = find(cells, name, "ep"), find(cells, name, "linear")
         if name != RANDOM:
@@ -138,33 +147,33 @@ def called(name: str) -> str:
 
 
 def beats_rivals(studies: Studies) -> Iterator[Claim]:
-    """EP against every earlier attentive probe, and against those of no more parameters."""
+    """EP against the earlier attentive probes, and all poolings of no more parameters and of more.
+
+    What was not judged is no evidence: a claim is of those that were, and says so.
+    """
     cells, name = studies.cells("ep-rivals"), studies.masked
-    ep = find(cells, name, "ep")
-    judged = methods_of(cells, name)
-    absent = [method for method in EARLIER if method not in judged]
-    rivals = {method: find(cells, name, method) for method in EARLIER if method in judged}
+    ep, judged = find(cells, name, "ep"), methods_of(cells, name)
+    rivals = {method: find(cells, name, method) for method in POOLED if method in judged}
     gains = {method: gain(ep, rival) for method, rival in rivals.items()}
-    size = sized(name, ep)
-    yield of_all(
-        "EP is above every earlier attentive probe",
-        "figure of accuracy against parameters", f"{size}: EP - each of {len(gains)}"
-        + (f"; not run: {', '.join(absent)}" if absent else ""), gains,
-    )  # fmt: skip
+    earlier = {method: gains[method] for method in EARLIER if method in gains}
+    absent = ", ".join(method for method in POOLED if method not in judged)
+    left = f" (not run: {absent})" if absent else ""
+    paper, size = "figure of accuracy against parameters", sized(name, ep)
+    few = f"{len(earlier)} of {len(EARLIER)} earlier attentive probes"
+    which = few if len(earlier) < len(EARLIER) else "every earlier attentive probe"
+    yield of_all(f"EP is above {which}", paper, f"{size}: EP - each{left}", earlier)
     own = ep.row.num_parameters
     smaller = {method: item for method, item in gains.items()
                if rivals[method].row.num_parameters <= own}  # fmt: skip
-    larger = {method: item for method, item in gains.items() if method not in smaller}
     yield of_all(
-        "EP is above every probe of as few parameters (it is on the Pareto front)",
-        "figure of accuracy against parameters",
-        f"{size}: EP ({own:,} parameters) - each of {', '.join(smaller)}", smaller,
+        "EP is above every judged pooling of as few parameters (it is on their Pareto front)",
+        paper, f"{size}: EP ({own:,} parameters) - each of {', '.join(smaller)}{left}", smaller,
     )  # fmt: skip
-    most = max(rivals[method].row.num_parameters for method in larger)
+    larger = {method: item for method, item in gains.items() if method not in smaller}
+    most = max((rivals[method].row.num_parameters for method in larger), default=own)
     yield of_all(
-        "EP is above every probe of more parameters", "figure of accuracy against parameters",
-        f"{size}: EP - each of {len(larger)}, which have up to {most / own:.1f} times as many",
-        larger,
+        "EP is above every judged pooling of more parameters", paper, f"{size}: EP - each of "
+        f"{len(larger)}, which have up to {most / own:.1f} times as many{left}", larger,
     )  # fmt: skip
 
 
@@ -178,16 +187,18 @@ def queries_matter(studies: Studies) -> Iterator[Claim]:
         for saved in cell.run.rows.values()
         if saved.row.method == "ep" and (cell.step, cell.values["encoder"]) == of_queries
     }  # fmt: skip
-    one, most = min(rows), max(rows)
+    one, most = min(rows, default=QUERIES), max(rows, default=QUERIES)
+    if QUERIES not in rows or not one < QUERIES < most:  # else a gain of 0 would be evidence
+        yield not_run(MORE, f"ep-queries.yaml with {QUERIES} queries, fewer and more")
+        return
     early = (1.0, rows[QUERIES]), (-1.0, rows[one])
     yield of_one(
         "More queries are better", "ablation of queries, 1 to 128",
         f"{name}: {QUERIES} queries - {one}", contrast(*early),
     )  # fmt: skip
     yield of_one(
-        f"The gain levels off near {QUERIES} queries", "ablation of queries, 1 to 128",
-        f"{name}: (gain of {one} to {QUERIES}) - (gain of {QUERIES} to {most}, all that divide the "
-        "width)",
+        f"Queries up to {QUERIES} gain more than those beyond", "ablation of queries, 1 to 128",
+        f"{name}: (gain of {one} to {QUERIES}) - (gain of {QUERIES} to {most})",
         contrast(*early, (-1.0, rows[most]), (1.0, rows[QUERIES])),
     )  # fmt: skip
 
@@ -204,7 +215,7 @@ def few_labels(studies: Studies) -> Iterator[Claim]:
 
 
 def layers_differ(studies: Studies) -> Iterator[Claim]:
-    """EP against linear probing at every layer, and its best layer against the last."""
+    """EP against linear probing at every layer, and its best earlier layer against the last."""
     cells, name = studies.cells("ep-layers"), studies.masked
     layers = _values(cells, name, "layer")
     eps = {layer: find(cells, name, "ep", layer=layer) for layer in layers}
@@ -214,11 +225,16 @@ def layers_differ(studies: Studies) -> Iterator[Claim]:
         {f"layer {layer}": gain(ep, find(cells, name, "linear", layer=layer))
          for layer, ep in eps.items()},
     )  # fmt: skip
-    best = max(eps, key=lambda layer: eps[layer].row.select_score or float("-inf"))
-    last = layers[-1]
+    *earlier, last = layers
+    title = "An earlier layer is better for EP than the last that was judged"
+    if not earlier:
+        yield not_run(title, "ep-layers.yaml with several layers")
+        return
+    best = max(earlier, key=lambda layer: score_of(eps[layer].row))
     yield of_one(
-        "EP's best layer lies before the last", "layer-wise experiment",
-        f"{name}: layer {best}, picked on validation, - layer {last}", gain(eps[best], eps[last]),
+        title, "layer-wise experiment",
+        f"{name}: layer {best} ({eps[best].row.selected}, of {', '.join(map(str, earlier))}) - "
+        f"layer {last}", gain(eps[best], eps[last]),
     )  # fmt: skip
 
 
@@ -227,7 +243,7 @@ def queries_specialise(studies: Studies) -> Iterator[Claim]:
     heads = read_maps(studies.folder / "ep-attention", studies.masked)
     by_name = {(head["method"], head["num_queries"]): head["statistics"] for head in heads}
     if not {("ep", FEW_MAPS), ("mhca", FEW_MAPS)} <= set(by_name):
-        yield not_run("EP's queries specialise", "ep-attention")
+        yield not_run("EP's queries specialise", "ep-attention.yaml")
         return
     ep, other = by_name["ep", FEW_MAPS], by_name["mhca", FEW_MAPS]
     (low, high), (least, most) = ep["overlap"]["ci"], other["overlap"]["ci"]
@@ -251,9 +267,9 @@ def _values(cells: Sequence[Cell], encoder: str, name: str) -> list[Any]:
 
 CLAIMS: Mapping[str, tuple[str, Callable[[Studies], Iterator[Claim]]]] = {  # study, what judges it
     "Linear probing under-reports masked-image encoders": ("ep-pretraining", linear_under_reports),
-    "EP is above linear probing over diverse pre-training": ("ep-pretraining", holds_elsewhere),
+    DIVERSE: ("ep-pretraining", holds_elsewhere),
     "EP beats every earlier attentive probe": ("ep-rivals", beats_rivals),
-    "More queries are better up to about 32": ("ep-queries", queries_matter),
+    MORE: ("ep-queries", queries_matter),
     "EP keeps its lead where labels are few": ("ep-low-shot", few_labels),
     "EP is above linear probing at every layer": ("ep-layers", layers_differ),
     "EP's queries specialise": ("ep-attention", queries_specialise),
@@ -268,11 +284,16 @@ def all_claims(studies: Studies) -> list[Claim]:
     """Return every claim, with what its study has found or that it was not run."""
     rows: list[Claim] = []
     for title, (study, judge) in CLAIMS.items():
-        is_there = studies.masked in {cell.values["encoder"] for cell in studies.cells(study)}
-        rows += judge(studies) if is_there else [not_run(title, study)]
-    return [*rows, *(not_run(title, study) for title, study in OTHERS.items())]
+        names = sorted({str(cell.values["encoder"]) for cell in studies.cells(study)})
+        of_others = f" of {studies.masked}; it has {', '.join(names)}" if names else ""
+        is_there = studies.masked in names
+        rows += judge(studies) if is_there else [not_run(title, f"{study}.yaml{of_others}")]
+    for title, study in OTHERS.items():
+        verdict = ELSEWHERE if studies.cells(study) else ABSENT
+        rows.append(replace(not_run(title, f"{study}.yaml"), verdict=verdict))
+    return rows
 
 
-def not_run(claim: str, study: str) -> Claim:
-    """Return the row of a claim whose study has not been run."""
-    return Claim(claim, "-", f"studies/{study}.yaml", "-", ABSENT)
+def not_run(claim: str, what: str) -> Claim:
+    """Return the row of a claim of which a study, or a part of it, has not been run."""
+    return Claim(claim, "-", f"studies/{what}", "-", ABSENT)

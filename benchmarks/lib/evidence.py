@@ -120,6 +120,11 @@ def field_of(row: Row, name: str) -> Any:
     return getattr(row, name) if hasattr(row, name) else row.options.get(name)
 
 
+def score_of(row: Row) -> float:
+    """Return a row's score on the selection split; of one without, below all."""
+    return float("-inf") if row.select_score is None else row.select_score
+
+
 def contrast(*terms: tuple[float, SavedRow]) -> Finding:
     """Return a weighted sum of top-1 accuracies in percentage points, over the same test images.
 
