@@ -182,10 +182,13 @@ def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]
         "Points: percentage points of top-1 accuracy on the same test images, with 95 % intervals "
         "by bootstrap over images; seeds and draws are averaged. Heads and encoders are held as "
         "they are: another pre-training may give another answer.",
-        "Verdicts follow from intervals: above 0 holds, below 0 does not, else it cannot be told. "
+        "Verdicts follow from intervals: above 0 holds, below 0 does not, else it cannot be told "
+        "(of maps: EP's interval below the other's, above it, or meeting it). "
         "A claim of several figures holds where all are above 0 and does not where any is below.",
         "What the paper says is of ImageNet-1k (linear -> EP, top-1), of the table of its "
-        "repository; linear reads the class token, mean the patches' mean.",
+        "repository; linear reads the class token, mean the patches' mean. EP reads what an "
+        "encoder's card says: patches, or all tokens, the class token too (all); of twins that "
+        "read other tokens the difference of their gains is of that as well.",
     ]
 
 

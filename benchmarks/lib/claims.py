@@ -130,15 +130,15 @@ def holds_elsewhere(studies: Studies) -> Iterator[Claim]:
         yield of_one(
             f"EP gains more on a masked-image encoder than on {called(name)}",
             "MAE +7.9, DINO +0.5, DINOv2 +0.8" if name != RANDOM else "no such control",
-            f"(EP - linear on {masked}) - (EP - linear on {name})",
+            f"(EP - linear on {sized(masked, mine[0])}) - (EP - linear on {sized(name, ep)})",
             contrast((1, mine[0]), (-1, mine[1]), (-1, ep), (1, linear)),
         )
 
 
 def sized(name: str, row: SavedRow) -> str:
-    """Return on what a row was judged: encoder, labels, seeds of the head."""
-    seeds = len(row.row.seeds)
-    return f"{name}, {row.row.num_train[0]:,} labels, {seeds} seed{'s' if seeds > 1 else ''}"
+    """Return on what a row of EP was judged: encoder, labels, seeds of the head, tokens read."""
+    seeds = f"{len(row.row.seeds)} seed{'s' if len(row.row.seeds) > 1 else ''}"
+    return f"{name}, {row.row.num_train[0]:,} labels, EP of {seeds} reads {row.row.source}"
 
 
 def called(name: str) -> str:
@@ -191,14 +191,14 @@ def queries_matter(studies: Studies) -> Iterator[Claim]:
     if QUERIES not in rows or not one < QUERIES < most:  # else a gain of 0 would be evidence
         yield not_run(MORE, f"ep-queries.yaml with {QUERIES} queries, fewer and more")
         return
-    early = (1.0, rows[QUERIES]), (-1.0, rows[one])
+    early, size = ((1.0, rows[QUERIES]), (-1.0, rows[one])), sized(name, rows[QUERIES])
     yield of_one(
         "More queries are better", "ablation of queries, 1 to 128",
-        f"{name}: {QUERIES} queries - {one}", contrast(*early),
+        f"{size}: {QUERIES} queries - {one}", contrast(*early),
     )  # fmt: skip
     yield of_one(
         f"Queries up to {QUERIES} gain more than those beyond", "ablation of queries, 1 to 128",
-        f"{name}: (gain of {one} to {QUERIES}) - (gain of {QUERIES} to {most})",
+        f"{size}: (gain of {one} to {QUERIES}) - (gain of {QUERIES} to {most})",
         contrast(*early, (-1.0, rows[most]), (1.0, rows[QUERIES])),
     )  # fmt: skip
 
@@ -221,7 +221,7 @@ def layers_differ(studies: Studies) -> Iterator[Claim]:
     eps = {layer: find(cells, name, "ep", layer=layer) for layer in layers}
     yield of_all(
         "EP is above linear probing at every layer that was judged", "layer-wise experiment",
-        f"{name}, layers {', '.join(map(str, layers))}: EP - linear",
+        f"{sized(name, eps[layers[-1]])}, layers {', '.join(map(str, layers))}: EP - linear",
         {f"layer {layer}": gain(ep, find(cells, name, "linear", layer=layer))
          for layer, ep in eps.items()},
     )  # fmt: skip
