@@ -29,6 +29,16 @@ def test_a_part_that_fails_leaves_the_others_their_turn(monkeypatch, capsys, tmp
     assert not list(tmp_path.iterdir())  # results are those of a GPU
 
 
+@pytest.mark.parametrize(("more", "written"), [([], True), (["--tiny"], False)])
+def test_sizes_that_take_no_time_are_no_results(more, written, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu_check, "Bench", lambda device, sizes: sizes)
+    monkeypatch.setattr(gpu_check, "PARTS", {"EP": lambda sizes: [{"width": sizes.shape[2]}]})
+    monkeypatch.setattr("sys.argv", ["gpu_check.py", "--output", str(tmp_path), *more])
+    gpu_check.main()
+    assert (tmp_path / "gpu.md").exists() is written
+
+
 def test_waits_are_counted_a_step():
     values = torch.ones(2)
     counts = Bench(torch.device("cpu"), TINY).counts(lambda: values.sum().item())
