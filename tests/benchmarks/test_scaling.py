@@ -1,5 +1,7 @@
 """The table of growth: exponents, and an epoch of every kind."""
 
+from pathlib import Path
+
 import pytest
 
 import scaling
@@ -10,6 +12,16 @@ def test_an_exponent_says_how_time_grows() -> None:
     assert exponent([1, 4, 16], [1.0, 2.0, 32.0], 0) is None
     assert exponent([1, 4, 16], [1.0, 2.0, 32.0], 1) == 0.5
     assert exponent([1, 4, 16], [1.0, 2.0, 32.0], 2) == 2.0
+
+
+def test_memory_that_grows_too_fast_is_a_miss(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [{"exponent": None, "of memory": None}, {"exponent": 1.0, "of memory": 1.9}]
+    monkeypatch.setattr(scaling, "grow", lambda what: rows)
+    monkeypatch.setattr("sys.argv", ["scaling", "--output", str(tmp_path)])
+    scaling.main()
+    assert "the largest is 1.90: missed" in (tmp_path / "scaling.md").read_text()
 
 
 @pytest.mark.slow
