@@ -185,10 +185,11 @@ def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]
         "Verdicts follow from intervals: above 0 holds, below 0 does not, else it cannot be told "
         "(of maps: EP's interval below the other's, above it, or meeting it). "
         "A claim of several figures holds where all are above 0 and does not where any is below.",
-        "What the paper says is of ImageNet-1k (linear -> EP, top-1), of the table of its "
-        "repository; linear reads the class token, mean the patches' mean. EP reads what an "
-        "encoder's card says: patches, or all tokens, the class token too (all); of twins that "
-        "read other tokens the difference of their gains is of that as well.",
+        "What the paper says is top-1 on ImageNet-1k: linear -> EP of the paper's table, the best "
+        "over queries; the patches' mean and k-NN of its repository's results. Linear reads "
+        "the class token, mean the patches' mean. EP reads what an encoder's card says: patches, "
+        "or all tokens, the class token too (all); of twins that read other tokens the difference "
+        "of their gains is of that as well.",
     ]
 
 

@@ -1,8 +1,9 @@
 """The claims of Efficient Probing, each as contrasts of what a study has found; of `ep_claims`.
 
 Source: Psomas et al., "Attention, Please! Revisiting Attentive Probing Through the Lens of
-Efficiency", ICLR 2026, arXiv 2506.10178, and the table of the authors' repository (linear -> EP,
-ImageNet-1k top-1). To add a claim: a function that yields `Claim`s, and its name in `CLAIMS`.
+Efficiency", ICLR 2026, arXiv 2506.10178, the table of linear -> EP (ImageNet-1k top-1); of the
+patches' mean and k-NN the results in the authors' repository. To add a claim: a function that
+yields `Claim`s, and its name in `CLAIMS`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
