@@ -107,6 +107,16 @@ def test_a_cell_that_gives_a_file_is_known_by_its_call():
     assert not cell.place.exists()
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"words": 3, "start": "2026-01-01"}'])
+def test_a_damaged_note_of_a_call_says_nothing_of_what_made_a_file(text):
+    *_, cell = cells_of(TO_FILE)
+    begin(cell)
+    cell.place.write_text("")
+    (cell.place.parent / "call.json").write_text(text)
+    status = look_at([cell])[cell.id]
+    assert (status.state, status.why) == (State.OTHER, "nothing says what made it")
+
+
 def test_a_file_in_the_place_of_a_folder_is_refused():
     train, _ = cells_of()
     train.place.parent.mkdir(parents=True)

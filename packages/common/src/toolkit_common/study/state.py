@@ -4,7 +4,6 @@ A run folder says so itself: DONE is written last, `config.yaml` holds its setti
 times. A cell that gives a file has `call.json` beside it, written before the command starts.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import checked
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.folder import RunFolder, changed_settings
 from toolkit_common.study.grid import Cell
 
 CALL = "call.json"
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What `call.json` holds."""
+
+    words: list[str]
+    start: str
 
 
 class State(Enum):
@@ -115,10 +123,10 @@ def _look_at_file(cell: Cell) -> tuple[Status, datetime | None, datetime | None]
     if not cell.place.exists():
         return Status(State.OPEN), None, None
     try:
-        known = read_json(call)
-        words, start = known["words"], _time(known["start"])
-    except (OSError, KeyError, TypeError, json.JSONDecodeError):
+        known: _Call = checked(_Call, read_json(call), call)
+    except (FileNotFoundError, InputError):
         return Status(State.OTHER, "nothing says what made it"), None, None
+    words, start = known.words, _time(known.start)
     same = len(words) == len(cell.words) and all(
         _is_same(cell, *pair) for pair in zip(words, cell.words, strict=True)
     )
