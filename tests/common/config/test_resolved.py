@@ -37,6 +37,7 @@ any_settings = st.builds(
 
 @pytest.mark.slow
 @few_examples
+@example(Example(label="1e5", method=("2E-3", "+1.5e5"), folder=Path("3e7")))
 @example(Example(label="\x85\u2028", transform=Transform(note="two\n\nlines # no comment")))
 @given(any_settings)
 def test_written_settings_read_back_equal(settings: Example) -> None:

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.plain_yaml import MAX_BYTES, read_document, read_value
+from toolkit_common.foreign.plain_yaml import MAX_BYTES, PlainDumper, read_document, read_value
 
 
 def document(text: str):
@@ -27,6 +28,24 @@ def test_a_plain_word_means_what_json_has(text, value):
     actual = read_value(text, "--set")
     assert actual == value
     assert type(actual) is type(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1e5", "-2E-3", "+1.5e5", "1.5", "12", "true", "no", "null", "~", "", "2024-01-01", "1:30",
+     1e5, 1e-5, 1e300, 12, True, None],
+)  # fmt: skip
+def test_what_is_written_is_read_back_as_it_was(value):
+    text = yaml.dump({"a": value, "b": [value]}, Dumper=PlainDumper)
+    actual = document(text).values
+    assert actual == {"a": value, "b": [value]}
+    assert type(actual["a"]) is type(value)
+
+
+def test_what_stands_twice_is_written_out():
+    values = [1, 2]
+    text = yaml.dump({"a": values, "b": values}, Dumper=PlainDumper)
+    assert document(text).values == {"a": [1, 2], "b": [1, 2]}
 
 
 @pytest.mark.parametrize(

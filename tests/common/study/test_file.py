@@ -119,6 +119,8 @@ def test_the_folder_of_its_runs_holds_the_file_as_it_was_carried_out():
     assert yaml.safe_load(Path("runs/study.yaml").read_text())["parameters"] == {"judged": [0]}
     again = read_study(Path("runs"))
     assert (again.spec.steps, again.parameters) == (study.spec.steps, {"judged": [0]})
+    study_of(STUDY, "judged=['1e5', 1e5]").keep(Path("runs"))
+    assert read_study(Path("runs")).parameters == {"judged": ["1e5", 1e5]}
     Path("empty").mkdir()
     with pytest.raises(InputError, match=r"no file at empty/study\.yaml"):
         read_study(Path("empty"))

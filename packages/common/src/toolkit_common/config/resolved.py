@@ -8,6 +8,7 @@ from typing import Any, Generic
 import yaml
 
 from toolkit_common.config.settings import S, field_extra
+from toolkit_common.foreign.plain_yaml import PlainDumper
 
 DEFAULT, RESUMED = "default", "resumed run"  # sources of what no file and no option gave
 
@@ -79,7 +80,7 @@ def _render(values: Mapping[str, Any], sources: Mapping[str, str], prefix: str =
             lines += [f"{indent}{key}:", *_render(value, sources, f"{prefix}{key}.")]
         else:
             # In one line, however long: the source stands behind it.
-            text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+            text = yaml.dump(value, Dumper=PlainDumper, default_flow_style=True, width=10**6)
             text = text.removesuffix("\n").removesuffix("\n...")  # ends a bare word
             lines.append(f"{indent}{key}: {text}  # {sources[prefix + key]}")
     return lines

@@ -62,6 +62,14 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+class PlainDumper(yaml.SafeDumper):
+    """Writes what this module reads as it was: `1e5` is text to YAML and a number here."""
+
+    @override
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 NUMBER = r"[-+]?(?:0|[1-9][0-9]*)"
 for tag, pattern, first in (
     ("bool", "true|false", "tf"),
@@ -70,7 +78,8 @@ for tag, pattern, first in (
     ("float", rf"{NUMBER}(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", "-+0123456789"),
 ):
     whole = re.compile(f"(?:{pattern})$")
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", whole, list(first))
+    for kind in (_Loader, PlainDumper):
+        kind.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", whole, list(first))
 
 
 def read_document(path: Path, *, or_empty: bool = False) -> Document:

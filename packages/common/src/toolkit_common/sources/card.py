@@ -20,6 +20,7 @@ from toolkit_common.data.sheet import Column, Kind, Level, Sheet
 from toolkit_common.data.splits import read_splits
 from toolkit_common.data.tables import to_number
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.plain_yaml import PlainDumper
 from toolkit_common.foreign.values import first_problem
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import did_you_mean
@@ -168,7 +169,7 @@ def write_card(data: ImageData, path: Path) -> None:
         acquisition=dict(sheet.acquisition) or None,
     )  # fmt: skip
     values = card.model_dump(exclude_none=True, exclude_defaults=True)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10**6)
+    text = yaml.dump(values, Dumper=PlainDumper, sort_keys=False, allow_unicode=True, width=10**6)
     with atomic_path(path) as temporary:
         temporary.write_text(HEADER.format(name=path.name) + text, encoding="utf-8")
 

@@ -22,7 +22,13 @@ from pydantic import (
 )
 
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.plain_yaml import Document, Place, read_document, read_value
+from toolkit_common.foreign.plain_yaml import (
+    Document,
+    Place,
+    PlainDumper,
+    read_document,
+    read_value,
+)
 from toolkit_common.registry import did_you_mean
 from toolkit_common.runs.files import write_text
 
@@ -185,7 +191,8 @@ class Study:
     def keep(self, folder: Path) -> None:
         """Write the file as it was carried out: `toolkit study table FOLDER` reads it."""
         values = {**self.document.values, "parameters": dict(self.parameters)}
-        write_text(folder / KEPT, yaml.safe_dump(values, sort_keys=False, width=100))
+        text = yaml.dump(values, Dumper=PlainDumper, sort_keys=False, width=100)
+        write_text(folder / KEPT, text)
 
 
 def read_study(path: Path, assignments: tuple[str, ...] = ()) -> Study:
