@@ -267,6 +267,20 @@ def test_counts_stand_behind_and_the_front_is_marked(sizes, front):
     assert f"{sizes['ep']:,}" in to_markdown(study, table)
 
 
+def test_of_equal_rows_all_lie_on_the_front():
+    for fold in range(3):
+        count(fold, ep=10, linear=10)
+        for encoder in ("good", "poor"):
+            path = Path(f"runs/judge/encoder={encoder},fold={fold}/results.json")
+            results = read_json(path)
+            ep, linear = results["rows"]
+            linear["metrics"] = ep["metrics"]
+            write_json(path, results)
+    _, table = made(COUNTED)
+    assert table.front == {(encoder, name) for encoder in ("good", "poor")
+                           for name in ("ep", "linear")}  # fmt: skip
+
+
 def test_cells_of_other_counts_have_none():
     for fold in range(3):
         count(fold, ep=10 + fold, linear=10)

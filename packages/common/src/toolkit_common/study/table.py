@@ -171,11 +171,12 @@ def build_table(
 
 
 def _front(points: Sequence[tuple[int, float, Key]]) -> Iterator[Key]:
-    """Yield the points whose loss none of as low a count reaches."""
-    best = math.inf
-    for _, loss, key in sorted(points):
+    """Yield the points that none beats in one of count and loss and reaches in the other."""
+    best, least = math.inf, 0
+    for count, loss, key in sorted(points):
         if loss < best:
-            best = loss
+            best, least = loss, count
+        if (count, loss) == (least, best):  # of equal ones all: a name is no reason
             yield key
 
 
