@@ -167,7 +167,7 @@ def _mean_over_folds(drawn: Sequence[np.ndarray]) -> Float[np.ndarray, " m"]:
     Folds are drawn independently: which resample of one meets which of another means nothing, so
     that undefined ones are passed over, up to half of a fold's.
     """
-    if any(not len(values) or np.isnan(values).mean() > 0.5 for values in drawn):
+    if not all(map(is_mostly_defined, drawn)):
         return np.zeros(0)
     known = [values[~np.isnan(values)] for values in drawn]
     count = min(map(len, known))
