@@ -3,9 +3,12 @@
 import pytest
 
 from helpers.leaderboards import judged, on_imagenet
+from toolkit_common.pages.charts import HUES
+from toolkit_probing.leaderboard import page
 from toolkit_probing.leaderboard.boards import build_boards
 from toolkit_probing.leaderboard.page import write_page
 from toolkit_probing.published.rows import read_published
+from toolkit_probing.results.names import method_heading
 
 
 @pytest.mark.slow
@@ -20,6 +23,22 @@ def test_a_page_says_who_is_first_and_has_every_encoder_and_what_is_missing(tmp_
     for name in ("good", "poor"):
         assert f"<td>{name}</td>" in text
     assert "data-sortable" in text
+
+
+@pytest.mark.slow
+def test_no_two_methods_of_a_figure_have_one_hue(tmp_path, monkeypatch):
+    runs = [judged("good", 0.8, 2.0), judged("poor", 0.6, 0.1)]
+    (board,) = build_boards(runs, metrics=[], published=[])
+    assert len(board.methods) > 1
+    assert len(set(HUES)) == page.MOST_METHODS
+    monkeypatch.setattr(page, "MOST_METHODS", 1)
+    write_page(tmp_path / "page.html", [board], [])
+    text = (tmp_path / "page.html").read_text()
+    first, second = map(method_heading, board.methods[:2])
+    assert f"By the first 1 of {len(board.methods)} methods." in text
+    drawn = text[text.index("<svg") : text.index("</svg>")]
+    assert f">{first}</text>" in drawn
+    assert f">{second}</text>" not in drawn
 
 
 @pytest.mark.slow

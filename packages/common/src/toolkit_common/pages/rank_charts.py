@@ -13,8 +13,8 @@ def standings(rows: Rows, *, x: str) -> Spec:
     What was published elsewhere is hollow, and of another shape.
 
     Args:
-        rows: `name`, `method`, `value`, `low` and `high` (None without an interval), and `origin`,
-            one of `SHAPES`.
+        rows: `name`, `method` (of at most as many as there are hues), `value`, `low` and `high`
+            (None without an interval), and `origin`, one of `SHAPES`.
         x: What the axis shows.
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))

@@ -19,6 +19,7 @@ from toolkit_probing.reports.claim import warnings
 from toolkit_probing.results.names import method_heading
 
 MOST_DRAWN = 60  # encoders of a figure; the table has all
+MOST_METHODS = len(charts.HUES)  # of a figure: a ninth would have the hue of the first
 STARRED = (
     "Filled: measured here, with 95 % intervals. Hollow: published, not measured here, of one "
     "training each; published* of encoders of which layers were random while heads trained."
@@ -85,7 +86,7 @@ def _warnings(board: Board) -> Iterator[str]:
 
 
 def _figure(board: Board) -> Markup:
-    drawn = board.standings[:MOST_DRAWN]
+    drawn, methods = board.standings[:MOST_DRAWN], board.methods[:MOST_METHODS]
     rows = [
         {
             "name": _name(item), "method": method_heading(method), "value": figure.value,
@@ -94,14 +95,16 @@ def _figure(board: Board) -> Markup:
             "origin": f"{item.origin}*" if item.stochastic else item.origin,
         }
         for item in drawn
-        for method, figure in ((name, item.figures.get(name)) for name in board.methods)
+        for method, figure in ((name, item.figures.get(name)) for name in methods)
         if figure is not None and figure.value is not None
     ]  # fmt: skip
     name = metric_name(board.metric)
     caption = STARRED if board.has_published else "Lines: 95 % intervals by bootstrap over groups."
     if len(drawn) < len(board.standings):
         caption += f" The first {len(drawn)} of {len(board.standings)}."
-    label = f"{name} of {len(drawn)} encoders by {', '.join(map(method_heading, board.methods))}"
+    if len(methods) < len(board.methods):
+        caption += f" By the first {len(methods)} of {len(board.methods)} methods."
+    label = f"{name} of {len(drawn)} encoders by {', '.join(map(method_heading, methods))}"
     return charts.figure(standings(rows, x=name), label=label, caption=caption)
 
 
