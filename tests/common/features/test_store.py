@@ -1,6 +1,8 @@
 """The token store: what is written is read, in any order, and damage is noticed."""
 
+import errno
 import json
+import os
 import pickle
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from helpers.properties import few_examples
 from helpers.sparse_store import write_sparse_store
 from helpers.stores import write_store
 from toolkit_common.errors import InputError
+from toolkit_common.features import store as module
 from toolkit_common.features.codec import (
     StoreDtype,
     bytes_per_image,
@@ -390,6 +393,19 @@ def test_a_shard_that_is_no_safetensors_file_is_noticed(tmp_path: Path) -> None:
     index.write_text(json.dumps(described))
     with pytest.raises(InputError, match=r"tokens-00000.safetensors is damaged \(.*header"):
         TokenStore(tmp_path / "s").read(np.array([0]))
+
+
+def test_where_the_machine_fails_nobody_is_told_to_delete_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> object:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    folder = write_store(tmp_path)
+    monkeypatch.setattr(module, "read_json", fail)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        TokenStore(folder)
+    assert not isinstance(caught.value, InputError)
 
 
 @pytest.mark.parametrize("name", [INDEX, "vectors-00001.safetensors"])

@@ -1,5 +1,7 @@
 """Parquet is read as bounded data: what is no table of text and numbers is one line."""
 
+import errno
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -59,6 +61,18 @@ def test_a_damaged_file_is_one_line(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*t\.parquet: ") as caught:
         read_rows(tmp_path / "t.parquet")
     assert "\n" not in str(caught.value)
+
+
+def test_where_the_machine_fails_the_file_is_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> object:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    path = write(tmp_path, TABLE)
+    monkeypatch.setattr(pq, "ParquetFile", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        read_rows(path)
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:

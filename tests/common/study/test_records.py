@@ -1,5 +1,7 @@
 """Results are read by the documented format: rows, baselines, or all numbers of what has none."""
 
+import errno
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 from helpers.tiny_study import STUDY, study_of
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.study import records
 from toolkit_common.study.commands import Command, find_command
 from toolkit_common.study.grid import Cell, expand
 from toolkit_common.study.records import read_records
@@ -74,6 +77,15 @@ def test_a_damaged_result_is_named(pair, text):
     path = pair[1].place / "results.json"
     path.write_text(text)
     with pytest.raises(InputError, match=re.escape(f"cannot read {path}")):
+        list(read_records(pair[1]))
+
+
+def test_where_the_machine_fails_no_cell_is_to_be_run_again(pair, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(records, "read_json", fail)
+    with pytest.raises(OSError, match="Input/output error"):
         list(read_records(pair[1]))
 
 

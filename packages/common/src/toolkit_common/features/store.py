@@ -38,6 +38,7 @@ from toolkit_common.features.shards import (
     write_shard,
 )
 from toolkit_common.foreign.values import checked
+from toolkit_common.outside import is_of_machine
 from toolkit_common.runs.files import read_json, write_json
 
 # Part of every key: raise it when shards are laid out anew.
@@ -108,6 +109,8 @@ def _read_index(folder: Path) -> _Index:
     try:
         index: _Index = checked(_Index, read_json(path), path)
     except (OSError, InputError) as error:
+        if is_of_machine(error):  # of which nothing follows for the store
+            raise
         raise InputError(f"{error}: {remedy}") from None
     if index.version not in (VERSION, JOINT_VERSION) or index.spec.num_images < 0:
         raise InputError(f"{path} has version {index.version}, not {VERSION}: {remedy}")

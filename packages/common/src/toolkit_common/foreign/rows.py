@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit_common.errors import InputError
+from toolkit_common.outside import is_of_machine
 from toolkit_common.printable import shortened
 
 MAX_ROWS = 200_000_000  # a few bytes can say so many equal ones that no memory holds them
@@ -32,6 +33,9 @@ def read_rows(path: Path, *, columns: Sequence[str] | None = None) -> pa.Table:
         if table is not None:
             table.validate(full=True)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        # Memory apart: a few bytes can ask for more of it than there is.
+        if isinstance(error, OSError) and is_of_machine(error):
+            raise
         reason = shortened(" ".join(str(error).split()))
         raise InputError(f"cannot read {path}: {reason}") from None
     if table is None:

@@ -118,9 +118,8 @@ def _named(place: Place) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # decoders raise many kinds on damaged bytes
-        if is_of_machine(
-            error
-        ):  # of which nothing follows for the image, least that it is left out
+        if is_of_machine(error):
+            # Nothing follows for the image, least that it is left out.
             error.add_note(f"while reading {name_of(place)}")
             raise
         raise BadImageError(f"{name_of(place)}: {_reason(error, place)}") from error

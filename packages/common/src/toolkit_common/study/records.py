@@ -13,6 +13,7 @@ from typing import Any
 
 from toolkit_common.config import flatten
 from toolkit_common.errors import InputError
+from toolkit_common.outside import is_of_machine
 from toolkit_common.runs.files import read_json
 from toolkit_common.study.file import Scalar, written
 from toolkit_common.study.grid import Cell
@@ -80,6 +81,8 @@ def read_records(cell: Cell) -> Iterator[Record]:
             for row in results.get(key, ()):
                 yield _row(cell, results, row, is_baseline=key == "baselines")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and is_of_machine(error):
+            raise  # nothing follows for the result
         raise InputError(
             f"cannot read {path} ({type(error).__name__}: {error}); run it again"
         ) from None
