@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from helpers.shown_audit import shown_data
-from helpers.small_data import build_data
+from helpers.small_data import build_data, write_images
 from helpers.snapshots import assert_fits, assert_snapshot
 from toolkit_common.audit.describe import describe_data
 from toolkit_common.audit.shown.description import describe_verdict, fact_lines, print_description
 from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.sources.load import load_data
 
 SHOWN = Path(__file__).parent / "shown"
 
@@ -33,6 +34,26 @@ def test_the_verdict_comes_first_and_says_what_forbids_to_probe():
     assert describe_verdict(nothing) == (
         "No label to predict: for pre-training without labels alone"
     )
+
+
+def test_an_image_that_is_not_there_is_counted_and_named(tmp_path, run_cli):
+    write_images(tmp_path, *(f"{name}.png" for name in range(20)))
+    rows = [f"{name}.png,{'ab'[name % 2]}" for name in range(20)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["image,label", *rows]))
+    assert "absent" not in describe_data(load_data(f"csv:{table}"))
+    (tmp_path / "7.png").unlink()
+    said = (
+        "Cannot be read whole: of 20 images 1 is not there (first: 7.png); correct names of files"
+    )
+    assert describe_verdict(describe_data(load_data(f"csv:{table}"))).startswith(said)
+    assert said in run_cli("data", "describe", f"csv:{table}").stdout
+    assert said.split(":")[1] in page_of(run_cli, table, tmp_path / "page.html")
+
+
+def page_of(run_cli, table, page):
+    assert run_cli("data", "describe", f"csv:{table}", "--page", page).exit_code == 0
+    return page.read_text()
 
 
 @pytest.mark.parametrize(

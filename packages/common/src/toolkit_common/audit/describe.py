@@ -1,10 +1,12 @@
 """What `toolkit data describe` knows: rows, groups, labels, missing values, notes."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toolkit_common.data.check import absent_rows
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.labels import label_map
 from toolkit_common.data.splits import make_splits
@@ -31,6 +33,9 @@ def describe_data(data: ImageData) -> dict[str, Any]:
         "columns": _columns(data),
     }
     sizes = list(table["group"].value_counts()) if data.groups is not None else []
+    if len(absent := absent_rows(data, np.arange(len(data)))):
+        first = Path(data.images[int(absent[0])]["image"]["path"]).name
+        described["absent"] = {"count": len(absent), "first": first}
     if sizes:  # rows without group are a problem of the splits
         described["groups"] = {
             "count": len(sizes),

@@ -79,9 +79,14 @@ def _looked_at(data: ImageData, rows: np.ndarray, policy: BadFilePolicy) -> np.n
         "all of them first"
     )
     spread = rows[np.linspace(0, len(rows) - 1, SPREAD).astype(int)]
-    # Whether a file is there costs no decoding, and is in its key already.
+    return np.union1d(spread, absent_rows(data, rows))
+
+
+def absent_rows(data: ImageData, rows: np.ndarray) -> np.ndarray:
+    """Return those of some rows whose file is not there, which costs no decoding."""
+    # In its key already.
     absent = [row for row in rows if data.image_keys[row].endswith(ABSENT)]
-    return np.union1d(spread, np.asarray(absent, rows.dtype))
+    return np.asarray(absent, rows.dtype)
 
 
 def _problem_of(place: Place) -> str | None:

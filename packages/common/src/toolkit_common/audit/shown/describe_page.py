@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from toolkit_common.audit.shown.card import DataCard, count_classes, render_card
-from toolkit_common.audit.shown.description import CANNOT, describe_verdict, fact_lines
+from toolkit_common.audit.shown.description import CANNOT, INCOMPLETE, describe_verdict, fact_lines
 from toolkit_common.audit.shown.examples import examples_of, without_labels
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.splits import make_splits
@@ -39,7 +39,7 @@ def describe_page(data: ImageData, labels: Labels | None, described: dict[str, A
         "describe.html",
         title=f"{described['title']} ({described['id']})",
         verdict=verdict,
-        is_bad=verdict.startswith(CANNOT),
+        is_bad=verdict.startswith((CANNOT, INCOMPLETE)),
         problems=described["label_problems"],
         card=render_card(_card(data, labels or without_labels(data), described)),
         columns=described["columns"],

@@ -12,6 +12,7 @@ from toolkit_common.printable import one_line
 
 MOST_CLASSES = 20  # in a line
 CANNOT = "Cannot be split: "
+INCOMPLETE = "Cannot be read whole: "
 BY = {"patient_id": " by patient", "lesion_id": " by lesion"}
 
 
@@ -24,6 +25,12 @@ def describe_verdict(described: dict[str, Any]) -> str:
     problem = described["splits"].get("problem")
     if problem is not None:
         return f"{CANNOT}{problem}"
+    if absent := described.get("absent"):
+        verb = "is" if absent["count"] == 1 else "are"
+        return (
+            f"{INCOMPLETE}of {described['images']:,} images {absent['count']:,} {verb} not there "
+            f"(first: {absent['first']}); correct names of files, or drop their rows"
+        )
     usable = len(described["labels"]) - len(described["label_problems"])
     if usable <= 0:
         return "No label to predict: for pre-training without labels alone"
