@@ -64,7 +64,10 @@ def test_a_loss_above_that_of_the_frequencies_comes_first_but_votes_have_none() 
 def test_another_c_that_is_better_by_what_is_shown_is_named() -> None:
     shown = {0.01: 0.2, 0.1: 0.29, 1.0: 0.42}
     (said,) = remarks(**MIDDLE, shown=shown)
-    assert "by log_loss its balanced accuracy on val is 0.29, that of C 1 is 0.42" in said
+    said_of_both = (
+        "picked by log_loss: balanced accuracy 0.29 on val, its penalty C 1 would have 0.42"
+    )
+    assert said_of_both in said
     assert remarks(**MIDDLE, shown=shown | {1.0: 0.33}) == []
     by_shown = SETTINGS.model_copy(update={"select_by": "balanced_accuracy"})
     assert remarks(by_shown, **MIDDLE, shown=shown) == []

@@ -101,9 +101,9 @@ def _disagreement(
     other = max(shown, key=lambda c: shown[c])
     if shown[other] > mine + DISAGREES:
         yield (
-            f"by {settings.select_by} its balanced accuracy on {settings.select_on} is "
-            f"{mine:.2f}, that of C {other:g} is {shown[other]:.2f} (--class-weight balanced, or "
-            "--select-by balanced_accuracy)"
+            f"picked by {settings.select_by}: balanced accuracy {mine:.2f} on "
+            f"{settings.select_on}, its penalty C {other:g} would have {shown[other]:.2f} "
+            "(--class-weight balanced, or --select-by balanced_accuracy)"
         )
 
 
