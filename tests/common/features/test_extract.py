@@ -352,6 +352,23 @@ def test_a_pass_goes_on_with_the_shards_it_began_with(
     assert len(shards(small_shards)) == 3
 
 
+def test_a_pass_goes_on_with_a_disk_that_it_has_filled(
+    small_shards: Extraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_shards = replace(small_shards, store="auto")
+    run(small_shards)
+    paths = shards(small_shards)
+    (paths[0].parent / INDEX).unlink()
+    paths[1].unlink()
+    planned = bytes_per_image({6: (4, 64)}, dtype="fp32", with_patches=True) * len(ROWS)
+    written = sum(path.stat().st_size for path in paths[0].parent.glob("*.safetensors"))
+    monkeypatch.setattr("toolkit_common.features.planner.available_memory", lambda: 0)
+    monkeypatch.setattr(
+        "toolkit_common.features.planner._available_disk", lambda _: 2 * planned - written
+    )
+    assert run(small_shards).place == "disk"
+
+
 def test_a_complete_store_that_is_damaged_is_named(small_shards: Extraction) -> None:
     run(small_shards)
     path = shards(small_shards)[1]

@@ -81,12 +81,19 @@ def test_tokens_without_room_are_refused(place: Place, message: str, tmp_path: P
 
 
 def test_shards_of_a_pass_that_was_cut_short_need_no_room(tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    store.mkdir()
-    (store / "tokens-00000.safetensors").write_bytes(bytes(48))
-    refuse_no_room("disk", 2048, folder=tmp_path, store=store, free=2000)
+    refuse_no_room("disk", 2048, folder=tmp_path, written=48, free=2000)
     with pytest.raises(InputError, match=r"tokens of 1.95 KiB do not fit"):
-        refuse_no_room("disk", 2048, folder=tmp_path, store=store, free=1999)
+        refuse_no_room("disk", 2048, folder=tmp_path, written=48, free=1999)
+    with pytest.raises(InputError, match=r"tokens of 2 KiB do not fit memory"):
+        refuse_no_room("memory", 2048, folder=tmp_path, written=48, free=2000)
+
+
+@pytest.mark.parametrize("written", [0, 1, HALF_FITS // 2, HALF_FITS])
+def test_a_pass_that_was_cut_short_goes_on_where_it_began(written: int, tmp_path: Path) -> None:
+    plan = plan_extraction(
+        HALF_FITS, folder=tmp_path, written=written, free_disk=4000 - written, free_memory=0
+    )
+    assert plan.place == "disk"
 
 
 def test_free_space_is_that_of_the_system(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from toolkit_common.features.planner import (
     refuse_no_room,
     size,
 )
-from toolkit_common.features.shards import SHARDS, VECTORS
+from toolkit_common.features.shards import SHARDS, VECTORS, num_bytes_written
 from toolkit_common.features.store import (
     MemoryStore,
     StoreWriter,
@@ -185,9 +185,11 @@ def _plan(
     }
     row_bytes = bytes_per_image(shapes, dtype=how.dtype, with_patches=how.with_patches)
     num_bytes = row_bytes * len(rows)
+    written = num_bytes_written(how.store_dir / encoder.store_spec(rows, view).key())
     plan = plan_extraction(
-        num_bytes, choice=how.store, folder=how.store_dir, num_processes=accelerator.num_processes
-    )
+        num_bytes, choice=how.store, folder=how.store_dir, written=written,
+        num_processes=accelerator.num_processes,
+    )  # fmt: skip
     plan = broadcast_object_list([plan])[0]  # free space differs by the moment: one rank decides
     tokens = sum(patches for patches, _ in shapes.values()) if how.with_patches else 1
     seconds = per_image / accelerator.num_processes
@@ -203,8 +205,8 @@ def _plan(
         _show_prices(plan, encoder, shapes, num_images=len(rows), per_image=seconds, reads=reads)
     # After the prices, to be weighed against them.
     _refuse_unkept_stream(plan, encoder)
-    folder, store = how.store_dir, how.store_dir / encoder.store_spec(rows, view).key()
-    on_main(accelerator, lambda: refuse_no_room(plan.place, num_bytes, folder=folder, store=store))
+    on_main(accelerator, lambda: refuse_no_room(plan.place, num_bytes, folder=how.store_dir,
+                                                written=written))  # fmt: skip
     # Of 16 images at most, but before hours are spent: who minds stops here.
     error = relative_error([kept.patches for kept in sample.values()], how.dtype)
     if error and view is None:

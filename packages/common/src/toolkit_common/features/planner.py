@@ -43,6 +43,7 @@ def plan_extraction(
     choice: PlaceChoice = "auto",
     folder: Path,
     num_processes: int = 1,
+    written: int = 0,
     free_memory: int | None = None,
     free_disk: int | None = None,
 ) -> Plan:
@@ -53,11 +54,13 @@ def plan_extraction(
         choice: What the user requested.
         folder: Where stores lie.
         num_processes: Several processes share tokens through the disk.
+        written: Bytes of theirs on the disk, of a pass that was cut short: they were free before.
         free_memory: Bytes; those of the system by default.
         free_disk: Bytes; those of the system by default.
     """
     memory = int(SHARE_OF_FREE * (available_memory() if free_memory is None else free_memory))
-    disk = int(SHARE_OF_FREE * (_available_disk(folder) if free_disk is None else free_disk))
+    free_disk = _available_disk(folder) if free_disk is None else free_disk
+    disk = int(SHARE_OF_FREE * (free_disk + written))
     # Each process copies the tokens into a memory of its own; the disk they share.
     fits_memory, fits_disk = num_bytes * num_processes <= memory, num_bytes <= disk
     # What the user requests is done, whether it fits or not.
@@ -84,7 +87,7 @@ def refuse_no_room(
     num_bytes: int,
     *,
     folder: Path,
-    store: Path | None = None,
+    written: int = 0,
     free: int | None = None,
 ) -> None:
     """Refuse tokens for which there is no room, before the encoder runs for them.
@@ -93,7 +96,7 @@ def refuse_no_room(
         place: Where they are to go.
         num_bytes: Size of all of them.
         folder: Where stores lie.
-        store: Where theirs will lie; what a pass that was cut short has written there counts.
+        written: As of `plan_extraction`.
         free: Bytes that the place has; those of the system by default.
 
     Raises:
@@ -104,8 +107,7 @@ def refuse_no_room(
     on_disk = place == "disk"
     if free is None:
         free = _available_disk(folder) if on_disk else available_memory()
-    written = store.glob("*.safetensors") if on_disk and store is not None else ()
-    missing = num_bytes - sum(path.stat().st_size for path in written)
+    missing = num_bytes - (written if on_disk else 0)
     if missing > free:
         where = f"the disk of {folder}" if on_disk else "memory"
         others = "another --store-dir, --store memory" if on_disk else "--store disk"

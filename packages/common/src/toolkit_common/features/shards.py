@@ -61,6 +61,11 @@ def is_whole(path: Path) -> bool:
     return path.exists() and shard_checksum(path) == checksum(path)
 
 
+def num_bytes_written(folder: Path) -> int:
+    """Return the size of the shards of a store, whether it is finished, cut short or not there."""
+    return sum(path.stat().st_size for path in folder.glob(SHARDS))
+
+
 def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
     """Return a file's tensors, mapped from disk, and the patch grids.
 
