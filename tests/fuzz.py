@@ -242,7 +242,6 @@ def main() -> int:
     parser.add_argument("--world", type=Path, help="folder to keep valid files in, for more runs")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    os.environ["TOOLKIT_SITE_SECRET"] = "/nowhere/secret"
     names, scratch = given.reader or [*READERS], Path(tempfile.mkdtemp(prefix="fuzz-"))
     world = (given.world or scratch / "world").absolute()
     os.environ["TOOLKIT_SITE_SECRET"] = f"{world}.secret"
