@@ -107,3 +107,16 @@ def test_a_cell_that_is_not_done_is_missing_and_the_rest_stand_alone(study, tmp_
     assert [run.name for run in arms.runs] == ["second", "first \u00b7 fold 0"]
     (line,) = arms.missing
     assert line.startswith("MISSING: 1 of 4 cells of runs: probe/encoder=first,fold=1 (")
+
+
+@pytest.mark.slow
+def test_a_damaged_cell_is_missing_where_tables_are_pasted(run_cli, study, tmp_path):
+    copy = tmp_path / "runs"
+    shutil.copytree(study, copy)
+    (copy / "probe/encoder=first,fold=1/results.json").write_text('{"rows": [')
+    line = "MISSING: 1 of 4 cells of runs: probe/encoder=first,fold=1 (damaged)"
+    assert find_arms([copy], metrics=()).missing == [line]
+    for form in ([], ["--leaderboard"]):
+        shown = run_cli("report", copy, "--metric", "auroc", "--format", "md", *form)
+        assert shown.exit_code == 0, shown.output
+        assert "MISSING: 1 of 4 cells" in shown.stdout

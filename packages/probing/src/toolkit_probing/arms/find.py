@@ -5,7 +5,7 @@ stands against the control that the study's own table names. So that a report or
 study is about its question, not about its folders.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from toolkit_probing.results.names import BETWEEN
 from toolkit_probing.results.saved import SavedRun, find_runs
 
 FOLD = "fold"  # the axis over which cells are joined
-PROBE = "probe"
+PROBE, DAMAGED = "probe", "damaged"
 MOST_NAMED = 5  # cells
 
 Key = tuple[str, tuple[tuple[str, str], ...]]  # step, axes but for the fold
@@ -32,7 +32,7 @@ class Arms:
     Attributes:
         runs: A run an arm, in the study's order.
         contrasts: Names of an arm and of its control, by the first table that has controls.
-        missing: A line on the cells that are not done.
+        missing: A line on the cells that are not done, or cannot be read.
         study: The study; None of other folders.
         cells: Its cells.
         statuses: How far each is.
@@ -76,13 +76,14 @@ def _arms_at(path: Path, metrics: Sequence[str]) -> Arms:
         return Arms(runs, missing=[why])
     statuses = look_at(cells)
     by_folder = {run.path.resolve(): run for run in runs}
+    missing = list(_missing(path, cells, statuses, read=by_folder))
     groups: dict[Key, list[tuple[Cell, SavedRun]]] = {}
     for cell in cells:
         run = by_folder.get(cell.place.resolve())
         if run is not None and statuses[cell.id].state is State.DONE:
             groups.setdefault(_key(cell), []).append((cell, run))
     if not groups:
-        return Arms(runs, missing=list(_missing(path, cells, statuses)))
+        return Arms(runs, missing=missing)
     names = _names(list(groups))
     joined = {
         key: list(_joined(names[key], parts, metrics)) for key, parts in groups.items()
@@ -101,7 +102,7 @@ def _arms_at(path: Path, metrics: Sequence[str]) -> Arms:
         key=lambda run: ahead.index(run.name) if run.name in ahead else len(ahead),
     )
     known += [replace(run, name=str(run.path.relative_to(path))) for run in beside]
-    return Arms(known, contrasts, list(_missing(path, cells, statuses)), study, cells, statuses)
+    return Arms(known, contrasts, missing, study, cells, statuses)
 
 
 def _key(cell: Cell) -> Key:
@@ -193,13 +194,19 @@ def _fits(key: Key, control: Key, wanted: Mapping[str, Scalar]) -> bool:
                if axis in other and axis not in wanted)  # fmt: skip
 
 
-def _missing(path: Path, cells: Sequence[Cell], statuses: Mapping[str, Status]) -> Iterator[str]:
-    """Yield a line on the cells that are not done."""
-    names = [
-        f"{cell.id} ({statuses[cell.id].state.value})"
+def _missing(
+    path: Path, cells: Sequence[Cell], statuses: Mapping[str, Status], *, read: Container[Path]
+) -> Iterator[str]:
+    """Yield a line on the cells that are not done, and on probes that are and cannot be read."""
+    states = {cell.id: statuses[cell.id].state.value for cell in cells}
+    states |= {
+        cell.id: DAMAGED
         for cell in cells
-        if statuses[cell.id].state is not State.DONE
-    ]
+        if cell.command.name == PROBE
+        and states[cell.id] == State.DONE.value
+        and cell.place.resolve() not in read
+    }
+    names = [f"{cell} ({state})" for cell, state in states.items() if state != State.DONE.value]
     if names:
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         yield (
