@@ -15,6 +15,7 @@ from toolkit_common.runs.files import read_json
 from toolkit_probing.attention.judged import open_judged
 from toolkit_probing.attention.mistakes import MOST, show_mistakes
 from toolkit_probing.attention.pictures import see, to_photos
+from toolkit_probing.results.folds import join_runs
 from toolkit_probing.results.saved import choose_row, read_run
 
 NONE = "None: all 12 test images are right."
@@ -139,3 +140,11 @@ def test_mistakes_of_all_folds_are_pictured_each_by_its_fold(
     assert sum("times an even share" in line for line in shown.lines) == 1
     of_folds = {int(choose_row(run, "ep").folds[item.number - 1]) for item in shown.items}
     assert len(of_folds) > 1
+    # Folds of a study lie in runs of their own, and no file has the predictions of all.
+    parts = [read_run(path) for path in run.folds]
+    arm = join_runs(parts[0].path, parts, folds=["fold 0", "fold 1", "fold 2"], metrics=())
+    joined = show_mistakes(arm, choose_row(arm, "ep"), name="ep", open_images=open_judged)
+    rows = [choose_row(part, "ep") for part in parts]
+    ids = [rows[int(item.fold[-1])].image_ids[item.number - 1] for item in joined.items]
+    assert ids == [choose_row(run, "ep").image_ids[item.number - 1] for item in shown.items]
+    assert {item.fold for item in shown.items} == {""}

@@ -50,6 +50,7 @@ class Mistake:
         photo: The image as a data URI.
         size: Width and height of the photo in pixels.
         looked: The same under EP's maps; None without.
+        fold: Whose run has that file, of folds that are joined and have none of all.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Mistake:
     photo: str = ""
     size: tuple[int, int] = (0, 0)
     looked: str | None = None
+    fold: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,18 @@ def _of_folds(
             pictured |= {item.number: item for item in items}
             seen.append(own_seen)
     lines = ["Each as the probe of its fold saw it.", *_how_to_read(seen)]
-    return [pictured[item.number] for item in wrong], lines
+    items = [pictured[item.number] for item in wrong]
+    if run.joined is not None:
+        items = [_in_its_fold(run, saved, item) for item in items]
+    return items, lines
+
+
+def _in_its_fold(run: SavedRun, saved: SavedRow, item: Mistake) -> Mistake:
+    """Return a mistake by its row in the file of its own fold: joined folds have no other."""
+    assert saved.folds is not None
+    fold = int(saved.folds[item.number - 1])
+    before = int(np.argmax(saved.folds == fold))  # images of the folds ahead of it
+    return replace(item, number=item.number - before, fold=run.results.folds[fold])
 
 
 def _pictured(
