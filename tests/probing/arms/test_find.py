@@ -15,7 +15,7 @@ from toolkit_common.study.run import run_cells
 from toolkit_common.study.state import look_at
 from toolkit_probing.arms.find import find_arms
 from toolkit_probing.results.folds import join_runs
-from toolkit_probing.results.saved import read_run
+from toolkit_probing.results.saved import names_of, read_run
 
 QUESTION = "Is the other encoder better?"
 SIZE = "image_size=32"
@@ -96,6 +96,19 @@ def test_a_leaderboard_of_a_study_is_over_its_folds(run_cli, study, tmp_path):
     assert {row["encoder"] for row in board["rows"]} == {"first", "second"}
     assert "each tested once in 2 folds" in board["facts"]
     assert "untrained" in page.read_text()
+
+
+@pytest.mark.slow
+def test_arms_of_two_studies_are_named_by_arm_and_study_not_by_a_fold(study, tmp_path):
+    shutil.copytree(study, tmp_path / "other")
+    arms = find_arms([study, tmp_path / "other"], metrics=())
+    assert names_of(arms.runs) == [
+        f"{place} \u00b7 {arm}" for place in ("runs", "other") for arm in ("second", "first")
+    ]
+    # A folder of cells is no study: its runs are called as any runs are, beside arms too.
+    arms = find_arms([study, tmp_path / "other/probe"], metrics=())
+    assert names_of(arms.runs)[0] == "runs \u00b7 second"
+    assert names_of(arms.runs)[2] == "encoder=first,fold=0"
 
 
 @pytest.mark.slow

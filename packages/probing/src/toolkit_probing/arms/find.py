@@ -59,8 +59,15 @@ def find_arms(paths: Sequence[Path], *, metrics: Sequence[str]) -> Arms:
     each = [_arms_at(path, metrics) for path in paths]
     if len(each) == 1:
         return each[0]
+    places = [path.resolve().name for path in paths]
+    if len(set(places)) < len(places):
+        places = [str(path) for path in paths]
     # By folder: a run that is named twice counts once.
-    runs = {run.path: replace(run, name="") for arms in each for run in arms.runs}
+    runs = {
+        run.path: replace(run, name=f"{place}{BETWEEN}{run.name}") if run.name else run
+        for place, arms in zip(places, each, strict=True)
+        for run in arms.runs
+    }
     return Arms(list(runs.values()), missing=[line for arms in each for line in arms.missing])
 
 

@@ -285,9 +285,9 @@ def read_run(path: Path) -> SavedRun:
 
 def names_of(runs: Sequence[SavedRun]) -> list[str]:
     """Return what tells runs apart: their names in their study, else what `run_names` does."""
-    if runs and all(run.name for run in runs):
-        return [run.name for run in runs]
-    return run_names([(run.path, run.results.backbone.shown) for run in runs])
+    others = [(run.path, run.results.backbone.shown) for run in runs if not run.name]
+    given = iter(run_names(others))
+    return [run.name or next(given) for run in runs]
 
 
 def choose_row(run: SavedRun, name: str) -> SavedRow:
