@@ -15,15 +15,12 @@ from toolkit_probing.leaderboard.boards import Board
 from toolkit_probing.leaderboard.first import entries_of, say_first
 from toolkit_probing.leaderboard.show import cells, lines_below
 from toolkit_probing.leaderboard.standings import Standing
+from toolkit_probing.published.beside import CAPTION
 from toolkit_probing.reports.claim import warnings
 from toolkit_probing.results.names import method_heading
 
 MOST_DRAWN = 60  # encoders of a figure; the table has all
 MOST_METHODS = len(charts.HUES)  # of a figure: a ninth would have the hue of the first
-STARRED = (
-    "Filled: measured here, with 95 % intervals. Hollow: published, not measured here, of one "
-    "training each; published* of encoders of which layers were random while heads trained."
-)
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def _figure(board: Board) -> Markup:
         if figure is not None and figure.value is not None
     ]  # fmt: skip
     name = metric_name(board.metric)
-    caption = STARRED if board.has_published else "Lines: 95 % intervals by bootstrap over groups."
+    caption = CAPTION if board.has_published else "Lines: 95 % intervals by bootstrap over groups."
     if len(drawn) < len(board.standings):
         caption += f" The first {len(drawn)} of {len(board.standings)}."
     if len(methods) < len(board.methods):
