@@ -23,10 +23,15 @@ from toolkit_probing.leaderboard.standings import (
     known_pretraining,
     measured,
 )
-from toolkit_probing.published.beside import PUBLISHED_METRIC, is_beside
+from toolkit_probing.published.beside import (
+    PUBLISHED_METRIC,
+    is_beside,
+    name_preferred,
+    preferred_rows,
+)
 from toolkit_probing.published.rows import METHODS, Published
 from toolkit_probing.reports.entries import least_hidden, most_labels
-from toolkit_probing.results.names import encoder_name, method_heading, short_data
+from toolkit_probing.results.names import method_heading, short_data
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import why_no_intervals
@@ -125,8 +130,8 @@ def _groups(runs: Sequence[SavedRun]) -> list[_Group]:
             task = (*_task_of(run), *kind)  # type: ignore[misc]
             key = (task, run.recorded.get("data"))
             group = groups.setdefault(key, _Group(run, [], {}, []))
-            picked = dict(_one_a_method(rows))
-            group.chosen += _said(run, rows, picked)
+            picked = preferred_rows(rows)
+            group.chosen += name_preferred(run, rows, picked)
             group.add(run, picked)
             group.baselines |= {
                 row.method: row for row in run.results.baselines if row.hidden_metadata == hidden
@@ -152,24 +157,6 @@ def _task_of(run: SavedRun) -> tuple[Hashable, ...]:
         data.id, data.label, tuple(data.classes), data.splits, tuple(sorted(data.sizes.items())),
         hashlib.sha256(ids.encode()).hexdigest(), results.protocol.line,
     )  # fmt: skip
-
-
-def _one_a_method(rows: Sequence[Row]) -> Iterator[tuple[str, Row]]:
-    """Yield the row of each method that the selection split prefers, the first of those alike."""
-    for method in dict.fromkeys(row.method for row in rows):
-        own = [row for row in rows if row.method == method]
-        yield (
-            method,
-            max(own, key=lambda row: -inf if row.select_score is None else row.select_score),
-        )
-
-
-def _said(run: SavedRun, rows: Sequence[Row], picked: dict[str, Row]) -> Iterator[str]:
-    for method, row in picked.items():
-        count = sum(other.method == method for other in rows)
-        if count > 1:
-            name = encoder_name(run.results.backbone.shown)
-            yield f"{name}, {method}: {row.name}, of {count} variants the one {row.selected}"
 
 
 def _board(

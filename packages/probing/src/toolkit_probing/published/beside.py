@@ -1,6 +1,7 @@
 """Published rows beside one's own: of runs of the same data under their protocol, and no others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from markupsafe import Markup
@@ -9,7 +10,8 @@ from toolkit_common.pages import charts
 from toolkit_common.pages.rank_charts import standings
 from toolkit_common.scores.metrics import metric_name
 from toolkit_probing.published.rows import METHODS, Published, read_published
-from toolkit_probing.results.names import method_heading
+from toolkit_probing.results.names import encoder_name, method_heading
+from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun, names_of
 from toolkit_probing.task.subsets import ALL
 
@@ -21,7 +23,7 @@ CAPTION = (
 
 
 def is_beside(run: SavedRun, published: Published) -> bool:
-    """Return whether a run is of the data and the protocol, as it is, of published rows."""
+    """Return whether a run is of a frozen encoder, the data and the protocol of published rows."""
     results = run.results
     if results.folds:  # of which none is the published split
         return False
@@ -29,8 +31,32 @@ def is_beside(run: SavedRun, published: Published) -> bool:
     is_own = not protocol.overridden and protocol.unmet is None
     sizes = {"train": data.sizes["train"], "test": data.sizes["test"]}
     differs = published.data.differs_in(classes=len(data.classes), **sizes)
-    is_whole = all(row.inputs == "image" and row.labels == ALL for row in results.rows)
+    is_whole = all(
+        row.inputs == "image" and row.labels == ALL and not row.is_tuned for row in results.rows
+    )
     return protocol.name == published.protocol and is_own and is_whole and not differs
+
+
+def preferred_rows(rows: Sequence[Row]) -> dict[str, Row]:
+    """Return the row of each method that the selection split prefers, the first of those alike."""
+    return {
+        method: max(
+            (row for row in rows if row.method == method),
+            key=lambda row: -inf if row.select_score is None else row.select_score,
+        )
+        for method in dict.fromkeys(row.method for row in rows)
+    }
+
+
+def name_preferred(
+    run: SavedRun, rows: Sequence[Row], preferred: Mapping[str, Row]
+) -> Iterator[str]:
+    """Yield which row stands for a method, of those that have several."""
+    for method, row in preferred.items():
+        count = sum(other.method == method for other in rows)
+        if count > 1:
+            name = encoder_name(run.results.backbone.shown)
+            yield f"{name}, {method}: {row.name}, of {count} variants the one {row.selected}"
 
 
 def beside_published(runs: Sequence[SavedRun], published: Published | None = None) -> list[Markup]:
@@ -50,16 +76,19 @@ def beside_published(runs: Sequence[SavedRun], published: Published | None = Non
     name = metric_name(PUBLISHED_METRIC)
     label = f"{name} of {len(mine)} runs beside {len(rows.rows)} published rows"
     figure = charts.figure(standings(points, x=name), label=label, caption=CAPTION)
-    return [figure, _table(points, label, f"{rows.citation}; {'; '.join(rows.notes)}")]
+    chosen = [line for run in mine for line in name_preferred(
+        run, run.results.rows, preferred_rows(run.results.rows))]  # fmt: skip
+    source = f"Published: {rows.citation}; {'; '.join(rows.notes)}"
+    return [figure, _table(points, label, "; ".join([source, *chosen]))]
 
 
 def _own(runs: Sequence[SavedRun]) -> Iterator[dict[str, Any]]:
     for run, name in zip(runs, names_of(runs), strict=True):
-        for row in run.results.rows:
+        for method, row in preferred_rows(run.results.rows).items():
             estimate = row.metrics[PUBLISHED_METRIC]
-            if row.method in METHODS and estimate.mean is not None:
+            if method in METHODS and estimate.mean is not None:
                 low, high = estimate.ci or (None, None)
-                yield _point(name, row.method, estimate.mean, origin="here") | {
+                yield _point(name, method, estimate.mean, origin="here") | {
                     "low": low,
                     "high": high,
                 }
@@ -103,7 +132,7 @@ def _table(points: Sequence[dict[str, Any]], label: str, source: str) -> Markup:
     return Markup(
         '<div><div class="scroll" tabindex="0" role="region" aria-label="Table: {}">'
         '<table data-sortable><thead><tr><th scope="col">encoder</th><th scope="col">measured</th>'
-        '{}</tr></thead><tbody>{}</tbody></table></div><p class="note">Published: {}.</p></div>'
+        '{}</tr></thead><tbody>{}</tbody></table></div><p class="note">{}.</p></div>'
     ).format(label, head, body, source)
 
 
