@@ -3,7 +3,7 @@
 import pytest
 
 from toolkit_common.console import PrintableConsole
-from toolkit_common.printable import one_line, printable
+from toolkit_common.printable import one_line, placeless, placeless_id, printable
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,27 @@ from toolkit_common.printable import one_line, printable
 def test_control_characters_are_shown(text: str, shown: str, in_a_line: str) -> None:
     assert printable(text) == shown
     assert one_line(text) == in_a_line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("probed /home/me/runs/a, ~/b/c.csv.", "probed a, c.csv."),
+        ("timm:vit?weights=/home/me/own.pth&key=a on csv:/data/t.csv",
+         "timm:vit?weights=own.pth&key=a on csv:t.csv"),
+        (r"C:\Users\me\x.csv", "x.csv"),
+        ("runs/a and/or 1/2, val / val, https://site/page, \\x1b[2J, 4 of/", None),
+        ("['/home/me/a.png', '/b/c d/']", "['a.png', 'c d/']"),
+        ("data:image/jpeg;base64,ab+/cd/ef==", None),
+    ],
+)  # fmt: skip
+def test_an_absolute_path_is_no_more_than_its_last_name(text: str, shown: str | None) -> None:
+    assert placeless(text) == (text if shown is None else shown)
+
+
+def test_an_id_keeps_the_last_name_of_each_path() -> None:
+    text = "timm:local-dir:/home/a b/model?weights=../own/w.pth&key=a"
+    assert placeless_id(text) == "timm:local-dir:model?weights=w.pth&key=a"
 
 
 def test_a_console_sends_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,17 @@ def test_json_is_that_of_the_option_and_two_formats_are_refused(run_cli, runs):
     assert_bad_input(result, "--json and --format md exclude each other")
 
 
+def test_no_table_and_no_page_names_a_folder_of_the_machine(run_cli, runs, tmp_path):
+    page = tmp_path / "page.html"
+    run_cli("report", runs / "a", "--metric", "auroc", "-o", page)
+    for text in (page.read_text(), *(
+        run_cli("report", runs / "a", "--metric", "auroc", "--format", name).stdout
+        for name in ("md", "latex", "csv")
+    )):  # fmt: skip
+        assert str(runs) not in text
+        assert str(tmp_path) not in text
+
+
 def test_names_stay_text_in_every_format(run_cli, copied):
     results = read_json(copied / "b/results.json")
     results["data"]["label"] = "a|b_<i>\n\\x\x1b"

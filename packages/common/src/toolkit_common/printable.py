@@ -6,6 +6,11 @@ import re
 # characters by which Python names files that are no UTF-8, which nothing can print.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
+# An absolute path in a text, and one in an id, where nothing else can stand that holds a slash.
+PLACE = re.compile(
+    r"""(?:^|(?<=[\s=:,|'"(\[{]))(?:(?:~[\w.-]*)?/|[A-Za-z]:[/\\])(?![/\\\s])[^\s?&,;|<>'"()\[\]{}]+"""
+)
+PLACE_OF_ID = re.compile(r"(?:^|(?<=[:=]))[/~.][^?&]*/")
 LONGEST = 200  # characters of a value that a message shows
 
 
@@ -17,6 +22,16 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a name as it can stand within a line: printable, newlines and tabs too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def placeless(text: str) -> str:
+    """Return a text in which an absolute path is no more than its last name."""
+    return PLACE.sub(lambda match: re.split(r"[/\\]", match.group().rstrip("/\\"))[-1], text)
+
+
+def placeless_id(identifier: str) -> str:
+    """Return an id, or a word of a command, with the last name alone of each path in it."""
+    return PLACE_OF_ID.sub("", identifier)
 
 
 def shortened(text: str, most: int = LONGEST) -> str:

@@ -1,7 +1,8 @@
 """Renders a page from a template, in the design that all pages share (`base.html`).
 
-Everything that comes from data is escaped, control characters are shown; nothing is loaded from a
-network, and there is no script but the one that sorts and filters tables.
+Everything that comes from data is escaped, control characters are shown, absolute paths are no more
+than their last name; nothing is loaded from a network, and there is no script but the one that
+sorts and filters tables.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from toolkit_common.printable import printable
+from toolkit_common.printable import placeless, printable
 
 
 def render(package: str, template: str, **values: Any) -> str:
@@ -38,9 +39,10 @@ def render(package: str, template: str, **values: Any) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Show control characters, and nothing where there is nothing."""
+    """Show control characters, of absolute paths the last name, and nothing for nothing."""
     if value is None:
         return ""
-    return (
-        value if isinstance(value, Markup) or hasattr(value, "__html__") else printable(str(value))
-    )
+    if isinstance(value, Markup) or hasattr(value, "__html__"):
+        return value
+    # A page goes where its reader sends it: it tells nobody who works where on this machine.
+    return printable(placeless(str(value)))

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from toolkit_common.printable import placeless_id
+
 HASHES = ("data", "splits", "encoder", "metadata_encoders", "parent")
 
 
@@ -17,8 +19,8 @@ def origin(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def command_of(facts: Mapping[str, Any]) -> str:
-    """Return the command that began a run, to be pasted."""
-    return shlex.join(facts.get("command", []))
+    """Return the command that began a run, to be pasted; of files of this machine the names."""
+    return shlex.join(placeless_id(word) for word in facts.get("command", []))
 
 
 def listed(values: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from toolkit_common.pages.paste import markdown_table
-from toolkit_common.printable import markdown
+from toolkit_common.printable import markdown, placeless_id
 from toolkit_common.scores.folds import is_pooled
 from toolkit_common.scores.metrics import METRICS
 from toolkit_common.study.figures import (
@@ -161,7 +160,9 @@ def notes(study: Study, table: Table) -> list[str]:
     lines += _of_front(table)
     if spec.against and not any(figure.gap for figure in table.figures.values()):
         lines.append(f"NO DIFFERENCES: no row has its reference ({table.reference})")
-    given = ", ".join(f"{name} {_bare(written(item))}" for name, item in study.parameters.items())
+    given = ", ".join(
+        f"{name} {placeless_id(written(item))}" for name, item in study.parameters.items()
+    )
     if given:
         lines.append(f"parameters: {given}")
     rest = [f"and {len(table.remarks) - MOST_REMARKS} more remarks (--format json has all)"]
@@ -332,11 +333,6 @@ def _number(value: float, sign: str = "") -> str:
 
 def _interval(interval: tuple[float, float], sign: str = "") -> str:
     return f"{_number(interval[0], sign)} to {_number(interval[1], sign)}"
-
-
-def _bare(identifier: str) -> str:
-    """Return an id with the last part alone of each path from /, ~ or . on."""
-    return re.sub(r"(?:^|(?<=[:=]))[/~.][^?&]*/", "", identifier)
 
 
 def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:

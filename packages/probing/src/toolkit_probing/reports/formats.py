@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from toolkit_common.pages.paste import latex, latex_table, markdown_table
-from toolkit_common.printable import markdown
+from toolkit_common.printable import markdown, placeless
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED, Estimate
 from toolkit_common.seen.check import mark
@@ -13,7 +13,7 @@ from toolkit_probing.reports.claim import warnings
 from toolkit_probing.reports.entries import entries_of
 from toolkit_probing.reports.recomputed import Recomputed, Report
 from toolkit_probing.reports.tables import run_line
-from toolkit_probing.results.names import with_run
+from toolkit_probing.results.names import run_places, with_run
 from toolkit_probing.results.saved import SavedRun
 
 INTERVALS = "In brackets: 95 % intervals by bootstrap over groups."
@@ -49,10 +49,12 @@ def to_csv(report: Report) -> str:
          "hidden_metadata", "selected", "seen", *ends, "warnings"]
     )  # fmt: skip
     said = "; ".join(_warnings(report))
+    paths = [run.path for run in report.runs]
+    places = dict(zip(paths, run_places(paths), strict=True))
     for item in report.rows:
         row = item.row
         figures = [value for name in report.metrics for value in _ends(item.metrics[name])]
-        names = [str(item.run), row.name, item.column, item.value]
+        names = [places[item.run], row.name, item.column, item.value]
         sizes = [item.num_images, item.num_groups, row.num_parameters]
         writer.writerow(
             [
@@ -77,11 +79,12 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
 
 
 def _warnings(report: Report) -> list[str]:
-    return list(warnings(report.runs, entries_of(report), report.arms.missing))
+    texts = warnings(report.runs, entries_of(report), report.arms.missing)
+    return [placeless(text) for text in texts]
 
 
 def _named_line(run: SavedRun) -> str:
-    return f"{run.name} = {run_line(run)}" if run.name else run_line(run)
+    return placeless(f"{run.name} = {run_line(run)}" if run.name else run_line(run))
 
 
 def _heads(report: Report) -> list[str]:

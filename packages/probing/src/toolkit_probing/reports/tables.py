@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console
+from toolkit_common.printable import placeless_id
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import MARKS, mark
@@ -95,8 +96,8 @@ def run_line(run: SavedRun) -> str:
     of = encoder_name(results.backbone.shown) if run.name else results.backbone.shown
     place = "" if run.name else f"{run.path}: "
     return (
-        f"{place}{of} on {results.data.id} ({results.data.label}){folds}, "
-        f"inputs {', '.join(inputs_of(run))}, {results.protocol.line}, "
+        f"{place}{placeless_id(of)} on {placeless_id(results.data.id)} ({results.data.label})"
+        f"{folds}, inputs {', '.join(inputs_of(run))}, {results.protocol.line}, "
         f"{', '.join(selected_in(run))}{random}{_seen(run)}"
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_common.ids import split_options
+from toolkit_common.printable import placeless
 from toolkit_probing.heads.inputs import NO_LAYER, WITH_METADATA, describe_place
 from toolkit_probing.results.rows import Row
 
@@ -72,6 +73,14 @@ def run_names(runs: Sequence[tuple[Path, str]]) -> list[str]:
         if len(set(names)) == len(runs):
             return names
     return [str(path) for path in paths]
+
+
+def run_places(paths: Sequence[Path]) -> list[str]:
+    """Return what folders of runs are called in a file: of absolute ones what tells them apart."""
+    names = [placeless(str(path)) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    return ["/".join(part for part in path.parts if part not in _shared(paths)) for path in paths]
 
 
 def with_run(name: str, run: str, runs: Sequence[object]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console, with_room_for
-from toolkit_common.printable import printable
+from toolkit_common.printable import placeless_id, printable
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
 from toolkit_common.seen.check import mark
@@ -70,7 +70,7 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
 def _facts(results: Results) -> Iterator[str]:
     """Yield what all rows share: it stands once, above them."""
     data, rows = results.data, results.rows
-    yield f"{results.backbone.shown} on {data.id} ({data.label})"
+    yield f"{placeless_id(results.backbone.shown)} on {placeless_id(data.id)} ({data.label})"
     each = f"each tested once in {len(results.folds)} folds, " if results.folds else ""
     yield (
         f"{data.sizes['test']} test images of {data.num_test_groups} groups, {each}"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from toolkit_common.pages.paste import latex, latex_table, markdown_table
-from toolkit_common.printable import markdown
+from toolkit_common.printable import markdown, placeless, placeless_id
 from toolkit_slimp.reports.claim import claim, warnings
 from toolkit_slimp.reports.finished import PretrainRun, kept_state
 from toolkit_slimp.reports.recalls import KS, LEVELS, SEARCHES, Recall
@@ -74,7 +74,9 @@ def to_csv(run: PretrainRun) -> str:
     for item in run.recalls:
         figures = [item.value, *(item.ci or (None, None)), item.chance]
         above = [item.above, *(item.above_ci or (None, None)), item.p, item.num_rows]
-        writer.writerow([run.path, item.level, item.search, item.k, *figures, *above, said])
+        writer.writerow(
+            [placeless(str(run.path)), item.level, item.search, item.k, *figures, *above, said]
+        )
     return buffer.getvalue()
 
 
@@ -104,7 +106,7 @@ def to_json(run: PretrainRun) -> dict[str, Any]:
 
 def _facts(run: PretrainRun) -> str:
     data, (step, _) = run.results["data"], kept_state(run.results)
-    return f"{data['id']}, held out ({data['splits']}), step {step} of SLIMP."
+    return f"{placeless_id(data['id'])}, held out ({data['splits']}), step {step} of SLIMP."
 
 
 def _intervals(run: PretrainRun) -> str:
