@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from toolkit_common import console as module
 from toolkit_common.console import (
     Column,
+    PrintableConsole,
     print_columns,
     progress,
     result_console,
@@ -51,6 +53,23 @@ def test_the_bar_is_closed_when_the_block_fails(capsys: pytest.CaptureFixture[st
         with pytest.raises(RuntimeError, match="boom"), progress("training", 2):
             raise RuntimeError("boom")
     assert "0/2" in capsys.readouterr().err
+
+
+PROSE = "picked by log_loss, which is a sentence that no line of a terminal has room for"
+COMMAND = "next: toolkit report runs/a-folder-with-a-long-name -o report.html"
+
+
+@pytest.mark.parametrize(("is_terminal", "lines"), [(True, 3), (False, 1)])
+def test_a_terminal_breaks_prose_between_words_and_a_command_nowhere(is_terminal, lines):
+    shown = io.StringIO()
+    out = PrintableConsole(file=shown, force_terminal=is_terminal, width=40, no_color=True)
+    for text in (PROSE, Text(PROSE, style="bold"), COMMAND):
+        out.print(text, soft_wrap=True, highlight=False)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).splitlines()
+    assert len(plain) == 2 * lines + 1
+    assert plain[-1] == COMMAND
+    assert " ".join(line.strip() for line in plain[:lines]) == PROSE
+    assert all(len(line) <= 40 for line in plain[:-1]) == is_terminal
 
 
 @pytest.mark.parametrize("as_json", [False, True])

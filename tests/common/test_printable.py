@@ -3,7 +3,7 @@
 import pytest
 
 from toolkit_common.console import PrintableConsole
-from toolkit_common.printable import one_line, placeless, placeless_id, printable
+from toolkit_common.printable import counted, one_line, placeless, placeless_id, printable
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,14 @@ def test_an_absolute_path_is_no_more_than_its_last_name(text: str, shown: str | 
 def test_an_id_keeps_the_last_name_of_each_path() -> None:
     text = "timm:local-dir:/home/a b/model?weights=../own/w.pth&key=a"
     assert placeless_id(text) == "timm:local-dir:model?weights=w.pth&key=a"
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "image") for number in (0, 1, 2048)] == [
+        "0 images", "1 image", "2,048 images",
+    ]  # fmt: skip
+    assert counted(1, "query", "queries") == "1 query"
+    assert counted(2, "query", "queries") == "2 queries"
 
 
 def test_a_console_sends_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from conftest import write_image_folder
+from toolkit_probing.protocols import used_protocol
+from toolkit_probing.settings import ProbeSettings
 
 PAPER = ["--protocol", "ep-paper", "--method", "linear"]
 
@@ -47,3 +49,10 @@ def test_where_the_test_split_picks_no_training_image_is_held_out(probe, run_cli
     assert "the val split" in result.stderr
     other = json.loads(probe("--json", data=data, output=tmp_path / "other").stdout)
     assert other["data"]["sizes"]["val"] > 0
+
+
+def test_what_departs_from_a_protocol_stands_as_it_is_typed():
+    used = used_protocol(ProbeSettings(lr=(0.001,), epochs=3))
+    assert used.line == "protocol honest v2 with lr=0.001, epochs=3"
+    used = used_protocol(ProbeSettings(lr=(0.001, 0.1)))
+    assert used.line == "protocol honest v2 with lr=0.001,0.1"

@@ -181,7 +181,7 @@ def test_columns_that_predict_the_label_together_are_a_warning() -> None:
 def test_equal_images_of_two_labels_are_reported() -> None:
     images = [IMAGES[2], *IMAGES[1:]]
     by_kind = {item.kind: item.text for item in audit_with_images(data(images=images)).findings}
-    assert by_kind["contradicting labels"].startswith("1 pairs of equal images have two labels")
+    assert by_kind["contradicting labels"].startswith("1 pair of equal images has two labels")
     assert "contradicting labels" not in kinds(
         audit_with_images(data(images=[IMAGES[1]] * 2 + IMAGES[2:]))
     )

@@ -50,7 +50,7 @@ def shared(own: ImageData, other: ImageData, *, images: bool = False) -> dict[st
 def test_shared_patients_and_images_are_leaks() -> None:
     first, second = data(patient_id=names("p")), data(patient_id=["p3"] * ROWS)
     assert shared(first, second, images=True) == {
-        "1 patient_id values are in both (first: p3)": True,
+        "1 patient_id value is in both (first: p3)": True,
         "12 images are pixel by pixel in both": True,
     }
 
@@ -64,7 +64,7 @@ def test_pairs_within_a_set_take_no_place_of_those_across(monkeypatch: pytest.Mo
     hashes = hash_images(own)
     findings = find_overlaps(own, other, hashes=hashes)
     (near,) = (item for item in findings if "near-duplicates" in item.text)
-    assert near.text == "1 pairs of near-duplicates, one image in each (by pixels)"
+    assert near.text == "1 pair of near-duplicates, one image in each (by pixels)"
     (left,) = (item for item in findings if item.severity == "note")
     assert "further pairs are alike by their hashes and were not compared" in left.text
 
@@ -72,13 +72,13 @@ def test_pairs_within_a_set_take_no_place_of_those_across(monkeypatch: pytest.Mo
 def test_patients_are_matched_under_any_name_and_reported_once() -> None:
     named = data(patient_id=names("p"), groups=names("p"), lesion_id=names("l"))
     assert list(shared(data(groups=names("p", 5)), data(patient_id=names("p")))) == [
-        "1 group values are patient_id values there (first: p5)"
+        "1 group value is patient_id values there (first: p5)"
     ]
     assert list(shared(named, data(groups=names("l", 5)))) == [
-        "1 lesion_id values are group values there (first: l5)"
+        "1 lesion_id value is group values there (first: l5)"
     ]
     assert list(shared(named, data(groups=names("p", 5)))) == [
-        "1 group values are in both (first: p5)"
+        "1 group value is in both (first: p5)"
     ]
     assert list(shared(data(groups=names("p")), data(groups=names("p", 4)))) == [
         "2 group values are in both (first: p4)"
@@ -204,8 +204,8 @@ def test_saved_splits_are_audited() -> None:
     images = [SPLIT_IMAGES[39], *SPLIT_IMAGES[1:]]
     audit = run_audit(split_data(images=images), splits=leaking, images=True)
     assert leaks(audit) == [
-        "1 group values are in train and in val (first: p10): keep each on one side",
-        "1 pairs, 1 across groups or splits, 1 across splits",
+        "1 group value is in train and in val (first: p10): keep each on one side",
+        "1 pair, 1 across groups or splits, 1 across splits",
     ]
 
 
@@ -229,7 +229,7 @@ def test_a_patient_is_reported_once_and_missing_names_are_no_name() -> None:
     lesions = [None if row % 3 else f"l{row}" for row in range(SPLIT_ROWS)]
     audit = run_audit(split_data(splits=splits, patient_id=PATIENTS, lesion_id=lesions))
     assert leaks(audit) == [
-        "1 patient_id values are in train and in test (first: p10): keep each on one side"
+        "1 patient_id value is in train and in test (first: p10): keep each on one side"
     ]
 
 

@@ -112,8 +112,8 @@ def test_a_fingerprint_reads_weights_of_any_dtype() -> None:
 
 def test_a_description_names_shape_weights_input_and_card() -> None:
     shape, weights, size, card = load().info.describe()
-    assert "64 wide, grid 4 x 4, 1 prefix tokens" in shape
-    assert "random, 0.0% loaded" in weights
+    assert "64 wide, grid 4 x 4, 1 prefix token" in shape
+    assert "weights: random, none loaded" in weights
     assert "64 x 64 px" in size
     assert "linear and knn read cls, EP reads all" in card
 

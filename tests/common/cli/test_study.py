@@ -65,7 +65,9 @@ def test_a_plan_is_the_commands_one_a_line(run_cli):
         "toolkit toy train --quality 0.8 --fold 0 --output runs/toy/train/encoder=good,fold=0"
     )
     assert len(lines) == 8
-    assert result.stderr == "study toy in runs/toy: 8 cells, 8 to do\n"
+    summary, following = result.stderr.splitlines()
+    assert summary == "study toy in runs/toy: 8 cells, 8 to do"
+    assert following == "next: toolkit study run toy.yaml"
     assert not Path("runs").exists()
 
 
@@ -76,6 +78,7 @@ def test_a_plan_can_be_pasted(run_cli):
     result = run_cli("study", "plan", "toy.yaml")
     assert all(line.startswith("# done: toolkit toy ") for line in result.stdout.splitlines())
     assert "8 cells, 8 done" in result.stderr
+    assert result.stderr.endswith("next: toolkit study table runs/toy --format md\n")
     table = run_cli("study", "table", "toy.yaml")
     assert "+0.150" in table.stdout
 
@@ -138,9 +141,9 @@ def test_a_failed_cell_ends_the_study_with_its_last_line(run_cli):
     Path("toy.yaml").write_text(text)
     result = run_cli("study", "run", "toy.yaml")
     assert result.exit_code == 1
-    assert "1 cells failed, 1 skipped that need them:" in result.stderr
+    assert "1 cell failed, 1 skipped that need them:" in result.stderr
     assert "train/encoder=poor,fold=0: the loss diverged" in result.stderr
-    assert "MISSING: 1 cells" in result.stdout
+    assert "MISSING: 1 cell" in result.stdout
 
 
 def test_one_study_is_run_by_one_process(run_cli):
@@ -183,7 +186,7 @@ def test_cells_of_other_settings_are_refused(run_cli):
     train = "toy train --quality 0.5 --output runs/toy/train/encoder=good,fold=0"
     assert run_cli(*train.split()).exit_code == 0
     result = run_cli("study", "run", "toy.yaml")
-    assert_bad_input(result, "1 cells were run with other settings", "quality (was 0.5, now 0.8)")
+    assert_bad_input(result, "1 cell was run with other settings", "quality (was 0.5, now 0.8)")
     plan = run_cli("study", "plan", "toy.yaml").stdout.splitlines()
     assert plan[0].startswith("# of other settings, quality (was 0.5, now 0.8): toolkit toy train")
 

@@ -89,6 +89,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     data = build_data(["a"], images=[f"{tmp_path}/absent.jpg"])
     with pytest.raises(InputError, match=r"absent\.jpg: no such file"):
         check_images(data, np.array([0]))
+    images = [f"{tmp_path}/absent.jpg", image_bytes(0)]
+    one_of_two = "no such file: correct its name or drop its row, or add --bad-files skip"
+    with pytest.raises(InputError, match=one_of_two):
+        check_images(build_data(["a", "b"], images=images), np.arange(2))
 
 
 def test_images_in_memory_are_checked_too() -> None:

@@ -158,7 +158,7 @@ def test_blank_rows_are_passed_over_and_counted(tmp_path: Path) -> None:
         ("a,b,a\n1,2,3\n", "column 'a' occurs 2 times"),
         ("a, a \n1,2\n", "column 'a' occurs 2 times"),
         ("a,b\n1,2\n1,2,3\n", r"row 3 has 3 cells, the header has 2: \['1', '2', '3'\]"),
-        ("a,b\n1\n", r"row 2 has 1 cells, the header has 2: \['1'\]"),
+        ("a,b\n1\n", r"row 2 has 1 cell, the header has 2: \['1'\]"),
         ('a,b\n1,2\n"3,4\n', "cannot be read as a table: unexpected end of data"),
         ("a,b\n1,\xe9\n".encode("latin-1"), "is not UTF-8 text: save it as UTF-8"),
         ("a,\xe9\n1,2\n".encode("latin-1"), "is not UTF-8 text"),

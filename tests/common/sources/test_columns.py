@@ -55,7 +55,10 @@ def test_a_unit_stands_in_the_column() -> None:
         ([f"n{number}" for number in range(ROWS)], "40 different words in 40 rows"),
         (["5 mm", "0,5 cm"], "cells of several units, '5 mm' and '0,5 cm'"),
         (["1,234", "2"], "numbers that may be 1.234 or 1234"),
-        ([*map(str, range(20)), "ca. 5"], "numbers, but for 1 words such as 'ca. 5'"),
+        (
+            [*map(str, range(20)), "ca. 5"],
+            "numbers, but for 1 word such as 'ca. 5': mend or empty them",
+        ),
         ([f"{number}" + ";a" for number in "abcdefghij" * 7], None),
         ([f"{number};b" for number in np.arange(ROWS) + 100] * 2, None),
     ],

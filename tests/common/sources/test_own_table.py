@@ -179,7 +179,10 @@ def test_a_patients_images_stay_together_unless_the_user_says_otherwise(
     data = load_data(table(tmp_path, text))
     assert column(data, "group") == column(data, "patient_id") == ["p1", "p2", "p3"] * 4
     printed = capsys.readouterr().err
-    assert "t.csv: group 'patient_id' (a patient's images stay on one side" in printed
+    assert (
+        "t.csv: group 'patient_id' (a patient's images stay together; ?group=COLUMN or none)"
+        in printed
+    )
     assert "t.csv: metadata of the patient: age [years]" in printed
     assert load_data(table(tmp_path, text, "?group=none")).groups is None
 

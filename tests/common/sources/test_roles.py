@@ -28,7 +28,7 @@ def test_what_is_chosen_by_its_name_is_named() -> None:
     assert (roles.labels, roles.whole_labels) == (("dx",), ())
     image, group, label = roles.chosen
     assert (image, label) == ("image 'file'", "label 'dx'")
-    assert group.startswith("group 'Patient ID' (a patient's images stay on one side")
+    assert group.startswith("group 'Patient ID' (a patient's images stay together")
 
 
 @pytest.mark.parametrize(

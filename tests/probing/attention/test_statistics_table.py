@@ -1,6 +1,7 @@
 """Statistics as a table and as a file."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -18,16 +19,16 @@ def estimate(mean: float | None) -> Estimate:
     return Estimate(mean, None, ci, (mean,), why_no_ci=None if ci else "undefined")
 
 
-def counted(peak: float) -> Statistics:
+def counted(peak: float, grids: Sequence[tuple[int, int]] = ((7, 5), (7, 5))) -> Statistics:
     figures = dict.fromkeys(HEADINGS, estimate(0.5)) | {
         "peak": estimate(peak),
         "overlap": estimate(None),
     }
     heads = [
-        Measured(name, name, "ep", {}, 2, "patches", 8, figures)
-        for name in ("ep", "a-long-name-of-a-head")
+        Measured(name, name, "ep", {}, 2, "patches", grid, 8, figures)
+        for name, grid in zip(("ep", "a-long-name-of-a-head"), grids, strict=True)
     ]
-    return Statistics("run", False, "its own test images", 30, 20, 28, (7, 5), heads)
+    return Statistics("run", False, "its own test images", 30, 20, 28, heads)
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -42,6 +43,19 @@ def test_a_table_keeps_its_figures_whole_at_every_width(capsys, monkeypatch, wid
     for line in ("30 images of 20 groups", "patch grid 7 x 5; 28 with a mask", "pointing game"):
         assert line in text
     assert "almost even" not in text
+
+
+def test_grids_that_differ_stand_beside_the_heads(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    statistics = counted(peak=2.0, grids=((6, 6), (3, 3)))
+    show_statistics(statistics, as_json=False)
+    text = capsys.readouterr().out
+    assert "(its own test images); 28 with a mask" in text
+    cells = [line.split()[1:4] for line in text.splitlines() if "6 x 6" in line or "3 x 3" in line]
+    assert ["6", "x", "6"] in cells
+    assert ["3", "x", "3"] in cells
+    assert statistics.to_json()["grid"] is None
+    assert counted(peak=2.0).to_json()["grid"] == (7, 5)
 
 
 def test_almost_even_maps_are_named(capsys):

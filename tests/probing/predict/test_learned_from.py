@@ -74,7 +74,7 @@ def test_training_images_that_are_gone_are_counted(predict, copied, new) -> None
     with (copied / "splits.csv").open("a") as file:
         file.write("pictures/gone.png,train\n")
     result = predict("--images", new, run=copied)
-    assert "1 images that the probe learned from are gone from csv:table.csv" in result.stderr
+    assert "1 image that the probe learned from is gone from csv:table.csv" in result.stderr
 
 
 @pytest.mark.slow

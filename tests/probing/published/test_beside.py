@@ -28,7 +28,7 @@ def test_runs_of_the_same_data_and_protocol_alone_stand_beside_published_rows():
 @pytest.mark.slow
 def test_a_figure_and_a_table_have_them_all_marked():
     figure, table = beside_published([OWN])
-    assert "1 runs beside 37 published rows" in figure
+    assert "1 run beside 37 published rows" in figure
     assert table.count("<td>published</td>") == 29
     assert table.count("<td>published*</td>") == 8
     assert table.count("<td>here</td>") == 1

@@ -61,7 +61,7 @@ def test_a_row_runs_and_passes_or_fails_by_its_figures(run_cli, place):
     last = failed.stdout.splitlines()[-1]
     assert last.startswith("FAIL: EP is +")
     assert last.endswith(" points off, more than 20")
-    assert "1 cells, 1 done" in failed.stderr
+    assert "1 cell, 1 done" in failed.stderr
     # Its study can be read as any other.
     shown = run_cli("report", "runs/reproduce/tiny-vit", "--leaderboard")
     assert shown.exit_code == 0

@@ -148,6 +148,17 @@ def test_what_forbids_to_believe_is_said(run):
     assert "ep-lr1 diverged from epoch 3 on" in text
 
 
+def test_whom_a_warning_is_about_stands_behind_it(run):
+    random = replace(run, name="random weights", results=replace(
+        run.results, backbone=replace(run.results.backbone, random_weights=True)
+    ))  # fmt: skip
+    trained = replace(run, name="trained", results=replace(
+        run.results, backbone=replace(run.results.backbone, random_weights=False)
+    ))  # fmt: skip
+    (text,) = (text for text in warnings([random, trained], []) if text.startswith("Random"))
+    assert text == "Random weights: the figures judge no trained encoder (random weights)."
+
+
 def test_a_tiny_test_split_and_an_absent_class_are_said(run):
     item = entry("ep", 1.0)
     part = item.saved.predictions[0]

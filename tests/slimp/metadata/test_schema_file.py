@@ -308,7 +308,7 @@ def test_words_unseen_in_training_still_make_a_patient_differ(tmp_path):
     data = patients(BARE, sex=["male", "male", "male", "moon"])
     sex = {"name": "sex", "level": "patient", "kind": "categorical", "categories": ["male"]}
     path = write(tmp_path / "schema.json", data, **sex)
-    with pytest.raises(InputError, match=r"'sex' is the patient's.*differs.*of 1 patients"):
+    with pytest.raises(InputError, match=r"'sex' is the patient's.*differs.*of 1 patient"):
         load_schema(path, data, ROWS)
 
 

@@ -130,7 +130,7 @@ def test_codes_and_spellings_do_not_make_a_patient_differ(tmp_path):
 def test_a_patient_column_of_a_sheet_that_differs_is_reported_and_read_once(capsys):
     data = sparse([30.0, 40.0, 50.0, 50.0], sheet=AGE_SHEET)
     table = encode_table(data, infer_schema(data, ROWS))
-    message = "column 'age' differs within 1 patients: a patient's first value is read"
+    message = "column 'age' differs within 1 patient: a patient's first value is read"
     assert message in capsys.readouterr().err
     assert table.patient_codes.tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
 

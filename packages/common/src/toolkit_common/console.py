@@ -5,7 +5,9 @@ Bars and the console are on stderr, so that stdout stays for results.
 
 import io
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,16 +29,28 @@ from toolkit_common.printable import printable
 WIDTH_OF_FILES = 120  # of tables, where no terminal says how wide it is
 LOG = "log.txt"  # of a run folder
 LOG_WIDTH = 160
+COMMAND = re.compile(r"\btoolkit [a-z]")
+HANGING = "  "  # before what goes on of a line
 GAP = 2  # between columns of a table
 MOST_EARLY = 1000  # lines before a run folder begins
 
 
 class PrintableConsole(Console):
-    """A console that shows control characters instead of sending them."""
+    """A console that shows control characters, and in a terminal breaks prose between words.
+
+    In a file a line stays one, for grep; so does a command everywhere, to be copied.
+    """
 
     @override
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)
+
+    @override
+    def print(self, *objects: Any, **options: Any) -> None:
+        is_prose = options.get("soft_wrap", self.soft_wrap) and not options.get("markup")
+        if is_prose and self.is_terminal:
+            objects = tuple(_between_words(item, self.width) for item in objects)
+        super().print(*objects, **options)
 
 
 class LoggedConsole(PrintableConsole):
@@ -115,6 +129,24 @@ def result_console(*, as_json: bool) -> Console:
         # A file is no narrower where the terminal that its command was typed in is.
         width=None if known else WIDTH_OF_FILES,
     )
+
+
+def _between_words(item: Any, width: int) -> Any:
+    """Return a text whose long lines are broken between words; all else as it is."""
+    text = item.plain if isinstance(item, Text) and not item.spans else item
+    if not isinstance(text, str) or "\x1b" in text:
+        return item
+    lines = [
+        line
+        if len(line) <= width or COMMAND.search(line)
+        else textwrap.fill(
+            line, width, subsequent_indent=HANGING, break_long_words=False,
+            break_on_hyphens=False, replace_whitespace=False, expand_tabs=False,
+        )
+        for line in text.split("\n")
+    ]  # fmt: skip
+    broken = "\n".join(lines)
+    return Text(broken, style=item.style) if isinstance(item, Text) else broken
 
 
 def plain_table() -> Table:

@@ -1,6 +1,8 @@
 """Names of files and cells come from anywhere: what would steer a terminal is shown, not sent."""
 
 import re
+from operator import index
+from typing import SupportsIndex
 
 # All that a terminal acts on but newline and tab, which our own text holds; and the halves of
 # characters by which Python names files that are no UTF-8, which nothing can print.
@@ -22,6 +24,12 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a name as it can stand within a line: printable, newlines and tabs too."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def counted(count: SupportsIndex, noun: str, plural: str = "") -> str:
+    """Return `1 image` and `1,024 images`; a plural that does not end in s is given."""
+    number = index(count)  # of numpy's integers too
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def placeless(text: str) -> str:

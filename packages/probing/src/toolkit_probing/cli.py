@@ -4,6 +4,7 @@ Nothing heavy is imported before a command is called.
 """
 
 import json
+import shlex
 from collections.abc import Collection
 from dataclasses import asdict
 from functools import cache
@@ -248,6 +249,9 @@ def _give(
         show_report(tables, as_json=as_json, answer=answer().text if leads else "")
     if output is not None:
         typer.echo(one_line(f"report: {output}"), err=True)
+    elif table == "table" and not as_json:
+        runs = shlex.join(str(run.path) for run in tables.runs)
+        typer.echo(one_line(f"next: toolkit report {runs} -o report.html"), err=True)
     if as_json:
         _print_json(tables.to_json())
 

@@ -68,7 +68,8 @@ def run_every_fold(
         names = [own.path.name for own in runs]
         on_main(accelerator, lambda: _finish(run, names, settings, data=loaded[0].task.data))
         accelerator.end_training()
-    return show(read_results(run.path), run, invocation)
+    printed = loaded[0].task.data.choices
+    return show(read_results(run.path), run, invocation, printed=printed)
 
 
 def run_any(

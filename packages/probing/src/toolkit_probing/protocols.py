@@ -98,10 +98,17 @@ class UsedProtocol:
     @property
     def line(self) -> str:
         """In one phrase for humans."""
-        changed = [f"{key}={value}" for key, value in self.overridden.items()]
+        changed = [f"{key}={_given(value)}" for key, value in self.overridden.items()]
         changed += [self.unmet] if self.unmet else []
         name = f"protocol {self.name} v{self.version}"
         return f"{name} with {', '.join(changed)}" if changed else name
+
+
+def _given(value: Any) -> str:
+    """Return a value as the command line takes it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_given, value))
+    return str(value)
 
 
 def used_protocol(settings: ProbeSettings, *, unmet: str | None = None) -> UsedProtocol:

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -92,7 +92,7 @@ def run_probe(
         (loaded,) = load([settings], backbone=backbone, data=data)
         results, _ = judge(run, invocation, loaded, accelerator=accelerator)
         accelerator.end_training()
-    return show(results, run, invocation)
+    return show(results, run, invocation, printed=loaded.task.data.choices)
 
 
 def complete(invocation: Invocation[ProbeSettings]) -> Invocation[ProbeSettings]:
@@ -131,9 +131,16 @@ def judge(
     return results, extracted
 
 
-def show(results: Results, run: RunFolder, invocation: Invocation[ProbeSettings]) -> dict[str, Any]:
-    """Print what a run gave and return what `--json` prints."""
-    show_results(results, run.path, as_json=invocation.as_json)
+def show(
+    results: Results,
+    run: RunFolder,
+    invocation: Invocation[ProbeSettings],
+    *,
+    printed: Collection[str] = (),
+) -> dict[str, Any]:
+    """Print what a run gave, but for notes that were printed, and return what `--json` prints."""
+    notes = [note for note in results.notes if note not in printed]
+    show_results(replace(results, notes=notes), run.path, as_json=invocation.as_json)
     return {**results.to_json(), "run": str(run.path)}
 
 

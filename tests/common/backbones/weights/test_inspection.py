@@ -22,10 +22,10 @@ def test_state_dicts_prefixes_shapes_and_the_likely_model_are_shown(tmp_path: Pa
     assert lines[0] == f"{tmp_path}/w.pth: 2 state dicts"
     assert re.fullmatch(r"&key=state_dict: \d+ tensors, [\d,]+ numbers", lines[1])
     assert "  module.encoder_q.: " in lines[2]
-    assert lines[3] == "  module.queue: 1 tensors, first module.queue (2 x 5)"
+    assert lines[3] == "  module.queue: 1 tensor, first module.queue (2 x 5)"
     encoder = "  an encoder behind &prefix=module.encoder_q.; where MoCo v2 keeps it; likely timm:"
     assert lines[4] == f"{encoder}test_convnext"
-    assert lines[5:] == ["&key=ema: 1 tensors, 3 numbers", "  x: 1 tensors, first x (3)"]
+    assert lines[5:] == ["&key=ema: 1 tensor, 3 numbers", "  x: 1 tensor, first x (3)"]
 
 
 def test_what_is_of_no_known_kind_has_no_likely_name(tmp_path: Path) -> None:
@@ -34,6 +34,6 @@ def test_what_is_of_no_known_kind_has_no_likely_name(tmp_path: Path) -> None:
     assert describe_file(tmp_path / "w.pth") == [
         f"{tmp_path}/w.pth: 1 state dict",
         "the file itself: 2 tensors, 7 numbers",
-        "  a.: 1 tensors, first a.weight (2 x 3)",
-        "  b: 1 tensors, first b (one number)",
+        "  a.: 1 tensor, first a.weight (2 x 3)",
+        "  b: 1 tensor, first b (one number)",
     ]

@@ -124,7 +124,7 @@ def test_patients_who_had_several_values_are_counted(
     kind: Kind, cells: list[str | None], chosen: str
 ) -> None:
     data = build(cells, kind, level="patient", patients=["a", "a", "b", "b", "b"])
-    assert data.sheet.notes == (f"column: 1 patients had several values, {chosen}",)
+    assert data.sheet.notes == (f"column: 1 patient had several values, {chosen}",)
     patients = ["a", "b", "c", "c", "c"]
     assert build(cells, kind, level="patient", patients=patients).sheet.notes == ()
 

@@ -36,7 +36,7 @@ def test_without_patients_their_columns_are_the_lesions(tmp_path: Path) -> None:
     assert alone.sheet.notes == (NO_PATIENTS, "known")
     known = finish(frame(patient_id=["p", "p"]), SHEET, request, path=tmp_path)
     assert [column.level for column in known.sheet.columns] == ["patient"]
-    assert known.sheet.notes == ("known", "age: 1 patients had several values, their median counts")
+    assert known.sheet.notes == ("known", "age: 1 patient had several values, their median counts")
     assert known.table["age"].tolist() == [55.0, 55.0]
 
 

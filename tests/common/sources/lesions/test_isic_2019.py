@@ -50,8 +50,8 @@ def test_training_and_test_are_the_splits(whole: Path) -> None:
     notes = data.sheet.notes
     assert notes[0] == "found 9 images, expected 33,569: a part or another release"
     assert any("4 of 9 images have no lesion id" in note for note in notes)
-    assert "1 test images are of none of the eight classes (UNK): they have no label" in notes
-    assert any(note.startswith("1 test images have score_weight 0") for note in notes)
+    assert "1 test image is of none of the eight classes (UNK): they have no label" in notes
+    assert any(note.startswith("1 test image has score_weight 0") for note in notes)
 
 
 def test_an_image_of_the_unknown_class_is_in_no_split(whole: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_lesion_of_two_patients_stays_on_one_side(tmp_path: Path) -> None:
             for name, at in (("IP_1", 1), ("IP_2", 1), ("IP_2", 2))]  # fmt: skip
     data = load_data(f"isic:{write_export(tmp_path, *(NEVUS | row for row in rows))}")
     assert column(data, "group") == ["IP_1", "IP_1", "IP_2"]
-    assert data.sheet.notes[0].startswith("1 lesions have more than one patient id: the first")
+    assert data.sheet.notes[0].startswith("1 lesion has more than one patient id: the first")
 
 
 def test_without_ids_images_are_groups_and_that_is_reported(tmp_path: Path) -> None:

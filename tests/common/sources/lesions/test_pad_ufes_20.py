@@ -110,7 +110,7 @@ def test_lesions_without_id_and_strange_ages_are_counted(tmp_path: Path) -> None
 
 def test_patients_of_two_ages_are_counted(tmp_path: Path) -> None:
     notes = load_data(write(tmp_path, {"age": "40"}, {"age": "42"})).sheet.notes
-    assert notes[-1] == "age: 1 patients had several values, their median counts"
+    assert notes[-1] == "age: 1 patient had several values, their median counts"
 
 
 def test_rows_that_name_no_image_are_counted(tmp_path: Path) -> None:

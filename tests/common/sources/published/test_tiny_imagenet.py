@@ -38,7 +38,7 @@ def test_training_and_validation_are_read_with_names(
     assert column(data, "image_id")[-1] == "val/images/val_1.JPEG"
     assert data.sheet.notes[0] == "found 15 images in train, expected 100,000"
     printed = capsys.readouterr().err
-    assert "data: test is not read: its 1 images have no labels; val is the test split" in printed
+    assert "data: test is not read: its 1 image has no labels; val is the test split" in printed
     assert make_splits(data).test.tolist() == [15, 16]
 
 

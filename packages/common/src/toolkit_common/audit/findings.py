@@ -16,6 +16,7 @@ from toolkit_common.audit.duplicates import MOST_COMPARED, Duplicates, Hashes, P
 from toolkit_common.audit.proxies import ColumnFacts
 from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.splits import Splits
+from toolkit_common.printable import counted
 
 Severity = Literal["leak", "warning", "note"]
 
@@ -51,7 +52,9 @@ def class_findings(labels: Labels) -> Iterator[Finding]:
     counts = np.bincount(labels.targets[labels.targets >= 0], minlength=len(labels.classes))
     for name, count in zip(labels.classes, counts.tolist(), strict=True):
         if count < RARE_CLASS:
-            yield Finding("warning", "class balance", f"class {name!r} has {count} images")
+            yield Finding(
+                "warning", "class balance", f"class {name!r} has {counted(count, 'image')}"
+            )
     most, least = int(counts.max()), int(counts.min())
     text = f"{most} images of each class"
     if most > least:
@@ -221,7 +224,10 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
         across = sum(item.across for item in chosen)
         if chosen:
             severity: Severity = "leak" if exact and split else "warning" if across else "note"
-            text = f"{len(chosen)} pairs, {across} across groups or splits, {split} across splits"
+            text = (
+                f"{counted(len(chosen), 'pair')}, {across} across groups or splits, {split} "
+                "across splits"
+            )
             yield Finding(severity, kind, text)
     if labels is not None:
         equal = [item.pair for item in pairs if item.pair.exact]
@@ -230,7 +236,8 @@ def pair_findings(pairs: Sequence[ImagePair], labels: Labels | None) -> Iterator
         two = [codes for codes in two if -1 not in codes and codes[0] != codes[1]]
         if two:
             first, second = (labels.classes[code] for code in two[0])
-            text = f"{len(two)} pairs of equal images have two labels (first: {first}, {second})"
+            number = counted(len(two), "pair of equal images has", "pairs of equal images have")
+            text = f"{number} two labels (first: {first}, {second})"
             yield Finding("warning", "contradicting labels", text)
 
 
@@ -251,7 +258,7 @@ def baseline_findings(baselines: Sequence[Baseline]) -> Iterator[Finding]:
         few = "" if baseline.sure else FEW
         # Classes that are too small to decide are in the figure, as in a run's.
         is_leak = baseline.sure and baseline.large_auroc >= MISSING_AUROC
-        figure = f"test AUROC {baseline.auroc:.3f} from {baseline.columns} columns{few}"
+        figure = f"test AUROC {baseline.auroc:.3f} from {counted(baseline.columns, 'column')}{few}"
         if baseline.name == "missingness" and baseline.auroc >= MISSING_AUROC:
             yield Finding(
                 "leak" if is_leak else "warning", "missingness baseline",

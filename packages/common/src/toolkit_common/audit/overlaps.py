@@ -26,6 +26,7 @@ from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.splits import Splits, make_splits, read_splits
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.seen.check import JUDGED
 from toolkit_common.seen.compare import BARE, compare_rows
 from toolkit_common.seen.record import (
@@ -126,7 +127,8 @@ def _shared_keys(data: ImageData, splits: Splits) -> Iterator[Finding]:
                 mend = "" if "group" in data.table else f" (csv:FILE?group={key} splits by them)"
                 yield Finding(
                     "leak", "group overlap",
-                    f"{len(shared)} {key} values are in {first} and in {second} "
+                    f"{counted(len(shared), f'{key} value is', f'{key} values are')} in {first} "
+                    f"and in {second} "
                     f"(first: {shared[0]}): keep each on one side{mend}",
                 )  # fmt: skip
 
@@ -145,7 +147,7 @@ def _shared_names(data: ImageData, other: ImageData) -> Iterator[Finding]:
         shared = np.setdiff1d(np.intersect1d(_words(data, own), _words(other, theirs)), reported)
         reported = np.union1d(reported, shared)
         if shared.size:
-            what = f"{shared.size} {own} values are "
+            what = f"{counted(shared.size, f'{own} value is', f'{own} values are')} "
             where = "in both" if own == theirs else f"{theirs} values there"
             yield _named(other.id, f"{what}{where} (first: {shared[0]})", shared)
 
@@ -154,7 +156,10 @@ def _shared_archive_ids(data: ImageData, other: ImageData) -> Iterator[Finding]:
     own, theirs = ([name for name in archive_ids(item) if name] for item in (data, other))
     shared = np.intersect1d(own, theirs)
     if shared.size:
-        text = f"{shared.size} images of the ISIC archive are in both by their id"
+        images = counted(
+            shared.size, "image of the ISIC archive is", "images of the ISIC archive are"
+        )
+        text = f"{images} in both by their id"
         yield _shared(other.id, f"{text} (first: {shared[0]})", leak=True)
 
 
@@ -202,14 +207,18 @@ def _shared_images(data: ImageData, own: Hashes, theirs: ImageData) -> Iterator[
     kept = own.exact[own.exact != ""]
     exact = np.intersect1d(kept, other.exact)
     if exact.size:
-        yield _shared(name, f"{exact.size} images are pixel by pixel in both", leak=True)
+        yield _shared(
+            name,
+            (f"{counted(exact.size, 'image is', 'images are')} pixel by pixel in both"),
+            leak=True,
+        )
     found = find_duplicates(
         join_hashes(own, other), partial(_greys_of_both, data, theirs), border=len(own.exact)
     )
     near = [pair for pair in found.pairs if not pair.exact]  # exact ones are told above
     if near:
         turned = sum(pair.turned for pair in near)
-        text = f"{len(near)} pairs of near-duplicates, one image in each (by pixels)"
+        text = f"{counted(len(near), 'pair')} of near-duplicates, one image in each (by pixels)"
         text += f", {turned} of them mirrored or turned" if turned else ""
         yield _shared(name, text, leak=False)
     for finding in uncompared_findings(found):

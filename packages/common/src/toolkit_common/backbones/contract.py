@@ -19,6 +19,7 @@ from toolkit_common.backbones.named.resolve import short_name
 from toolkit_common.errors import InputError
 from toolkit_common.images.batches import EncoderTransform, Pictures, as_batches
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.printable import counted
 
 TokenSource = Literal["patches", "all"]
 VectorSource = Literal["cls", "mean", "pooled"]
@@ -112,7 +113,8 @@ class Receipt:
     def describe(self) -> list[str]:
         """Return lines for humans."""
         used = f", {self.used:.1%} of the file used" if self.used < 1.0 else ""
-        lines = [f"weights: {self.source}, {self.loaded:.1%} loaded{used}"]
+        loaded = "none loaded" if self.is_random else f"{self.loaded:.1%} loaded"
+        lines = [f"weights: {self.source}, {loaded}{used}"]
         lines += [f"  resampled {', '.join(self.resized)}"] if self.resized else []
         lines += [f"  left over: {'; '.join(self.left_over)}"] if self.left_over else []
         return lines + [f"  {note}" for note in self.notes]
@@ -174,7 +176,8 @@ class BackboneInfo:
         known_as = "" if self.name == self.id else f"{self.name} = "
         return [
             f"backbone: {known_as}{self.id}, {facts.embed_dim} wide, "
-            f"grid {facts.grid[0]} x {facts.grid[1]}, {facts.num_prefix_tokens} prefix tokens",
+            f"grid {facts.grid[0]} x {facts.grid[1]}, "
+            f"{counted(facts.num_prefix_tokens, 'prefix token')}",
             *receipt.describe(),
             f"input: {self.preprocess.describe()}",
             f"card: linear and knn read {card.linear}, EP reads {card.ep} ({card.reason}; "

@@ -15,6 +15,7 @@ import typer
 
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted, placeless_id
 
 if TYPE_CHECKING:
     from toolkit_common.features.inventory import Stored
@@ -103,7 +104,7 @@ def ls(patterns: Patterns = None, *, store_dir: StoreDir = None, as_json: AsJson
     if stores:
         _print(_table(stores))
     total = sum(item.num_bytes for item in stores)
-    count = "1 token store" if len(stores) == 1 else f"{len(stores)} token stores"
+    count = counted(len(stores), "token store")
     _print(f"{count}, {size(total)}" if stores else "no token store")
     for other in others:
         _print(f"{other.kind}: {other.path}, {size(other.num_bytes)}, {age(other.made)} old")
@@ -341,7 +342,7 @@ def _table(stores: "Sequence[Stored]") -> Any:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("state")
     for item in stores:
-        who = "\n".join([*item.backbones, *item.data]) or _named(item)
+        who = "\n".join(map(placeless_id, [*item.backbones, *item.data])) or _named(item)
         dtype = f"\n{item.spec['dtype']}" if "dtype" in item.spec else ""
         table.add_row(
             item.path.name[:KEY_SHOWN],

@@ -1,6 +1,8 @@
 """`toolkit data`: look at a data set before computing on it."""
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,6 +108,14 @@ def describe(
     for what, path in (("pictures", output), ("page", page), ("data card", save)):
         if path is not None:
             typer.echo(printable(f"{what}: {path}"), err=True)
+    given = [] if premalignant_as is None else ["--premalignant-as", premalignant_as]
+    given += ["--allow-partial"] * allow_partial
+    if not as_json:
+        _say_next(["data", "audit", identifier, *given])
+
+
+def _say_next(words: Sequence[str]) -> None:
+    typer.echo(one_line(f"next: {shlex.join(['toolkit', *words])}"), err=True)
 
 
 def _write_pictures(data: "ImageData", labels: "Labels | None", output: Path) -> None:
@@ -165,6 +175,8 @@ def audit(
     # After the report is printed and written: the code tells scripts, the text tells people.
     if report.has_leak:
         raise typer.Exit(LEAK_FOUND)
+    if not as_json:
+        _say_next(["probe", "--method", "ep,linear,knn", "--data", identifier])
 
 
 @app.command()

@@ -10,6 +10,7 @@ import typer
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.cache import Yes, age, confirm
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted, placeless_id
 
 if TYPE_CHECKING:
     from toolkit_common.runs.listing import ListedRun
@@ -52,7 +53,7 @@ def ls(
         _print(_table(runs, root=folder))
     spare = sum(run.checkpoint_bytes for run in runs if run.state == "done")
     total = size(sum(run.num_bytes for run in runs))
-    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    count = counted(len(runs), "run")
     _print(f"{count} in {folder}, {total}" if runs else f"no run in {folder}")
     if spare:
         _print(f"checkpoints of finished runs: {size(spare)} (toolkit runs rm --checkpoints RUN)")
@@ -146,7 +147,7 @@ def _table(runs: "Sequence[ListedRun]", *, root: Path) -> Any:
         name = str(run.path.relative_to(root)) if run.path != root else str(run.path)
         table.add_row(
             f"{name}\n{run.kind}",
-            f"{run.backbone}\n{run.data}",
+            f"{placeless_id(run.backbone)}\n{placeless_id(run.data)}",
             _state(run),
             f"{size(run.num_bytes)}\n{age(run.changed)}",
             _figure(run),

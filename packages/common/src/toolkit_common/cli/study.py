@@ -11,7 +11,7 @@ import typer
 
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.errors import InputError
-from toolkit_common.printable import one_line, printable
+from toolkit_common.printable import counted, one_line, printable
 
 if TYPE_CHECKING:
     from toolkit_common.study.file import Study
@@ -68,6 +68,12 @@ def plan(file: File, assignments: Assignments = None, output: Output = None) -> 
             line = f"# of other settings, {status.why}: {line}"
         typer.echo(printable(line))
     typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
+    if all(status.state is State.DONE for status in statuses.values()):
+        _say_next(study, cells, folder)
+    else:
+        given = [word for text in assignments or () for word in ("--set", text)]
+        given += [] if output is None else ["--output", str(output)]
+        _say(["study", "run", str(file), *given])
 
 
 @app.command()
@@ -127,6 +133,7 @@ def run(
     if study.tables:
         _show_tables(study, cells, name=None, form="text")
     _say_failed(outcome)
+    _say_next(study, cells, folder)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -149,8 +156,10 @@ def show(
         toolkit study table runs/slimp-ablation
         toolkit study table runs/slimp-ablation --format md
     """
-    study, cells, _ = _expanded(file, assignments, output)
+    study, cells, folder = _expanded(file, assignments, output)
     _show_tables(study, cells, name=name, form=form)
+    if form == "text":
+        _say_next(study, cells, folder, is_shown=True)
 
 
 def _show_tables(study: "Study", cells: Sequence["Cell"], *, name: str | None, form: str) -> None:
@@ -178,12 +187,26 @@ def _show_tables(study: "Study", cells: Sequence["Cell"], *, name: str | None, f
         typer.echo(printable("\n".join(texts)), nl=False)
 
 
+def _say_next(
+    study: "Study", cells: Sequence["Cell"], folder: Path, *, is_shown: bool = False
+) -> None:
+    """Say how the figures of what was run are read."""
+    if study.tables and not is_shown:
+        _say(["study", "table", str(folder), "--format", "md"])
+    if any(cell.command.name == "probe" for cell in cells):
+        _say(["report", str(folder), "-o", "report.html"])
+
+
+def _say(words: Sequence[str]) -> None:
+    typer.echo(printable(f"next: {shlex.join(['toolkit', *words])}"), err=True)
+
+
 def _say_failed(outcome: Any) -> None:
     failed, skipped = outcome.failed, outcome.skipped
     if not failed:
         return
     lost = f", {len(skipped)} skipped that need them" if skipped else ""
-    typer.echo(f"{len(failed)} cells failed{lost}:", err=True)
+    typer.echo(f"{counted(len(failed), 'cell')} failed{lost}:", err=True)
     for name, why in list(failed.items())[:LONGEST_SAID]:
         typer.echo(one_line(f"  {name}: {why}"), err=True)
     if len(failed) > LONGEST_SAID:
@@ -222,7 +245,7 @@ def _summary(
 
     counts = Counter(statuses[cell.id].state for cell in cells)
     parts = [f"{counts[state]} {state.value}" for state in State if counts[state]]
-    line = f"study {study.spec.name} in {folder}: {len(cells)} cells, {', '.join(parts)}"
+    line = f"study {study.spec.name} in {folder}: {counted(len(cells), 'cell')}, {', '.join(parts)}"
     known: dict[str, list[float]] = {}
     for cell in cells:
         if (seconds := statuses[cell.id].seconds) is not None:

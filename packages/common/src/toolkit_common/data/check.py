@@ -17,7 +17,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import map_images
 from toolkit_common.errors import InputError
 from toolkit_common.images.keys import ABSENT
-from toolkit_common.images.open import BadImageError, Place, open_image
+from toolkit_common.images.open import BadImageError, Place, open_image, remedy
 
 BadFilePolicy = Literal["error", "skip"]
 
@@ -116,5 +116,5 @@ def _is_sound_jpeg(place: Place) -> bool:
 
 def _describe(problems: Sequence[str], total: int) -> str:
     more = f" (and {len(problems) - 1} more bad files of {total})" if len(problems) > 1 else ""
-    hint = "" if len(problems) == total else ": mend or remove it, or add --bad-files skip"
-    return f"bad image {problems[0]}{more}{hint}"
+    hint = f": {remedy(problems[0])}, or add --bad-files skip"
+    return f"bad image {problems[0]}{more}{hint if len(problems) < total else ''}"

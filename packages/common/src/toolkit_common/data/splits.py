@@ -15,6 +15,7 @@ from toolkit_common.data.dataset import SPLITS, ImageData, Labels
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.tables import read_table, require_columns
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.seed import derive_seed
 
 NUM_FOLDS = 5  # one fold is the test split, one the validation split: 60 / 20 / 20
@@ -170,7 +171,7 @@ def _check_groups(splits: Splits, data: ImageData) -> None:
         if shared.size:
             raise InputError(
                 f"group {shared[0]!r} of {data.id!r} is in {first} and in {second} "
-                f"({shared.size} such group{'s' if shared.size > 1 else ''}): figures would be "
+                f"({counted(shared.size, 'such group')}): figures would be "
                 "inflated; keep each patient on one side"
             )
 

@@ -18,6 +18,7 @@ from toolkit_common.data.text import Row, read_text
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
 from toolkit_common.outside import is_of_machine
+from toolkit_common.printable import counted
 
 ROWS = "rows of the file"  # attribute of a table that has passed over some: their numbers
 EMPTY_WORDS = "words read as missing"  # attribute of a table: column -> word -> how often
@@ -121,7 +122,8 @@ def _frame(found: Sequence[Row], path: Path, missing: frozenset[str]) -> pd.Data
     for number, row in rows:
         if len(row) != len(names):
             raise InputError(
-                f"{path}: row {number} has {len(row)} cells, the header has {len(names)}: {row[:3]}"
+                f"{path}: row {number} has {counted(len(row), 'cell')}, the header has "
+                f"{len(names)}: {row[:3]}"
             )
     cells = [[known_cell(cell, missing) for cell in row] for _, row in rows]
     frame = pd.DataFrame(cells, columns=names, dtype=object)

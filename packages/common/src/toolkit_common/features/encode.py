@@ -31,7 +31,7 @@ from toolkit_common.features.contract import (
 from toolkit_common.features.finite import refuse_not_finite, row_names
 from toolkit_common.features.planner import PlaceChoice
 from toolkit_common.features.store import StoreSpec
-from toolkit_common.images.open import BadImageError, open_image
+from toolkit_common.images.open import BadImageError, open_image, remedy
 from toolkit_common.images.transforms import RandomCrop, build_eval_transform
 from toolkit_common.seed import generator
 
@@ -166,9 +166,8 @@ class RowEncoder:
                 yield concatenate([self._encode_checked(next(loaded)) for _ in batch])
         # A worker's error carries its traceback in its text: the last line says what is wrong.
         except BadImageError as error:
-            raise InputError(
-                f"bad image {str(error).splitlines()[-1]}: mend or remove it"
-            ) from error
+            problem = str(error).splitlines()[-1]
+            raise InputError(f"bad image {problem}: {remedy(problem)}") from error
 
     def _encode_checked(self, batch: dict[str, Tensor]) -> LayerFeatures:
         features = self.encode(batch["image"])

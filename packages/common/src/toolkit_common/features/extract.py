@@ -51,6 +51,7 @@ from toolkit_common.features.store import (
     TokenStore,
     find_store,
 )
+from toolkit_common.printable import counted
 from toolkit_common.training.distributed import on_main
 
 # 128 MiB: what a rank holds while it fills a shard, and what a killed one loses.
@@ -196,7 +197,8 @@ def _plan(
     # With crops of their own, heads never train on what is extracted here: the rest reads it.
     reads = how.other_reads + (0 if how.random_crops else how.train_reads)
     console.print(
-        f"{_name(how, view)}: {len(rows):,} images x {tokens} tokens = {size(num_bytes)}, about "
+        f"{_name(how, view)}: {counted(len(rows), 'image')} x {tokens} tokens = "
+        f"{size(num_bytes)}, about "
         f"{duration(seconds * len(rows))} to extract; "
         + (f"tokens go to {plan.place}: {plan.reason}" if reads else "change with --store-dtype")
     )

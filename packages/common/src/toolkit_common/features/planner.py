@@ -12,6 +12,7 @@ from typing import Literal
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.codec import StoreDtype
+from toolkit_common.printable import counted
 
 Place = Literal["disk", "memory", "online"]
 PlaceChoice = Literal["auto", "disk", "memory", "online"]
@@ -174,7 +175,7 @@ def price_views(missing: int, views: int, *, num_bytes: int, seconds: float) -> 
         seconds: Of the extraction of one.
     """
     stored = f" ({views - missing} of {views} are stored)" if missing < views else ""
-    crops = "1 crop" if missing == 1 else f"{missing} crops"
+    crops = counted(missing, "crop")
     return (
         f"features: {crops} of every training image{stored} = {missing} x {size(num_bytes)} = "
         f"{size(missing * num_bytes)}, about {missing} x {duration(seconds)} = "

@@ -35,6 +35,7 @@ MAX_PIXELS = 178_956_970
 WHITE = (255, 255, 255)
 TORCHVISION = "torchvision://"
 PACKED = ".hdf5#"
+NO_FILE = "no such file"
 TURNS: dict[object, Image.Transpose] = {  # EXIF orientation -> what turns the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,6 +53,11 @@ class BadImageError(OSError, InputError):
     def __init__(self, text: str) -> None:
         # A loader's worker wraps the message into its traceback: the user reads one line.
         super().__init__(in_one_line(text.rpartition("BadImageError: ")[2].strip()))
+
+
+def remedy(problem: str) -> str:
+    """Return what to do about a bad image, by what `BadImageError` says of it."""
+    return "correct its name or drop its row" if problem.endswith(NO_FILE) else "mend or remove it"
 
 
 def open_image(place: Place) -> Image.Image:
@@ -195,7 +201,7 @@ def _reason(error: Exception, place: Place) -> str:
     if place["bytes"] is None and not _is_special(text):
         path = Path(text)
         if not path.exists():
-            return "no such file"
+            return NO_FILE
         if path.stat().st_size == 0:
             return "the file is empty"
     if "cannot identify" in str(error):

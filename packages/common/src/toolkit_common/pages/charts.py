@@ -111,12 +111,13 @@ def forest(rows: Rows, *, metric: str, reference: float | None = None) -> Spec:
     }  # fmt: skip
 
 
-def dots(rows: Rows, *, x: str) -> Spec:
+def dots(rows: Rows, *, x: str, domain: tuple[float, float] | None = None) -> Spec:
     """Return a dot plot: a row a group, a hue a name, thin lines for intervals.
 
     Args:
         rows: `group`, `name`, `mean`, `low`, `high`.
         x: What the axis shows.
+        domain: Its ends, where it shows all that a figure may be.
     """
     hue = {"field": "name", "type": "nominal", "sort": None, "title": None}
     shared = {
@@ -124,14 +125,15 @@ def dots(rows: Rows, *, x: str) -> Spec:
         "yOffset": {"field": "name", "type": "nominal", "sort": None},
         "color": hue,
     }
-    layers = _interval_layers(shared, x)
+    layers = _interval_layers(shared, x, domain)
     return {
         "width": 230, "height": {"step": 11}, "data": {"values": list(rows)}, "layer": layers,
     }  # fmt: skip
 
 
-def _interval_layers(shared: Spec, x: str) -> list[Spec]:
-    axis = {"type": "quantitative", "title": x, "scale": {"zero": False}, "axis": {"tickCount": 5}}
+def _interval_layers(shared: Spec, x: str, domain: tuple[float, float] | None = None) -> list[Spec]:
+    scale: Spec = {"zero": False} if domain is None else {"domain": list(domain)}
+    axis = {"type": "quantitative", "title": x, "scale": scale, "axis": {"tickCount": 5}}
     ends = {"x": {**axis, "field": "low"}, "x2": {"field": "high"}}
     return [
         {

@@ -8,7 +8,7 @@ from toolkit_common.backbones.contract import ImageEncoder
 from toolkit_common.backbones.exported import SHARED, Description
 from toolkit_common.backbones.named.licences import UNKNOWN
 from toolkit_common.pages.paste import markdown_table
-from toolkit_common.printable import markdown
+from toolkit_common.printable import counted, markdown
 from toolkit_common.seen.check import EXPLAINED, MARKS
 from toolkit_common.sharing.figures import Figures
 from toolkit_common.sharing.provenance import Generation, generations, licences
@@ -102,7 +102,7 @@ def _what(subject: Subject) -> Iterator[str]:
     yield f"- weights: `{SHARED}`, {count / 1e6:.1f} million parameters, no classifier"
     yield (
         f"- tokens: {facts.embed_dim} wide, grid {facts.grid[0]} x {facts.grid[1]}, "
-        f"{facts.num_prefix_tokens} prefix tokens"
+        f"{counted(facts.num_prefix_tokens, 'prefix token')}"
     )
     yield f"- input: {markdown(preprocess.describe())}"
     yield (
@@ -150,7 +150,8 @@ def _figures(figures: Sequence[Figures]) -> Iterator[str]:
         images, groups = item.sizes
         names = list(dict.fromkeys(name for row in item.rows.values() for name in row))
         lines = [
-            f"On {markdown(item.data)}: {images} test images of {groups} groups (patients, where "
+            f"On {markdown(item.data)}: {counted(images, 'test image')} of "
+            f"{counted(groups, 'group')} (patients, where "
             f"they are known), protocol {markdown(item.protocol)}. 95 % intervals by bootstrap "
             "over groups. The encoder stayed frozen; images alone were read.\n",
             f"| method | {' | '.join(markdown(name.replace('_', ' ')) for name in names)} |",

@@ -22,6 +22,7 @@ from toolkit_common.data.cells import (
     unify,
 )
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Kind, Level
+from toolkit_common.printable import counted
 
 MAX_CATEGORIES = 64
 FEW_WORDS = 12  # up to which numbers among words are words too, such as skin types 1, 2, 3-4
@@ -164,7 +165,8 @@ def _as_words(texts: pd.Series, known: list[str], merge: Merge) -> _Read:
     strange = [word for word in known if not is_quantity(word)]
     if len(known) > FEW_WORDS and len(strange) * 2 < len(known):
         shown = ", ".join(map(repr, strange[:MAX_SHOWN]))
-        return _Read(texts, why=f"numbers, but for {len(strange)} words such as {shown}")
+        words = f"{counted(len(strange), 'word')} such as {shown}"
+        return _Read(texts, why=f"numbers, but for {words}: mend or empty them")
     if any(ANSWER_SEPARATOR in word for word in known):
         return _Read(texts, "multi")
     if len(known) <= MAX_CATEGORIES:

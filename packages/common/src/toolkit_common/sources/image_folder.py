@@ -18,7 +18,7 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options, split_options
 from toolkit_common.images.walk import Walked, count_endings, has_image_suffix, is_image, walk
-from toolkit_common.printable import one_line
+from toolkit_common.printable import counted, one_line
 from toolkit_common.split_names import SPLIT_NAMES, guess_split, looks_like_split
 
 OPTIONS = (*SPLITS, "classes")
@@ -200,7 +200,7 @@ def _passed_over(folder: _Folder, passed: "Counter[str]") -> list[str]:
     lines = []
     if by_content:
         lines.append(f"read by their content: {count_endings(by_content)}")
-    phrases = [f"{count:,} image{'s' * (count > 1)} {where}" for where, count in passed.items()]
+    phrases = [f"{counted(count, 'image')} {where}" for where, count in passed.items()]
     phrases += folder.walked.passed_over(folder.root)
     if rest:
         phrases.append(f"{len(rest):,} not images ({count_endings(rest)})")

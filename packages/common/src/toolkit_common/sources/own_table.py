@@ -15,6 +15,7 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.tables import EMPTY_WORDS, NOTES, read_table, require_columns, row_number
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
+from toolkit_common.printable import counted
 from toolkit_common.sources.bare import bare_sheet
 from toolkit_common.sources.columns import Typed, type_columns
 from toolkit_common.sources.places import find_places, with_slashes
@@ -25,6 +26,7 @@ OPTIONS = (*ROLES, "label", "columns", "drop", "merge", "missing", "sheet")
 WHOLE = ("image", "group", "image_id")  # roles that every row must have
 COLUMNS = {"patient": "patient_id", "lesion": "lesion_id"}  # role -> column of the rows
 EMPTY = "empty"  # as in ?missing=empty: empty cells alone
+FEW_NAMES = 5  # columns in a line
 NOT_REQUESTED = "not among ?columns="
 
 
@@ -198,7 +200,7 @@ def _lines(roles: Roles, sheet: Sheet) -> Iterator[str]:
                 for column in sheet.columns if column.level == level]
         for level in ("patient", "lesion")
     }  # fmt: skip
-    read = "; ".join(f"of the {level}: {', '.join(names)}" for level, names in levels.items()
+    read = "; ".join(f"of the {level}: {_few(names)}" for level, names in levels.items()
                      if names)  # fmt: skip
     if read:
         yield f"metadata {read}"
@@ -207,15 +209,22 @@ def _lines(roles: Roles, sheet: Sheet) -> Iterator[str]:
         yield f"no metadata: {', '.join(unread)}"
 
 
+def _few(names: Sequence[str]) -> str:
+    """Return names, of many the first ones: `toolkit data describe` has them all."""
+    more = len(names) - FEW_NAMES
+    return ", ".join(names) if more < 2 else f"{', '.join(names[:FEW_NAMES])} and {more} more"
+
+
 def _counted(typed: Typed, unlabelled: Mapping[str, int], sheet: Sheet) -> Iterator[str]:
     """Yield what was counted on the way."""
     for name, count in typed.differing.items():
-        patients = "1 patient" if count == 1 else f"{count:,} patients"
+        patients = counted(count, "patient")
         yield f"{name} has two values in {patients}: it is read as the lesion's"
     settled = {name: count for name, count in unlabelled.items()
                if NO_CLASS not in sheet.empty_words.get(name, {})}  # fmt: skip
     for name, count in settled.items():
-        yield f"{name} is {NO_CLASS} in {count:,} rows: no class (?missing=empty makes it one)"
+        rows = counted(count, "row")
+        yield f"{name} is {NO_CLASS} in {rows}: no class (?missing=empty makes it one)"
 
 
 def _refuse_missing(column: "pd.Series[Any]", path: Path, hint: str) -> None:
@@ -223,6 +232,6 @@ def _refuse_missing(column: "pd.Series[Any]", path: Path, hint: str) -> None:
     if missing.size:
         raise InputError(
             f"{path}: row {row_number(column, int(missing[0]))} has no {column.name} "
-            f"({missing.size} such row{'s' if missing.size > 1 else ''}): fill it, or drop the row"
+            f"({counted(missing.size, 'such row')}): fill it, or drop the row"
             f"{hint}"
         )

@@ -93,8 +93,7 @@ def _add_owners(
         return added, []
     owner = next(role for role in OWNERS if role in owners)
     return {**added, "group": owners[owner]}, [
-        f"group {owners[owner]!r} (a {owner}'s images stay on one side of every split; "
-        f"?group=COLUMN names another, ?group={NONE} none)"
+        f"group {owners[owner]!r} (a {owner}'s images stay together; ?group=COLUMN or {NONE})"
     ]
 
 

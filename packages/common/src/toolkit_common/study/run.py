@@ -11,7 +11,7 @@ from pathlib import Path
 
 from toolkit_common.console import console, progress
 from toolkit_common.errors import InputError
-from toolkit_common.printable import one_line
+from toolkit_common.printable import counted, one_line
 from toolkit_common.study.executors import Executor, Job
 from toolkit_common.study.grid import Cell
 from toolkit_common.study.state import State, Status, begin
@@ -47,7 +47,8 @@ def refuse_other_settings(statuses: Mapping[str, Status], *, overwrite: bool) ->
     if other and not overwrite:
         name, item = other[0]
         raise InputError(
-            f"{len(other)} cells were run with other settings, such as {name}: {item.why}; give "
+            f"{counted(len(other), 'cell was', 'cells were')} run with other settings, such as "
+            f"{name}: {item.why}; give "
             "another --output, or --overwrite to run those anew"
         )
 
@@ -118,7 +119,9 @@ class _Runner:
         with delayed_interrupt() as interrupt:
             while self.running or (waiting and not interrupt.requested):
                 if interrupt.requested and not is_passed_on:
-                    console.print(f"interrupted: {len(self.running)} cells save their state")
+                    console.print(
+                        f"interrupted: the state of {counted(len(self.running), 'cell')} is saved"
+                    )
                     self._interrupt()
                     is_passed_on = True
                 if not interrupt.requested:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from toolkit_common.pages.paste import markdown_table
-from toolkit_common.printable import markdown, placeless_id
+from toolkit_common.printable import counted, markdown, placeless_id
 from toolkit_common.scores.folds import is_pooled
 from toolkit_common.scores.metrics import METRICS
 from toolkit_common.study.figures import (
@@ -148,7 +148,7 @@ def notes(study: Study, table: Table) -> list[str]:
     if table.missing:
         names = [f"{name} ({state})" for name, state in table.missing.items()]
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        lines.append(f"MISSING: {len(names)} cells: {', '.join(names[:SHOWN])}{more}")
+        lines.append(f"MISSING: {counted(len(names), 'cell')}: {', '.join(names[:SHOWN])}{more}")
     marks = dict.fromkeys(mark for group in groups for mark in group.marks)
     lines += [f"{mark}: {EXPLAINED[mark]}" for mark in marks]
     lines += _selections(groups)
@@ -323,7 +323,7 @@ def _gap(table: Table, group: Group, figure: Figure) -> str:
         of = table.units if gap.interval_of == PATIENTS else gap.interval_of
         lines.append(f"{_interval(gap.interval, '+')} over {of}")
     if gap.units < len(group.expected):
-        lines.append(f"of {gap.units} cells")
+        lines.append(f"of {counted(gap.units, 'cell')}")
     return "\n".join([*lines, *group.marks])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from toolkit_common.features.contract import Features
+from toolkit_common.printable import counted
 from toolkit_probing.heads.head import Head
 from toolkit_probing.heads.inputs import base_of, read_source
 from toolkit_probing.probes import AttentivePool
@@ -73,8 +74,8 @@ def group_maps(maps: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 def count_queries(maps: np.ndarray, shown: np.ndarray) -> str:
     """Return in words how many queries there are, and in how many groups they are shown."""
-    groups = f" in {shown.shape[1]} groups" if shown.shape[1] < maps.shape[1] else ""
-    return f"{maps.shape[1]} queries{groups}"
+    groups = f" in {counted(shown.shape[1], 'group')}" if shown.shape[1] < maps.shape[1] else ""
+    return f"{counted(maps.shape[1], 'query', 'queries')}{groups}"
 
 
 def peak_to_even(maps: np.ndarray) -> float:

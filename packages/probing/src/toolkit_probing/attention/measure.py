@@ -50,6 +50,7 @@ class Measured:
         options: Its method's.
         layer: Layer that it reads.
         source: What it reads there.
+        grid: Patch grid of its maps.
         num_queries: Maps of an image.
         statistics: Mean over images, with intervals over groups.
     """
@@ -60,6 +61,7 @@ class Measured:
     options: Mapping[str, Any]
     layer: int
     source: str
+    grid: Grid
     num_queries: int
     statistics: Mapping[str, Estimate]
 
@@ -75,7 +77,6 @@ class Statistics:
         num_images: How many.
         num_groups: Their groups, which intervals are over.
         num_masks: Images with a mask that is not empty; None where none were requested.
-        grid: Patch grid.
         heads: A head each.
     """
 
@@ -85,12 +86,17 @@ class Statistics:
     num_images: int
     num_groups: int
     num_masks: int | None
-    grid: tuple[int, int]
     heads: Sequence[Measured]
+
+    @property
+    def grid(self) -> Grid | None:
+        """The patch grid of all maps; None where they differ, as convolutional layers' do."""
+        grids = {head.grid for head in self.heads}
+        return min(grids) if len(grids) == 1 else None
 
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
-        return asdict(self)
+        return {**asdict(self), "grid": self.grid}
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ def measure_attention(
     opened = _own(run, num_images) if images is None else _others(run, images, num_images)
     with opened as those:
         chosen = None if files is None else choose_masks(files, those.names)
-        measured, grid, num_masks = _measure(heads, those, chosen, settings=settings)
+        measured, num_masks = _measure(heads, those, chosen, settings=settings)
     return Statistics(
         run=str(path),
         random_weights=results.backbone.random_weights,
@@ -151,7 +157,6 @@ def measure_attention(
         num_images=len(those.places),
         num_groups=int(np.unique(those.groups).size),
         num_masks=num_masks,
-        grid=grid,
         heads=measured,
     )
 
@@ -203,12 +208,11 @@ def _measure(
     masks: Sequence[Path | None] | None,
     *,
     settings: ProbeSettings,
-) -> tuple[list[Measured], Grid, int | None]:
-    """Return the statistics of every head, a grid, and how many masks are not empty."""
+) -> tuple[list[Measured], int | None]:
+    """Return the statistics of every head, and how many masks are not empty."""
     # Heads of one encoder read what it gives once; of tuned ones each has its own.
     together = [heads] if settings.tune == "none" else [[head] for head in heads]
     measured: list[Measured] = []
-    grid: Grid = (0, 0)
     num_masks = None if masks is None else 0
     for some in together:
         backbone, encode_some = images.encoder(some[0].file)
@@ -216,8 +220,8 @@ def _measure(
         for numbers in chunks(np.arange(len(images.places)), BATCH):
             parts.add_(some, numbers, encode_some(numbers))
         measured += [parts.measured(head) for head in some]
-        grid, num_masks = parts.grid, None if masks is None else parts.num_masks
-    return measured, grid, num_masks
+        num_masks = None if masks is None else parts.num_masks
+    return measured, num_masks
 
 
 class _Parts:
@@ -232,7 +236,7 @@ class _Parts:
         self.heads: dict[Path, tuple[Head, HeadSpec]] = {}
         self.figures: dict[Path, list[Mapping[str, np.ndarray]]] = {}
         self.queries: dict[Path, int] = {}
-        self.grid: Grid = (0, 0)
+        self.grids: dict[Path, Grid] = {}
         self.num_masks = 0
 
     def add_(self, heads: Sequence[KeptHead], numbers: np.ndarray, layers: LayerFeatures) -> None:
@@ -241,7 +245,7 @@ class _Parts:
         for head in heads:
             maps = self._maps(head.file, layers)
             grid = (maps.shape[2], maps.shape[3])
-            self.grid = grid
+            self.grids[head.file] = grid
             if self.masks is not None and grid not in masks:
                 masks[grid] = self._read_masks(numbers, grid)
                 if len(masks) == 1:
@@ -260,6 +264,7 @@ class _Parts:
             options=spec.options if head.row is None else head.row.options,
             layer=spec.layer,
             source=spec.source,
+            grid=self.grids[head.file],
             num_queries=self.queries[head.file],
             statistics={
                 name: estimate_mean(values, self.images.groups) for name, values in whole.items()

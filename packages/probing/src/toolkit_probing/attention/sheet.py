@@ -10,7 +10,7 @@ from math import ceil
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from toolkit_common.printable import printable
+from toolkit_common.printable import counted, printable
 
 COLOURS = np.array(  # one a group, `maps.MAX_GROUPS` of them
     [
@@ -120,7 +120,7 @@ def _headings(groups: np.ndarray) -> list[tuple[str, tuple[int, ...] | None]]:
         headings.append(("all queries", None))
     for group in range(groups.max() + 1):
         mine = np.flatnonzero(groups == group)
-        text = f"query {mine[0]}" if len(mine) == 1 else f"{len(mine)} queries"
+        text = f"query {mine[0]}" if len(mine) == 1 else counted(len(mine), "query", "queries")
         headings.append((text, tuple(int(value) for value in COLOURS[group])))
     return headings
 

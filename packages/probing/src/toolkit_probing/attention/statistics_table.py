@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolkit_common.console import Column, print_columns, result_console
+from toolkit_common.printable import counted
 from toolkit_common.runs.files import write_text
 from toolkit_probing.attention.maps import ALMOST_EVEN
-from toolkit_probing.attention.measure import Statistics
+from toolkit_probing.attention.measure import Grid, Statistics
 from toolkit_probing.results.layout import show_estimate
 
 HEADINGS: Mapping[str, str] = {
@@ -28,9 +29,11 @@ HEADINGS: Mapping[str, str] = {
 def show_statistics(statistics: Statistics, *, as_json: bool) -> None:
     """Print statistics for humans: on stdout, or on stderr where that has JSON."""
     out = result_console(as_json=as_json)
-    counted = f"{statistics.num_images:,} images of {statistics.num_groups:,} groups"
-    height, width = statistics.grid
-    line = f"attention on {counted} ({statistics.images}), patch grid {height} x {width}"
+    images, groups = (
+        counted(statistics.num_images, "image"), counted(statistics.num_groups, "group")
+    )  # fmt: skip
+    shared = statistics.grid and f", patch grid {_grid(statistics.grid)}"
+    line = f"attention on {images} of {groups} ({statistics.images}){shared or ''}"
     if statistics.num_masks is not None:
         line += f"; {statistics.num_masks:,} with a mask"
     out.print(line, soft_wrap=True)
@@ -39,6 +42,7 @@ def show_statistics(statistics: Statistics, *, as_json: bool) -> None:
         out,
         [Column("head", [head.name for head in statistics.heads])],
         [
+            *([] if shared else [Column("grid", [_grid(head.grid) for head in statistics.heads])]),
             Column("queries", [str(head.num_queries) for head in statistics.heads]),
             *(
                 Column(
@@ -77,3 +81,8 @@ def write_statistics(path: Path, statistics: Statistics) -> None:
             mean = "" if value.mean is None else value.mean
             lines.writerow([head.name, head.num_queries, name, mean, low, high])
     return write_text(path, text.getvalue())
+
+
+def _grid(grid: Grid) -> str:
+    height, width = grid
+    return f"{height} x {width}"

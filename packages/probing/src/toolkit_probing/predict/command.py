@@ -9,6 +9,7 @@ import pandas as pd
 
 from toolkit_common.console import console, result_console
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.runs.files import refuse_no_file
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
@@ -111,7 +112,8 @@ def show_predicted(predicted: Predicted, *, output: Path | None, as_json: bool) 
         units = "images" if task.data.groups is None else "groups"
         out.print(
             f"{predicted.probe.row.name} of {predicted.probe.run} on {task.data.id}: {known} of "
-            f"{len(predicted.table)} images with a known {task.labels.name} ({task.splits.origin}),"
+            f"{counted(len(predicted.table), 'image')} with a known {task.labels.name} "
+            f"({task.splits.origin}),"
             f" 95 % intervals by bootstrap over {units}",
             soft_wrap=True,
             markup=False,
@@ -128,7 +130,9 @@ def show_predicted(predicted: Predicted, *, output: Path | None, as_json: bool) 
     if predicted.probe.results.backbone.random_weights:
         console.print("RANDOM WEIGHTS: the run judged no trained encoder")
     if output is not None:
-        console.print(f"predictions of {len(predicted.table)} images: {output}", markup=False)
+        console.print(
+            f"predictions of {counted(len(predicted.table), 'image')}: {output}", markup=False
+        )
 
 
 def _judge(probe: SavedProbe, task: Task, answers: Answers, *, learned: Learned) -> Row | None:

@@ -15,6 +15,7 @@ from toolkit_common.console import console, quieted
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.tables import read_table
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.seen.check import MARKS, SeenStatus, SeenVerdict, check_seen
 from toolkit_common.seen.compare import Overlap, compare_rows, sum_up
@@ -155,7 +156,11 @@ def _by_contents(
     overlap = compare_rows([record], Contents(data), {NEW: rows}, secret=secret)
     if len(learned) == len(ids):
         return overlap
-    doubt = f"{len(ids) - len(learned)} images that the probe learned from are gone from {name}"
+    gone = counted(
+        len(ids) - len(learned),
+        "image that the probe learned from is", "images that the probe learned from are",
+    )  # fmt: skip
+    doubt = f"{gone} gone from {name}"
     return replace(overlap, doubts=(*overlap.doubts, doubt))
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from toolkit_common.pages import charts
 from toolkit_common.pages.rank_charts import standings
+from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import metric_name
 from toolkit_probing.published.rows import METHODS, Published, read_published
 from toolkit_probing.results.names import encoder_name, method_heading
@@ -74,7 +75,7 @@ def beside_published(runs: Sequence[SavedRun], published: Published | None = Non
     order = {name: at for at, name in enumerate(_by_ep(points))}
     points.sort(key=lambda item: order[item["name"]])
     name = metric_name(PUBLISHED_METRIC)
-    label = f"{name} of {len(mine)} runs beside {len(rows.rows)} published rows"
+    label = f"{name} of {counted(len(mine), 'run')} beside {len(rows.rows)} published rows"
     figure = charts.figure(standings(points, x=name), label=label, caption=CAPTION)
     chosen = [line for run in mine for line in name_preferred(
         run, run.results.rows, preferred_rows(run.results.rows))]  # fmt: skip

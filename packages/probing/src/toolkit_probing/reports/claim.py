@@ -10,6 +10,7 @@ being one of many, which the matrix of all differences is.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.scores.statistics import Difference, adjust_holm
 from toolkit_common.seen.check import EXPLAINED, MARKS
@@ -91,7 +92,8 @@ def warnings(
         for text in dict.fromkeys(_of_run(run)):
             about.setdefault(text, []).append(name)
     for text, names in about.items():
-        yield text if len(names) == len(runs) else f"{listed(names)}: {text}"
+        # Whom it is about stands behind: an arm may be called as the warning begins.
+        yield text if len(names) == len(runs) else f"{text.rstrip('.')} ({listed(names)})."
     yield from (f"{line}." for line in missing)
     if len({frozenset(item.saved.image_ids) for item in entries}) > 1:
         yield "Rows are of different test images: only those of the first run's are compared."
@@ -137,11 +139,11 @@ def _tiny(entries: Sequence[Entry]) -> Iterator[str]:
     counts = [int((targets == at).sum()) for at in range(saved.predictions[0].num_classes)]
     few = []
     if len(targets) < FEW_IMAGES:
-        few.append(f"{len(targets)} test images")
+        few.append(counted(len(targets), "test image"))
     if groups < FEW_GROUPS and groups < len(targets):
-        few.append(f"{groups} groups")
+        few.append(counted(groups, "group"))
     if min(counts) < FEW_OF_A_CLASS:
-        few.append(f"{min(counts)} image{'s' if min(counts) != 1 else ''} of the rarest class")
+        few.append(f"{counted(min(counts), 'image')} of the rarest class")
     if few:
         yield f"Tiny: {', '.join(few)}. Another draw of patients may turn the order round."
 

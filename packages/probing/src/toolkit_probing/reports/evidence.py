@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from toolkit_common.pages import charts
+from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import (
     CALIBRATION_BINS,
     LOWER_IS_BETTER,
@@ -104,7 +105,7 @@ def difference_matrix(differences: Differences, metric: str) -> Markup:
     pairs = count * (count - 1) // 2
     caption = (
         f"Row minus column, {metric_name(metric)}, on the same test images; * p < 0.05 after Holm "
-        f"over {pairs} pair{'s' if pairs != 1 else ''} (paired bootstrap over groups)."
+        f"over {counted(pairs, 'pair')} (paired bootstrap over groups)."
     )
     if pairs * 2 / (NUM_RESAMPLES + 1) >= ALPHA:
         caption += f" Of so many pairs, {NUM_RESAMPLES} resamples can show hardly any to differ."
@@ -247,7 +248,9 @@ def recalls(entries: Sequence[Entry], classes: Sequence[str]) -> Markup | None:
     if not rows:
         return None
     label, caption = "Recall of each class by method", "In brackets: test images."
-    return charts.figure(charts.dots(rows, x="recall"), label=label, caption=caption)
+    return charts.figure(
+        charts.dots(rows, x="recall", domain=(0.0, 1.0)), label=label, caption=caption
+    )
 
 
 def mean_confusion(item: Entry) -> np.ndarray:

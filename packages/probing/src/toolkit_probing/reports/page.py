@@ -13,6 +13,7 @@ from markupsafe import Markup
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.pages.page import render
 from toolkit_common.pages.provenance import command_of, origin
+from toolkit_common.printable import counted
 from toolkit_common.runs.files import write_text
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.seen.check import mark
@@ -94,7 +95,7 @@ def _facts(report: Report) -> Iterator[str]:
         data, protocol = run.results.data, run.results.protocol
         group = f"{data.grouped_by or 'group'}s"
         yield (
-            f"{short_data(data.id)}, {data.label}: {data.sizes['test']:,} test images of "
+            f"{short_data(data.id)}, {data.label}: {counted(data.sizes['test'], 'test image')} of "
             f"{data.num_test_groups:,} {group}{_of_folds(run)}, {len(data.classes)} classes; "
             f"{most_labels(run)}; {protocol.line}; "
             f"{', '.join(selected_in(run))}."
@@ -181,7 +182,7 @@ def _shared(report: Report) -> dict[str, str]:
         shared["labels"] = min(labels)
     if len(sizes) == 1:
         images, groups = sizes.pop()
-        shared["num_images"] = f"{images:,} test images of {groups:,} groups"
+        shared["num_images"] = f"{counted(images, 'test image')} of {counted(groups, 'group')}"
     return shared
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console
-from toolkit_common.printable import placeless_id
+from toolkit_common.printable import counted, placeless_id
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import MARKS, mark
@@ -129,7 +129,9 @@ def _print_table(out: Console, report: Report, rows: Sequence[Recomputed], *, na
     sizes = [f"{item.num_images:,} ({item.num_groups:,})" for item in rows]
     counts = [Column("images (groups)", sizes)]
     if len({(item.num_images, item.num_groups) for item in rows}) == 1:
-        line = f"{rows[0].num_images:,} test images of {rows[0].num_groups:,} groups"
+        line = (
+            f"{counted(rows[0].num_images, 'test image')} of {counted(rows[0].num_groups, 'group')}"
+        )
         out.print(line, soft_wrap=True)
         counts = []
     figures = [

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console
+from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import EXPLAINED, MARKS, mark
@@ -63,7 +64,8 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     pairs = {(key_of(item.first), key_of(item.second)) for item in comparison.compared}
     rows = {key for pair in pairs for key in pair}
     out.print(
-        f"{comparison.num_images} test images of {comparison.num_groups} groups; 95 % intervals "
+        f"{counted(comparison.num_images, 'test image')} of "
+        f"{counted(comparison.num_groups, 'group')}; 95 % intervals "
         f"and two-sided p by paired bootstrap over groups, {_adjustment(comparison, len(pairs))}",
         soft_wrap=True,
     )
@@ -92,7 +94,7 @@ def _adjustment(comparison: Comparison, num_pairs: int) -> str:
     if num_pairs > 1:
         return "p adjusted over the pairs of each table (Holm)"
     num_metrics = len({item.metric for item in comparison.compared})
-    return f"p not adjusted for looking at {num_metrics} metric{'s' * (num_metrics > 1)}"
+    return f"p not adjusted for looking at {counted(num_metrics, 'metric')}"
 
 
 def _show_remarks(out: Console, comparison: Comparison) -> None:

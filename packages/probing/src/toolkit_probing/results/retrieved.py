@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns
+from toolkit_common.printable import counted
 from toolkit_common.scores.retrieval import AVERAGE, estimate_by_label, mean_by_label
 from toolkit_common.scores.statistics import Estimate
 from toolkit_probing.results.layout import show_estimate
@@ -85,7 +86,8 @@ def print_retrieval(out: Console, named: Mapping[str, Retrieval]) -> None:
     first = next(iter(named.values()))
     labels = list(first.average_precision)
     out.print(
-        f"\nretrieval: test images search training images by cosine, {first.num_queries} queries; "
+        "\nretrieval: test images search training images by cosine, "
+        f"{counted(first.num_queries, 'query', 'queries')}; "
         f"means over labels, of which chance has {1 / len(labels):.2f}",
         soft_wrap=True,
     )

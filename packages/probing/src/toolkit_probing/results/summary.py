@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console, with_room_for
-from toolkit_common.printable import placeless_id, printable
+from toolkit_common.printable import counted, placeless_id, printable
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
 from toolkit_common.seen.check import mark
@@ -64,7 +64,8 @@ def show_results(results: Results, run: Path, *, as_json: bool) -> None:
     for note in results.notes:
         out.print(note, soft_wrap=True)
     out.print(f"run folder: {run}", soft_wrap=True)
-    out.print(f"next: {' | '.join(_next_steps(results, run))}", soft_wrap=True)
+    for command in _next_steps(results, run):  # a line each, to be copied
+        out.print(f"next: {command}", soft_wrap=True)
 
 
 def _facts(results: Results) -> Iterator[str]:
@@ -73,7 +74,8 @@ def _facts(results: Results) -> Iterator[str]:
     yield f"{placeless_id(results.backbone.shown)} on {placeless_id(data.id)} ({data.label})"
     each = f"each tested once in {len(results.folds)} folds, " if results.folds else ""
     yield (
-        f"{data.sizes['test']} test images of {data.num_test_groups} groups, {each}"
+        f"{counted(data.sizes['test'], 'test image')} of "
+        f"{counted(data.num_test_groups, 'group')}, {each}"
         f"{results.protocol.line}, {rows[0].selected}; 95 % intervals by bootstrap over groups"
     )
     labels, hidden = {row.labels for row in rows}, {row.hidden_metadata for row in rows}
@@ -163,7 +165,7 @@ def why_no_intervals(metrics: Iterable[Estimate | Difference]) -> list[str]:
 
 def _diverged_line(heads: Mapping[str, int]) -> str:
     names = ", ".join(f"{name} from epoch {epoch}" for name, epoch in heads.items())
-    count = "1 head" if len(heads) == 1 else f"{len(heads)} heads"
+    count = counted(len(heads), "head")
     return (
         f"DIVERGED: {count} ended without finite probabilities; the best epoch before is judged, "
         f"and a head without one is undefined (lower --lr): {names}"

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.seed import derive_seed
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import Task
@@ -67,7 +68,7 @@ def label_subsets(settings: ProbeSettings, task: Task) -> list[Subset]:
     draws = range(settings.draws)
     subsets = [
         Subset(
-            f"{shots} shot{'' if shots == 1 else 's'}",
+            counted(shots, "shot"),
             f"{shots}shot",
             [train[draw_shots(targets, groups, shots, rng=rng(draw))] for draw in draws],
         )

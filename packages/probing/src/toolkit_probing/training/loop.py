@@ -13,6 +13,7 @@ from torch import nn
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import LayerFeatures
+from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_common.training.distributed import average_gradients_
 from toolkit_common.training.late import Agreement, Late
@@ -87,7 +88,7 @@ def train_bank(
     trainer, count = _Trainer(bank, examples, plan=plan, compute=compute), len(bank.specs)
     total, per_epoch = plan.total_steps, plan.steps_per_epoch
     takes_steps = bool(trainer.active(0))
-    title = f"{'training' if takes_steps else 'fitting'} {count} head{'s' if count > 1 else ''}"
+    title = f"{'training' if takes_steps else 'fitting'} {counted(count, 'head')}"
     shown = total if takes_steps else count  # classifiers alone are counted as they are fitted
     with open_journal(record, compute, title=title, total=shown) as journal:
         step = journal.resume_(trainer.load_)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from rich.table import Table
 
+from toolkit_common.printable import counted
 from toolkit_common.scores.statistics import LEVEL, NUM_RESAMPLES, draw_weights
 from toolkit_common.seed import derive_seed
 from toolkit_slimp.extrapolation.neighbours import Nearest
@@ -164,7 +165,7 @@ def agreement_table(agreements: Sequence[Agreement], *, width: int) -> Table:
     for item in agreements:
         unit = item.unit or "units"
         of = f"error, {unit}" if item.kind in ("numeric", "angle") else "share not equal"
-        sizes = f"{item.num_lesions} lesions of {item.num_patients}"
+        sizes = f"{counted(item.num_lesions, 'lesion')} of {item.num_patients}"
         shown = (item.missed, item.random, item.constant)
         table.add_row(
             f"{item.column} ({item.level})\n{of}\n{sizes}",

@@ -24,6 +24,7 @@ from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.features.encode import encode_images
+from toolkit_common.printable import counted
 from toolkit_common.runs.files import sha256_of_text
 from toolkit_common.seen.compare import compare_rows
 from toolkit_common.seen.identities import identities
@@ -136,7 +137,8 @@ def read_reference(settings: ExtrapolateSettings, run: Run) -> Reference:
         reference = _from_data(settings, run, settings.reference)
     facts = reference.facts
     console.print(
-        f"reference: {facts['name']}, {facts['lesions']} lesions of {facts['patients']} training "
+        f"reference: {facts['name']}, {counted(facts['lesions'], 'lesion')} of "
+        f"{facts['patients']} training "
         f"patients; {facts['held_out_lesions']} of {facts['held_out_patients']} held-out ones",
         markup=False,
     )

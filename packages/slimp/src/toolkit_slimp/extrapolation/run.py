@@ -10,6 +10,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.extrapolated import Extrapolated, write_extrapolated
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.seen.check import SeenVerdict, check_seen
 from toolkit_common.seen.record import Contents
 from toolkit_common.sources.load import load_data
@@ -76,6 +77,8 @@ def _load(settings: ExtrapolateSettings, run: Path) -> tuple[ImageData, SeenVerd
         )
     splits = make_splits(data, settings)
     seen = check_seen(str(run), data, splits, settings=settings, allow_seen=settings.allow_seen)
-    console.print(f"data: {data.sheet.title}, {len(data)} images ({splits.origin})", markup=False)
+    console.print(
+        f"data: {data.sheet.title}, {counted(len(data), 'image')} ({splits.origin})", markup=False
+    )
     console.print(seen.message, markup=False)
     return data, seen

@@ -14,6 +14,7 @@ from toolkit_common.console import console
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.sheet import Column
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.sources.columns import type_columns
 from toolkit_slimp.metadata.columns import count_differing, fit_column, has_value
 from toolkit_slimp.metadata.schema import ColumnSchema, Schema
@@ -55,7 +56,8 @@ def _report_differing(table: pd.DataFrame, columns: Sequence[ColumnSchema]) -> N
         differing = count_differing(column, table) if column.level == "patient" else 0
         if differing:
             console.print(
-                f"column {column.name!r} differs within {differing} patients: a patient's first "
+                f"column {column.name!r} differs within {counted(differing, 'patient')}: a "
+                "patient's first "
                 "value is read"
             )
 

@@ -19,7 +19,7 @@ from toolkit_common.data.cells import UNKNOWN
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import first_problem, parse_json, read_bytes, shown
-from toolkit_common.printable import shortened
+from toolkit_common.printable import counted, shortened
 from toolkit_common.registry import did_you_mean
 from toolkit_slimp.metadata.columns import (
     BOOLEAN,
@@ -133,7 +133,7 @@ def _check_place(column: ColumnSchema, data: ImageData) -> None:
         if differing:
             raise InputError(
                 f"column {name!r} is the patient's in the schema, and differs between lesions of "
-                f"{differing} patients: set its level to lesion"
+                f"{counted(differing, 'patient')}: set its level to lesion"
             )
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from toolkit_common.pages import charts
+from toolkit_common.printable import counted
 from toolkit_common.scores.retrieval import retrieve_by_label
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.reports.watched import Watched
@@ -135,7 +136,7 @@ def _numbered(patients: np.ndarray) -> np.ndarray:
     values, counts = np.unique(patients, return_counts=True)
     largest = values[np.argsort(-counts, kind="stable")][:MOST_NAMES]
     names = {
-        value: f"patient {at} ({(patients == value).sum()} images)"
+        value: f"patient {at} ({counted((patients == value).sum(), 'image')})"
         for at, value in enumerate(largest, start=1)
         if (patients == value).sum() > 1
     }

@@ -18,6 +18,7 @@ from toolkit_common.data.sheet import Level
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.printable import counted
 from toolkit_common.seen.ancestry import Ancestry
 from toolkit_common.seen.check import SeenVerdict
 from toolkit_common.seen.secret import make_secret
@@ -101,7 +102,7 @@ class Setup:
         for level in LEVELS:
             columns = self.schema.at(level).columns
             names = ", ".join(column.name for column in columns) or "none"
-            lines.append(f"{level} metadata: {len(columns)} columns ({names})")
+            lines.append(f"{level} metadata: {counted(len(columns), 'column')} ({names})")
         if not (model.has_lesion_loss or model.has_patient_loss):
             lines.append("nested loss: off (SimCLR alone; metadata encoders stay untrained)")
         elif not (model.has_lesion_loss and model.has_patient_loss):
@@ -118,9 +119,9 @@ class Setup:
         stream, sampler = self.stream, self.stream.sampler
         return [
             *lines,
-            f"training {trained:,} parameters for {stream.total_steps} steps = "
-            f"{stream.num_epochs:.4g} epochs of {sampler.batches_per_epoch} steps of "
-            f"{sampler.patients_per_batch} patients",
+            f"training {trained:,} parameters for {counted(stream.total_steps, 'step')} = "
+            f"{stream.num_epochs:.4g} epochs of {counted(sampler.batches_per_epoch, 'step')} of "
+            f"{counted(sampler.patients_per_batch, 'patient')}",
         ]
 
 
@@ -194,8 +195,9 @@ def look_at_images(settings: SlimpSettings, data: ImageData, splits: Splits) -> 
     splits = Splits(**kept, origin=splits.origin)
     sizes = {name: np.unique(groups[splits[name]]).size for name in ("train", "val")}
     console.print(
-        f"data: {data.sheet.title}, train {len(splits.train)} images of {sizes['train']} "
-        f"{name_groups(data)}, held out {len(splits.val)} of {sizes['val']} ({splits.origin})"
+        f"data: {data.sheet.title}, train {counted(len(splits.train), 'image')} of "
+        f"{sizes['train']} {name_groups(data)}, held out {len(splits.val)} of {sizes['val']} "
+        f"({splits.origin})"
     )
     return splits
 

@@ -8,7 +8,7 @@ from rich.text import Text
 from toolkit_common.console import Column, print_columns, result_console
 from toolkit_common.data.labels import describe_label_map
 from toolkit_common.data.sheet import Sheet
-from toolkit_common.printable import one_line
+from toolkit_common.printable import counted, one_line
 
 MOST_CLASSES = 20  # in a line
 CANNOT = "Cannot be split: "
@@ -34,7 +34,7 @@ def describe_verdict(described: dict[str, Any]) -> str:
     usable = len(described["labels"]) - len(described["label_problems"])
     if usable <= 0:
         return "No label to predict: for pre-training without labels alone"
-    return f"Can be probed: {usable} label{'s' * (usable != 1)} to predict"
+    return f"Can be probed: {counted(usable, 'label')} to predict"
 
 
 def fact_lines(described: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -52,10 +52,14 @@ def fact_lines(described: dict[str, Any]) -> Iterator[tuple[str, str]]:
             for lesions, count in patients["patients_by_lesions"].items()
         )
         yield "patients", (
-            f"{patients['count']:,}, {patients['lesions']:,} lesions (patients by lesions: "
+            f"{patients['count']:,}, {counted(patients['lesions'], 'lesion')} (patients by "
+            "lesions: "
             f"{spread})"
         )  # fmt: skip
-    yield "splits", ", ".join(f"{name} {value}" for name, value in described["splits"].items())
+    splits = dict(described["splits"])
+    origin = splits.pop("origin", None)
+    sizes = ", ".join(f"{name} {value}" for name, value in splits.items())
+    yield "splits", sizes if origin is None else f"{sizes} ({origin})"
 
 
 def print_description(described: dict[str, Any], sheet: Sheet) -> None:
@@ -98,5 +102,5 @@ def print_description(described: dict[str, Any], sheet: Sheet) -> None:
 
 def _describe_groups(groups: dict[str, Any], key: str | None) -> str:
     sizes = groups["images_per_group"]
-    each = f"median {sizes['median']:g}, at most {sizes['max']:,} images each"
-    return f" in {groups['count']:,} groups{BY.get(key or '', '')} ({each})"
+    each = f"median {sizes['median']:g}, at most {counted(sizes['max'], 'image')} each"
+    return f" in {counted(groups['count'], 'group')}{BY.get(key or '', '')} ({each})"

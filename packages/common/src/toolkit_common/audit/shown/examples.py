@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.images.open import BadImageError, open_image
 from toolkit_common.pages.pictures import picture
+from toolkit_common.printable import counted
 
 TILE = 112  # pixels
 MARGIN = 4
@@ -45,7 +46,7 @@ def draw_contact_sheet(
     for code, name in enumerate(classes):
         rows = np.flatnonzero(labels.targets == code)
         top = code * height + MARGIN
-        draw.text((MARGIN, top), f"{name}: {len(rows):,} images", fill="black")
+        draw.text((MARGIN, top), f"{name}: {counted(len(rows), 'image')}", fill="black")
         for at, row in enumerate(_choose(rows, data.groups, per_class, seed=seed)):
             place = (MARGIN + at * (TILE + MARGIN), top + HEADING)
             sheet.paste(draw_tile(data, int(row)), place)

@@ -19,6 +19,7 @@ from toolkit_common.audit.findings import (
     ImagePair,
 )
 from toolkit_common.audit.proxies import ColumnFacts
+from toolkit_common.printable import counted
 from toolkit_common.scores.statistics import UNDEFINED
 
 MAX_PAIRS = 24  # listed and pictured
@@ -63,10 +64,11 @@ class FactTable:
 def verdict(audit: Audit) -> str:
     """Return in one sentence whether anything would inflate a result, and how much there is."""
     counts = Counter[str](item.severity for item in audit.findings)
-    leaks, rest = counts["leak"], ", ".join(_counted(counts, kind) for kind in ("warning", "note"))
+    leaks = counts["leak"]
+    rest = ", ".join(counted(counts[kind], kind) for kind in ("warning", "note"))
     what = f"{audit.data.sheet.title} ({audit.data.id})"
     if leaks:
-        would = "1 leak" if leaks == 1 else f"{leaks} leaks"
+        would = counted(leaks, "leak")
         return f"LEAK in {what}: {would} would make a result look better than it is; {rest}"
     apart = [] if audit.labels is not None else ["columns were not scored, for want of a label"]
     apart += [] if audit.has_images else ["images were not looked at"]
@@ -81,7 +83,7 @@ def facts_line(audit: Audit) -> str:
         more = len(counts) - MOST_CLASSES
         listed = ", ".join(counts[:MOST_CLASSES]) + (f" and {more} more" if more > 0 else "")
         label = f"label {audit.labels.name}: {listed}"
-    return f"{len(audit.data):,} images; {label}; splits: {audit.splits}"
+    return f"{counted(len(audit.data), 'image')}; {label}; splits: {audit.splits}"
 
 
 def class_counts(audit: Audit) -> dict[str, int]:
@@ -165,10 +167,6 @@ def audit_json(audit: Audit) -> dict[str, Any]:
             for item in audit.pairs
         ],
     }  # fmt: skip
-
-
-def _counted(counts: Counter[str], kind: str) -> str:
-    return f"{counts[kind]} {kind}{'s' * (counts[kind] != 1)}"
 
 
 def _column_row(item: ColumnFacts) -> list[str]:

@@ -12,6 +12,7 @@ from toolkit_common.backbones.weights.names import rename, speaks_dialect
 from toolkit_common.backbones.weights.state_dicts import State, read_state_dicts
 from toolkit_common.backbones.weights.trials import under
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.torchvision_ops import prepare
 
 # A name that every encoder of some of timm's modules has.
@@ -32,14 +33,14 @@ def describe_file(path: Path) -> list[str]:
         InputError: If it cannot be read, or holds no tensors.
     """
     states = read_state_dicts(path)
-    lines = [f"{path}: {len(states)} state dict{'s' if len(states) > 1 else ''}"]
+    lines = [f"{path}: {counted(len(states), 'state dict')}"]
     for key, state in states.items():
         numbers = sum(value.numel() for value in state.values())
         place = f"&key={key}" if key else "the file itself"
-        lines.append(f"{place}: {len(state)} tensors, {numbers:,} numbers")
+        lines.append(f"{place}: {counted(len(state), 'tensor')}, {numbers:,} numbers")
         for front, names in _fronts(state).items():
             shape = " x ".join(map(str, state[names[0]].shape)) or "one number"
-            lines.append(f"  {front}: {len(names)} tensors, first {names[0]} ({shape})")
+            lines.append(f"  {front}: {counted(len(names), 'tensor')}, first {names[0]} ({shape})")
         lines += [f"  {_describe_encoder(state, key, prefix)}" for prefix in _encoders(state)]
     return lines
 

@@ -18,6 +18,7 @@ from toolkit_common.data.dataset import ImageData, build_image_data
 from toolkit_common.data.sheet import BinaryLabel, Column, Sheet
 from toolkit_common.data.tables import to_number
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 
 Premalignant = Literal["benign", "malignant", "drop"]
 
@@ -145,5 +146,5 @@ def _one_per_patient(frame: pd.DataFrame, column: Column) -> tuple[pd.Series, li
         several, chosen = int((counts.groupby(level=0).size() > 1).sum()), "the most frequent"
         most_frequent = dict(counts.groupby(level=0).idxmax().tolist())  # of equals the first
         values = frame["patient_id"].map(most_frequent)
-    note = f"{column.name}: {several:,} patients had several values, {chosen} counts"
+    note = f"{column.name}: {counted(several, 'patient')} had several values, {chosen} counts"
     return values, [note] if several else []

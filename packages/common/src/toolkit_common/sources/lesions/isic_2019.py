@@ -12,6 +12,7 @@ from dataclasses import replace
 from toolkit_common.data.cells import parse_numbers
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import Column, Sheet
+from toolkit_common.printable import counted
 from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import read_request
 from toolkit_common.sources.lesions.isic_challenge import Part, finish_challenge, read_parts
@@ -79,11 +80,12 @@ def load_isic_2019(identifier: str, name: str, options: Mapping[str, str]) -> Im
     is_unknown = frame["diagnosis"] == UNKNOWN
     frame["diagnosis"] = frame["diagnosis"].mask(is_unknown, None)
     if is_unknown.any():
-        notes.append(f"{is_unknown.sum():,} test images are of none of the eight classes "
-                     f"({UNKNOWN}): they have no label")  # fmt: skip
+        images = counted(is_unknown.sum(), "test image is", "test images are")
+        notes.append(f"{images} of none of the eight classes ({UNKNOWN}): they have no label")
     if WEIGHT in frame and (parse_numbers(frame[WEIGHT]) == 0).any():
         count = int((parse_numbers(frame[WEIGHT]) == 0).sum())
-        notes.append(f"{count:,} test images have {WEIGHT} 0: the challenge did not count them, "
+        images = counted(count, "test image has", "test images have")
+        notes.append(f"{images} {WEIGHT} 0: the challenge did not count them, "
                      "figures here do")  # fmt: skip
     # HAM_0000118, BCN_0003884, MSK4_0011169; without id the image's own name says nothing.
     is_named = frame["lesion_id"] != frame["image_id"]

@@ -17,6 +17,7 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.data.splits import NUM_FOLDS
 from toolkit_common.data.tables import read_table, require_columns, row_number
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.sources.lesions.build import answer_malignant
 from toolkit_common.sources.lesions.folder import (
     Request,
@@ -142,8 +143,9 @@ def _patients(
                      "that of their lesion, or are grouped by lesion")  # fmt: skip
     several = patient.groupby(lesion).nunique()
     if (several > 1).any():
-        notes.append(f"{(several > 1).sum():,} lesions have more than one patient id: the first "
-                     "holds, so that a lesion is on one side of a split")  # fmt: skip
+        lesions = counted((several > 1).sum(), "lesion has", "lesions have")
+        notes.append(f"{lesions} more than one patient id: the first holds, so that a lesion is "
+                     "on one side of a split")  # fmt: skip
     first = patient[known].groupby(lesion[known]).first().to_dict()
     owner = lesion.map(first, na_action="ignore")
     owner = owner.where(owner.notna(), patient)

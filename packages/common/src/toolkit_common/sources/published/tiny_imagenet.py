@@ -17,6 +17,7 @@ from toolkit_common.data.sheet import Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.ids import refuse_options
 from toolkit_common.images.walk import find_files, has_image_suffix
+from toolkit_common.printable import counted
 
 SHEET = Sheet(
     title="Tiny ImageNet",
@@ -63,7 +64,10 @@ def load_tiny_imagenet(identifier: str, name: str, options: Mapping[str, str]) -
     sheet = replace(SHEET, counts={}, notes=notes)
     data = build_image_data(identifier, frame, sheet, class_names=_names(root, classes))
     tests = len(_images(root, "test"))
-    line = f"test is not read: its {tests:,} images have no labels; val is the test split"
+    line = (
+        f"test is not read: its {counted(tests, 'image has', 'images have')} no labels; val "
+        "is the test split"
+    )
     return replace(data, choices=(line,)) if tests else data
 
 
