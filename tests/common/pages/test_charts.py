@@ -8,6 +8,7 @@ import pytest
 
 from toolkit_common.errors import InputError
 from toolkit_common.pages import charts
+from toolkit_common.pages.rank_charts import scatter
 
 ROWS = [
     {"name": "ep", "kind": "probe", "mean": 0.8, "low": 0.7, "high": 0.9},
@@ -24,7 +25,7 @@ SPECS = {
         [{"name": "ep", "x": x, "y": 0.5, "low": 0.4, "high": 0.6} for x in (1, 2)],
         x={"title": "layer"}, y={"title": "AUROC"}, title="panel", diagonal=True, points=True,
     ),
-    "scatter": charts.scatter(
+    "scatter": scatter(
         [{"name": "ep", "x": 10, "y": 0.5}], x="parameters", y="AUROC",
         front=[{"x": 10, "y": 0.5}, {"x": 20, "y": 0.6}],
     ),

@@ -85,6 +85,12 @@ def _printable(value: Any) -> Any:
     return one_line(value) if isinstance(value, str) else value
 
 
+def hues(field: str, names: Sequence[str]) -> Spec:
+    """Return the encoding of names as hues, in their order; at most as many as there are."""
+    scale = {"domain": list(names), "range": list(HUES[: len(names)])}
+    return {"field": field, "type": "nominal", "title": None, "scale": scale}
+
+
 def forest(rows: Rows, *, metric: str, reference: float | None = None) -> Spec:
     """Return points with intervals, one row a name, in the order given.
 
@@ -272,48 +278,3 @@ def cloud(rows: Rows, *, names: Sequence[str], title: str, rest: Sequence[str] =
         "encoding": drawn,
         "view": {"stroke": INK, "strokeOpacity": 0.15},
     }
-
-
-def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
-    """Return named points over a logarithmic axis, and a line through those that nothing beats.
-
-    Args:
-        rows: `name`, `x`, `y`, `low` and `high` (None without an interval).
-        x: Title of the horizontal axis.
-        y: Title of the vertical axis.
-        front: `x` and `y` of those that nothing beats, ascending.
-    """
-    values = [row["x"] for row in rows]
-    middle = (min(values) * max(values)) ** 0.5
-    # A name stands on its point's inner side: those on the left above, those on the right below.
-    scale = {"type": "log", "domain": [min(values) / 3, max(values) * 3]}
-    encoding = {
-        "x": {"field": "x", "type": "quantitative", "title": x, "scale": scale,
-              "axis": {"format": "~s", "tickCount": 4, "grid": False}},
-        "y": {"field": "y", "type": "quantitative", "title": y, "scale": {"zero": False}},
-    }  # fmt: skip
-    text: Spec = {"type": "text", "color": INK, "fontSize": 12}
-    sides: tuple[tuple[str, Spec], ...] = (
-        (f"datum.x <= {middle}", {"align": "left", "dx": 8, "dy": -9}),
-        (f"datum.x > {middle}", {"align": "right", "dx": -8, "dy": 14}),
-    )
-    ends = {"y": {**encoding["y"], "field": "low"}, "y2": {"field": "high"}}
-    layers: list[Spec] = [
-        {
-            "transform": [{"filter": "isValid(datum.low)"}],
-            "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.3, "color": HUES[0]},
-            "encoding": {"x": encoding["x"], **ends},
-        },
-        {
-            "mark": {"type": "point", "filled": True, "size": 80, "color": HUES[0], "opacity": 1},
-            "encoding": encoding,
-        },
-    ]
-    named = {**encoding, "text": {"field": "name", "type": "nominal"}}
-    for where, side in sides:
-        filtered = {"transform": [{"filter": where}], "mark": {**text, **side}, "encoding": named}
-        layers.append(filtered)
-    if len(front) > 1:
-        step = {"type": "line", "interpolate": "step-after", "color": HUES[1], "strokeWidth": 1.5}
-        layers.insert(0, {"data": {"values": list(front)}, "mark": step, "encoding": encoding})
-    return {"width": 290, "height": 220, "data": {"values": list(rows)}, "layer": layers}

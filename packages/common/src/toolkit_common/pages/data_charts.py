@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from toolkit_common.pages.charts import HUES, INK, Rows, Spec
+from toolkit_common.pages.charts import HUES, INK, Rows, Spec, hues
 
 WIDTH = 230  # pixels: a phone has room for it and names beside it
 NEAR = 0.1  # thresholds whose labels would meet
@@ -42,10 +42,7 @@ def scores(
         domain: Its ends.
     """
     kinds = list(thresholds)
-    hue = {
-        "field": "kind", "type": "nominal", "title": None,
-        "scale": {"domain": kinds, "range": list(HUES[: len(kinds)])},
-    }  # fmt: skip
+    hue = hues("kind", kinds)
     axis = {
         "field": "value", "type": "quantitative", "title": x,
         "scale": {"domain": list(domain), "clamp": True}, "axis": {"tickCount": 5},

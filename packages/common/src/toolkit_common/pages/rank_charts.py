@@ -1,10 +1,20 @@
-"""Figures of who stands where: what was measured here, beside what others have published."""
+"""Figures of who stands where: beside what others have published, and at which price."""
 
-from toolkit_common.pages.charts import HUES, INK, Rows, Spec
+from collections.abc import Iterator, Mapping, Sequence
+from math import log
+from typing import Any
+
+from toolkit_common.pages.charts import HUES, INK, Rows, Spec, hues
 
 SHAPES = {"here": "circle", "published": "diamond", "published*": "triangle-up"}
 WIDTH, STEP, APART = 260, 19, 9  # pixels; a row's, and that of a method within it
 MOST_APART = 80  # points
+PLANE = (290, 220)  # pixels
+LETTER, LINE = 6.4, 14.0  # pixels of a name's letter, on average, and of its height
+# From a point to its name: on its inner side, above or below, then further off, then outside.
+PLACES = [(side, dy) for side in (1, -1) for dy in (-9, 14, -23, 28, -37, 42, -51, 56)]
+
+Box = tuple[float, float, float, float]  # left, right, top, bottom
 
 
 def standings(rows: Rows, *, x: str) -> Spec:
@@ -19,10 +29,7 @@ def standings(rows: Rows, *, x: str) -> Spec:
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
     origins = [name for name in SHAPES if any(row["origin"] == name for row in rows)]
-    hue = {
-        "field": "method", "type": "nominal", "title": None,
-        "scale": {"domain": methods, "range": list(HUES[: len(methods)])},
-    }  # fmt: skip
+    hue = hues("method", methods)
     shape = {
         "field": "origin", "type": "nominal", "title": None,
         "scale": {"domain": origins, "range": [SHAPES[name] for name in origins]},
@@ -53,3 +60,104 @@ def standings(rows: Rows, *, x: str) -> Spec:
              "mark": {**point, "filled": False, "strokeWidth": 1.5}, "encoding": shared},
         ],
     }  # fmt: skip
+
+
+def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
+    """Return named points over a logarithmic axis, and a line through those that nothing beats.
+
+    No name lies on another or on a point, as long as there is room.
+
+    Args:
+        rows: `name`, `x`, `y`, `low` and `high` (None without an interval).
+        x: Title of the horizontal axis.
+        y: Title of the vertical axis.
+        front: `x` and `y` of those that nothing beats, ascending.
+    """
+    values = [row["x"] for row in rows]
+    across = (min(values) / 3, max(values) * 3)
+    up = _ends(rows)
+    encoding = {
+        "x": {"field": "x", "type": "quantitative", "title": x,
+              "scale": {"type": "log", "domain": list(across)},
+              "axis": {"format": "~s", "tickCount": 4, "grid": False}},
+        "y": {"field": "y", "type": "quantitative", "title": y,
+              "scale": {"domain": list(up), "nice": False}},
+    }  # fmt: skip
+    ends = {"y": {**encoding["y"], "field": "low"}, "y2": {"field": "high"}}
+    layers: list[Spec] = [
+        {
+            "transform": [{"filter": "isValid(datum.low)"}],
+            "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.3, "color": HUES[0]},
+            "encoding": {"x": encoding["x"], **ends},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 80, "color": HUES[0], "opacity": 1},
+            "encoding": encoding,
+        },
+    ]
+    text = {"type": "text", "color": INK, "fontSize": 12}
+    named = {**encoding, "text": {"field": "name", "type": "nominal"}}
+    for row, side, dy in _placed(rows, across, up):
+        place = {"align": "left" if side > 0 else "right", "dx": 8 * side, "dy": dy}
+        layers.append(
+            {"data": {"values": [dict(row)]}, "mark": {**text, **place}, "encoding": named}
+        )
+    if len(front) > 1:
+        step = {"type": "line", "interpolate": "step-after", "color": HUES[1], "strokeWidth": 1.5}
+        layers.insert(0, {"data": {"values": list(front)}, "mark": step, "encoding": encoding})
+    width, height = PLANE
+    return {"width": width, "height": height, "data": {"values": list(rows)}, "layer": layers}
+
+
+def _ends(rows: Rows) -> tuple[float, float]:
+    """Return the ends of the vertical axis: a little room beside all points and intervals."""
+    known = [end for row in rows for end in (row["y"], row.get("low"), row.get("high"))]
+    ys = [end for end in known if end is not None]
+    spare = (max(ys) - min(ys)) / 20 or 0.05
+    return min(ys) - spare, max(ys) + spare
+
+
+def _placed(
+    rows: Rows, across: tuple[float, float], up: tuple[float, float]
+) -> Iterator[tuple[Mapping[str, Any], int, int]]:
+    """Yield each named row with the side and the height of its name, from its point."""
+    width, height = PLANE
+    points = [
+        (
+            width * log(row["x"] / across[0]) / log(across[1] / across[0]),
+            height * (up[1] - row["y"]) / (up[1] - up[0]),
+        )
+        for row in rows
+    ]
+    taken: list[Box] = [(left - 6, left + 6, top - 6, top + 6) for left, top in points]
+    for row, point in sorted(zip(rows, points, strict=True), key=lambda pair: pair[1]):
+        if not row["name"]:
+            continue
+        inner = 1 if point[0] <= width / 2 else -1
+        boxes = {
+            (inner * side, dy): _box(point, inner * side, dy, letters=len(row["name"]))
+            for side, dy in PLACES
+        }
+        best = min(boxes, key=lambda place: _cost(boxes[place], taken))
+        taken.append(boxes[best])
+        yield row, *best
+
+
+def _box(point: tuple[float, float], side: int, dy: int, *, letters: int) -> Box:
+    near = point[0] + 8 * side
+    far = near + side * LETTER * letters
+    middle = point[1] + dy
+    return min(near, far), max(near, far), middle - LINE / 2, middle + LINE / 2
+
+
+def _cost(box: Box, taken: Sequence[Box]) -> float:
+    """Return how much of a name lies on others, and how far it leaves the plane."""
+    left, right, top, bottom = box
+    covered = sum(
+        max(0.0, min(right, other[1]) - max(left, other[0]))
+        * max(0.0, min(bottom, other[3]) - max(top, other[2]))
+        for other in taken
+    )
+    width, height = PLANE
+    outside = max(0.0, -left) + max(0.0, right - width) + max(0.0, -top) + max(0.0, bottom - height)
+    return covered + LINE * outside

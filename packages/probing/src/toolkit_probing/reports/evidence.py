@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from toolkit_common.pages import charts
+from toolkit_common.pages.rank_charts import scatter
 from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import (
     CALIBRATION_BINS,
@@ -131,17 +132,23 @@ def pareto(entries: Sequence[Entry], metric: str) -> Markup | None:
     for x, y, *_ in sorted(points, key=lambda point: (point[0], -sign * point[1])):
         if not front or sign * y > sign * front[-1][1]:
             front.append((x, y))
-    spec = charts.scatter(
+    spec = scatter(
         _joined(points),
         x="trained parameters",
         y=metric_name(metric),
         front=[{"x": x, "y": y} for x, y in front],
     )
+    line = (
+        "The line joins what no smaller head reaches (the Pareto front of these figures, not of "
+        "what can be told from chance)."
+        if len(front) > 1
+        else "No head reaches more than the smallest one (of these figures, not of what can be "
+        "told from chance)."
+    )
     return charts.figure(
         spec,
         label=f"{metric_name(metric)} against trained parameters",
-        caption="The line joins what no smaller head reaches (the Pareto front of these figures, "
-        "not of what can be told from chance). Upright lines: 95 % intervals.",
+        caption=f"{line} Upright lines: 95 % intervals.",
     )
 
 
