@@ -9,12 +9,14 @@ from toolkit_common.pages.charts import HUES, INK, Rows, Spec, hues
 SHAPES = {"here": "circle", "published": "diamond", "published*": "triangle-up"}
 WIDTH, STEP, APART = 260, 19, 9  # pixels; a row's, and that of a method within it
 MOST_APART = 80  # points
-PLANE = (290, 220)  # pixels
+PLANE = (330, 230)  # pixels
 LETTER, LINE = 6.4, 14.0  # pixels of a name's letter, on average, and of its height
-# From a point to its name: on its inner side, above or below, then further off, then outside.
-PLACES = [(side, dy) for side in (1, -1) for dy in (-9, 14, -23, 28, -37, 42, -51, 56)]
+# From a point to its name: on its inner side or the other, a step above or below.
+PLACES = [(side, dy) for side in (1, -1) for dy in (-9, 14, *range(-40, 46, 4))]
+COLUMN = 60  # pixels beside a point within which a name may be taken for another's
 
 Box = tuple[float, float, float, float]  # left, right, top, bottom
+Point = tuple[float, float]  # from the left, from the top
 
 
 def standings(rows: Rows, *, x: str) -> Spec:
@@ -95,7 +97,7 @@ def scatter(rows: Rows, *, x: str, y: str, front: Rows = ()) -> Spec:
             "encoding": encoding,
         },
     ]
-    text = {"type": "text", "color": INK, "fontSize": 12}
+    text = {"type": "text", "color": INK, "fontSize": 12, "baseline": "middle"}
     named = {**encoding, "text": {"field": "name", "type": "nominal"}}
     for row, side, dy in _placed(rows, across, up):
         place = {"align": "left" if side > 0 else "right", "dx": 8 * side, "dy": dy}
@@ -113,7 +115,7 @@ def _ends(rows: Rows) -> tuple[float, float]:
     """Return the ends of the vertical axis: a little room beside all points and intervals."""
     known = [end for row in rows for end in (row["y"], row.get("low"), row.get("high"))]
     ys = [end for end in known if end is not None]
-    spare = (max(ys) - min(ys)) / 20 or 0.05
+    spare = (max(ys) - min(ys)) / 10 or 0.05
     return min(ys) - spare, max(ys) + spare
 
 
@@ -138,26 +140,46 @@ def _placed(
             (inner * side, dy): _box(point, inner * side, dy, letters=len(row["name"]))
             for side, dy in PLACES
         }
-        best = min(boxes, key=lambda place: _cost(boxes[place], taken))
+        best = min(
+            boxes,
+            key=lambda place: (
+                _covered(boxes[place], taken)
+                + LINE * _outside(boxes[place])
+                + 500 * _is_nearer_to_another(place[1], point, points)
+                + abs(place[1]) + 15 * (place[0] != inner)
+            ),
+        )  # fmt: skip
         taken.append(boxes[best])
         yield row, *best
 
 
-def _box(point: tuple[float, float], side: int, dy: int, *, letters: int) -> Box:
+def _box(point: Point, side: int, dy: int, *, letters: int) -> Box:
     near = point[0] + 8 * side
     far = near + side * LETTER * letters
     middle = point[1] + dy
     return min(near, far), max(near, far), middle - LINE / 2, middle + LINE / 2
 
 
-def _cost(box: Box, taken: Sequence[Box]) -> float:
-    """Return how much of a name lies on others, and how far it leaves the plane."""
+def _covered(box: Box, taken: Sequence[Box]) -> float:
+    """Return how many pixels of a name lie on others."""
     left, right, top, bottom = box
-    covered = sum(
+    return sum(
         max(0.0, min(right, other[1]) - max(left, other[0]))
         * max(0.0, min(bottom, other[3]) - max(top, other[2]))
         for other in taken
     )
-    width, height = PLANE
-    outside = max(0.0, -left) + max(0.0, right - width) + max(0.0, -top) + max(0.0, bottom - height)
-    return covered + LINE * outside
+
+
+def _outside(box: Box) -> float:
+    """Return how many pixels a name leaves the plane by."""
+    (left, right, top, bottom), (width, height) = box, PLANE
+    return max(0.0, -left) + max(0.0, right - width) + max(0.0, -top) + max(0.0, bottom - height)
+
+
+def _is_nearer_to_another(dy: int, point: Point, points: Sequence[Point]) -> bool:
+    """Whether a name at some height would be read as that of a point above or below."""
+    return any(
+        abs(point[1] + dy - other[1]) < abs(dy)
+        for other in points
+        if other != point and abs(other[0] - point[0]) < COLUMN
+    )
