@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
+from PIL import Image
 
 from toolkit_common.pages.page import render
+from toolkit_common.pages.pictures import data_uri
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[2J\x00 & \"'"
 
@@ -36,6 +38,12 @@ def test_what_comes_from_data_is_escaped_and_its_control_characters_are_shown(wr
     assert "\\x1b[2J\\x00 &amp; &#34;&#39;" in text
     assert "\x1b" not in text
     assert "\x00" not in text
+
+
+def test_a_picture_stays_whole_and_a_path_is_its_last_name(written):
+    picture = data_uri(Image.new("RGB", (8, 8)))
+    text = written("<img src='{{ it }}'>{{ place }}", it=picture, place="from /home/me/a.csv")
+    assert f"<img src='{picture}'>from a.csv" in text
 
 
 def test_nothing_is_empty_and_a_misspelt_name_is_an_error(written):

@@ -10,7 +10,7 @@ STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
 # An absolute path in a text, and one in an id, where nothing else can stand that holds a slash.
 PLACE = re.compile(
-    r"""(?:^|(?<=[\s=:,|'"(\[{]))(?:(?:~[\w.-]*)?/|[A-Za-z]:[/\\])(?![/\\\s])[^\s?&,;|<>'"()\[\]{}]+"""
+    r"""(?<!;base64,)(?:^|(?<=[\s=:,|'"(\[{]))(?:(?:~[\w.-]*)?/|[A-Za-z]:[/\\])(?![/\\\s])[^\s?&,;|<>'"()\[\]{}]+"""
 )
 PLACE_OF_ID = re.compile(r"(?:^|(?<=[:=]))[/~.][^?&]*/")
 LONGEST = 200  # characters of a value that a message shows
