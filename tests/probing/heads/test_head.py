@@ -166,7 +166,8 @@ def test_what_is_made_zero_is_but_rounding_and_nothing_else_changes(name):
                 parameter._backward_hooks = None
         kept.append(gradients(head))
     for key, item in actual[0].items():
-        torch.testing.assert_close(item, exact[0][key], rtol=1e-12, atol=1e-15)
+        # torch 2.11 sums in another order than 2.13 and is 1.1e-15 off.
+        torch.testing.assert_close(item, exact[0][key], rtol=1e-12, atol=4e-15)
         assert not torch.equal(item, exact[0][key]) or key not in POOLS[name].shifts
 
 
