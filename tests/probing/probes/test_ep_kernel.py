@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from helpers.probing_pools import build_ep
 from toolkit_probing.probes import EfficientProbing, ep_kernel
-from toolkit_probing.probes.ep_kernel import ep_pool
+from toolkit_probing.probes.ep_kernel import ep_pool, pool_together
 
 
 @settings(max_examples=15, deadline=None)
@@ -31,6 +31,33 @@ def test_each_requested_gradient_is_autograds_own(b, n, q, m, needs, chunk):
     with patch.object(ep_kernel, "CHUNK", chunk):
         actual = torch.autograd.grad((ep_pool(*inputs) * seen).sum(), wanted)
     expected = torch.autograd.grad((plain_ep(*inputs) * seen).sum(), wanted)
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    b=st.integers(0, 9), q=st.sampled_from([1, 2, 4]), m=st.integers(1, 4),
+    needs=st.lists(st.booleans(), min_size=7, max_size=7).filter(any),
+    chunk=st.sampled_from([1, 40, 1 << 17]),
+)  # fmt: skip
+def test_each_of_three_heads_on_the_same_tokens_has_its_own_gradients(b, q, m, needs, chunk):
+    probes = [build_ep(q * m, q) for _ in range(3)]
+    maps = [*(probe.queries for probe in probes), *(probe.value.weight for probe in probes)]
+    values = [torch.randn(b, 5, q * m, dtype=torch.float64), *maps]
+    inputs = [
+        item.detach().clone().requires_grad_(wanted)
+        for item, wanted in zip(values, needs, strict=True)
+    ]
+    tokens, queries, weights = inputs[0], inputs[1:4], inputs[4:]
+    wanted = [item for item in inputs if item.requires_grad]
+    seen = torch.randn(3, b, q * m, dtype=torch.float64)
+    with patch.object(ep_kernel, "CHUNK", chunk):
+        pooled = torch.stack(pool_together(tokens, queries, weights))
+        actual = torch.autograd.grad((pooled * seen).sum(), wanted)
+    plain = torch.stack([plain_ep(tokens, *pair) for pair in zip(queries, weights, strict=True)])
+    torch.testing.assert_close(pooled, plain, atol=1e-10, rtol=1e-10)
+    expected = torch.autograd.grad((plain * seen).sum(), wanted)
     for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
 

@@ -35,6 +35,10 @@ from toolkit_probing.training.scoring import predict
 # Pools with batch statistics of their own among them.
 HEADS = [*specs()[::5], *(HeadSpec(name, 1, "patches", 0.5, 0) for name in ("cbam", "dolg"))]
 HEADS += [HeadSpec("aim", 1, "patches", 0.5, 0, {"num_heads": 2})]
+# And some that read tokens together. Of a map that begins as the identity the norm takes away the
+# diagonal's gradient, and Adam would follow the rounding that is left.
+UNIFORM = {"num_queries": 16, "value_init": "uniform"}
+HEADS += [HeadSpec("ep", 1, "patches", 0.5, seed, UNIFORM) for seed in range(3)]
 
 ADAM_RATE = 0.5 * 7 / 256  # which is not scaled by the batch, as that of lars and sgd
 EVERY = [HeadSpec("linear", 1, "cls", ADAM_RATE, 0)]

@@ -1,5 +1,7 @@
 """A bank cut into passes gives the same bits, and its memory is counted right."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +14,7 @@ from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.heads.bank import sample_of
-from toolkit_probing.heads.head import build_head
+from toolkit_probing.heads.head import HeadSpec, build_head
 from toolkit_probing.heads.inputs import Inputs
 from toolkit_probing.training.checkpoint import Record
 from toolkit_probing.training.passes import HeadCost, head_cost, passes_for, plan_passes
@@ -75,6 +77,23 @@ def test_a_micro_batch_bounds_what_passes():
     cut = head_cost(head, inputs, plan(64, micro_batch=16))
     assert whole.passing == 4 * cut.passing
     assert whole.kept == cut.kept
+
+
+@pytest.mark.parametrize(("micro_batch", "num_passes"), [(None, 2), (8, 1)])
+def test_heads_that_read_tokens_together_pass_together(tmp_path, micro_batch, num_passes):
+    ep = HeadSpec("ep", 1, "patches", 0.5, 0, {"num_queries": 16})
+    sample = sample_of(make_problem(d=16)[0])
+    cost = head_cost(build_head(ep, sample[1], num_classes=3), Inputs(sample[1].patches), plan(8))
+    budget = 2 * cost.kept + cost.passing  # of one at a time
+    cut = passes_for(
+        [ep, replace(ep, seed=1)],
+        sample,
+        plan(8, bank_memory=budget / GIB, micro_batch=micro_batch),
+        num_classes=3,
+        accelerator=build_accelerator(device="cpu"),
+        record=Record(RunFolder(tmp_path), "all"),
+    )
+    assert len(cut) == num_passes
 
 
 @few_examples

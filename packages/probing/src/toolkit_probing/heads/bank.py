@@ -2,10 +2,11 @@
 
 No head's forward, gradient or update touches another's (docs/traps.md 13: no mean over heads), and
 every head draws its initial weights from a stream of its own. Heads go forward and backward one
-after the other, so that a step holds the activations of one head only.
+after the other, those that read tokens alike a few at once (`toolkit_probing.heads.together`), so
+that a step holds the activations of few.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from toolkit_common.backbones.contract import ImageEncoder
 from toolkit_common.features.contract import Features, FeatureSource, LayerFeatures
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import Inputs, is_of_tokens, read_inputs
+from toolkit_probing.heads.together import kind_of, logits_together, split_evenly
 from toolkit_probing.heads.trainable_encoder import TunedHead
 
 Place = tuple[int, str]  # layer and source
@@ -55,7 +57,36 @@ class HeadBank(nn.Module):
         """Return the logits `(b, c)` of the heads `keys` (all by default), by key."""
         keys = list(self.specs if keys is None else keys)
         inputs = self.read(features, keys)
-        return {key: self.heads[key](*inputs[self.specs[key].place]) for key in keys}
+        logits: dict[str, Tensor] = {}
+        for group in self.groups(keys, inputs):
+            logits |= self.logits(group, inputs)
+        return logits
+
+    def groups(
+        self, keys: Iterable[str], inputs: Mapping[Place, Inputs], *, micro_batch: int | None = None
+    ) -> list[list[str]]:
+        """Return the heads `keys` in groups that go forward and backward at once."""
+        alike: dict[Hashable, list[str]] = {}
+        for key in keys:
+            place, kind = self.specs[key].place, None
+            if not self.is_tuned and micro_batch is None:  # which is there to hold little
+                kind = kind_of(self.head(key), inputs[place].main)
+            alike.setdefault(key if kind is None else (place, kind), []).append(key)
+        return [group for members in alike.values() for group in split_evenly(members)]
+
+    def logits(
+        self,
+        group: Sequence[str],
+        inputs: Mapping[Place, Inputs],
+        *,
+        micro_batch: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the logits `(b, c)` of the heads of a group of `groups`, by key."""
+        read = inputs[self.specs[group[0]].place]
+        if len(group) == 1:
+            return {group[0]: self.heads[group[0]](*read, micro_batch=micro_batch)}
+        heads = [self.head(key) for key in group]
+        return dict(zip(group, logits_together(heads, read), strict=True))
 
     def read(self, features: LayerFeatures, keys: Iterable[str]) -> dict[Place, Inputs]:
         """Return what the heads `keys` read, each place once."""

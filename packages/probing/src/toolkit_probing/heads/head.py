@@ -106,7 +106,10 @@ class Head(nn.Module):
                 in the backward pass. Normalisation, loss and gradient are those of the whole batch.
                 A pool with batch statistics of its own is not cut: they too are of the whole batch.
         """
-        pooled = self.pooled(inputs, beside, micro_batch=micro_batch)
+        return self.classify(self.pooled(inputs, beside, micro_batch=micro_batch))
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """Return the logits of what `pooled` gives."""
         # In fp32 under autocast too: a fitted classifier's large weights cancel.
         with torch.autocast(pooled.device.type, enabled=False):
             logits: Tensor = self.classifier(self.norm(pooled.to(self.classifier.weight.dtype)))
@@ -116,8 +119,7 @@ class Head(nn.Module):
         self, inputs: Tensor, beside: Tensor | None = None, *, micro_batch: int | None = None
     ) -> Tensor:
         """Return what the norm and the classifier read, `(b, o)`; arguments as `forward`."""
-        pooled = self._pool_rows(inputs, micro_batch)
-        return pooled if beside is None else torch.cat([pooled, beside], dim=1)
+        return put_beside(self._pool_rows(inputs, micro_batch), beside)
 
     def _pool_rows(self, inputs: Tensor, size: int | None) -> Tensor:
         if self.pool is None:
@@ -129,6 +131,11 @@ class Head(nn.Module):
         # Not reentrant: that kind wants an input with a gradient, and tokens have none.
         parts = [checkpoint(self.pool, part, use_reentrant=False) for part in inputs.split(size)]
         return torch.cat(parts)
+
+
+def put_beside(pooled: Tensor, beside: Tensor | None) -> Tensor:
+    """Return what the norm and the classifier read: what is pooled, and what stands beside it."""
+    return pooled if beside is None else torch.cat([pooled, beside], dim=1)
 
 
 def _without_shift(gradient: Tensor, *, parts: int) -> Tensor:

@@ -199,24 +199,26 @@ class _Trainer:
             accumulate_(self.bank.head(key), step % self.plan.steps_per_epoch)
         device = self.compute.device
         targets, weights = self._rows(positions)
+        micro_batch = self.plan.settings.micro_batch
         with self.compute.autocast():
             inputs = self.bank.read(features_to(features, device), active)
-        micro_batch = self.plan.settings.micro_batch
+            groups = self.bank.groups(active, inputs, micro_batch=micro_batch)
         # To None, not to 0: a head without a gradient is left alone, by momentum and decay too.
         self.optimizer.zero_grad()
-        losses: list[torch.Tensor] = []
-        for key in active:
-            read = inputs[self.bank.specs[key].place]
+        losses: dict[str, torch.Tensor] = {}
+        for group in groups:
             with self.compute.autocast():
-                logits = self.bank.heads[key](*read, micro_batch=micro_batch)
-            # At once, so that one head's graph is held at a time; in fp32, whatever autocast says.
-            loss = weighted_loss(logits.float(), targets, weights)
-            # Gradients are averaged over processes, whose shares may differ by an image: each
-            # image counts once.
-            loss = loss * (self.compute.num_processes / self.plan.batch_size)
-            losses.append(loss.detach())
-            self.scales.scale(key, loss).backward()
-        means, votes = torch.stack(losses), stop.vote(device)
+                logits = self.bank.logits(group, inputs, micro_batch=micro_batch)
+            # In fp32, whatever autocast says. Gradients are averaged over processes, whose shares
+            # may differ by an image: each image counts once.
+            share = self.compute.num_processes / self.plan.batch_size
+            own = {
+                key: weighted_loss(logits[key].float(), targets, weights) * share for key in group
+            }
+            losses |= {key: loss.detach() for key, loss in own.items()}
+            # At once, so that the graph of one group is held at a time.
+            torch.autograd.backward([self.scales.scale(key, loss) for key, loss in own.items()])
+        means, votes = torch.stack([losses[key] for key in active]), stop.vote(device)
         # All at once: losses, as a checkpoint holds what every process goes on from, and votes.
         average_gradients_(self.bank.parameters(), beside=(means, votes))
         stop.count_(votes)

@@ -1,12 +1,13 @@
 """A bank too large for memory is trained in several passes, to the same bits.
 
 What a head costs is counted, not guessed: its weights, gradients and optimizer state for as long as
-its pass lasts, and what autograd keeps of one forward pass, which only one head holds at a time
-(`toolkit_probing.heads.bank`).
+its pass lasts, and what autograd keeps of one forward pass, which only one head holds at a time, or
+a few that read tokens together (`toolkit_probing.heads.bank`).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate import Accelerator
@@ -18,6 +19,7 @@ from toolkit_common.features.planner import GIB, SHARE_OF_FREE, available_memory
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import Inputs, read_inputs
+from toolkit_probing.heads.together import AT_ONCE, kind_of
 from toolkit_probing.training.checkpoint import Record
 from toolkit_probing.training.plan import TrainingPlan
 
@@ -26,7 +28,10 @@ MOMENTS = {"adamw": 2, "lars": 1, "sgd": 1}  # tensors that an optimizer keeps a
 
 @dataclass(frozen=True)
 class HeadCost:
-    """Bytes of a head: `kept` as long as it trains, `passing` while its turn in a step lasts."""
+    """Bytes of a head: `kept` as long as it trains, `passing` while its turn in a step lasts.
+
+    Where it takes its turn with others, `passing` is what all of them hold then.
+    """
 
     kept: int
     passing: int
@@ -71,7 +76,7 @@ def plan_passes(costs: Mapping[str, HeadCost], budget: int) -> list[list[str]]:
     passes: list[list[str]] = []
     kept = passing = 0
     for key, cost in costs.items():
-        # All heads of a pass hold what they keep; one at a time holds what passes.
+        # All heads of a pass hold what they keep; one, or one group, at a time what passes.
         kept, passing = kept + cost.kept, max(passing, cost.passing)
         if not passes or kept + passing > budget:
             passes.append([])
@@ -100,7 +105,7 @@ def passes_for(
         record: Keeps the division: a resumed run has it again, whatever memory it meets.
     """
     # Counted by all, as batch norm's statistics run over all processes.
-    costs = _costs(specs, sample, plan, num_classes=num_classes)
+    costs = _costs(specs, sample, plan, num_classes=num_classes, accelerator=accelerator)
     path, memory = record.folder / "passes.json", plan.settings.bank_memory
     # By one process, as free memory differs from one to the next and they must agree.
     if accelerator.is_main_process and not path.exists():
@@ -130,13 +135,33 @@ def free_bytes(accelerator: Accelerator) -> int:
 
 
 def _costs(
-    specs: Sequence[HeadSpec], sample: LayerFeatures, plan: TrainingPlan, *, num_classes: int
+    specs: Sequence[HeadSpec],
+    sample: LayerFeatures,
+    plan: TrainingPlan,
+    *,
+    num_classes: int,
+    accelerator: Accelerator,
 ) -> dict[str, HeadCost]:
     """Heads that differ only in learning rate or seed cost the same and are counted once."""
     of_variant: dict[str, HeadCost] = {}
+    kinds: dict[str, Hashable] = {}
     for spec in specs:
         if spec.variant not in of_variant:
             head = build_head(spec, sample[spec.layer], num_classes=num_classes)
             inputs = read_inputs(sample[spec.layer], spec.source)
             of_variant[spec.variant] = head_cost(head, inputs, plan)
-    return {spec.key: of_variant[spec.variant] for spec in specs}
+            with accelerator.autocast():
+                kind = kind_of(head, inputs.main.to(accelerator.device))
+            kinds[spec.variant] = None if kind is None else (spec.place, kind)
+    # So many of a kind pass at once; one cut off from its like counts too much, never too little.
+    alike = Counter(kinds[spec.variant] for spec in specs)
+    cut = plan.settings.micro_batch is not None  # each head goes alone
+    at_once = {
+        variant: 1 if kind is None or cut else min(AT_ONCE, alike[kind])
+        for variant, kind in kinds.items()
+    }
+    return {
+        spec.key: replace(cost, passing=cost.passing * at_once[spec.variant])
+        for spec in specs
+        for cost in [of_variant[spec.variant]]
+    }
