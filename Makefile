@@ -56,7 +56,7 @@ test-fast: $(STAMP) ## run the tests that take a minute together
 .PHONY: look
 look: $(STAMP) ## look at the pages in a browser: Chromium, playwright and axe-playwright-python
 	TOOLKIT_LOOK=1 $(BIN)/python -m pytest -q tests/common/pages/test_in_browser.py \
-	  tests/probing/reports/test_in_browser.py
+	  tests/probing/reports/test_in_browser.py tests/slimp/reports/test_in_browser.py
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## give all that reads files and options 100,000 changed inputs (FUZZ="--inputs 5000")
