@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from helpers.snapshots import assert_snapshot
 from helpers.tiny_study import STUDY, study_of
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.study.commands import find_command
@@ -19,6 +20,8 @@ from toolkit_common.study.state import look_at
 from toolkit_common.study.table import Table, build_table
 
 pytestmark = pytest.mark.slow
+
+BROAD = "rows: encoder\n  columns: method"  # a figure and a difference of each method
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +50,14 @@ def test_figures_intervals_and_differences_stand_in_80_columns():
         assert part in text
     assert "all figures: selected on val" in text
     assert "mean over fold; differences are taken cell by cell" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_table_is_readable_at_every_width(width):
+    text = shown(*made(STUDY.replace("rows: [encoder, method]", BROAD)), width=width)
+    drawn = [line for line in text.splitlines() if line.startswith(("┏", "│", "┃"))]
+    assert max(map(len, drawn)) <= width
+    assert_snapshot(text, Path(__file__).parent / f"shown/table-{width}.txt")
 
 
 def test_columns_that_do_not_fit_stand_below():

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from helpers.snapshots import assert_snapshot
 from toolkit_common.scores.statistics import Estimate
 from toolkit_probing.attention.measure import Measured, Statistics
 from toolkit_probing.attention.statistics_table import (
@@ -31,11 +33,12 @@ def counted(peak: float, grids: Sequence[tuple[int, int]] = ((7, 5), (7, 5))) ->
     return Statistics("run", False, "its own test images", 30, 20, 28, heads)
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_a_table_keeps_its_figures_whole_at_every_width(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     show_statistics(counted(peak=2.0), as_json=False)
     text = capsys.readouterr().out
+    assert_snapshot(text, Path(__file__).parent / f"shown/statistics-{width}.txt")
     table = [line for line in text.splitlines() if "[" in line]
     assert max(map(len, table)) <= width
     assert text.count("0.500 [0.40, 0.60]") == 2 * (len(HEADINGS) - 2)
