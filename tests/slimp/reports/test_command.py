@@ -6,6 +6,7 @@ import re
 import pytest
 
 from conftest import assert_bad_input
+from helpers.snapshots import assert_fits
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +21,14 @@ def test_it_prints_the_answer_the_table_and_the_next_step(root, run_cli):
     assert f"judge it with: toolkit probe --method ep,linear,knn --backbone {root / 'run'}" in (
         done.stdout
     )
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_figure_stands_with_its_interval_at_every_width(width, root, run_cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = run_cli("report", root / "run").stdout
+    assert_fits(shown, width)
+    assert len(re.findall(r"\d\.\d{3} \[\d\.\d\d, \d\.\d\d\]", shown)) >= 4
 
 
 def test_it_writes_the_same_page_again(root, run_cli, tmp_path):

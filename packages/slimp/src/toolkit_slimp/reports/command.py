@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from toolkit_common.console import plain_table, result_console
+from toolkit_common.console import Column, print_columns, result_console
 from toolkit_slimp.reports.finished import PretrainRun, read_finished
 from toolkit_slimp.reports.formats import (
     FORMATS,
@@ -49,12 +49,8 @@ def _show(run: PretrainRun) -> None:
     for text in (claim_of(run), *warnings_of(run)):
         out.print(text, soft_wrap=True)
     if rows := table_rows(run):  # none of SimCLR alone
-        shown = plain_table()
-        for at, head in enumerate(heads()):
-            shown.add_column(head, justify="right" if at else "left")
-        for row in rows:
-            shown.add_row(*row)
+        name, *figures = map(Column, heads(), zip(*rows, strict=True))
         out.print()
-        out.print(shown)
+        print_columns(out, [name], figures)
         out.print(f"\n95 % intervals by bootstrap over {run.people}", soft_wrap=True)
     out.print(f"judge it with: {run.judged_by}", soft_wrap=True)
