@@ -42,10 +42,10 @@ def test_votes_equal_a_brute_force_loop(b, m, c, k, temperature, seed):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    rows=st.integers(1, 10), elements=st.integers(1, 60), block=st.integers(1, 60),
+    rows=st.integers(1, 10), chunk=st.integers(1, 10), block=st.integers(1, 60),
     seed=st.integers(0, 999),
 )  # fmt: skip
-def test_cutting_queries_and_database_changes_nothing(rows, elements, block, seed):
+def test_cutting_queries_and_database_changes_nothing(rows, chunk, block, seed):
     draws = torch.Generator().manual_seed(seed)
     queries = torch.randn(7, 5, dtype=torch.float64, generator=draws)
     database = torch.randn(9, 5, dtype=torch.float64, generator=draws)
@@ -54,7 +54,7 @@ def test_cutting_queries_and_database_changes_nothing(rows, elements, block, see
     whole = knn_probabilities(queries, database, targets, **requested)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(knn, "CHUNK_ROWS", rows)
-        patch.setattr(knn, "CHUNK_ELEMENTS", elements)
+        patch.setattr(knn, "CHUNK_QUERIES", chunk)
         patch.setattr(knn, "BLOCK_ELEMENTS", block)
         cut = knn_probabilities(queries, database, targets, **requested)
     for setting, votes in whole.items():
@@ -69,7 +69,7 @@ def test_the_database_travels_once_for_all_queries(monkeypatch):
         return normalize(rows, dim=dim)
 
     monkeypatch.setattr(knn, "CHUNK_ROWS", 4)
-    monkeypatch.setattr(knn, "CHUNK_ELEMENTS", 8)  # two queries a product
+    monkeypatch.setattr(knn, "CHUNK_QUERIES", 2)
     monkeypatch.setattr(knn.F, "normalize", noted)
     database, targets = torch.randn(9, 5), torch.arange(9) % 3
     knn_probabilities(

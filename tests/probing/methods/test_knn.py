@@ -6,16 +6,30 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.ranks import run_ranks
+from toolkit_common.scores import knn as scores
 from toolkit_probing.methods import knn
-from toolkit_probing.methods.knn import Neighbours, Search, _interleave
+from toolkit_probing.methods.knn import Neighbours, Search
 from toolkit_probing.methods.vectors import Known
 from toolkit_probing.training.compute import OneDevice
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_rows_dealt_out_to_ranks_come_back_in_order(ranks):
-    rows = np.arange(14).reshape(7, 2)
-    assert np.array_equal(_interleave([rows[rank::ranks] for rank in range(ranks)]), rows)
+@pytest.mark.dist
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_that_share_the_queries_have_the_bits_of_one(ranks, monkeypatch):
+    for module in (knn, scores):
+        monkeypatch.setattr(module, "CHUNK_QUERIES", 4)
+    draws = torch.Generator().manual_seed(0)
+    queries, known = (torch.randn(rows, 33, generator=draws) for rows in (11, 29))
+
+    def answer(compute):
+        database = Known(known, np.arange(29) % 3, 3)
+        return Search(database, Neighbours(k=(5, 9)), compute).answer(queries)
+
+    expected = answer(OneDevice("cpu"))
+    for actual in run_ranks(answer, num_ranks=ranks):
+        for setting, votes in expected.items():
+            np.testing.assert_array_equal(actual[setting], votes)
 
 
 @pytest.mark.slow

@@ -14,7 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-CHUNK_ELEMENTS = 1 << 25  # similarities held at once: bounds memory at 128 MiB in fp32
+# A product's sizes decide how it rounds: queries that are shared out in such chunks have the votes
+# that they have together. With the rows below it bounds memory at 32 MiB in fp32.
+CHUNK_QUERIES = 1 << 10
 CHUNK_ROWS = 1 << 13  # database rows on the device at once
 BLOCK_ELEMENTS = 1 << 26  # numbers of the queries for which the database is walked through once
 
@@ -48,13 +50,13 @@ def knn_probabilities(
         counts = weights > 0  # else all neighbours of a query may be without a vote
         database, targets, weights = database[counts], targets[counts], weights[counts]
     most = min(max(ks), len(database))
-    # Queries at once, so that one product holds no more than that.
-    size = max(1, CHUNK_ELEMENTS // min(CHUNK_ROWS, len(database)))
     targets = targets.to(device)
     votes: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in temperatures}
     # The database travels once for so many queries, which are usually all.
-    for block in queries.split(max(1, BLOCK_ELEMENTS // queries.shape[1])):
-        for similarity, rows in _nearest(block.to(device).split(size), database, most=most):
+    num_chunks = max(1, BLOCK_ELEMENTS // (queries.shape[1] * CHUNK_QUERIES))
+    for block in queries.split(num_chunks * CHUNK_QUERIES):
+        chunks = block.to(device).split(CHUNK_QUERIES)
+        for similarity, rows in _nearest(chunks, database, most=most):
             classes = targets[rows]
             for k, temperature in votes:
                 # Subtracting the largest leaves the shares as they are and keeps exp finite.

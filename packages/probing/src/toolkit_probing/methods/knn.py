@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 from pydantic import Field
 from torch import Tensor
 
-from toolkit_common.scores.knn import knn_probabilities
+from toolkit_common.scores.knn import CHUNK_QUERIES, knn_probabilities
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_common.scores.retrieval import retrieve_by_label
 from toolkit_probing.methods.method import Method
@@ -118,9 +118,9 @@ class Search:
     def answer(self, queries: Tensor) -> Answers:
         """Return the votes for some vectors `(b, d)`."""
         known, ranks = self.known, self.compute.num_processes
+        shares = [_share(len(queries), rank, ranks) for rank in range(ranks)]
         votes = knn_probabilities(
-            # In turn, so that all ranks have about equally many.
-            queries[self.compute.process_index :: ranks],
+            queries[torch.from_numpy(shares[self.compute.process_index])],
             known.values,
             torch.from_numpy(known.targets),
             num_classes=known.num_classes,
@@ -134,16 +134,17 @@ class Search:
         if ranks > 1:
             parts = gather_object(parts)
         # By the votes' own keys: a gathered part of another rank has the same.
-        return {_named(*item): _interleave([part[item] for part in parts]) for item in votes}
+        order = np.argsort(np.concatenate(shares))
+        return {
+            _named(*item): np.concatenate([part[item] for part in parts])[order] for item in votes
+        }
 
 
 def _named(k: int, temperature: float) -> tuple[Any, ...]:
     return k, "plain" if math.isinf(temperature) else temperature
 
 
-def _interleave(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Put rows that were dealt out to ranks in turn back in order."""
-    out = np.empty((sum(map(len, parts)), parts[0].shape[1]), parts[0].dtype)
-    for rank, part in enumerate(parts):
-        out[rank :: len(parts)] = part
-    return out
+def _share(num_queries: int, rank: int, ranks: int) -> np.ndarray:
+    """Return which queries a rank searches for: chunks in turn, as one process cuts them."""
+    rows = np.arange(num_queries)
+    return rows[rows // CHUNK_QUERIES % ranks == rank]
