@@ -1,5 +1,7 @@
 """Batches come in the order of the rows, whatever the batch size."""
 
+import errno
+import multiprocessing
 import os
 
 import numpy as np
@@ -21,6 +23,7 @@ from toolkit_common.data.loaders import (
 )
 from toolkit_common.images.open import BadImageError
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
+from toolkit_common.outside import failure_of
 
 TRANSFORM = build_eval_transform(Preprocess((6, 6)))
 
@@ -92,3 +95,19 @@ def test_the_number_of_workers_fits_the_machine(
     monkeypatch.setattr(Accelerator, "device", torch.device(device))
     monkeypatch.setattr(Accelerator, "num_processes", processes)
     assert choose_num_workers(requested, accelerator) == expected
+
+
+def test_where_workers_cannot_share_memory_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(multiprocessing, "Lock", fail)
+    accelerator = Accelerator(cpu=True)
+    assert choose_num_workers(0, accelerator) == 0
+    with pytest.raises(OSError, match="SemLock: Read-only") as caught:
+        choose_num_workers(2, accelerator)
+    failure = failure_of(caught.value)
+    assert failure is not None
+    assert failure.message.startswith("shared memory (/dev/shm) is full or absent")

@@ -455,3 +455,13 @@ def test_a_store_of_imagenet_is_planned_opened_and_read_in_little_memory(tmp_pat
         assert kept[12].patches.shape == (len(batch), 196, 768)
     # Of shards of 128 MiB: three batches, their readers, an index of 6,044 files.
     assert held_bytes() - before < 64 << 20
+
+
+def test_a_shard_that_was_removed_while_others_were_made_is_named(tmp_path: Path) -> None:
+    features = make_features()
+    writer = write(tmp_path, features)
+    (tmp_path / "index.json").unlink()
+    (tmp_path / "tokens-00001.xxh3").unlink()
+    with pytest.raises(InputError, match=r"1 of \d+ files .* \(tokens-00001.safetensors first\)"):
+        writer.finish()
+    assert not (tmp_path / "index.json").exists()

@@ -203,6 +203,20 @@ def test_resuming_adds_a_start_and_keeps_the_configuration(tmp_path: Path) -> No
     assert (run.path / "config.yaml").read_text() == before
 
 
+def test_what_a_killed_process_has_begun_is_gone_once_the_run_goes_on(tmp_path: Path) -> None:
+    run = started(tmp_path / "a")
+    half = [run.path / ".test.parquet.12.tmp", run.path / "predictions/.ep.parquet.12.tmp"]
+    for path in half:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (run.path / ".encoder.12.tmp").mkdir()
+    (run.path / "kept.tmp").touch()
+    run.start(call(run.path, resume=True), kind="test", facts={"data": "abc"})
+    assert [path.name for path in run.path.rglob("*.tmp")] == ["kept.tmp"]
+    run.finish()
+    assert not any(name.endswith("12.tmp") for name in run.read_json("manifest.json"))
+
+
 def test_a_run_is_not_resumed_on_other_data_or_with_another_encoder(tmp_path: Path) -> None:
     invocation = call(tmp_path / "a")
     run = RunFolder(tmp_path / "a")

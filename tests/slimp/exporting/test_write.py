@@ -40,6 +40,9 @@ def test_without_a_bank_the_model_is_there_all_the_same(data_id: str, tmp_path: 
     assert {path.name for path in (run / "encoder").iterdir()} == EXPORTED
     assert set(provenance(run)["files"]) == {"schema.json", "slimp.safetensors"}
     load_slimp(run)
+    (run / "DONE").unlink()  # as where the disk was full after the export
+    described = provenance(run)
+    assert provenance(pretrain(data_id, run, "--resume")) == described
 
 
 @pytest.mark.slow

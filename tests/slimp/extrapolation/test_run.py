@@ -151,6 +151,16 @@ def test_without_lift_nothing_is_written(extrapolate, lesions, tmp_path):
     assert not (tmp_path / "f.parquet").exists()
 
 
+def test_too_few_held_out_patients_judge_no_column(extrapolate, lesions, tmp_path, monkeypatch):
+    for name in ("agreement", "run"):
+        monkeypatch.setattr(f"toolkit_slimp.extrapolation.{name}.FEWEST_PATIENTS", 31)
+    table = pd.read_csv(lesions / "table.csv")
+    known = table[(table["split"] == "val") & table["shade"].notna()]["group"].nunique()
+    message = f"a lesion near enough are {known}, and a column (shade, level, luck) is judged by 31"
+    assert_bad_input(extrapolate(), "nothing is written", message)
+    assert not (tmp_path / "f.parquet").exists()
+
+
 def test_what_cannot_be_written_is_refused_first(extrapolate, tmp_path):
     (tmp_path / "f.parquet").write_text("mine")
     assert_bad_input(extrapolate(), "f.parquet exists", "--overwrite")

@@ -1,5 +1,6 @@
 """Images in row order, decoded by workers: batches for an encoder, or one by one."""
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,12 +32,25 @@ def choose_num_workers(requested: int | None, accelerator: "Accelerator") -> int
         requested: The user's number, or None: none beside a CPU encoder, which is slower than
             decoding and would lose its cores to them; else as many as there are cores, at most 16.
         accelerator: Where the encoder runs.
+
+    Raises:
+        OSError: If such processes cannot share memory.
     """
-    if requested is not None:
-        return requested
-    per_process = (os.cpu_count() or 1) // accelerator.num_processes
     # Cores are shared by the processes of a machine.
-    return 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
+    per_process = (os.cpu_count() or 1) // accelerator.num_processes
+    usual = 0 if accelerator.device.type == "cpu" else min(MAX_WORKERS, per_process)
+    number = usual if requested is None else requested
+    if number > 0:
+        _refuse_no_semaphore()
+    return number
+
+
+def _refuse_no_semaphore() -> None:
+    """Before a loader meets it, whose half-made workers end with a traceback of torch's."""
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        raise OSError(error.errno, f"SemLock: {error.strerror}") from error
 
 
 class ImageRows(Dataset[dict[str, Any]]):

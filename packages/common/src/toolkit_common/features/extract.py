@@ -284,9 +284,7 @@ def _extract_to_disk(
         ):
             writer.write(shard, kept)
     accelerator.wait_for_everyone()  # the index claims all shards
-    if accelerator.is_main_process:
-        writer.finish()
-    accelerator.wait_for_everyone()  # and nobody opens the store before it
+    on_main(accelerator, writer.finish)  # nobody opens the store before it
 
 
 def _kept(

@@ -141,11 +141,19 @@ class StoreWriter:
         write_shard(self.folder, shard, features)
 
     def finish(self) -> None:
-        """Write the index; called once, when every shard is there."""
+        """Write the index; called once, when every shard is there.
+
+        Raises:
+            InputError: If somebody has removed one meanwhile.
+        """
         paths = [path for shard in range(self.num_shards) for path in self._files(shard)]
         # From disk, not from memory: other ranks, or a run that was killed, wrote some of them.
         checksums = {path.name: shard_checksum(path) for path in paths}
-        assert all(checksums.values())
+        if gone := [name for name, checksum in checksums.items() if checksum is None]:
+            raise InputError(
+                f"{len(gone)} of {len(paths)} files of the token store {self.folder} were removed "
+                f"while it was made ({gone[0]} first): run again"
+            )
         index = {
             "version": VERSION,
             "spec": asdict(self.spec),

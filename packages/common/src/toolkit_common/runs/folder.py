@@ -79,6 +79,7 @@ class RunFolder:
             raise InputError(f"cannot make the run folder {self.path}: {error.strerror}") from None
         # Before anything is deleted or written: two runs would mix their files.
         lock_folder(self.path)
+        _remove_begun(self.path)
         if invocation.overwrite:
             _clear(self.path)
         # Those of the first start stay: where results depend on them a resumed run's are equal.
@@ -323,6 +324,15 @@ def _names_in(folder: Path) -> set[str]:
     """What a folder holds, but for what killed processes left behind."""
     names = {item.name for item in folder.iterdir()} - {LOCK}
     return {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))}
+
+
+def _remove_begun(folder: Path) -> None:
+    """Remove what killed processes have begun to write: nobody else writes the folder now."""
+    for item in [*folder.rglob(".*.tmp")]:
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink(missing_ok=True)
 
 
 def _clear(folder: Path) -> None:

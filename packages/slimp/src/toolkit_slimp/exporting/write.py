@@ -18,7 +18,7 @@ from typing import Any, Literal, get_origin
 from safetensors.torch import save_file
 
 from toolkit_common.backbones.contract import Card, TokenSource
-from toolkit_common.backbones.exported import export_encoder
+from toolkit_common.backbones.exported import DESCRIPTION, TIMM, export_encoder
 from toolkit_common.backbones.named.licences import weights_licence
 from toolkit_common.config import field_extra
 from toolkit_common.data.splits import make_splits
@@ -33,7 +33,8 @@ from toolkit_slimp.training.setup import Setup
 
 WEIGHTS, SCHEMA = "slimp.safetensors", "schema.json"
 IMAGE = "image_encoder."
-OWN = ("encoder.safetensors", "encoder.json", SEEN)  # the description knows their sums already
+# What the description and its twin for timm know, or are: of a resumed run all may be there.
+OWN = ("encoder.safetensors", DESCRIPTION, TIMM, SEEN)
 # Settings that name files of a machine, or say how another run is continued or what is drawn.
 UNKEPT = {
     "data", "splits", "metadata_schema", "backbone", "from_run", "train", "allow_seen", "report",

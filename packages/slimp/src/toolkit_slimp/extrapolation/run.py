@@ -1,5 +1,6 @@
 """`toolkit extrapolate slimp`: images without metadata in, what similar lesions have out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from toolkit_common.seen.record import Contents
 from toolkit_common.sources.load import load_data
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_slimp.exporting.read import load_slimp
-from toolkit_slimp.extrapolation.agreement import agreement_table
+from toolkit_slimp.extrapolation.agreement import FEWEST_PATIENTS, Agreement, agreement_table
 from toolkit_slimp.extrapolation.asking import ask, measure_columns
 from toolkit_slimp.extrapolation.contents import build_facts, build_rows, described_columns
 from toolkit_slimp.extrapolation.reference import Run, open_run, read_reference
@@ -42,11 +43,7 @@ def extrapolate(settings: ExtrapolateSettings, *, run: Path, output: Path) -> Ex
     console.print(agreement_table(agreements, width=console.width))
     kept = [item.column for item in agreements if item.has_lift]
     if not kept:
-        names = ", ".join(item.column for item in agreements)
-        raise InputError(
-            f"nothing is written: of held-out patients, the nearest lesions tell no column ({names}"
-            ") better than random ones, beyond chance, and than its most frequent value or median"
-        )
+        raise InputError(f"nothing is written: {_why_none(agreements)}")
     bad = check_images(data, np.arange(len(data)), policy=settings.bad_files)["row"]
     rows, contents = np.setdiff1d(np.arange(len(data)), bad.to_numpy(int)), Contents(data)
     answers = ask(settings, reference, opened.look_at(contents, rows), names=kept)
@@ -82,3 +79,17 @@ def _load(settings: ExtrapolateSettings, run: Path) -> tuple[ImageData, SeenVerd
     )
     console.print(seen.message, markup=False)
     return data, seen
+
+
+def _why_none(agreements: Sequence[Agreement]) -> str:
+    names = ", ".join(item.column for item in agreements)
+    most = max((item.num_patients for item in agreements), default=0)
+    if most < FEWEST_PATIENTS:
+        return (
+            f"held-out patients with a value and a lesion near enough are {most}, and a column "
+            f"({names}) is judged by {FEWEST_PATIENTS} at least: name a larger --reference"
+        )
+    return (
+        f"of held-out patients, the nearest lesions tell no column ({names}) better than random "
+        "ones, beyond chance, and than its most frequent value or median"
+    )
