@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := -m pytest -q -n 2 --dist worksteal
 EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
 NO_QUESTION := benchmarks/plain_loop.py benchmarks/check.py benchmarks/mim.py \
-	benchmarks/gpu_check.py
+	benchmarks/gpu_check.py benchmarks/drill.py benchmarks/processes.py
 SCRIPTS := $(filter-out $(NO_QUESTION),$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%)) bench-slimp-ablation
 WEIGHTS := weights=$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)
@@ -61,6 +61,13 @@ look: $(STAMP) ## look at the pages in a browser: Chromium, playwright and axe-p
 .PHONY: fuzz
 fuzz: $(STAMP) ## give all that reads files and options 100,000 changed inputs (FUZZ="--inputs 5000")
 	PYTHONPATH=tests $(BIN)/python tests/fuzz.py $(FUZZ)
+
+.PHONY: drill processes
+drill: $(STAMP) ## end runs, fill disks, change stores: nothing may be lost (root, half an hour)
+	$(BIN)/python benchmarks/drill.py
+
+processes: $(STAMP) ## compare 1, 2, 3 and 4 processes in every kind of run (10 minutes)
+	$(BIN)/python benchmarks/processes.py
 
 test-min: $(VENV)-min/.installed ## run TESTS with the lowest supported versions of libraries
 	$(VENV)-min/bin/python $(OTHERS) $(TESTS)
