@@ -3,7 +3,14 @@
 import pytest
 
 from toolkit_common.console import PrintableConsole
-from toolkit_common.printable import counted, one_line, placeless, placeless_id, printable
+from toolkit_common.printable import (
+    counted,
+    one_line,
+    placeless,
+    placeless_command,
+    placeless_id,
+    printable,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,20 @@ def test_an_absolute_path_is_no_more_than_its_last_name(text: str, shown: str | 
 def test_an_id_keeps_the_last_name_of_each_path() -> None:
     text = "timm:local-dir:/home/a b/model?weights=../own/w.pth&key=a"
     assert placeless_id(text) == "timm:local-dir:model?weights=w.pth&key=a"
+
+
+def test_a_command_says_where_a_folder_has_to_be_put() -> None:
+    words = [
+        "toolkit",
+        "probe",
+        "--backbone",
+        "/home/a b/run",
+        "--data",
+        "csv:../own/t.csv",
+    ]
+    wanted = "toolkit probe --backbone PATH/run --data csv:PATH/t.csv"
+    assert placeless_command(words) == wanted
+    assert placeless_command(["--output", "runs/a b"]) == "--output 'runs/a b'"
 
 
 def test_one_thing_is_no_plural() -> None:

@@ -21,6 +21,6 @@ def test_a_run_says_when_with_what_and_where_it_was_made():
 def test_a_command_can_be_pasted_and_what_is_not_there_is_left_out():
     assert command_of(FACTS) == "toolkit probe --data 'csv:my file.csv'"
     there = {"command": ["toolkit", "probe", "--backbone", "timm:vit?weights=/home/a b/own.pth"]}
-    assert command_of(there) == "toolkit probe --backbone 'timm:vit?weights=own.pth'"
+    assert command_of(there) == "toolkit probe --backbone 'timm:vit?weights=PATH/own.pth'"
     assert command_of({}) == ""
     assert listed({"a_b": 0, "c": None, "d": []}) == "a b 0"

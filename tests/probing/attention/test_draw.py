@@ -43,6 +43,7 @@ def test_a_run_over_a_relative_path_is_drawn_from_any_folder(
     result = run_cli("attention", "--from", "../run", "--output", "maps.png")
     assert result.exit_code == 0, result.output
     assert result.stdout.endswith(": maps.png\n")
+    assert result.stderr.endswith("next: toolkit attention --from ../run --stats\n")
     assert (tmp_path / "elsewhere/maps.png").exists()
     assert Path.cwd() == tmp_path / "elsewhere"
 

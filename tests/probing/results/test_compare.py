@@ -40,6 +40,7 @@ def test_two_runs_are_compared_by_the_names_of_their_rows(run_cli, runs):
     assert "linear \u00b7 layer 6" in result.stdout
     assert "linear \u00b7 layer 2" not in result.stdout
     assert "NOT SELECTED ALIKE: selected on test, selected on val" in result.stdout
+    assert result.stderr == f"next: toolkit report {runs / 'a'} {runs / 'b'} -o report.html\n"
 
 
 def test_two_rows_can_be_chosen(run_cli, runs):

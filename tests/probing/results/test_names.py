@@ -39,6 +39,10 @@ def test_what_is_read_is_said_once():
     assert reads_line([row("linear-lesion", "linear", 0.5, layer=0, source="lesion")]) == (
         "read: lesion"
     )
+    both = [row("ep-layer0-all", "ep", 0.5, layer=0, source=name) for name in ("all", "all+meta")]
+    assert [reads_line([one]) for one in both] == [
+        "read: cls and patches", "read: cls and patches+meta",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

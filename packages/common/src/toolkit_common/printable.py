@@ -1,6 +1,8 @@
 """Names of files and cells come from anywhere: what would steer a terminal is shown, not sent."""
 
 import re
+import shlex
+from collections.abc import Iterable
 from operator import index
 from typing import SupportsIndex
 
@@ -38,8 +40,13 @@ def placeless(text: str) -> str:
 
 
 def placeless_id(identifier: str) -> str:
-    """Return an id, or a word of a command, with the last name alone of each path in it."""
+    """Return an id with the last name alone of each path in it."""
     return PLACE_OF_ID.sub("", identifier)
+
+
+def placeless_command(words: Iterable[str]) -> str:
+    """Return a command to be pasted once PATH, which stands for folders in it, is put right."""
+    return shlex.join(PLACE_OF_ID.sub("PATH/", word) for word in words)
 
 
 def shortened(text: str, most: int = LONGEST) -> str:

@@ -144,6 +144,13 @@ def compare(
     show_comparison(comparison, as_json=as_json)
     if as_json:
         _print_json(comparison.to_json())
+    else:
+        _say_next("report", *(str(run.path) for run in comparison.runs), "-o", "report.html")
+
+
+def _say_next(*words: str) -> None:
+    """Print the command to go on with, to be copied; stdout is for results."""
+    typer.echo(one_line(f"next: toolkit {shlex.join(words)}"), err=True)
 
 
 def _rank(
@@ -250,8 +257,7 @@ def _give(
     if output is not None:
         typer.echo(one_line(f"report: {output}"), err=True)
     elif table == "table" and not as_json:
-        runs = shlex.join(str(run.path) for run in tables.runs)
-        typer.echo(one_line(f"next: toolkit report {runs} -o report.html"), err=True)
+        _say_next("report", *(str(run.path) for run in tables.runs), "-o", "report.html")
     if as_json:
         _print_json(tables.to_json())
 
@@ -335,6 +341,7 @@ def attention(
             _print_json(asdict(drawn))
         else:
             typer.echo(f"attention of {drawn.head}: {drawn.picture}")
+            _say_next("attention", "--from", str(run), "--stats")
         return
     counted = measure_attention(run, images=images, masks=masks, head=head, num_images=num_images)
     if output is not None:
@@ -342,6 +349,8 @@ def attention(
     show_statistics(counted, as_json=as_json)
     if as_json:
         _print_json(counted.to_json())
+    else:
+        _say_next("report", str(run), "-o", "report.html")
 
 
 @predict_app.command()

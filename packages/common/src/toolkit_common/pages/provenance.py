@@ -1,10 +1,9 @@
 """Where the figures of a page come from: command, commit, versions, machine, hashes."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from toolkit_common.printable import placeless_id
+from toolkit_common.printable import placeless_command
 
 HASHES = ("data", "splits", "encoder", "metadata_encoders", "parent")
 
@@ -19,8 +18,8 @@ def origin(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def command_of(facts: Mapping[str, Any]) -> str:
-    """Return the command that began a run, to be pasted; of files of this machine the names."""
-    return shlex.join(placeless_id(word) for word in facts.get("command", []))
+    """Return the command that began a run, PATH in it for folders of this machine."""
+    return placeless_command(facts.get("command", []))
 
 
 def listed(values: Mapping[str, Any]) -> str:

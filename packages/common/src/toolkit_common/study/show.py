@@ -304,9 +304,9 @@ def _text(table: Table, row: Key, column: Column) -> str:
         return MISSING
     if not group.has(metric):
         return ""
-    lines = [UNDEFINED if figure.mean is None else _number(figure.mean)]
+    lines = [UNDEFINED if figure.mean is None else f"{figure.mean:.3f}"]
     if figure.interval:
-        lines.append(_interval(figure.interval))
+        lines[0] += f" {_interval(figure.interval, '.2f')}"
     if group.missing:
         lines.append(f"{group.missing} of {len(group.expected)} cells {MISSING}")
     return "\n".join([*lines, *group.marks])
@@ -318,21 +318,17 @@ def _gap(table: Table, group: Group, figure: Figure) -> str:
         is_reference = all(names[name] == str(value) for name, value in table.spec.against.items())
         return REFERENCE if is_reference and group.records else ""
     gap = figure.gap
-    lines = [UNDEFINED if gap.mean is None else _number(gap.mean, "+")]
+    lines = [UNDEFINED if gap.mean is None else f"{gap.mean:+.3f}"]
     if gap.interval:
         of = table.units if gap.interval_of == PATIENTS else gap.interval_of
-        lines.append(f"{_interval(gap.interval, '+')} over {of}")
+        lines[0] += f" {_interval(gap.interval, '+.3f')} over {of}"
     if gap.units < len(group.expected):
         lines.append(f"of {counted(gap.units, 'cell')}")
     return "\n".join([*lines, *group.marks])
 
 
-def _number(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.3f}"
-
-
-def _interval(interval: tuple[float, float], sign: str = "") -> str:
-    return f"{_number(interval[0], sign)} to {_number(interval[1], sign)}"
+def _interval(interval: tuple[float, float], form: str) -> str:
+    return f"[{interval[0]:{form}}, {interval[1]:{form}}]"
 
 
 def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:

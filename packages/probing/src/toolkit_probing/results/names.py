@@ -1,5 +1,6 @@
 """Short names of rows and runs: in the fewest words that tell them apart where they stand."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def reads_line(rows: Sequence[Row]) -> str:
     for row in rows:
         own = {item.layer for item in rows if item.method == row.method}
         is_named = len(layers) == 1 or len(own) > 1
-        source = source_of(row)
+        source = re.sub(r"^all\b", "cls and patches", source_of(row))
         place = source if is_named else describe_place(row.layer, source)
         places.setdefault(place, {})[row.method] = None
     front = f"read at layer {min(layers)}" if len(layers) == 1 and layers != {NO_LAYER} else "read"

@@ -3,6 +3,7 @@
 How it looks stands in `page.html`, what all pages share in `toolkit_common.pages`.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from toolkit_common.pages.page import render
 from toolkit_common.pages.provenance import command_of, origin
+from toolkit_common.printable import placeless_command
 from toolkit_common.runs.files import write_text
 from toolkit_slimp.metadata.schema import ColumnSchema
 from toolkit_slimp.reports import evidence
@@ -63,7 +65,7 @@ def write_html(path: Path, run: PretrainRun) -> None:
         selection=list(_selection(run)),
         provenance=[*_weights(run), *origin(run.facts)],
         command=command_of(run.facts),
-        judged_by=run.judged_by,
+        judged_by=placeless_command(shlex.split(run.judged_by)),
         citations=[("SLIMP", SOURCE)],
     )
     write_text(path, text)

@@ -77,13 +77,18 @@ def verdict(audit: Audit) -> str:
 
 def facts_line(audit: Audit) -> str:
     """Return rows, classes and splits in a line."""
+    return "; ".join(facts(audit))
+
+
+def facts(audit: Audit) -> list[str]:
+    """Return rows, classes and splits."""
     label = "no label"
     if audit.labels is not None:
         counts = [f"{name} {count:,}" for name, count in class_counts(audit).items()]
         more = len(counts) - MOST_CLASSES
         listed = ", ".join(counts[:MOST_CLASSES]) + (f" and {more} more" if more > 0 else "")
         label = f"label {audit.labels.name}: {listed}"
-    return f"{counted(len(audit.data), 'image')}; {label}; splits: {audit.splits}"
+    return [counted(len(audit.data), "image"), label, f"splits: {audit.splits}"]
 
 
 def class_counts(audit: Audit) -> dict[str, int]:

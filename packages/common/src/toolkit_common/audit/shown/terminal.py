@@ -7,7 +7,7 @@ from rich.text import Text
 
 from toolkit_common.audit.audit import Audit
 from toolkit_common.audit.findings import Finding
-from toolkit_common.audit.shown.facts import FactTable, facts_line, tables, verdict
+from toolkit_common.audit.shown.facts import FactTable, facts, tables, verdict
 from toolkit_common.console import Column, plain_table, print_columns, result_console, with_room_for
 from toolkit_common.printable import one_line
 
@@ -22,7 +22,9 @@ def print_audit(audit: Audit) -> None:
     out = result_console(as_json=False)
     style = "bold red" if audit.has_leak else "bold"
     out.print(Text(one_line(verdict(audit)), style=style), soft_wrap=True)
-    out.print(f"{one_line(facts_line(audit))}\n", soft_wrap=True)
+    for fact in facts(audit):
+        out.print(one_line(fact), soft_wrap=True)
+    out.print()
     _print_findings(out, audit.findings)
     for table in tables(audit):
         out.print(f"\n{table.title}", soft_wrap=True)
