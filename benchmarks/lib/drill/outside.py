@@ -94,9 +94,10 @@ def limited(kind: int, low: int, high: int) -> Attempt:
     """Return an attempt under a limit of the system (`resource.RLIMIT_...`), drawn and lifted."""
 
     def attempt(world: World, case: Case, draws: random.Random) -> str:
-        name, hard = draws.choice(READS_AND_WRITES), resource.getrlimit(kind)[1]
-        for _ in range(TRIES):
-            limit = _between(low, high, draws)
+        hard = resource.getrlimit(kind)[1]
+        for number in range(TRIES):
+            name = draws.choice(READS_AND_WRITES)
+            limit = max(low, _between(low, high, draws) >> number)
             limit += _data_bytes() if kind == resource.RLIMIT_DATA else 0  # what forks have already
             lower = partial(resource.setrlimit, kind, (limit, hard))
             running = world.start(name, case, first=lower)

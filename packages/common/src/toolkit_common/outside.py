@@ -57,6 +57,7 @@ WORDS = {  # of libraries that give no number
     errno.ENOMEM: re.compile(
         r"out of memory|not enough memory|[Cc]annot allocate memory|bad_alloc|malloc of size"
         r"|[Uu]nable to (?:re)?allocate|failed to allocate|ALLOC_FAILED|failed to map segment"
+        r"|could not create a (?:primitive$|memory)"  # oneDNN's, which says no more
     ),
     errno.EAGAIN: re.compile(r"can't start new thread"),
     errno.EMFILE: re.compile(r"received 0 items of ancdata"),
