@@ -63,7 +63,7 @@ fuzz: $(STAMP) ## give all that reads files and options 100,000 changed inputs (
 	PYTHONPATH=tests $(BIN)/python tests/fuzz.py $(FUZZ)
 
 .PHONY: drill processes
-drill: $(STAMP) ## end runs, fill disks, change stores: nothing may be lost (root, half an hour)
+drill: $(STAMP) ## end runs, fill disks, change stores: nothing may be lost (root, 15 minutes)
 	$(BIN)/python benchmarks/drill.py
 
 processes: $(STAMP) ## compare 1, 2, 3 and 4 processes in every kind of run (10 minutes)

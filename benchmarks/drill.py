@@ -4,7 +4,7 @@
 
 Every command is ended at random moments and taken up again, then the outside fails in every way
 that can be had on one machine (`lib/drill/`). An attempt survives if what is left in the end is, to
-the bit, what an undisturbed run leaves. Needs root, for small disks; takes half an hour of a core.
+the bit, what an undisturbed run leaves. Needs root, for small disks; takes a quarter of an hour.
 Exit code 1 if anything is lost.
 """
 
