@@ -1,12 +1,16 @@
 """One seed, a stream of its own for each purpose."""
 
+import os
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread, Timer
 
 import numpy as np
 import pytest
 import torch
 
-from toolkit_common.seed import derive_seed, generator, seed_everything, untouched_streams
+from toolkit_common.seed import derive_seed, generator, seed_everything, seeded, untouched_streams
 
 
 def test_a_derived_seed_is_the_same_on_every_machine_and_version() -> None:
@@ -62,3 +66,42 @@ def test_untouched_streams_go_on_as_if_nothing_had_been_drawn() -> None:
         seed_everything(4, "model")
         draw()
     assert draw() == expected
+
+
+def test_threads_draw_by_their_own_seeds_one_after_the_other() -> None:
+    def draws(seed: int) -> list[float]:
+        with seeded(seed, "head"):
+            return [(time.sleep(0.001), float(torch.rand(())))[1] for _ in range(5)]
+
+    expected = [draws(seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(draws, range(8))) == expected
+
+
+def test_torchs_stream_goes_on_as_if_nothing_had_been_drawn_by_a_seed() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    with seeded(4, "head"):
+        torch.rand(1)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_process_forked_while_a_thread_draws_can_draw_too() -> None:
+    began, end = Event(), Event()
+
+    def hold() -> None:
+        with seeded(0, "head"):
+            began.set()
+            end.wait(30)
+
+    thread = Thread(target=hold)
+    thread.start()
+    began.wait(30)
+    Timer(0.2, end.set).start()
+    child = os.fork()  # waits for the thread
+    if child == 0:
+        with seeded(1, "head"):
+            os._exit(0)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0

@@ -6,12 +6,20 @@ one random draw somewhere moves no other.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+STREAMS = RLock()  # the global streams, while a thread draws from them by a seed of its own
+if hasattr(os, "register_at_fork"):  # or a worker that is forked meanwhile would wait for ever
+    os.register_at_fork(
+        before=STREAMS.acquire, after_in_parent=STREAMS.release, after_in_child=STREAMS.release
+    )
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -42,6 +50,20 @@ def seed_everything(seed: int, *purpose: str | int) -> None:
 
 
 @contextmanager
+def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
+    """Seed the global streams for what draws from torch's own, which is then as it was.
+
+    One thread at a time: the streams are the process's, and a fit in another thread would draw from
+    them in between.
+    """
+    import torch
+
+    with STREAMS, torch.random.fork_rng(devices=[]):
+        seed_everything(seed, *purpose)
+        yield
+
+
+@contextmanager
 def untouched_streams() -> Iterator[None]:
     """Leave the global streams of Python, NumPy and torch (all devices) as they were.
 
@@ -54,7 +76,7 @@ def untouched_streams() -> Iterator[None]:
 
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (as above)
     try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        with STREAMS, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             yield
     finally:
         random.setstate(python)

@@ -27,7 +27,7 @@ from toolkit_common.backbones.python import build_python_encoder
 from toolkit_common.backbones.weights.fill import load_weights_file_
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
-from toolkit_common.seed import seed_everything
+from toolkit_common.seed import seeded
 
 ACTIVATION = re.compile(r"(GELU|ReLU|SiLU|Swish|Mish|Tanh)", re.IGNORECASE)
 
@@ -64,8 +64,7 @@ def build_encoder(
     # Before anything is built, which takes long.
     weights = parsed.weights and locate(str(parsed.weights), needed_file(parsed.text))
     # Weights are drawn from torch's own stream, which the caller finds where it was.
-    with torch.random.fork_rng(devices=[]):
-        seed_everything(seed, "encoder")
+    with seeded(seed, "encoder"):
         # A file replaces all weights, so that none need be downloaded first.
         encoder, receipt = SOURCES[parsed.source](parsed, pretrained=not (random_init or from_file))
     if encoder.facts.is_convolutional:

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from toolkit_common.features.contract import Features
 from toolkit_common.registry import lookup
-from toolkit_common.seed import seed_everything
+from toolkit_common.seed import seeded
 from toolkit_common.training.distributed import BatchNorm
 from toolkit_probing.heads.inputs import TOKENS, base_of, place_name, read_inputs
 from toolkit_probing.probes import POOLS
@@ -162,9 +162,8 @@ def build_head(
     sample, beside = read_inputs(features, base_of(spec.source) if width else spec.source)
     num_beside = 0 if beside is None else beside.shape[1]
     # The caller's stream goes on as if no head had been built.
-    with torch.random.fork_rng(devices=[]):
-        # Not by rate, layer or place: what differs in these alone begins with the same weights.
-        seed_everything(spec.seed, "head", spec.method, str(sorted(spec.options.items())))
+    # Not by rate, layer or place: what differs in these alone begins with the same weights.
+    with seeded(spec.seed, "head", spec.method, str(sorted(spec.options.items()))):
         if base_of(spec.source) not in TOKENS:
             return Head(None, dim=width or sample.shape[-1], num_classes=num_classes)
         pool = build_pool(spec.method, sample.shape[-1], grid=features.grid, options=spec.options)

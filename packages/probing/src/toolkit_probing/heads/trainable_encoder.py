@@ -28,7 +28,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.extras import require
 from toolkit_common.features.contract import features_of
 from toolkit_common.runs.files import atomic_path
-from toolkit_common.seed import seed_everything
+from toolkit_common.seed import seeded
 from toolkit_probing.heads.head import Head
 from toolkit_probing.heads.inputs import read_source
 
@@ -176,8 +176,7 @@ def make_trainable_(encoder: ImageEncoder, tuning: Tuning, *, seed: int = 0) -> 
     peft = _import_peft()
     config = peft.LoraConfig(r=tuning.rank, lora_alpha=ALPHA * tuning.rank, target_modules=names)
     # peft draws A at random, from torch's own stream.
-    with torch.random.fork_rng(devices=[]):
-        seed_everything(seed, "lora")
+    with seeded(seed, "lora"):
         peft.inject_adapter_in_model(config, encoder.model)
     # What was injected is in training mode still.
     encoder.eval()

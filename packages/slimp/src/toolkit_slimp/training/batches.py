@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import Preprocess, Transform
-from toolkit_common.seed import generator, seed_everything
+from toolkit_common.seed import generator, seeded
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.terms import Members, build_members
@@ -84,8 +84,7 @@ class LesionImages(Dataset[Tensor]):
         image = open_image(self.images[row]["image"])
         # torchvision draws from torch's own stream: seeded by what is drawn for, then given back,
         # so that neither a worker nor a resumed step changes a crop (docs/traps.md 4).
-        with torch.random.fork_rng(devices=[]):
-            seed_everything(self.seed, "augment", step, row, view)
+        with seeded(self.seed, "augment", step, row, view):
             return self.transform(image)
 
 
