@@ -44,7 +44,7 @@ $(STAMP): $(INPUTS)
 	$(BIN)/python -m pip install -qq -c constraints.txt $(EDITABLE) -r requirements-dev.txt
 	touch $@
 
-demo: $(STAMP) ## carry out studies/demo.yaml: SLIMP against its start on real lesions (6 minutes)
+demo: $(STAMP) ## carry out studies/demo.yaml: SLIMP against its start on real lesions (7 minutes)
 	$(WEIGHTS) && $(BIN)/toolkit study run studies/demo.yaml --jobs $(CORES) $(START)
 
 test: $(STAMP) ## run all tests, style and types among them (what CI runs)
