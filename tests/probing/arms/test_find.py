@@ -1,5 +1,7 @@
 """A study's probes as its reader thinks of them: an arm a run, its folds joined."""
 
+import csv
+import io
 import json
 import re
 import shutil
@@ -133,3 +135,11 @@ def test_a_damaged_cell_is_missing_where_tables_are_pasted(run_cli, study, tmp_p
         shown = run_cli("report", copy, "--metric", "auroc", "--format", "md", *form)
         assert shown.exit_code == 0, shown.output
         assert "MISSING: 1 of 4 cells" in shown.stdout
+
+
+@pytest.mark.slow
+def test_a_csv_calls_an_arm_by_its_name_and_not_by_its_first_fold(run_cli, study):
+    text = run_cli("report", study, "--metric", "top1", "--format", "csv").stdout
+    names = [row["run"] for row in csv.DictReader(io.StringIO(text))]
+    assert names
+    assert not [name for name in names if "fold=" in name]

@@ -50,7 +50,11 @@ def to_csv(report: Report) -> str:
     )  # fmt: skip
     said = "; ".join(_warnings(report))
     paths = [run.path for run in report.runs]
-    places = dict(zip(paths, run_places(paths), strict=True))
+    # An arm's folder is that of its first fold, of which alone its figures are not.
+    places = {
+        run.path: run.name or place
+        for run, place in zip(report.runs, run_places(paths), strict=True)
+    }
     for item in report.rows:
         row = item.row
         figures = [value for name in report.metrics for value in _ends(item.metrics[name])]
