@@ -74,10 +74,10 @@ def untouched_streams() -> Iterator[None]:
     import numpy as np
     import torch
 
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (as above)
-    try:
-        with STREAMS, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with STREAMS, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 (as above)
+        try:
             yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
