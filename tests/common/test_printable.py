@@ -37,7 +37,8 @@ def test_control_characters_are_shown(text: str, shown: str, in_a_line: str) -> 
         (r"C:\Users\me\x.csv", "x.csv"),
         ("runs/a and/or 1/2, val / val, https://site/page, \\x1b[2J, 4 of/", None),
         ("['/home/me/a.png', '/b/c d/']", "['a.png', 'c d/']"),
-        ("data:image/jpeg;base64,/9j/4AAQ+/cd/ef==", None),
+        ("/home//me/x /home/me/", "x me"),
+        ("nevus /mole, /benign", None),
     ],
 )  # fmt: skip
 def test_an_absolute_path_is_no_more_than_its_last_name(text: str, shown: str | None) -> None:

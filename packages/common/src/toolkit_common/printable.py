@@ -10,9 +10,11 @@ from typing import SupportsIndex
 # characters by which Python names files that are no UTF-8, which nothing can print.
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
-# An absolute path in a text, and one in an id, where nothing else can stand that holds a slash.
+# An absolute path in a text, of two names or more: one is of no machine, and may be a word of the
+# data; and one in an id, where nothing else can stand that holds a slash.
+NAME = r"""[^\s/\\?&,;|<>'"()\[\]{}]+"""
 PLACE = re.compile(
-    r"""(?<!;base64,)(?:^|(?<=[\s=:,|'"(\[{]))(?:(?:~[\w.-]*)?/|[A-Za-z]:[/\\])(?![/\\\s])[^\s?&,;|<>'"()\[\]{}]+"""
+    rf"""(?:^|(?<=[\s=:,|'"(\[{{]))(?:(?:~[\w.-]*|[A-Za-z]:)[/\\]+|/{NAME}/+){NAME}(?:[/\\]+{NAME})*[/\\]*"""
 )
 PLACE_OF_ID = re.compile(r"(?:^|(?<=[:=]))[/~.][^?&]*/")
 LONGEST = 200  # characters of a value that a message shows

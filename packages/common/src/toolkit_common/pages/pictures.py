@@ -29,11 +29,12 @@ def square(image: Image.Image, *, side: int = SIDE) -> Image.Image:
     return ImageOps.fit(image, (side, side))
 
 
-def data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image) -> Markup:
     """Return an image as JPEG within an address, without its file's name, place and date."""
     # A copy of the pixels: a comment of the file and its EXIF data stay behind.
     plain = Image.new("RGB", image.size)
     plain.paste(image)
     buffer = io.BytesIO()
     plain.save(buffer, format="JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    code = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Markup(f"data:image/jpeg;base64,{code}")
