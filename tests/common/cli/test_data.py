@@ -118,3 +118,19 @@ def test_example_pictures_are_written_once(run_cli: RunCli, image_folder: Path) 
     assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
     assert_bad_input(run_cli("data", "describe", text, "-o", "sheet.png"), "sheet.png")
     assert_bad_input(run_cli("data", "describe", text, "-o", "sheet.jpg"), "sheet.jpg")
+
+
+@pytest.mark.parametrize(
+    ("words", "following"),
+    [
+        ("describe lesions --premalignant-as drop", "data audit lesions --premalignant-as drop"),
+        ("audit digits --label label --no-images",
+         "probe --method ep,linear,knn --data digits --label label"),
+    ],
+)  # fmt: skip
+@pytest.mark.slow
+def test_the_next_command_reads_the_data_as_this_one(
+    run_cli: RunCli, words: str, following: str
+) -> None:
+    result = run_cli("data", *words.split())
+    assert result.stderr.endswith(f"next: toolkit {following}\n")

@@ -4,7 +4,6 @@ Nothing heavy is imported before a command is called.
 """
 
 import json
-import shlex
 from collections.abc import Collection
 from dataclasses import asdict
 from functools import cache
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from toolkit_common.cli.app import say_next
 from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.config import Invocation, Resolved
 from toolkit_common.printable import one_line, printable
@@ -145,12 +145,7 @@ def compare(
     if as_json:
         _print_json(comparison.to_json())
     else:
-        _say_next("report", *(str(run.path) for run in comparison.runs), "-o", "report.html")
-
-
-def _say_next(*words: str) -> None:
-    """Print the command to go on with, to be copied; stdout is for results."""
-    typer.echo(one_line(f"next: toolkit {shlex.join(words)}"), err=True)
+        say_next("report", *(str(run.path) for run in comparison.runs), "-o", "report.html")
 
 
 def _rank(
@@ -257,7 +252,7 @@ def _give(
     if output is not None:
         typer.echo(one_line(f"report: {output}"), err=True)
     elif table == "table" and not as_json:
-        _say_next("report", *(str(run.path) for run in tables.runs), "-o", "report.html")
+        say_next("report", *(str(run.path) for run in tables.runs), "-o", "report.html")
     if as_json:
         _print_json(tables.to_json())
 
@@ -341,7 +336,7 @@ def attention(
             _print_json(asdict(drawn))
         else:
             typer.echo(f"attention of {drawn.head}: {drawn.picture}")
-            _say_next("attention", "--from", str(run), "--stats")
+            say_next("attention", "--from", str(run), "--stats")
         return
     counted = measure_attention(run, images=images, masks=masks, head=head, num_images=num_images)
     if output is not None:
@@ -350,7 +345,7 @@ def attention(
     if as_json:
         _print_json(counted.to_json())
     else:
-        _say_next("report", str(run), "-o", "report.html")
+        say_next("report", str(run), "-o", "report.html")
 
 
 @predict_app.command()

@@ -9,6 +9,7 @@ so that `--help` is instant. A command's docstring ends with a section "Examples
 import errno
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Collection
@@ -187,6 +188,19 @@ def plugin_group(name: str) -> type[PluginGroup]:
         prefix = f"{name}."
 
     return SubGroup
+
+
+def say_next(*words: str, **options: str | bool | None) -> None:
+    """Print the command to go on with, to be copied; on stderr, as stdout is for results.
+
+    Args:
+        words: Of it.
+        options: Those of this call that it takes too; flags as booleans, None if not given.
+    """
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        words += (flag,) if value is True else (flag, value) if value else ()
+    typer.echo(one_line(f"next: {shlex.join(['toolkit', *words])}"), err=True)
 
 
 def _build_group(name: str) -> Any:

@@ -1,15 +1,13 @@
 """`toolkit data`: look at a data set before computing on it."""
 
 import json
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit_common.audit.settings import AuditSettings
-from toolkit_common.cli.app import plugin_group
+from toolkit_common.cli.app import plugin_group, say_next
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
 from toolkit_common.printable import one_line, printable
@@ -108,14 +106,9 @@ def describe(
     for what, path in (("pictures", output), ("page", page), ("data card", save)):
         if path is not None:
             typer.echo(printable(f"{what}: {path}"), err=True)
-    given = [] if premalignant_as is None else ["--premalignant-as", premalignant_as]
-    given += ["--allow-partial"] * allow_partial
     if not as_json:
-        _say_next(["data", "audit", identifier, *given])
-
-
-def _say_next(words: Sequence[str]) -> None:
-    typer.echo(one_line(f"next: {shlex.join(['toolkit', *words])}"), err=True)
+        say_next("data", "audit", identifier, premalignant_as=premalignant_as,
+                 allow_partial=allow_partial)  # fmt: skip
 
 
 def _write_pictures(data: "ImageData", labels: "Labels | None", output: Path) -> None:
@@ -176,7 +169,9 @@ def audit(
     if report.has_leak:
         raise typer.Exit(LEAK_FOUND)
     if not as_json:
-        _say_next(["probe", "--method", "ep,linear,knn", "--data", identifier])
+        # Not --allow-partial, which is about weights there.
+        say_next("probe", "--method", "ep,linear,knn", "--data", identifier, label=settings.label,
+                 premalignant_as=premalignant_as)  # fmt: skip
 
 
 @app.command()

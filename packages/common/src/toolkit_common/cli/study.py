@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from toolkit_common.cli.app import plugin_group
+from toolkit_common.cli.app import plugin_group, say_next
 from toolkit_common.errors import InputError
 from toolkit_common.printable import counted, one_line, printable
 
@@ -69,11 +69,11 @@ def plan(file: File, assignments: Assignments = None, output: Output = None) -> 
         typer.echo(printable(line))
     typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
     if all(status.state is State.DONE for status in statuses.values()):
-        _say_next(study, cells, folder)
+        _say_how_to_read(study, cells, folder)
     else:
         given = [word for text in assignments or () for word in ("--set", text)]
         given += [] if output is None else ["--output", str(output)]
-        _say(["study", "run", str(file), *given])
+        say_next("study", "run", str(file), *given)
 
 
 @app.command()
@@ -133,7 +133,7 @@ def run(
     if study.tables:
         _show_tables(study, cells, name=None, form="text")
     _say_failed(outcome)
-    _say_next(study, cells, folder)
+    _say_how_to_read(study, cells, folder)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -159,7 +159,7 @@ def show(
     study, cells, folder = _expanded(file, assignments, output)
     _show_tables(study, cells, name=name, form=form)
     if form == "text":
-        _say_next(study, cells, folder, is_shown=True)
+        _say_how_to_read(study, cells, folder, is_shown=True)
 
 
 def _show_tables(study: "Study", cells: Sequence["Cell"], *, name: str | None, form: str) -> None:
@@ -187,18 +187,14 @@ def _show_tables(study: "Study", cells: Sequence["Cell"], *, name: str | None, f
         typer.echo(printable("\n".join(texts)), nl=False)
 
 
-def _say_next(
+def _say_how_to_read(
     study: "Study", cells: Sequence["Cell"], folder: Path, *, is_shown: bool = False
 ) -> None:
     """Say how the figures of what was run are read."""
     if study.tables and not is_shown:
-        _say(["study", "table", str(folder), "--format", "md"])
+        say_next("study", "table", str(folder), "--format", "md")
     if any(cell.command.name == "probe" for cell in cells):
-        _say(["report", str(folder), "-o", "report.html"])
-
-
-def _say(words: Sequence[str]) -> None:
-    typer.echo(printable(f"next: {shlex.join(['toolkit', *words])}"), err=True)
+        say_next("report", str(folder), "-o", "report.html")
 
 
 def _say_failed(outcome: Any) -> None:
