@@ -111,4 +111,4 @@ def test_what_does_not_follow_from_predictions_has_differences_over_folds_and_sa
     assert figure.mean == pytest.approx(0.1)  # of 0, 0.1 and 0.2; those of poor lie 0.3 higher
     assert (figure.gap.mean, figure.gap.interval_of) == (pytest.approx(-0.3), "folds")
     why = "NOT OVER PATIENTS: good ep: precision_at_5 does not follow from predictions"
-    assert why in table.remarks
+    assert why in map(str, table.remarks)

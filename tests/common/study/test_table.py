@@ -56,7 +56,19 @@ def test_a_choice_that_no_result_has_is_said():
     text = STUDY.replace("metrics: auroc", "metrics: auroc\n  where: {labels: 100 % of labels}")
     table = table_of(text)
     assert table.groups == {}
-    assert table.remarks == ["NO RESULT has labels 100 % of labels: there are all labels"]
+    assert [*map(str, table.remarks)] == [
+        "NO RESULT has labels 100 % of labels: there are all labels"
+    ]
+
+
+def test_equal_values_stand_together_though_steps_came_apart():
+    for path in Path("runs/judge").glob("encoder=*,fold=*/results.json"):
+        results = read_json(path)
+        few = [{**row, "labels": "10 % of labels"} for row in results["rows"]]
+        write_json(path, {**results, "rows": [*few, *results["rows"]]})
+    keys = list(table_of(STUDY.replace("[encoder, method]", "[encoder, method, labels]")).groups)
+    assert keys == [(encoder, method, labels) for encoder in ("good", "poor") for method in (
+        "ep", "linear") for labels in ("10 % of labels", "all labels")]  # fmt: skip
 
 
 def test_results_without_rows_stand_beside():

@@ -24,6 +24,7 @@ from toolkit_common.study.figures import (
 )
 from toolkit_common.study.file import Study, written
 from toolkit_common.study.records import RANDOM
+from toolkit_common.study.remarks import alike
 from toolkit_common.study.table import Table
 
 MISSING, UNDEFINED, REFERENCE = "missing", "undefined", "reference"
@@ -111,7 +112,7 @@ def to_json(study: Study, table: Table) -> dict[str, Any]:
         "rows": list(entries(table)),
         "missing": dict(table.missing),
         "notes": notes(study, table),
-        "remarks": list(table.remarks),
+        "remarks": list(map(str, table.remarks)),
     }
 
 
@@ -165,8 +166,9 @@ def notes(study: Study, table: Table) -> list[str]:
     )
     if given:
         lines.append(f"parameters: {given}")
-    rest = [f"and {len(table.remarks) - MOST_REMARKS} more remarks (--format json has all)"]
-    return [*lines, *table.remarks[:MOST_REMARKS], *rest[: len(table.remarks) > MOST_REMARKS]]
+    remarks = list(map(str, alike(table.remarks)))
+    rest = [f"and {len(remarks) - MOST_REMARKS} more remarks (--format json has all)"]
+    return [*lines, *remarks[:MOST_REMARKS], *rest[: len(remarks) > MOST_REMARKS]]
 
 
 def _of_intervals(table: Table, *, has_folds: bool) -> Iterator[str]:

@@ -23,9 +23,9 @@ from toolkit_common.study.figures import (
 from toolkit_common.study.file import Scalar, Study, TableSpec, written
 from toolkit_common.study.grid import Cell
 from toolkit_common.study.records import COUNTS, FIELDS, OPTION, Record, read_records
+from toolkit_common.study.remarks import Remark, remarks_on
 from toolkit_common.study.state import State, Status
 
-MOST_NAMED = 3  # rows of one remark
 UNREAD = "?"  # of what a cell that is missing would have
 
 
@@ -35,7 +35,7 @@ class Table:
 
     Attributes:
         spec: What was wanted.
-        groups: By key, in the order of the cells.
+        groups: By key; equal values stand together, as they first came in the cells.
         figures: Key and metric -> figure.
         missing: Ids of cells that are not done -> how far they are.
         remarks: What must be known to trust a figure.
@@ -45,7 +45,7 @@ class Table:
     groups: Mapping[Key, Group]
     figures: Mapping[tuple[Key, str], Figure]
     missing: Mapping[str, str]
-    remarks: Sequence[str]
+    remarks: Sequence[Remark]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -165,9 +165,8 @@ def build_table(
         for cell in mine
         if statuses[cell.id].state is not State.DONE
     }
-    remarks = _remarks(groups)
-    apart = not_over_patients(figures)
-    return Table(spec, groups, figures, missing, [*builder.unmatched(), *apart, *remarks])
+    of_table = map(Remark, [*builder.unmatched(), *not_over_patients(figures)])
+    return Table(spec, groups, figures, missing, [*of_table, *remarks_on(groups)])
 
 
 def _front(points: Sequence[tuple[int, float, Key]]) -> Iterator[Key]:
@@ -178,21 +177,6 @@ def _front(points: Sequence[tuple[int, float, Key]]) -> Iterator[Key]:
             best, least = loss, count
         if (count, loss) == (least, best):  # of equal ones all: a name is no reason
             yield key
-
-
-def _remarks(groups: Mapping[Key, Group]) -> list[str]:
-    """Return what must be known of rows, each once with the rows that it is about."""
-    about: dict[str, dict[str, None]] = {}
-    for key, group in groups.items():
-        for record in group.records.values():
-            for remark in record.remarks:
-                about.setdefault(remark, {})[" ".join(key)] = None
-    return [f"{_listed(list(names))}: {remark}" for remark, names in about.items()]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _contributing(study: Study, spec: TableSpec, cells: Sequence[Cell]) -> list[Cell]:
@@ -208,6 +192,13 @@ def _contributing(study: Study, spec: TableSpec, cells: Sequence[Cell]) -> list[
             for axis, values in chosen.items()
         )
     ]
+
+
+def _in_order(groups: Mapping[Key, Group]) -> dict[Key, Group]:
+    """Return groups so that equal values stand together, values as they first came."""
+    ranks = [list(dict.fromkeys(values)) for values in zip(*groups, strict=True)]
+    keys = sorted(groups, key=lambda key: [*map(list.index, ranks, key)])
+    return {key: groups[key] for key in keys}
 
 
 def _axes(cells: Iterable[Cell]) -> dict[str, set[str]]:
@@ -268,7 +259,7 @@ class _Builder:
                    self.steps[key] for key in self.known)]  # fmt: skip
         there = {self._key(cell.values, missing=UNREAD) for cell in covered}
         unread = {key: group for key, group in self.unread.items() if key not in there}
-        return {**self.known, **self.baselines, **unread}
+        return _in_order({**self.known, **self.baselines, **unread})
 
     def unmatched(self) -> list[str]:
         """Return which values of `where` no result has, a sentence each."""
