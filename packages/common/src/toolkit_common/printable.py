@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import index
 from typing import SupportsIndex
 
@@ -34,6 +34,12 @@ def counted(count: SupportsIndex, noun: str, plural: str = "") -> str:
     """Return `1 image` and `1,024 images`; a plural that does not end in s is given."""
     number = index(count)  # of numpy's integers too
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def first_of(names: Sequence[str], most: int = 3, between: str = ", ") -> str:
+    """Return names in a line, of many the first ones and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{between.join(names[:most])}{more}"
 
 
 def placeless(text: str) -> str:

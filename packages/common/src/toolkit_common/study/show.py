@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from toolkit_common.pages.paste import markdown_table
-from toolkit_common.printable import counted, markdown, placeless_id
+from toolkit_common.printable import counted, first_of, markdown, placeless_id
 from toolkit_common.scores.folds import is_pooled
 from toolkit_common.scores.metrics import METRICS
+from toolkit_common.scores.remarks import alike
 from toolkit_common.study.figures import (
     FOLDS,
     NONE,
@@ -24,7 +25,6 @@ from toolkit_common.study.figures import (
 )
 from toolkit_common.study.file import Study, written
 from toolkit_common.study.records import RANDOM
-from toolkit_common.study.remarks import alike
 from toolkit_common.study.table import Table
 
 MISSING, UNDEFINED, REFERENCE = "missing", "undefined", "reference"
@@ -148,8 +148,7 @@ def notes(study: Study, table: Table) -> list[str]:
     lines = []
     if table.missing:
         names = [f"{name} ({state})" for name, state in table.missing.items()]
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        lines.append(f"MISSING: {counted(len(names), 'cell')}: {', '.join(names[:SHOWN])}{more}")
+        lines.append(f"MISSING: {counted(len(names), 'cell')}: {first_of(names, SHOWN)}")
     marks = dict.fromkeys(mark for group in groups for mark in group.marks)
     lines += [f"{mark}: {EXPLAINED[mark]}" for mark in marks]
     lines += _selections(groups)

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from toolkit_common.registry import did_you_mean
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
+from toolkit_common.scores.remarks import Remark, remarks_of
 from toolkit_common.study.figures import (
     NONE,
     Figure,
@@ -23,7 +24,6 @@ from toolkit_common.study.figures import (
 from toolkit_common.study.file import Scalar, Study, TableSpec, written
 from toolkit_common.study.grid import Cell
 from toolkit_common.study.records import COUNTS, FIELDS, OPTION, Record, read_records
-from toolkit_common.study.remarks import Remark, remarks_on
 from toolkit_common.study.state import State, Status
 
 UNREAD = "?"  # of what a cell that is missing would have
@@ -166,7 +166,13 @@ def build_table(
         if statuses[cell.id].state is not State.DONE
     }
     of_table = map(Remark, [*builder.unmatched(), *not_over_patients(figures)])
-    return Table(spec, groups, figures, missing, [*of_table, *remarks_on(groups)])
+    of_rows = remarks_of(
+        (" ".join(key), text)
+        for key, group in groups.items()
+        for record in group.records.values()
+        for text in record.remarks
+    )
+    return Table(spec, groups, figures, missing, [*of_table, *of_rows])
 
 
 def _front(points: Sequence[tuple[int, float, Key]]) -> Iterator[Key]:

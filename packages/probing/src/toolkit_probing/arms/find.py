@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit_common.errors import InputError
+from toolkit_common.printable import first_of
 from toolkit_common.study.commands import find_command
 from toolkit_common.study.file import KEPT, Scalar, Study, TableSpec, read_study, written
 from toolkit_common.study.grid import Cell, expand
@@ -215,8 +216,7 @@ def _missing(
     }
     names = [f"{cell} ({state})" for cell, state in states.items() if state != State.DONE.value]
     if names:
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         yield (
             f"MISSING: {len(names)} of {len(cells)} cells of {path.name}: "
-            f"{', '.join(names[:MOST_NAMED])}{more}"
+            f"{first_of(names, MOST_NAMED)}"
         )

@@ -6,6 +6,7 @@ paired differences, adjusted over the others (Holm).
 
 from collections.abc import Iterator, Sequence
 
+from toolkit_common.printable import first_of
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.scores.statistics import adjust_holm
 from toolkit_probing.leaderboard.boards import LEADING, Board
@@ -89,7 +90,7 @@ def _among(first: Standing, board: Board, method: str) -> Iterator[str]:
 
 def _listed(names: Sequence[str]) -> str:
     if len(names) > MOST_NAMED:
-        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+        return first_of(names, MOST_NAMED)
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

@@ -10,13 +10,12 @@ being one of many, which the matrix of all differences is.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from toolkit_common.printable import counted
+from toolkit_common.printable import counted, first_of
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.scores.statistics import Difference, adjust_holm
 from toolkit_common.seen.check import EXPLAINED, MARKS
 from toolkit_probing.reports.entries import NO_IMAGE, Differences, Entry, preferred
 from toolkit_probing.results.saved import SavedRun, names_of
-from toolkit_probing.results.summary import listed
 from toolkit_probing.task.subsets import ALL
 
 REFERENCE, METADATA, MISSINGNESS = "linear", "metadata baseline", "missingness baseline"
@@ -93,7 +92,7 @@ def warnings(
             about.setdefault(text, []).append(name)
     for text, names in about.items():
         # Whom it is about stands behind: an arm may be called as the warning begins.
-        yield text if len(names) == len(runs) else f"{text.rstrip('.')} ({listed(names)})."
+        yield text if len(names) == len(runs) else f"{text.rstrip('.')} ({first_of(names)})."
     yield from (f"{line}." for line in missing)
     if len({frozenset(item.saved.image_ids) for item in entries}) > 1:
         yield "Rows are of different test images: only those of the first run's are compared."

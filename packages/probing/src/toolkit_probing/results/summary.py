@@ -10,6 +10,7 @@ from rich.console import Console
 from toolkit_common.console import Column, print_columns, result_console, with_room_for
 from toolkit_common.printable import counted, placeless_id, printable
 from toolkit_common.scores.metrics import metric_name
+from toolkit_common.scores.remarks import alike, remarks_of
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
 from toolkit_common.seen.check import mark
 from toolkit_probing.probes import POOLS, AttentivePool
@@ -22,7 +23,6 @@ from toolkit_probing.task.subsets import ALL
 from toolkit_probing.training.plan import Training, describe_training
 
 SHOWN = ("top1", "balanced_accuracy", "auroc", "macro_f1")  # what does not fit first is the last
-MOST_NAMED = 3  # rows of one remark; results.json has it with each
 BASELINES_READ = (
     "baselines read no image: logistic regressions of the metadata, and of which are missing, "
     "fitted on train; the extrapolated ones read those of similar lesions"
@@ -142,18 +142,10 @@ def training_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def remark_lines(rows: Sequence[Row]) -> list[str]:
-    """Return what must be known to trust rows, each once with the rows that it is about."""
-    about: dict[str, list[str]] = {}
-    for name, row in zip(short_names(rows), rows, strict=True):
-        for remark in row.remarks:
-            about.setdefault(remark, []).append(name)
-    return [f"{listed(names)}: {remark}" for remark, names in about.items()]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names, of many the first ones and how many more."""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{', '.join(names[:MOST_NAMED])}{more}"
+    """Return what must be known to trust rows, alike ones once with the rows they are about."""
+    named = zip(short_names(rows), rows, strict=True)
+    pairs = ((name, remark) for name, row in named for remark in row.remarks)
+    return list(map(str, alike(remarks_of(pairs))))
 
 
 def why_no_intervals(metrics: Iterable[Estimate | Difference]) -> list[str]:

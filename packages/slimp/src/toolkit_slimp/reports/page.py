@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from toolkit_common.pages.page import render
 from toolkit_common.pages.provenance import command_of, origin
-from toolkit_common.printable import placeless_command
+from toolkit_common.printable import first_of, placeless_command
 from toolkit_common.runs.files import write_text
 from toolkit_slimp.metadata.schema import ColumnSchema
 from toolkit_slimp.reports import evidence
@@ -121,9 +121,7 @@ def _values(column: ColumnSchema) -> str:
     if column.quantiles:
         ends = f"{column.quantiles[0]:g} to {column.quantiles[-1]:g}"
         return f"{ends} {column.unit}".strip()
-    shown = ", ".join(column.categories[:MOST_WORDS])
-    more = len(column.categories) - MOST_WORDS
-    return f"{shown} and {more} more" if more > 0 else shown
+    return first_of(column.categories, MOST_WORDS)
 
 
 def _seen(run: PretrainRun) -> Iterator[tuple[str, Any]]:

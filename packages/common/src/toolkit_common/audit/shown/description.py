@@ -8,7 +8,7 @@ from rich.text import Text
 from toolkit_common.console import Column, print_columns, result_console
 from toolkit_common.data.labels import describe_label_map
 from toolkit_common.data.sheet import Sheet
-from toolkit_common.printable import counted, one_line
+from toolkit_common.printable import counted, first_of, one_line
 
 MOST_CLASSES = 20  # in a line
 CANNOT = "Cannot be split: "
@@ -71,9 +71,8 @@ def print_description(described: dict[str, Any], sheet: Sheet) -> None:
     for name, value in fact_lines(described):
         out.print(f"{name}: {one_line(value)}", soft_wrap=True)
     for name, counts in described["labels"].items():
-        shown = [f"{value} {count:,}" for value, count in counts.items()][:MOST_CLASSES]
-        more = f" and {len(counts) - MOST_CLASSES} more" if len(counts) > MOST_CLASSES else ""
-        out.print(one_line(f"label {name}: {', '.join(shown)}{more}"), soft_wrap=True)
+        shown = first_of([f"{value} {count:,}" for value, count in counts.items()], MOST_CLASSES)
+        out.print(one_line(f"label {name}: {shown}"), soft_wrap=True)
     for problem in described["label_problems"]:
         out.print(f"no label to predict: {one_line(problem)}", soft_wrap=True)
     if described["label_map"]:

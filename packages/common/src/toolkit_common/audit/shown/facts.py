@@ -19,7 +19,7 @@ from toolkit_common.audit.findings import (
     ImagePair,
 )
 from toolkit_common.audit.proxies import ColumnFacts
-from toolkit_common.printable import counted
+from toolkit_common.printable import counted, first_of
 from toolkit_common.scores.statistics import UNDEFINED
 
 MAX_PAIRS = 24  # listed and pictured
@@ -85,9 +85,7 @@ def facts(audit: Audit) -> list[str]:
     label = "no label"
     if audit.labels is not None:
         counts = [f"{name} {count:,}" for name, count in class_counts(audit).items()]
-        more = len(counts) - MOST_CLASSES
-        listed = ", ".join(counts[:MOST_CLASSES]) + (f" and {more} more" if more > 0 else "")
-        label = f"label {audit.labels.name}: {listed}"
+        label = f"label {audit.labels.name}: {first_of(counts, MOST_CLASSES)}"
     return [counted(len(audit.data), "image"), label, f"splits: {audit.splits}"]
 
 

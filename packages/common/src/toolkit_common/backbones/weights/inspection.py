@@ -12,7 +12,7 @@ from toolkit_common.backbones.weights.names import rename, speaks_dialect
 from toolkit_common.backbones.weights.state_dicts import State, read_state_dicts
 from toolkit_common.backbones.weights.trials import under
 from toolkit_common.errors import InputError
-from toolkit_common.printable import counted
+from toolkit_common.printable import counted, first_of
 from toolkit_common.torchvision_ops import prepare
 
 # A name that every encoder of some of timm's modules has.
@@ -113,12 +113,11 @@ def _describe_encoder(state: State, key: str, prefix: str) -> str:
     renamed = rename(under(prefix, state), nn.Module())
     layout = find_layout(key, prefix)
     names = likely_names(state, prefix)
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     parts = [
         f"an encoder{f' behind &prefix={prefix}' if prefix else ''}",
         f"where {layout.code} keeps it" if layout and prefix else "",
         f"names of {renamed.library}" if renamed.library else "",
-        f"likely timm:{', timm:'.join(names[:MOST_NAMED])}{more}" if names
+        f"likely timm:{first_of(names, MOST_NAMED, ', timm:')}" if names
         else "no timm model has exactly these tensors",
     ]  # fmt: skip
     return "; ".join(filter(None, parts))

@@ -10,6 +10,7 @@ from torch import nn
 from toolkit_common.backbones.weights.layouts import KINDS, Kind, bare
 from toolkit_common.backbones.weights.names import filter_like_timm
 from toolkit_common.backbones.weights.trials import Trial, fitting_of
+from toolkit_common.printable import first_of
 
 TWIN, ZEROS = Kind("second copy", ""), Kind("biases of zeros", "")
 SHOWN = 6  # groups in a message
@@ -64,8 +65,7 @@ class LeftOver:
 
     def _groups(self, names: Iterable[str]) -> str:
         groups = describe_groups([self.shown[name] for name in names], self.encoder)
-        more = f" and {len(groups) - SHOWN} more" if len(groups) > SHOWN else ""
-        return ", ".join(groups[:SHOWN]) + more
+        return first_of(groups, SHOWN)
 
 
 def find_left_over(trial: Trial, model: nn.Module, *, twins: Sequence[str]) -> LeftOver:

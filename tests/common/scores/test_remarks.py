@@ -1,12 +1,17 @@
 """Each remark once, behind its rows; those that differ in numbers alone are one line."""
 
-from toolkit_common.study.remarks import Remark, alike
+from toolkit_common.scores.remarks import Remark, alike, remarks_of
 
 
 def test_rows_of_a_remark_are_named_and_of_many_the_first():
     assert str(Remark("the table")) == "the table"
     assert str(Remark("low", ("a", "b"))) == "a, b: low"
     assert str(Remark("low", ("a", "b", "c", "d", "e"))) == "a, b, c and 2 more: low"
+
+
+def test_each_remark_stands_once():
+    remarks = remarks_of([("a", "low"), ("b", "high"), ("b", "low"), ("b", "low")])
+    assert list(map(str, remarks)) == ["a, b: low", "b: high"]
 
 
 def test_what_differs_in_numbers_alone_is_one_line():
