@@ -18,6 +18,20 @@ def test_markdown_has_figures_with_intervals_below_what_forbids_to_believe_them(
     assert text.index("**Tiny") < text.index("| method | AUROC | parameters |")
 
 
+def test_a_table_to_paste_calls_rows_of_fewer_labels_as_the_terminal_does(run_cli, copied):
+    folder = copied / "a"
+    results = read_json(folder / "results.json")
+    results["rows"][0] |= {"labels": "2 shots", "num_train": [4]}
+    write_json(folder / "results.json", results)
+    table = run_cli("report", folder, "--metric", "auroc", "--format", "md").stdout
+    names = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()
+             if line.startswith("| ")][2:]  # fmt: skip
+    assert "linear \u00b7 layer 2 \u00b7 2 shots" in names
+    shown = " ".join(run_cli("report", folder, "--metric", "auroc").stdout.split())
+    for name in names:
+        assert name in shown
+
+
 def test_latex_is_a_table_whose_caption_warns(run_cli, runs):
     options = ["--metric", "auroc", "--format", "latex", "--by", "site"]
     text = run_cli("report", runs / "a", *options).stdout

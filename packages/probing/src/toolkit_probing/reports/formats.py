@@ -11,9 +11,9 @@ from toolkit_common.scores.statistics import UNDEFINED, Estimate
 from toolkit_common.seen.check import mark
 from toolkit_probing.reports.claim import warnings
 from toolkit_probing.reports.entries import entries_of
-from toolkit_probing.reports.recomputed import Recomputed, Report
-from toolkit_probing.reports.tables import run_line
-from toolkit_probing.results.names import run_places, with_run
+from toolkit_probing.reports.recomputed import Report
+from toolkit_probing.reports.tables import names_of_rows, run_line
+from toolkit_probing.results.names import run_places
 from toolkit_probing.results.saved import SavedRun
 
 INTERVALS = "In brackets: 95 % intervals by bootstrap over groups."
@@ -101,19 +101,14 @@ def _align(report: Report) -> str:
 
 
 def _rows(report: Report) -> Iterator[Sequence[str]]:
-    names = {(item.saved.run, item.row.name): item.name for item in entries_of(report)}
+    names = names_of_rows(report)
     for item in report.shown_rows:
-        name = names.get((item.run, item.row.name)) or _full_name(report, item)
         yield [
-            mark(name, item.row.seen, between=" "),
+            mark(names[item.run, item.row.name], item.row.seen, between=" "),
             *([item.images] if report.by else []),
             *(_figure(item.metrics[key]) for key in report.metrics),
             f"{item.row.num_parameters:,}",
         ]
-
-
-def _full_name(report: Report, item: Recomputed) -> str:
-    return with_run(item.row.name, report.names[item.run], report.runs)
 
 
 def _figure(estimate: Estimate) -> str:

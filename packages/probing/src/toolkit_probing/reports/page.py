@@ -30,9 +30,9 @@ from toolkit_probing.reports.claim import warnings
 from toolkit_probing.reports.data.card import data_cards
 from toolkit_probing.reports.entries import NO_IMAGE, Entry, most_labels
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
-from toolkit_probing.reports.tables import interval_lines, sections
+from toolkit_probing.reports.tables import interval_lines, names_of_rows, sections
 from toolkit_probing.results.layout import show_estimate
-from toolkit_probing.results.names import encoder_name, short_data, with_run
+from toolkit_probing.results.names import encoder_name, short_data
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.training.plan import describe_training
@@ -165,9 +165,9 @@ def _classes(report: Report, item: Entry) -> list[str]:
 
 
 def _tables(report: Report, entries: Sequence[Entry]) -> list[tuple[str, list[dict[str, Any]]]]:
-    names = {(item.saved.run, item.row.name): item.name for item in entries}
+    names = names_of_rows(report) | {(item.saved.run, item.row.name): item.name for item in entries}
     return [
-        (title, [_line(report, item, names.get((item.run, item.row.name))) for item in rows])
+        (title, [_line(report, item, names[item.run, item.row.name]) for item in rows])
         for title, rows in sections(report.shown_rows)
     ]
 
@@ -186,10 +186,9 @@ def _shared(report: Report) -> dict[str, str]:
     return shared
 
 
-def _line(report: Report, item: Recomputed, name: str | None) -> dict[str, Any]:
-    full = with_run(item.row.name, report.names[item.run], report.runs)
+def _line(report: Report, item: Recomputed, name: str) -> dict[str, Any]:
     return {
-        "name": mark(name or full, item.row.seen, between=" "),
+        "name": mark(name, item.row.seen, between=" "),
         "images": item.images,
         "figures": [
             (

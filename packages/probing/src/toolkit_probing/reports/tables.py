@@ -42,7 +42,7 @@ def show_report(report: Report, *, as_json: bool, answer: str = "") -> None:
         out.print()
     for line in report.arms.missing:
         out.print(line, soft_wrap=True)
-    names = _names(report)
+    names = names_of_rows(report)
     for run in report.runs:
         place = f"{report.names[run.path]} = " if len(report.runs) > 1 else ""
         out.print(f"{place}{run_line(run)}", soft_wrap=True)
@@ -108,7 +108,7 @@ def _seen(run: SavedRun) -> str:
     return "".join(f"; {word} IN PRE-TRAINING" for word in words)
 
 
-def _names(report: Report) -> Names:
+def names_of_rows(report: Report) -> Names:
     """Return the short name of every row, with that of its run where there are several."""
     names: Names = {}
     for run in report.runs:
