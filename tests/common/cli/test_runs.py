@@ -40,6 +40,14 @@ def test_runs_are_listed_with_kind_state_size_and_best_figure(run_cli, runs, mon
     assert "no run in" in run_cli("runs", "ls", runs / "probe-1/checkpoints").stdout
 
 
+def test_a_damaged_run_is_named_and_left_out(run_cli, runs):
+    (runs / "probe-1/run.json").write_text('{"kind": "pro')
+    result = run_cli("runs", "ls", runs, "--json")
+    assert [Path(run["path"]).name for run in json.loads(result.stdout)] == ["five", "slimp-1"]
+    assert f"left out: {runs}/probe-1/run.json is damaged, no JSON" in result.stderr
+    assert "2 runs in" in run_cli("runs", "ls", runs).stdout
+
+
 def test_a_run_is_removed_whole(run_cli, runs):
     result = run_cli("runs", "rm", runs / "slimp-1", runs / "five", "--yes")
     assert result.exit_code == 0, result.output

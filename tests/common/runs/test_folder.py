@@ -228,11 +228,15 @@ def test_a_run_is_not_resumed_on_other_data_or_with_another_encoder(tmp_path: Pa
     expected = (
         f"cannot resume {run.path}: since it began, these have changed: "
         f"data (was {'a' * 12}, now {'d' * 12}); "
-        f"metadata encoders (was {'c' * 12}, now {'e' * 12}); put them back, or start a new run"
+        f"metadata encoders (was {'c' * 12}, now {'e' * 12}); put them back, or start a new run. "
+        "Times of image files count as data: if nothing else changed, copy the files again with "
+        "their times (cp -p, rsync -t)"
     )
     with pytest.raises(InputError, match=re.escape(expected)):
         run.start(again, kind="test", facts=changed)
     assert (run.path / "run.json").read_text() == before
+    with pytest.raises(InputError, match=r"encoder \(was b+, now d+\); put .* new run$"):
+        run.start(again, kind="test", facts={**facts, "encoder": "d" * 64})
     run.start(again, kind="test", facts=facts)
     assert len(run.read_json("run.json")["starts"]) == 2
 

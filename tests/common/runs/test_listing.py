@@ -8,7 +8,14 @@ import pytest
 from helpers.kills import run_forked
 from helpers.run_folders import write_run
 from toolkit_common.errors import InputError
-from toolkit_common.runs.listing import find_run_folders, is_run, look_at_run, state_of, whole_of
+from toolkit_common.runs.listing import (
+    damage_of,
+    find_run_folders,
+    is_run,
+    look_at_run,
+    state_of,
+    whole_of,
+)
 from toolkit_common.runs.locks import LOCK, lock_folder, unlock_all
 
 
@@ -50,6 +57,27 @@ def test_damaged_results_show_no_figure(tmp_path: Path, text: str) -> None:
     (folder / "config.yaml").write_text("a: [")
     run = look_at_run(folder)
     assert (run.figure, run.backbone, run.data) == (None, "stand-in", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("run.json", '{"kind": "pro', "{folder}/run.json is damaged, no JSON: "),
+        ("run.json", "[]", "{folder}/run.json is damaged: it names no kind of run"),
+        ("run.json", "[" * 9999, "{folder}/run.json is damaged, no JSON: "),
+        ("results.json", "", "{folder}/results.json is damaged, no JSON: "),
+        ("config.yaml", "a: [", "{folder}/config.yaml"),
+        ("config.yaml", None, "{folder} has no config.yaml"),
+    ],
+)
+def test_a_damaged_run_is_told_by_the_file(tmp_path, name, text, message) -> None:
+    folder = write_run(tmp_path / "run")
+    assert damage_of(folder) == ""
+    (folder / name).unlink(missing_ok=True)
+    if text is not None:
+        (folder / name).write_text(text)
+    assert message.format(folder=folder) in damage_of(folder)
+    assert list(find_run_folders(tmp_path)) == [folder]
 
 
 def test_a_run_is_done_running_or_interrupted(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`toolkit runs`: which runs there are, and what of them can go."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,16 +36,16 @@ def ls(
     """List runs: what they judge or train, whether they have ended, size, age, best figure.
 
     The best row is the one of highest balanced accuracy on the test split: to find a run again, not
-    to choose among its rows.
+    to choose among its rows. A run whose files are damaged is named and left out.
 
     Examples:
         toolkit runs ls
         toolkit runs ls runs/old --json
     """
     from toolkit_common.features.planner import size
-    from toolkit_common.runs.listing import find_run_folders, look_at_run
+    from toolkit_common.runs.listing import look_at_run
 
-    runs = [look_at_run(path) for path in find_run_folders(folder)]
+    runs = [look_at_run(path) for path in _whole_runs(folder)]
     if as_json:
         typer.echo(json.dumps([run.to_json() for run in runs], indent=2))
         return
@@ -92,6 +92,18 @@ def rm(
     for run in runs:
         _remove(run.path, checkpoints=checkpoints)
     _print(f"removed {len(runs)}, {size(sum(sizes))}")
+
+
+def _whole_runs(folder: Path) -> Iterator[Path]:
+    """Yield the runs in a folder; those that are damaged are named."""
+    from toolkit_common.console import console
+    from toolkit_common.runs.listing import damage_of, find_run_folders
+
+    for path in find_run_folders(folder):
+        if message := damage_of(path):
+            console.print(f"left out: {message}", style="bold red", markup=False)
+        else:
+            yield path
 
 
 def _refuse(folder: Path, *, checkpoints: bool) -> None:

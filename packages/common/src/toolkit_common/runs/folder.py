@@ -42,6 +42,10 @@ from toolkit_common.runs.locks import LOCK, lock_folder, refuse_locked, unlock_f
 
 RESULTS_VERSION = 1
 CHECKPOINTS = "checkpoints"  # folder of the states that are saved on the way
+TIMES = (  # see `toolkit_common.images.keys`
+    ". Times of image files count as data: if nothing else changed, copy the files again with "
+    "their times (cp -p, rsync -t)"
+)
 RECORDED_PACKAGES = (
     "toolkit-common", "toolkit-probing", "toolkit-slimp", "torch", "torchvision", "timm",
     "open_clip_torch", "peft", "datasets", "accelerate", "numpy", "scikit-learn", "pillow",
@@ -292,15 +296,15 @@ def _check_resumable(
 
 def _check_unchanged(run: RunFolder, stored: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Refuse other data or another encoder: rows would cross splits under one set of weights."""
-    changed = [
-        f"{key.replace('_', ' ')} (was {str(stored[key])[:12]}, now {str(facts[key])[:12]})"
-        for key in facts
-        if key in stored and stored[key] != facts[key]
-    ]
+    changed = [key for key in facts if key in stored and stored[key] != facts[key]]
     if changed:
+        listed = "; ".join(
+            f"{key.replace('_', ' ')} (was {str(stored[key])[:12]}, now {str(facts[key])[:12]})"
+            for key in changed
+        )
         raise InputError(
-            f"cannot resume {run.path}: since it began, these have changed: {'; '.join(changed)}; "
-            "put them back, or start a new run"
+            f"cannot resume {run.path}: since it began, these have changed: {listed}; "
+            f"put them back, or start a new run{TIMES if 'data' in changed else ''}"
         )
 
 

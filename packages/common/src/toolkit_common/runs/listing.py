@@ -13,7 +13,7 @@ from toolkit_common.runs.folder import CHECKPOINTS, RunFolder
 from toolkit_common.runs.locks import refuse_locked
 
 State = Literal["done", "running", "interrupted"]
-FACTS = "run.json"
+FACTS, SETTINGS, RESULTS = "run.json", "config.yaml", "results.json"
 FOLD = "fold-"
 SHOWN = "balanced_accuracy"  # of a row: what no rare class is lost in
 HELD_OUT = ("knn_auroc", "knn_balanced_accuracy", "recall_at_5")  # of a pre-training
@@ -74,6 +74,8 @@ def whole_of(folder: Path) -> Path | None:
 def find_run_folders(root: Path) -> Iterator[Path]:
     """Yield the run folders at or below a folder, by name; folds count with their whole.
 
+    Damaged ones are among them, see `damage_of`.
+
     Raises:
         InputError: If there is no such folder.
     """
@@ -81,15 +83,37 @@ def find_run_folders(root: Path) -> Iterator[Path]:
         raise InputError(f"no folder of runs at {root}")
     for facts in sorted(root.rglob(FACTS)):
         folder = facts.parent
-        if is_run(folder) and (folder == root or whole_of(folder) is None):
+        is_ours = is_run(folder) or damage_of(folder) != ""
+        if is_ours and (folder == root or whole_of(folder) is None):
             yield folder
+
+
+def damage_of(folder: Path) -> str:
+    """Return what is wrong with the files that tell what a run is, if anything is.
+
+    A run.json without a kind and without a config.yaml beside it is no run's.
+    """
+    try:
+        if not (folder / SETTINGS).is_file():
+            return f"{folder} has no {SETTINGS}" if is_run(folder) else ""
+        facts = read_json(folder / FACTS)
+        if not isinstance(facts, dict) or "kind" not in facts:
+            return f"{folder / FACTS} is damaged: it names no kind of run"
+        read_document(folder / SETTINGS, or_empty=True)
+        if (folder / RESULTS).exists():
+            read_json(folder / RESULTS)
+    except InputError as error:
+        return str(error)
+    except OSError as error:
+        return f"{folder} cannot be read: {error}"
+    return ""
 
 
 def look_at_run(folder: Path) -> ListedRun:
     """Return what a run folder holds; a file that is damaged counts as absent."""
-    settings = _settings(folder / "config.yaml")
+    settings = _settings(folder / SETTINGS)
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    row, metric, figure, seen = _best(_read(folder / "results.json"))
+    row, metric, figure, seen = _best(_read(folder / RESULTS))
     return ListedRun(
         path=folder,
         kind=str(_read(folder / FACTS).get("kind", "")),
