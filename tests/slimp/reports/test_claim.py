@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from helpers.watched_rows import build_watched
 from toolkit_slimp.reports.claim import claim, warnings
@@ -14,7 +15,7 @@ RESULTS = {"start_is_random": False, "sizes": {"train": {"groups": 400}}}
 
 
 def said(watched):
-    return claim(recalls(watched), people="patients")
+    return claim(recalls(watched), people="patients", watched=watched)
 
 
 def warned(watched=None, results=RESULTS, **settings):
@@ -57,6 +58,16 @@ def test_below_chance_and_without_an_interval_nothing_was_learned():
     alone = said(build_watched(patients=1, patient=None))
     assert "without an interval, as all are of one patient: nothing follows" in alone
     assert alone.startswith("That pre-training learned anything")
+
+
+def test_what_was_learned_by_collapsed_embeddings_says_so_in_the_sentence():
+    watched = build_watched(patient=None)
+    images, lesions = watched.tensors["images"], watched.tensors["lesions"]
+    flat = F.normalize(F.pad(images, (0, 1), value=30), dim=1)  # finds the same, in one direction
+    tensors = {**watched.tensors, "images": flat, "lesions": F.pad(lesions, (0, 1))}
+    text = said(replace(watched, tensors=tensors))
+    assert "for held-out patients, though its embeddings have collapsed: images find" in text
+    assert "collapsed" not in said(watched)
 
 
 def test_a_healthy_run_has_no_warning():

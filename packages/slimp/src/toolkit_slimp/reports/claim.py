@@ -21,12 +21,13 @@ FINDS = {
 }
 
 
-def claim(values: Sequence[Recall], *, people: str) -> str:
+def claim(values: Sequence[Recall], *, people: str, watched: Watched | None = None) -> str:
     """Return whether pre-training has learned anything that holds for held-out patients.
 
     Args:
         values: Recalls of the kept state.
         people: What groups are: patients, or lesions where the data know no patients.
+        watched: Held-out patients, where they were encoded.
     """
     known = [item for level in LEVELS if (item := headline(values, level)) is not None]
     if not known:
@@ -36,10 +37,11 @@ def claim(values: Sequence[Recall], *, people: str) -> str:
         )
     beyond = [item for item in known if item.is_beyond and item.above > 0]
     shown = "; ".join(_shown(item) for item in known)
-    if len(beyond) == len(known):
-        return f"Pre-training learned something that holds for held-out {people}: {shown}."
     if beyond:
-        return f"Pre-training learned something that holds for held-out {people}, in part: {shown}."
+        part = "" if len(beyond) == len(known) else ", in part"
+        but = ", though its embeddings have collapsed" if _collapse(watched) else ""
+        what = f"something that holds for held-out {people}{part}{but}"
+        return f"Pre-training learned {what}: {shown}."
     return f"That pre-training learned anything for held-out {people} does not show: {shown}."
 
 
@@ -61,7 +63,7 @@ def warnings(
     seen = seen_of(results)
     if seen in MARKS:
         yield f"{MARKS[seen]}: {EXPLAINED[seen]}."
-    if watched is not None and (text := collapse_warning(_embeddings(watched))) is not None:
+    if text := _collapse(watched):
         yield f"{text[:1].upper()}{text[1:]}."
     if results.get("start_is_random", settings.starts_random):
         yield (
@@ -110,10 +112,13 @@ def _few(results: Mapping[str, Any], watched: Watched | None) -> Iterator[str]:
         yield f"Few: {', '.join(few)}. Another draw of {people} may turn it round."
 
 
-def _embeddings(watched: Watched) -> Any:
-    """Return what is watched for a collapse: of images, else of phenotypes, else of views."""
+def _collapse(watched: Watched | None) -> str | None:
+    """Return why embeddings count as collapsed: of images, else of phenotypes, else of views."""
+    if watched is None:
+        return None
     names = ("images", "phenotypes", "views")
-    return next(watched.tensors[name] for name in names if name in watched.tensors)
+    known = [watched.tensors[name] for name in names if name in watched.tensors]
+    return collapse_warning(known[0])
 
 
 def _shown(item: Recall) -> str:

@@ -21,7 +21,7 @@ def claim_of(run: PretrainRun) -> str:
     """Return the sentence that a run is read for, or why there is none."""
     if run.watched is None:
         return NOT_ENCODED
-    return claim(run.recalls, people=run.people)
+    return claim(run.recalls, people=run.people, watched=run.watched)
 
 
 def warnings_of(run: PretrainRun) -> list[str]:
