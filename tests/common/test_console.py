@@ -12,6 +12,7 @@ from toolkit_common import console as module
 from toolkit_common.console import (
     Column,
     PrintableConsole,
+    after_marks,
     print_columns,
     progress,
     result_console,
@@ -205,3 +206,20 @@ def test_a_name_is_no_markup(name: str, capsys: pytest.CaptureFixture[str]) -> N
     module.console.print(f"data: {name}")
     shown = capsys.readouterr().err
     assert shown.strip() == f"data: {name}".replace("\x1b", "\\x1b")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            "timm:vit_tiny_patch16_224?image_size=64",
+            ["timm:vit_tiny_patch16_224?", "image_size=64"],
+        ),
+        ("pad-ufes-20:pad-ufes-20-sample", ["pad-ufes-20:pad-ufes-20-", "sample"]),
+        ("digits", ["digits"]),
+        ("a" * 30, ["a" * 30]),
+        ("", [""]),
+    ],
+)
+def test_an_id_is_broken_after_its_marks(text, lines):
+    assert after_marks(text, 26).split("\n") == lines

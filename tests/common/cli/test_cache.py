@@ -54,7 +54,7 @@ def test_stores_are_listed_by_encoder_data_size_and_age_and_the_rest_as_what_it_
     assert f"shrunk images: {tmp_path}/cache/images/abc-224.hdf5, 5 B" in shown
     assert f"not of the toolkit: {tmp_path}/cache/letter.txt" in shown
     assert "left by a process that was killed, or is being written" in shown
-    table = shown[shown.index("\u250f") : shown.index("\u2518")]
+    table = shown[shown.index("store  ") : shown.index("\n2 token stores")]
     assert max(map(len, table.splitlines())) <= 80
     listed = json.loads(run_cli("cache", "ls", "OLD_vit", "--json").stdout)
     assert [item["store"] for item in listed["stores"]] == [stores["old"].name]

@@ -157,6 +157,16 @@ def plain_table() -> Table:
     )  # fmt: skip
 
 
+def after_marks(text: str, width: int) -> str:
+    """Return an id in lines of at most a width, each ended by a mark where it can be."""
+    lines = [""]
+    for part in re.findall(r"[^?&:/-]*[?&:/-]|[^?&:/-]+", text):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column: its heading, and a text a row; of `bold` rows it stands out."""

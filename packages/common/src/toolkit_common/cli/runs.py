@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit_common.cli.app import plugin_group
-from toolkit_common.cli.cache import Yes, age, confirm
+from toolkit_common.cli.cache import OF_ID, Yes, age, confirm
 from toolkit_common.errors import InputError
 from toolkit_common.printable import counted, placeless_id
 
 if TYPE_CHECKING:
     from toolkit_common.runs.listing import ListedRun
+
+OF_ROW = 23  # characters of a row's name a line
 
 app = typer.Typer(
     cls=plugin_group("runs"),  # which shows examples
@@ -145,11 +147,10 @@ def _remove(folder: Path, *, checkpoints: bool) -> None:
 
 
 def _table(runs: "Sequence[ListedRun]", *, root: Path) -> Any:
-    from rich.table import Table
-
+    from toolkit_common.console import after_marks, plain_table
     from toolkit_common.features.planner import size
 
-    table = Table()
+    table = plain_table()
     table.add_column("run", overflow="fold")
     table.add_column("encoder, data", overflow="fold")
     for heading in ("state", "size, age"):
@@ -159,7 +160,7 @@ def _table(runs: "Sequence[ListedRun]", *, root: Path) -> Any:
         name = str(run.path.relative_to(root)) if run.path != root else str(run.path)
         table.add_row(
             f"{name}\n{run.kind}",
-            f"{placeless_id(run.backbone)}\n{placeless_id(run.data)}",
+            "\n".join(after_marks(placeless_id(item), OF_ID) for item in (run.backbone, run.data)),
             _state(run),
             f"{size(run.num_bytes)}\n{age(run.changed)}",
             _figure(run),
@@ -175,12 +176,13 @@ def _state(run: "ListedRun") -> str:
 
 
 def _figure(run: "ListedRun") -> str:
+    from toolkit_common.console import after_marks
     from toolkit_common.seen.check import mark
 
     if run.figure is None:
         return ""
     figure = mark(f"{run.figure:.3f}", run.seen, between=" ")  # type: ignore[arg-type]
-    return f"{figure} {run.metric}\n{run.row}".rstrip()
+    return f"{figure} {run.metric}\n{after_marks(run.row, OF_ROW)}".rstrip()
 
 
 def _print(what: Any) -> None:
