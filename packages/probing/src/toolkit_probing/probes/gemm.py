@@ -81,7 +81,10 @@ def each_transposed(left: Tensor, right: Tensor, out: Tensor | None = None) -> T
         out: Where the result goes; any strides.
     """
     if left.shape[1] < MIN_ROWS or not serves(left, right):
-        return torch.bmm(left, right.transpose(1, 2), out=out)
+        if out is None or not torch.compiler.is_compiling():
+            return torch.bmm(left, right.transpose(1, 2), out=out)
+        # torch 2.11 takes the batch of a product that is given its place for a constant.
+        return out.copy_(torch.bmm(left, right.transpose(1, 2)))
     # One call an image, as the operator takes matrices and no batches of them.
     out = left.new_empty(len(left), left.shape[1], right.shape[1]) if out is None else out
     for image in range(len(left)):
