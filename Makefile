@@ -18,7 +18,7 @@ CORES := $$(env -u OMP_NUM_THREADS nproc)
 INPUTS := constraints.txt requirements-dev.txt $(wildcard packages/*/pyproject.toml)
 # What `make test-min` and `make test-latest` run: where the libraries below are called.
 # TESTS=tests runs all.
-TESTS ?= tests/formats tests/common/backbones tests/common/features tests/common/sources tests/common/training \
+TESTS ?= tests/formats tests/common/data/test_splits.py tests/common/backbones tests/common/features tests/common/sources tests/common/training \
   tests/probing/heads tests/probing/methods tests/probing/predict tests/probing/test_estimator.py \
   tests/probing/test_run.py tests/slimp/exporting tests/slimp/training tests/slimp/test_run.py
 TEST_TOOLS := beartype hypothesis pytest pytest-timeout pytest-xdist rtdl_revisiting_models

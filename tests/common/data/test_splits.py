@@ -66,6 +66,22 @@ def test_splits_are_the_same_every_time(columns: tuple[list[str], list[str]]) ->
     assert all(np.array_equal(first[name], second[name]) for name in SPLITS)
 
 
+@pytest.mark.parametrize(
+    ("groups", "val", "test"),
+    [
+        (None, [2, 4, 15, 17, 21], [0, 1, 3, 10, 11]),
+        # scikit-learn before 1.8 says 10, 11, 16, 17, 20 and 21 for test.
+        ([f"p{row // 2}" for row in range(24)], [4, 5, 12, 13], [6, 7, 10, 11, 18, 19]),
+    ],
+    ids=["images", "patients"],
+)
+def test_a_seed_means_the_same_splits_in_all_versions(
+    groups: list[str] | None, val: list[int], test: list[int]
+) -> None:
+    splits = make_splits(build_data(["a", "b", "b"] * 8, groups=groups))
+    assert (splits.val.tolist(), splits.test.tolist()) == (val, test)
+
+
 def test_the_split_seed_makes_other_splits() -> None:
     data = build_data(["a", "b"] * 50)
     tests = {tuple(make_splits(data, SplitSettings(split_seed=seed)).test) for seed in range(5)}
