@@ -107,6 +107,15 @@ def test_who_met_a_failure_says_where() -> None:
     assert failed(error).message.startswith(message)
 
 
+def test_a_temporary_name_is_said_as_the_one_it_would_have_become() -> None:
+    error = OSError(errno.ENOSPC, "no space", "runs/.audit.123.tmp/audit.html")
+    assert " at runs/audit/audit.html: " in failed(error).message
+    error.add_note("while writing .audit.123.tmp/.audit.html.123.tmp")
+    assert " while writing audit/audit.html: " in failed(error).message
+    other = OSError(errno.ENOSPC, "no space", "runs/.mine.tmp/a.123.tmp")
+    assert " at runs/.mine.tmp/a.123.tmp: " in failed(other).message
+
+
 def test_what_led_to_an_error_counts_where_the_machine_failed() -> None:
     def raised(first: Exception) -> Exception:
         try:

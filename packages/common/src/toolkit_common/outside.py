@@ -52,6 +52,7 @@ USERS = {  # what is wrong with a place that the user named
 OURS = {errno.EPIPE, errno.EBADF, errno.EINVAL, errno.EFAULT}  # no failure of the outside, or said
 
 NUMBER = re.compile(r"(?:os error |[Ee]rrno[ =:]*)(\d+)")
+BEGUN = re.compile(r"(?<=[/ ])\.([^/]+)\.\d+\.tmp(?=/|$)")  # see `runs.files.atomic_path`
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 WORDS = {  # of libraries that give no number
     errno.ENOMEM: re.compile(
@@ -176,12 +177,16 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _where(error: BaseException) -> str:
-    """Return ` while ...` as those noted who met the error, or the file that it names."""
+    """Return ` while ...` as those noted who met the error, or the file that it names.
+
+    What is written under a temporary name is called as it would have been in the end.
+    """
     for link in _chain(error):
         if notes := getattr(link, "__notes__", ()):
-            return f" {notes[0]}"
+            return BEGUN.sub(r"\1", f" {notes[0]}")
     names = (getattr(link, "filename", None) for link in _chain(error))
-    return next((f" at {Path(os.fsdecode(name))}" for name in names if name), "")
+    named = next((f" at {Path(os.fsdecode(name))}" for name in names if name), "")
+    return BEGUN.sub(r"\1", named)
 
 
 def _wanted(text: str) -> str:
