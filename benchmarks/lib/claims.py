@@ -17,7 +17,6 @@ from lib.evidence import (
     HOLDS,
     OPEN,
     Cell,
-    Finding,
     contrast,
     find,
     gain,
@@ -25,8 +24,8 @@ from lib.evidence import (
     read_cells,
     read_maps,
     score_of,
-    verdict_of_all,
 )
+from lib.verdicts import Claim, not_run, of_all, of_one
 from toolkit_probing.results.saved import SavedRow
 
 DIVERSE = "EP is above linear probing over diverse pre-training"
@@ -40,27 +39,6 @@ QUERIES = 32  # EP's default, as in the paper
 MORE = f"More queries are better up to about {QUERIES}"
 ELSEWHERE = "see its own table"  # of studies that were run and are not judged here
 FEW_MAPS = 8  # queries of EP that are held against the heads of cross-attention
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A row of the table of claims."""
-
-    claim: str
-    paper: str
-    run: str
-    figure: str
-    verdict: str
-
-    def to_row(self) -> dict[str, str]:
-        """Return its cells by column."""
-        return {
-            "claim": self.claim,
-            "the paper": self.paper,
-            "run here": self.run,
-            "points [95 %]": self.figure,
-            "verdict": self.verdict,
-        }
 
 
 @dataclass(frozen=True)
@@ -78,24 +56,6 @@ class Studies:
         """Return all encoders that were judged, the masked one first."""
         names = dict.fromkeys(str(cell.values["encoder"]) for cell in self.cells("ep-pretraining"))
         return sorted(names, key=lambda name: (name != self.masked, name == RANDOM, name))
-
-
-def of_one(claim: str, paper: str, run: str, finding: Finding) -> Claim:
-    """Return a claim that a figure is above 0."""
-    return Claim(claim, paper, run, finding.text, finding.verdict)
-
-
-def of_all(claim: str, paper: str, run: str, findings: Mapping[str, Finding]) -> Claim:
-    """Return a claim that every figure is above 0, with the smallest one and how many are what."""
-    if not findings:
-        return Claim(claim, paper, "no such rows", "-", ABSENT)
-    verdicts = [finding.verdict for finding in findings.values()]
-    name, smallest = min(findings.items(), key=lambda item: item[1].value)
-    counts = (
-        f"{verdicts.count(HOLDS)} above, {verdicts.count(FAILS)} below, {verdicts.count(OPEN)} open"
-    )
-    figure = f"least {smallest.text} ({name}); {counts}"
-    return Claim(claim, paper, run, figure, verdict_of_all(findings.values()))
 
 
 def linear_under_reports(studies: Studies) -> Iterator[Claim]:
@@ -293,8 +253,3 @@ def all_claims(studies: Studies) -> list[Claim]:
         verdict = ELSEWHERE if studies.cells(study) else ABSENT
         rows.append(replace(not_run(title, f"{study}.yaml"), verdict=verdict))
     return rows
-
-
-def not_run(claim: str, what: str) -> Claim:
-    """Return the row of a claim of which a study, or a part of it, has not been run."""
-    return Claim(claim, "-", f"studies/{what}", "-", ABSENT)

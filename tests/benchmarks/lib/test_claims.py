@@ -7,8 +7,8 @@ import pytest
 
 from helpers.shown_results import results, row
 from lib import claims
-from lib.claims import ABSENT, ELSEWHERE, OTHERS, Studies, all_claims
-from lib.evidence import FAILS, HOLDS, OPEN, Cell
+from lib.claims import ELSEWHERE, OTHERS, Studies, all_claims
+from lib.evidence import ABSENT, FAILS, HOLDS, OPEN, Cell
 from toolkit_common.scores.metrics import Predictions
 from toolkit_probing.results.saved import SavedRow, SavedRun
 
