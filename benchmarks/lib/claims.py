@@ -38,6 +38,7 @@ RANDOM = "random"  # name of the untrained control
 QUERIES = 32  # EP's default, as in the paper
 MORE = f"More queries are better up to about {QUERIES}"
 ELSEWHERE = "see its own table"  # of studies that were run and are not judged here
+FROZEN = "frozen"  # the tuning of an encoder that is not
 FEW_MAPS = 8  # queries of EP that are held against the heads of cross-attention
 
 
@@ -219,6 +220,46 @@ def queries_specialise(studies: Studies) -> Iterator[Claim]:
     )
 
 
+def tuning_agrees(studies: Studies) -> Iterator[Claim]:
+    """EP on the frozen encoder against tuned ones with a linear head, and EP on those."""
+    name = studies.masked
+    of_tuning: dict[str, list[Cell]] = {}
+    for cell in studies.cells("ep-tuning"):
+        if cell.values["encoder"] == name:
+            of_tuning.setdefault(tuning_of(cell), []).append(cell)
+    frozen = of_tuning.pop(FROZEN, [])
+    if not frozen or not of_tuning:
+        yield not_run("EP helps beside light tuning", "ep-tuning.yaml, frozen and tuned")
+        return
+    ep, paper = find(frozen, name, "ep"), "comparison with fine-tuning of few parameters"
+    tuned = {
+        tuning: tuple(find(cells, name, method) for method in ("ep", "linear"))
+        for tuning, cells in of_tuning.items()
+    }
+    size, which = sized(name, ep), ", ".join(tuned)
+    yield of_all(
+        "EP on the frozen encoder is above a linear head on a tuned one", paper,
+        f"{size}: EP, frozen ({ep.row.num_parameters:,} parameters) - linear with {which} (each "
+        f"{', '.join(f'{linear.row.num_parameters:,}' for _, linear in tuned.values())})",
+        {tuning: gain(ep, linear) for tuning, (_, linear) in tuned.items()},
+    )  # fmt: skip
+    yield of_all(
+        "EP helps beside light tuning", paper, f"{name}: EP - linear, both with {which}",
+        {tuning: gain(better, linear) for tuning, (better, linear) in tuned.items()},
+    )  # fmt: skip
+    yield of_all(
+        "Light tuning helps beside EP", paper, f"{name}: EP with {which} - EP, frozen",
+        {tuning: gain(better, ep) for tuning, (better, _) in tuned.items()},
+    )  # fmt: skip
+
+
+def tuning_of(cell: Cell) -> str:
+    """Return how a cell's encoder was tuned: `frozen`, `LoRA 4`."""
+    return " ".join(
+        str(cell.values[axis]) for axis in ("tuning", "lora_rank") if axis in cell.values
+    )
+
+
 def _values(cells: Sequence[Cell], encoder: str, name: str) -> list[Any]:
     rows = [saved.row for cell in cells if cell.values["encoder"] == encoder
             for saved in cell.run.rows.values()]  # fmt: skip
@@ -234,10 +275,10 @@ CLAIMS: Mapping[str, tuple[str, Callable[[Studies], Iterator[Claim]]]] = {  # st
     "EP keeps its lead where labels are few": ("ep-low-shot", few_labels),
     "EP is above linear probing at every layer": ("ep-layers", layers_differ),
     "EP's queries specialise": ("ep-attention", queries_specialise),
+    "EP helps beside light tuning": ("ep-tuning", tuning_agrees),
 }
 OTHERS = {  # what takes more than is run here: claim -> its study
     "EP is above linear probing on seven benchmarks": "ep-benchmarks",
-    "EP helps beside light tuning": "ep-tuning",
 }
 
 

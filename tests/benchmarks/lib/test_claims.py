@@ -24,10 +24,10 @@ def saved(method: str, right: int, **more) -> SavedRow:
                     np.arange(COUNT), parts)  # fmt: skip
 
 
-def cell(*rows: SavedRow, encoder: str = "MAE", step: str = "probe") -> Cell:
+def cell(*rows: SavedRow, encoder: str = "MAE", step: str = "probe", **axes) -> Cell:
     run = SavedRun(Path(), results([]))
     run.__dict__["rows"] = dict(enumerate(rows))  # as its cached property would
-    return Cell(step, {"encoder": encoder}, run)
+    return Cell(step, {"encoder": encoder, **axes}, run)
 
 
 def judge(monkeypatch, **studies: list[Cell]) -> dict[str, claims.Claim]:
@@ -87,6 +87,27 @@ def test_a_layer_is_not_held_against_itself(monkeypatch):
     assert found[earlier.claim].verdict == ABSENT
 
 
+def test_tuned_encoders_are_held_against_the_frozen_one(monkeypatch):
+    def pair(ep, linear, **axes):
+        rows = [saved("ep", ep, num_parameters=9), saved("linear", linear, num_parameters=7)]
+        return cell(*rows, **axes)
+
+    frozen = pair(40, 10, tuning="frozen")
+    tuned = [pair(55, 20, tuning="LoRA", lora_rank=1), pair(56, 54, tuning="LoRA", lora_rank=4)]
+    found = judge(monkeypatch, ep_tuning=[frozen, *tuned])
+    stands = found["EP on the frozen encoder is above a linear head on a tuned one"]
+    assert stands.verdict == FAILS
+    assert stands.run.endswith("EP, frozen (9 parameters) - linear with LoRA 1, LoRA 4 (each 7, 7)")
+    assert stands.figure.startswith("least -23.3 [")
+    assert stands.figure.endswith("(LoRA 4); 1 above, 1 below, 0 open")
+    assert found["EP helps beside light tuning"].verdict == OPEN
+    assert found["EP helps beside light tuning"].figure.startswith("least +3.3 [")
+    assert found["Light tuning helps beside EP"].verdict == HOLDS
+    for cells in ([frozen], tuned):
+        found = judge(monkeypatch, ep_tuning=cells)
+        assert found["EP helps beside light tuning"].verdict == ABSENT
+
+
 def test_without_twins_nothing_is_said_of_diverse_pre_training(monkeypatch):
     rows = [saved(method, 30) for method in ("ep", "linear", "mean", "knn")]
     found = judge(monkeypatch, ep_pretraining=[cell(*rows), cell(*rows, encoder="random")])
@@ -98,7 +119,7 @@ def test_without_twins_nothing_is_said_of_diverse_pre_training(monkeypatch):
 
 def test_what_was_run_is_not_called_not_run(monkeypatch):
     other = [cell(saved("ep", 30), encoder="MIM")]
-    found = judge(monkeypatch, ep_tuning=other, ep_low_shot=other)
-    assert [found[claim].verdict for claim in OTHERS] == [ABSENT, ELSEWHERE]
+    found = judge(monkeypatch, ep_benchmarks=other, ep_low_shot=other)
+    assert [found[claim].verdict for claim in OTHERS] == [ELSEWHERE]
     few = found["EP keeps its lead where labels are few"]
     assert (few.run, few.verdict) == ("studies/ep-low-shot.yaml of MAE; it has MIM", ABSENT)
