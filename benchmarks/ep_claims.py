@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MASKED = "MAE"
 CHECKS = ("held-out", "linear probing")  # how names of mim.py's figures begin
 PLOTTED = ("top-1, %", "lead", "low", "high")  # what the picture takes of a row
+CROWDED = 0.5  # percentage points
 VECTORS = ("linear", "mean", "logreg", "knn")
 Rows = list[dict[str, Any]]
 
@@ -250,8 +251,17 @@ def _draw_front(axes: "Axes", rivals: Rows, masked: str) -> None:
     for row in rivals:
         colour = "tab:red" if row["probe"] == "ep" else "tab:gray"
         axes.plot(row["parameters"], row["top-1, %"], "o", color=colour)
-        axes.annotate(row["probe"], (row["parameters"], row["top-1, %"]), xytext=(4, 3),
-                      textcoords="offset points", fontsize=8, color=colour)  # fmt: skip
+        # Of two that are near each other the smaller one is named on its left.
+        crowded = any(
+            row["parameters"] < other["parameters"] < 1.3 * row["parameters"]
+            and abs(row["top-1, %"] - other["top-1, %"]) < CROWDED
+            for other in rivals
+        )
+        axes.annotate(
+            row["probe"], (row["parameters"], row["top-1, %"]), textcoords="offset points",
+            xytext=(-5, -3) if crowded else (4, 3), ha="right" if crowded else "left", fontsize=8,
+            color=colour,
+        )  # fmt: skip
     axes.set_xscale("log")
     axes.margins(x=0.15)
     axes.set_xlabel("trained parameters, classifier included")
