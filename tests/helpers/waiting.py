@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
@@ -74,3 +76,16 @@ def counting() -> Iterator[tuple[Counter[str], Counter[str]]]:
     calls, launches = Counter[str](), Counter[str]()
     with _Methods(calls), _Operators(calls, launches):
         yield calls, launches
+
+
+@contextmanager
+def pinning() -> Iterator[list[Tensor]]:
+    """Yield the tensors that are pinned, which are left as they are: pinning needs a GPU."""
+    pinned: list[Tensor] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor)
+        return tensor
+
+    with patch.object(Tensor, "pin_memory", pin):
+        yield pinned

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from helpers.waiting import pinning
 from toolkit_common.backbones.contract import EncoderFacts, Tokens
 from toolkit_common.features.contract import Features, concatenate, features_of
 
@@ -80,3 +82,13 @@ def test_batches_join_as_one_with_all_that_they_have() -> None:
     assert torch.equal(joined[2].patches[3:], batches[1][2].patches)
     last = joined[2].take(torch.tensor([3]))
     assert torch.equal(last.vectors["mean"], batches[1][2].vectors["mean"])
+
+
+def test_features_that_are_not_pinned_are_before_they_go_to_a_gpu() -> None:
+    """Those of metadata, say, that a store does not hold."""
+    given = Features({"mean": torch.ones(2, 3)}, torch.ones(2, 4, 3), (2, 2), scale=None)
+    with pinning() as pinned, FakeTensorMode(allow_non_fake_inputs=True):
+        moved = given.to("cuda:0")
+    assert moved.patches is not None
+    assert {item.device.type for item in (moved.patches, *moved.vectors.values())} == {"cuda"}
+    assert len(pinned) == 2

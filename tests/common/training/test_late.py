@@ -1,10 +1,12 @@
 """What travels from the device is read a step later, and what it says is known to all alike."""
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from helpers.devices import DEVICE, on_gpu
+from helpers.waiting import pinning
 from toolkit_common.training.interrupt import Interruption
-from toolkit_common.training.late import Agreement, Late, OnItsWay
+from toolkit_common.training.late import Agreement, Late, OnItsWay, send
 
 
 def test_numbers_come_a_step_later_and_each_once() -> None:
@@ -19,6 +21,31 @@ def test_a_tensor_with_a_gradient_travels_without_it() -> None:
     sent = OnItsWay(torch.ones(2, requires_grad=True) * 3)
     assert not sent.read().requires_grad
     assert sent.read().tolist() == [3.0, 3.0]
+
+
+def test_what_goes_to_a_gpu_is_pinned_before_and_once() -> None:
+    given = torch.ones(3)
+    with pinning() as pinned, FakeTensorMode(allow_non_fake_inputs=True):
+        there = send(given, "cuda:1")
+        assert there.device == torch.device("cuda:1")
+        assert send(there, "cuda:1") is there
+        assert send(there, "cpu").device.type == "cpu"
+    assert len(pinned) == 1
+    assert send(given, "cpu") is given
+
+
+def test_numbers_are_waited_for_on_the_device_that_they_come_from(monkeypatch) -> None:
+    recorded = []
+
+    class Event:
+        def record(self, stream: torch.device) -> None:
+            recorded.append(stream)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", torch.device)
+    with FakeTensorMode():
+        OnItsWay(torch.empty(2, device="cuda:1"))
+    assert recorded == [torch.device("cuda:1")]
 
 
 @on_gpu

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from helpers.slimp_problem import build_batch
 from helpers.small_data import build_data, image_bytes
+from helpers.waiting import pinning
 from toolkit_common.images.transforms import Preprocess
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Metadata
@@ -109,3 +112,16 @@ def test_a_share_of_whole_columns_is_hidden(share):
     hidden = hide_values(given, share, torch.Generator().manual_seed(0))
     assert float(hidden.observed.float().mean()) == pytest.approx(1 - share, abs=0.03)
     assert torch.equal(hidden.numeric, given.numeric)
+
+
+def test_a_batch_goes_to_a_gpu_from_pinned_memory() -> None:
+    """All of it: the driver may wait for the device before it copies from any other."""
+    batch = build_batch(views=True)
+    with pinning() as pinned, FakeTensorMode(allow_non_fake_inputs=True):
+        moved = batch.to("cuda:0")
+    members = moved.members
+    tables = [part for table in (moved.lesions, members.patients) for part in vars(table).values()]
+    codes = [item for item in vars(members).values() if isinstance(item, torch.Tensor)]
+    sent = [moved.images, moved.views, *tables, *codes]
+    assert {item.device.type for item in sent} == {"cuda"}
+    assert len(pinned) == len(sent) == 12

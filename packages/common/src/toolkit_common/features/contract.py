@@ -14,6 +14,7 @@ from torch import Tensor
 
 from toolkit_common.backbones.contract import EncoderFacts, Tokens
 from toolkit_common.features.ahead import gather
+from toolkit_common.training.late import send
 
 PATCHES, SCALE = "patches", "patches_scale"
 
@@ -46,9 +47,7 @@ class Features:
 
     def to(self, device: torch.device | str) -> "Features":
         """Move to a device."""
-        # A copy to the CPU that does not wait may be read before it has arrived.
-        wait = torch.device(device).type == "cpu"
-        return self._each(lambda tensor: tensor.to(device, non_blocking=not wait))
+        return self._each(lambda tensor: send(tensor, device))
 
     def take(self, rows: Tensor) -> "Features":
         """Return those of some of the images."""

@@ -77,8 +77,9 @@ class Preprocess:
 
     def normalize(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Scale to [0, 1], subtract the mean and divide by the std, in fp32."""
+        device, pin = images.device, images.is_cuda  # from pinned memory nobody waits
         mean, std = (
-            torch.tensor(values).view(3, 1, 1).to(images.device, non_blocking=True)
+            torch.tensor(values, pin_memory=pin).view(3, 1, 1).to(device, non_blocking=pin)
             for values in (self.mean, self.std)
         )
         # In place on the copy that `float` made: no further tensors of the batch's size.

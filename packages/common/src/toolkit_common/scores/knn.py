@@ -51,6 +51,8 @@ def knn_probabilities(
         database, targets, weights = database[counts], targets[counts], weights[counts]
     most = min(max(ks), len(database))
     targets = targets.to(device)
+    if weights is not None:
+        weights = weights.to(device, queries.dtype)  # once, and not for every k and temperature
     votes: dict[tuple[int, float], list[Tensor]] = {(k, t): [] for k in ks for t in temperatures}
     # The database travels once for so many queries, which are usually all.
     num_chunks = max(1, BLOCK_ELEMENTS // (queries.shape[1] * CHUNK_QUERIES))
@@ -62,7 +64,7 @@ def knn_probabilities(
                 # Subtracting the largest leaves the shares as they are and keeps exp finite.
                 share_of_each = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
                 if weights is not None:
-                    share_of_each = share_of_each * weights.to(share_of_each)[rows[:, :k]]
+                    share_of_each = share_of_each * weights[rows[:, :k]]
                 total = share_of_each.new_zeros(len(rows), num_classes)
                 # Added up: neighbours share classes, and plain indexing would keep one vote each.
                 total.scatter_add_(1, classes[:, :k], share_of_each)

@@ -1,4 +1,4 @@
-"""Numbers that travel from the device while it goes on computing, and are read when they are there.
+"""What travels to the device and from it while it goes on computing.
 
 `float(tensor)` waits until the device has done all that was asked of it, and then the device waits
 for the next kernel. What is sent along and read a step later costs neither of them anything.
@@ -8,6 +8,16 @@ import torch
 from torch import Tensor
 
 from toolkit_common.training.interrupt import Interruption
+
+
+def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Return a tensor on a device, which need not have arrived yet."""
+    target = torch.device(device)
+    if target.type != "cuda":  # a copy to the CPU that does not wait may be read too early
+        return tensor.to(target)
+    # From memory that is not pinned the driver may wait, for all that was asked of the device.
+    source = tensor.pin_memory() if tensor.device.type == "cpu" else tensor
+    return source.to(target, non_blocking=True)
 
 
 class Late:
@@ -37,7 +47,9 @@ class OnItsWay:
             self._host = torch.empty_like(self._host, device="cpu", pin_memory=True)
             self._host.copy_(tensor.detach(), non_blocking=True)
             self._arrival = torch.cuda.Event()
-            self._arrival.record()
+            # On the stream of the copy, which is that of the tensor's device: another one's has no
+            # part in it (`ProbeClassifier(device="cuda:1")`), and the numbers were read too early.
+            self._arrival.record(torch.cuda.current_stream(tensor.device))
 
     def read(self) -> Tensor:
         """Return it on the CPU, as soon as it has arrived."""

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from toolkit_common.features.contract import EpochSource, FeatureSource, LayerFeatures
+from toolkit_common.training.late import send
 
 Vectors = Mapping[str, Float[Tensor, "n _"]]
 
@@ -78,4 +79,4 @@ def _beside(features: LayerFeatures, vectors: Vectors, positions: np.ndarray) ->
 def _near(mine: Vectors, theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Move vectors to where the features of an encoder that runs online already are."""
     device = next(iter(theirs.values())).device
-    return {name: values.to(device) for name, values in mine.items()}
+    return {name: send(values, device) for name, values in mine.items()}

@@ -16,7 +16,7 @@ from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_common.training.distributed import average_gradients_
-from toolkit_common.training.late import Agreement, Late
+from toolkit_common.training.late import Agreement, Late, send
 from toolkit_common.training.optimizers import Groups, build_optimizer, parameter_groups
 from toolkit_common.training.schedules import set_lr_
 from toolkit_probing.heads.bank import HeadBank, features_to
@@ -331,9 +331,7 @@ class _Trainer:
         given = (torch.from_numpy(self.examples.targets), self.weights)
         rows = torch.from_numpy(positions)
         device = self.compute.device
-        targets, weights = (
-            None if item is None else item[rows].to(device, non_blocking=True) for item in given
-        )
+        targets, weights = (None if item is None else send(item[rows], device) for item in given)
         assert targets is not None
         return targets, weights
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from toolkit_common.features.contract import FeatureSource
 from toolkit_common.scores.metrics import CLASS_METRICS, LOWER_IS_BETTER, METRICS, Predictions
-from toolkit_common.training.late import OnItsWay
+from toolkit_common.training.late import OnItsWay, send
 from toolkit_probing.heads.bank import HeadBank, features_to
 from toolkit_probing.training.compute import Compute
 from toolkit_probing.training.examples import Examples
@@ -38,7 +38,7 @@ def read_true(targets: np.ndarray) -> ReadOut:
     """Return what reads the probability of the true class `(b,)`; `targets` are of all rows."""
 
     def read(logits: Tensor, positions: np.ndarray) -> Tensor:
-        true = torch.from_numpy(targets[positions]).to(logits.device, non_blocking=True)
+        true = send(torch.from_numpy(targets[positions]), logits.device)
         return read_probabilities(logits, positions).gather(1, true[:, None])[:, 0]
 
     return read

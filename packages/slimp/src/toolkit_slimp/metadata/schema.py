@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from toolkit_common.data.sheet import Kind, Level
+from toolkit_common.training.late import send
 
 VERSION = 1
 
@@ -95,7 +96,7 @@ class Metadata:
     def to(self, device: Any) -> "Metadata":
         """Move to a device."""
         parts = (self.numeric, self.words, self.observed)
-        return Metadata(*(part.to(device, non_blocking=True) for part in parts))
+        return Metadata(*(send(part, device) for part in parts))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from toolkit_common.training.late import send
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import EncodedTable
 
@@ -54,11 +55,11 @@ class Members:
     def to(self, device: Any) -> "Members":
         """Move to a device."""
         return Members(
-            segments=self.segments.to(device, non_blocking=True),
-            lesion_codes=self.lesion_codes.to(device, non_blocking=True),
-            metadata_codes=self.metadata_codes.to(device, non_blocking=True),
+            segments=send(self.segments, device),
+            lesion_codes=send(self.lesion_codes, device),
+            metadata_codes=send(self.metadata_codes, device),
             patients=self.patients.to(device),
-            patient_codes=self.patient_codes.to(device, non_blocking=True),
+            patient_codes=send(self.patient_codes, device),
         )
 
 

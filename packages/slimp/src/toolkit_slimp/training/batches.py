@@ -20,6 +20,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import Preprocess, Transform
 from toolkit_common.seed import generator, seeded
+from toolkit_common.training.late import send
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import EncodedTable
 from toolkit_slimp.model.terms import Members, build_members
@@ -54,8 +55,8 @@ class Batch:
         """Move to a device."""
         return replace(
             self,
-            images=self.images.to(device, non_blocking=True),
-            views=None if self.views is None else self.views.to(device, non_blocking=True),
+            images=send(self.images, device),
+            views=None if self.views is None else send(self.views, device),
             lesions=self.lesions.to(device),
             members=self.members.to(device),
         )
