@@ -7,7 +7,8 @@ Whole commands, each in a process of its own on one thread: `toolkit features` o
 attentive ones. Beside them a plain loop (`plain_loop.py`) that runs the frozen ViT-S again in every
 epoch, as the EP reference does. Every epoch does the same work: of the loop and of the banks only a
 few epochs are run, and the rest is counted. EP and the loop run the same few epochs with the ViT-S,
-and all 90 with a smaller encoder, so that their accuracies can be compared.
+and all 90 with a smaller encoder, so that their accuracies can be compared. Expected: EP 60 times
+cheaper than the loop; EP again from the store at most 1.1 times its own training.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from toolkit_probing.results.contents import read_results
 
 LR, EPOCHS = 0.003, 90
 SMALL = "timm:vit_tiny_patch16_224?image_size=64"  # whose loop can be run to its end
-TARGET_EP, TARGET_BANK = 20.0, 3.0  # times faster than the loop; times the cost of EP
+TARGET_EP, TARGET_AGAIN = 60.0, 1.1  # times faster than the loop; times its own training
 SHORT, LONGER = 2, 8
 NAME = "run of 90 epochs"  # the first column
 WARMUP = {EPOCHS: 10, SHORT: 1, LONGER: 1}
@@ -154,18 +155,25 @@ def notes(
     runs: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], given: argparse.Namespace
 ) -> list[str]:
     """Return what was measured, what was counted, and what it does not say."""
-    loop, short = runs["loop"], runs["ep short"]
+    loop, short, whole = runs["loop"], runs["ep short"], runs["ep"]["cost"].cpu_seconds
+    encoded, num_images = (loop["epochs"][name] for name in ("encoded", "images"))
+    training = (whole - short["cost"].cpu_seconds) * EPOCHS / (EPOCHS - SHORT)
     exact, coarse = (runs[name]["top1"]["ep"] for name in ("ep", "int8"))
     ours = sum(runs[name]["cost"].wall_seconds for name in ("features", "ep"))
     theirs = loop["cost"].wall_seconds + remaining(loop["epochs"]["wall_seconds"])
     faster = next(row for row in rows if row[NAME] == "EP")
-    lighter, whole = (row["cost / cost of EP"] for row in rows if "methods" in row[NAME])
     ended = [runs[name]["top1"]["ep"] for name in ("small loop", "small")]
     return [
-        f"Targets: EP {TARGET_EP:g} times faster than the loop: "
-        f"{verdict(faster['times faster than the loop'] >= TARGET_EP)}; all methods for "
-        f"{TARGET_BANK:g} times the cost of EP: {verdict(whole <= TARGET_BANK)}, and without "
-        f"{HEAVIEST} {verdict(lighter <= TARGET_BANK)}.",
+        f"Expected: EP {TARGET_EP:g} times cheaper than the loop: "
+        f"{verdict(faster['times faster than the loop'] >= TARGET_EP)}. The loop encodes "
+        f"{encoded:,} images in each epoch, to train and to validate, ours all {num_images:,} "
+        f"once, those of the test split too: by images alone {EPOCHS * encoded / num_images:.0f} "
+        f"times. The head's own epochs, with start-up, are {whole / faster['CPU s']:.0%} of ours.",
+        f"Expected: EP again from the store at most {TARGET_AGAIN:g} times its own training (by "
+        f"the difference of {EPOCHS} and {SHORT} epochs; the rest is start-up, fits, intervals): "
+        f"{whole / training:.2f}, {verdict(whole <= TARGET_AGAIN * training)}.",
+        "Of all methods together nothing is expected: what the light poolings may cost is judged "
+        "by `make bench-step`; abmilp, dolg and dinovit map every token.",
         f"{given.backbone} with random weights on {given.data}, one learning rate a method, whole "
         "processes with start-up and extraction counted in each of ours, one thread.",
         f"The loop ran {SHORT} epochs of its {EPOCHS}; the others are counted at their mean. In "

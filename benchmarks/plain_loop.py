@@ -6,7 +6,7 @@ The counterpart of `toolkit probe --method ep` in `benchmarks/engine.py`, with t
 splits, initial weights, order, optimizer and schedule, so that both must reach the same accuracy:
 what differs is that nothing is kept of the frozen encoder's work, and that EP projects the values
 of all tokens before it pools them. Writes `{"cpu_seconds": [...], "wall_seconds": [...],
-"top1": ...}`, both times by epoch.
+"top1": ..., "encoded": ..., "images": ...}`, both times by epoch, images encoded in each, and all.
 """
 
 import argparse
@@ -49,7 +49,8 @@ def main() -> None:
     loop = PlainLoop(backbone, load_task(settings), settings)
     cpu, wall = loop.run_()
     top1 = loop.judge("test")[1]
-    write_json(output, {"cpu_seconds": cpu, "wall_seconds": wall, "top1": top1})
+    counts = {"encoded": loop.num_encoded, "images": len(loop.task.rows)}
+    write_json(output, {"cpu_seconds": cpu, "wall_seconds": wall, "top1": top1, **counts})
 
 
 def read_arguments() -> argparse.Namespace:
@@ -75,6 +76,12 @@ class PlainLoop:
         lr = self.plan.lr(base_lr)
         groups = parameter_groups(self.head.parameters(), lr=lr, weight_decay=0.0)
         self.optimizer = build_optimizer("adamw", groups)
+
+    @property
+    def num_encoded(self) -> int:
+        """Images that the encoder sees in an epoch, training and validation."""
+        steps = self.plan.steps_per_epoch * self.plan.batch_size
+        return steps + len(self.task.splits.val)
 
     def run_(self) -> tuple[list[float], list[float]]:
         """Train, end with the best epoch by validation loss; returns CPU and wall s an epoch."""

@@ -45,6 +45,8 @@ def test_the_loop_and_a_probe_end_with_the_same_head(run_cli, image_folder, tmp_
     backbone = load_backbone(VIT, random_init=True)
     loop = plain_loop.PlainLoop(backbone, load_task(settings), settings)
     loop.run_()
+    seen = len(loop.task.splits.train) // loop.plan.batch_size * loop.plan.batch_size
+    assert loop.num_encoded == seen + len(loop.task.splits.val)
     (path,) = (tmp_path / "run/heads").glob("*.safetensors")
     expected = load_file(path)
     actual = {name: loop.head.state_dict()[name] for name in expected}
