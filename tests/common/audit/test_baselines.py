@@ -52,6 +52,17 @@ def test_probabilities_are_of_the_test_rows_and_the_columns_are_counted() -> Non
         assert (fitted.num_columns, fitted.num_parameters) == (2, parameters)  # arm, (empty)
 
 
+def test_rows_of_the_same_cells_are_as_probable_to_the_bit() -> None:
+    data = telling(missing=True)
+    labels, splits = data.labels(), make_splits(data)
+    empty = data.table.iloc[splits.test].isna().to_numpy()
+    missingness, _ = fit_baselines(data, labels, splits)
+    probable = np.unique(missingness.probabilities[:, 0]).size
+    assert probable == len(np.unique(empty, axis=0))
+    saved = missingness.probabilities.astype(np.float32)
+    assert np.array_equal(saved, missingness.probabilities)  # what reports read gives one figure
+
+
 def test_versions_of_the_test_rows_are_answered_for_one_below_the_other() -> None:
     data = telling(missing=False)
     labels, splits = data.labels(), make_splits(data)

@@ -91,8 +91,10 @@ def fit_baselines(
         pipeline.fit(train, labels.targets[rows], logisticregression__sample_weight=weights)
         probabilities = np.zeros((sum(map(len, parts)), len(labels.classes)))
         # Train may lack a class of the test rows: its probability stays 0.
+        # As precise as predictions are saved: rows of the same cells differ in the last bits, which
+        # would rank them.
         probabilities[:, pipeline.classes_] = np.concatenate(
-            [pipeline.predict_proba(table.iloc[part]) for part in parts]
+            [pipeline.predict_proba(table.iloc[part]).astype(np.float32) for part in parts]
         )
         model = pipeline[-1]
         count = int(model.coef_.size + model.intercept_.size)
