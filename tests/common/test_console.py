@@ -11,8 +11,10 @@ from rich.text import Text
 from toolkit_common import console as module
 from toolkit_common.console import (
     Column,
+    Ids,
     PrintableConsole,
     after_marks,
+    plain_table,
     print_columns,
     progress,
     result_console,
@@ -167,6 +169,29 @@ def test_no_figure_is_broken_or_left_out(capsys, monkeypatch):
     assert max(map(len, shown.splitlines())) <= 40
     for cell in cells:
         assert shown.count(cell) == 4
+
+
+def test_names_take_the_room_that_figures_leave(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    print_columns(result_console(as_json=False), NAMES, [Column("top-1", ["0.5", "0.6", "0.7"])])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("a name that has very many words to be read") for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [(80, ["x  pad-ufes-20:pad-ufes-20-sample"]), (26, ["x  pad-ufes-20:pad-ufes-", "20-sample"])],
+)
+def test_ids_in_a_cell_are_broken_as_its_column_needs(width, lines, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    table = plain_table()
+    table.add_column("run")
+    table.add_column("data")
+    table.add_row("x", Ids(["pad-ufes-20:pad-ufes-20-sample", "digits"]))
+    result_console(as_json=False).print(table)
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [line.replace("x    ", "x  ") for line in shown] == [*lines, "digits"]
 
 
 def test_rows_without_a_figure_in_a_part_are_left_out_of_it(capsys, monkeypatch):

@@ -82,3 +82,13 @@ def test_without_vl_convert_one_line_names_the_extra(monkeypatch: pytest.MonkeyP
     match = r"vl_convert, which is not installed: pip install 'toolkit-common\[plots\]'"
     with pytest.raises(InputError, match=match):
         charts.figure(SPECS["matrix"], label="")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("last", "ticks"), [(2, ["1", "2"]), (3, ["1", "2", "3"])])
+def test_no_tick_stands_between_two_epochs(last: int, ticks: list[str]) -> None:
+    rows = [{"name": "a", "x": x, "y": 0.5 + 0.1 * x} for x in range(1, last + 1)]
+    axis = charts.whole_numbers("epoch", [row["x"] for row in rows])
+    svg = charts.figure(charts.lines(rows, x=axis, y={"title": "loss"}), label="Loss")
+    labels = re.findall(r">(\d+(?:\.\d+)?)</text>", svg)
+    assert [text for text in labels if float(text) >= 1.0] == ticks

@@ -120,7 +120,7 @@ def test_of_several_variants_that_stands_which_the_selection_split_prefers_and_i
     (board,) = boards_of(run("runs/a", rows, encoder("a")))
     value = board.standings[0].figures["ep"].value
     assert value == pytest.approx(rows[1].metrics["auroc"].mean)
-    assert "a, ep: ep-q16, of 3 variants the one selected on val" in board.notes
+    assert "a: ep-q16, of 3 variants the one selected on val" in board.notes
 
 
 def test_published_rows_stand_beside_what_is_of_their_data_and_protocol():

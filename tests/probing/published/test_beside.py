@@ -47,4 +47,4 @@ def test_of_several_variants_that_stands_which_the_selection_split_prefers():
     _, table = beside_published([with_results(OWN, rows=[*others, better, worse])])
     row = next(line for line in table.split("<tr>") if "<td>here</td>" in line)
     assert f"{ep.metrics['top1'].mean:.4f}" in row
-    assert "own, ep: ep-preferred, of 2 variants the one selected on" in table
+    assert "own: ep-preferred, of 2 variants the one selected on" in table

@@ -127,7 +127,7 @@ def test_what_is_true_of_some_folds_alone_says_of_which(folded, tmp_path):
             row |= {"remarks": ["all", remark], "seen": seen}
         path.write_text(json.dumps(results))
     pooled = pool_folds(tmp_path / "f", ["fold-0", "fold-1", "fold-2"])
-    assert pooled.rows[0].remarks == ["all", "fold 0, 2: odd", "fold 1: even"]
+    assert pooled.rows[0].remarks == ["all", "folds 0, 2: odd", "fold 1: even"]
     assert pooled.rows[0].seen == "seen"
     assert pooled.diverged == {"fold-1/ep": 3}
 

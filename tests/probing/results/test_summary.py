@@ -37,9 +37,14 @@ def test_a_metric_is_shown_with_its_interval_or_without(metric, text):
     assert show_estimate(metric) == text
 
 
-def test_every_reason_for_no_interval_is_given_once_and_undefined_is_none():
+def test_every_reason_for_no_interval_is_given_once_and_undefined_is_explained():
     metrics = [replace(WHOLE, ci=None, why_no_ci=why) for why in (ONE_GROUP, None, UNDEFINED)]
-    assert why_no_intervals([*metrics, *metrics, WHOLE]) == [f"no interval: {ONE_GROUP}"]
+    assert why_no_intervals([*metrics, *metrics, WHOLE]) == [
+        "no interval: all images are of one group",
+        "undefined: too few classes, a class without test images there, or a head that gave no "
+        "number",
+    ]
+    assert why_no_intervals([WHOLE]) == []
 
 
 def test_training_is_described_for_each_amount_of_labels(runs):

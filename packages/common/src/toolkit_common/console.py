@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Console, NewLine, RenderableType
+from rich.console import Console, ConsoleOptions, NewLine, RenderableType
 from rich.control import Control
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -160,11 +161,27 @@ def plain_table() -> Table:
 def after_marks(text: str, width: int) -> str:
     """Return an id in lines of at most a width, each ended by a mark where it can be."""
     lines = [""]
-    for part in re.findall(r"[^?&:/-]*[?&:/-]|[^?&:/-]+", text):
+    for part in _marked(text):
         if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Ids below each other in a cell, broken after their marks where the column has no room."""
+
+    ids: Sequence[str]
+
+    def __rich_measure__(self, _: Console, options: ConsoleOptions) -> Measurement:
+        widest = max((len(text) for text in self.ids), default=0)
+        part = max((len(part) for text in self.ids for part in _marked(text)), default=0)
+        return Measurement(part, widest).with_maximum(options.max_width)
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Text]:
+        for text in self.ids:
+            yield Text(after_marks(printable(text), options.max_width), overflow="fold")
 
 
 @dataclass(frozen=True)
@@ -203,8 +220,9 @@ def print_columns(
         breaks: Rows above which an empty line stands.
     """
     widths = _widths_of_names(names, out.width)
-    room = _room(out, widths)
-    for number, part in enumerate(_parts(figures, room)):
+    parts = list(_parts(figures, _room(out, widths)))
+    widths = _widened(names, widths, spare=_room(out, widths) - max(map(_needed, parts)))
+    for number, part in enumerate(parts):
         if number:
             out.print()
         _print_part(out, names, part, widths=widths, breaks=breaks)
@@ -278,6 +296,10 @@ def progress(title: str, total: int) -> Iterator[Callable[..., None]]:
                 console.print(line.rstrip(), markup=False)
 
 
+def _marked(text: str) -> list[str]:
+    return re.findall(r"[^?&:/_-]*[?&:/_-]|[^?&:/_-]+", text)
+
+
 def _widths_of_names(names: Sequence[Column], width: int) -> list[int]:
     """Return the widths of names: as wide as they are, up to a share of the table's width."""
     share = {1: 0.30, 2: 0.24}.get(len(names), 0.16)
@@ -288,6 +310,21 @@ def _widths_of_names(names: Sequence[Column], width: int) -> list[int]:
         word = max((len(part) for text in texts for part in text.split()), default=0)
         widths.append(min(max(most, min(word, most_of_word)), max(map(len, texts))))
     return widths
+
+
+def _widened(names: Sequence[Column], widths: Sequence[int], *, spare: int) -> list[int]:
+    """Return widths of names that break over fewer lines, where figures leave room for that."""
+    wider = []
+    for column, width in zip(names, widths, strict=True):
+        longest = max(len(printable(text)) for text in (column.heading, *column.cells))
+        more = min(spare, longest - width)
+        wider.append(width + more)
+        spare -= more
+    return wider
+
+
+def _needed(figures: Sequence[Column]) -> int:
+    return sum(column.width + GAP for column in figures)
 
 
 def _room(out: Console, widths: Sequence[int]) -> int:

@@ -24,7 +24,6 @@ UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 SHRUNK = "shrunk images"
 AUDITS, VERDICTS = "audits", "verdicts of audits"  # toolkit_common.audit.records
 KEY_SHOWN = 8  # of 32 digits: enough to name a store
-OF_ID = 26  # characters of an id a line, so that tables have room in 80 columns
 
 app = typer.Typer(
     cls=plugin_group("cache"),  # which shows examples
@@ -332,7 +331,7 @@ def _named(item: "Stored") -> str:
 
 
 def _table(stores: "Sequence[Stored]") -> Any:
-    from toolkit_common.console import after_marks, plain_table
+    from toolkit_common.console import Ids, plain_table
     from toolkit_common.features.planner import size
 
     table = plain_table()
@@ -342,8 +341,8 @@ def _table(stores: "Sequence[Stored]") -> Any:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("state")
     for item in stores:
-        ids = [after_marks(placeless_id(name), OF_ID) for name in [*item.backbones, *item.data]]
-        who = "\n".join(ids) or _named(item)
+        ids = [placeless_id(name) for name in [*item.backbones, *item.data]]
+        who = Ids(ids) if ids else _named(item)
         dtype = f"\n{item.spec['dtype']}" if "dtype" in item.spec else ""
         table.add_row(
             item.path.name[:KEY_SHOWN],

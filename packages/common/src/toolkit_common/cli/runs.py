@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from toolkit_common.cli.app import plugin_group
-from toolkit_common.cli.cache import OF_ID, Yes, age, confirm
+from toolkit_common.cli.cache import Yes, age, confirm
 from toolkit_common.errors import InputError
 from toolkit_common.printable import counted, placeless_id
 
@@ -147,7 +147,7 @@ def _remove(folder: Path, *, checkpoints: bool) -> None:
 
 
 def _table(runs: "Sequence[ListedRun]", *, root: Path) -> Any:
-    from toolkit_common.console import after_marks, plain_table
+    from toolkit_common.console import Ids, plain_table
     from toolkit_common.features.planner import size
 
     table = plain_table()
@@ -160,7 +160,7 @@ def _table(runs: "Sequence[ListedRun]", *, root: Path) -> Any:
         name = str(run.path.relative_to(root)) if run.path != root else str(run.path)
         table.add_row(
             f"{name}\n{run.kind}",
-            "\n".join(after_marks(placeless_id(item), OF_ID) for item in (run.backbone, run.data)),
+            Ids([placeless_id(item) for item in (run.backbone, run.data)]),
             _state(run),
             f"{size(run.num_bytes)}\n{age(run.changed)}",
             _figure(run),

@@ -6,7 +6,7 @@ are as wide as a phone, that text keeps its size there.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -19,6 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 HUES = ("#0d9488", "#ea580c", "#6366f1", "#db2777", "#65a30d", "#0284c7", "#b45309", "#64748b")
 KINDS = {"probe": HUES[0], "tuned encoder": HUES[2], "no image read": HUES[1]}  # of every page
+MOST_TICKS = 6  # on a panel
 PHONE = 420  # pixels: broader figures would be shrunk there until nobody reads them
 INK = "currentColor"
 FONT = "Arial, Helvetica, sans-serif"  # whose widths vl-convert knows
@@ -240,6 +241,14 @@ def lines(
         "data": {"values": list(rows)},
         "layer": layers,
     }
+
+
+def whole_numbers(title: str, values: Iterable[float]) -> Spec:
+    """Return the axis of what is counted, such as epochs: no tick between two numbers."""
+    known = list(values)
+    span = max(known, default=0) - min(known, default=0)
+    ticks = {"tickMinStep": 1, "tickCount": max(1, min(MOST_TICKS, int(span)))}
+    return {"title": title, "axis": ticks}
 
 
 def cloud(rows: Rows, *, names: Sequence[str], title: str, rest: Sequence[str] = ()) -> Spec:

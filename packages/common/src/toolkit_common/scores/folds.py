@@ -175,6 +175,11 @@ def _mean_over_folds(drawn: Sequence[np.ndarray]) -> Float[np.ndarray, " m"]:
     return means
 
 
+def named_folds(numbers: Sequence[int]) -> str:
+    """Return `fold 2` or `folds 0, 3`."""
+    return f"fold{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+
+
 def _reason(
     name: str, values: np.ndarray, rows: tuple[Sequence[Predictions], np.ndarray, np.ndarray]
 ) -> str:
@@ -183,7 +188,7 @@ def _reason(
     numbers = np.unique(folds).tolist()
     undefined = [number for number, value in zip(numbers, values, strict=True) if np.isnan(value)]
     if undefined:
-        return f"{UNDEFINED} in fold {_listed(undefined)}"
+        return f"{UNDEFINED} in {named_folds(undefined)}"
     reasons: dict[str, list[int]] = {}
     for number, part, value in zip(numbers, _parts(runs, folds), values, strict=True):
         (drawn,) = resample([part], groups[folds == number], [name], seed=0)
@@ -191,9 +196,5 @@ def _reason(
             own = groups[folds == number]
             why = reason_without(name, float(value), own, runs=part, drawn=drawn[name])
             reasons.setdefault(why, []).append(number)
-    listed = "; ".join(f"{why} (fold {_listed(numbers)})" for why, numbers in reasons.items())
+    listed = "; ".join(f"{why} ({named_folds(numbers)})" for why, numbers in reasons.items())
     return listed or SHIFTED
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(str(number) for number in numbers)

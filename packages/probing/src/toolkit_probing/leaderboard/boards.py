@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.seen.check import EXPLAINED, MARKS
 from toolkit_probing.leaderboard.standings import (
@@ -241,7 +242,8 @@ def _notes(group: _Group, board: Board, published: Sequence[Published]) -> Itera
     yield from why_no_intervals(row.metrics[board.metric] for row in rows)
     remarked = sum(bool(row.remarks) for row in rows)
     if remarked:
-        yield f"{remarked} figures have remarks: toolkit report shows them, and compare differences"
+        figures_have = f"{counted(remarked, 'figure')} {'has' if remarked == 1 else 'have'} remarks"
+        yield f"{figures_have}: toolkit report shows them, and compare differences"
 
 
 def _on_published(published: Published) -> Iterator[str]:

@@ -11,7 +11,7 @@ from toolkit_common.pages.rank_charts import standings
 from toolkit_common.printable import counted
 from toolkit_common.scores.metrics import metric_name
 from toolkit_probing.published.rows import METHODS, Published, read_published
-from toolkit_probing.results.names import encoder_name, method_heading
+from toolkit_probing.results.names import encoder_name, method_heading, short_names
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun, names_of
 from toolkit_probing.task.subsets import ALL
@@ -53,11 +53,12 @@ def name_preferred(
     run: SavedRun, rows: Sequence[Row], preferred: Mapping[str, Row]
 ) -> Iterator[str]:
     """Yield which row stands for a method, of those that have several."""
+    name = encoder_name(run.results.backbone.shown)
+    shown = {row.name: short for row, short in zip(rows, short_names(rows), strict=True)}
     for method, row in preferred.items():
         count = sum(other.method == method for other in rows)
         if count > 1:
-            name = encoder_name(run.results.backbone.shown)
-            yield f"{name}, {method}: {row.name}, of {count} variants the one {row.selected}"
+            yield f"{name}: {shown[row.name]}, of {count} variants the one {row.selected}"
 
 
 def beside_published(runs: Sequence[SavedRun], published: Published | None = None) -> list[Markup]:

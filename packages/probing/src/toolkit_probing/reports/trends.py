@@ -116,7 +116,7 @@ def learning(run: SavedRun, entries: Sequence[Entry]) -> Iterator[Markup]:
         ]
         spec = charts.lines(
             [{"name": name, "x": x, "y": y} for name, x, y in points],
-            x={"title": "epoch", "axis": {"format": "d", "tickMinStep": 1}},
+            x=charts.whole_numbers("epoch", [epoch for _, epoch, _ in points]),
             y={
                 "title": f"{metric_name(metric)} on {item.row.selected.split()[-1]}",
                 "scale": _scale([y for _, _, y in points], metric),

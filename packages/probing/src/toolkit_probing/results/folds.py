@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from toolkit_common.foreign.rows import read_rows
 from toolkit_common.runs.files import atomic_path
+from toolkit_common.scores.folds import named_folds
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_common.seen.check import MARKS, SeenStatus
 from toolkit_probing.results.contents import Cost, JudgedBackbone, JudgedData, Results
@@ -221,6 +222,6 @@ def _join_remarks(rows: Sequence[Row]) -> list[str]:
         for remark in row.remarks:
             folds.setdefault(remark, []).append(number)
     return [
-        remark if len(numbers) == len(rows) else f"fold {', '.join(map(str, numbers))}: {remark}"
+        remark if len(numbers) == len(rows) else f"{named_folds(numbers)}: {remark}"
         for remark, numbers in folds.items()
     ]

@@ -31,6 +31,9 @@ FOLDS_READ = (
     "of all folds' predictions together (pooled); of what ranks images (AUROC, average precision, "
     "sensitivity) and of calibration error the mean over folds"
 )
+WHY_UNDEFINED = (
+    "undefined: too few classes, a class without test images there, or a head that gave no number"
+)
 INTERVALS_OF_FOLDS = f"figures: mean \u00b1 sd over folds; intervals: {FOLDS_READ}"
 TUNED = "TUNING (encoders trained with the head; not to be ranked with probes)"
 
@@ -152,7 +155,9 @@ def why_no_intervals(metrics: Iterable[Estimate | Difference]) -> list[str]:
     """Return why some figures have no interval, a line a reason; runs of before do not know."""
     reasons = dict.fromkeys(item.why_no_ci for item in metrics)
     # Each reason once, however many figures share it.
-    return [f"{NO_INTERVAL}: {reason}" for reason in reasons if reason not in (None, UNDEFINED)]
+    known = [reason for reason in reasons if reason not in (None, UNDEFINED)]
+    lines = [f"{NO_INTERVAL}: {str(reason).removeprefix('not computed: ')}" for reason in known]
+    return [*lines, WHY_UNDEFINED] if UNDEFINED in reasons else lines
 
 
 def _diverged_line(heads: Mapping[str, int]) -> str:

@@ -23,7 +23,6 @@ TERMS = {
     "patient_loss": "Patient loss (outer)", "image_loss": "Image term (SimCLR)",
 }  # fmt: skip
 TRAIN, HELD_OUT = "training batches", "held out"
-EPOCH = {"title": "epoch", "axis": {"tickMinStep": 1}, "scale": {"zero": False, "padding": 6}}
 
 CHANCE = (
     "Dashed: chance. More rows are compared where patients are held out than in a batch, so that "
@@ -52,7 +51,12 @@ def losses(log: Log) -> Iterator[Markup]:
         rows, beside = _lines(log, drawn), _lines(log, drawn, suffix=SUFFIX)
         if rows:
             spec = charts.lines(
-                rows, x=EPOCH, y={"title": "loss"}, title=title, beside=beside, points=_few(rows)
+                rows,
+                x=_epochs(rows),
+                y={"title": "loss"},
+                title=title,
+                beside=beside,
+                points=_few(rows),
             )
             caption = CHANCE if beside and term == "loss" else ""
             yield charts.figure(spec, label=f"{title} by epoch", caption=caption)
@@ -87,7 +91,7 @@ def recall_by_epoch(log: Log) -> Iterator[Markup]:
         rows, beside = _lines(log, drawn), _lines(log, drawn, suffix=SUFFIX)
         if rows:
             spec = charts.lines(
-                rows, x=EPOCH, y={"title": "recall", "scale": {"zero": True, "padding": 6}},
+                rows, x=_epochs(rows), y={"title": "recall", "scale": {"zero": True, "padding": 6}},
                 title=f"{level.title()}: {SEARCHES[level][0]}", beside=beside,
                 points=_few(rows),
             )  # fmt: skip
@@ -111,7 +115,7 @@ def spread(log: Log, *, note: str = "") -> Iterator[Markup]:
         rows = _lines(log, {TRAIN: name, HELD_OUT: f"val_{name}"})
         if rows:
             spec = charts.lines(
-                rows, x=EPOCH, y={"title": title.partition(" (")[0].lower()}, title=title,
+                rows, x=_epochs(rows), y={"title": title.partition(" (")[0].lower()}, title=title,
                 beside=_level(rows, limit, "collapsed"), points=_few(rows),
             )  # fmt: skip
             caption = f"Dashed: {where} embeddings count as collapsed. " if where else ""
@@ -126,7 +130,7 @@ def gradients(log: Log, settings: SlimpSettings) -> Markup | None:
         return None
     clipped = sum(row["y"] > settings.clip_grad for row in rows) / len(rows)
     spec = charts.lines(
-        rows, x=EPOCH, y={"title": "norm", "scale": {"type": "log"}}, title="Gradient norm",
+        rows, x=_epochs(rows), y={"title": "norm", "scale": {"type": "log"}}, title="Gradient norm",
         beside=_level(rows, settings.clip_grad, "clipped to"), points=_few(rows),
     )  # fmt: skip
     caption = (
@@ -152,6 +156,11 @@ def _lines(log: Log, names: Mapping[str, str], *, suffix: str = "") -> list[dict
             for line in known[::-1][::step][::-1]
         ]
     return rows
+
+
+def _epochs(rows: Log) -> charts.Spec:
+    axis = charts.whole_numbers("epoch", [row["x"] for row in rows])
+    return {**axis, "scale": {"zero": False, "padding": 6}}
 
 
 def _few(rows: Log) -> bool:
