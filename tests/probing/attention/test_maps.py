@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.waiting import counting
 from toolkit_common.features.contract import Features
 from toolkit_probing.attention.maps import (
     attention_maps,
@@ -25,6 +26,15 @@ def test_maps_are_on_the_grid_and_without_the_class_token(source: str):
     maps = attention_maps(Head(pool, dim=8, num_classes=2), features, source)
     expected = pool.attention(tokens)[..., -6:].detach().numpy()
     np.testing.assert_allclose(maps.reshape(3, 2, 6), expected, rtol=1e-5)
+
+
+def test_maps_of_a_gpu_come_to_the_cpu():
+    """`toolkit predict --attention` asks for them where the head computes."""
+    features = Features({}, torch.randn(3, 6, 8), (2, 3))
+    head = Head(EfficientProbing(8, num_queries=2), dim=8, num_classes=2)
+    with counting() as (waits, _):
+        attention_maps(head, features, "patches")
+    assert waits["cpu"] == 1
 
 
 def test_queries_of_one_place_are_grouped_and_few_are_left_alone():

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from helpers.probe_problem import FITTED, fitted_specs, make_problem, specs, train_heads
-from toolkit_probing.heads.bank import HeadBank, sample_of
+from helpers.waiting import pinning
+from toolkit_probing.heads.bank import HeadBank, features_to, sample_of
 
 
 @pytest.mark.slow
@@ -45,3 +47,19 @@ def test_two_heads_of_one_spec_are_a_mistake_of_ours():
     sample = sample_of(store)
     with pytest.raises(AssertionError, match="two heads"):
         HeadBank([specs()[0]] * 2, sample, num_classes=3)
+
+
+def test_heads_are_built_and_counted_on_the_cpu_whatever_runs_online():
+    store, _ = make_problem()
+
+    class OnGpu:
+        def __len__(self):
+            return len(store)
+
+        def iterate(self, batches, *, patches=True):
+            for features in store.iterate(batches, patches=patches):
+                yield features_to(features, "cuda:0")
+
+    with pinning(), FakeTensorMode(allow_non_fake_inputs=True):
+        (features,) = sample_of(OnGpu()).values()
+    assert {item.device.type for item in (features.patches, *features.vectors.values())} == {"cpu"}

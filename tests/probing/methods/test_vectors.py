@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.probe_problem import RecordedSource, make_problem
+from helpers.waiting import counting
 from toolkit_probing.methods.vectors import pick_setting, read_vectors
 
 
@@ -79,3 +80,11 @@ def test_vectors_of_all_places_come_from_one_pass_that_reads_no_tokens():
     (features,) = store.iterate([rows])
     assert all(values.equal(features[1].vectors[name]) for (_, name), values in read.items())
     assert list(read) == [(1, "mean"), (1, "cls")]
+
+
+def test_vectors_come_to_the_cpu_once_a_place():
+    """An encoder that runs online on a GPU gives them there, and what reads them is numpy."""
+    store, _ = make_problem()
+    with counting() as (waits, _):
+        read_vectors(store, np.arange(9), [(1, "mean"), (1, "cls")])
+    assert waits["cpu"] == 2

@@ -36,7 +36,7 @@ def attention_maps(head: Head, features: Features, source: str) -> np.ndarray:
     attention = torch.cat([head.pool.attention(part.float()) for part in tokens.split(BATCH)])
     # A class token, where one is read, stands in front.
     patches = attention[..., -grid[0] * grid[1] :]
-    return patches.unflatten(-1, grid).numpy()
+    return patches.unflatten(-1, grid).cpu().numpy()
 
 
 def group_queries(maps: np.ndarray, num_groups: int = MAX_GROUPS) -> np.ndarray:

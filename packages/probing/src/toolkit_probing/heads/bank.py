@@ -119,6 +119,9 @@ def features_to(features: LayerFeatures, device: Any) -> dict[int, Features]:
 
 
 def sample_of(source: FeatureSource, specs: Sequence[HeadSpec] | None = None) -> LayerFeatures:
-    """Return the features of a few rows, from whose shapes heads (those of `specs`) are built."""
+    """Return the features of a few rows, from whose shapes heads (those of `specs`) are built.
+
+    On the CPU, where heads are built and counted: an encoder that runs online gives them elsewhere.
+    """
     patches = specs is None or any(is_of_tokens(spec.source) for spec in specs)
-    return next(iter(source.iterate([np.arange(SAMPLE)], patches=patches)))
+    return features_to(next(iter(source.iterate([np.arange(SAMPLE)], patches=patches))), "cpu")

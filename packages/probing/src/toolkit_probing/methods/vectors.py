@@ -213,7 +213,8 @@ def read_vectors(
     for features in source.iterate(batches, patches=False):
         for (layer, name), kept in parts.items():
             kept.append(read_inputs(features[layer], name).main)
-    return {place: torch.cat(kept) for place, kept in parts.items()}
+    # On the CPU: an encoder that runs online gives them where it is.
+    return {place: torch.cat(kept).cpu() for place, kept in parts.items()}
 
 
 def pick_setting(
