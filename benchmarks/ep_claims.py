@@ -6,9 +6,10 @@
     make bench-ep-claims     # or python benchmarks/ep_claims.py --runs runs --pretrained runs/mae
 
 Reads the studies' finished cells below `--runs`, and writes a row a claim: what the paper says,
-what was run, the figure with its interval and the verdict that follows from it. What was not run
-says so. An encoder called `random` is the untrained control. Whichever size, data and encoders the
-studies were run with, the script is the same: a ViT-S on more images is `mim.py`'s options.
+what was run, the figure with its interval and the verdict that follows from it. Expected: what the
+paper says. What was not run says so. An encoder called `random` is the untrained control. Whichever
+size, data and encoders the studies were run with, the script is the same: a ViT-S on more images is
+`mim.py`'s options.
 """
 
 import argparse

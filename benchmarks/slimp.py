@@ -5,7 +5,8 @@
 Four questions. A whole training step (metadata encoders, heads, losses, clipping, AdamW) against
 forward and backward of the bare ViT-S on the same images, in time and memory, with the options that
 trade them. Reading and augmenting the images beside it. How losses, aggregation and sampling grow
-with lesions and patients (`lib.growth`). One process against two.
+with lesions and patients (`lib.growth`). One process against two. Expected: a step at 0.9 of the
+bare encoder's throughput.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """The plain loop of the engine's benchmark learns what `toolkit probe` learns: the same work."""
 
+import ast
 import importlib
 from pathlib import Path
 
@@ -13,12 +14,23 @@ from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.task import load_task
 
 VIT = "timm:test_vit?image_size=32"
-SCRIPTS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SCRIPTS])
 def test_every_benchmark_finds_what_it_imports(name):
     importlib.import_module(name)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_benchmark_states_a_question_and_what_is_expected(path):
+    _, _, below = (ROOT / "Makefile").read_text().partition("NO_QUESTION := ")
+    if f"benchmarks/{path.name}" in below.partition("SCRIPTS")[0]:
+        return
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert "?" in docstring.partition("\n")[0]
+    assert "Expected" in docstring
 
 
 @pytest.mark.slow

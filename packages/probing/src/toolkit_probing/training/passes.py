@@ -61,7 +61,7 @@ def head_cost(head: Head, inputs: Inputs, plan: TrainingPlan) -> HeadCost:
     storages = {item.untyped_storage().data_ptr(): item.untyped_storage() for item in held}
     # What is counted already, or shared by all heads, is not this head's.
     saved = sum(item.nbytes() for address, item in storages.items() if address not in own)
-    # Weight, gradient, moments, and DDP's buckets.
+    # Weight, gradient, moments, and the copy that processes average.
     copies = 2 + MOMENTS[plan.settings.optimizer] + (plan.num_processes > 1)
     at_once = min(plan.rows_per_process, plan.settings.micro_batch or plan.rows_per_process)
     # Twice: the backward pass makes a gradient of what was kept.
