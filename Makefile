@@ -123,7 +123,7 @@ check: lint type ## lint, type, then all other tests
 	$(BIN)/python $(PYTEST) --deselect tests/house/test_tools.py
 
 docs: $(STAMP) ## build the documentation site into site/, offline
-	$(BIN)/mkdocs build -q
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q
 
 tutorial: $(STAMP) ## run docs/tutorial.md, put in what it prints, take the pictures (10 minutes)
 	test -e runs/tutorial/lite0.pth || (mkdir -p runs/tutorial && \

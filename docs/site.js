@@ -4,4 +4,7 @@ document$.subscribe(() => {
   document.querySelectorAll("nav.md-code__nav").forEach((bar, at) =>
     bar.setAttribute("aria-label", `Block ${at + 1}`));
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
+  // Pages opened from disk have no search, as a browser starts no worker there: no button for it.
+  for (const button of document.querySelectorAll('.md-header__button[for="__search"]'))
+    button.hidden = button.hidden || location.protocol === "file:";
 });

@@ -369,8 +369,8 @@ def test_the_printed_next_step_works_when_pasted(pretrain, run_cli, patients, tm
         (tmp_path / "my splits.csv").write_text("\n".join(["image_id,split", *lines]))
     result = pretrain("--epochs", "1", *splits, output=run)
     assert result.exit_code == 0, result.output
-    (line,) = (line for line in result.stdout.splitlines() if line.startswith("judge it with: "))
-    words = shlex.split(line.removeprefix("judge it with: "))
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("next: "))
+    words = shlex.split(line.removeprefix("next: "))
     assert words[:5] == ["toolkit", "probe", "--method", "ep,linear,knn", "--backbone"]
     words[3] = "knn"
     probed = run_cli(*words[1:], "--output", tmp_path / "probe")
@@ -386,7 +386,7 @@ def test_the_next_step_names_the_column_to_choose_where_no_label_is_known(
     table = tmp_path / "table.csv"
     table.write_text(table.read_text().replace("image,label,", "image,grade,", 1))
     result = pretrain("--epochs", "1")
-    assert "judge it, COLUMN being what holds the label, with: toolkit probe" in result.stdout
+    assert "next, COLUMN being what holds the label: toolkit probe" in result.stdout
     assert "--label COLUMN" in result.stdout
 
 

@@ -18,9 +18,7 @@ def test_it_prints_the_answer_the_table_and_the_next_step(root, run_cli):
     assert "held-out groups" in lines[0]
     assert "Random start: " in lines[1]
     assert re.search(r"lesion: image to metadata +\d\.\d{3} \[", done.stdout)
-    assert f"judge it with: toolkit probe --method ep,linear,knn --backbone {root / 'run'}" in (
-        done.stdout
-    )
+    assert f"next: toolkit probe --method ep,linear,knn --backbone {root / 'run'}" in (done.stdout)
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])

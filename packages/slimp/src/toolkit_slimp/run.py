@@ -165,7 +165,7 @@ def _show(
     if run.has(PAGE):
         out.print(f"page: {run.path / PAGE}", soft_wrap=True)
     label = results.get("label")
-    title = "judge it with" if label else "judge it, COLUMN being what holds the label, with"
+    title = "next" if label else "next, COLUMN being what holds the label"
     command = next_step(invocation.settings, run.path, data=results["data"]["id"], label=label)
     out.print(f"{title}: {command}", soft_wrap=True, markup=False)
     return {**results, "run": str(run.path)}

@@ -53,4 +53,4 @@ def _show(run: PretrainRun) -> None:
         out.print()
         print_columns(out, [name], figures)
         out.print(f"\n95 % intervals by bootstrap over {run.people}", soft_wrap=True)
-    out.print(f"judge it with: {run.judged_by}", soft_wrap=True)
+    out.print(f"next: {run.judged_by}", soft_wrap=True)
