@@ -13,6 +13,7 @@ from toolkit_probing.reports.claim import warnings
 from toolkit_probing.reports.entries import entries_of
 from toolkit_probing.reports.recomputed import Report
 from toolkit_probing.reports.tables import names_of_rows, run_line
+from toolkit_probing.results.layout import show_interval
 from toolkit_probing.results.names import run_places
 from toolkit_probing.results.saved import SavedRun
 
@@ -115,7 +116,7 @@ def _figure(estimate: Estimate) -> str:
     if estimate.mean is None:
         return UNDEFINED
     value = estimate.mean if estimate.pooled is None else estimate.pooled
-    interval = "" if estimate.ci is None else f" [{estimate.ci[0]:.2f}, {estimate.ci[1]:.2f}]"
+    interval = "" if estimate.ci is None else f" {show_interval(value, *estimate.ci)}"
     return f"{value:.3f}{interval}"
 
 

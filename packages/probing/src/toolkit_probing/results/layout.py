@@ -39,5 +39,13 @@ def show_estimate(metric: Estimate) -> str:
     if metric.pooled is not None:
         text += f"\npooled {metric.pooled:.3f}"
     if metric.ci:
-        return f"{text} {PAIR.format(*metric.ci, form='.2f')}"
+        of = metric.mean if metric.pooled is None else metric.pooled
+        return f"{text} {show_interval(of, *metric.ci)}"
     return f"{text} {NO_INTERVAL}" if metric.why_no_ci else text
+
+
+def show_interval(mean: float | None, low: float, high: float) -> str:
+    """Show an interval in two digits, in three where a figure of three would not lie in it."""
+    shown = PAIR.format(low, high, form=".2f")
+    is_within = mean is None or round(low, 2) <= round(mean, 3) <= round(high, 2)
+    return shown if is_within else PAIR.format(low, high, form=".3f")
