@@ -39,6 +39,13 @@ def test_the_command_is_printed_unless_it_is_to_run(run_cli, place):
         "knn.temperature=0.07 --output runs/reproduce/tiny-vit/probe/run\n"
     )
     assert "published with stochastic depth 0.1" in result.stderr
+    assert result.stderr.endswith(
+        "next: toolkit reproduce tiny-vit --run --weights tiny.safetensors --data set --rows "
+        "rows.yaml\n"
+    )
+    bare = run_cli("reproduce", "mae-vit-b-16", "-m", "ep", "-o", "here")
+    following = "next: toolkit reproduce mae-vit-b-16 --run --method ep --data PATH --output here\n"
+    assert bare.stderr.endswith(following)
     assert not (place / "runs").exists()
     assert run_cli(*WORDS, "--print").stdout == result.stdout
 

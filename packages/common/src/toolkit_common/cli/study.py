@@ -54,26 +54,21 @@ def plan(file: File, assignments: Assignments = None, output: Output = None) -> 
         toolkit study plan studies/slimp-ablation.yaml
         toolkit study plan FILE --set data=csv:lesions.csv --set folds=5
     """
-    from toolkit_common.study.run import call_of
     from toolkit_common.study.state import State
 
     study, cells, folder = _expanded(file, assignments, output)
-    statuses = _look(cells)
-    for cell in cells:
-        status = statuses[cell.id]
-        line = shlex.join(["toolkit", *call_of(cell, status)])
-        if status.state is State.DONE:
-            line = f"# done: {line}"
-        elif status.state is State.OTHER:
-            line = f"# of other settings, {status.why}: {line}"
-        typer.echo(printable(line))
-    typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
+    statuses = _print_plan(study, cells, folder)
     if all(status.state is State.DONE for status in statuses.values()):
         _say_how_to_read(study, cells, folder)
     else:
         given = [word for text in assignments or () for word in ("--set", text)]
         given += [] if output is None else ["--output", str(output)]
         say_next("study", "run", str(file), *given)
+
+
+def print_plan(file: Path, assignments: Sequence[str] | None, output: Path | None) -> None:
+    """Print what `plan` does but for the next step."""
+    _print_plan(*_expanded(file, assignments, output))
 
 
 @app.command()
@@ -266,3 +261,20 @@ def _executor(name: str, folder: Path, *, jobs: int, parameters: Sequence[str]) 
             raise InputError(f"--slurm wants KEY=VALUE, got {text!r}")
         given[key] = read_value(value, f"--slurm {key}")
     return Cluster(folder / "slurm", given)
+
+
+def _print_plan(study: "Study", cells: "Sequence[Cell]", folder: Path) -> dict[str, "Status"]:
+    from toolkit_common.study.run import call_of
+    from toolkit_common.study.state import State
+
+    statuses = _look(cells)
+    for cell in cells:
+        status = statuses[cell.id]
+        line = shlex.join(["toolkit", *call_of(cell, status)])
+        if status.state is State.DONE:
+            line = f"# done: {line}"
+        elif status.state is State.OTHER:
+            line = f"# of other settings, {status.why}: {line}"
+        typer.echo(printable(line))
+    typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
+    return statuses

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolkit_common.cli.app import say_next
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
 from toolkit_probing.published.settings import ReproduceSettings
@@ -62,17 +63,27 @@ def reproduce(
     reproduction, notes = reproduction_of(row, published, settings)
     for note in notes:
         typer.echo(note, err=True)
-    folder = output or Path("runs/reproduce") / reproduction.name
     if not run:
-        return _print(reproduction, folder)
-    return _run(reproduction, folder, settings=settings, as_json=as_json)
+        return _print(reproduction, output, settings)
+    return _run(reproduction, _folder(reproduction, output), settings=settings, as_json=as_json)
 
 
-def _print(reproduction: "Reproduction", folder: Path) -> None:
-    from toolkit_common.cli.study import plan
+def _folder(reproduction: "Reproduction", output: Path | None) -> Path:
+    return output or Path("runs/reproduce") / reproduction.name
+
+
+def _print(reproduction: "Reproduction", output: Path | None, settings: ReproduceSettings) -> None:
+    from toolkit_common.cli.study import print_plan
     from toolkit_probing.published.reproduction import STUDY
 
-    plan(STUDY, reproduction.assignments, folder)
+    print_plan(STUDY, reproduction.assignments, _folder(reproduction, output))
+    options = {
+        name: ",".join(value) if isinstance(value, tuple) else str(value)
+        for name, field in ReproduceSettings.model_fields.items()
+        if (value := getattr(settings, name)) != field.default
+    }
+    options.setdefault("data", "PATH")
+    say_next("reproduce", reproduction.name, "--run", **options, output=str(output or ""))
 
 
 def _run(
