@@ -17,9 +17,10 @@ from toolkit_slimp.exporting.continued import load_parent
 from toolkit_slimp.exporting.write import export_slimp
 from toolkit_slimp.model.warm_start import Parent
 from toolkit_slimp.reports.claim import seen_of
+from toolkit_slimp.reports.command import show_finished
 from toolkit_slimp.reports.contents import describe_contents
-from toolkit_slimp.reports.finished import kept_state, labels_of, next_step
-from toolkit_slimp.reports.run_end import PAGE, write_reports
+from toolkit_slimp.reports.finished import kept_state, labels_of, next_step, read_finished
+from toolkit_slimp.reports.run_end import PAGE, SUMMARY, write_reports
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.loop import pretrain
@@ -159,8 +160,11 @@ def _show(
     # Results of before know the last state alone.
     step, which = kept_state(results)
     out.print(f"kept: step {step} of {results['steps']}, {which}", soft_wrap=True)
-    text = mark(f"held-out patients: {show(results['held_out'])}", seen_of(results), between=" ")
-    out.print(text, soft_wrap=True)
+    if run.has(SUMMARY):
+        show_finished(read_finished(run.path), out)
+    else:
+        text = f"held-out patients: {show(results['held_out'])}"
+        out.print(mark(text, seen_of(results), between=" "), soft_wrap=True)
     out.print(f"run folder: {run.path}", soft_wrap=True)
     if run.has(PAGE):
         out.print(f"page: {run.path / PAGE}", soft_wrap=True)

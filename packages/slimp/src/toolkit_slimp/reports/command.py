@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import typer
+from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console
 from toolkit_slimp.reports.finished import PretrainRun, read_finished
@@ -15,6 +16,8 @@ from toolkit_slimp.reports.formats import (
     to_json,
     warnings_of,
 )
+
+CHANCE = "by chance"  # heading of what stands beside the recall that it is of
 
 
 def report(run: Path, *, output: Path | None, table: str, as_json: bool) -> None:
@@ -39,18 +42,20 @@ def report(run: Path, *, output: Path | None, table: str, as_json: bool) -> None
     elif as_json:
         typer.echo(json.dumps(to_json(finished), indent=2, allow_nan=False))
     else:
-        _show(finished)
+        out = result_console(as_json=False)
+        show_finished(finished, out)
+        out.print(f"next: {finished.judged_by}", soft_wrap=True)
     if output is not None:
         typer.echo(f"report: {output}", err=True)
 
 
-def _show(run: PretrainRun) -> None:
-    out = result_console(as_json=False)
+def show_finished(run: PretrainRun, out: Console) -> None:
+    """Print what a run has learned: the sentence, what forbids to believe it, and its recalls."""
     for text in (claim_of(run), *warnings_of(run)):
         out.print(text, soft_wrap=True)
     if rows := table_rows(run):  # none of SimCLR alone
-        name, *figures = map(Column, heads(), zip(*rows, strict=True))
+        names = [CHANCE if text.endswith(CHANCE) else text for text in heads()]
+        name, *figures = map(Column, names, zip(*rows, strict=True))
         out.print()
         print_columns(out, [name], figures)
         out.print(f"\n95 % intervals by bootstrap over {run.people}", soft_wrap=True)
-    out.print(f"next: {run.judged_by}", soft_wrap=True)
