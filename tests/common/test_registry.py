@@ -28,3 +28,9 @@ def test_a_name_that_is_near_none_is_answered_with_all() -> None:
 
 def test_the_answer_is_sorted_whatever_the_order_of_the_choices() -> None:
     assert did_you_mean("q", ["b", "c", "a"]) == "; choose from: a, b, c"
+
+
+def test_of_very_many_choices_the_first_are_named():
+    text = did_you_mean("?", [f"model-{number:03d}" for number in range(100)])
+    assert text.startswith("; choose from: model-000, model-001, ")
+    assert text.endswith("model-039 and 60 more")

@@ -1,5 +1,6 @@
 """timm's models: strict loading, messages where weights cannot be had, the input they want."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def test_weights_that_lack_a_part_are_refused(tmp_path: Path) -> None:
     text = write_timm(tmp_path / "m", "test_vit", without="blocks.3.")
     with pytest.raises(InputError, match=r"do not fit it: .* Missing key.* \"blocks.3."):
         load_backbone(text)
+
+
+def test_a_folder_whose_config_timm_asserts_about_is_one_line(tmp_path: Path) -> None:
+    config = {"architecture": "test_vit", "pretrained_cfg": {"input_size": [3, 32]}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"cannot be built \(AssertionError.*config\.json"):
+        load_backbone(f"timm:local-dir:{tmp_path}?image_size=32", random_init=True)
 
 
 def test_position_tables_follow_the_requested_size(tmp_path: Path) -> None:

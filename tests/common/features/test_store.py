@@ -206,6 +206,14 @@ def test_vectors_are_read_without_the_tokens_beside_them(tmp_path: Path) -> None
         TokenStore(tmp_path / "s").read(positions)
 
 
+def test_a_count_that_no_array_has_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "s", make_features())
+    index = json.loads((tmp_path / "s" / INDEX).read_text())
+    (tmp_path / "s" / INDEX).write_text(json.dumps({**index, "shard_rows": 2**64}))
+    with pytest.raises(InputError, match="shard_rows"):
+        TokenStore(tmp_path / "s")
+
+
 @pytest.mark.parametrize("dtype", ["fp32", "int8"])
 def test_a_store_of_the_layout_before_is_read(dtype: StoreDtype, tmp_path: Path) -> None:
     """Vectors and tokens in one file."""

@@ -5,6 +5,9 @@ from difflib import get_close_matches
 from typing import TypeVar
 
 from toolkit_common.errors import InputError
+from toolkit_common.printable import first_of
+
+MOST_NAMED = 40
 
 T = TypeVar("T")
 
@@ -21,8 +24,8 @@ def lookup(table: Mapping[str, T], name: str, *, kind: str) -> T:
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return the tail of an error message: the nearest choices to `name`, then all choices."""
+    """Return a message's tail: choices nearest to `name`, then all, of very many the first."""
     names = sorted(choices)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ";"
-    return f"{hint} choose from: {', '.join(names)}"
+    return f"{hint} choose from: {first_of(names, MOST_NAMED)}"

@@ -211,7 +211,9 @@ def build_timm_model(name: str, *, pretrained: bool, image_size: int | None = No
             f"({type(error).__name__}): give a file with timm:{name}?weights=FILE.safetensors, or "
             "--random-init for an untrained control"
         ) from error
-    except (AttributeError, LookupError, SafetensorError, TypeError, ValueError) as error:
+    except (
+        AssertionError, AttributeError, LookupError, SafetensorError, TypeError, ValueError
+    ) as error:  # fmt: skip
         if ":" not in name:  # of what timm itself has
             raise
         text = shortened(str(error))

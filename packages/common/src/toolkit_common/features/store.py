@@ -47,6 +47,7 @@ JOINT_VERSION = 3  # vectors and tokens in one file: read as before, and never w
 INDEX = "index.json"
 LAYOUT = "layout.json"
 READERS = 4  # that read ahead: together twice what one gets from a disk (docs/decisions.md)
+MOST_ROWS = 2**40  # of a shard; more is no number that an array could count with
 OPENING = Lock()
 
 
@@ -90,7 +91,7 @@ class StoreSpec:
 class _Layout:
     """How a store is cut into shards."""
 
-    shard_rows: Annotated[int, Field(ge=1, strict=True)]
+    shard_rows: Annotated[int, Field(ge=1, le=MOST_ROWS, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class _Index:
 
     version: Annotated[int, Field(strict=True)]
     spec: StoreSpec
-    shard_rows: Annotated[int, Field(ge=1, strict=True)]
+    shard_rows: Annotated[int, Field(ge=1, le=MOST_ROWS, strict=True)]
     shards: Mapping[str, str]
 
 
