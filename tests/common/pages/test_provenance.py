@@ -22,5 +22,5 @@ def test_a_command_can_be_pasted_and_what_is_not_there_is_left_out():
     assert command_of(FACTS) == "toolkit probe --data 'csv:my file.csv'"
     there = {"command": ["toolkit", "probe", "--backbone", "timm:vit?weights=/home/a b/own.pth"]}
     assert command_of(there) == "toolkit probe --backbone 'timm:vit?weights=PATH/own.pth'"
-    assert command_of({}) == ""
+    assert command_of({}) == command_of({"command": True}) == ""
     assert listed({"a_b": 0, "c": None, "d": []}) == "a b 0"

@@ -12,6 +12,7 @@ from toolkit_common.runs.files import (
     atomic_path,
     cache_folder,
     read_json,
+    read_log,
     refuse_unwritable,
     sha256_of,
     write_json,
@@ -142,3 +143,10 @@ def test_the_cache_is_where_the_user_or_the_system_wants_it(
     assert cache_folder() == tmp_path / "system/toolkit"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache/toolkit"
+
+
+def test_a_log_is_read_and_lines_that_are_spoilt_left_out(tmp_path):
+    assert read_log(tmp_path) == []
+    lines = [b'{"step": 1}', b'{"step": 2}', b'"word"', b'{"step": "\xf3"}', b'{"step": 4, "lo']
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))
+    assert read_log(tmp_path) == [{"step": 1}, {"step": 2}]

@@ -78,6 +78,13 @@ def test_training_images_that_are_gone_are_counted(predict, copied, new) -> None
 
 
 @pytest.mark.slow
+def test_splits_without_ids_are_refused(predict, copied, new) -> None:
+    text = (copied / "splits.csv").read_text()
+    (copied / "splits.csv").write_text(text.replace("image_id", "image_ix"))
+    assert_bad_input(predict("--images", new, run=copied), "has no column 'image_id'")
+
+
+@pytest.mark.slow
 def test_patients_of_pre_training_are_refused_or_marked(
     predict, predicted, copied, new, tmp_path
 ) -> None:

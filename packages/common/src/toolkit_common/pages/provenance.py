@@ -19,7 +19,8 @@ def origin(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def command_of(facts: Mapping[str, Any]) -> str:
     """Return the command that began a run, PATH in it for folders of this machine."""
-    return placeless_command(facts.get("command", []))
+    words = facts.get("command")
+    return placeless_command(map(str, words)) if isinstance(words, list) else ""
 
 
 def listed(values: Mapping[str, Any]) -> str:

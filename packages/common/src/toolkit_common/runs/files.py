@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -125,6 +125,15 @@ def read_json(path: Path) -> Any:
         OSError: If it cannot be read.
     """
     return parse_json(read_bytes(path, MAX_JSON_BYTES), path)
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's metrics.jsonl; what a kill or a disk has spoilt is left out."""
+    file, lines = run / "metrics.jsonl", []
+    for text in file.read_bytes().splitlines() if file.is_file() else ():
+        with suppress(ValueError):  # no UTF-8, or no JSON
+            lines.append(json.loads(text))
+    return [line for line in lines if isinstance(line, dict)]
 
 
 def sha256_of(path: Path) -> str:

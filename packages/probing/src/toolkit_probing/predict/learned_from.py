@@ -13,7 +13,7 @@ import numpy as np
 
 from toolkit_common.console import console, quieted
 from toolkit_common.data.dataset import ImageData
-from toolkit_common.data.tables import read_table
+from toolkit_common.data.tables import read_table, require_columns
 from toolkit_common.errors import InputError
 from toolkit_common.printable import counted
 from toolkit_common.runs.folder import RunFolder
@@ -121,7 +121,9 @@ def _check_probe(probe: SavedProbe, task: Task, *, allow_seen: bool) -> SeenVerd
 
 def _learned_ids(probe: SavedProbe) -> np.ndarray:
     """Return the ids of the run's images that the probe learned from or was picked on."""
-    table = read_table(probe.run / "splits.csv")
+    path = probe.run / "splits.csv"
+    table = read_table(path)
+    require_columns(table, ("image_id", "split"), path=path)
     learned = {"train", "val", probe.settings.select_on}
     ids: np.ndarray = table["image_id"][table["split"].isin(learned)].to_numpy()
     return ids

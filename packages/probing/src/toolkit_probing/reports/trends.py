@@ -1,6 +1,5 @@
 """Figures of what varies: subgroups, layers, amounts of labels, epochs."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from toolkit_common.pages import charts
+from toolkit_common.runs.files import read_log
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_probing.reports.curves import AXES, curves_of
 from toolkit_probing.reports.entries import Entry
@@ -147,8 +147,8 @@ Scores = dict[str, dict[float, dict[int, list[float]]]]  # variant, learning rat
 def _logged(run: SavedRun) -> tuple[str, Scores]:
     """Return by which metric heads were followed, and what they scored with all labels."""
     scores: Scores = {}
-    metric, log = "", run.path / "metrics.jsonl"
-    for line in map(json.loads, log.read_text("utf-8").splitlines() if log.is_file() else ()):
+    metric = ""
+    for line in read_log(run.path):
         key = next((name for name in line if name.startswith(("val_", "test_"))), "")
         metric = key.partition("_")[2]
         for head, value in line.get(key, {}).items():

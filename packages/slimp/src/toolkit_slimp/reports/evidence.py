@@ -3,9 +3,7 @@
 Values are those of metrics.jsonl; of a long run every so many lines are drawn.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -30,17 +28,6 @@ CHANCE = (
 )
 
 Log = Sequence[Mapping[str, Any]]
-
-
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's metrics.jsonl; a line that a kill cut short is left out."""
-    file, lines = run / "metrics.jsonl", []
-    for text in file.read_text("utf-8").splitlines() if file.is_file() else ():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return lines
 
 
 def losses(log: Log) -> Iterator[Markup]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from toolkit_common.pages.page import render
 from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.printable import first_of, placeless_command
-from toolkit_common.runs.files import write_text
+from toolkit_common.runs.files import read_log, write_text
 from toolkit_slimp.metadata.schema import ColumnSchema
 from toolkit_slimp.reports import evidence
 from toolkit_slimp.reports.finished import PretrainRun, kept_state
@@ -88,7 +88,7 @@ def _facts(run: PretrainRun) -> Iterator[str]:
 
 
 def _sections(run: PretrainRun) -> Iterator[tuple[str, str, list[Markup]]]:
-    log = evidence.read_log(run.path)
+    log = read_log(run.path)
     yield "losses", "Losses", list(evidence.losses(log))
     now = evidence.recall_now(run.recalls, people=run.people)
     yield "recall", "Recall against chance", [
