@@ -17,7 +17,8 @@ def test_each_remark_stands_once():
 def test_what_differs_in_numbers_alone_is_one_line():
     remarks = [
         Remark("loss 0.763, above 0.668", ("a",)),
-        Remark("k 5 is the lowest", ("a",)),
+        Remark("fold 3: k 5 is the lowest", ("a",)),
+        Remark("folds 0, 1: k 5 is the lowest", ("c",)),
         Remark("loss 1e-05, above 7", ("b", "a")),
         Remark("k 50 is the highest", ("a",)),
         Remark("no precision@1"),
@@ -25,7 +26,7 @@ def test_what_differs_in_numbers_alone_is_one_line():
     ]
     assert list(map(str, alike(remarks))) == [
         "a, b: loss 0.763, above 0.668; so 2 times, with other numbers",
-        "a: k 5 is the lowest",
+        "a, c: fold 3: k 5 is the lowest; so 2 times, with other numbers",
         "a: k 50 is the highest",
         "no precision@1",
         "no precision@10",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from toolkit_common.printable import first_of
 
-NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+NUMBERS = re.compile(rf"(?:folds? )?{NUMBER}(?:, {NUMBER})*")  # one, or several: `folds 0, 3`
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def alike(remarks: Iterable[Remark]) -> list[Remark]:
     """Return one of those on rows that differ in numbers alone: each row has its own."""
     kinds: dict[str, list[Remark]] = {}
     for remark in remarks:
-        kind = NUMBER.sub("0", remark.text) if remark.rows else remark.text
+        kind = NUMBERS.sub("0", remark.text) if remark.rows else remark.text
         kinds.setdefault(kind, []).append(remark)
     return [
         known[0]

@@ -9,6 +9,7 @@ from rich.console import Console
 from toolkit_common.console import Column, print_columns, result_console
 from toolkit_common.printable import counted, placeless_id
 from toolkit_common.scores.metrics import metric_name
+from toolkit_common.scores.remarks import alike, remarks_of
 from toolkit_common.scores.statistics import UNDEFINED
 from toolkit_common.seen.check import MARKS, mark
 from toolkit_probing.reports.recomputed import Recomputed, Report, inputs_of, selected_in
@@ -18,7 +19,6 @@ from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.results.summary import (
     INTERVALS_OF_FOLDS,
     TUNED,
-    remark_lines,
     why_no_intervals,
 )
 
@@ -61,17 +61,19 @@ def show_report(report: Report, *, as_json: bool, answer: str = "") -> None:
 def interval_lines(report: Report) -> list[str]:
     """Return how intervals were made, why some figures have none, and remarks on rows."""
     metrics = [metric for row in report.rows for metric in row.metrics.values()]
-    remarks = [
-        f"{report.names[run.path]}: {line}" if len(report.runs) > 1 else line
+    names = names_of_rows(report)
+    remarks = remarks_of(
+        (names[run.path, row.name], text)
         for run in report.runs
-        for line in remark_lines(run.results.rows)
-    ]
+        for row in run.results.rows
+        for text in row.remarks
+    )
     of_folds = [INTERVALS_OF_FOLDS] if any(run.results.folds for run in report.runs) else []
     return [
         "95 % intervals by bootstrap over groups",
         *of_folds,
         *why_no_intervals(metrics),
-        *remarks,
+        *map(str, alike(remarks)),
     ]
 
 
