@@ -15,8 +15,6 @@ from toolkit_common.printable import counted, placeless_id
 if TYPE_CHECKING:
     from toolkit_common.runs.listing import ListedRun
 
-OF_ROW = 23  # characters of a row's name a line
-
 app = typer.Typer(
     cls=plugin_group("runs"),  # which shows examples
     add_completion=False,
@@ -175,14 +173,14 @@ def _state(run: "ListedRun") -> str:
     return f"{run.state}\n{done}/{number} folds"
 
 
-def _figure(run: "ListedRun") -> str:
-    from toolkit_common.console import after_marks
+def _figure(run: "ListedRun") -> Any:
+    from toolkit_common.console import Ids
     from toolkit_common.seen.check import mark
 
     if run.figure is None:
         return ""
     figure = mark(f"{run.figure:.3f}", run.seen, between=" ")  # type: ignore[arg-type]
-    return f"{figure} {run.metric}\n{after_marks(run.row, OF_ROW)}".rstrip()
+    return Ids([f"{figure} {run.metric}", *filter(None, [run.row])])
 
 
 def _print(what: Any) -> None:

@@ -56,8 +56,8 @@ def plan(file: File, assignments: Assignments = None, output: Output = None) -> 
     """
     from toolkit_common.study.state import State
 
-    study, cells, folder = _expanded(file, assignments, output)
-    statuses = _print_plan(study, cells, folder)
+    study, cells, folder = expanded(file, assignments, output)
+    statuses = print_plan(study, cells, folder)
     if all(status.state is State.DONE for status in statuses.values()):
         _say_how_to_read(study, cells, folder)
     else:
@@ -66,9 +66,22 @@ def plan(file: File, assignments: Assignments = None, output: Output = None) -> 
         say_next("study", "run", str(file), *given)
 
 
-def print_plan(file: Path, assignments: Sequence[str] | None, output: Path | None) -> None:
-    """Print what `plan` does but for the next step."""
-    _print_plan(*_expanded(file, assignments, output))
+def print_plan(study: "Study", cells: Sequence["Cell"], folder: Path) -> dict[str, "Status"]:
+    """Print the commands of cells, and how far they are; returns that by cell."""
+    from toolkit_common.study.run import call_of
+    from toolkit_common.study.state import State
+
+    statuses = _look(cells)
+    for cell in cells:
+        status = statuses[cell.id]
+        line = shlex.join(["toolkit", *call_of(cell, status)])
+        if status.state is State.DONE:
+            line = f"# done: {line}"
+        elif status.state is State.OTHER:
+            line = f"# of other settings, {status.why}: {line}"
+        typer.echo(printable(line))
+    typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
+    return statuses
 
 
 @app.command()
@@ -107,7 +120,7 @@ def run(
     from toolkit_common.runs.locks import lock_folder, unlock_folder
     from toolkit_common.study.run import refuse_other_settings, run_cells
 
-    study, cells, folder = _expanded(file, assignments, output)
+    study, cells, folder = expanded(file, assignments, output)
     if slurm and executor != "slurm":
         raise InputError("--slurm needs --executor slurm")
     refuse_unwritable(folder, option="--output")
@@ -151,7 +164,7 @@ def show(
         toolkit study table runs/slimp-ablation
         toolkit study table runs/slimp-ablation --format md
     """
-    study, cells, folder = _expanded(file, assignments, output)
+    study, cells, folder = expanded(file, assignments, output)
     _show_tables(study, cells, name=name, form=form)
     if form == "text":
         _say_how_to_read(study, cells, folder, is_shown=True)
@@ -204,7 +217,7 @@ def _say_failed(outcome: Any) -> None:
         typer.echo(f"  and {len(failed) - LONGEST_SAID} more", err=True)
 
 
-def _expanded(
+def expanded(
     file: Path, assignments: Sequence[str] | None, output: Path | None
 ) -> tuple["Study", list["Cell"], Path]:
     """Return a study, its cells, and the folder of its runs."""
@@ -261,20 +274,3 @@ def _executor(name: str, folder: Path, *, jobs: int, parameters: Sequence[str]) 
             raise InputError(f"--slurm wants KEY=VALUE, got {text!r}")
         given[key] = read_value(value, f"--slurm {key}")
     return Cluster(folder / "slurm", given)
-
-
-def _print_plan(study: "Study", cells: "Sequence[Cell]", folder: Path) -> dict[str, "Status"]:
-    from toolkit_common.study.run import call_of
-    from toolkit_common.study.state import State
-
-    statuses = _look(cells)
-    for cell in cells:
-        status = statuses[cell.id]
-        line = shlex.join(["toolkit", *call_of(cell, status)])
-        if status.state is State.DONE:
-            line = f"# done: {line}"
-        elif status.state is State.OTHER:
-            line = f"# of other settings, {status.why}: {line}"
-        typer.echo(printable(line))
-    typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
-    return statuses

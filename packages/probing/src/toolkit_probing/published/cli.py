@@ -73,10 +73,10 @@ def _folder(reproduction: "Reproduction", output: Path | None) -> Path:
 
 
 def _print(reproduction: "Reproduction", output: Path | None, settings: ReproduceSettings) -> None:
-    from toolkit_common.cli.study import print_plan
+    from toolkit_common.cli.study import expanded, print_plan
     from toolkit_probing.published.reproduction import STUDY
 
-    print_plan(STUDY, reproduction.assignments, _folder(reproduction, output))
+    print_plan(*expanded(STUDY, reproduction.assignments, _folder(reproduction, output)))
     options = {
         name: ",".join(value) if isinstance(value, tuple) else str(value)
         for name, field in ReproduceSettings.model_fields.items()
