@@ -1,6 +1,7 @@
 """Figures of what varies: subgroups, layers, epochs."""
 
 import json
+import re
 
 import pytest
 from markupsafe import Markup
@@ -74,6 +75,21 @@ def test_a_run_without_a_log_has_no_learning_curves(copied, drawn):
     (copied / "b/metrics.jsonl").unlink()
     report = build_report([copied / "b"], metrics=["top1"])
     assert list(trends.learning(report.runs[0], entries_of(report))) == []
+
+
+def test_spoilt_lines_of_a_log_are_left_out_of_learning_curves(copied, drawn):
+    report = build_report([copied / "a"], metrics=["top1"])
+    list(trends.learning(report.runs[0], entries_of(report)))
+    whole = [spec["data"] for spec in drawn]
+    drawn.clear()
+    path = copied / "a/metrics.jsonl"
+    lines = path.read_text().splitlines()
+    spoilt = ['{"step": 1}', lines[0].replace('"part"', '"pbrt"'), lines[0].replace("-lr", "-lrx"),
+              re.sub(r'"epoch": \d+', '"epoch": "x"', lines[0]), lines[0][:40]]  # fmt: skip
+    path.write_text("\n".join([*spoilt, *lines, *spoilt]))
+    list(trends.learning(report.runs[0], entries_of(report)))
+    assert [spec["data"] for spec in drawn] == whole
+    assert drawn[0]["layer"][0]["encoding"]["y"]["title"] == "log-loss on val"
 
 
 def test_the_worst_losses_leave_the_panel_and_accuracies_do_not():

@@ -18,7 +18,7 @@ from toolkit_probing.results.saved import SavedRun
 
 MOST_PANELS = 6
 MOST_DOTS = 8  # names a group of a dot plot
-HEAD = re.compile(r"(?P<variant>.+)-lr(?P<lr>[^-]+(-\d+)?)-seed\d+$")
+HEAD = re.compile(r"(?P<variant>.+)-lr(?P<lr>\d+(p\d+)?(e-?\d+)?)-seed\d+$")
 PICTURED = 0.75  # of the values of a loss
 SPARE = ("balanced_accuracy", "top1")  # defined where a class has no image
 
@@ -150,14 +150,19 @@ def _logged(run: SavedRun) -> tuple[str, Scores]:
     metric = ""
     for line in read_log(run.path):
         key = next((name for name in line if name.startswith(("val_", "test_"))), "")
+        scored, epoch = line.get(key), line.get("epoch")
+        if not isinstance(scored, dict) or not isinstance(epoch, int):  # what is spoilt: no line
+            continue
+        if not str(line.get("part")).startswith("all-"):
+            continue
         metric = key.partition("_")[2]
-        for head, value in line.get(key, {}).items():
+        for head, value in scored.items():
             parts = HEAD.match(head)
-            if parts is None or value is None or not line["part"].startswith("all-"):
+            if parts is None or not isinstance(value, int | float):
                 continue
             lr = float(parts["lr"].replace("p", "."))
             epochs = scores.setdefault(parts["variant"], {}).setdefault(lr, {})
-            epochs.setdefault(line["epoch"], []).append(value)
+            epochs.setdefault(epoch, []).append(value)
     return metric, scores
 
 
