@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from helpers.slimp_problem import build_batch
 from helpers.small_data import build_data, image_bytes
 from helpers.waiting import pinning
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.seed import seeded
 from toolkit_slimp.metadata.infer import infer_schema
 from toolkit_slimp.metadata.schema import Metadata
 from toolkit_slimp.metadata.table import encode_table
@@ -40,7 +42,7 @@ def stream(*, views=False, length=None, **options):
         image_weight=float(views), **(length or {}),
     )  # fmt: skip
     sampler = PatientSampler(data.groups, np.arange(count), settings)
-    images = LesionImages(data, build_train_transform(Preprocess((16, 16))), seed=0)
+    images = LesionImages(data, build_train_transform(Preprocess((16, 16)), settings), seed=0)
     return BatchStream(sampler, images, table, settings=settings, **options)
 
 
@@ -73,6 +75,28 @@ def test_workers_change_nothing():
         stream().batches(0, 2), stream(num_workers=2).batches(0, 2), strict=True
     ):
         assert_same(first, second)
+
+
+def test_crops_and_colours_are_as_strong_as_the_settings_say():
+    """Of a picture half grey and half red: the share that is grey; of a grey one: how bright."""
+    grey = Image.new("RGB", (64, 64), (100, 100, 100))
+    halves = grey.copy()
+    halves.paste((100, 0, 0), (0, 0, 32, 64))
+
+    def look(picture, **options):
+        transform = build_train_transform(Preprocess((64, 64)), SlimpSettings(**options))
+        with seeded(0, "augment"):
+            return torch.stack([transform(picture).float() for _ in range(100)])
+
+    def shares(**options):
+        green = look(halves, color_jitter=0.0, **options)[:, 1]
+        return (green > 50).float().mean((1, 2)).tolist()
+
+    assert set(look(grey, crop_scale=1.0, color_jitter=0.0).flatten().tolist()) == {100.0}
+    assert min(shares(crop_scale=0.1)) < 0.1 < 0.9 < max(shares(crop_scale=0.1))
+    assert 0.35 < min(shares(crop_scale=0.9)) < max(shares(crop_scale=0.9)) < 0.65
+    assert 105 < float(look(grey).amax()) <= 110
+    assert 130 < float(look(grey, color_jitter=0.4).amax()) <= 140
 
 
 def test_ranks_share_the_batch_of_one_process():

@@ -152,6 +152,21 @@ class SlimpSettings(
     metadata_dropout: float = option(
         0.15, "Share of metadata values hidden in training.", panel=TRAINING, ge=0, lt=1
     )
+    crop_scale: float = option(
+        0.6,
+        "Least share of an image's area that a training crop keeps.",
+        panel=TRAINING,
+        gt=0,
+        le=1,
+    )
+    color_jitter: float = option(
+        0.1,
+        "Jitter of brightness and contrast in training, of saturation half of it, of hue none: "
+        "metadata hold colours.",
+        panel=TRAINING,
+        ge=0,
+        lt=1,
+    )
     ema: float | None = option(
         None,
         "Decay of a moving average of the weights, such as 0.999; watched and exported.",

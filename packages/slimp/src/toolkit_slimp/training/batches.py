@@ -27,11 +27,6 @@ from toolkit_slimp.model.terms import Members, build_members
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.sampling import PatientBatch, PatientSampler
 
-CROP_SCALE = (0.6, 1.0)
-# Of a square image: width of the smallest crop, whose aspect is torchvision's narrowest, 3 to 4.
-SMALLEST_SIDE = (CROP_SCALE[0] * 3 / 4) ** 0.5
-BRIGHTNESS, CONTRAST, SATURATION = 0.1, 0.1, 0.05  # no hue: see above
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -89,7 +84,15 @@ class LesionImages(Dataset[Tensor]):
             return self.transform(image)
 
 
-def build_train_transform(preprocess: Preprocess) -> Transform:
+def find_smallest_side(settings: SlimpSettings) -> float:
+    """Return the width of the smallest training crop, as a share of a square image's.
+
+    Its aspect is torchvision's narrowest, 3 to 4.
+    """
+    return (settings.crop_scale * 3 / 4) ** 0.5
+
+
+def build_train_transform(preprocess: Preprocess, settings: SlimpSettings) -> Transform:
     """Return the augmentation: crop, flips, quarter turns, weak colour jitter."""
     from toolkit_common.torchvision_ops import prepare
 
@@ -97,12 +100,13 @@ def build_train_transform(preprocess: Preprocess) -> Transform:
     from torchvision import transforms as t
 
     mode = t.InterpolationMode(preprocess.interpolation)
+    scale, jitter = (settings.crop_scale, 1.0), settings.color_jitter
     transform: Callable[[Image.Image], Tensor] = t.Compose(
         [
-            t.RandomResizedCrop(preprocess.image_size, scale=CROP_SCALE, interpolation=mode),
+            t.RandomResizedCrop(preprocess.image_size, scale=scale, interpolation=mode),
             t.RandomHorizontalFlip(),
             t.Lambda(_quarter_turn),
-            t.ColorJitter(BRIGHTNESS, CONTRAST, SATURATION),  # no hue: metadata hold colours
+            t.ColorJitter(jitter, jitter, jitter / 2),  # no hue: metadata hold colours
             t.PILToTensor(),
         ]
     )

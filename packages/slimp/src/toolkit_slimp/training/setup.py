@@ -30,10 +30,10 @@ from toolkit_slimp.model.warm_start import Parent
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.training.adapt import Adaptation, adapt_
 from toolkit_slimp.training.batches import (
-    SMALLEST_SIDE,
     BatchStream,
     LesionImages,
     build_train_transform,
+    find_smallest_side,
 )
 from toolkit_slimp.training.inputs import choose_schema, describe_negatives
 from toolkit_slimp.training.sampling import PatientSampler, build_preference
@@ -232,7 +232,7 @@ def build_stream(
         data = _shrunk(data, splits.train, settings, preprocess=preprocess, accelerator=accelerator)
     return BatchStream(
         PatientSampler(groups, splits.train, settings, preference=preference),
-        LesionImages(data, build_train_transform(preprocess), seed=settings.seed),
+        LesionImages(data, build_train_transform(preprocess, settings), seed=settings.seed),
         table,
         settings=settings,
         rank=accelerator.process_index,
@@ -266,7 +266,7 @@ def _shrunk(
             f"--cache-images {size} is below the encoder's input of {needed} pixels: images would "
             "be enlarged again"
         )
-    enough = math.ceil(needed / SMALLEST_SIDE)
+    enough = math.ceil(needed / find_smallest_side(settings))
     console.print(
         f"images: shrunk once to {size} pixels on the shorter side, without loss"
         + (
