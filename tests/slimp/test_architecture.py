@@ -78,7 +78,14 @@ def test_the_image_encoder_is_that_of_the_run(given, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"train": "norms"}, "train norms needs from_run"),
+        (
+            {"train": "norms"},  # of the stand-in
+            "train norms would leave layers as they were drawn: it needs a backbone with weights",
+        ),
+        (
+            {"train": "embeddings", "backbone": "timm:test_vit", "random_init": True},
+            "train embeddings would leave layers as they were drawn",
+        ),
         ({"allow_seen": True}, "allow_seen needs from_run"),
     ],
 )

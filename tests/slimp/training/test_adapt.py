@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from helpers.slimp_problem import SCHEMA, build_model
@@ -62,6 +63,22 @@ def test_stem_and_norms_are_said_to_stand_for_embeddings(train):
     assert len(notes) == (train == "embeddings")
     if notes:
         assert "has no attention blocks: --train embeddings is its stem and its norms" in notes[0]
+
+
+def test_without_a_run_metadata_encoders_learn_whole_and_no_column_was_copied(tmp_path):
+    model = build_model(VIT, train="norms", backbone="timm:test_vit", random_init=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adaptation = adapt_(model, SCHEMA, None)
+    adaptation.write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["trainable.csv"]
+    assert [table.title for table in adaptation.tables()] == ["what learns"]
+    assert (adaptation.parent, adaptation.columns, adaptation.notes) == (None, (), ())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    for name, parameter in model.named_parameters():
+        if "metadata" in (group := {item.name: item.group for item in adaptation.learning}[name]):
+            assert parameter.requires_grad
+        elif group.startswith("image"):
+            assert parameter.requires_grad == group.endswith("norms")
 
 
 def test_a_level_without_training_is_named():

@@ -91,9 +91,10 @@ class StartSettings(EncoderSettings):
     )
     train: Train | None = option(
         None,
-        f"What learns with --from ({TRAIN} where not given): embeddings (the paper's: patches, "
-        "positions, tokens, metadata embeddings and heads; of an encoder without attention its "
-        "stem and norms), norms (with metadata embeddings and heads), or all.",
+        f"What learns ({TRAIN} with --from where not given, else all): embeddings (the paper's: "
+        "patches, positions, tokens, metadata embeddings and heads; of an encoder without "
+        "attention its stem and norms), norms (with metadata embeddings and heads), or all. A "
+        "metadata encoder that no run has trained learns whole.",
         panel=MODEL,
     )
     allow_seen: bool = option(
@@ -111,8 +112,6 @@ class StartSettings(EncoderSettings):
 
     @model_validator(mode="after")
     def _continues_a_run(self) -> "StartSettings":
-        if self.from_run is None and self.is_partial:
-            raise ValueError(f"train {self.train} needs from_run: the run that is continued")
         if self.from_run is None and self.allow_seen:
             raise ValueError("allow_seen needs from_run: the run that has seen somebody")
         return self

@@ -105,15 +105,15 @@ def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: Setup) 
         "splits": sha256_of_text(splits),
         "encoder": setup.start_hash,
     }
-    if (adaptation := setup.adaptation) is not None:
-        facts["parent"] = adaptation.parent.digest
+    if setup.parent is not None:
+        facts["parent"] = setup.parent.digest
     run.start(invocation, kind="pretrain-slimp", facts=facts)
     if not run.has("schema.json"):  # a resumed run is refused another one when it loads
         write_text(run.path / "schema.json", setup.schema.to_json())
     if not run.has("splits.csv"):  # nor other splits
         write_text(run.path / "splits.csv", splits)
-    if adaptation is not None:
-        adaptation.write(run.path)
+    if setup.adaptation is not None:
+        setup.adaptation.write(run.path)
 
 
 def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, 
 
 def _parent(setup: Setup) -> dict[str, Any] | None:
     """Return what results.json says of the run that is continued; None where none is."""
-    if (adaptation := setup.adaptation) is None:
+    if (adaptation := setup.adaptation) is None or adaptation.parent is None:
         return None
     groups = adaptation.groups().items()
     return {

@@ -256,6 +256,15 @@ class SlimpSettings(
         return {"epochs": None, **values} if has_steps else values
 
     @model_validator(mode="after")
+    def _what_stays_is_trained(self) -> "SlimpSettings":
+        if self.is_partial and self.starts_random:
+            raise ValueError(
+                f"train {self.train} would leave layers as they were drawn: it needs a backbone "
+                "with weights, or from_run"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_length(self) -> "SlimpSettings":
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(

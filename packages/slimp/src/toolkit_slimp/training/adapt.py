@@ -1,4 +1,4 @@
-"""Continues a run on other data: what is copied, what learns, and the two tables that say so."""
+"""What a run copies of the one that it continues, what learns, and the tables that say so."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,16 +22,16 @@ COLUMNS, TRAINABLE = "columns.csv", "trainable.csv"
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How a run continues another.
+    """How a run continues another, or trains a part of its image encoder alone.
 
     Attributes:
-        parent: The run that is continued.
-        columns: How each metadata column starts.
+        parent: The run that is continued, if one is.
+        columns: How each metadata column starts; none without such a run.
         learning: Which tensors learn.
         notes: What else there is to know, a sentence each.
     """
 
-    parent: Parent
+    parent: Parent | None
     columns: tuple[ColumnStart, ...]
     learning: tuple[Learning, ...]
     notes: tuple[str, ...]
@@ -43,7 +43,8 @@ class Adaptation:
             cells = (item.column, item.level, item.kind, item.start, item.describe())
             # A name may look like markup.
             columns.add_row(*(Text(one_line(cell)) for cell in cells))
-        yield columns
+        if self.parent is not None:
+            yield columns
         groups = Table("group", "learns", "tensors", "parameters", title="what learns")
         for (group, learns), items in self.groups().items():
             sizes = sum(item.size for item in items)
@@ -58,38 +59,41 @@ class Adaptation:
         return found
 
     def write(self, folder: Path) -> None:
-        """Write both tables into a run's folder."""
+        """Write the tables into a run's folder."""
         rows = [asdict(item) for item in self.columns]
         for row in rows:
             row |= {key: "; ".join(row[key]) for key in row if key.endswith("_words")}
         learning = pd.DataFrame([asdict(item) for item in self.learning])
-        write_text(folder / COLUMNS, pd.DataFrame(rows).to_csv(index=False))
+        if self.parent is not None:
+            write_text(folder / COLUMNS, pd.DataFrame(rows).to_csv(index=False))
         write_text(folder / TRAINABLE, learning.to_csv(index=False))
 
 
-def adapt_(model: SlimpModel, schema: Schema, parent: Parent) -> Adaptation:
-    """Start a model where a run has ended, and freeze what is not to learn.
+def adapt_(model: SlimpModel, schema: Schema, parent: Parent | None) -> Adaptation:
+    """Start a model where a run has ended, if one is continued, and freeze what is not to learn.
 
     Raises:
         InputError: If nothing of the image encoder would learn.
     """
     train = model.settings.train
     assert train is not None, "settings of a continued run are completed"
-    warm_start_(model, schema, parent)
+    if parent is not None:
+        warm_start_(model, schema, parent)
+    trained = () if parent is None else parent.trained
     fresh: tuple[Level, ...] = tuple(
-        level for level in LEVELS if level in model.trains and level not in parent.trained
+        level for level in LEVELS if level in model.trains and level not in trained
     )
     learning = choose_trainable_(model, train, fresh=fresh)
     notes = [
         f"{level} metadata: {parent.folder} has never trained their encoder: it starts fresh and "
         "learns whole"
         for level in fresh
+        if parent is not None  # else all do
     ]
     if train == "embeddings" and not has_attention_blocks(model):
         notes.append(
             f"image encoder {model.image_encoder.facts.architecture!r} has no attention blocks: "
             "--train embeddings is its stem and its norms"
         )
-    return Adaptation(
-        parent, tuple(describe_columns(schema, parent)), tuple(learning), tuple(notes)
-    )
+    columns = () if parent is None else tuple(describe_columns(schema, parent))
+    return Adaptation(parent, columns, tuple(learning), tuple(notes))

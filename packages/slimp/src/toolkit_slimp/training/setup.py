@@ -57,7 +57,7 @@ class Setup:
         start: Where the image encoder's first weights came from.
         start_hash: Of those weights.
         ancestry: Of the exported encoder that it continues, if it does.
-        adaptation: How it continues another run, if it does.
+        adaptation: How it continues another run or trains a part alone, if it does.
         seen: Whether that run has seen whom this one holds out.
     """
 
@@ -91,9 +91,14 @@ class Setup:
         return f"{self.backbone.source}:{self.backbone.name.partition('@')[0]}{size}"
 
     @property
+    def parent(self) -> Parent | None:
+        """The run that it continues, if it does."""
+        return None if self.adaptation is None else self.adaptation.parent
+
+    @property
     def trained_levels(self) -> tuple[Level, ...]:
         """Levels whose metadata encoder this run trains, or one that it continues has trained."""
-        before = () if self.adaptation is None else self.adaptation.parent.trained
+        before = () if self.parent is None else self.parent.trained
         return tuple(level for level in LEVELS if level in (*self.model.trains, *before))
 
     def describe(self) -> list[str]:
@@ -151,7 +156,8 @@ def set_up(
     # Before anything is trained: it is what a resumed run is compared by.
     start_hash = hash_weights(start.encoder)
     model = build_model(settings, start.encoder, card=start.card, schema=schema)
-    adaptation = None if parent is None else adapt_(model, schema, parent)
+    is_adapted = parent is not None or settings.is_partial
+    adaptation = adapt_(model, schema, parent) if is_adapted else None
     stepper = Stepper(model, accelerator)
     stream = build_stream(
         settings, data, splits,
