@@ -8,10 +8,20 @@ from torch.nn import functional as F
 
 from helpers.watched_rows import build_watched
 from toolkit_slimp.reports.claim import claim, warnings
+from toolkit_slimp.reports.contents import Continued, LearnedData, Results, Size
 from toolkit_slimp.reports.recalls import recalls
 from toolkit_slimp.settings import SlimpSettings
 
-RESULTS = {"start_is_random": False, "sizes": {"train": {"groups": 400}}}
+RESULTS = Results(
+    data=LearnedData(id="csv:table.csv", splits="given"),
+    architecture="timm:test_vit",
+    start="the file",
+    start_is_random=False,
+    sizes={"train": Size(images=900, groups=400)},
+    steps=2,
+    epochs=1.0,
+    held_out={},
+)
 
 
 def said(watched):
@@ -78,7 +88,11 @@ def test_a_healthy_run_has_no_warning():
     ("results", "settings", "message"),
     [
         ({"seen": "seen"}, {}, "SEEN: the encoder was pre-trained on patients or images"),
-        ({"parent": {"seen": "unknown"}}, {}, "SEEN?: whether the encoder was pre-trained"),
+        (
+            {"parent": Continued(run="run", train="all", seen="unknown")},
+            {},
+            "SEEN?: whether the encoder was pre-trained",
+        ),
         ({"start_is_random": True}, {}, "Random start: the image encoder knows nothing but"),
         ({}, {"keep": "val_lesion_recall_at_5"}, "which this sentence is about; it is too high"),
         (
@@ -92,11 +106,11 @@ def test_a_healthy_run_has_no_warning():
             {"ablation": "same-patient"},
             "Ablation same-patient: this is not SLIMP as it is meant",
         ),
-        ({"sizes": {"train": {"groups": 30}}}, {}, "Few: 30 patients to learn from."),
+        ({"sizes": {"train": Size(images=60, groups=30)}}, {}, "Few: 30 patients to learn from."),
     ],
 )
 def test_what_forbids_to_believe_it_is_said(results, settings, message):
-    (text,) = warned(results={**RESULTS, **results}, **settings)
+    (text,) = warned(results=replace(RESULTS, **results), **settings)
     assert message in text
 
 

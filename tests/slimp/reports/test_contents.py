@@ -1,9 +1,18 @@
 """What a run has read stands in its results: sizes, missing cells, the start."""
 
+import re
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from toolkit_common.runs.files import read_json
+from toolkit_common.errors import InputError
+from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.runs.folder import RESULTS_VERSION, RunFolder
+from toolkit_slimp.reports.contents import read_results
+
+KEPT = sorted((Path(__file__).parents[2] / "formats").glob("*/pretrain"))
 
 
 @pytest.mark.slow
@@ -12,7 +21,9 @@ def test_sizes_and_missing_cells_are_those_of_the_table(root):
     table = pd.read_csv(root / "table.csv")
     for side in ("train", "val"):
         rows = table[table["split"] == side]
-        assert results["sizes"][side] == {"images": len(rows), "groups": rows["group"].nunique()}
+        assert results["sizes"][side] == {
+            "images": len(rows), "groups": rows["group"].nunique(), "lesions": None,
+        }  # fmt: skip
         site = results["missing"]["site"][side]
         assert site["missing"] == pytest.approx(rows["site"].isna().mean())
         assert site["unknown"] == 0.0
@@ -23,3 +34,30 @@ def test_sizes_and_missing_cells_are_those_of_the_table(root):
     assert results["start_is_random"] is True
     assert results["seen"] == ""
     assert results["ancestors"] == []
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=str)
+def test_what_is_read_is_what_was_written(folder):
+    assert (
+        read_results(RunFolder(folder)).held_out == read_json(folder / "results.json")["held_out"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kept": "last"}, "kept: input should be an object, got 'last'"),
+        ({"data": {"id": "a"}}, "data.splits: field required"),
+        ({"held_out": {"val_loss": "low"}}, "held_out.val_loss: input should be a valid number"),
+        ({"sizes": {"test": {"images": 1, "groups": 1}}}, "sizes.test"),
+        ({"seen": "never"}, "seen: input should be '', 'unseen', 'seen' or 'unknown', got 'never'"),
+        ({"more": 1}, "more: unexpected keyword argument"),
+        ({"version": RESULTS_VERSION + 1}, f"is of version {RESULTS_VERSION + 1}, this toolkit"),
+    ],
+)
+def test_results_of_another_shape_are_refused_by_file_and_field(tmp_path, changes, message):
+    shutil.copytree(KEPT[-1], tmp_path / "run")
+    file = tmp_path / "run/results.json"
+    write_json(file, {**read_json(file), **changes})
+    with pytest.raises(InputError, match=rf"{re.escape(str(file))}.*{re.escape(message)}"):
+        read_results(RunFolder(tmp_path / "run"))

@@ -1,6 +1,6 @@
 """`toolkit pretrain slimp`: images and metadata in, an exported encoder out."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,11 @@ from toolkit_slimp.architecture import keep_architecture
 from toolkit_slimp.exporting.continued import load_parent
 from toolkit_slimp.exporting.write import export_slimp
 from toolkit_slimp.model.warm_start import Parent
-from toolkit_slimp.reports.claim import seen_of
 from toolkit_slimp.reports.command import show_finished
-from toolkit_slimp.reports.contents import describe_contents
-from toolkit_slimp.reports.finished import kept_state, labels_of, next_step, read_finished
+from toolkit_slimp.reports.contents import Results, read_results
+from toolkit_slimp.reports.finished import labels_of, next_step, read_finished
 from toolkit_slimp.reports.run_end import PAGE, SUMMARY, write_reports
 from toolkit_slimp.settings import SlimpSettings
-from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.loop import pretrain
 from toolkit_slimp.training.setup import Setup, set_up
 from toolkit_slimp.training.trackers import refuse_missing
@@ -46,7 +44,7 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
         )
     run = choose_run_folder(invocation, name="slimp")
     if invocation.resume and run.is_done:  # done: nothing is trained or loaded again
-        return _show(run.read_json("results.json"), run, invocation)
+        return _show(read_results(run), run, invocation)
     # Before anything long.
     refuse_missing(settings.tracker)
     parent = None
@@ -59,13 +57,13 @@ def run_pretrain(invocation: Invocation[SlimpSettings]) -> dict[str, Any]:
     _tell(setup)
     outcome = pretrain(setup.stepper, setup.stream, run=run, watch=setup.watch)
     labels = labels_of(setup.data, settings)
-    results = _results(setup, outcome, label=None if labels is None else labels.name)
+    results = Results.of(setup, outcome, label=None if labels is None else labels.name)
     # `finish` last: it writes DONE.
     if accelerator.is_main_process:
         export_slimp(run.path / "encoder", setup)
         if settings.report:
             write_reports(run, setup, results)
-        run.write_results(results)
+        run.write_results(results.to_json())
         run.finish(keep_checkpoints=settings.keep_checkpoints)
     accelerator.end_training()
     return _show(results, run, invocation)
@@ -116,60 +114,22 @@ def _start(run: RunFolder, invocation: Invocation[SlimpSettings], setup: Setup) 
         setup.adaptation.write(run.path)
 
 
-def _results(setup: Setup, outcome: Outcome, *, label: str | None) -> dict[str, Any]:
-    data, settings = setup.data, setup.model.settings
-    return {
-        "data": {
-            "id": data.id,
-            "licence": data.sheet.licence,
-            "splits": setup.splits.origin,
-            "choices": list(data.choices),
-            "pixel_range": data.pixel_range and asdict(data.pixel_range),
-        },
-        "label": label,
-        "encoder": "encoder",
-        "architecture": setup.architecture,
-        "start": setup.start,
-        "parent": _parent(setup),
-        **describe_contents(setup),
-        "steps": setup.stream.total_steps,
-        "epochs": setup.stream.num_epochs,
-        "kept": {"by": settings.keep, "step": outcome.step},
-        "held_out": outcome.values,
-    }
-
-
-def _parent(setup: Setup) -> dict[str, Any] | None:
-    """Return what results.json says of the run that is continued; None where none is."""
-    if (adaptation := setup.adaptation) is None or adaptation.parent is None:
-        return None
-    groups = adaptation.groups().items()
-    return {
-        "run": str(setup.model.settings.from_run),
-        "digest": adaptation.parent.digest,
-        "train": setup.model.settings.train,
-        "trained_groups": [group for (group, learns), _ in groups if learns],
-        "seen": setup.seen.status,
-    }
-
-
 def _show(
-    results: dict[str, Any], run: RunFolder, invocation: Invocation[SlimpSettings]
+    results: Results, run: RunFolder, invocation: Invocation[SlimpSettings]
 ) -> dict[str, Any]:
     out = result_console(as_json=invocation.as_json)
-    # Results of before know the last state alone.
-    step, which = kept_state(results)
-    out.print(f"kept: step {step} of {results['steps']}, {which}", soft_wrap=True)
+    step, which = results.kept_state
+    out.print(f"kept: step {step} of {results.steps}, {which}", soft_wrap=True)
     if run.has(SUMMARY):
         show_finished(read_finished(run.path), out)
     else:
-        text = f"held-out patients: {show(results['held_out'])}"
-        out.print(mark(text, seen_of(results), between=" "), soft_wrap=True)
+        text = f"held-out patients: {show(results.held_out)}"
+        out.print(mark(text, results.seen_by_start, between=" "), soft_wrap=True)
     out.print(f"run folder: {run.path}", soft_wrap=True)
     if run.has(PAGE):
         out.print(f"page: {run.path / PAGE}", soft_wrap=True)
-    label = results.get("label")
+    label = results.label
     title = "next" if label else "next, COLUMN being what holds the label"
-    command = next_step(invocation.settings, run.path, data=results["data"]["id"], label=label)
+    command = next_step(invocation.settings, run.path, data=results.data.id, label=label)
     out.print(f"{title}: {command}", soft_wrap=True, markup=False)
-    return {**results, "run": str(run.path)}
+    return {**results.to_json(), "run": str(run.path)}

@@ -4,10 +4,10 @@ The question: has it learned anything that holds for patients it has not seen? J
 image to metadata, and of a patient's lesions to the patient, against chance (docs/reports.md).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from toolkit_common.seen.check import EXPLAINED, MARKS, SeenStatus
+from toolkit_common.seen.check import EXPLAINED, MARKS
+from toolkit_slimp.reports.contents import Results
 from toolkit_slimp.reports.recalls import LEVELS, Recall, headline
 from toolkit_slimp.reports.watched import Watched
 from toolkit_slimp.settings import SlimpSettings
@@ -46,7 +46,7 @@ def claim(values: Sequence[Recall], *, people: str, watched: Watched | None = No
 
 
 def warnings(
-    results: Mapping[str, Any],
+    results: Results,
     settings: SlimpSettings,
     *,
     watched: Watched | None,
@@ -55,17 +55,18 @@ def warnings(
     """Yield what forbids to believe the sentence, worst first.
 
     Args:
-        results: What results.json holds.
+        results: Of the run.
         settings: Of the run.
         watched: Its held-out patients, where they were encoded.
         values: Recalls of them.
     """
-    seen = seen_of(results)
+    seen = results.seen_by_start
     if seen in MARKS:
         yield f"{MARKS[seen]}: {EXPLAINED[seen]}."
     if text := _collapse(watched):
         yield f"{text[:1].upper()}{text[1:]}."
-    if results.get("start_is_random", settings.starts_random):
+    is_random = results.start_is_random
+    if settings.starts_random if is_random is None else is_random:
         yield (
             "Random start: the image encoder knows nothing but what these training images and "
             "metadata have taught it."
@@ -83,12 +84,6 @@ def warnings(
     yield from _few(results, watched)
 
 
-def seen_of(results: Mapping[str, Any]) -> SeenStatus:
-    """Return whether the start had seen held-out patients; runs of before say so of a parent."""
-    seen: SeenStatus = results.get("seen") or (results.get("parent") or {}).get("seen", "")
-    return seen
-
-
 def _losses_off(values: Sequence[Recall], settings: SlimpSettings) -> Iterator[str]:
     if settings.ablation != "none":
         yield f"Ablation {settings.ablation}: this is not SLIMP as it is meant."
@@ -99,14 +94,13 @@ def _losses_off(values: Sequence[Recall], settings: SlimpSettings) -> Iterator[s
             yield f"The {off} loss is off: the {on} level alone was trained and is judged."
 
 
-def _few(results: Mapping[str, Any], watched: Watched | None) -> Iterator[str]:
-    people = results.get("people", "patients")
-    few = []
+def _few(results: Results, watched: Watched | None) -> Iterator[str]:
+    people, few = results.people, []
     if watched is not None:
         images, groups = len(watched.rows), watched.rows["patient"].nunique()
         few += [f"{images} held-out images"] if images < FEW_IMAGES else []
         few += [f"{groups} held-out {people}"] if groups < FEW_PATIENTS else []
-    trained = results.get("sizes", {}).get("train", {}).get("groups", FEW_TO_LEARN)
+    trained = results.sizes["train"].groups if "train" in results.sizes else FEW_TO_LEARN
     few += [f"{trained} {people} to learn from"] if trained < FEW_TO_LEARN else []
     if few:
         yield f"Few: {', '.join(few)}. Another draw of {people} may turn it round."

@@ -24,6 +24,7 @@ from toolkit_slimp.exporting.read import load_slimp
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.metadata.schema_file import read_schema_file
 from toolkit_slimp.metadata.table import encode_table
+from toolkit_slimp.reports.contents import Results, read_results
 from toolkit_slimp.reports.recalls import Recall, recalls
 from toolkit_slimp.reports.watched import Watched, read_watched, watch_again
 from toolkit_slimp.settings import SlimpSettings
@@ -36,7 +37,7 @@ class PretrainRun:
 
     Attributes:
         path: Its folder.
-        results: What results.json holds.
+        results: Of the run.
         facts: What run.json holds.
         settings: Of the run.
         schema: The columns that it reads.
@@ -45,7 +46,7 @@ class PretrainRun:
     """
 
     path: Path
-    results: Mapping[str, Any]
+    results: Results
     facts: Mapping[str, Any]
     settings: SlimpSettings
     schema: Schema
@@ -60,13 +61,13 @@ class PretrainRun:
     @property
     def people(self) -> str:
         """What its groups are."""
-        return str(self.results.get("people", "patients"))
+        return self.results.people
 
     @property
     def judged_by(self) -> str:
         """The command that judges its encoder on patients that it has not seen."""
-        identifier, label = self.results["data"]["id"], self.results.get("label")
-        return next_step(self.settings, self.path, data=identifier, label=label)
+        results = self.results
+        return next_step(self.settings, self.path, data=results.data.id, label=results.label)
 
 
 def read_finished(path: Path) -> PretrainRun:
@@ -81,6 +82,7 @@ def read_finished(path: Path) -> PretrainRun:
             f"the run {path} is not done: finish it with toolkit pretrain slimp --resume --output "
             f"{path}"
         )
+    results = read_results(run)
     settings = resolve(SlimpSettings, [read_yaml(path / "config.yaml")]).settings
     schema = read_schema_file(path / "schema.json")
     facts, watched = run.read_json("run.json"), read_watched(path)
@@ -88,7 +90,6 @@ def read_finished(path: Path) -> PretrainRun:
         data = _data(settings, facts)
     if watched is None and data is not None:
         watched = _encode(path.resolve(), settings, data=data)
-    results = run.read_json("results.json")
     return PretrainRun(path, results, facts, settings, schema, watched, data)
 
 
@@ -117,12 +118,6 @@ def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | Non
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += ["--fold", str(settings.fold)] if settings.folds is not None else []
     return shlex.join(words)
-
-
-def kept_state(results: Mapping[str, Any]) -> tuple[int, str]:
-    """Return the step of the state that was kept, and which one it was, in words."""
-    kept = results.get("kept", {"by": "last", "step": results["steps"]})  # a run of before
-    return kept["step"], "the last" if kept["by"] == "last" else f"the best by {kept['by']}"
 
 
 def _data(settings: SlimpSettings, facts: Mapping[str, Any]) -> ImageData | None:

@@ -9,7 +9,7 @@ from typing import Any
 from toolkit_common.pages.paste import latex, latex_table, markdown_table
 from toolkit_common.printable import markdown, placeless, placeless_id
 from toolkit_slimp.reports.claim import claim, warnings
-from toolkit_slimp.reports.finished import PretrainRun, kept_state
+from toolkit_slimp.reports.finished import PretrainRun
 from toolkit_slimp.reports.recalls import KS, LEVELS, SEARCHES, Recall
 from toolkit_slimp.watching.chance import SUFFIX
 
@@ -41,7 +41,7 @@ def table_rows(run: PretrainRun) -> list[list[str]]:
     for level in LEVELS:
         for search, way in zip(SEARCHES[level], ("recall", "reverse_recall"), strict=True):
             keys = [f"val_{level}_{way}_at_{k}" for k in KS]
-            if all(key in known or key in run.results["held_out"] for key in keys):
+            if all(key in known or key in run.results.held_out for key in keys):
                 cells = [cell for key in keys for cell in _cells(run, known.get(key), key)]
                 rows.append([f"{level}: {search}", *cells])
     return rows
@@ -99,14 +99,14 @@ def to_json(run: PretrainRun) -> dict[str, Any]:
         "claim": claim_of(run),
         "warnings": warnings_of(run),
         "recalls": [asdict(item) for item in run.recalls],
-        "held_out": dict(run.results["held_out"]),
+        "held_out": dict(run.results.held_out),
         "judge_with": run.judged_by,
     }
 
 
 def _facts(run: PretrainRun) -> str:
-    data, (step, _) = run.results["data"], kept_state(run.results)
-    return f"{placeless_id(data['id'])}, held out ({data['splits']}), step {step} of SLIMP."
+    data, (step, _) = run.results.data, run.results.kept_state
+    return f"{placeless_id(data.id)}, held out ({data.splits}), step {step} of SLIMP."
 
 
 def _intervals(run: PretrainRun) -> str:
@@ -115,8 +115,8 @@ def _intervals(run: PretrainRun) -> str:
 
 def _cells(run: PretrainRun, item: Recall | None, key: str) -> list[str]:
     if item is None:  # as it stands in results.json, without an interval
-        held_out = run.results["held_out"]
-        chance = held_out[key.replace("reverse_", "") + SUFFIX]
-        return [f"{held_out[key]:.3f}", f"{chance:.3f}"]
+        held_out = run.results.held_out
+        chance = held_out.get(key.replace("reverse_", "") + SUFFIX)  # none in results of before
+        return [f"{held_out[key]:.3f}", "" if chance is None else f"{chance:.3f}"]
     interval = "" if item.ci is None else f" [{item.ci[0]:.2f}, {item.ci[1]:.2f}]"
     return [f"{item.value:.3f}{interval}", f"{item.chance:.3f}"]

@@ -18,14 +18,15 @@ from toolkit_common.printable import first_of, placeless_command
 from toolkit_common.runs.files import read_log, write_text
 from toolkit_slimp.metadata.schema import ColumnSchema
 from toolkit_slimp.reports import evidence
-from toolkit_slimp.reports.finished import PretrainRun, kept_state
+from toolkit_slimp.reports.contents import Side
+from toolkit_slimp.reports.finished import PretrainRun
 from toolkit_slimp.reports.formats import claim_of, warnings_of
 from toolkit_slimp.reports.maps import drawn_embeddings, maps
 from toolkit_slimp.reports.neighbours import search_pictures
 from toolkit_slimp.training.adapt import COLUMNS, TRAINABLE
 
 MOST_WORDS = 8  # categories of a column
-SIDES = {"train": "training", "val": "held out"}
+SIDES: Mapping[Side, str] = {"train": "training", "val": "held out"}
 CONFIDENTIAL = (
     "This page shows images and metadata of patients: it is as confidential as the data, lies in "
     "the run folder alone, and is no part of the encoder that is exported."
@@ -47,7 +48,7 @@ def write_html(path: Path, run: PretrainRun) -> None:
     text = render(
         "toolkit_slimp.reports",
         "page.html",
-        title=f"SLIMP pre-training of {run.results['architecture']}",
+        title=f"SLIMP pre-training of {run.results.architecture}",
         claim=claim_of(run),
         warnings=warnings_of(run),
         facts=list(_facts(run)),
@@ -58,7 +59,7 @@ def write_html(path: Path, run: PretrainRun) -> None:
         people=run.people,
         columns=[_column(run, column) for column in run.schema.columns],
         seen=list(_seen(run)),
-        ancestors=[_ancestor(step) for step in run.results.get("ancestors", [])],
+        ancestors=[_ancestor(step) for step in run.results.ancestors],
         groups=_table(run.path / TRAINABLE, _groups),
         tensors=_table(run.path / TRAINABLE, _tensors),
         starts=_table(run.path / COLUMNS, _starts),
@@ -72,13 +73,13 @@ def write_html(path: Path, run: PretrainRun) -> None:
 
 
 def _facts(run: PretrainRun) -> Iterator[str]:
-    data, sizes = run.results["data"], run.results.get("sizes", {})
+    data, sizes = run.results.data, run.results.sizes
     counted = "; ".join(
-        f"{name} {sizes[side]['images']} images of {sizes[side]['groups']} {run.people}"
+        f"{name} {sizes[side].images} images of {sizes[side].groups} {run.people}"
         for side, name in SIDES.items()
         if side in sizes
     )
-    yield f"{data['id']}: {counted + '; ' if counted else ''}{data['splits']}."
+    yield f"{data.id}: {counted + '; ' if counted else ''}{data.splits}."
     if run.recalls:
         yield (
             "Recall says whether images and metadata were aligned for patients that are held out, "
@@ -103,16 +104,18 @@ def _sections(run: PretrainRun) -> Iterator[tuple[str, str, list[Markup]]]:
 
 
 def _column(run: PretrainRun, column: ColumnSchema) -> dict[str, Any]:
-    shares = run.results.get("missing", {}).get(column.name, {})
+    shares = run.results.missing.get(column.name, {})
     return {
         "name": column.name,
         "level": column.level,
         "kind": column.kind,
         "values": _values(column),
         "shares": [
-            shares[side][what] if side in shares else None
+            share
             for side in SIDES
-            for what in ("missing", "unknown")
+            for share in (
+                (shares[side].missing, shares[side].unknown) if side in shares else (None, None)
+            )
         ],
     }
 
@@ -125,22 +128,24 @@ def _values(column: ColumnSchema) -> str:
 
 
 def _seen(run: PretrainRun) -> Iterator[tuple[str, Any]]:
-    data, sizes = run.results["data"], run.results.get("sizes", {})
-    yield "data set", data["id"]
-    yield "licence", data["licence"] or "not stated"
+    data, sizes = run.results.data, run.results.sizes
+    yield "data set", data.id
+    yield "licence", data.licence or "not stated"
     for side, name in SIDES.items():
         if side in sizes:
-            kinds = {run.people if kind == "groups" else kind: n for kind, n in sizes[side].items()}
-            yield name, ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    yield "splits", data["splits"]
-    for line in data.get("choices", []):
+            size = sizes[side]
+            lesions = [] if size.lesions is None else [f"{size.lesions} lesions"]
+            counts = [f"{size.images} images", f"{size.groups} {run.people}", *lesions]
+            yield name, ", ".join(counts)
+    yield "splits", data.splits
+    for line in data.choices:
         yield "chosen", line
 
 
 def _selection(run: PretrainRun) -> Iterator[tuple[str, Any]]:
     results, settings = run.results, run.settings
-    step, which = kept_state(results)
-    yield "kept", f"step {step} of {results['steps']} (epochs: {results['epochs']:.4g}), {which}"
+    step, which = results.kept_state
+    yield "kept", f"step {step} of {results.steps} (epochs: {results.epochs:.4g}), {which}"
     yield (
         "loss",
         (
@@ -179,10 +184,10 @@ def _ancestor(step: Mapping[str, Any]) -> str:
 
 
 def _weights(run: PretrainRun) -> Iterator[tuple[str, str]]:
-    yield "image encoder", run.results["architecture"]
-    yield "starts from", str(run.results["start"])
-    if (parent := run.results.get("parent")) is not None:
-        yield "continues", f"{parent['run']}, training {parent['train']}"
+    yield "image encoder", run.results.architecture
+    yield "starts from", run.results.start
+    if (parent := run.results.parent) is not None:
+        yield "continues", f"{parent.run}, training {parent.train}"
 
 
 def _table(path: Path, rows: Any) -> list[tuple[str, ...]]:

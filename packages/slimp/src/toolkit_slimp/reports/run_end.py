@@ -1,12 +1,10 @@
 """What a pre-training run ends with: its page, and its table to paste."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from toolkit_common.console import console
 from toolkit_common.extras import is_installed
 from toolkit_common.runs.files import write_text
 from toolkit_common.runs.folder import RunFolder
+from toolkit_slimp.reports.contents import Results
 from toolkit_slimp.reports.finished import PretrainRun, labels_of
 from toolkit_slimp.reports.formats import to_summary
 from toolkit_slimp.reports.watched import watch_again, write_watched
@@ -15,7 +13,7 @@ from toolkit_slimp.training.setup import Setup
 PAGE, SUMMARY = "report.html", "summary.md"
 
 
-def write_reports(run: RunFolder, setup: Setup, results: Mapping[str, Any]) -> None:
+def write_reports(run: RunFolder, setup: Setup, results: Results) -> None:
     """Write the page and the table of a run that is about to end; one process calls it.
 
     Its held-out patients are encoded once more, by the state that is kept, and put down for
