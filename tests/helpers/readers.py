@@ -38,8 +38,11 @@ from toolkit_common.features.store import INDEX, TokenStore
 from toolkit_common.images.open import open_image, read_values
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
 from toolkit_common.images.wide import PixelRange
+from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
+from toolkit_common.runs.facts import read_facts
 from toolkit_common.runs.files import read_json, sha256_of, write_json
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.runs.listing import look_at_run
 from toolkit_common.runs.locks import unlock_all
 from toolkit_common.seen.record import read_seen
@@ -256,6 +259,16 @@ def _listed(world: Path, own: Path) -> list[Case]:
     run = _copied(world, own, "probe")
     names = ("run.json", "config.yaml", "results.json", "manifest.json", "DONE")
     return of_files([run / name for name in names], lambda: look_at_run(run))
+
+
+def _facts(world: Path, own: Path) -> list[Case]:
+    run = _copied(world, own, "probe")
+
+    def read() -> object:
+        facts = read_facts(run)
+        return list(origin(facts)), command_of(facts), RunFolder(run).begun_in()
+
+    return of_files([run / "run.json"], read)
 
 
 def _settings(world: Path, own: Path) -> list[Case]:
@@ -578,6 +591,7 @@ READERS: dict[str, Reader] = {
     "results.json": Reader(_results),
     "predictions": Reader(_predictions, 0.3),
     "runs": Reader(_listed),
+    "run.json": Reader(_facts, 0.3),
     "config.yaml": Reader(_settings),
     "--set": Reader(_assignments),
     "splits.csv": Reader(_splits),

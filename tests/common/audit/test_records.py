@@ -7,6 +7,11 @@ from helpers.shown_audit import shown_audit, sound_audit
 from toolkit_common.audit.findings import Finding
 from toolkit_common.audit.records import AuditRecord, find_audit, record_audit
 
+WRONG = (
+    '[{"made": "2026-01-01", "label": 3, "splits": [], "has_images": 1, "leaks": "a", '
+    '"warnings": null}]'
+)
+
 
 def test_a_verdict_is_found_by_the_data_and_holds_kinds_alone(own_folder: Path):
     audit = shown_audit()
@@ -38,7 +43,7 @@ def test_a_file_of_another_version_is_as_good_as_none(own_folder: Path):
     audit = shown_audit()
     record_audit(audit)
     (file,) = (own_folder / "cache/audits").iterdir()
-    for text in ("[{}]", "no json", '[{"made": 1, "more": 2}]'):
+    for text in ("[{}]", "no json", '[{"made": 1, "more": 2}]', '{"made": 1}', WRONG):
         file.write_text(text)
         assert find_audit(audit.data.fingerprint(), label="label", splits="") is None
     assert AuditRecord.of(audit).has_images

@@ -80,6 +80,16 @@ def test_a_damaged_result_is_named(pair, text):
         list(read_records(pair[1]))
 
 
+def test_figures_that_are_none_are_refused_by_the_field(pair):
+    path = pair[1].place / "results.json"
+    results = read_json(path)
+    results["rows"][0]["metrics"]["auroc"]["mean"] = "high"
+    write_json(path, results)
+    place = "its figures: rows.0.metrics.auroc.mean: input should be a valid number, got 'high'"
+    with pytest.raises(InputError, match=re.escape(f"cannot read {path} ({place})")):
+        list(read_records(pair[1]))
+
+
 def test_where_the_machine_fails_no_cell_is_to_be_run_again(pair, monkeypatch):
     def fail(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -179,6 +179,10 @@ def test_files_of_no_tuned_encoder_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(InputError, match=r"cannot read the tuned encoder .*tuning"):
         load_tuned_encoder_(backbone().encoder, path)
+    for text, why in (("{", "is damaged, no JSON"), ('{"kind": "all"}', "kind: input should be")):
+        save_file({"a": torch.zeros(1)}, path, metadata={"tuning": text})
+        with pytest.raises(InputError, match=rf"tuned\.safetensors.*{why}"):
+            load_tuned_encoder_(backbone().encoder, path)
     save_tuned_encoder(path, tuned(FULL).encoder, FULL)
     with pytest.raises(InputError, match=r"is of another encoder: .* does not fit"):
         load_tuned_encoder_(backbone("timm:test_vit3?image_size=32").encoder, path)

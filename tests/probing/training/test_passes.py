@@ -1,5 +1,6 @@
 """A bank cut into passes gives the same bits, and its memory is counted right."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from helpers.probe_problem import make_problem, settings, specs, train_heads
 from helpers.properties import few_examples
+from toolkit_common.errors import InputError
 from toolkit_common.features.planner import GIB
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import RunFolder
@@ -51,6 +53,15 @@ def test_a_resumed_run_keeps_its_passes_whatever_memory_it_finds(tmp_path):
     first = divide(tmp_path, 1 / GIB)
     assert len(read_json(tmp_path / "checkpoints/all/passes.json")) == len(first) == 6
     assert divide(tmp_path, None) == first
+
+
+@pytest.mark.parametrize("text", ["{}", '[["ep"], 1]', '[["of another run"]]', "[]"])
+def test_passes_of_other_heads_are_refused_by_their_file(tmp_path, text):
+    divide(tmp_path, None)
+    file = tmp_path / "checkpoints/all/passes.json"
+    file.write_text(text)
+    with pytest.raises(InputError, match=re.escape(f"{file} is damaged: ")):
+        divide(tmp_path, None)
 
 
 def plan(batch_size, **changes):

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from toolkit_common.audit.audit import Audit
 from toolkit_common.console import console
+from toolkit_common.foreign.values import checked
 from toolkit_common.runs.files import cache_folder, read_json, write_json
 
 FOLDER = "audits"  # in the cache
@@ -92,10 +92,10 @@ def _place(fingerprint: str) -> Path:
 
 def _read(path: Path) -> list[AuditRecord]:
     try:
-        items: list[dict[str, Any]] = read_json(path)
-        return [AuditRecord(**item) for item in items]
-    except (OSError, ValueError, TypeError):  # none, or of another version: as good as none
+        records: list[AuditRecord] = checked(list[AuditRecord], read_json(path), path)
+    except (OSError, ValueError):  # none, or of another version: as good as none
         return []
+    return records
 
 
 def _nameless(kind: str) -> str:

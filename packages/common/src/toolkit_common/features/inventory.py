@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_common.features.shards import SHARDS, checksum, shard_checksum
-from toolkit_common.features.store import INDEX, LAYOUT
+from toolkit_common.features.store import INDEX, LAYOUT, read_index
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.locks import is_shared, share_folder
 
@@ -103,8 +103,8 @@ def find_damage(stored: Stored) -> Iterator[str]:
     listed: dict[str, str] = {}
     if stored.is_whole:
         try:
-            listed = dict(read_json(stored.path / INDEX)["shards"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            listed = dict(read_index(stored.path).shards)
+        except (OSError, ValueError) as error:
             yield f"{INDEX} cannot be read ({type(error).__name__})"
             return
     else:

@@ -104,7 +104,13 @@ class _Index:
     shards: Mapping[str, str]
 
 
-def _read_index(folder: Path) -> _Index:
+def read_index(folder: Path) -> _Index:
+    """Read the index of a finished store.
+
+    Raises:
+        InputError: If it is damaged, or of another version.
+        OSError: If it cannot be read.
+    """
     path = folder / INDEX
     remedy = f"delete the token store {folder} and run again"
     try:
@@ -197,7 +203,7 @@ class TokenStore:
     ) -> None:
         if not (folder / INDEX).exists():
             raise InputError(f"token store {folder} is incomplete: run the extraction again")
-        index = _read_index(folder)
+        index = read_index(folder)
         self.folder = folder
         self.spec = index.spec
         self.in_memory = in_memory

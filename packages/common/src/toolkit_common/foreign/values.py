@@ -73,7 +73,8 @@ def first_problem(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     message = first["msg"].removeprefix("Value error, ")
-    text = f"{place}: {message[:1].lower()}{message[1:]}" if place else message
+    message = f"{message[:1].lower()}{message[1:]}"
+    text = f"{place}: {message}" if place else message
     given = first["input"]
     is_whole = isinstance(given, dict) or first["type"] in ("missing", "extra_forbidden")
     return shortened(text) if is_whole else f"{shortened(text)}, got {shown(given)}"

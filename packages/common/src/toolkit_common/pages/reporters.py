@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from toolkit_common.errors import InputError
-from toolkit_common.runs.files import read_json
-from toolkit_common.runs.listing import FACTS, is_run
+from toolkit_common.runs.facts import read_facts
+from toolkit_common.runs.listing import is_run
 
 GROUP = "toolkit.reports"
 
@@ -23,7 +23,7 @@ def find_reporter(paths: Sequence[Path]) -> Callable[..., None] | None:
     """
     points = {point.name: point for point in entry_points(group=GROUP)}
     for path in paths:
-        kind = str(read_json(path / FACTS)["kind"]) if is_run(path) else ""
+        kind = str(read_facts(path)["kind"]) if is_run(path) else ""
         if kind in points:
             if len(paths) > 1:
                 raise InputError(

@@ -131,8 +131,8 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's metrics.jsonl; what a kill or a disk has spoilt is left out."""
     file, lines = run / "metrics.jsonl", []
     for text in file.read_bytes().splitlines() if file.is_file() else ():
-        with suppress(ValueError):  # no UTF-8, or no JSON
-            lines.append(json.loads(text))
+        with suppress(InputError):
+            lines.append(parse_json(text, file))
     return [line for line in lines if isinstance(line, dict)]
 
 

@@ -30,7 +30,9 @@ from typing import Any
 from toolkit_common.config import Invocation, Resolved, S, read_yaml, resolve
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import checked
 from toolkit_common.launched import is_main_process
+from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import (
     read_json,
     refuse_unwritable,
@@ -89,11 +91,11 @@ class RunFolder:
         # Those of the first start stay: where results depend on them a resumed run's are equal.
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
-        stored = self.read_json("run.json") if self.has("run.json") else {}
+        stored = self.facts() if self.has(FACTS) else {}
         _check_unchanged(self, stored, facts)
         starts = stored.get("starts", [])
         write_json(
-            self.path / "run.json",
+            self.path / FACTS,
             {
                 "kind": kind,
                 **environment(),
@@ -110,7 +112,7 @@ class RunFolder:
         Where that is gone, the folder that lies to the run as it did then (both were moved); else
         the present one.
         """
-        facts = self.read_json("run.json") if self.has("run.json") else {}
+        facts = self.facts() if self.has(FACTS) else {}
         places = [Path(facts["folder"])] if "folder" in facts else []
         if "folder_from_run" in facts:
             places.append(self.path.absolute() / facts["folder_from_run"])
@@ -132,9 +134,21 @@ class RunFolder:
         Raises:
             InputError: If it is not there.
         """
+        self._refuse_without(name)
+        return read_json(self.path / name)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what run.json says.
+
+        Raises:
+            InputError: If it is not there, or damaged.
+        """
+        self._refuse_without(FACTS)
+        return read_facts(self.path)
+
+    def _refuse_without(self, name: str) -> None:
         if not self.has(name):
             raise InputError(f"{self.path} has no {name}: it is no finished run folder")
-        return read_json(self.path / name)
 
     def log(self, **values: Any) -> None:
         """Append one line to metrics.jsonl; NaN and infinity, which are no JSON, become null."""
@@ -147,7 +161,7 @@ class RunFolder:
         """Drop the lines of metrics.jsonl after `step`: a resumed run writes them again."""
         path = self.path / "metrics.jsonl"
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             # Lines of steps after the checkpoint would stand there twice.
             kept = [line for line in lines if _step_of(line) <= step]
             write_text(path, "".join(f"{line}\n" for line in kept))
@@ -182,9 +196,10 @@ class RunFolder:
     def drop_checkpoints(self) -> None:
         """Remove the states that a finished run has kept, from its manifest too."""
         if self.has("manifest.json"):
-            listed = self.read_json("manifest.json")
+            path = self.path / "manifest.json"
+            listed: dict[str, str] = checked(dict[str, str], read_json(path), f"{path} is damaged")
             kept = {name: sum_ for name, sum_ in listed.items() if not _is_state(name)}
-            write_json(self.path / "manifest.json", kept)
+            write_json(path, kept)
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
 
@@ -364,7 +379,7 @@ def _next_free(root: Path, name: str) -> Path:
 def _step_of(line: str) -> int:
     try:
         return int(json.loads(line).get("step", 0))
-    except ValueError:  # the line that a kill cut short
+    except (ValueError, TypeError, AttributeError):  # that a kill cut short, or a disk spoilt
         return sys.maxsize
 
 

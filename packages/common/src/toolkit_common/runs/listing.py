@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.plain_yaml import read_document
+from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import CHECKPOINTS, RunFolder
 from toolkit_common.runs.locks import refuse_locked
 
 State = Literal["done", "running", "interrupted"]
-FACTS, SETTINGS, RESULTS = "run.json", "config.yaml", "results.json"
+SETTINGS, RESULTS = "config.yaml", "results.json"
 FOLD = "fold-"
 SHOWN = "balanced_accuracy"  # of a row: what no rare class is lost in
 HELD_OUT = ("knn_auroc", "knn_balanced_accuracy", "recall_at_5")  # of a pre-training
@@ -96,8 +97,7 @@ def damage_of(folder: Path) -> str:
     try:
         if not (folder / SETTINGS).is_file():
             return f"{folder} has no {SETTINGS}" if is_run(folder) else ""
-        facts = read_json(folder / FACTS)
-        if not isinstance(facts, dict) or "kind" not in facts:
+        if not read_facts(folder).get("kind"):
             return f"{folder / FACTS} is damaged: it names no kind of run"
         read_document(folder / SETTINGS, or_empty=True)
         if (folder / RESULTS).exists():
@@ -158,7 +158,8 @@ def _folds(folder: Path, settings: Mapping[str, Any]) -> tuple[int, int] | None:
     number = settings.get("folds")
     if not isinstance(number, int) or settings.get("fold") is not None:
         return None
-    return sum(RunFolder(folder / f"{FOLD}{fold}").is_done for fold in range(number)), number
+    # Of those that are there: the number is of a file, which may say anything.
+    return sum(RunFolder(path).is_done for path in folder.glob(f"{FOLD}*")), number
 
 
 def _best(results: Mapping[str, Any]) -> tuple[str, str, float | None, str]:

@@ -101,8 +101,7 @@ def read_figures(path: Path, fingerprint: str) -> Figures:
     run = RunFolder(path)
     if not run.is_done:
         raise InputError(f"--probed {path} is no finished probe run: it has no DONE")
-    facts = run.read_json("run.json")
-    if not isinstance(facts, dict) or facts.get("encoder") != fingerprint:
+    if run.facts().get("encoder") != fingerprint:
         raise InputError(
             f"--probed {path} judged another encoder than the one to share (or the same with other "
             "weights): its figures are not this one's"

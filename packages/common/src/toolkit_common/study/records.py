@@ -6,13 +6,16 @@ cells that give a file those are read that count attention maps (`toolkit attent
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from toolkit_common.config import flatten
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import checked
 from toolkit_common.outside import is_of_machine
 from toolkit_common.runs.files import read_json
 from toolkit_common.study.file import Scalar, written
@@ -60,6 +63,61 @@ class Record:
     groups: str = "patients"
 
 
+class _Part(BaseModel):
+    """What is read of results, strictly: tables count and sort it."""
+
+    # Keys that are not read may be anything: kinds of results have others.
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Metric(_Part):
+    mean: float | None
+    ci: tuple[float, float] | None = None
+
+
+class _Retrieval(_Part):
+    metrics: Mapping[str, _Metric]
+
+
+class _Row(_Part):
+    method: str
+    metrics: Mapping[str, _Metric]
+    retrieval: _Retrieval | None = None
+    options: Mapping[str, Any] = {}
+    hidden_metadata: float = 0.0
+    selected: str = ""
+    seen: str = ""
+    remarks: Sequence[str] = ()
+    predictions: str | None = None
+    num_parameters: int = 0
+    flops: int = 0
+    num_queries: int = 0
+
+
+class _Head(_Part):
+    method: str = ""
+    statistics: Mapping[str, _Metric]
+    options: Mapping[str, Any] = {}
+
+
+class _Data(_Part):
+    classes: Sequence[str] = ()
+    sizes: Mapping[str, int] = {}
+    num_test_groups: int | None = None
+
+
+class _Backbone(_Part):
+    random_weights: bool = False
+
+
+class _Results(_Part):
+    rows: Sequence[_Row] = ()
+    baselines: Sequence[_Row] = ()
+    heads: Sequence[_Head] = ()
+    data: _Data = _Data()
+    backbone: _Backbone = _Backbone()
+
+
 def read_records(cell: Cell) -> Iterator[Record]:
     """Yield what a cell that is done has found; nothing of one that gives another file.
 
@@ -71,6 +129,8 @@ def read_records(cell: Cell) -> Iterator[Record]:
         return
     try:
         results = read_json(path)
+        if "rows" in results or not cell.makes_folder:  # else numbers alone are read
+            checked(_Results, results, "its figures")
         if not cell.makes_folder:
             yield from (_head(cell, results, head) for head in results.get("heads", ()))
             return
@@ -83,9 +143,8 @@ def read_records(cell: Cell) -> Iterator[Record]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and is_of_machine(error):
             raise  # nothing follows for the result
-        raise InputError(
-            f"cannot read {path} ({type(error).__name__}: {error}); run it again"
-        ) from None
+        reason = error if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        raise InputError(f"cannot read {path} ({reason}); run it again") from None
 
 
 def _whole(cell: Cell, results: Mapping[str, Any]) -> Record:

@@ -4,7 +4,7 @@ A run folder says so itself: DONE is written last, `config.yaml` holds its setti
 times. A cell that gives a file has `call.json` beside it, written before the command starts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -14,6 +14,7 @@ from typing import Any
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import checked
+from toolkit_common.runs.facts import FACTS
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.folder import RunFolder, changed_settings
 from toolkit_common.study.grid import Cell
@@ -94,7 +95,7 @@ def _look_at_folder(cell: Cell) -> tuple[Status, datetime | None, datetime | Non
     assert now is not None
     if changed := changed_settings(reads.stored(run.path), now, same=partial(_is_same, cell)):
         return Status(State.OTHER, "; ".join(changed)), None, None
-    facts: Mapping[str, Any] = run.read_json("run.json") if run.has("run.json") else {}
+    facts = run.facts() if run.has(FACTS) else {}
     start = next(map(_time, facts.get("starts", [])), None)
     if not run.is_done:
         return Status(State.STARTED), start, None

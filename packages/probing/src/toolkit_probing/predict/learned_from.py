@@ -97,7 +97,7 @@ def check_learned(
 
 def _check_probe(probe: SavedProbe, task: Task, *, allow_seen: bool) -> SeenVerdict:
     rows, ids = task.splits.test, _learned_ids(probe)
-    is_same = RunFolder(probe.run).read_json("run.json").get("data") == task.data.fingerprint()
+    is_same = RunFolder(probe.run).facts().get("data") == task.data.fingerprint()
     overlap = (
         _by_ids(task.data, rows, ids) if is_same else _by_contents(probe, task.data, rows, ids=ids)
     )

@@ -19,7 +19,8 @@ from toolkit_common.foreign.rows import read_rows
 from toolkit_common.foreign.values import shown
 from toolkit_common.printable import one_line
 from toolkit_common.registry import did_you_mean, lookup
-from toolkit_common.runs.files import atomic_path, read_json
+from toolkit_common.runs.facts import FACTS, read_facts
+from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
@@ -108,9 +109,7 @@ class SavedRun:
     @cached_property
     def recorded(self) -> Mapping[str, Any]:
         """What run.json holds, hashes of data and encoder among it; empty without one."""
-        path = self.path / "run.json"
-        facts: Mapping[str, Any] = read_json(path) if path.is_file() else {}
-        return facts
+        return read_facts(self.path) if (self.path / FACTS).is_file() else {}
 
     @property
     def folds(self) -> list[Path]:
@@ -263,7 +262,7 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
                 continue
             run = SavedRun(folder, read_results(folder))
             # One that cannot be read in the end is no worse than one that cannot be begun.
-            _ = run.rows, run.baselines
+            _ = run.rows, run.baselines, run.recorded
         except InputError as error:
             if folder == path:
                 raise
@@ -304,11 +303,8 @@ def choose_row(run: SavedRun, name: str) -> SavedRow:
 
 def is_fold(folder: Path) -> bool:
     """Tell whether a run is that of one fold within a run of all."""
-    facts = folder.parent / "run.json"
-    if not facts.is_file():
-        return False
-    values = read_json(facts)
-    return isinstance(values, dict) and values.get("kind") == FOLDS
+    whole = folder.parent
+    return (whole / FACTS).is_file() and read_facts(whole).get("kind") == FOLDS
 
 
 def _unfinished_folds(path: Path) -> str:

@@ -79,7 +79,7 @@ def load_judged_backbone(run: Path, settings: ProbeSettings, *, head: str) -> Ba
     """
     backbone = load_probed_backbone(settings)
     # Before tuned weights go in: the run's hash is of what tuning began with.
-    if RunFolder(run).read_json("run.json").get("encoder") != backbone.fingerprint():
+    if RunFolder(run).facts().get("encoder") != backbone.fingerprint():
         raise InputError(
             f"the encoder {backbone.info.name} is not the one that {run} judged: its weights have "
             "changed"

@@ -14,8 +14,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from toolkit_common.console import console
+from toolkit_common.errors import InputError
 from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.features.planner import GIB, SHARE_OF_FREE, available_memory
+from toolkit_common.foreign.values import checked
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import Inputs, read_inputs
@@ -112,13 +114,15 @@ def passes_for(
         budget = free_bytes(accelerator) if memory is None else int(memory * GIB)
         write_json(path, plan_passes(costs, budget))
     accelerator.wait_for_everyone()
-    passes: list[list[str]] = read_json(path)
+    by_key = {spec.key: spec for spec in specs}
+    passes: list[list[str]] = checked(list[list[str]], read_json(path), f"{path} is damaged")
+    if sorted(key for keys in passes for key in keys) != sorted(by_key):
+        raise InputError(f"{path} is damaged: it names other heads than the run has; delete it")
     if len(passes) > 1:
         console.print(
             f"training: {len(specs)} heads do not fit the memory for heads at once: {len(passes)} "
             "passes, to the same result (change with --bank-memory)"
         )
-    by_key = {spec.key: spec for spec in specs}
     return {
         f"pass-{number}": [by_key[key] for key in keys]
         for number, keys in enumerate(passes, start=1)

@@ -85,7 +85,7 @@ def read_finished(path: Path) -> PretrainRun:
     results = read_results(run)
     settings = resolve(SlimpSettings, [read_yaml(path / "config.yaml")]).settings
     schema = read_schema_file(path / "schema.json")
-    facts, watched = run.read_json("run.json"), read_watched(path)
+    facts, watched = run.facts(), read_watched(path)
     with run.where_it_began():
         data = _data(settings, facts)
     if watched is None and data is not None:

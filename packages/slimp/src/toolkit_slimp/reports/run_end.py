@@ -24,7 +24,7 @@ def write_reports(run: RunFolder, setup: Setup, results: Results) -> None:
     watched = watch_again(setup.watch, setup.model, setup.schema, labels=labels)
     write_watched(run.path, watched)
     finished = PretrainRun(
-        run.path, results, run.read_json("run.json"), settings, setup.schema, watched, setup.data
+        run.path, results, run.facts(), settings, setup.schema, watched, setup.data
     )
     write_text(run.path / SUMMARY, to_summary(finished))
     if not is_installed("vl_convert"):

@@ -77,7 +77,7 @@ def _start_wandb(settings: SlimpSettings, run: RunFolder, step: int) -> Any:
     from accelerate.tracking import WandBTracker
 
     # The same at each start of a run, so that a resumed one goes on in its own curves.
-    begun = f"{run.path.resolve()} {run.read_json('run.json')['starts'][0]}"
+    begun = f"{run.path.resolve()} {run.facts()['starts'][0]}"
     has_key = "WANDB_API_KEY" in os.environ
     mode = os.environ.get("WANDB_MODE", "online" if has_key else "offline")
     tracker = WandBTracker(

@@ -36,7 +36,7 @@ def find_data(run: SavedRun) -> AtHand:
             data = load_data(settings.data, premalignant_as=settings.premalignant_as)
         except (InputError, OSError) as error:
             return AtHand(None, f"the data cannot be read here ({error}).")
-        is_same = folder.read_json("run.json").get("data") == data.fingerprint()
+        is_same = folder.facts().get("data") == data.fingerprint()
     if not is_same:
         return AtHand(None, f"{data.id} is no longer as the run read it.")
     return AtHand(data)
