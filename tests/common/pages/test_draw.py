@@ -1,4 +1,4 @@
-"""Figures are drawn in a fork too, whose parent has drawn."""
+"""Figures are drawn apart from us: in forks too, and where what draws them dies."""
 
 import os
 import signal
@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from toolkit_common.outside import OutsideError, failure_of
+from toolkit_common.pages import draw
 from toolkit_common.pages.draw import to_svg
 
 SPEC = {"data": {"values": [{"x": 1}]}, "mark": "point",
@@ -33,3 +35,34 @@ def test_a_fork_of_a_process_that_has_drawn_draws_the_same():
         time.sleep(0.05)
     with os.fdopen(reader, "rb") as pipe:
         assert pipe.read().decode() == expected.strip()
+
+
+@pytest.mark.slow
+def test_what_dies_while_it_draws_is_one_line_and_the_next_figure_is_drawn(monkeypatch):
+    expected = to_svg(SPEC)
+    draw._end()
+    monkeypatch.setattr(draw, "DRAWER", "import os\nos.abort()")
+    with pytest.raises(OutsideError, match=r"what draws figures \(vl-convert\) ended") as caught:
+        to_svg(SPEC)
+    failure = failure_of(caught.value)
+    assert failure is not None
+    assert not failure.is_users
+    monkeypatch.undo()
+    assert to_svg(SPEC) == expected
+
+
+@pytest.mark.slow
+def test_a_limit_on_addresses_is_named(monkeypatch):
+    draw._end()
+    limited = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))"
+    monkeypatch.setattr(draw, "DRAWER", limited + draw.DRAWER)
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1 << 33, 1 << 33))
+    with pytest.raises(OutsideError, match=r"addresses, and they are limited here: .*ulimit -v"):
+        to_svg(SPEC)
+
+
+@pytest.mark.slow
+def test_a_specification_that_is_none_is_a_fault_of_ours_and_ends_nothing():
+    with pytest.raises(AssertionError, match="conversion failed"):
+        to_svg({"mark": "no such"})
+    assert to_svg(SPEC).startswith("<svg")

@@ -28,12 +28,22 @@ def require(module: str, *, extra: str, purpose: str, package: str = "toolkit-co
     Raises:
         InputError: If it is not installed: what is missing, for what, and the command.
     """
-    library = module.partition(".")[0]
+    require_installed(module.partition(".")[0], extra=extra, purpose=purpose, package=package)
+    return import_module(module)
+
+
+def require_installed(
+    library: str, *, extra: str, purpose: str, package: str = "toolkit-common"
+) -> None:
+    """Refuse to go on without a library, as `require` does, and import nothing.
+
+    Raises:
+        InputError: If it is not installed.
+    """
     if not is_installed(library):
         raise InputError(
             f"{purpose} needs {library}, which is not installed: pip install '{package}[{extra}]'"
         )
-    return import_module(module)
 
 
 def is_installed(library: str) -> bool:

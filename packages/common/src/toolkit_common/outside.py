@@ -85,6 +85,10 @@ class Failure:
     is_users: bool = False
 
 
+class OutsideError(Exception):
+    """A failure of the machine whose message is the whole line: what, and what to do."""
+
+
 def is_of_machine(error: BaseException) -> bool:
     """Tell whether the machine failed, so that nothing is known of what was being read."""
     number = _number_of(error)
@@ -108,6 +112,8 @@ def failure_of(error: BaseException, *, options: Collection[str] = ()) -> Failur
 
 def _name(error: BaseException, options: Collection[str], *, where: str) -> Failure | None:
     text = str(error)
+    if isinstance(error, OutsideError):
+        return Failure(text)
     if _is_worker(error):
         return Failure(_ended_worker(text))
     number = _number_of(error)

@@ -205,7 +205,7 @@ def report(
         toolkit report runs/leaderboard --leaderboard --into README.md
     """
     from toolkit_common.errors import InputError
-    from toolkit_common.extras import require
+    from toolkit_common.extras import require_installed
     from toolkit_common.pages.reporters import find_reporter
     from toolkit_common.runs.files import refuse_no_file
     from toolkit_probing.reports.recomputed import build_report
@@ -216,7 +216,8 @@ def report(
     if settings.leaderboard and by:
         raise InputError("--by is of the report: leave it out of --leaderboard")
     if output is not None:
-        require("vl_convert", extra="plots", purpose="report --output", package="toolkit-probing")
+        purpose, package = "report --output", "toolkit-probing"
+        require_installed("vl_convert", extra="plots", purpose=purpose, package=package)
         refuse_no_file(output, ".html")
     if settings.leaderboard:
         form = "json" if as_json else table

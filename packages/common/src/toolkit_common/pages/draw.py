@@ -1,19 +1,34 @@
-"""Draws a specification of Vega-Lite as SVG, also in a fork of a process that has drawn before.
+"""Draws specifications of Vega-Lite as SVG, in a process of its own that stays for the next one.
 
-vl-convert keeps threads, which a fork does not inherit: there it would wait for them without end.
+vl-convert holds a JavaScript engine, which ends its whole process where it gets no memory, and
+keeps threads, which a fork does not inherit. So it is never loaded here.
 """
 
+import atexit
 import json
 import os
+import resource
 import subprocess
 import sys
 from typing import Any
 
-from toolkit_common.extras import require
+from toolkit_common.extras import require_installed
+from toolkit_common.outside import OutsideError
 
-FRESH = "import json, sys, vl_convert; print(vl_convert.vegalite_to_svg(json.load(sys.stdin)))"
+RESERVED = "64 GiB"  # of addresses, by the engine as it starts, whatever it draws
+DRAWER = """
+import json, sys
+import vl_convert
+for line in sys.stdin:
+    try:
+        answer = {"svg": vl_convert.vegalite_to_svg(json.loads(line))}
+    except ValueError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer), flush=True)
+"""
 
-_drawing: set[int] = set()  # processes that have drawn: this one, or those that it is a fork of
+# Of this process, and of those that it is a fork of: their pipes are not ours to use.
+_drawers: dict[int, "subprocess.Popen[str]"] = {}
 
 
 def to_svg(spec: dict[str, Any]) -> str:
@@ -21,14 +36,60 @@ def to_svg(spec: dict[str, Any]) -> str:
 
     Raises:
         InputError: If vl-convert is not installed.
+        OutsideError: If it ended, as it does where memory is short.
     """
-    vl_convert = require("vl_convert", extra="plots", purpose="a page with figures")
-    if _drawing and os.getpid() not in _drawing:
-        command = [sys.executable, "-c", FRESH]
-        done = subprocess.run(
-            command, input=json.dumps(spec), capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-    _drawing.add(os.getpid())
-    svg: str = vl_convert.vegalite_to_svg(spec)
+    require_installed("vl_convert", extra="plots", purpose="a page with figures")
+    drawer = _drawers.get(os.getpid()) or _start()
+    answer = _ask(drawer, json.dumps(spec))
+    if not answer:
+        _end()
+        raise OutsideError(_why_none())
+    drawn = json.loads(answer)
+    assert "svg" in drawn, drawn.get("error")
+    svg: str = drawn["svg"]
     return svg
+
+
+def _ask(drawer: "subprocess.Popen[str]", line: str) -> str:
+    """Return what it answers in a line; nothing where it has ended."""
+    assert drawer.stdin is not None
+    assert drawer.stdout is not None
+    try:
+        drawer.stdin.write(line + "\n")
+        drawer.stdin.flush()
+        return drawer.stdout.readline()
+    except BrokenPipeError:
+        return ""
+    except BaseException:  # interrupted: what it answers then is no answer to the next
+        _end()
+        raise
+
+
+def _start() -> "subprocess.Popen[str]":
+    drawer = subprocess.Popen(
+        [sys.executable, "-P", "-c", DRAWER],  # -P: whatever modules lie in the current folder
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        start_new_session=True,  # Ctrl-C is for us, and ends it with us
+    )
+    _drawers[os.getpid()] = drawer
+    return drawer
+
+
+@atexit.register
+def _end() -> None:
+    if (drawer := _drawers.pop(os.getpid(), None)) is not None:
+        drawer.kill()
+        drawer.communicate()
+
+
+def _why_none() -> str:
+    what = "what draws figures (vl-convert) ended"
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        return (
+            f"{what}: it reserves {RESERVED} of addresses, and they are limited here: lift the "
+            "limit (ulimit -v unlimited), or leave the page out"
+        )
+    return f"{what}, as when memory runs out: free some, or leave the page out"

@@ -7,6 +7,7 @@ import numpy as np
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.extras import is_installed
+from toolkit_common.outside import OutsideError
 from toolkit_common.runs.files import write_text
 from toolkit_common.scores.metrics import is_ranking
 from toolkit_probing.attention.mistakes import OpenImages
@@ -56,9 +57,12 @@ def write_reports(
     from toolkit_probing.reports.page import write_html  # its figures take long to import
 
     answer = answer_of(report)
-    return write_html(
-        folder / PAGE, report, answer, data=data, open_images=open_images, pictures=pictures
-    )
+    try:
+        write_html(
+            folder / PAGE, report, answer, data=data, open_images=open_images, pictures=pictures
+        )
+    except OutsideError as error:  # figures cost hours, and stand in the results
+        _say(folder, f"{error}; toolkit report {folder} --output PAGE.html makes one later")
 
 
 def stored_report(run: SavedRun, *, with_ranking: bool = True) -> Report:

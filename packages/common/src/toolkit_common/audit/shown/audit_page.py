@@ -23,7 +23,9 @@ from toolkit_common.audit.shown.facts import (
     tables,
     verdict,
 )
+from toolkit_common.console import console
 from toolkit_common.extras import is_installed
+from toolkit_common.outside import OutsideError
 from toolkit_common.pages.charts import figure
 from toolkit_common.pages.data_charts import scores, stacked_bars
 from toolkit_common.pages.page import render
@@ -35,10 +37,12 @@ MOST_CLASSES = 30
 VALUES, EMPTY = "its values", "being empty"
 NO_FIGURES = "Without figures, as vl-convert is not installed: pip install 'toolkit-common[plots]'"
 
+Section = tuple[str, str, list[Markup], list[str]]  # id, heading, figures, thresholds in them
+
 
 def audit_page(audit: Audit) -> str:
-    """Return an audit as a page; without vl-convert it has tables alone, which it says."""
-    can_draw = is_installed("vl_convert")
+    """Return an audit as a page; where nothing draws figures it has tables alone, and says why."""
+    sections, without = _drawn(audit)
     return render(
         "toolkit_common.audit.shown",
         "audit.html",
@@ -47,8 +51,8 @@ def audit_page(audit: Audit) -> str:
         has_leak=audit.has_leak,
         facts=facts_line(audit),
         findings=audit.findings,
-        sections=[section for section in _sections(audit) if section[2]] if can_draw else [],
-        without=None if can_draw else NO_FIGURES,
+        sections=sections,
+        without=without,
         pairs=[_pair(audit, at) for at in range(min(len(audit.pairs), MAX_PAIRS))],
         num_pairs=len(audit.pairs),
         of_pairs=OF_PAIRS,
@@ -57,7 +61,18 @@ def audit_page(audit: Audit) -> str:
     )
 
 
-def _sections(audit: Audit) -> Iterator[tuple[str, str, list[Markup], list[str]]]:
+def _drawn(audit: Audit) -> tuple[list[Section], str | None]:
+    """Return the sections that have figures, and why there is none, if so."""
+    if not is_installed("vl_convert"):
+        return [], NO_FIGURES
+    try:
+        return [section for section in _sections(audit) if section[2]], None
+    except OutsideError as error:  # what was found is the matter: looking took long
+        console.print(f"no figures: {error}", markup=False)
+        return [], f"Without figures: {error}."
+
+
+def _sections(audit: Audit) -> Iterator[Section]:
     """Yield id, heading, figures and the thresholds in them."""
     told = [*_column_figures(audit), *_baseline_figures(audit)]
     yield "columns", "What tells the label", told, [OF_COLUMNS, OF_BASELINES]
