@@ -120,7 +120,7 @@ def build_part(
 
 def bare_step(model: SlimpModel, batch: Batch, accelerator: Accelerator | None = None) -> Step:
     """Return forward and backward of the image encoder alone, for what SLIMP reads of it."""
-    images = model.image_encoder.preprocess.normalize(batch.images)
+    images = model.preprocess.normalize(batch.images)
     parameters = list(model.image_encoder.parameters())
 
     def step() -> object:

@@ -16,7 +16,7 @@ from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.features.encode import VECTOR_BATCH, CropSource, Extraction, encode_images
 from toolkit_common.features.extract import extract
 from toolkit_common.images.open import open_image
-from toolkit_common.images.transforms import RandomCrop, build_eval_transform
+from toolkit_common.images.transforms import Preprocess, RandomCrop, build_eval_transform
 from toolkit_common.seed import generator
 
 ROWS = np.array([5, 0, 3])
@@ -88,6 +88,10 @@ class Trained(nn.Module):
         parsed = parse_backbone_id("timm:test_vit?image_size=32")
         self.image_encoder = build_encoder(parsed, random_init=True)[0].eval()
 
+    @property
+    def preprocess(self) -> Preprocess:
+        return self.image_encoder.preprocess
+
     def encode_images(self, images: Tensor) -> Tensor:
         vectors: Tensor = self.image_encoder(images).prefix[:, 0]
         return vectors
@@ -98,7 +102,7 @@ def test_vectors_of_an_encoder_in_training_come_in_the_order_of_the_rows() -> No
     data = build_data(["a"] * count, images=[image_bytes(seed) for seed in range(count)])
     encoder, rows = Trained(), np.arange(count)[::-1].copy()
     vectors = encode_images(encoder, data, rows, device=torch.device("cpu"))
-    preprocess = encoder.image_encoder.preprocess
+    preprocess = encoder.preprocess
     for place in (0, 1, count - 1):
         image = open_image(data.images[int(rows[place])]["image"])
         pixels = preprocess.normalize(build_eval_transform(preprocess)(image)[None])

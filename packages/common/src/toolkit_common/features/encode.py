@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
-from toolkit_common.backbones.contract import Backbone, BackboneInfo, ImageEncoder
+from toolkit_common.backbones.contract import Backbone, BackboneInfo
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import ImageRows, build_loader, chunks
 from toolkit_common.errors import InputError
@@ -32,7 +32,7 @@ from toolkit_common.features.finite import refuse_not_finite, row_names
 from toolkit_common.features.planner import PlaceChoice
 from toolkit_common.features.store import StoreSpec
 from toolkit_common.images.open import BadImageError, open_image, remedy
-from toolkit_common.images.transforms import RandomCrop, build_eval_transform
+from toolkit_common.images.transforms import Preprocess, RandomCrop, build_eval_transform
 from toolkit_common.seed import generator
 
 OPEN_CLIP = "open_clip:"
@@ -263,7 +263,11 @@ class ViewSource:
 class VectorEncoder(Protocol):
     """An encoder that is being trained, with the vector of an image that its loss reads."""
 
-    image_encoder: ImageEncoder
+    # A property, as a module within a module is none of its attributes to a check at run time.
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes an image the normalised tensor that it takes."""
+        ...
 
     def encode_images(self, images: Tensor) -> Tensor:
         """Normalised images `(b, 3, h, w)` -> vectors `(b, d)`."""
@@ -279,7 +283,7 @@ def encode_images(
     For an encoder that is no frozen `Backbone` because its training goes on; the caller has set it
     to eval mode. Neither augmented nor under autocast.
     """
-    preprocess = encoder.image_encoder.preprocess
+    preprocess = encoder.preprocess
     transform = build_eval_transform(preprocess)
     loader = build_loader(data, rows, transform=transform, batch_size=VECTOR_BATCH)
     # Lazily: one batch of images is on the device at a time.

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from toolkit_common.backbones.contract import Card, ImageEncoder
 from toolkit_common.data.sheet import Level
+from toolkit_common.images.transforms import Preprocess
 from toolkit_common.seed import seed_everything
 from toolkit_slimp.metadata.encoder import MetadataEncoder
 from toolkit_slimp.metadata.schema import Metadata, Schema
@@ -79,6 +80,11 @@ class SlimpModel(nn.Module):
         elif not schema.at("lesion").columns:
             self.lesion_weight = 0.0
         self.train()
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """What makes an image the normalised tensor that the image encoder takes."""
+        return self.image_encoder.preprocess
 
     @property
     def has_lesion_loss(self) -> bool:

@@ -96,7 +96,7 @@ class Stepper:
         rank = self.accelerator.process_index
         # The same numbers both times a piece is encoded, others on each rank: lesions differ there.
         seed_everything(self.model.settings.seed, "encode", step, rank, number)
-        normalize, views = self.model.image_encoder.preprocess.normalize, batch.views
+        normalize, views = self.model.preprocess.normalize, batch.views
         with self.accelerator.autocast():
             return self.model.encode(
                 normalize(batch.images), batch.lesions, None if views is None else normalize(views)
