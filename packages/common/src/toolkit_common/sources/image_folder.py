@@ -98,6 +98,7 @@ def load_imagefolder(identifier: str, name: str, options: Mapping[str, str]) -> 
 
 
 def _look_into(root: Path, options: Mapping[str, str]) -> _Folder:
+    walked = walk(root)  # first: it says which folder cannot be read
     own = sorted(item.name for item in root.iterdir() if item.is_dir() and item.name[0] != ".")
     given = {key: value.split(",") for key, value in options.items()}
     for name in (item for names in given.values() for item in names):
@@ -112,7 +113,7 @@ def _look_into(root: Path, options: Mapping[str, str]) -> _Folder:
     splits |= {name: split for split, names in given.items() for name in names}
     # Classes that the user names may be called as splits are: a train is a vehicle too.
     splits = {} if classes else {name: splits[name] for name in sorted(splits)}
-    return _Folder(root, tuple(own), walk(root), splits, classes)
+    return _Folder(root, tuple(own), walked, splits, classes)
 
 
 def _refuse_unclear(folder: _Folder, identifier: str) -> None:
