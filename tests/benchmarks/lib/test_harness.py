@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_a_report_holds_table_picture_hardware_and_no_host(tmp_path: Path, monke
     report = read_json(tmp_path / "x.json")
     assert report["rows"] == rows
     assert report["B"] == [{"c": "d"}]
-    assert report["hardware"]["versions"]["torch"] == torch.__version__
+    assert report["hardware"]["versions"]["torch"] == version("torch")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in tmp_path.iterdir()} == {"x.json", "x.md", "x.png"}
 
