@@ -48,6 +48,24 @@ def test_a_damaged_run_is_named_and_left_out(run_cli, runs):
     assert "2 runs in" in run_cli("runs", "ls", runs).stdout
 
 
+def test_a_damaged_fold_is_named_and_its_whole_stays(run_cli, runs):
+    (runs / "five/fold-0/results.json").write_text("{")
+    result = run_cli("runs", "ls", runs)
+    file = runs / "five/fold-0/results.json"
+    assert f"a fold of {runs}/five: {file} is damaged, no JSON" in result.stderr
+    assert "3 runs in" in result.stdout
+
+
+def test_a_damaged_run_is_not_removed_and_the_line_says_how(run_cli, runs):
+    (runs / "probe-1/run.json").write_text('{"kind": "pro')
+    result = run_cli("runs", "rm", runs / "probe-1", "--yes")
+    assert_bad_input(
+        result, "run.json is damaged, no JSON", f"was a run, delete it by rm -r {runs}/probe-1",
+        "nothing was removed",
+    )  # fmt: skip
+    assert (runs / "probe-1").exists()
+
+
 def test_a_run_is_removed_whole(run_cli, runs):
     result = run_cli("runs", "rm", runs / "slimp-1", runs / "five", "--yes")
     assert result.exit_code == 0, result.output

@@ -11,7 +11,7 @@ from helpers.saved_runs import change_predictions
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores.metrics import compute_metrics
-from toolkit_probing.results.saved import choose_row, find_runs, read_run
+from toolkit_probing.results.saved import FOLDS, choose_row, find_runs, read_run
 
 
 def test_every_repeat_of_a_row_is_read_with_its_images(runs):
@@ -45,6 +45,19 @@ def test_a_run_given_twice_counts_once(runs):
 def test_a_row_that_is_not_there_is_answered_with_the_nearest(runs):
     with pytest.raises(InputError, match=r"unknown row of .*'knn-layer5-cls'; did you mean 'knn-l"):
         choose_row(read_run(runs / "a"), "knn-layer5-cls")
+
+
+@pytest.mark.parametrize("text", ["{", "{}"])
+def test_a_damaged_fold_is_named_beside_the_figures_of_all(copied, capsys, text):
+    whole = copied / "a"
+    (copied / "b").rename(whole / "fold-0")
+    write_json(whole / "run.json", {**read_json(whole / "run.json"), "kind": FOLDS})
+    assert [run.path for run in find_runs([copied])] == [whole]
+    assert capsys.readouterr().err == ""
+    (whole / "fold-0/results.json").write_text(text)
+    assert [run.path for run in find_runs([copied])] == [whole]
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith(f"a fold of {whole}: {whole}/fold-0/results.json")
 
 
 def test_what_is_not_there_or_damaged_says_why(run_cli, copied):

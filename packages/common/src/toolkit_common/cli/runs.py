@@ -1,6 +1,7 @@
 """`toolkit runs`: which runs there are, and what of them can go."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,20 +98,29 @@ def rm(
 def _whole_runs(folder: Path) -> Iterator[Path]:
     """Yield the runs in a folder; those that are damaged are named."""
     from toolkit_common.console import console
-    from toolkit_common.runs.listing import damage_of, find_run_folders
+    from toolkit_common.runs.listing import damage_of, damage_of_folds, find_run_folders
 
     for path in find_run_folders(folder):
         if message := damage_of(path):
             console.print(f"left out: {message}", style="bold red", markup=False)
-        else:
-            yield path
+            continue
+        for message in damage_of_folds(path):
+            console.print(f"a fold of {path}: {message}", style="bold red", markup=False)
+        yield path
 
 
 def _refuse(folder: Path, *, checkpoints: bool) -> None:
     """Refuse what is no run folder, is being written, or would be missed."""
-    from toolkit_common.runs.listing import is_run, state_of, whole_of
+    from toolkit_common.runs.facts import FACTS
+    from toolkit_common.runs.listing import damage_of, is_run, state_of, whole_of
 
-    if not folder.is_dir() or folder.is_symlink() or not is_run(folder):
+    is_ours = folder.is_dir() and not folder.is_symlink() and (folder / FACTS).is_file()
+    if is_ours and not is_run(folder) and (message := damage_of(folder)):
+        remedy = shlex.join(["rm", "-r", str(folder)])
+        raise InputError(
+            f"{message}: if {folder} was a run, delete it by {remedy}; nothing was removed"
+        )
+    if not is_ours or not is_run(folder):
         raise InputError(
             f"{folder} is no run folder (one with run.json): name each run, as toolkit runs ls "
             "lists them; nothing was removed"

@@ -109,6 +109,13 @@ def damage_of(folder: Path) -> str:
     return ""
 
 
+def damage_of_folds(folder: Path) -> Iterator[str]:
+    """Yield what is wrong with the runs of single folds within a run of all."""
+    for fold in sorted(folder.glob(f"{FOLD}*")):
+        if (fold / FACTS).is_file() and (message := damage_of(fold)):
+            yield message
+
+
 def look_at_run(folder: Path) -> ListedRun:
     """Return what a run folder holds; a file that is damaged counts as absent."""
     settings = _settings(folder / SETTINGS)

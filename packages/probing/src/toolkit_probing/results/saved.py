@@ -258,7 +258,10 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
     for file in sorted(path.rglob(FILE)):
         folder = file.parent
         try:
-            if not _is_probe(folder) or (folder != path and is_fold(folder)):
+            if folder != path and is_fold(folder):
+                _check_fold(folder)
+                continue
+            if not _is_probe(folder):
                 continue
             run = SavedRun(folder, read_results(folder))
             # One that cannot be read in the end is no worse than one that cannot be begun.
@@ -269,6 +272,15 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
             bad.append(one_line(str(error)))
         else:
             yield folder, run
+
+
+def _check_fold(folder: Path) -> None:
+    """Say what is wrong with the run of a fold, whose figures are in those of all already."""
+    try:
+        read_results(folder)
+    except InputError as error:
+        text = f"a fold of {folder.parent}: {one_line(str(error))}"
+        console.print(text, style="bold red", markup=False)
 
 
 def read_run(path: Path) -> SavedRun:
