@@ -44,7 +44,7 @@ ATTEMPTS: Mapping[str, tuple[Attempt, int]] = {  # what, and how often
     "two writers of one run": (outside.two_writers, 3),
     "a store deleted in use": (outside.store_deleted, 4),
     "a store changed in use": (outside.store_changed, 4),
-    "disk full": (outside.full_disk, 8),
+    "disk full": (outside.full_disk, 16),
     "no inodes": (outside.no_inodes, 3),
     "file-size limit": (outside.limited(resource.RLIMIT_FSIZE, 1 << 13, 1 << 15), 4),
     "too many open files": (outside.limited(resource.RLIMIT_NOFILE, 6, 24), 4),

@@ -26,6 +26,7 @@ from lib.drill.world import Case, World
 
 CLONE_NEWNS = 0x20000  # linux/sched.h
 READS_AND_WRITES = ("extraction", "fitted on vectors", "several heads", "pre-training", "adapting")
+ON_DISKS = (*READS_AND_WRITES, "tuning by LoRA", "folds", "study", "report")
 
 
 def two_probes_of_a_store(world: World, case: Case, draws: random.Random) -> str:
@@ -163,7 +164,7 @@ def _on_small_disk(
     kib: tuple[int, int],
     inodes: tuple[int, int],
 ) -> str:
-    name = draws.choice(READS_AND_WRITES)
+    name = draws.choice(ON_DISKS)
     for _ in range(TRIES):
         size = f"size={_between(*kib, draws)}k,nr_inodes={_between(*inodes, draws)}"
         with _mounted(case.folder / "disk", size) as (place, enlarge):
