@@ -1,6 +1,7 @@
 """The exported encoder: what goes in comes out to the bit, and damage is noticed."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,17 @@ def test_an_open_clip_tower_comes_back_to_the_bit(tmp_path: Path) -> None:
                        original(torch.ones(1, 3, 32, 32)).patches)  # fmt: skip
 
 
-def test_a_users_module_comes_back_with_what_it_learned(tmp_path: Path) -> None:
+def test_a_users_module_comes_back_with_what_it_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = "python:helpers.tiny_encoders:build_map"
     encoder, _ = build_encoder(parse_backbone_id(text))
     torch.nn.init.constant_(encoder.model.convolution.weight, 0.25)  # as training would
     export_encoder(tmp_path / "e", encoder, architecture=text, card=CARD, provenance={})
+    says = re.escape(f"{tmp_path}/e/encoder.json names Python code to run, {text}: if you trust it")
+    with pytest.raises(InputError, match=says):
+        load_backbone(str(tmp_path / "e"))
+    monkeypatch.setenv("TOOLKIT_TRUSTED", f"other:build,{text.removeprefix('python:')}")
     again = load_backbone(str(tmp_path / "e"))
     assert again.info.receipt.loaded == 1.0
     assert torch.equal(again(torch.ones(1, 3, 224, 224)).patches,

@@ -154,6 +154,19 @@ def test_a_resumed_run_starts_from_its_stored_settings(run: Run, tmp_path: Path)
     assert calls[0].resolved.sources["epochs"] == "resumed run"
 
 
+def test_code_that_a_run_to_resume_names_is_named_by_the_user_too(
+    run_cli: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").write_text("backbone: python:theirs:build\ndata: csv:none.csv\n")
+    resume = ["probe", "--resume", "-o", tmp_path]
+    says = f"{tmp_path}/config.yaml names Python code to run, python:theirs:build"
+    assert_bad_input(run_cli(*resume), says, "TOOLKIT_TRUSTED=theirs:build")
+    named = run_cli(*resume, "--backbone", "python:theirs:build")
+    monkeypatch.setenv("TOOLKIT_TRUSTED", "theirs:build")
+    for result in (named, run_cli(*resume)):
+        assert_bad_input(result, "none.csv")
+
+
 def test_a_run_without_stored_settings_starts_from_the_defaults(run: Run, tmp_path: Path) -> None:
     _, calls = run("--resume", "-o", tmp_path)
     assert calls[0].settings == Example()

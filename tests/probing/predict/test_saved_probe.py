@@ -1,13 +1,16 @@
 """Which head of a run predicts, and on which encoder."""
 
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from conftest import assert_bad_input
+from toolkit_common.errors import InputError
 from toolkit_probing.predict.saved_probe import choose_probe, load_encoder
 
 EP, ABMILP = "ep-num_queries4-layer6-all", "abmilp-layer6-all"
@@ -68,6 +71,18 @@ def test_an_encoder_that_is_gone_is_named_with_the_way_out(copied) -> None:
 
 
 @pytest.mark.slow
+def test_code_that_a_run_names_is_not_run(copied, tmp_path, monkeypatch) -> None:
+    (tmp_path / "theirs.py").write_text("raise SystemExit('run')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = copied / "config.yaml"
+    config.write_text(config.read_text().replace("timm:test_vit?image_size=32", "python:theirs:x"))
+    probe = choose_probe(copied)
+    says = re.escape(f"{config} names Python code to run, python:theirs:x: if you trust it")
+    with pytest.raises(InputError, match=says):
+        load_encoder(probe)
+    assert "theirs" not in sys.modules
+
+
 def test_another_encoder_in_its_place_is_refused(predict, copied, new) -> None:
     facts = json.loads((copied / "run.json").read_text())
     (copied / "run.json").write_text(json.dumps(facts | {"encoder": "another"}))

@@ -11,6 +11,7 @@ it), `mean` and `std`, `crop_pct` and `interpolation` (of the input), `objective
 shown).
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ STATISTICS = {  # mean and std by the name of who uses them
     "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
+PYTHON = "python:"
+TRUSTED = "TOOLKIT_TRUSTED"  # variable: `MODULE:FACTORY,...`, which files may name
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -57,6 +60,28 @@ class BackboneId:
     def known_as(self) -> str:
         """The id, with the short name that stood for it."""
         return f"{self.short_name} = {self.text}" if self.short_name else self.text
+
+
+def refuse_foreign_code(text: str, file: Path) -> None:
+    """Refuse an id of Python code that a file names which anybody may have written.
+
+    What the user types, and files that the user writes (settings, studies, short names), may run
+    code; what an encoder or a run says of itself may not, but for what the user trusts.
+
+    Args:
+        text: An id.
+        file: Which says it.
+
+    Raises:
+        InputError: If so, and `$TOOLKIT_TRUSTED` does not name it.
+    """
+    place, _ = split_options(text)
+    name = place.removeprefix(PYTHON)
+    if place != name and name not in os.environ.get(TRUSTED, "").split(","):
+        raise InputError(
+            f"{file} names Python code to run, {place}: if you trust it, set the variable "
+            f"{TRUSTED}={name} and run again"
+        )
 
 
 def parse_backbone_id(text: str) -> BackboneId:

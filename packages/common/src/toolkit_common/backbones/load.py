@@ -18,8 +18,13 @@ from toolkit_common.backbones.contract import (
     Receipt,
     resolve_layers,
 )
-from toolkit_common.backbones.exported import find_export, load_exported_, read_description
-from toolkit_common.backbones.ids import BackboneId, parse_backbone_id
+from toolkit_common.backbones.exported import (
+    DESCRIPTION,
+    find_export,
+    load_exported_,
+    read_description,
+)
+from toolkit_common.backbones.ids import BackboneId, parse_backbone_id, refuse_foreign_code
 from toolkit_common.backbones.named.alias import HUB, Source
 from toolkit_common.backbones.named.on_disk import locate
 from toolkit_common.backbones.named.resolve import needed_file
@@ -166,6 +171,7 @@ def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncode
     folder = find_export(path)
     description = read_description(folder)
     architecture = parse_backbone_id(description.architecture)
+    refuse_foreign_code(description.architecture, folder / DESCRIPTION)
     # Untrained, as its file follows, but for a user's module, which cannot be had without its own;
     # the export's preprocessing wins over the architecture's.
     own_weights = pretrained and architecture.source == "python"

@@ -149,6 +149,7 @@ def run_command(
             how = RUN_DEFAULTS | {key: given.pop(key) for key in run_options}
             act = listing if listing is not None and how["wants_list"] else function
             resolved = reads.of(_layers(settings_class, given, how))
+            _refuse_foreign_code(resolved, how["output"])
             if how["num_processes"] > 1 and not in_worker():
                 raise typer.Exit(_relaunch(how["num_processes"]))
             if is_main_process():
@@ -298,6 +299,15 @@ def _interrupted(folders: Sequence[Path]) -> str:
         return "interrupted: no run folder was begun"
     # A process writes one run; those within it are locked later.
     return f"interrupted: go on with --resume --output {folders[0]}"
+
+
+def _refuse_foreign_code(resolved: Resolved[Any], run: Path | None) -> None:
+    """Refuse to run code that the run to resume names, and this call does not."""
+    if run is None or resolved.sources.get("backbone") != RESUMED:
+        return
+    from toolkit_common.backbones.ids import refuse_foreign_code
+
+    refuse_foreign_code(resolved.settings.backbone or "", run / "config.yaml")
 
 
 def _stored_layer(settings_class: type[Settings], output: Path | None) -> list[Layer]:

@@ -111,7 +111,9 @@ def load_encoder(probe: SavedProbe, backbone: str | None = None) -> LoadedEncode
     there = RunFolder(probe.run).where_it_began() if backbone is None else nullcontext()
     with there:
         try:
-            loaded = load_judged_backbone(probe.run, settings, head=probe.head.name)
+            loaded = load_judged_backbone(
+                probe.run, settings, head=probe.head.name, is_named=backbone is not None
+            )
         except InputError as error:
             raise InputError(
                 f"cannot load the encoder that {probe.run} judged: {error}; where it lies "

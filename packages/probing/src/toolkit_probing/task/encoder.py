@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from rich.markup import escape
 
 from toolkit_common.backbones.contract import Backbone, resolve_layers
-from toolkit_common.backbones.ids import parse_backbone_id
+from toolkit_common.backbones.ids import parse_backbone_id, refuse_foreign_code
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.console import console
 from toolkit_common.data.loaders import choose_num_workers
@@ -66,17 +66,22 @@ def load_probed_backbone(settings: FeatureSettings, loaded: Backbone | None = No
     return backbone
 
 
-def load_judged_backbone(run: Path, settings: ProbeSettings, *, head: str) -> Backbone:
+def load_judged_backbone(
+    run: Path, settings: ProbeSettings, *, head: str, is_named: bool = False
+) -> Backbone:
     """Load the encoder that a finished run judged, and what of it was tuned with a head.
 
     Args:
         run: The run's folder.
         settings: Its settings.
         head: Name of the head's file.
+        is_named: Whether the user has named the encoder, and not the run's own settings.
 
     Raises:
         InputError: If the encoder cannot be loaded, or its weights have changed.
     """
+    if not is_named:
+        refuse_foreign_code(settings.backbone or "", run / "config.yaml")
     backbone = load_probed_backbone(settings)
     # Before tuned weights go in: the run's hash is of what tuning began with.
     if RunFolder(run).facts().get("encoder") != backbone.fingerprint():
