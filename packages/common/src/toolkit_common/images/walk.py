@@ -73,6 +73,18 @@ def walk(root: Path) -> Walked:
     return walked
 
 
+def list_folder(folder: Path) -> list["os.DirEntry[str]"]:
+    """Return what lies in a folder, in the order of names.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
 def find_files(root: Path) -> list[Path]:
     """Return the files below a folder but hidden ones, in the order of their paths.
 
@@ -119,11 +131,7 @@ def count_endings(paths: Sequence[Path]) -> str:
 
 
 def _enter(folder: Path, above: tuple[tuple[int, int], ...], walked: Walked) -> None:
-    try:
-        status = folder.stat()
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+    entries, status = list_folder(folder), folder.stat()
     here = (status.st_dev, status.st_ino)
     if here in above:
         walked.loops.append(folder)

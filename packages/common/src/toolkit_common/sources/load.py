@@ -18,6 +18,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.images.ranges import choose_range, look_at, parse_range
+from toolkit_common.images.walk import list_folder
 from toolkit_common.images.wide import PixelRange
 from toolkit_common.registry import did_you_mean
 from toolkit_common.sources.card import apply_card, identifier_of, is_card, read_card
@@ -200,7 +201,11 @@ def _refuse_other_kind(source: str, place: str) -> None:
 
 
 def suggest_id(place: str) -> str | None:
-    """Return the id that reads a place on disk; None where there is nothing, or nobody knows."""
+    """Return the id that reads a place on disk; None where there is nothing, or nobody knows.
+
+    Raises:
+        InputError: If it is a folder that cannot be read.
+    """
     path = Path(place).expanduser()
     if path.is_file():
         return f"csv:{place}" if path.suffix.lower() in TABLES else None
@@ -214,7 +219,7 @@ def suggest_id(place: str) -> str | None:
         for column, source in columns.items():
             if column in names:
                 return f"{source}:{place}"
-    own = sorted(path.iterdir())
+    own = [Path(entry.name) for entry in list_folder(path)]
     if any(item.suffix == ".parquet" for item in own):
         return f"hf:{place}"
     # Images beside a table, or below it, are those of its rows.
