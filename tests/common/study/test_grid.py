@@ -137,7 +137,7 @@ def test_names_are_stable_and_fit_every_file_system():
         ("      fold: \"{judged}\"", "      fald: \"{judged}\"", "'fald' is no option of"),
         ("\"{judged}\"", "\"{jugded}\"", "steps.train.grid.fold: {jugded} is nothing"),
         ("\"{judged}\"", "[0, 0]", "steps.train.grid.fold: '0' stands here twice"),
-        ("\"{judged}\"", "[]", "an axis has one value or more"),
+        ("\"{judged}\"", "[]", "an axis has one value or more, or is a parameter"),
         ("needs: train", "needs: train\n    output: x.parquet", "fills a run folder, not a file"),
         ("toy judge", "data audit", "fills no run folder: give output, the file"),
         ("toy judge", "data make\n    output: x", "toolkit data make has no --output"),
@@ -152,6 +152,15 @@ def test_what_cannot_be_is_refused_with_its_place(old, new, problem):
     with pytest.raises(InputError, match=re.escape(problem)) as caught:
         cells_of(STUDY.replace(old, new, 1))
     assert "\n" not in str(caught.value)
+
+
+def test_a_parameter_without_values_leaves_out_a_step_and_what_needs_it():
+    other = "  other:\n    command: toy train\n    grid: {quality: [0.1, 0.2]}\nsteps:"
+    text = STUDY.replace("steps:", "steps:\n" + other.removesuffix("\nsteps:"), 1)
+    steps = {cell.step for cell in cells_of(text.replace("judged: [0, 1, 2]", "judged: []"))}
+    assert steps == {"other"}
+    with pytest.raises(InputError, match="no cell: exclude, or a parameter without values"):
+        cells_of(STUDY.replace("judged: [0, 1, 2]", "judged: []"))
 
 
 def test_two_named_values_may_not_give_one_option():

@@ -90,7 +90,9 @@ def expand(study: Study, output: Path, find: Find) -> list[Cell]:
         cells[name] = _Builder(study, name, output, find, cells).build()
     _check_exclude(study)
     if not any(cells.values()):
-        raise study.error(("steps",), "the study has no cell: exclude leaves none")
+        raise study.error(
+            ("steps",), "the study has no cell: exclude, or a parameter without values, leaves none"
+        )
     return [cell for name in order for cell in cells[name]]
 
 
@@ -134,6 +136,8 @@ class _Builder:
     def build(self) -> list[Cell]:
         command = self._command()
         self.axes = {axis: self._values(axis) for axis in self.step.grid}
+        if not all(self.axes.values()):  # the product with nothing, which a parameter asks for
+            return []
         self._check_axes(command)
         cells = []
         for needs in self._combinations():
@@ -172,8 +176,8 @@ class _Builder:
         if isinstance(given, Mapping):
             self.named[axis] = given
         values = _listed(given)
-        if not values:
-            raise self._error(("grid", axis), "an axis has one value or more")
+        if not values and not any(placeholders(self.step.grid[axis])):
+            raise self._error(("grid", axis), "an axis has one value or more, or is a parameter")
         shown = [written(value) for value in values]
         if twice := {text for text in shown if shown.count(text) > 1}:
             raise self._error(("grid", axis), f"{min(twice)!r} stands here twice")
