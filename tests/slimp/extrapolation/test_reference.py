@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import assert_bad_input
-from helpers.similar_lesions import swap_splits, write_lesions
+from helpers.similar_lesions import shuffle_columns, swap_splits, write_lesions
 from helpers.slimp_run import pretrain
 
 pytestmark = pytest.mark.slow
@@ -36,6 +36,20 @@ def test_another_data_set_is_a_reference_by_its_own_splits(extrapolate, lesions)
     assert result.exit_code == 0, result.output
     assert "reference splits: given\n" in result.stderr
     assert "60 lesions of 30 training patients; 60 of 30 held-out ones" in result.stderr
+
+
+def test_no_label_decides_who_is_held_out_of_another_data_set(extrapolate, lesions, tmp_path):
+    """Splits of it are made, from its groups alone."""
+    write_lesions(lesions, name="whole", prefix="w", patients=220, seed=6)
+    rows = [line.split(",") for line in (lesions / "whole.csv").read_text().splitlines()]
+    whole = lesions / "unsplit.csv"
+    whole.write_text("\n".join(",".join([*row[:3], *row[4:]]) for row in rows) + "\n")
+    shuffled = shuffle_columns(f"csv:{whole}", lesions / "shuffled.csv", ["label", "answer"])
+    for data, name in ((f"csv:{whole}", "a"), (shuffled, "b")):
+        result = extrapolate("--reference", data, data=data, name=f"{name}.parquet")
+        assert result.exit_code == 0, result.output
+        assert "reference splits: made: grouped, 60/20/20" in result.stderr
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
 def test_a_reference_without_the_columns_is_refused(extrapolate, lesions):

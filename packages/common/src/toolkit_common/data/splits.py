@@ -42,7 +42,11 @@ class Splits:
 
 
 def make_splits(
-    data: ImageData, settings: SplitSettings | None = None, *, hold_out: bool = True
+    data: ImageData,
+    settings: SplitSettings | None = None,
+    *,
+    hold_out: bool = True,
+    stratify: bool = True,
 ) -> Splits:
     """Return the data set's splits: the given ones where there are any, else made ones.
 
@@ -58,6 +62,7 @@ def make_splits(
             says where each row belongs; others are left out.
         hold_out: Whether a data set that gives no validation split loses a part of train to one;
             where the test split picks, nobody needs it.
+        stratify: Whether the label decides; without it made splits are cut by group alone.
 
     Raises:
         InputError: If a group is on two sides, a row has none, there are too few groups, no fold
@@ -65,8 +70,10 @@ def make_splits(
     """
     settings = settings or SplitSettings()
     seed, folds, fold = settings.split_seed, settings.folds, settings.fold
-    rows, groups, strata = np.arange(len(data)), _groups(data), _strata(data)
-    kind = "grouped, stratified" if data.groups is not None else "stratified"
+    rows, groups = np.arange(len(data)), _groups(data)
+    strata = _strata(data) if stratify else np.zeros(len(data), np.int64)
+    facts = {"grouped": groups is not None, "stratified": stratify}
+    kind = ", ".join(name for name, is_so in facts.items() if is_so) or "random"
     if settings.splits is not None:
         splits = read_splits(settings.splits, data)
         _check_groups(splits, data)

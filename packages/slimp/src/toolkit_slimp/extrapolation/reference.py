@@ -256,13 +256,14 @@ def _is_of(data: ImageData, column: ColumnSchema) -> bool:
 def _split(settings: ExtrapolateSettings, run: Run, data: ImageData) -> Splits:
     """Split a reference by the user's file, as the run was, or else by the run's settings.
 
-    The run's file stands first: made splits depend on labels, which are nobody's business here.
+    The run's file stands first: its splits are stratified by labels, which are nobody's business
+    here, so that those made here are not.
     """
     stored = run.provenance.get("settings", {})
     given = {key: stored[key] for key in ("split_seed", "folds", "fold") if key in stored}
     file = settings.reference_splits or run.folder.parent / "splits.csv"
     if settings.reference_splits is None and not (file.is_file() and _is_for(file, data)):
-        made = make_splits(data, SplitSettings(**given))
+        made = make_splits(data, SplitSettings(**given), stratify=False)
     else:
         made = make_splits(data, SplitSettings(splits=file))
     console.print(f"reference splits: {made.origin}", markup=False)
