@@ -34,5 +34,17 @@ def test_the_file_is_checked_whole_whoever_is_named(tmp_path: Path) -> None:
         resolve(Demo, [Layer("--x", {"encoders": str(tmp_path / "f.yaml")})])
 
 
+@pytest.mark.parametrize("option", ["image_size=64BB", "sidee=3", "layers=x"])
+def test_an_id_is_read_before_anything_is_loaded(option: str) -> None:
+    with pytest.raises(InputError, match=f"backbone: .*{option.partition('=')[0]}"):
+        resolve(Demo, [Layer("--x", {"backbone": f"timm:no_such_model?{option}"})])
+
+
+def test_a_folder_that_is_still_to_be_made_may_be_named() -> None:
+    assert (
+        resolve(Demo, [Layer("--x", {"backbone": "runs/later"})]).settings.backbone == "runs/later"
+    )
+
+
 def test_without_a_backbone_there_is_none() -> None:
     assert resolve(Demo).settings.backbone is None

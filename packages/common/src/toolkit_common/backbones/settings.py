@@ -38,6 +38,12 @@ class EncoderSettings(Settings):
     def _resolve(cls, value: str | None, info: Any) -> str | None:
         if value is None:
             return None
+        from toolkit_common.backbones.ids import parse_backbone_id
+        from toolkit_common.backbones.named.alias import SOURCES
         from toolkit_common.backbones.named.resolve import resolve_alias
 
-        return resolve_alias(value, info.data.get("encoders"))
+        text = resolve_alias(value, info.data.get("encoders"))
+        # A run's folder may not be there yet: a study checks all commands before the first.
+        if text.startswith(tuple(f"{source}:" for source in SOURCES)):
+            parse_backbone_id(text)
+        return text
