@@ -119,6 +119,21 @@ def test_a_file_of_other_images_is_refused(probe, root, tmp_path):
     assert_bad_input(probe(metadata=path), "other images than", "another file here")
 
 
+def test_a_file_without_any_value_is_refused(probe, root, tmp_path):
+    path = changed(root, tmp_path / "none.parquet", abstained=True)
+    assert_bad_input(probe(metadata=path), "no value of any of the 30 images", "lower --threshold")
+
+
+def test_the_note_names_no_column_that_is_not_read(probe, root, tmp_path):
+    item = told_of(load_data(f"csv:{root / 'bare.csv'}"))
+    label = replace(item.columns[1], name="label")
+    other = Extrapolated(item.rows.assign(label=item.rows["site"]), (*item.columns, label), FACTS)
+    result = probe("--json", metadata=write_told(tmp_path / "with-label.parquet", other))
+    assert result.exit_code == 0, result.output
+    (note,) = (n for n in json.loads(result.stdout)["notes"] if n.startswith("METADATA ARE EXTR"))
+    assert note.startswith("METADATA ARE EXTRAPOLATED: size_mm, site are those")
+
+
 def test_who_extrapolated_must_not_have_seen_whom_is_judged_on(probe, root, tmp_path):
     data = load_data(f"csv:{root / 'bare.csv'}")
     seen = (data.table["split"] == "test").to_numpy() & (np.arange(30) % 2 == 0)

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from conftest import assert_bad_input
 from helpers.similar_lesions import shuffle_columns, swap_splits, write_lesions
@@ -70,6 +72,22 @@ def test_the_mask_tells_nothing_of_the_label(extrapolate, lesions, tmp_path):
     assert truth["shade"].isna().groupby(truth["label"]).mean()["b"] > 0.3
     assert extrapolate().exit_code == 0
     assert rows_of(tmp_path / "f.parquet")[["shade", "level"]].notna().all(axis=None)
+
+
+def test_a_threshold_that_nobody_reaches_is_named(extrapolate, lesions, tmp_path):
+    result = extrapolate("--threshold", "1")
+    assert_bad_input(result, "near enough are 0", "lower --threshold 1, or name a larger")
+    lines = ["image,label,group"]
+    for number in range(6):
+        stripes = np.full((16, 16, 3), number, np.uint8)
+        stripes[::2, :, 0] = stripes[1::2, :, 1] = 255
+        Image.fromarray(stripes).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,a,s{number}")
+    (tmp_path / "striped.csv").write_text("\n".join(lines) + "\n")
+    striped = f"csv:{tmp_path / 'striped.csv'}"
+    result = extrapolate("--threshold", "0.99", data=striped, name="none.parquet")
+    assert_bad_input(result, "none of the 6 images", "the nearest 0.", "--threshold 0.99")
+    assert not (tmp_path / "none.parquet").exists()
 
 
 def test_bank_and_data_set_say_the_same(extrapolate, lesions, tmp_path):

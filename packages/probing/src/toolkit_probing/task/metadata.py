@@ -102,11 +102,11 @@ def read_task_metadata(settings: ProbeSettings, task: Task) -> TaskMetadata | No
     """
     if settings.inputs == "image":
         return None
-    given = None if settings.metadata is None else read_for_task(settings, task)
+    hidden = _hidden(task)
+    given = None if settings.metadata is None else read_for_task(settings, task, hidden=hidden)
     encoders = _encoders(settings, task, given)
     data = task.data if given is None else given.data
     requested = (settings.inputs,) if settings.inputs in LEVELS else LEVELS
-    hidden = _hidden(task)
     known = [name for level in LEVELS for name in encoders.columns[level]]
     absent = [name for name in known if name not in data.table and name not in hidden]
     levels = [level for level in requested if set(encoders.columns[level]) - {*hidden, *absent}]

@@ -4,7 +4,7 @@ Every row of train, validation and test comes from the file. Who extrapolated mu
 trained on whom is judged on, whatever encoder is judged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,17 @@ class TaskFile:
     note: str
 
 
-def read_for_task(settings: ProbeSettings, task: Task) -> TaskFile:
+def read_for_task(settings: ProbeSettings, task: Task, *, hidden: Collection[str]) -> TaskFile:
     """Read the file of `--metadata` for the rows of a task.
 
+    Args:
+        settings: Which file.
+        task: Whose rows.
+        hidden: Columns that are not read.
+
     Raises:
-        InputError: If it is no such file, lacks rows, is of other images, or its encoder has seen
-            rows of test or validation.
+        InputError: If it is no such file, lacks rows, has a value of none, is of other images, or
+            its encoder has seen rows of test or validation.
     """
     path = settings.metadata
     assert path is not None
@@ -53,6 +58,11 @@ def read_for_task(settings: ProbeSettings, task: Task) -> TaskFile:
     table = item.table_of(task.data, task.rows)
     reference, abstained = item.facts["reference"], item.num_abstained(task.data, task.rows)
     names = [column.name for column in item.columns]
+    if abstained == len(task.rows):
+        raise InputError(
+            f"{path} has no value of any of the {abstained} images, as none has a lesion that is "
+            "near enough: make it with a lower --threshold, or read --inputs image"
+        )
     facts = {
         "columns": names,
         "abstained": abstained,
@@ -60,8 +70,9 @@ def read_for_task(settings: ProbeSettings, task: Task) -> TaskFile:
         "encoder": item.facts["encoder"]["weights_sha256"],
         "sha256": item.sha256,
     }
+    read = ", ".join(name for name in names if name not in hidden)
     note = (
-        f"METADATA ARE EXTRAPOLATED: {', '.join(names)} are those of the most similar lesions of "
+        f"METADATA ARE EXTRAPOLATED: {read} are those of the most similar lesions of "
         f"{reference['name']}; {abstained} of {len(task.rows)} images have no such lesion, and no "
         "value"
     )

@@ -34,7 +34,7 @@ def extrapolate(settings: ExtrapolateSettings, *, run: Path, output: Path) -> Ex
 
     Raises:
         InputError: If the run, the data or the reference are at fault, the encoder has seen whom it
-            is to be judged on, or no column has lift.
+            is to be judged on, no column has lift, or no image has a lesion that is near enough.
     """
     opened = _open(settings, run)
     data, seen = _load(settings, run)
@@ -43,10 +43,16 @@ def extrapolate(settings: ExtrapolateSettings, *, run: Path, output: Path) -> Ex
     console.print(agreement_table(agreements, width=console.width))
     kept = [item.column for item in agreements if item.has_lift]
     if not kept:
-        raise InputError(f"nothing is written: {_why_none(agreements)}")
+        raise InputError(f"nothing is written: {_why_none(agreements, settings.threshold)}")
     bad = check_images(data, np.arange(len(data)), policy=settings.bad_files)["row"]
     rows, contents = np.setdiff1d(np.arange(len(data)), bad.to_numpy(int)), Contents(data)
     answers = ask(settings, reference, opened.look_at(contents, rows), names=kept)
+    if not answers.is_near.any():
+        raise InputError(
+            f"nothing is written: none of the {counted(len(rows), 'image')} has a lesion that is "
+            f"near enough (the nearest {answers.similarity.max():.3f}, --threshold "
+            f"{settings.threshold})"
+        )
     item = Extrapolated(
         build_rows(contents, rows, answers, reference=reference, run=opened),
         described_columns(reference, answers),
@@ -81,13 +87,14 @@ def _load(settings: ExtrapolateSettings, run: Path) -> tuple[ImageData, SeenVerd
     return data, seen
 
 
-def _why_none(agreements: Sequence[Agreement]) -> str:
+def _why_none(agreements: Sequence[Agreement], threshold: float | None) -> str:
     names = ", ".join(item.column for item in agreements)
     most = max((item.num_patients for item in agreements), default=0)
     if most < FEWEST_PATIENTS:
+        lower = "" if threshold is None else f"lower --threshold {threshold:g}, or "
         return (
             f"held-out patients with a value and a lesion near enough are {most}, and a column "
-            f"({names}) is judged by {FEWEST_PATIENTS} at least: name a larger --reference"
+            f"({names}) is judged by {FEWEST_PATIENTS} at least: {lower}name a larger --reference"
         )
     return (
         f"of held-out patients, the nearest lesions tell no column ({names}) better than random "
