@@ -136,7 +136,8 @@ class _Builder:
     def build(self) -> list[Cell]:
         command = self._command()
         self.axes = {axis: self._values(axis) for axis in self.step.grid}
-        if not all(self.axes.values()):  # the product with nothing, which a parameter asks for
+        # The product with nothing, which a parameter asks for, here or in a step that is needed.
+        if not all([*self.axes.values(), *(self.before[need] for need in self.step.needs)]):
             return []
         self._check_axes(command)
         cells = []
