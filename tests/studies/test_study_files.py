@@ -132,14 +132,16 @@ def test_a_small_evaluation_study_runs_through():
         shares=[0.5, 1],
         draws=1,
         hide=[0, 1],
+        others={"mine": SMALL["start"]},
     )
+    values["steps"]["elsewhere"]["options"]["random_init"] = True
     values["exclude"] = [
         {"encoder": ["simclr", "random"]},
         {"step": ["metadata", "hidden", "extrapolate", "extrapolated"], "fold": 1},
     ]
     tables = carry_out(values)
     encoders = tables["encoders"]
-    assert set(encoders.groups) == {(name, how) for name in ("slimp", "start") for how in
+    assert set(encoders.groups) == {(name, how) for name in ("slimp", "mine", "start") for how in
                                     ("ep", "knn")}  # fmt: skip
     assert encoders.figures[("slimp", "knn"), "auroc"].gap.units == 2
     metadata = tables["metadata"]
@@ -170,4 +172,7 @@ def test_a_small_evaluation_study_runs_through():
         assert not table.missing
     labels = {key[2] for key in tables["labels"].groups}
     assert labels == {"50 % of labels", "all labels"}
+    shares = tables["labels-with-metadata"].groups
+    assert {key[2] for key in shares if key[0] == "image+extrapolated"} == labels
+    assert ("metadata alone", "metadata baseline", "all labels") in shares
     assert encoders.groups["slimp", "knn"].marks == []  # no test patient was seen in its fold
