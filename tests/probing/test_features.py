@@ -50,14 +50,6 @@ def test_vectors_alone_take_less_and_a_store_with_tokens_serves_for_them(feature
     assert json.loads(features("--no-patches", "--pooled").stdout)["was_cached"] is False
 
 
-def test_there_is_no_run_folder_to_name(features):
-    assert features("--output", "there").exit_code == 2
-
-
-def test_missing_data_is_one_line(features):
-    assert_bad_input(features(data="imagefolder:/nowhere"), "no folder at /nowhere")
-
-
 @pytest.mark.parametrize("command", ["features", "probe"])
 @pytest.mark.parametrize("folder", ["afile", "afile/x", "/proc/zz"])
 def test_a_store_that_cannot_be_written_is_refused_before_anything_is_loaded(

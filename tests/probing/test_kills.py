@@ -141,7 +141,7 @@ EAGER = """
     state.SAVE_EVERY_S = 0.0  # else a short run would save nothing before its end
     extract.SHARD_BYTES = 1 << 12
 
-    from toolkit_probing.cli import app
+    from toolkit_probing.cli.probe import app
 """
 
 

@@ -48,23 +48,6 @@ def test_a_run_over_a_relative_path_is_drawn_from_any_folder(
     assert Path.cwd() == tmp_path / "elsewhere"
 
 
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [
-        ("folder", "--output folder is a folder: give a file that ends in .png"),
-        ("afile", "--output afile: give a file that ends in .png"),
-        ("afile/maps.png", "--output in afile cannot be made: "),
-    ],
-)
-def test_a_picture_that_cannot_be_written_is_refused_before_it_is_drawn(
-    run_cli, tmp_path, output, message
-):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "afile").write_text("kept")
-    assert_bad_input(run_cli("attention", "--from", "run", "--output", output), message)
-    assert (tmp_path / "afile").read_text() == "kept"
-
-
 def height(path: Path) -> int:
     with Image.open(path) as image:
         return image.height

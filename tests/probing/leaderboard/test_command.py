@@ -70,8 +70,6 @@ def test_runs_of_two_protocols_stand_in_two_tables(run_cli, runs):
 
 
 def test_what_a_leaderboard_does_not_have_is_refused(run_cli, tmp_path):
-    result = run_cli("report", tmp_path, "--leaderboard", "--by", "sex")
-    assert_bad_input(result, "--by is of the report: leave it out of --leaderboard")
     result = run_cli("report", tmp_path, "--leaderboard", "--output", tmp_path / "a.txt")
     assert_bad_input(result, ".html")
     result = run_cli("report", tmp_path, "--leaderboard", "--into", tmp_path / "a.md")

@@ -7,8 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from conftest import assert_bad_input
-
 
 @pytest.mark.slow
 def test_figures_on_the_runs_test_rows_are_those_of_the_run(predict, finished) -> None:
@@ -46,19 +44,6 @@ def test_a_run_that_moved_predicts_from_any_folder(predict, copied, new, monkeyp
     result = predict("--images", "../000.png", "-o", "out.csv", run=Path("../../copied"))
     assert result.exit_code == 0, result.output
     assert pd.read_csv(new / "here/out.csv")["image"].tolist() == ["../000.png"]
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        ([], "--images PATH, or --data ID, one of both"),
-        (["--images", "a.png", "--data", "lesions"], "one of both"),
-        (["--images", "a.png", "--split", "test"], "--split and --label are of --data"),
-        (["--images", "a.png", "-o", "out.txt"], "out.txt: give a file that ends in .csv or .parq"),
-    ],
-)
-def test_calls_that_cannot_be_are_refused_first(run_cli, args, message) -> None:
-    assert_bad_input(run_cli("predict", "--from", "none", *args), message)
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 
-from conftest import assert_bad_input
 from toolkit_common.runs.files import read_json, write_json
 
 
@@ -53,13 +52,11 @@ def test_csv_is_a_row_a_row_with_ends_of_intervals_and_warnings(run_cli, runs):
         assert row["warnings"].startswith("Random weights")
 
 
-def test_json_is_that_of_the_option_and_two_formats_are_refused(run_cli, runs):
+def test_json_is_that_of_the_option(run_cli, runs):
     one = run_cli("report", runs / "b", "--metric", "top1", "--format", "json").stdout
     assert json.loads(one) == json.loads(
         run_cli("report", runs / "b", "--metric", "top1", "--json").stdout
     )
-    result = run_cli("report", runs / "b", "--format", "md", "--json")
-    assert_bad_input(result, "--json and --format md exclude each other")
 
 
 def test_no_table_and_no_page_names_a_folder_of_the_machine(run_cli, runs, tmp_path):

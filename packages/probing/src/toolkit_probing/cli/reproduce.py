@@ -1,17 +1,14 @@
-"""`toolkit reproduce`: a published row on the user's own weights and data, or its command.
+"""`toolkit reproduce`: a published row on the user's own weights and data, or its command."""
 
-Nothing heavy is imported before the command is called.
-"""
-
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit_common.cli.app import say_next
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
+from toolkit_probing.cli.arguments import AsJson, print_json
 from toolkit_probing.published.settings import ReproduceSettings
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ def reproduce(
         ),
     ] = None,
     list_rows: Annotated[bool, typer.Option("--list", help="List the published rows.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
     *,
     settings: ReproduceSettings,
 ) -> None:
@@ -102,10 +99,6 @@ def _run(
     verdict = judge(results, reproduction, tolerance=settings.tolerance)
     show_verdict(verdict, reproduction, result_console(as_json=as_json))
     if as_json:
-        _print_json({"row": reproduction.name, **verdict.to_json()})
+        print_json({"row": reproduction.name, **verdict.to_json()})
     if not verdict.has_passed:
         raise typer.Exit(1)
-
-
-def _print_json(result: Any) -> None:
-    typer.echo(json.dumps(result, indent=2, allow_nan=False))

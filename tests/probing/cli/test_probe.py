@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pkgutil import iter_modules
 
 import pytest
+
+from toolkit_probing import cli
 
 
 @pytest.mark.slow
@@ -24,5 +27,7 @@ def test_the_first_command_a_newcomer_types_works_offline(run_cli):
 
 @pytest.mark.slow
 def test_the_commands_are_there_without_torch():
-    code = "import sys, toolkit_probing.cli; sys.exit('torch' in sys.modules)"
+    names = [f"toolkit_probing.cli.{module.name}" for module in iter_modules(cli.__path__)]
+    assert len(names) > 5
+    code = f"import sys, {', '.join(names)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

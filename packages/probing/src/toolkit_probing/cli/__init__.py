@@ -1,0 +1,1 @@
+"""The commands of the probing package. Nothing heavy is imported before one is called."""
