@@ -26,7 +26,7 @@ from lib.drill.world import Case, World
 
 CLONE_NEWNS = 0x20000  # linux/sched.h
 READS_AND_WRITES = ("extraction", "fitted on vectors", "several heads", "pre-training", "adapting")
-ON_DISKS = (*READS_AND_WRITES, "tuning by LoRA", "folds", "study", "report")
+ON_DISKS = (*READS_AND_WRITES, "tuning by LoRA", "folds", "report")
 
 
 def two_probes_of_a_store(world: World, case: Case, draws: random.Random) -> str:

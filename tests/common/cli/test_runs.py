@@ -60,7 +60,7 @@ def test_a_damaged_run_is_not_removed_and_the_line_says_how(run_cli, runs):
     (runs / "probe-1/run.json").write_text('{"kind": "pro')
     result = run_cli("runs", "rm", runs / "probe-1", "--yes")
     assert_bad_input(
-        result, "run.json is damaged, no JSON", f"was a run, delete it by rm -r {runs}/probe-1",
+        result, "run.json is damaged, no JSON", f"was a run, delete it by rm -r -- {runs}/probe-1",
         "nothing was removed",
     )  # fmt: skip
     assert (runs / "probe-1").exists()

@@ -116,7 +116,7 @@ def _refuse(folder: Path, *, checkpoints: bool) -> None:
 
     is_ours = folder.is_dir() and not folder.is_symlink() and (folder / FACTS).is_file()
     if is_ours and not is_run(folder) and (message := damage_of(folder)):
-        remedy = shlex.join(["rm", "-r", str(folder)])
+        remedy = shlex.join(["rm", "-r", "--", str(folder)])
         raise InputError(
             f"{message}: if {folder} was a run, delete it by {remedy}; nothing was removed"
         )

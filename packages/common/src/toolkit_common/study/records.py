@@ -80,7 +80,7 @@ class _Retrieval(_Part):
 
 
 class _Row(_Part):
-    method: str
+    method: str = ""
     metrics: Mapping[str, _Metric]
     retrieval: _Retrieval | None = None
     options: Mapping[str, Any] = {}
