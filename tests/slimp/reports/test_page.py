@@ -1,10 +1,12 @@
 """The page of a pre-training run: the answer first, nothing loaded, nobody named, text escaped."""
 
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from helpers.slimp_run import pretrain
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_slimp.reports.finished import read_finished
 from toolkit_slimp.reports.page import write_html
@@ -87,3 +89,13 @@ def test_a_page_of_a_run_of_before_says_what_it_can(run, tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert "held-out patients" in text
     assert "Random start" in text  # as its settings say
+
+
+def test_a_page_made_from_elsewhere_has_the_pictures_of_data_named_from_where_it_began(
+    root, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(root)
+    pretrain("csv:table.csv", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    write_html(tmp_path / "page.html", read_finished(Path("run")))  # which encodes, too
+    assert "data:image/jpeg" in (tmp_path / "page.html").read_text()

@@ -86,10 +86,11 @@ def read_finished(path: Path) -> PretrainRun:
     settings = resolve(SlimpSettings, [read_yaml(path / "config.yaml")]).settings
     schema = read_schema_file(path / "schema.json")
     facts, watched = run.facts(), read_watched(path)
+    whole = path.resolve()  # the current folder is another below, from which data name images
     with run.where_it_began():
         data = _data(settings, facts)
-    if watched is None and data is not None:
-        watched = _encode(path.resolve(), settings, data=data)
+        if watched is None and data is not None:
+            watched = _encode(whole, settings, data=data)
     return PretrainRun(path, results, facts, settings, schema, watched, data)
 
 

@@ -16,6 +16,7 @@ from toolkit_common.pages.page import render
 from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.printable import first_of, placeless_command
 from toolkit_common.runs.files import read_log, write_text
+from toolkit_common.runs.folder import RunFolder
 from toolkit_slimp.metadata.schema import ColumnSchema
 from toolkit_slimp.reports import evidence
 from toolkit_slimp.reports.contents import Side
@@ -43,7 +44,8 @@ def write_html(path: Path, run: PretrainRun) -> None:
     Raises:
         InputError: If nothing draws its figures.
     """
-    searches, among = search_pictures(run.watched, run.schema, run.data)
+    with RunFolder(run.path).where_it_began():  # from which data name images
+        searches, among = search_pictures(run.watched, run.schema, run.data)
     sections = [section for section in _sections(run) if section[2]]
     text = render(
         "toolkit_slimp.reports",
