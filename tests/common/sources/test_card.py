@@ -1,5 +1,6 @@
 """A data card stands for a data set: written by describe, edited, read."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -114,8 +115,22 @@ def test_a_missing_card_and_one_in_the_way_are_named(
     with pytest.raises(InputError, match=r"no data card at none.yaml: toolkit data describe ID"):
         read_card(Path("none.yaml"))
     command = ("data", "describe", f"csv:{tmp_path}/t.csv", "--save")
-    assert_bad_input(run_cli(*command, saved), "a new file that ends in .yaml", "data.yaml")
-    assert_bad_input(run_cli(*command, tmp_path / "x.json"), "x.json")
+    assert_bad_input(run_cli(*command, saved), "data.yaml exists: delete it, or give another")
+    assert_bad_input(run_cli(*command, tmp_path / "x.json"), "ends in .yaml", "x.json")
+
+
+def test_a_page_that_finds_no_space_leaves_no_card_in_the_way(
+    tmp_path: Path, saved: Path, run_cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", "page.html")
+
+    monkeypatch.setattr("toolkit_common.audit.shown.describe_page.describe_page", full)
+    places = ["--page", tmp_path / "page.html", "--save", tmp_path / "new.yaml"]
+    result = run_cli("data", "describe", f"csv:{tmp_path}/t.csv", *places)
+    assert result.exit_code == 1, result.output
+    assert not (tmp_path / "new.yaml").exists()
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_options_behind_a_card_are_those_of_its_data(saved: Path) -> None:

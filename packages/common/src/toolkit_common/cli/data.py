@@ -71,34 +71,32 @@ def describe(
         toolkit data describe csv:lesions.csv --save data.yaml
         toolkit data describe imagefolder:PATH --page data.html
     """
-    if page is not None and (page.exists() or page.suffix != ".html"):
-        raise InputError(f"the page goes to a new file that ends in .html, got {page}")
-    if output is not None and (output.exists() or output.suffix != ".png"):
-        raise InputError(f"pictures go to a new file that ends in .png, got {output}")
     # Here, as importing takes seconds that --help need not wait for (docs/traps.md 21).
     from toolkit_common.audit.describe import describe_data
     from toolkit_common.audit.shown.description import print_description
-    from toolkit_common.runs.files import refuse_unwritable, write_text
+    from toolkit_common.runs.files import refuse_no_file, write_text
     from toolkit_common.sources.card import refuse_in_the_way, write_card
     from toolkit_common.sources.load import load_data
 
-    for option, path in (("--output", output), ("--page", page)):
+    for option, path, suffix in (("--output", output, ".png"), ("--page", page, ".html")):
         if path is not None:
-            refuse_unwritable(path.parent, option=f"{option} in")
+            refuse_no_file(path, suffix, option=option)
+            if path.exists():
+                raise InputError(f"{option} {path} exists: delete it, or give another file")
     if save is not None:
         refuse_in_the_way(save)
     data = load_data(identifier, premalignant_as=premalignant_as, allow_partial=allow_partial)
     is_pictured = (output or page) is not None and data.sheet.labels[0] in data.table
     labels = data.labels(label) if label is not None or is_pictured else None
     described = describe_data(data)
-    if save is not None:
-        write_card(data, save)
     if output is not None:
         _write_pictures(data, labels, output)
     if page is not None:
         from toolkit_common.audit.shown.describe_page import describe_page
 
         write_text(page, describe_page(data, labels, described))
+    if save is not None:  # last: the others may find no space
+        write_card(data, save)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:

@@ -143,8 +143,10 @@ def apply_card(data: ImageData, card: Card, path: Path) -> ImageData:
 
 def refuse_in_the_way(path: Path) -> None:
     """Raise InputError if there is such a file, or a card's ends in another way."""
-    if path.exists() or path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"a data card goes to a new file that ends in .yaml, got {path}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"a data card goes to a file that ends in .yaml, got {path}")
+    if path.exists():
+        raise InputError(f"data card {path} exists: delete it, or give another file")
 
 
 def write_card(data: ImageData, path: Path) -> None:
