@@ -321,6 +321,14 @@ def test_rewinding_drops_later_lines_and_the_one_cut_short(tmp_path: Path) -> No
         run.log(step=step)
     run.log(note="no step: kept")
     with (tmp_path / "metrics.jsonl").open("a") as file:
+        for spoilt in (
+            '{"step": 1e999}',
+            '{"step": Infinity}',
+            "[" * 100_000,
+            "[]",
+            '{"step": {}}',
+        ):
+            file.write(f"{spoilt}\n")
         file.write('{"step": 2, "lo')
     run.rewind_log(2)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()

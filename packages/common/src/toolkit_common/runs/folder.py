@@ -30,7 +30,7 @@ from typing import Any
 from toolkit_common.config import Invocation, Resolved, S, read_yaml, resolve
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import checked
+from toolkit_common.foreign.values import checked, parse_json
 from toolkit_common.launched import is_main_process
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import (
@@ -378,8 +378,8 @@ def _next_free(root: Path, name: str) -> Path:
 
 def _step_of(line: str) -> int:
     try:
-        return int(json.loads(line).get("step", 0))
-    except (ValueError, TypeError, AttributeError):  # that a kill cut short, or a disk spoilt
+        return int(parse_json(line, "a line").get("step", 0))
+    except (InputError, ValueError, TypeError, AttributeError):  # a kill cut it, a disk spoilt it
         return sys.maxsize
 
 
