@@ -52,6 +52,14 @@ def test_what_dies_while_it_draws_is_one_line_and_the_next_figure_is_drawn(monke
 
 
 @pytest.mark.slow
+def test_a_library_that_cannot_be_imported_is_no_want_of_memory(monkeypatch):
+    draw._end()
+    monkeypatch.setattr(draw, "DRAWER", "raise ImportError")
+    with pytest.raises(OutsideError, match=r"with code 1: see why python -c 'import vl_convert'"):
+        to_svg(SPEC)
+
+
+@pytest.mark.slow
 def test_a_limit_on_addresses_is_named(monkeypatch):
     draw._end()
     limited = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))"

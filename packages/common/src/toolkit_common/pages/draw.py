@@ -42,8 +42,9 @@ def to_svg(spec: dict[str, Any]) -> str:
     drawer = _drawers.get(os.getpid()) or _start()
     answer = _ask(drawer, json.dumps(spec))
     if not answer:
+        code = _exit_code(drawer)
         _end()
-        raise OutsideError(_why_none())
+        raise OutsideError(_why_none(code))
     drawn = json.loads(answer)
     assert "svg" in drawn, drawn.get("error")
     svg: str = drawn["svg"]
@@ -85,11 +86,21 @@ def _end() -> None:
         drawer.communicate()
 
 
-def _why_none() -> str:
+def _exit_code(drawer: "subprocess.Popen[str]") -> int | None:
+    """Return the code of what has closed its pipe: negative of a signal, None while it goes on."""
+    try:
+        return drawer.wait(timeout=1.0)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _why_none(code: int | None) -> str:
     what = "what draws figures (vl-convert) ended"
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return (
             f"{what}: it reserves {RESERVED} of addresses, and they are limited here: lift the "
             "limit (ulimit -v unlimited), or leave the page out"
         )
+    if code is not None and code >= 0:  # by itself: no signal ended it
+        return f"{what} with code {code}: see why python -c 'import vl_convert' fails"
     return f"{what}, as when memory runs out: free some, or leave the page out"
