@@ -76,7 +76,7 @@ def test_a_users_module_comes_back_with_what_it_learned(
     says = re.escape(f"{tmp_path}/e/encoder.json names Python code to run, {text}: if you trust it")
     with pytest.raises(InputError, match=says):
         load_backbone(str(tmp_path / "e"))
-    monkeypatch.setenv("TOOLKIT_TRUSTED", f"other:build,{text.removeprefix('python:')}")
+    monkeypatch.setenv("TOOLKIT_TRUSTED", f"other:build, {text.removeprefix('python:')}")
     again = load_backbone(str(tmp_path / "e"))
     assert again.info.receipt.loaded == 1.0
     assert torch.equal(again(torch.ones(1, 3, 224, 224)).patches,

@@ -77,10 +77,11 @@ def refuse_foreign_code(text: str, file: Path) -> None:
     """
     place, _ = split_options(text)
     name = place.removeprefix(PYTHON)
-    if place != name and name not in os.environ.get(TRUSTED, "").split(","):
+    trusted = [item.strip() for item in os.environ.get(TRUSTED, "").split(",") if item.strip()]
+    if place != name and name not in trusted:
         raise InputError(
             f"{file} names Python code to run, {place}: if you trust it, set the variable "
-            f"{TRUSTED}={name} and run again"
+            f"{TRUSTED}={','.join([*trusted, name])} and run again"
         )
 
 

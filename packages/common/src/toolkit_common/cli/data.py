@@ -10,7 +10,7 @@ from toolkit_common.audit.settings import AuditSettings
 from toolkit_common.cli.app import plugin_group, say_next
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
-from toolkit_common.printable import one_line, printable
+from toolkit_common.printable import one_line
 
 if TYPE_CHECKING:
     from toolkit_common.data.dataset import ImageData, Labels
@@ -103,7 +103,7 @@ def describe(
         print_description(described, data.sheet)
     for what, path in (("pictures", output), ("page", page), ("data card", save)):
         if path is not None:
-            typer.echo(printable(f"{what}: {path}"), err=True)
+            typer.echo(one_line(f"{what}: {path}"), err=True)
     if not as_json:
         say_next("data", "audit", identifier, premalignant_as=premalignant_as,
                  allow_partial=allow_partial)  # fmt: skip
@@ -162,7 +162,7 @@ def audit(
     else:
         print_audit(report)
     for path in written:
-        typer.echo(printable(f"written: {path}"), err=True)
+        typer.echo(one_line(f"written: {path}"), err=True)
     # After the report is printed and written: the code tells scripts, the text tells people.
     if report.has_leak:
         raise typer.Exit(LEAK_FOUND)

@@ -11,7 +11,7 @@ import typer
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.cache import Yes, age, confirm
 from toolkit_common.errors import InputError
-from toolkit_common.printable import counted, placeless_id
+from toolkit_common.printable import counted, one_line, placeless_id
 
 if TYPE_CHECKING:
     from toolkit_common.runs.listing import ListedRun
@@ -117,9 +117,8 @@ def _refuse(folder: Path, *, checkpoints: bool) -> None:
     is_ours = folder.is_dir() and not folder.is_symlink() and (folder / FACTS).is_file()
     if is_ours and not is_run(folder) and (message := damage_of(folder)):
         remedy = shlex.join(["rm", "-r", "--", str(folder)])
-        raise InputError(
-            f"{message}: if {folder} was a run, delete it by {remedy}; nothing was removed"
-        )
+        how = "delete it" if one_line(remedy) != remedy else f"delete it by {remedy}"
+        raise InputError(f"{message}: if {folder} was a run, {how}; nothing was removed")
     if not is_ours or not is_run(folder):
         raise InputError(
             f"{folder} is no run folder (one with run.json): name each run, as toolkit runs ls "

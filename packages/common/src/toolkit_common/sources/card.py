@@ -143,7 +143,7 @@ def apply_card(data: ImageData, card: Card, path: Path) -> ImageData:
 
 def refuse_in_the_way(path: Path) -> None:
     """Raise InputError if there is such a file, or a card's ends in another way."""
-    if path.suffix.lower() not in SUFFIXES:
+    if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         raise InputError(f"a data card goes to a file that ends in .yaml, got {path}")
     if path.exists():
         raise InputError(f"data card {path} exists: delete it, or give another file")
