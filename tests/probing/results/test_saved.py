@@ -1,5 +1,7 @@
 """Finished runs, read back with their predictions."""
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,6 +78,14 @@ def test_a_run_writes_the_predictions_that_its_rows_name(runs):
     named = {row["predictions"] for row in [*results["rows"], *results["baselines"]]}
     written = {f"predictions/{path.name}" for path in (runs / "a/predictions").iterdir()}
     assert named == written
+
+
+def test_a_damaged_run_of_folds_is_named_once(copied, capsys):
+    for fold in range(3):
+        shutil.copytree(copied / "b", copied / f"a/fold-{fold}")
+    (copied / "a/run.json").write_text("{")
+    assert [run.path for run in find_runs([copied])] == [copied / "b"]
+    assert capsys.readouterr().err.count("left out:") == 1
 
 
 def test_one_bad_run_among_others_is_named_and_left_out(run_cli, copied):

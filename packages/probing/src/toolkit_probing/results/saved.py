@@ -242,7 +242,7 @@ def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
                 else f"{path} holds no finished probe run (one with {FILE}, predictions and DONE)"
                 f"{_unfinished_folds(path)}"
             )
-        for message in bad:
+        for message in dict.fromkeys(bad):  # of a run of folds each fold says it
             console.print(f"left out: {message}", style="bold red", markup=False)
         runs |= whole
     return list(runs.values())
