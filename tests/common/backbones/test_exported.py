@@ -188,6 +188,13 @@ def test_a_folder_that_holds_none_is_named(tmp_path: Path) -> None:
         load_backbone(str(tmp_path))
 
 
+def test_a_description_without_a_format_is_damaged(tmp_path: Path) -> None:
+    folder = export(tmp_path / "encoder")
+    (folder / DESCRIPTION).write_text("{}")
+    with pytest.raises(InputError, match="is damaged: it has no format"):
+        build_exported_encoder(folder, pretrained=True)
+
+
 @pytest.mark.parametrize("result", [3, None, "1"])
 def test_another_format_is_refused(result: object, tmp_path: Path) -> None:
     folder = export(tmp_path / "encoder")

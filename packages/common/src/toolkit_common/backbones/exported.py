@@ -155,6 +155,8 @@ def read_description(path: Path) -> Description:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
     if not isinstance(content, dict):
         raise InputError(f"{file} is damaged: it holds no JSON object")
+    if "format" not in content:
+        raise InputError(f"{file} is damaged: it has no format")
     if content.get("format") not in FORMATS:
         known = " and ".join(map(str, FORMATS))
         raise InputError(
