@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit_common.runs.environment import environment
 from toolkit_common.runs.files import atomic_path, write_json, write_text
-from toolkit_common.runs.folder import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

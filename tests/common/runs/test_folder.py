@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +19,7 @@ from toolkit_common.config import Invocation, Layer, Settings, option, resolve
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, sha256_of
-from toolkit_common.runs.folder import RunFolder, choose_run_folder, cpu_name, environment
+from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.runs.locks import unlock_all
 
 
@@ -387,42 +385,6 @@ def test_without_a_manifest_there_is_no_done(tmp_path: Path) -> None:
 def test_a_missing_json_file_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"{tmp_path} has no results\.json: it is no finished"):
         RunFolder(tmp_path).read_json("results.json")
-
-
-def test_the_processor_is_named() -> None:
-    assert cpu_name()
-
-
-def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    assert environment()["commit"] is None
-
-
-def commit_of(site: Path) -> str:
-    """Return what the code in a folder takes for its commit."""
-    code = "from toolkit_common.runs.folder import _git_commit; print(_git_commit())"
-    command = [sys.executable, "-c", code]
-    variables = os.environ | {"PYTHONPATH": str(site)}
-    return subprocess.check_output(command, text=True, env=variables).strip()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_the_commit_is_that_of_the_code_and_not_of_a_checkout_around_it(tmp_path: Path) -> None:
-    def git(*args: str) -> str:
-        options = ("-c", "user.name=a", "-c", "user.email=a", "-c", "core.hooksPath=/dev/null")
-        return subprocess.check_output(["git", *options, *args], text=True).strip()
-
-    git("init", "-q")
-    git("commit", "-q", "--allow-empty", "-m", "a thesis")
-    package = Path(sys.modules["toolkit_common"].__file__ or "").parent
-    shutil.copytree(package, "site/toolkit_common", ignore=shutil.ignore_patterns("data"))
-    assert commit_of(tmp_path / "site") == "None"
-    git("add", "site")
-    git("commit", "-q", "-m", "the code")
-    assert commit_of(tmp_path / "site") == git("rev-parse", "--short=12", "HEAD")
-    Path("site/toolkit_common/seed.py").write_text("")
-    assert commit_of(tmp_path / "site").endswith("-dirty")
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -70,7 +70,7 @@ def _run(name: str, check: Callable[[], str]) -> Finding:
 
 
 def _packages() -> str:
-    from toolkit_common.runs.folder import RECORDED_PACKAGES
+    from toolkit_common.runs.environment import RECORDED_PACKAGES
 
     names = [name for name in RECORDED_PACKAGES if not name.startswith("toolkit-")]
     return ", ".join(_package(name) for name in names)
@@ -114,7 +114,7 @@ def _encoders() -> str:
 def _devices() -> str:
     import torch
 
-    from toolkit_common.runs.folder import cpu_name
+    from toolkit_common.runs.environment import cpu_name
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return f"{', '.join(gpus) or 'no GPU'}; {cpu_name()}, {torch.get_num_threads()} threads"

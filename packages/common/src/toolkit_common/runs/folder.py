@@ -16,14 +16,11 @@ runs/NAME/
 import json
 import logging
 import operator
-import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +29,7 @@ from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import checked, parse_json
 from toolkit_common.launched import is_main_process
+from toolkit_common.runs.environment import environment
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import (
     read_json,
@@ -48,11 +46,6 @@ TIMES = (  # see `toolkit_common.images.keys`
     ". Times of image files count as data: if nothing else changed, copy the files again with "
     "their times (cp -p, rsync -t)"
 )
-RECORDED_PACKAGES = (
-    "toolkit-common", "toolkit-probing", "toolkit-slimp", "torch", "torchvision", "timm",
-    "open_clip_torch", "peft", "datasets", "accelerate", "numpy", "scikit-learn", "pillow",
-)  # fmt: skip
-
 logger = logging.getLogger(__name__)
 
 
@@ -265,34 +258,6 @@ def changed_settings(
     ]
 
 
-def environment() -> dict[str, Any]:
-    """Describe the software, the machine, the code's commit and the command."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
-        "versions": {"python": platform.python_version(), **_installed_versions()},
-        "commit": _git_commit(),
-        "command": ["toolkit", *sys.argv[1:]],
-        "machine": {
-            "platform": platform.platform(),
-            "cpu": cpu_name(),
-            "num_threads": torch.get_num_threads(),
-            "gpus": gpus,
-        },
-    }
-
-
-def cpu_name() -> str:
-    """Return the processor's model name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def _check_resumable(
     run: RunFolder, resolved: Resolved[S], complete: Callable[[Resolved[S]], Resolved[S]]
 ) -> None:
@@ -381,30 +346,6 @@ def _step_of(line: str) -> int:
         return int(parse_json(line, "a line").get("step", 0))
     except (InputError, ValueError, TypeError, AttributeError):  # a kill cut it, a disk spoilt it
         return sys.maxsize
-
-
-def _installed_versions() -> dict[str, str]:
-    versions = {}
-    for name in RECORDED_PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions
-
-
-def _git_commit() -> str | None:
-    """Return the commit of the checkout that tracks this file; another may merely surround it."""
-    file = Path(__file__)
-    git = ["git", "-C", str(file.parent)]
-    tracked = [*git, "ls-files", "--error-unmatch", file.name]
-    describe = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        subprocess.run(tracked, capture_output=True, check=True)
-        done = subprocess.run(describe, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _now() -> str:
