@@ -13,6 +13,8 @@ from helpers.similar_lesions import shuffle_columns, swap_splits, write_lesions
 from helpers.slimp_run import pretrain
 from toolkit_common.data.extrapolated import read_extrapolated
 from toolkit_common.seen.secret import keyed_digests, make_secret
+from toolkit_slimp.extrapolation.asking import Answers
+from toolkit_slimp.extrapolation.run import _why_nobody
 
 pytestmark = pytest.mark.slow
 
@@ -86,8 +88,14 @@ def test_a_threshold_that_nobody_reaches_is_named(extrapolate, lesions, tmp_path
     (tmp_path / "striped.csv").write_text("\n".join(lines) + "\n")
     striped = f"csv:{tmp_path / 'striped.csv'}"
     result = extrapolate("--threshold", "0.99", data=striped, name="none.parquet")
-    assert_bad_input(result, "none of the 6 images", "the nearest 0.", "--threshold 0.99")
+    assert_bad_input(result, "none of the 6 images", "a cosine of 0.", "lower --threshold 0.99")
     assert not (tmp_path / "none.parquet").exists()
+
+
+def test_images_without_lesions_of_others_are_no_matter_of_a_threshold():
+    answers = Answers(np.zeros(2, int), np.full(2, -np.inf), {}, np.zeros(2, bool))
+    for threshold in (None, 0.5):
+        assert _why_nobody(answers, threshold).startswith("of 2 images none has a lesion of other")
 
 
 def test_bank_and_data_set_say_the_same(extrapolate, lesions, tmp_path):

@@ -18,7 +18,7 @@ from toolkit_common.sources.load import load_data
 from toolkit_common.training.distributed import build_accelerator
 from toolkit_slimp.exporting.read import load_slimp
 from toolkit_slimp.extrapolation.agreement import FEWEST_PATIENTS, Agreement, agreement_table
-from toolkit_slimp.extrapolation.asking import ask, measure_columns
+from toolkit_slimp.extrapolation.asking import Answers, ask, measure_columns
 from toolkit_slimp.extrapolation.contents import build_facts, build_rows, described_columns
 from toolkit_slimp.extrapolation.reference import Run, open_run, read_reference
 from toolkit_slimp.extrapolation.settings import ExtrapolateSettings
@@ -48,11 +48,7 @@ def extrapolate(settings: ExtrapolateSettings, *, run: Path, output: Path) -> Ex
     rows, contents = np.setdiff1d(np.arange(len(data)), bad.to_numpy(int)), Contents(data)
     answers = ask(settings, reference, opened.look_at(contents, rows), names=kept)
     if not answers.is_near.any():
-        raise InputError(
-            f"nothing is written: none of the {counted(len(rows), 'image')} has a lesion that is "
-            f"near enough (the nearest {answers.similarity.max():.3f}, --threshold "
-            f"{settings.threshold})"
-        )
+        raise InputError(f"nothing is written: {_why_nobody(answers, settings.threshold)}")
     item = Extrapolated(
         build_rows(contents, rows, answers, reference=reference, run=opened),
         described_columns(reference, answers),
@@ -85,6 +81,19 @@ def _load(settings: ExtrapolateSettings, run: Path) -> tuple[ImageData, SeenVerd
     )
     console.print(seen.message, markup=False)
     return data, seen
+
+
+def _why_nobody(answers: Answers, threshold: float | None) -> str:
+    images = counted(len(answers.similarity), "image")
+    if threshold is None or not np.isfinite(answers.similarity).any():
+        return (
+            f"of {images} none has a lesion of other patients for each column: name another "
+            "--reference"
+        )
+    return (
+        f"none of the {images} has a lesion that is near enough: the nearest has a cosine of "
+        f"{answers.similarity.max():.3f}, lower --threshold {threshold:g}"
+    )
 
 
 def _why_none(agreements: Sequence[Agreement], threshold: float | None) -> str:
