@@ -59,6 +59,24 @@ def test_a_library_that_cannot_be_imported_is_no_want_of_memory(monkeypatch):
         to_svg(SPEC)
 
 
+def test_what_never_answers_is_ended_and_one_line(monkeypatch):
+    draw._end()
+    monkeypatch.setattr(draw, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(draw, "DRAWER", "import time\ntime.sleep(1000)")
+    with pytest.raises(OutsideError, match=r"gave none in 10 minutes and was ended: run again"):
+        to_svg(SPEC)
+    assert draw._drawers == {}
+
+
+def test_what_else_is_printed_is_no_answer(monkeypatch):
+    draw._end()
+    stray = "import os, sys\nsys.stdin.readline()\nos.write(1, b'hello\\n{}\\n\\xff warning: ')\n"
+    answer = 'print(\'\\x1e{"svg": "<svg/>"}\', flush=True)\nsys.stdin.read()'
+    monkeypatch.setattr(draw, "DRAWER", stray + answer)
+    assert to_svg(SPEC) == "<svg/>"
+    draw._end()
+
+
 @pytest.mark.slow
 def test_a_limit_on_addresses_is_named(monkeypatch):
     draw._end()

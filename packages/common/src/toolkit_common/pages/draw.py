@@ -10,12 +10,18 @@ import os
 import resource
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from toolkit_common.extras import require_installed
 from toolkit_common.outside import OutsideError
 
 RESERVED = "64 GiB"  # of addresses, by the engine as it starts, whatever it draws
+PATIENCE_S = 600.0  # for a figure, which takes a second where nothing is amiss
+# Begins an answer (RFC 7464), as no text of JSON holds it: what else is printed is passed over.
+ANSWER = "\x1e"
 DRAWER = """
 import json, sys
 import vl_convert
@@ -24,8 +30,13 @@ for line in sys.stdin:
         answer = {"svg": vl_convert.vegalite_to_svg(json.loads(line))}
     except ValueError as error:
         answer = {"error": str(error)}
-    print(json.dumps(answer), flush=True)
+    print(chr(30) + json.dumps(answer), flush=True)
 """
+
+TOO_LATE = (
+    f"what draws figures (vl-convert) gave none in {PATIENCE_S / 60:.0f} minutes and was ended: "
+    "run again where the machine is less busy, or leave the page out"
+)
 
 # Of this process, and of those that it is a fork of: their pipes are not ours to use.
 _drawers: dict[int, "subprocess.Popen[str]"] = {}
@@ -36,34 +47,58 @@ def to_svg(spec: dict[str, Any]) -> str:
 
     Raises:
         InputError: If vl-convert is not installed.
-        OutsideError: If it ended, as it does where memory is short.
+        OutsideError: If it ended, as it does where memory is short, or gave no answer in
+            `PATIENCE_S`.
     """
     require_installed("vl_convert", extra="plots", purpose="a page with figures")
     drawer = _drawers.get(os.getpid()) or _start()
-    answer = _ask(drawer, json.dumps(spec))
+    with _ended_if_late(drawer) as is_late:
+        answer = _ask(drawer, json.dumps(spec))
     if not answer:
         code = _exit_code(drawer)
         _end()
-        raise OutsideError(_why_none(code))
+        raise OutsideError(TOO_LATE if is_late.is_set() else _why_none(code))
     drawn = json.loads(answer)
     assert "svg" in drawn, drawn.get("error")
     svg: str = drawn["svg"]
     return svg
 
 
+@contextmanager
+def _ended_if_late(drawer: "subprocess.Popen[str]") -> Iterator[threading.Event]:
+    """Kill it after `PATIENCE_S`, which closes the pipes; yields what says whether that was."""
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        drawer.kill()
+
+    timer = threading.Timer(PATIENCE_S, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield is_late
+    finally:
+        timer.cancel()
+
+
 def _ask(drawer: "subprocess.Popen[str]", line: str) -> str:
-    """Return what it answers in a line; nothing where it has ended."""
+    """Return what it answers; nothing where it has ended."""
     assert drawer.stdin is not None
     assert drawer.stdout is not None
     try:
         drawer.stdin.write(line + "\n")
         drawer.stdin.flush()
-        return drawer.stdout.readline()
+        for printed in drawer.stdout:
+            _, is_answer, answer = printed.partition(ANSWER)
+            if is_answer and answer.endswith("\n"):
+                return answer
     except BrokenPipeError:
-        return ""
+        pass
     except BaseException:  # interrupted: what it answers then is no answer to the next
         _end()
         raise
+    return ""
 
 
 def _start() -> "subprocess.Popen[str]":
@@ -73,6 +108,7 @@ def _start() -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         encoding="utf-8",
+        errors="replace",  # of what else is printed
         start_new_session=True,  # Ctrl-C is for us, and ends it with us
     )
     _drawers[os.getpid()] = drawer
