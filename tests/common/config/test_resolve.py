@@ -6,12 +6,9 @@ from typing import Any, ClassVar
 import pytest
 
 from helpers.example_settings import PRESETS, Crop, Example, Grouped, Transform
-from toolkit_common.config import (
-    Layer,
-    parse_assignment,
-    resolve,
-)
+from toolkit_common.config import Layer, parse_assignment, resolve
 from toolkit_common.errors import InputError
+from toolkit_probing.settings import ProbeSettings
 
 
 def test_without_layers_every_value_is_the_default() -> None:
@@ -117,6 +114,13 @@ def test_a_value_that_does_not_fit_is_named_with_its_source(
 
 class Later(Example):
     gone: ClassVar[Mapping[str, Any]] = {"flavour": "plain"}
+
+
+def test_a_value_that_the_message_quotes_is_quoted_once() -> None:
+    with pytest.raises(InputError, match="backbone: unknown option 'imgsize' in") as told:
+        resolve(ProbeSettings, [Layer("--backbone", {"backbone": "timm:x?imgsize=64"})])
+    assert str(told.value).count("timm:x?imgsize=64") == 1
+    assert str(told.value).endswith(" (from --backbone)")
 
 
 def test_a_setting_that_is_gone_is_read_at_the_one_value_that_is_left_of_it() -> None:

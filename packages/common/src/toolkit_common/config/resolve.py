@@ -191,5 +191,7 @@ def _first_problem(error: ValidationError, sources: Mapping[str, str]) -> str:
     key = ".".join(map(str, takewhile(lambda part: isinstance(part, str), first["loc"])))
     message = first["msg"].removeprefix("Value error, ")
     source = f" (from {source_of(key, sources)})" if key and source_of(key, sources) else ""
-    given = "" if isinstance(first["input"], dict) else f", got {shown(first['input'])}"
+    value = first["input"]
+    is_said = isinstance(value, dict) or (isinstance(value, str) and repr(value) in message)
+    given = "" if is_said else f", got {shown(value)}"
     return f"{key or 'settings'}: {message[0].lower()}{message[1:]}{given}{source}"
