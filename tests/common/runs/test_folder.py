@@ -253,6 +253,19 @@ def test_a_run_whose_settings_this_version_does_not_know_is_not_resumed(tmp_path
         choose_run_folder(call(run.path, resume=True), name="test")
 
 
+@pytest.mark.parametrize("name", ["run.json", "config.yaml"])
+def test_a_damaged_run_is_not_resumed_and_the_line_says_what_to_do(tmp_path, name) -> None:
+    run = started(tmp_path / "a")
+    (run.path / name).write_text("{")
+    remedy = "put that file back as it was, or start anew with --overwrite in place of --resume"
+    with pytest.raises(InputError, match=f"cannot resume {run.path}: .*{name}.*; {remedy}$"):
+        choose_run_folder(call(run.path, resume=True), name="test")
+    unlock_all()
+    run = choose_run_folder(call(run.path, overwrite=True), name="test")
+    run.start(call(run.path, overwrite=True), kind="test", facts={})
+    assert run.facts()["kind"] == "test"
+
+
 # One process at a time
 
 

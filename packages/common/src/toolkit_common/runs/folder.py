@@ -265,9 +265,17 @@ def _check_resumable(
         raise InputError(
             f"nothing to resume at {run.path}: it has no config.yaml; start it without --resume"
         )
-    # Read by today's settings, which know old names and fill in fields that are new since.
-    stored = complete(resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")]))
-    if changed := changed_settings(stored, resolved):
+    try:
+        # Read by today's settings, which know old names and fill in fields that are new since.
+        stored = resolve(type(resolved.settings), [read_yaml(run.path / "config.yaml")])
+        if run.has(FACTS):
+            run.facts()
+    except InputError as error:
+        raise InputError(
+            f"cannot resume {run.path}: {error}; put that file back as it was, or start anew with "
+            "--overwrite in place of --resume"
+        ) from None
+    if changed := changed_settings(complete(stored), resolved):
         raise InputError(
             f"cannot resume {run.path} with other settings: {'; '.join(changed)}; "
             "leave them as they were, or start a new run"
