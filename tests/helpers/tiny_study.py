@@ -41,7 +41,7 @@ def carry_out(call, results, seconds=0.0):
     with Path("calls.txt").open("a") as file:
         file.write(f"{folder.parent.name}/{folder.name}{' --resume' * call.resume}\\n")
     write_text(folder / "config.yaml", call.resolved.to_yaml())
-    write_json(folder / "run.json", {"starts": [_now()]})
+    write_json(folder / "run.json", {"kind": "train", "starts": [_now()]})
     time.sleep(seconds)
     write_json(folder / "results.json", results)
     write_text(folder / "DONE", _now() + "\\n")

@@ -40,11 +40,20 @@ def test_runs_are_listed_with_kind_state_size_and_best_figure(run_cli, runs, mon
     assert "no run in" in run_cli("runs", "ls", runs / "probe-1/checkpoints").stdout
 
 
-def test_a_damaged_run_is_named_and_left_out(run_cli, runs):
-    (runs / "probe-1/run.json").write_text('{"kind": "pro')
+DAMAGED = {
+    '{"kind": "pro': "no JSON",
+    "{}": ": kind: field required",
+    "[]": ": input should be an obj",
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_run_is_named_and_left_out(run_cli, runs, text):
+    (runs / "probe-1/run.json").write_text(text)
     result = run_cli("runs", "ls", runs, "--json")
     assert [Path(run["path"]).name for run in json.loads(result.stdout)] == ["five", "slimp-1"]
-    assert f"left out: {runs}/probe-1/run.json is damaged, no JSON" in result.stderr
+    assert f"left out: {runs}/probe-1/run.json is damaged" in result.stderr
+    assert DAMAGED[text] in result.stderr
     assert "2 runs in" in run_cli("runs", "ls", runs).stdout
 
 
@@ -56,12 +65,13 @@ def test_a_damaged_fold_is_named_and_its_whole_stays(run_cli, runs):
     assert "3 runs in" in result.stdout
 
 
-def test_a_damaged_run_is_not_removed_and_the_line_says_how(run_cli, runs):
-    (runs / "probe-1/run.json").write_text('{"kind": "pro')
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_run_is_not_removed_and_the_line_says_how(run_cli, runs, text):
+    (runs / "probe-1/run.json").write_text(text)
     result = run_cli("runs", "rm", runs / "probe-1", "--yes")
     assert_bad_input(
-        result, "run.json is damaged, no JSON", f"was a run, delete it by rm -r -- {runs}/probe-1",
-        "nothing was removed",
+        result, "run.json is damaged", DAMAGED[text], "nothing was removed",
+        f"was a run, delete it by rm -r -- {runs}/probe-1",
     )  # fmt: skip
     assert (runs / "probe-1").exists()
 

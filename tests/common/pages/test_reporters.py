@@ -27,6 +27,14 @@ def test_a_run_is_reported_by_the_package_of_its_kind(runs):
     assert find_reporter([runs / "nowhere"]) is None
 
 
+def test_a_run_whose_kind_is_lost_is_damaged(runs):
+    write_json(runs / "toy/run.json", {})
+    assert find_reporter([runs / "toy"]) is None  # no run: it has no settings either
+    (runs / "toy/config.yaml").touch()
+    with pytest.raises(InputError, match=r"toy/run.json is damaged: kind: field required"):
+        find_reporter([runs / "toy"])
+
+
 def test_such_a_run_is_reported_alone(runs):
     with pytest.raises(InputError, match="toy is a run of toy, which is reported alone"):
         find_reporter([runs / "probe", runs / "toy"])

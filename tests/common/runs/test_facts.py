@@ -21,10 +21,15 @@ def test_facts_are_read_with_those_that_only_their_kind_knows(tmp_path):
     ("facts", "message"),
     [
         ([], "input should be an object, got []"),
-        ({"starts": "now"}, "starts: input should be a valid array, got 'now'"),
-        ({"data": 3}, "data: input should be a valid string, got 3"),
-        ({"folder": ["x"]}, "folder: input should be a valid string, got ['x']"),
-        ({"versions": {"torch": 2}}, "versions.torch: input should be a valid string, got 2"),
+        ({}, "kind: field required"),
+        ({"kind": ""}, "kind: string should have at least 1 character, got ''"),
+        ({"kind": "probe", "starts": "now"}, "starts: input should be a valid array, got 'now'"),
+        ({"kind": "probe", "data": 3}, "data: input should be a valid string, got 3"),
+        ({"kind": "probe", "folder": ["x"]}, "folder: input should be a valid string, got ['x']"),
+        (
+            {"kind": "probe", "versions": {"torch": 2}},
+            "versions.torch: input should be a valid string, got 2",
+        ),
     ],
 )
 def test_facts_of_another_kind_are_refused(tmp_path, facts, message):

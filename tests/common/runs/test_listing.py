@@ -63,7 +63,8 @@ def test_damaged_results_show_no_figure(tmp_path: Path, text: str) -> None:
     ("name", "text", "message"),
     [
         ("run.json", '{"kind": "pro', "{folder}/run.json is damaged, no JSON: "),
-        ("run.json", "{}", "{folder}/run.json is damaged: it names no kind of run"),
+        ("run.json", "{}", "{folder}/run.json is damaged: kind: field required"),
+        ("run.json", '{"kind": ""}', "{folder}/run.json is damaged: kind: string should have at"),
         ("run.json", "[]", "{folder}/run.json is damaged: input should be an object, got []"),
         ("run.json", '{"kind": 1}', "{folder}/run.json is damaged: kind: input should be a valid"),
         ("run.json", "[" * 9999, "{folder}/run.json is damaged, no JSON: "),

@@ -25,7 +25,7 @@ RESULTS = {
 def write(run: Path, **changes: Any) -> Path:
     run.mkdir(exist_ok=True)
     (run / "DONE").touch()
-    (run / "run.json").write_text('{"encoder": "f1"}')
+    (run / "run.json").write_text('{"kind": "probe", "encoder": "f1"}')
     (run / "results.json").write_text(json.dumps({**RESULTS, **changes}))
     return run
 

@@ -105,7 +105,7 @@ def test_a_folder_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_a_run_that_is_not_done_is_refused(tmp_path: Path) -> None:
     export(tmp_path / "run/encoder")
-    (tmp_path / "run/run.json").write_text("{}")
+    (tmp_path / "run/run.json").write_text('{"kind": "pretrain-slimp"}')
     with pytest.raises(InputError, match=f"the run {tmp_path / 'run'} is not done"):
         share_encoder(tmp_path / "run", tmp_path / "out")
 

@@ -88,6 +88,14 @@ def test_a_damaged_run_of_folds_is_named_once(copied, capsys):
     assert capsys.readouterr().err.count("left out:") == 1
 
 
+def test_a_run_without_a_kind_is_named_and_left_out(run_cli, copied):
+    (copied / "a/run.json").write_text("{}")
+    result = run_cli("report", copied)
+    assert result.exit_code == 0
+    assert f"left out: {copied}/a/run.json is damaged: kind: field required" in result.stderr
+    assert_bad_input(run_cli("report", copied / "a"), "a/run.json is damaged: kind: field required")
+
+
 def test_one_bad_run_among_others_is_named_and_left_out(run_cli, copied):
     path = copied / "a/results.json"
     path.write_text(path.read_text().replace('"top1"', '"top\x1b1"', 1)[:-40])

@@ -68,7 +68,7 @@ class Recorder(ModuleType):
 def run(tmp_path, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
-    write_json(tmp_path / "run.json", {"starts": ["2026-01-01"]})
+    write_json(tmp_path / "run.json", {"kind": "pretrain-slimp", "starts": ["2026-01-01"]})
     return RunFolder(tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_wandb_is_offline_unless_the_environment_says_otherwise(run, monkeypatch
     first = wandb.started["id"]
     with open_trackers(WANDB, run, 10):
         assert wandb.started["id"] == first
-    write_json(run.path / "run.json", {"starts": ["2026-01-02"]})
+    write_json(run.path / "run.json", {"kind": "pretrain-slimp", "starts": ["2026-01-02"]})
     with open_trackers(WANDB, run, 0):
         assert wandb.started["id"] != first
 

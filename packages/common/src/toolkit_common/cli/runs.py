@@ -111,19 +111,20 @@ def _whole_runs(folder: Path) -> Iterator[Path]:
 
 def _refuse(folder: Path, *, checkpoints: bool) -> None:
     """Refuse what is no run folder, is being written, or would be missed."""
-    from toolkit_common.runs.facts import FACTS
-    from toolkit_common.runs.listing import damage_of, is_run, state_of, whole_of
+    from toolkit_common.runs.facts import read_facts
+    from toolkit_common.runs.listing import is_run, state_of, whole_of
 
-    is_ours = folder.is_dir() and not folder.is_symlink() and (folder / FACTS).is_file()
-    if is_ours and not is_run(folder) and (message := damage_of(folder)):
-        remedy = shlex.join(["rm", "-r", "--", str(folder)])
-        how = "delete it" if one_line(remedy) != remedy else f"delete it by {remedy}"
-        raise InputError(f"{message}: if {folder} was a run, {how}; nothing was removed")
-    if not is_ours or not is_run(folder):
+    if not is_run(folder) or folder.is_symlink():
         raise InputError(
             f"{folder} is no run folder (one with run.json): name each run, as toolkit runs ls "
             "lists them; nothing was removed"
         )
+    try:
+        read_facts(folder)
+    except InputError as error:
+        remedy = shlex.join(["rm", "-r", "--", str(folder)])
+        how = "delete it" if one_line(remedy) != remedy else f"delete it by {remedy}"
+        raise InputError(f"{error}: if {folder} was a run, {how}; nothing was removed") from None
     if (whole := whole_of(folder)) is not None:
         raise InputError(f"{folder} is a fold of {whole}: name that; nothing was removed")
     state = state_of(folder)

@@ -19,11 +19,12 @@ def find_reporter(paths: Sequence[Path]) -> Callable[..., None] | None:
     """Return what reports the run at a path, or None where it is none of a kind of its own.
 
     Raises:
-        InputError: If it is one of several paths: such runs are reported one by one.
+        InputError: If it is one of several paths: such runs are reported one by one; or if its
+            run.json is damaged.
     """
     points = {point.name: point for point in entry_points(group=GROUP)}
     for path in paths:
-        kind = str(read_facts(path)["kind"]) if is_run(path) else ""
+        kind = read_facts(path)["kind"] if is_run(path) else ""
         if kind in points:
             if len(paths) > 1:
                 raise InputError(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from toolkit_common.foreign.values import checked
 from toolkit_common.runs.files import read_json
@@ -13,11 +13,11 @@ FACTS = "run.json"
 
 
 class _Facts(BaseModel):
-    """The entries that are read by name; kinds of runs have more."""
+    """The entries that are read by name; kinds of runs have more, and all have a kind."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
-    kind: str = ""
+    kind: str = Field(min_length=1)
     versions: Mapping[str, str] = {}
     commit: str | None = None
     command: Sequence[str] = ()

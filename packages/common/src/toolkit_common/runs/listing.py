@@ -62,8 +62,13 @@ class ListedRun:
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether a folder is that of a run."""
-    return (folder / FACTS).is_file() and "kind" in _read(folder / FACTS)
+    """Tell whether a folder is that of a run: a run.json that is damaged lies beside settings."""
+    if not (folder / FACTS).is_file():
+        return False
+    try:
+        return (folder / SETTINGS).is_file() or bool(read_facts(folder))
+    except (InputError, OSError):
+        return False
 
 
 def whole_of(folder: Path) -> Path | None:
@@ -84,21 +89,16 @@ def find_run_folders(root: Path) -> Iterator[Path]:
         raise InputError(f"no folder of runs at {root}")
     for facts in sorted(root.rglob(FACTS)):
         folder = facts.parent
-        is_ours = is_run(folder) or damage_of(folder) != ""
-        if is_ours and (folder == root or whole_of(folder) is None):
+        if is_run(folder) and (folder == root or whole_of(folder) is None):
             yield folder
 
 
 def damage_of(folder: Path) -> str:
-    """Return what is wrong with the files that tell what a run is, if anything is.
-
-    A run.json without a kind and without a config.yaml beside it is no run's.
-    """
+    """Return what is wrong with the files that tell what a run is, if anything is."""
     try:
         if not (folder / SETTINGS).is_file():
-            return f"{folder} has no {SETTINGS}" if is_run(folder) else ""
-        if not read_facts(folder).get("kind"):
-            return f"{folder / FACTS} is damaged: it names no kind of run"
+            return f"{folder} has no {SETTINGS}"
+        read_facts(folder)
         read_document(folder / SETTINGS, or_empty=True)
         if (folder / RESULTS).exists():
             read_json(folder / RESULTS)

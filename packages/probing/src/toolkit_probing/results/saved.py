@@ -22,6 +22,7 @@ from toolkit_common.registry import did_you_mean, lookup
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.listing import is_run
 from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
@@ -316,7 +317,7 @@ def choose_row(run: SavedRun, name: str) -> SavedRow:
 def is_fold(folder: Path) -> bool:
     """Tell whether a run is that of one fold within a run of all."""
     whole = folder.parent
-    return (whole / FACTS).is_file() and read_facts(whole).get("kind") == FOLDS
+    return is_run(whole) and read_facts(whole)["kind"] == FOLDS
 
 
 def _unfinished_folds(path: Path) -> str:
