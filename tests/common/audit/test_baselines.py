@@ -31,7 +31,7 @@ def accuracy(data: ImageData) -> dict[str, float]:
     labels, splits = data.labels(), make_splits(data)
     targets = labels.targets[splits.test]
     return {
-        fitted.name: float((fitted.probabilities.argmax(axis=1) == targets).mean())
+        fitted.name: float((fitted.probabilities[0].argmax(axis=1) == targets).mean())
         for fitted in fit_baselines(data, labels, splits)
     }
 
@@ -47,8 +47,9 @@ def test_probabilities_are_of_the_test_rows_and_the_columns_are_counted() -> Non
     data = telling(missing=True)
     labels, splits = data.labels(), make_splits(data)
     for fitted, parameters in zip(fit_baselines(data, labels, splits), (3, 4), strict=True):
-        assert fitted.probabilities.shape == (len(splits.test), 2)
-        assert np.allclose(fitted.probabilities.sum(axis=1), 1.0)
+        (probabilities,) = fitted.probabilities
+        assert probabilities.shape == (len(splits.test), 2)
+        assert np.allclose(probabilities.sum(axis=1), 1.0)
         assert (fitted.num_columns, fitted.num_parameters) == (2, parameters)  # arm, (empty)
 
 
@@ -56,11 +57,11 @@ def test_rows_of_the_same_cells_are_as_probable_to_the_bit() -> None:
     data = telling(missing=True)
     labels, splits = data.labels(), make_splits(data)
     empty = data.table.iloc[splits.test].isna().to_numpy()
-    missingness, _ = fit_baselines(data, labels, splits)
-    probable = np.unique(missingness.probabilities[:, 0]).size
+    (probabilities,) = fit_baselines(data, labels, splits)[0].probabilities
+    probable = np.unique(probabilities[:, 0]).size
     assert probable == len(np.unique(empty, axis=0))
-    saved = missingness.probabilities.astype(np.float32)
-    assert np.array_equal(saved, missingness.probabilities)  # what reports read gives one figure
+    saved = probabilities.astype(np.float32)
+    assert np.array_equal(saved, probabilities)  # what reports read gives one figure
 
 
 def test_versions_of_the_test_rows_are_answered_for_one_below_the_other() -> None:
@@ -71,10 +72,22 @@ def test_versions_of_the_test_rows_are_answered_for_one_below_the_other() -> Non
     plain = fit_baselines(data, labels, splits)
     both = fit_baselines(data, labels, splits, tests=[nothing, test])
     for one, two in zip(plain, both, strict=True):
-        empty, same = np.split(two.probabilities, 2)
-        assert np.array_equal(same, one.probabilities)
+        empty, same = np.split(two.probabilities[0], 2)
+        assert np.array_equal(same, one.probabilities[0])
         assert len(np.unique(empty, axis=0)) == 1
         assert not np.allclose(empty, same)
+
+
+def test_sets_of_training_rows_are_fitted_on_each_for_itself() -> None:
+    data = telling(missing=False)
+    labels, splits = data.labels(), make_splits(data)
+    few, other = splits.train[:6], splits.train[6:20]
+    both = fit_baselines(data, labels, splits, trains=[few, other])
+    for number, rows in enumerate((few, other)):
+        alone = fit_baselines(data, labels, replace(splits, train=rows))
+        for one, two in zip(alone, both, strict=True):
+            assert np.array_equal(one.probabilities[0], two.probabilities[number])
+    assert not np.allclose(*both[1].probabilities)
 
 
 def test_data_without_metadata_columns_have_no_baselines() -> None:

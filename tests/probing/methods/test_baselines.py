@@ -48,6 +48,18 @@ def test_they_are_named_apart_saved_and_judged_on_the_same_rows(run, run_cli):
 
 
 @pytest.mark.slow
+def test_they_learn_from_the_labels_that_probes_do(run_cli):
+    shares = ["--label-fraction", "0.1,1", "--draws", "2"]
+    results = json.loads(run_cli(*TINY, "--label", "malignant", *shares, "--json").stdout)
+    probes = {row["labels"]: row for row in results["rows"]}
+    assert list(probes) == ["10 % of labels", "all labels"]
+    assert len(results["baselines"]) == 4
+    for row in results["baselines"]:
+        probe = probes[row["labels"]]
+        assert (row["num_train"], row["draws"]) == (probe["num_train"], probe["draws"])
+
+
+@pytest.mark.slow
 def test_a_report_separates_rows_with_complete_metadata(run, run_cli):
     result = run_cli("report", run, "--by", "metadata", "--metric", "top1", "--json")
     rows = json.loads(result.stdout)["rows"]

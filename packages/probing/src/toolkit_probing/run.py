@@ -212,8 +212,8 @@ def _judge_baselines(
 ) -> tuple[list[Outcome], list[Outcome]]:
     """Return the baselines of the data set's own metadata, and those of extrapolated ones."""
     given = None if loaded.metadata is None else loaded.metadata.extrapolated
-    others = [] if given is None else judge_baselines(loaded.task, settings, given)
-    return judge_baselines(loaded.task, settings), others
+    judge = partial(judge_baselines, loaded.task, settings, loaded.subsets)
+    return judge(), [] if given is None else judge(extrapolated=given)
 
 
 def judge_methods(context: Context) -> list[Outcome]:

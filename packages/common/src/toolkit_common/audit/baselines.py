@@ -32,13 +32,14 @@ MAX_ROWS = 50_000  # to fit on: seconds, whatever the data set
 class Fitted:
     """One baseline, `missingness` or `metadata`, fitted on `num_columns` columns of train.
 
-    `probabilities` are of the classes, for each test row `(n, c)`.
+    `probabilities` are of the classes, for each test row `(n, c)`, an array a set of training rows;
+    `num_parameters` those of the largest fit, as rows differ in how many words they have.
     """
 
     name: str
     num_columns: int
     num_parameters: int
-    probabilities: np.ndarray
+    probabilities: Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,16 @@ def fit_baselines(
     splits: Splits,
     *,
     columns: Sequence[Column] | None = None,
+    trains: Sequence[np.ndarray] = (),
     tests: Sequence[pd.DataFrame] = (),
 ) -> list[Fitted]:
     """Fit both baselines on metadata columns; none where there are no columns.
 
     Of more than `MAX_ROWS` training rows a part is fitted on, the frequent classes thinned out and
     weighted up again. Splits hold labelled rows alone (`keep_labelled`); without `columns` those of
-    the sheet are read. `tests` are versions of the test rows to answer for, one below the other, in
-    their place.
+    the sheet are read. `trains` are sets of rows to fit on, each for itself, in place of the
+    training split; `tests` versions of the test rows to answer for, one below the other, in their
+    place.
     """
     read = _columns(data) if columns is None else columns
     # The label, where it is one of the columns, would be told by itself.
@@ -79,27 +82,39 @@ def fit_baselines(
         return []
     numbers = [column.name for column in columns if column.kind in NUMERIC]
     words = [column.name for column in columns if column.kind not in NUMERIC]
-    rows, weights = _thinned(labels.targets, splits.train)
-    baselines = []
     whole, parts = _with_versions(data, splits, tests)
     parsed = {name: parse_numbers(whole[name], unit=None) for name in numbers}
+    baselines = []
     for name, pipeline, table in (
         ("missingness", _pipeline([*numbers, *words], []), whole.isna().astype(float)),
         ("metadata", _pipeline(numbers, words), _values(whole.assign(**parsed), words)),
     ):
-        train = table.iloc[rows]
-        pipeline.fit(train, labels.targets[rows], logisticregression__sample_weight=weights)
-        probabilities = np.zeros((sum(map(len, parts)), len(labels.classes)))
-        # Train may lack a class of the test rows: its probability stays 0.
-        # As precise as predictions are saved: rows of the same cells differ in the last bits, which
-        # would rank them.
-        probabilities[:, pipeline.classes_] = np.concatenate(
-            [pipeline.predict_proba(table.iloc[part]).astype(np.float32) for part in parts]
-        )
-        model = pipeline[-1]
-        count = int(model.coef_.size + model.intercept_.size)
-        baselines.append(Fitted(name, len(columns), count, probabilities))
+        probabilities, sizes = [], []
+        for train in trains or [splits.train]:
+            _fit_(pipeline, table, labels, train=train)
+            probabilities.append(_predict(pipeline, table, labels, parts=parts))
+            sizes.append(int(pipeline[-1].coef_.size + pipeline[-1].intercept_.size))
+        baselines.append(Fitted(name, len(columns), max(sizes), probabilities))
     return baselines
+
+
+def _fit_(pipeline: Any, table: pd.DataFrame, labels: Labels, *, train: np.ndarray) -> None:
+    rows, weights = _thinned(labels.targets, train)
+    pipeline.fit(table.iloc[rows], labels.targets[rows], logisticregression__sample_weight=weights)
+
+
+def _predict(
+    pipeline: Any, table: pd.DataFrame, labels: Labels, *, parts: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return the probabilities of some parts of the table's rows, one below the other."""
+    # Train may lack a class of the test rows: its probability stays 0.
+    probabilities = np.zeros((sum(map(len, parts)), len(labels.classes)))
+    # As precise as predictions are saved: rows of the same cells differ in the last bits, which
+    # would rank them.
+    probabilities[:, pipeline.classes_] = np.concatenate(
+        [pipeline.predict_proba(table.iloc[part]).astype(np.float32) for part in parts]
+    )
+    return probabilities
 
 
 def metadata_baselines(
@@ -111,11 +126,12 @@ def metadata_baselines(
     error = _chance_error(targets, pd.Series(owners))
     baselines = []
     for fitted in fit_baselines(data, labels, splits, columns=columns):
-        predictions = Predictions(fitted.probabilities, targets)
+        (probabilities,) = fitted.probabilities
+        predictions = Predictions(probabilities, targets)
         area, accuracy = (float(metric(predictions, once)[0]) for metric in METRICS)
         sure = area - 0.5 >= SURE * error
         of_large = [
-            auroc_of(fitted.probabilities[:, code], targets == code, least=1)
+            auroc_of(probabilities[:, code], targets == code, least=1)
             for code in np.flatnonzero(large_classes(labels))
         ]
         known = [value for value in of_large if not np.isnan(value)]

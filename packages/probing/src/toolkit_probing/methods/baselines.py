@@ -15,46 +15,58 @@ from toolkit_probing.heads.inputs import NO_LAYER
 from toolkit_probing.results.rows import Outcome
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.hiding import hide_cells
-from toolkit_probing.task.subsets import ALL, Subset
+from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
 
 
 def judge_baselines(
-    task: Task, settings: ProbeSettings, extrapolated: ImageData | None = None
+    task: Task,
+    settings: ProbeSettings,
+    subsets: Sequence[Subset],
+    *,
+    extrapolated: ImageData | None = None,
 ) -> list[Outcome]:
-    """Fit the baselines on all of train and predict test; none where the sheet has no columns.
+    """Fit the baselines on the labels that probes learn from, and predict test.
 
     Args:
         task: Labels and splits; metadata too, unless there are others.
         settings: How much of the metadata of test rows is hidden.
+        subsets: Amounts of labels, each draw of which is fitted on.
         extrapolated: The data set with extrapolated metadata in place of its own.
 
     Returns:
-        Outcomes of both, for each share that is hidden.
+        Outcomes of both, for each amount of labels and each share that is hidden; none where the
+        sheet has no columns.
     """
     data = task.data if extrapolated is None else extrapolated
     kind = "" if extrapolated is None else "extrapolated"
     shares = sorted(set(settings.hide_metadata))
     tests = _versions(task, data, shares, seed=settings.seed)
-    everything = Subset(ALL, "", [task.positions("train")])
     outcomes = [
         Outcome(
             method=f"{kind} {fitted.name} baseline".strip(),
             layer=NO_LAYER,
             source="no image",
             variant="-".join(part for part in ("baseline", kind, fitted.name) if part),
-            subset=everything,
+            subset=subset,
             settings={"columns": fitted.num_columns},
             picked="nothing",
             select_score=np.nan,
-            seeds=[0],
-            draws=[0],
-            probabilities=[fitted.probabilities],
+            seeds=[0] * len(subset.draws),
+            draws=range(len(subset.draws)),
+            probabilities=fitted.probabilities,
             num_parameters=fitted.num_parameters,
             flops=2 * fitted.num_parameters,
             selected="fitted on train",
         )
-        for fitted in fit_baselines(data, task.labels, task.splits, tests=tests)
+        for subset in subsets
+        for fitted in fit_baselines(
+            data,
+            task.labels,
+            task.splits,
+            trains=[task.rows[draw] for draw in subset.draws],
+            tests=tests,
+        )
     ]
     return [part for outcome in outcomes for part in outcome.of_views(shares)]
 
