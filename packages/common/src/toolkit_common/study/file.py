@@ -99,6 +99,7 @@ class TableSpec(_Strict):
             has a better first metric than.
         steps: Of which steps; without it those that no other step needs.
         where: Axis or field -> the values to show.
+        test_rows: Column of the test rows -> the values to judge: `{metadata: complete}`.
         over: Axes that are averaged over.
         against: Axis or field -> value: every row's reference is the row with these in their
             place.
@@ -119,6 +120,7 @@ class TableSpec(_Strict):
     front: Names | None = None
     steps: Names = ()
     where: Mapping[str, Scalars] = {}
+    test_rows: Mapping[str, Scalars] = {}
     over: Names = OVER
     against: Mapping[str, Scalar] = {}
     intervals: Literal["folds", "patients"] | None = None

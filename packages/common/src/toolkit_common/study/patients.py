@@ -109,12 +109,26 @@ def _joined(side: Folds) -> list[Predictions] | None:
     ]
 
 
+def predictions_of(record: Record) -> Sequence[Predictions]:
+    """Return the predictions of each repeat of a record that has them.
+
+    Raises:
+        InputError: If they cannot be read.
+    """
+    return _tested(record)[2]
+
+
 def _tested(record: Record) -> Tested:
     assert record.predictions is not None
     path = record.predictions
     # A cell may be run anew, and another folder have a file of this name: as it is now, and there.
     state = (path.resolve(), path.stat().st_mtime_ns) if path.is_file() else None
-    return _read(path, len(record.classes), state=state)
+    ids, groups, runs = _read(path, len(record.classes), state=state)
+    if record.kept is None:
+        return ids, groups, runs
+    keep = np.isin(ids, list(record.kept))
+    parts = [Predictions(run.probabilities[keep], run.targets[keep]) for run in runs]
+    return ids[keep], groups[keep], tuple(parts)
 
 
 @lru_cache(maxsize=MOST_READ)

@@ -46,6 +46,7 @@ class Record:
         predictions: File of its predictions, if there is one.
         is_baseline: Whether it read no image.
         groups: What intervals draw: `images` where no patient or lesion has two of them.
+        kept: Ids of the test images that it is judged on; None of all that it was tested on.
     """
 
     cell: Cell
@@ -61,6 +62,7 @@ class Record:
     predictions: Path | None = None
     is_baseline: bool = False
     groups: str = "patients"
+    kept: frozenset[str] | None = None
 
 
 class _Part(BaseModel):

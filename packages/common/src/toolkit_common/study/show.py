@@ -109,6 +109,7 @@ def to_json(study: Study, table: Table) -> dict[str, Any]:
         "title": table.spec.title,
         "against": dict(table.spec.against),
         "over": list(table.spec.over),
+        "test_rows": {name: list(values) for name, values in table.spec.test_rows.items()},
         "rows": list(entries(table)),
         "missing": dict(table.missing),
         "notes": notes(study, table),
@@ -151,6 +152,8 @@ def notes(study: Study, table: Table) -> list[str]:
         lines.append(f"MISSING: {counted(len(names), 'cell')}: {first_of(names, SHOWN)}")
     marks = dict.fromkeys(mark for group in groups for mark in group.marks)
     lines += [f"{mark}: {EXPLAINED[mark]}" for mark in marks]
+    if table.judged:
+        lines.append(f"OF A PART OF THE TEST IMAGES: {table.judged}")
     lines += _selections(groups)
     fields = [record.fields for group in groups for record in group.records.values()]
     over = [axis for axis in spec.over if any(axis in known for known in fields)]

@@ -11,6 +11,7 @@ from functools import cached_property
 from toolkit_common.registry import did_you_mean
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_common.scores.remarks import Remark, remarks_of
+from toolkit_common.study.among import among
 from toolkit_common.study.figures import (
     NONE,
     Figure,
@@ -74,6 +75,15 @@ class Table:
         known = {record.groups for group in self.groups.values() for record in
                  group.records.values()}  # fmt: skip
         return "images" if known == {"images"} else "patients"
+
+    @cached_property
+    def judged(self) -> str:
+        """Which part of the test images figures are of, for humans; empty where it is all."""
+        wanted = [f"{name} {' or '.join(map(written, values))}" for name, values in
+                  self.spec.test_rows.items()]  # fmt: skip
+        ids = [record.kept for group in self.groups.values() for record in
+               group.records.values() if record.kept is not None]  # fmt: skip
+        return f"{' and '.join(wanted)} ({len(frozenset().union(*ids)):,})" if wanted else ""
 
     @cached_property
     def reference(self) -> str:
@@ -240,6 +250,8 @@ class _Builder:
             known = {written(item.fields[name]) for item in named if name in item.fields}
             self.offered.setdefault(name, set()).update(known)
         shown = [record for record in named if self._is_shown(record)]
+        if self.spec.test_rows:
+            shown = [among(record, self.spec.test_rows) for record in shown]
         for record in shown:
             key = self._key(record.fields)
             groups = self.baselines if record.is_baseline else self.known
