@@ -30,7 +30,9 @@ File = Annotated[
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the file; \\[a, b] is a list."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A parameter of the file; \\[a, b] is a list."
+    ),
 ]
 Output = Annotated[
     Path | None,
