@@ -150,19 +150,22 @@ def test_a_small_evaluation_study_runs_through():
     assert ("no image", "metadata alone", "missingness baseline") in metadata.groups
     extrapolated = tables["extrapolated"]
     assert set(extrapolated.groups) == {
-        ("image", "ep"), ("image", "knn"), ("image+extrapolated", "ep"),
-        ("image+extrapolated", "knn"), ("extrapolated", "knn"),
+        ("slimp", "image", "ep"), ("slimp", "image", "knn"), ("slimp", "image+extrapolated", "ep"),
+        ("slimp", "image+extrapolated", "knn"), ("slimp", "extrapolated", "knn"),
     }  # fmt: skip
-    assert extrapolated.figures[("image+extrapolated", "knn"), "auroc"].gap.units == 1
-    hidden = tables["hidden"]
-    assert {key[:2] for key in hidden.groups} == {
-        ("image+meta", "ep"), ("image+meta", "knn"), ("meta", "knn"),
-        ("metadata alone", "missingness baseline"), ("metadata alone", "metadata baseline"),
+    assert extrapolated.figures[("slimp", "image+extrapolated", "knn"), "auroc"].gap.units == 1
+    hidden, alone = tables["hidden"], ("no image", "metadata alone")
+    assert {key[:3] for key in hidden.groups} == {
+        ("slimp", "image+meta", "ep"), ("slimp", "image+meta", "knn"), ("slimp", "meta", "knn"),
+        (*alone, "missingness baseline"), (*alone, "metadata baseline"),
     }  # fmt: skip
-    assert hidden.figures[("meta", "knn", "100 %"), "auroc"].mean == 0.5
-    assert hidden.figures[("metadata alone", "metadata baseline", "100 %"), "auroc"].mean == 0.5
+    assert hidden.figures[("slimp", "meta", "knn", "100 %"), "auroc"].mean == 0.5
+    assert hidden.figures[(*alone, "metadata baseline", "100 %"), "auroc"].mean == 0.5
     same = metadata.figures[("slimp", "meta", "knn"), "auroc"].mean
-    assert hidden.figures[("meta", "knn", "0 %"), "auroc"].mean == same
+    assert hidden.figures[("slimp", "meta", "knn", "0 %"), "auroc"].mean == same
+    complete = tables["encoders-on-complete-rows"]
+    assert complete.judged.startswith("metadata complete (")
+    assert complete.figures[("slimp", "knn"), "auroc"].gap.units == 2
     retrieval = tables["retrieval"].figures[("slimp", "image"), "mean_average_precision"]
     assert 0.0 < retrieval.mean < 1.0
     assert retrieval.gap.units == 2
@@ -173,6 +176,6 @@ def test_a_small_evaluation_study_runs_through():
     labels = {key[2] for key in tables["labels"].groups}
     assert labels == {"50 % of labels", "all labels"}
     shares = tables["labels-with-metadata"].groups
-    assert {key[2] for key in shares if key[0] == "image+extrapolated"} == labels
-    assert ("metadata alone", "metadata baseline", "all labels") in shares
+    assert {key[3] for key in shares if key[1] == "image+extrapolated"} == labels
+    assert {key[3] for key in shares if key[2] == "metadata baseline"} == labels
     assert encoders.groups["slimp", "knn"].marks == []  # no test patient was seen in its fold
