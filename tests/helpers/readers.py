@@ -41,7 +41,7 @@ from toolkit_common.images.wide import PixelRange
 from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.runs.facts import read_facts
-from toolkit_common.runs.files import read_json, sha256_of, write_json
+from toolkit_common.runs.files import read_json, read_log, sha256_of, write_json
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.runs.listing import look_at_run
 from toolkit_common.runs.locks import unlock_all
@@ -54,12 +54,13 @@ from toolkit_common.synthetic.make import MAKERS, make_data
 from toolkit_probing.heads.files import load_head
 from toolkit_probing.published.rows import FILE as PUBLISHED
 from toolkit_probing.published.rows import read_published
-from toolkit_probing.results.contents import read_results
+from toolkit_probing.results.contents import diverged_heads, read_results
 from toolkit_probing.results.saved import read_run
 from toolkit_probing.settings import ProbeSettings
 from toolkit_slimp.exporting.bank import read_bank
 from toolkit_slimp.exporting.read import load_slimp
 from toolkit_slimp.metadata.schema_file import load_schema
+from toolkit_slimp.reports.evidence import losses, recall_by_epoch, spread
 from toolkit_slimp.reports.watched import Watched, read_watched, write_watched
 from toolkit_slimp.settings import SlimpSettings
 
@@ -269,6 +270,26 @@ def _facts(world: Path, own: Path) -> list[Case]:
         return list(origin(facts)), command_of(facts), RunFolder(run).begun_in()
 
     return of_files([run / "run.json"], read)
+
+
+def _logs(world: Path, own: Path) -> list[Case]:
+    """Return logs that a run goes on to write, reads as it ends, and draws."""
+    cases = []
+    for name in ("probe", "slimp"):
+        run = _copied(world, own, name)
+        reads = partial(_go_on_from_log, run)
+        cases += of_files([run / "metrics.jsonl"], reads)
+    return cases
+
+
+def _go_on_from_log(run: Path) -> object:
+    log = read_log(run)
+    assert all(isinstance(line, dict) for line in log)
+    RunFolder(run).rewind_log(2)
+    return (
+        diverged_heads(run, "val_balanced_accuracy"),
+        list(losses(log)), list(recall_by_epoch(log)), list(spread(log, note="")),
+    )  # fmt: skip
 
 
 def _settings(world: Path, own: Path) -> list[Case]:
@@ -592,6 +613,7 @@ READERS: dict[str, Reader] = {
     "predictions": Reader(_predictions, 0.3),
     "runs": Reader(_listed),
     "run.json": Reader(_facts, 0.3),
+    "metrics.jsonl": Reader(_logs, 0.3),
     "config.yaml": Reader(_settings),
     "--set": Reader(_assignments),
     "splits.csv": Reader(_splits),

@@ -141,14 +141,22 @@ def write_log(path: Path, *lines: Mapping[str, Any]) -> None:
 
 def test_heads_without_a_figure_at_the_end_have_diverged_since_then(tmp_path):
     log = tmp_path / "metrics.jsonl"
-    assert diverged_heads(log, "top1") == {}
+    assert diverged_heads(tmp_path, "top1") == {}
     write_log(
         log,
         {"part": "all-draw0/pass-0", "epoch": 1, "top1": {"a": None, "b": 0.5, "c": None}},
         {"part": "all-draw0/pass-0", "epoch": 2, "top1": {"a": None, "b": 0.5, "c": 0.5}},
         {"part": "2shot-draw1/pass-0", "epoch": 2, "top1": {"b": None}},
     )
-    assert diverged_heads(log, "top1") == {"a": 1, "b (2shot-draw1)": 2}
+    assert diverged_heads(tmp_path, "top1") == {"a": 1, "b (2shot-draw1)": 2}
+
+
+def test_lines_of_a_log_that_are_none_of_heads_are_passed_over(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    heads = {"part": "all-draw0", "epoch": 1, "top1": {"a": None}}
+    write_log(path, {"step": 1}, heads, {**heads, "top1": 3}, {**heads, "epoch": "2"})
+    path.write_bytes(b"\xff\n[]\n{\n" + path.read_bytes())
+    assert diverged_heads(tmp_path, "top1") == {"a": 1}
 
 
 def test_mutated_results_give_an_error_or_results(run):

@@ -63,6 +63,18 @@ def test_spread_and_gradients_say_where_they_collapse_and_are_clipped():
     assert evidence.gradients([{"step": 1}], settings) is None
 
 
+def test_lines_that_a_disk_spoilt_are_left_out():
+    spoilt = [
+        {"loss": 1.0},
+        {"epoch": 1, "loss": "x"},
+        {"epoch": None, "loss": 1.0},
+        {"step": True},
+    ]
+    assert evidence._lines([*spoilt, {"step": 3, "loss": 2.0}], {"a": "loss"}) == [
+        {"name": "a", "x": 3, "y": 2.0}
+    ]
+
+
 def test_a_long_run_is_thinned_and_keeps_its_last_state():
     rows = evidence._lines(log_of(count=10_001), {"a": "loss"})
     assert 200 < len(rows) <= evidence.MOST_POINTS

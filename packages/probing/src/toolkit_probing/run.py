@@ -146,7 +146,7 @@ def show(
 
 def _diverged(run: RunFolder, settings: ProbeSettings) -> dict[str, int]:
     metric = logged_metric(settings.select_on, settings.select_by)
-    return diverged_heads(run.path / "metrics.jsonl", metric)
+    return diverged_heads(run.path, metric)
 
 
 def _shortfall(

@@ -5,7 +5,6 @@ holds one too many or a value of another kind is refused by its name and the key
 version that is not known yet is refused too, so that no figure is read for what it is not.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from toolkit_common.data.labels import label_map
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import MAX_JSON_BYTES, first_problem, parse_json, read_bytes
 from toolkit_common.images.wide import PixelRange
+from toolkit_common.runs.files import read_log
 from toolkit_common.runs.folder import RESULTS_VERSION
 from toolkit_probing.protocols import UsedProtocol
 from toolkit_probing.results.rows import ROW_VERSION, Row
@@ -211,23 +211,25 @@ class Results:
         return asdict(self)
 
 
-def diverged_heads(log: Path, metric: str) -> dict[str, int]:
+def diverged_heads(run: Path, metric: str) -> dict[str, int]:
     """Return the heads that in the end predicted no finite probability, and from which epoch on.
 
     Args:
-        log: The run's metrics.jsonl.
+        run: The run's folder, whose metrics.jsonl tells; lines of it that are none are passed over.
         metric: By which heads were picked, as it is called there: undefined since then.
     """
     diverged: dict[str, int] = {}
-    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    for line in map(json.loads, lines):
+    for line in read_log(run):
+        part, scores, epoch = (line.get(key) for key in ("part", metric, "epoch"))
+        if not isinstance(scores, dict) or not isinstance(epoch, int):  # a disk spoilt it
+            continue
         # The draw stands in front of the pass.
-        draw = line["part"].partition("/")[0]
-        for key, value in line[metric].items():
+        draw = str(part).partition("/")[0]
+        for key, value in scores.items():
             name = key if draw == WHOLE_DRAW else f"{key} ({draw})"
             # A score that is not finite is no JSON: it was logged as null.
             if value is None:
-                diverged.setdefault(name, line["epoch"])
+                diverged.setdefault(name, epoch)
             else:
                 # Who recovers has not diverged in the end.
                 diverged.pop(name, None)

@@ -132,16 +132,14 @@ def _counted(item: Recall) -> str:
 
 
 def _lines(log: Log, names: Mapping[str, str], *, suffix: str = "") -> list[dict[str, Any]]:
-    """Return points of values by their name in a legend; what is no finite number is left out."""
+    """Return points of values by their name in a legend; what is no number is left out."""
     rows: list[dict[str, Any]] = []
     for shown, name in names.items():
-        known = [line for line in log if line.get(name + suffix) is not None]
+        points = [(line.get("epoch", line.get("step")), line.get(name + suffix)) for line in log]
+        known = [point for point in points if all(type(value) in (int, float) for value in point)]
         step = -(-len(known) // MOST_POINTS) if known else 1
         # From the end: the last state is always drawn.
-        rows += [
-            {"name": shown, "x": line.get("epoch", line["step"]), "y": line[name + suffix]}
-            for line in known[::-1][::step][::-1]
-        ]
+        rows += [{"name": shown, "x": x, "y": y} for x, y in known[::-1][::step][::-1]]
     return rows
 
 
