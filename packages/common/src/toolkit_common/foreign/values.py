@@ -43,7 +43,9 @@ def parse_json(text: str | bytes, where: Path | str) -> Any:
         InputError: If it is no such text.
     """
     try:
-        values = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        values = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer
+        )
         _refuse_depth(values, MAX_DEPTH)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of 5000 digits
         raise InputError(f"{where} is damaged, no JSON: {shortened(str(error))}") from None
@@ -97,6 +99,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text[:50]} is beyond any number")
     return number
+
+
+def _integer(text: str) -> int:
+    _finite(text)  # what has no float raises wherever it is computed with
+    return int(text)
 
 
 def _refuse_depth(values: Any, left: int) -> None:
