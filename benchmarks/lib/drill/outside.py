@@ -26,7 +26,11 @@ from lib.drill.world import Case, World
 
 CLONE_NEWNS = 0x20000  # linux/sched.h
 READS_AND_WRITES = ("extraction", "fitted on vectors", "several heads", "pre-training", "adapting")
-ON_DISKS = (*READS_AND_WRITES, "tuning by LoRA", "folds", "report")
+MANY_FILES = (*READS_AND_WRITES, "tuning by LoRA", "folds")
+ON_DISKS = {  # what is written -> KiB of disks, some of which are too small for it
+    **dict.fromkeys((*MANY_FILES, "report"), (32, 6000)),
+    "extrapolating": (4, 12),  # one small file
+}
 
 
 def two_probes_of_a_store(world: World, case: Case, draws: random.Random) -> str:
@@ -83,12 +87,14 @@ def store_changed(world: World, case: Case, draws: random.Random) -> str:
 
 def full_disk(world: World, case: Case, draws: random.Random) -> str:
     """Give a run a disk that becomes full, then a larger one."""
-    return _on_small_disk(world, case, draws, kib=(32, 6000), inodes=(5000, 6000))
+    name = draws.choice(list(ON_DISKS))
+    return _on_small_disk(world, case, draws, name, kib=ON_DISKS[name], inodes=(5000, 6000))
 
 
 def no_inodes(world: World, case: Case, draws: random.Random) -> str:
     """Give a run a disk that holds few files, then one that holds more."""
-    return _on_small_disk(world, case, draws, kib=(60000, 64000), inodes=(8, 60))
+    name = draws.choice(MANY_FILES)
+    return _on_small_disk(world, case, draws, name, kib=(60000, 64000), inodes=(8, 60))
 
 
 def limited(kind: int, low: int, high: int) -> Attempt:
@@ -160,11 +166,11 @@ def _on_small_disk(
     world: World,
     case: Case,
     draws: random.Random,
+    name: str,
     *,
     kib: tuple[int, int],
     inodes: tuple[int, int],
 ) -> str:
-    name = draws.choice(ON_DISKS)
     for _ in range(TRIES):
         size = f"size={_between(*kib, draws)}k,nr_inodes={_between(*inodes, draws)}"
         with _mounted(case.folder / "disk", size) as (place, enlarge):
