@@ -88,6 +88,11 @@ def test_a_limit_on_addresses_is_named(monkeypatch):
 
 
 @pytest.mark.slow
+def test_whole_numbers_that_javascript_lacks_are_drawn():
+    assert to_svg({**SPEC, "data": {"values": [{"x": 10**30}]}}).startswith("<svg")
+
+
+@pytest.mark.slow
 def test_a_specification_that_is_none_is_a_fault_of_ours_and_ends_nothing():
     with pytest.raises(AssertionError, match="conversion failed"):
         to_svg({"mark": "no such"})

@@ -25,9 +25,12 @@ ANSWER = "\x1e"
 DRAWER = """
 import json, sys
 import vl_convert
+def number(text):  # JavaScript has no larger whole numbers, and vl-convert takes none
+    return int(text) if len(text) < 16 else float(text)
 for line in sys.stdin:
     try:
-        answer = {"svg": vl_convert.vegalite_to_svg(json.loads(line))}
+        spec = json.loads(line, parse_int=number)
+        answer = {"svg": vl_convert.vegalite_to_svg(spec)}
     except ValueError as error:
         answer = {"error": str(error)}
     print(chr(30) + json.dumps(answer), flush=True)
