@@ -2,7 +2,9 @@
 
 import hashlib
 import math
+import os
 from pathlib import Path
+from stat import S_IMODE
 
 import pytest
 
@@ -52,6 +54,16 @@ def test_a_failed_first_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half(tmp_path / "a.txt", KeyboardInterrupt())
     assert names(tmp_path) == []
+
+
+def test_who_may_read_a_file_is_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / "a") as temporary:
+            temporary.touch(mode=0o600)  # as safetensors does
+    finally:
+        os.umask(before)
+    assert S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
 
 
 def test_the_bytes_reach_the_disk_before_the_name(

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_IMODE
 from tempfile import mkdtemp
 from typing import Any
 
@@ -67,13 +68,20 @@ def refuse_no_file(path: Path, *suffixes: str, option: str = "--output") -> None
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling to write; it takes the place of `path` when the block succeeds."""
+    """Yield a temporary sibling to write; it takes the place of `path` when the block succeeds.
+
+    Whoever writes it, who may read it is as the umask says.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside it, as a rename is atomic within one file system alone; named by process, so that two
     # writers never share it.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        mode = S_IMODE(temporary.stat().st_mode)  # by the umask, which only a file tells
+        temporary.unlink()
         yield temporary
+        temporary.chmod(mode)  # safetensors writes what its owner alone may read
         with temporary.open("rb") as written:
             # Data before name: after a power cut the rename may be there and the bytes not.
             os.fsync(written.fileno())
