@@ -125,6 +125,16 @@ def test_a_file_in_the_place_of_a_folder_is_refused():
         look_at([train])
 
 
+@pytest.mark.parametrize("name", ["run.json", "config.yaml"])
+def test_a_damaged_cell_is_named_with_what_to_do(name):
+    train, _ = cells_of()
+    carry_out(train)
+    (train.place / name).write_text("[1")
+    remedy = f"{name}.*; put that file back as it was, or remove {train.place}, which is then run"
+    with pytest.raises(InputError, match=remedy):
+        look_at([train])
+
+
 def test_a_study_that_lies_elsewhere_now_is_done_there():
     for cell in cells_of():
         carry_out(cell)

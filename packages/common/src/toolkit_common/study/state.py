@@ -81,14 +81,21 @@ def begin(cell: Cell) -> None:
 
 def _look(cell: Cell) -> tuple[Status, datetime | None, datetime | None]:
     """Return a cell's status by itself, and when it began and ended."""
-    return _look_at_folder(cell) if cell.makes_folder else _look_at_file(cell)
+    if not cell.makes_folder:
+        return _look_at_file(cell)
+    if cell.place.exists() and not cell.place.is_dir():
+        raise InputError(f"{cell.place} is a file where a run folder is to be")
+    try:
+        return _look_at_folder(cell)
+    except InputError as error:
+        raise InputError(
+            f"{error}; put that file back as it was, or remove {cell.place}, which is then run anew"
+        ) from None
 
 
 def _look_at_folder(cell: Cell) -> tuple[Status, datetime | None, datetime | None]:
     run = RunFolder(cell.place)
     if not run.has("config.yaml"):
-        if run.path.exists() and not run.path.is_dir():
-            raise InputError(f"{run.path} is a file where a run folder is to be")
         return Status(State.OPEN), None, None
     reads, now = cell.command.reads, cell.resolved
     assert reads is not None
