@@ -81,16 +81,17 @@ def test_one_class_has_no_ranking(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "error"),
+    ("wanted", "remark"),
     [
-        ({"metadata": ("whole",)}, "has metadata whole: there are complete, incomplete"),
-        ({"gender": ("female",)}, "has no column 'gender'"),
-        ({"size": (1,)}, "has size 1: there are no values"),
+        ({"metadata": ("whole",)}, "metadata whole: there are complete, incomplete"),
+        ({"gender": ("female",)}, "gender female: there are no values"),
+        ({"size": (1,)}, "size 1: there are no values"),
     ],
 )
-def test_what_is_not_there_is_named(tmp_path, wanted, error):
-    with pytest.raises(InputError, match=error):
-        among(cell_of(tmp_path, 0, skill=0.3), wanted)
+def test_what_is_not_there_is_undefined_and_said(tmp_path, wanted, remark):
+    part = among(cell_of(tmp_path, 0, skill=0.3), {**COMPLETE, **wanted})
+    assert part.metrics == {"auroc": None, "top1": None}
+    assert part.remarks == (f"NO TEST ROW has {remark}",)
 
 
 def test_without_predictions_nothing_can_be_chosen(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.rows import read_rows
@@ -27,16 +28,19 @@ def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
 
     Returns:
         The record with the metrics that follow from predictions, means over its repeats, and
-        without intervals of its own.
+        without intervals of its own. Where no test row is of these values they are undefined, and
+        a remark says what there is.
 
     Raises:
-        InputError: If it has no predictions, its test rows cannot be read or have no such column,
-            or nothing is left.
+        InputError: If it has no predictions, or its test rows cannot be read.
     """
     if record.predictions is None:
         raise InputError(f"{record.cell.id} has no predictions of test rows to choose among")
-    part = replace(record, kept=_ids(record.cell.place / FILE, wanted), intervals={})
+    ids, missing = _ids(record.cell.place / FILE, wanted)
+    part = replace(record, kept=ids, intervals={}, remarks=(*record.remarks, *missing))
     names = [name for name in record.metrics if name in METRICS or is_ranking(name)]
+    if not ids:
+        return replace(part, metrics=dict.fromkeys(names))
     runs = [evaluate(run, np.ones((1, len(run.targets))), names) for run in predictions_of(part)]
     means = {name: float(np.mean([run[name][0] for run in runs])) for name in names}
     return replace(
@@ -44,18 +48,17 @@ def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
     )
 
 
-def _ids(path: Path, wanted: Mapping[str, Scalars]) -> frozenset[str]:
-    table = read_rows(path, columns=["image_id", *wanted])
-    if missing := [name for name in wanted if name not in table.column_names]:
-        raise InputError(f"{path} has no column {missing[0]!r}: its data set has no such values")
-    frame = table.to_pandas()
-    keep = np.ones(len(frame), dtype=bool)
+def _ids(path: Path, wanted: Mapping[str, Scalars]) -> tuple[frozenset[str], list[str]]:
+    """Return the ids of the test rows of these values, and what there is where there are none."""
+    frame = read_rows(path, columns=["image_id", *wanted]).to_pandas()
+    keep, remarks = np.ones(len(frame), dtype=bool), []
     for name, values in wanted.items():
-        known = frame[name].map(written, na_action="ignore")
-        keep &= known.isin(list(map(written, values))).to_numpy()
-        if not keep.any():
-            raise InputError(
-                f"no test row of {path} has {name} {' or '.join(map(written, values))}: there are "
-                f"{first_of(sorted(known.dropna().unique()), SHOWN) or 'no values'}"
+        known = frame[name].map(written, na_action="ignore") if name in frame else pd.Series([])
+        is_wanted = known.isin(list(map(written, values))).to_numpy()
+        if not is_wanted.any():
+            there = first_of(sorted(known.dropna().unique()), SHOWN) or "no values"
+            remarks.append(
+                f"NO TEST ROW has {name} {' or '.join(map(written, values))}: there are {there}"
             )
-    return frozenset(frame["image_id"][keep])
+        keep &= is_wanted if len(is_wanted) else False
+    return frozenset(frame["image_id"][keep]), remarks

@@ -153,7 +153,7 @@ def notes(study: Study, table: Table) -> list[str]:
     marks = dict.fromkeys(mark for group in groups for mark in group.marks)
     lines += [f"{mark}: {EXPLAINED[mark]}" for mark in marks]
     if table.judged:
-        lines.append(f"OF A PART OF THE TEST IMAGES: {table.judged}")
+        lines.append(f"OF A PART OF THE TEST IMAGES ALONE: {table.judged}")
     lines += _selections(groups)
     fields = [record.fields for group in groups for record in group.records.values()]
     over = [axis for axis in spec.over if any(axis in known for known in fields)]
@@ -164,7 +164,7 @@ def notes(study: Study, table: Table) -> list[str]:
     if spec.against and not any(figure.gap for figure in table.figures.values()):
         lines.append(f"NO DIFFERENCES: no row has its reference ({table.reference})")
     given = ", ".join(
-        f"{name} {placeless_id(written(item))}" for name, item in study.parameters.items()
+        f"{name} {placeless_id(written(item)) or 'none'}" for name, item in study.parameters.items()
     )
     if given:
         lines.append(f"parameters: {given}")

@@ -83,7 +83,8 @@ class Table:
                   self.spec.test_rows.items()]  # fmt: skip
         ids = [record.kept for group in self.groups.values() for record in
                group.records.values() if record.kept is not None]  # fmt: skip
-        return f"{' and '.join(wanted)} ({len(frozenset().union(*ids)):,})" if wanted else ""
+        count = len(frozenset().union(*ids))
+        return f"{count:,} with {' and '.join(wanted)}" if wanted else ""
 
     @cached_property
     def reference(self) -> str:
