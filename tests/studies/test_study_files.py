@@ -1,9 +1,11 @@
 """The study files of the repository: their commands are right, and small stand-ins run through."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -15,7 +17,7 @@ from toolkit_common.study.file import read_study
 from toolkit_common.study.grid import Cell, expand
 from toolkit_common.study.run import run_cells
 from toolkit_common.study.state import State, look_at
-from toolkit_common.study.table import Table, build_table, check_table
+from toolkit_common.study.table import Table, build_table, check_table, pick_tables
 from toolkit_slimp.ablations import ABLATIONS
 
 FILES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -64,7 +66,8 @@ def carry_out(values: dict[str, Any]) -> dict[str, Table]:
     assert outcome.failed == {}
     statuses = look_at(cells)
     assert {status.state for status in statuses.values()} == {State.DONE}
-    return {name: build_table(study, name, cells, statuses=statuses) for name in study.tables}
+    shown = pick_tables(study, None, cells)
+    return {name: build_table(study, name, cells, statuses=statuses) for name in shown}
 
 
 @pytest.mark.slow
@@ -179,3 +182,28 @@ def test_a_small_evaluation_study_runs_through():
     assert {key[3] for key in shares if key[1] == "image+extrapolated"} == labels
     assert {key[3] for key in shares if key[2] == "metadata baseline"} == labels
     assert encoders.groups["slimp", "knn"].marks == []  # no test patient was seen in its fold
+    judge_given_runs(values)
+
+
+def judge_given_runs(values: dict[str, Any]) -> None:
+    """Judge two runs that are given in place of pre-training, on patients whom neither has seen."""
+    run = "runs/pretrain/encoder=slimp,fold=0"
+    shutil.copytree(run, "two")
+    values["parameters"] |= {
+        "pretraining": {}, "others": {}, "trained": {"one": run, "two": "two"}, "judged": [0]
+    }  # fmt: skip
+    values["exclude"] = [{"encoder": "random"}]
+    tables = carry_out(values)
+    assert "slimp-or-simclr" not in tables
+    assert {key[0] for key in tables["encoders"].groups} == {"one", "two", "start"}
+    metadata = tables["metadata"]
+    assert ("no image", "metadata alone", "metadata baseline") in metadata.groups
+    assert {key[1] for key in metadata.groups if key[0] == "one"} == {"image", "image+meta", "meta"}
+    extrapolated = tables["extrapolated"]
+    assert extrapolated.figures[("two", "image+extrapolated", "knn"), "auroc"].gap.units == 1
+    # A given run knows no fold: it asks this fold's training patients all the same.
+    told = [
+        pd.read_parquet(f"runs/{step}/encoder={name},fold=0/metadata.parquet")
+        for step, name in (("extrapolate", "slimp"), ("trained-extrapolate", "two"))
+    ]
+    assert told[0].drop(columns="neighbour").equals(told[1].drop(columns="neighbour"))

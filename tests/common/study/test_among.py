@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from helpers.predicted import NUM_ROWS, groups_of, ids_of, joined, predictions_of, record_of
-from helpers.tiny_study import STUDY, study_of
+from helpers.tiny_study import STUDY, study_of, table_of
 from toolkit_common.errors import InputError
 from toolkit_common.scores.folds import estimate_fold_difference
 from toolkit_common.scores.metrics import Predictions, compute_metrics
@@ -34,7 +34,7 @@ def cell_of(folder: Path, fold: int, *, skill: float) -> Record:
     rows[::-1].to_parquet(place / "test_rows.parquet")
     record = record_of(place / "predictions.parquet", fold, skill=skill)
     whole = dict.fromkeys(("auroc", "top1", "precision_at_1"), 0.5)
-    return replace(record, metrics=whole, intervals={"auroc": (0.1, 0.9)})
+    return replace(record, metrics=whole, test_to_train=0.5, intervals={"auroc": (0.1, 0.9)})
 
 
 def kept(runs: list[Predictions], keep: np.ndarray) -> list[Predictions]:
@@ -48,6 +48,7 @@ def test_metrics_are_means_over_repeats_on_these_images(tmp_path):
     means = {name: np.mean([run[name] for run in runs]) for name in ("auroc", "top1")}
     assert part.metrics == pytest.approx(means)  # what no prediction tells is left out
     assert part.intervals == {}
+    assert part.test_to_train == pytest.approx(0.5 * is_complete(1).mean())
     assert part.kept == frozenset(ids_of(1)[is_complete(1)])
 
 
@@ -105,3 +106,11 @@ def test_a_study_file_names_them():
         STUDY.replace("metrics: auroc", "metrics: auroc\n  test_rows: {metadata: complete}")
     )
     assert study.tables[""].test_rows == COMPLETE
+
+
+def test_what_does_not_follow_from_predictions_is_refused_in_the_file():
+    text = STUDY.replace(
+        "metrics: auroc", "metrics: precision_at_1\n  test_rows: {metadata: complete}"
+    )
+    with pytest.raises(InputError, match="precision_at_1 does not follow from predictions"):
+        table_of(text)

@@ -12,7 +12,7 @@ from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.study.commands import find_command
 from toolkit_common.study.file import Study
 from toolkit_common.study.grid import Cell, expand
-from toolkit_common.study.table import pick_tables
+from toolkit_common.study.table import check_table, pick_tables
 
 pytestmark = pytest.mark.slow
 
@@ -124,10 +124,30 @@ def test_a_table_that_cannot_be_is_refused_before_anything_runs(old, new, proble
         table_of(STUDY.replace(old, new))
 
 
+SEVERAL = STUDY.replace("table:\n", "tables:\n  one:\n").replace("\n  rows", "\n    rows").replace(
+    "\n  metrics", "\n    metrics").replace("\n  against", "\n    against")  # fmt: skip
+ELSEWHERE = """\
+  judge-elsewhere:
+    command: toy judge
+    grid: {encoder: "{others}"}
+    options: {backbone: "{encoder}"}
+"""
+
+
 def test_a_table_is_picked_by_name():
-    text = STUDY.replace("table:\n", "tables:\n  one:\n").replace("\n  rows", "\n    rows").replace(
-        "\n  metrics", "\n    metrics").replace("\n  against", "\n    against")  # fmt: skip
-    study = study_of(text)
-    assert list(pick_tables(study, None)) == list(pick_tables(study, "one")) == ["one"]
+    study = study_of(SEVERAL)
+    cells = cells_of(study)
+    assert [*pick_tables(study, None, cells)] == [*pick_tables(study, "one", cells)] == ["one"]
     with pytest.raises(InputError, match="there is no table 'two'"):
-        list(pick_tables(study, "two"))
+        list(pick_tables(study, "two", cells))
+
+
+def test_a_table_whose_steps_a_parameter_leaves_out_is_left_out_too():
+    text = SEVERAL.replace("parameters:\n", "parameters:\n  others: {}\n").replace(
+        "tables:\n", f"{ELSEWHERE}tables:\n") + (
+        "  two: {steps: judge-elsewhere, rows: [encoder, method], metrics: auroc}\n")  # fmt: skip
+    study = study_of(text)
+    cells = cells_of(study)
+    for name in study.tables:
+        check_table(study, name, cells)
+    assert list(pick_tables(study, None, cells)) == ["one"]

@@ -180,7 +180,7 @@ def _show_tables(study: "Study", cells: Sequence["Cell"], *, name: str | None, f
     statuses = _look(cells)
     tables = {
         each: build_table(study, each, cells, statuses=statuses)
-        for each in pick_tables(study, name)
+        for each in pick_tables(study, name, cells)
     }
     if not tables:
         raise InputError(f"{study.document.path} has no table")

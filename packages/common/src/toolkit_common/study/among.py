@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,11 @@ from toolkit_common.study.records import Record
 
 FILE = "test_rows.parquet"
 SHOWN = 5
+
+
+def follows(metric: str) -> bool:
+    """Tell whether a metric follows from predictions: what retrieval finds does not."""
+    return metric in METRICS or is_ranking(metric)
 
 
 def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
@@ -36,9 +40,17 @@ def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
     """
     if record.predictions is None:
         raise InputError(f"{record.cell.id} has no predictions of test rows to choose among")
-    ids, missing = _ids(record.cell.place / FILE, wanted)
-    part = replace(record, kept=ids, intervals={}, remarks=(*record.remarks, *missing))
-    names = [name for name in record.metrics if name in METRICS or is_ranking(name)]
+    table = read_rows(record.cell.place / FILE, columns=["image_id", *wanted]).to_pandas()
+    ids, missing = _ids(table, wanted)
+    ratio = record.test_to_train
+    part = replace(
+        record,
+        kept=ids,
+        intervals={},
+        test_to_train=None if ratio is None else ratio * len(ids) / len(table),
+        remarks=(*record.remarks, *missing),
+    )
+    names = [name for name in record.metrics if follows(name)]
     if not ids:
         return replace(part, metrics=dict.fromkeys(names))
     runs = [evaluate(run, np.ones((1, len(run.targets))), names) for run in predictions_of(part)]
@@ -48,9 +60,8 @@ def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
     )
 
 
-def _ids(path: Path, wanted: Mapping[str, Scalars]) -> tuple[frozenset[str], list[str]]:
+def _ids(frame: pd.DataFrame, wanted: Mapping[str, Scalars]) -> tuple[frozenset[str], list[str]]:
     """Return the ids of the test rows of these values, and what there is where there are none."""
-    frame = read_rows(path, columns=["image_id", *wanted]).to_pandas()
     keep, remarks = np.ones(len(frame), dtype=bool), []
     for name, values in wanted.items():
         known = frame[name].map(written, na_action="ignore") if name in frame else pd.Series([])

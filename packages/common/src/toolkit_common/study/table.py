@@ -11,7 +11,7 @@ from functools import cached_property
 from toolkit_common.registry import did_you_mean
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_common.scores.remarks import Remark, remarks_of
-from toolkit_common.study.among import among
+from toolkit_common.study.among import among, follows
 from toolkit_common.study.figures import (
     NONE,
     Figure,
@@ -103,9 +103,16 @@ def check_table(study: Study, name: str, cells: Sequence[Cell]) -> None:
         if step not in study.spec.steps:
             hint = did_you_mean(step, study.spec.steps)
             raise study.error((*place, "steps"), f"there is no step {step!r}{hint}")
+    if not _has_cells(study, name, cells):
+        return
     axes = _axes(_contributing(study, spec, cells))
     known = {*axes, *FIELDS}
     _check_counts(study, name, spec)
+    if spec.test_rows and (other := [item for item in spec.metrics if not follows(item)]):
+        raise study.error(
+            (*place, "test_rows"),
+            f"{other[0]} does not follow from predictions, and test_rows takes a part of them",
+        )
     keys = {*spec.rows, *spec.columns}
     for part, names in (
         ("rows", spec.rows), ("columns", spec.columns), ("where", spec.where),
@@ -196,9 +203,19 @@ def _front(points: Sequence[tuple[int, float, Key]]) -> Iterator[Key]:
             yield key
 
 
-def _contributing(study: Study, spec: TableSpec, cells: Sequence[Cell]) -> list[Cell]:
+def _has_cells(study: Study, name: str, cells: Sequence[Cell]) -> bool:
+    """Tell whether any cell of a table's steps is there: a parameter may leave all of them out."""
+    steps = _steps(study, study.tables[name])
+    return any(cell.step in steps for cell in cells)
+
+
+def _steps(study: Study, spec: TableSpec) -> tuple[str, ...]:
     needed = {need for step in study.spec.steps.values() for need in step.needs}
-    steps = spec.steps or tuple(name for name in study.spec.steps if name not in needed)
+    return spec.steps or tuple(name for name in study.spec.steps if name not in needed)
+
+
+def _contributing(study: Study, spec: TableSpec, cells: Sequence[Cell]) -> list[Cell]:
+    steps = _steps(study, spec)
     chosen = {axis: {written(value) for value in values} for axis, values in spec.where.items()}
     return [
         cell
@@ -335,8 +352,8 @@ class _Builder:
         )
 
 
-def pick_tables(study: Study, name: str | None) -> Iterator[str]:
-    """Yield the names of the tables to show.
+def pick_tables(study: Study, name: str | None, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the names of the tables to show: the one that is named, or all that have cells.
 
     Raises:
         InputError: If there is none of that name.
@@ -344,4 +361,5 @@ def pick_tables(study: Study, name: str | None) -> Iterator[str]:
     if name is not None and name not in study.tables:
         hint = did_you_mean(name, study.tables)
         raise study.error(("tables",), f"there is no table {name!r}{hint}")
-    yield from study.tables if name is None else [name]
+    known = (each for each in study.tables if _has_cells(study, each, cells))
+    yield from known if name is None else [name]

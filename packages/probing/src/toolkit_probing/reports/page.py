@@ -19,7 +19,7 @@ from toolkit_common.scores.metrics import metric_name
 from toolkit_common.seen.check import mark
 from toolkit_common.study.show import notes as study_notes
 from toolkit_common.study.show import to_cells
-from toolkit_common.study.table import build_table
+from toolkit_common.study.table import build_table, pick_tables
 from toolkit_probing.arms.find import Arms
 from toolkit_probing.attention.mistakes import Mistakes, OpenImages, show_mistakes
 from toolkit_probing.methods import METHODS
@@ -216,9 +216,9 @@ def _study_tables(arms: Arms) -> Iterator[tuple[str, list[str], list[list[str]],
     """Yield the tables of a study: title, headings, cells, and what must be known to read them."""
     if arms.study is None:
         return
-    for name, spec in arms.study.tables.items():
+    for name in pick_tables(arms.study, None, arms.cells):
         table = build_table(arms.study, name, arms.cells, statuses=arms.statuses or {})
-        title = spec.title or arms.study.spec.question
+        title = table.spec.title or arms.study.spec.question
         yield title, *to_cells(table), study_notes(arms.study, table)
 
 
