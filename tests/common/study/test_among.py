@@ -79,6 +79,7 @@ def test_one_class_has_no_ranking(tmp_path):
     part = among(record, {"metadata": ("1",)})
     assert part.metrics["auroc"] is None
     assert part.metrics["top1"] is not None
+    assert part.remarks == ("NO TEST ROW of this part is a",)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_json_has_all_of_it():
 
 def test_a_reference_that_no_row_has_is_said():
     study, table = made(STUDY.replace("against: {encoder: poor}", "against: {method: knn}"))
-    assert "NO DIFFERENCES: no row has its reference (knn)" in notes(study, table)
+    assert "NO DIFFERENCES: no row has method knn: there are ep, linear" in notes(study, table)
 
 
 def test_no_folder_of_the_machine_stands_in_a_table():

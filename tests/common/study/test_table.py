@@ -124,6 +124,11 @@ def test_a_table_that_cannot_be_is_refused_before_anything_runs(old, new, proble
         table_of(STUDY.replace(old, new))
 
 
+def test_a_metric_that_no_result_has_is_said():
+    table = table_of(STUDY.replace("metrics: auroc", "metrics: [auroc, top2]"))
+    assert [*map(str, table.remarks)] == ["NO RESULT has top2; choose from: auroc"]
+
+
 SEVERAL = STUDY.replace("table:\n", "tables:\n  one:\n").replace("\n  rows", "\n    rows").replace(
     "\n  metrics", "\n    metrics").replace("\n  against", "\n    against")  # fmt: skip
 ELSEWHERE = """\

@@ -53,7 +53,11 @@ def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
     names = [name for name in record.metrics if follows(name)]
     if not ids:
         return replace(part, metrics=dict.fromkeys(names))
-    runs = [evaluate(run, np.ones((1, len(run.targets))), names) for run in predictions_of(part)]
+    predictions = predictions_of(part)
+    runs = [evaluate(run, np.ones((1, len(run.targets))), names) for run in predictions]
+    if absent := {*range(len(record.classes))} - {*predictions[0].targets.tolist()}:
+        which = first_of([record.classes[code] for code in sorted(absent)], SHOWN)
+        part = replace(part, remarks=(*part.remarks, f"NO TEST ROW of this part is {which}"))
     means = {name: float(np.mean([run[name][0] for run in runs])) for name in names}
     return replace(
         part, metrics={name: None if np.isnan(mean) else mean for name, mean in means.items()}

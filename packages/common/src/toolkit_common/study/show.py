@@ -162,7 +162,8 @@ def notes(study: Study, table: Table) -> list[str]:
     lines += _of_intervals(table, has_folds=bool({*over} & {*OF_SPLITS}))
     lines += _of_front(table)
     if spec.against and not any(figure.gap for figure in table.figures.values()):
-        lines.append(f"NO DIFFERENCES: no row has its reference ({table.reference})")
+        why = table.unknown_reference or f"no row has its reference ({table.reference}) defined"
+        lines.append(f"NO DIFFERENCES: {why}")
     given = ", ".join(
         f"{name} {placeless_id(written(item)) or 'none'}" for name, item in study.parameters.items()
     )

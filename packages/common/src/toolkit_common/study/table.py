@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from toolkit_common.printable import first_of
 from toolkit_common.registry import did_you_mean
 from toolkit_common.scores.metrics import LOWER_IS_BETTER
 from toolkit_common.scores.remarks import Remark, remarks_of
@@ -27,6 +28,7 @@ from toolkit_common.study.grid import Cell
 from toolkit_common.study.records import COUNTS, FIELDS, OPTION, Record, read_records
 from toolkit_common.study.state import State, Status
 
+SHOWN = 5  # values that a message names
 UNREAD = "?"  # of what a cell that is missing would have
 
 
@@ -91,6 +93,15 @@ class Table:
         """The reference, for humans."""
         return ", ".join(written(value) for value in self.spec.against.values() if value != NONE)
 
+    @property
+    def unknown_reference(self) -> str:
+        """Which value of the reference no row has, and what rows have, for humans; else empty."""
+        for name, value in self.spec.against.items():
+            known = list(dict.fromkeys(key[self.names.index(name)] for key in self.groups))
+            if written(value) not in known:
+                return f"no row has {name} {written(value)}: there are {first_of(known, SHOWN)}"
+        return ""
+
 
 def check_table(study: Study, name: str, cells: Sequence[Cell]) -> None:
     """Refuse a table that names what no cell has, or averages over what it does not say.
@@ -106,29 +117,9 @@ def check_table(study: Study, name: str, cells: Sequence[Cell]) -> None:
     if not _has_cells(study, name, cells):
         return
     axes = _axes(_contributing(study, spec, cells))
-    known = {*axes, *FIELDS}
     _check_counts(study, name, spec)
-    if spec.test_rows and (other := [item for item in spec.metrics if not follows(item)]):
-        raise study.error(
-            (*place, "test_rows"),
-            f"{other[0]} does not follow from predictions, and test_rows takes a part of them",
-        )
+    _check_names(study, name, {*axes, *FIELDS})
     keys = {*spec.rows, *spec.columns}
-    for part, names in (
-        ("rows", spec.rows), ("columns", spec.columns), ("where", spec.where),
-        ("against", spec.against), ("baselines", spec.baselines),
-        ("front", spec.front or ()),
-        ("over", () if spec.over == TableSpec.model_fields["over"].default else spec.over),
-    ):  # fmt: skip
-        for item in names:
-            if item not in known and not OPTION.fullmatch(item):
-                raise study.error(
-                    (*place, part), f"{item!r} is no axis of its steps{did_you_mean(item, known)}"
-                )
-    for part, names in (("against", tuple(spec.against)), ("front", spec.front or ())):
-        for item in names:
-            if item not in keys:
-                raise study.error((*place, part), f"{item!r} is neither in rows nor in columns")
     if both := keys.intersection(spec.over):
         raise study.error((*place, "over"), f"{min(both)!r} is in rows or columns, too")
     for axis, values in axes.items():
@@ -141,6 +132,27 @@ def check_table(study: Study, name: str, cells: Sequence[Cell]) -> None:
             )
 
 
+def _check_names(study: Study, name: str, known: set[str]) -> None:
+    """Refuse what names no axis, and what is of none of the table's own."""
+    spec, place = study.tables[name], study.place_of(name)
+    for part, names in (
+        ("rows", spec.rows), ("columns", spec.columns), ("where", spec.where),
+        ("against", spec.against), ("baselines", spec.baselines),
+        ("front", spec.front or ()),
+        ("over", () if spec.over == TableSpec.model_fields["over"].default else spec.over),
+    ):  # fmt: skip
+        for item in names:
+            if item not in known and not OPTION.fullmatch(item):
+                raise study.error(
+                    (*place, part), f"{item!r} is no axis of its steps{did_you_mean(item, known)}"
+                )
+    keys = {*spec.rows, *spec.columns}
+    for part, names in (("against", tuple(spec.against)), ("front", spec.front or ())):
+        for item in names:
+            if item not in keys:
+                raise study.error((*place, part), f"{item!r} is neither in rows nor in columns")
+
+
 def _check_counts(study: Study, name: str, spec: TableSpec) -> None:
     place = study.place_of(name)
     for count in spec.counts:
@@ -149,6 +161,11 @@ def _check_counts(study: Study, name: str, spec: TableSpec) -> None:
             raise study.error((*place, "counts"), f"{count!r} is no count of a row{hint}")
     if spec.front is not None and not spec.counts:
         raise study.error((*place, "front"), "a front is of a figure against a count: give counts")
+    if spec.test_rows and (other := [item for item in spec.metrics if not follows(item)]):
+        raise study.error(
+            (*place, "test_rows"),
+            f"{other[0]} does not follow from predictions, and test_rows takes a part of them",
+        )
 
 
 def build_table(
@@ -256,6 +273,7 @@ class _Builder:
     steps: dict[Key, set[str]] = field(default_factory=dict)
     unread: dict[Key, Group] = field(default_factory=dict)
     offered: dict[str, set[str]] = field(default_factory=dict)
+    metrics: set[str] = field(default_factory=set)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -267,6 +285,8 @@ class _Builder:
         for name in self.spec.where:
             known = {written(item.fields[name]) for item in named if name in item.fields}
             self.offered.setdefault(name, set()).update(known)
+        for record in named:
+            self.metrics.update(record.metrics)
         shown = [record for record in named if self._is_shown(record)]
         if self.spec.test_rows:
             shown = [among(record, self.spec.test_rows) for record in shown]
@@ -298,8 +318,9 @@ class _Builder:
         return _in_order({**self.known, **self.baselines, **unread})
 
     def unmatched(self) -> list[str]:
-        """Return which values of `where` no result has, a sentence each."""
-        return [
+        """Return which metrics and values of `where` no result has, a sentence each."""
+        unknown = [name for name in self.spec.metrics if self.metrics and name not in self.metrics]
+        return [f"NO RESULT has {name}{did_you_mean(name, self.metrics)}" for name in unknown] + [
             f"NO RESULT has {name} {written(value)}: there are {', '.join(sorted(offered))}"
             for name, offered in self.offered.items()
             for value in self.spec.where[name]
@@ -335,7 +356,8 @@ class _Builder:
         raise self.study.error(
             self.study.place_of(self.name),
             f"two results stand in one place, {' '.join(group.key)}: of {first.cell.id} and "
-            f"{record.cell.id}; {what}: name it in rows or columns, or choose by where",
+            f"{record.cell.id}; {what}: name it in rows or columns, choose by where, or give what "
+            "comes from elsewhere another name",
         )
 
     def _key(self, fields: Mapping[str, Scalar], *, missing: str = NONE) -> Key:
