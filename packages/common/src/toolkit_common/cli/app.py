@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 from typer.main import get_command as build_click_command
 from typing_extensions import override
 
+from toolkit_common.cli.help import shape_help_
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_as_ctrl_c_does
 from toolkit_common.outside import failure_of
@@ -33,7 +34,6 @@ GROUP_HELP = {
     "extrapolate": "Give images the metadata of similar ones.",
     "pretrain": "Pre-train an image encoder.",
 }
-EXAMPLES = "\n\nExamples:\n"
 EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 RANK_PATIENCE_S = 5.0
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has within
@@ -76,7 +76,7 @@ class PluginGroup(TyperGroup):
             # Kept, so that a command is imported once.
             command = self.commands[cmd_name] = self._load(cmd_name)
         if command is not None:
-            _show_examples_last_(command)
+            shape_help_(command)
         return command
 
     @override
@@ -169,16 +169,6 @@ def _by_rank(message: str) -> str:
     # speaks for all.
     time.sleep(RANK_PATIENCE_S)
     return f"[rank {rank}] {message}"
-
-
-def _show_examples_last_(command: Any) -> None:
-    """Show the section "Examples:" of a command's docstring below its options, a line each."""
-    text, mark, examples = (command.help or "").partition(EXAMPLES)
-    if mark:
-        command.help = text.rstrip()
-        # Single line breaks are joined, empty lines become line breaks.
-        lines = [line.strip() for line in examples.splitlines()]
-        command.epilog = "\n\n".join(["Examples:", *lines])
 
 
 def plugin_group(name: str) -> type[PluginGroup]:
