@@ -1,6 +1,7 @@
 """`toolkit extrapolate slimp`, from the command line to the file."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,17 @@ def test_who_was_seen_is_refused_or_named(extrapolate, lesions, tmp_path):
     item = read_extrapolated(tmp_path / "f.parquet")
     assert item.facts["seen"] == "seen"
     assert item.rows["seen"].sum() == 60
+
+
+def test_the_printed_next_step_works_when_pasted(extrapolate, run_cli, tmp_path):
+    result = extrapolate("--folds", "4", "--fold", "2")
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("next: "))
+    words = shlex.split(line.removeprefix("next: toolkit "))
+    assert words[0] == "probe"
+    probed = run_cli(*words, "--method", "knn", "--output", tmp_path / "probe")
+    assert probed.exit_code == 0, probed.output
+    facts = json.loads((tmp_path / "probe/results.json").read_text())["inputs"]
+    assert facts["read"] == "image+extrapolated"
 
 
 def test_a_csv_is_for_people(extrapolate, tmp_path):

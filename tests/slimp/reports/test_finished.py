@@ -8,7 +8,8 @@ import torch
 
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json
-from toolkit_slimp.reports.finished import read_finished
+from toolkit_slimp.reports.finished import next_step, read_finished
+from toolkit_slimp.settings import SlimpSettings
 
 pytestmark = pytest.mark.slow
 
@@ -56,3 +57,10 @@ def test_a_run_that_is_not_done_is_refused(run):
         InputError, match=r"is not done: finish it with toolkit pretrain slimp --res"
     ):
         read_finished(run)
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_who_was_seen_before_is_allowed_in_the_next_step_too(run, is_allowed):
+    settings = SlimpSettings(data="lesions", from_run=run, allow_seen=is_allowed)
+    words = next_step(settings, run, data="lesions", label="malignant").split()
+    assert ("--allow-seen" in words) is is_allowed

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from toolkit_common.cli.app import say_next
 from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.cli.data import Identifier, PremalignantAs
 from toolkit_common.config import Invocation
@@ -136,6 +137,25 @@ def extrapolate_slimp(
     typer.echo(
         f"{output}: {names} of {len(item.rows)} images, of which {item.rows['abstained'].sum()} "
         "have no lesion near enough and no value"
+    )
+    if output.suffix == ".parquet":
+        _say_how_to_judge(settings, run, output)
+
+
+def _say_how_to_judge(settings: ExtrapolateSettings, run: Path, output: Path) -> None:
+    """Print the probe that reads the file, on the same splits."""
+    say_next(
+        "probe",
+        "--inputs",
+        "image+meta",
+        backbone=str(run),
+        metadata=str(output),
+        data=settings.data,
+        split_seed=str(settings.split_seed) if settings.split_seed else None,
+        splits=None if settings.splits is None else str(settings.splits),
+        folds=None if settings.folds is None else str(settings.folds),
+        fold=None if settings.fold is None else str(settings.fold),
+        allow_seen=settings.allow_seen,
     )
 
 

@@ -118,6 +118,8 @@ def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | Non
         if (value := getattr(settings, name)) != default[name]:
             words += [f"--{name.replace('_', '-')}", str(value)]
     words += ["--fold", str(settings.fold)] if settings.folds is not None else []
+    # What a run before has seen its encoder still knows.
+    words += ["--allow-seen"] if settings.allow_seen else []
     return shlex.join(words)
 
 
