@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := -m pytest -q -n 2 --dist worksteal
 EDITABLE := $(foreach package,common probing slimp,-e 'packages/$(package)[all]')
 NO_QUESTION := benchmarks/plain_loop.py benchmarks/check.py benchmarks/mim.py \
-	benchmarks/gpu_check.py benchmarks/drill.py benchmarks/processes.py
+	benchmarks/gpu_check.py benchmarks/drill.py benchmarks/processes.py benchmarks/ep_claims.py
 SCRIPTS := $(filter-out $(NO_QUESTION),$(wildcard benchmarks/*.py))
 BENCHMARKS := $(subst _,-,$(SCRIPTS:benchmarks/%.py=bench-%)) bench-slimp-ablation
 WEIGHTS := weights=$$(PYTHONPATH=benchmarks $(BIN)/python -m lib.imagenet_weights)
