@@ -213,7 +213,7 @@ def export(folder: Path, work: Work) -> None:
 def reconstruction(work: Work, objective: MaskedAutoencoder) -> dict[str, float]:
     """Return the loss of masked patches on held-out images, and that of predicting the mean."""
     objective.eval()
-    rows = work.held_out[:HELD_OUT]
+    rows = drawn(work.held_out, HELD_OUT, work.given.seed)
     losses, means = [], []
     for number, images in enumerate(work.read(rows).split(256)):
         pixels = work.encoder.preprocess.normalize(images.to(work.device))
@@ -228,8 +228,19 @@ def reconstruction(work: Work, objective: MaskedAutoencoder) -> dict[str, float]
     }
 
 
+def drawn(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return so many of some rows, or all: a folder's come class by class, the first are of few."""
+    order = torch.randperm(len(rows), generator=generator(seed, "held-out images"))
+    picked: np.ndarray = rows[order[:count].numpy()]
+    return picked
+
+
 def check(folder: Path, given: argparse.Namespace) -> dict[str, float]:
-    """Return the figures by which one sees that an encoder has learned."""
+    """Return the figures by which one sees that an encoder has learned.
+
+    Raises:
+        InputError: If a probe has failed, which has said why.
+    """
     provenance = read_json(folder / "encoder/encoder.json")["provenance"]
     checks = {name: value for name, value in provenance.items() if name.startswith("held-out")}
     for name, words in (("trained", ()), ("random", ("--random-init",))):
@@ -239,7 +250,11 @@ def check(folder: Path, given: argparse.Namespace) -> dict[str, float]:
             "--data", given.check_data or given.data, "--device", given.device, "--overwrite",
             "--store-dir", folder / "store",
         )  # fmt: skip
-        app(list(map(str, arguments)), standalone_mode=False)
+        if code := app(list(map(str, arguments)), standalone_mode=False):
+            raise InputError(
+                f"the probe of {folder} has ended with code {code}: mend what it says above, the "
+                "same command goes on from there"
+            )
         checks[f"linear probing, top-1, {name}"] = (
             read_results(output).rows[0].metrics["top1"].mean or 0.0
         )

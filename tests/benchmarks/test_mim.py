@@ -2,15 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import mim
 from lib import pretraining
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import read_json
 from toolkit_common.seen.record import read_seen
+from toolkit_probing.results.contents import read_results
 
 TINY = ("--image-size", "16", "--patch-size", "4", "--width", "12", "--depth", "1", "--heads", "2",
         "--batch-size", "4", "--epochs", "2", "--device", "cpu")  # fmt: skip
@@ -67,14 +71,63 @@ def test_the_encoder_is_read_as_any_export_and_says_what_it_is(image_folder, tmp
 
 
 @pytest.mark.slow
-def test_checks_hold_a_trained_encoder_against_a_random_one(image_folder, tmp_path, capsys):
-    given = arguments("mae", image_folder, tmp_path / "run")
-    checks = mim.check(mim.pretrain(given), given)
-    assert list(checks) == [
+def test_checks_are_printed_and_are_what_they_say(image_folder, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    words = ["mim", "mae", "--data", f"imagefolder:{image_folder}", "--output", str(run), *TINY]
+    monkeypatch.setattr("sys.argv", words)
+    mim.main()
+    checks = read_json(run / "checks.json")
+    provenance = read_json(run / "encoder/encoder.json")["provenance"]
+    of = {name: read_results(run / f"linear-{name}") for name in ("trained", "random")}
+    assert [of[name].backbone.random_weights for name in of] == [False, True]
+    assert {results.rows[0].source for results in of.values()} == {"cls"}
+    assert checks == {
+        **{name: value for name, value in provenance.items() if name.startswith("held-out")},
+        **{f"linear probing, top-1, {name}": results.rows[0].metrics["top1"].mean
+           for name, results in of.items()},
+    }  # fmt: skip
+    assert list(checks)[:2] == [
         "held-out loss of masked patches", "held-out loss of predicting the mean",
-        "linear probing, top-1, trained", "linear probing, top-1, random",
     ]  # fmt: skip
-    assert all(value >= 0.0 for value in checks.values())
+    printed = capsys.readouterr()
+    for name, value in checks.items():
+        assert f"{name}: {value:.4g}" in printed.out + printed.err
+
+
+@pytest.mark.slow
+def test_what_can_be_reconstructed_is_far_better_than_the_mean(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("falling", "rising"):  # a slope goes on where it is masked
+        (tmp_path / "slopes" / name).mkdir(parents=True)
+        for at in range(40):
+            x, y = np.meshgrid(np.arange(16), np.arange(16))
+            slope = rng.uniform(4, 7) * (x if name == "falling" else 15 - x) + y
+            pixels = np.stack([slope] * 3, -1).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "slopes" / name / f"{at}.png")
+    words = ("--epochs", "40", "--lr", "0.01")
+    folder = mim.pretrain(arguments("mae", tmp_path / "slopes", tmp_path / "run", *words))
+    told = read_json(folder / "encoder/encoder.json")["provenance"]
+    mean = told["held-out loss of predicting the mean"]
+    assert told["held-out loss of masked patches"] < 0.5 * mean
+
+
+def test_held_out_images_are_drawn_of_all_classes():
+    rows = np.arange(100, 200)
+    picked = mim.drawn(rows, 10, 0)
+    assert len({*picked} & {*rows}) == 10
+    assert picked.max() > 150 > picked.min()
+    assert np.array_equal(picked, mim.drawn(rows, 10, 0))
+    assert not np.array_equal(picked, mim.drawn(rows, 10, 1))
+    assert np.array_equal(np.sort(mim.drawn(rows, 4096, 0)), rows)
+
+
+def test_a_probe_that_fails_is_no_check(tmp_path, capsys):
+    (tmp_path / "run/encoder").mkdir(parents=True)
+    (tmp_path / "run/encoder/encoder.json").write_text('{"provenance": {}}')
+    given = arguments("mae", tmp_path / "nowhere", tmp_path / "run")
+    with pytest.raises(InputError, match=r"the probe of .*run has ended with code 2: mend"):
+        mim.check(tmp_path / "run", given)
+    assert "error: " in capsys.readouterr().err
 
 
 @pytest.mark.slow
