@@ -2,14 +2,16 @@
 
     python benchmarks/mim.py mae --data ID --output runs/mae        # supervised, simclr
     toolkit study run studies/ep-pretraining.yaml --set data=ID --set "encoders={MAE: runs/mae}"
-    ...                      # ep-rivals, ep-queries, ep-low-shot, ep-layers, ep-attention
-    make bench-ep-claims     # or python benchmarks/ep_claims.py --runs runs --pretrained runs/mae
+    ...       # ep-rivals, ep-queries, ep-low-shot, ep-layers, ep-attention, ep-tuning
+    python benchmarks/ep_claims.py --pretrained runs/mae --about "CIFAR-10; ..."
+    make bench-ep-claims    # the same without --about and --pretrained
 
 Reads the studies' finished cells below `--runs`, and writes a row a claim: what the paper says,
 what was run, the figure with its interval and the verdict that follows from it. Expected: what the
-paper says. What was not run says so. An encoder called `random` is the untrained control. Whichever
-size, data and encoders the studies were run with, the script is the same: a ViT-S on more images is
-`mim.py`'s options.
+paper says. What was not run says so. An encoder called `random` or `random weights` is the
+untrained control; one that begins with `MIM` is a masked one too, beside which nothing is held.
+Whichever size, data and encoders the studies were run with, the script is the same: a ViT-S on more
+images is `mim.py`'s options.
 """
 
 import argparse
@@ -18,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.claims import EARLIER, RANDOM, Studies, all_claims
-from lib.evidence import Cell, contrast, find, gain, methods_of
-from lib.harness import write_report
+from lib.claims import CLAIMS, POOLED, all_claims
+from lib.evidence import Cell, Studies, contrast, find, gain, methods_of
+from lib.harness import RESULTS, write_report
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json
@@ -89,7 +91,8 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--masked", default=MASKED, help="name of the encoder that was pre-trained by masking")
     add("--about", default="", help="a sentence about data and encoders, for the notes")
     add("--pretrained", type=Path, nargs="*", default=[], help="folders that mim.py wrote")
-    return parser.parse_known_args(words)[0]
+    add("--output", type=Path, default=RESULTS, help="folder of the report; lib.harness reads it")
+    return parser.parse_args(words)
 
 
 def encoders_table(studies: Studies) -> Rows:
@@ -106,11 +109,11 @@ def encoders_table(studies: Studies) -> Rows:
 def rivals_table(studies: Studies) -> Rows:
     """Return a row a pooling on the masked encoder, the most accurate first."""
     cells, name = studies.cells("ep-rivals"), studies.masked
-    if not cells:
+    judged = methods_of(cells, name)
+    if "ep" not in judged:
         return []
     ep = find(cells, name, "ep")
-    judged = methods_of(cells, name)
-    methods = [method for method in ("ep", *EARLIER, "linear", "mean") if method in judged]
+    methods = [method for method in ("ep", *POOLED) if method in judged]
     rows = [line(find(cells, name, method), ep, name) for method in methods]
     return sorted(rows, key=lambda row: -row["top-1, %"])
 
@@ -146,7 +149,7 @@ def other_rows(studies: Studies) -> Rows:
             rows += [
                 other_row(cell, saved, linear, field)
                 for saved in cell.run.rows.values()
-                if saved.row.method == "ep"
+                if saved.row.method == "ep" and linear
             ]
     return rows
 
@@ -181,6 +184,7 @@ def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]
         f"splits {data.splits}.",
         *([about] if about else []),
         *(describe(folder) for folder in pretrained),
+        f"Seeds of trained heads: {seeds_of(studies)}.",
         "Points: percentage points of top-1 accuracy on the same test images, with 95 % intervals "
         "by bootstrap over images; seeds and draws are averaged. Heads and encoders are held as "
         "they are: another pre-training may give another answer.",
@@ -193,6 +197,23 @@ def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]
         "or all tokens, the class token too (all); of twins that read other tokens the difference "
         "of their gains is of that as well.",
     ]
+
+
+def seeds_of(studies: Studies) -> str:
+    """Return how many seeds heads have in each study that was run, by encoder where they differ."""
+    told = []
+    for study in dict.fromkeys(study for study, _ in CLAIMS.values()):
+        counts = {
+            str(cell.values["encoder"]): max(len(saved.row.seeds) for saved in trained)
+            for cell in studies.cells(study)
+            if (trained := [saved for saved in cell.run.rows.values() if saved.row.method == "ep"])
+        }
+        if len({*counts.values()}) > 1:
+            which = ", ".join(f"{name} {count}" for name, count in counts.items())
+            told.append(f"{study} {which}")
+        elif counts:
+            told.append(f"{study} {max(counts.values())}")
+    return "; ".join(told)
 
 
 def describe(folder: Path) -> str:
@@ -238,7 +259,7 @@ def _draw_leads(axes: "Axes", encoders: Rows) -> None:
         axes.errorbar(values, places, xerr=spread, fmt="o", color=colour, capsize=3,
                       label=f"EP - linear on the {label}")  # fmt: skip
     axes.axvline(0.0, color="grey", linewidth=1)
-    shown = [f"{name} weights" if name == RANDOM else name for name in names]
+    shown = [f"{name} weights" if name == "random" else name for name in names]
     axes.set_yticks(range(len(names)), shown)
     axes.invert_yaxis()
     axes.margins(y=0.25)

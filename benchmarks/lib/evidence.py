@@ -24,6 +24,8 @@ from toolkit_probing.results.saved import SavedRow, SavedRun, read_run
 
 HOLDS, FAILS, OPEN, ABSENT = "holds", "does not hold", "cannot be told at this size", "not run"
 POINTS = 100.0  # percentage points of a share
+RANDOM = ("random", "random weights")  # how the untrained control may be called
+MASKED = "MIM "  # how names of masked-image encoders begin in studies/ep-pretraining.yaml
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,23 @@ class Cell:
     step: str
     values: Mapping[str, Any]
     run: SavedRun
+
+
+@dataclass(frozen=True)
+class Studies:
+    """The studies' finished cells by name, and the encoder that was pre-trained by masking."""
+
+    folder: Path
+    masked: str
+
+    def cells(self, name: str) -> list[Cell]:
+        """Return the finished probe runs of a study."""
+        return read_cells(self.folder / name)
+
+    def encoders(self) -> list[str]:
+        """Return all encoders that were judged, the masked one first, random weights last."""
+        names = dict.fromkeys(str(cell.values["encoder"]) for cell in self.cells("ep-pretraining"))
+        return sorted(names, key=lambda name: (name != self.masked, name in RANDOM, name))
 
 
 def verdict_of_all(findings: Iterable[Finding]) -> str:
@@ -113,6 +132,12 @@ def methods_of(cells: Sequence[Cell], encoder: str) -> set[str]:
         if cell.values["encoder"] == encoder
         for saved in cell.run.rows.values()
     }
+
+
+def sized(name: str, row: SavedRow) -> str:
+    """Return on what a row of EP was judged: encoder, labels, seeds of the head, tokens read."""
+    seeds = f"{len(row.row.seeds)} seed{'s' if len(row.row.seeds) > 1 else ''}"
+    return f"{name}, {row.row.num_train[0]:,} labels, EP of {seeds} reads {row.row.source}"
 
 
 def field_of(row: Row, name: str) -> Any:

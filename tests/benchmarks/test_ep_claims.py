@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import ep_claims
+from helpers.claims import cell, saved
 from helpers.repository import ROOT
 from helpers.tiny_study import InProcess
-from lib.evidence import ABSENT, Finding
+from lib import evidence
+from lib.evidence import ABSENT, Finding, Studies
 from toolkit_common.runs.files import read_json
 from toolkit_common.scores import statistics
 from toolkit_common.study.commands import find_command
@@ -49,6 +51,43 @@ def test_without_a_study_there_is_a_line_and_no_report(monkeypatch, tmp_path, ca
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("words", [["--pretraind", "runs/mae"], ["--mask", "MAE", "more"]])
+def test_a_misspelt_option_is_refused(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        ep_claims.read_arguments(words)
+    assert f"unrecognized arguments: {words[0] if 'more' not in words else 'more'}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_clone_without_runs_is_not_asked():
+    made = (ROOT / "Makefile").read_text().partition("NO_QUESTION := ")[2].partition("SCRIPTS")[0]
+    assert "benchmarks/ep_claims.py" in made.split()  # else `make bench-full` ends there
+
+
+def test_rivals_are_in_the_order_of_their_accuracy_with_eps_lead(monkeypatch):
+    rows = [saved("esimpool", 20, num_parameters=9), saved("ep", 50, num_parameters=100),
+            saved("linear", 55, num_parameters=7)]  # fmt: skip
+    monkeypatch.setattr(evidence, "read_cells", lambda folder: [cell(*rows)])
+    table = ep_claims.rivals_table(Studies(Path(), "MAE"))
+    assert [row["probe"] for row in sorted(table, key=lambda row: row["lead"])] == [
+        "linear", "ep", "esimpool",
+    ]  # fmt: skip
+    leads = {row["probe"]: (row["parameters"], round(row["lead"], 1)) for row in table}
+    assert leads == {"linear": (7, -8.3), "ep": (100, 0.0), "esimpool": (9, 50.0)}
+    assert ep_claims.rivals_table(Studies(Path(), "another")) == []
+
+
+def test_seeds_are_told_of_each_study_and_of_encoders_where_they_differ(monkeypatch):
+    def trained(count, encoder="MAE"):
+        return cell(saved("ep", 50, seeds=[*range(count)]), saved("knn", 20), encoder=encoder)
+
+    named = {"ep-pretraining": [trained(3), trained(1, "twin")], "ep-rivals": [trained(2)]}
+    monkeypatch.setattr(evidence, "read_cells", lambda folder: named.get(folder.name, []))
+    told = ep_claims.seeds_of(Studies(Path(), "MAE"))
+    assert told == "ep-pretraining MAE 3, twin 1; ep-rivals 2"
+
+
 @pytest.mark.slow
 def test_every_claim_has_a_row_and_what_was_not_run_says_so(studied, monkeypatch, tmp_path):
     words = ["ep_claims", "--runs", str(studied), "--output", str(tmp_path / "out")]
@@ -65,5 +104,6 @@ def test_every_claim_has_a_row_and_what_was_not_run_says_so(studied, monkeypatch
     assert "EP beats every earlier attentive probe" in absent
     assert "EP helps beside light tuning" in absent
     text = (tmp_path / "out/ep-claims.md").read_text()
+    assert "Seeds of trained heads: ep-pretraining 1." in text
     assert "Figures are ours and small" in text
     assert (tmp_path / "out/ep-claims.png").stat().st_size > 10_000

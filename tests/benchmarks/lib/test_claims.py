@@ -2,38 +2,24 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+import yaml
 
-from helpers.shown_results import results, row
-from lib import claims
-from lib.claims import ELSEWHERE, OTHERS, Studies, all_claims
-from lib.evidence import ABSENT, FAILS, HOLDS, OPEN, Cell
-from toolkit_common.scores.metrics import Predictions
-from toolkit_probing.results.saved import SavedRow, SavedRun
-
-COUNT = 60
-TARGETS = np.arange(COUNT) % 3
-
-
-def saved(method: str, right: int, **more) -> SavedRow:
-    """Return a row that is right on the first images."""
-    guesses = np.where(np.arange(COUNT) < right, TARGETS, (TARGETS + 1) % 3)
-    parts = [Predictions(np.eye(3)[guesses], TARGETS)]
-    return SavedRow(Path(), row(method, method, 0.5, **more), np.arange(COUNT),
-                    np.arange(COUNT), parts)  # fmt: skip
-
-
-def cell(*rows: SavedRow, encoder: str = "MAE", step: str = "probe", **axes) -> Cell:
-    run = SavedRun(Path(), results([]))
-    run.__dict__["rows"] = dict(enumerate(rows))  # as its cached property would
-    return Cell(step, {"encoder": encoder, **axes}, run)
+from helpers.claims import cell, saved
+from helpers.repository import ROOT
+from lib import claims, evidence, head_claims
+from lib.claims import ELSEWHERE, OTHERS, all_claims
+from lib.evidence import ABSENT, FAILS, HOLDS, OPEN, Cell, Studies, read_maps
+from toolkit_common.runs.files import write_json
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.file import read_study
+from toolkit_common.study.grid import expand
 
 
 def judge(monkeypatch, **studies: list[Cell]) -> dict[str, claims.Claim]:
     """Return claims by their text, of studies whose names have _ for -."""
     named = {name.replace("_", "-"): cells for name, cells in studies.items()}
-    monkeypatch.setattr(claims, "read_cells", lambda folder: named.get(folder.name, []))
+    monkeypatch.setattr(evidence, "read_cells", lambda folder: named.get(folder.name, []))
     return {item.claim: item for item in all_claims(Studies(Path("none"), "MAE"))}
 
 
@@ -41,10 +27,19 @@ def test_an_every_of_some_rivals_is_a_claim_of_those(monkeypatch):
     rows = [saved("ep", 50, num_parameters=100), saved("abmilp", 20, num_parameters=90)]
     found = judge(monkeypatch, ep_rivals=[cell(*rows)])
     assert "EP is above every earlier attentive probe" not in found
-    some = found["EP is above 1 of 14 earlier attentive probes"]
+    some = found["EP is above each earlier attentive probe that was judged (1 of 13)"]
     assert some.verdict == HOLDS
-    assert "not run: simpool, esimpool" in some.run
+    assert "not run: simpool, clip" in some.run
     assert found["EP is above every judged pooling of more parameters"].verdict == ABSENT
+
+
+def test_the_papers_own_variant_is_no_earlier_probe(monkeypatch):
+    rows = [saved("ep", 40, num_parameters=100), saved("esimpool", 55, num_parameters=9)]
+    rows += [saved(method, 20, num_parameters=90) for method in claims.EARLIER]
+    found = judge(monkeypatch, ep_rivals=[cell(*rows)])
+    assert found["EP is above every earlier attentive probe"].verdict == HOLDS
+    (front,) = (item for text, item in found.items() if "Pareto front" in text)
+    assert front.verdict == FAILS
 
 
 def test_the_front_is_of_all_poolings(monkeypatch):
@@ -70,6 +65,18 @@ def test_queries_are_held_against_those_beyond(monkeypatch):
             for number, right in ((1, 10), (32, 50), (96, 51))]  # fmt: skip
     found = judge(monkeypatch, ep_queries=[cell(*rows, step="queries-of-ep")])
     assert found["Queries up to 32 gain more than those beyond"].verdict == HOLDS
+    assert found["32 queries are better than 1"].figure.startswith("+66.7 [")
+    assert found[head_claims.NARROW].verdict == ABSENT
+
+
+def test_narrow_value_maps_are_held_against_linear_probing(monkeypatch):
+    rows = [saved("ep", right, options={"width_divisor": divisor}, num_parameters=80 // divisor)
+            for divisor, right in ((1, 58), (8, 40), (2, 50))]  # fmt: skip
+    rows.append(saved("linear", 20, num_parameters=7))
+    found = judge(monkeypatch, ep_queries=[cell(*rows, step="widths-of-ep")])[head_claims.NARROW]
+    assert found.run.endswith("EP of width / 2, width / 8 (40, 10 parameters) - linear (7)")
+    assert found.figure.startswith("least +33.3 [")
+    assert found.verdict == HOLDS
 
 
 def test_a_layer_is_not_held_against_itself(monkeypatch):
@@ -88,8 +95,9 @@ def test_a_layer_is_not_held_against_itself(monkeypatch):
 
 
 def test_tuned_encoders_are_held_against_the_frozen_one(monkeypatch):
-    def pair(ep, linear, **axes):
-        rows = [saved("ep", ep, num_parameters=9), saved("linear", linear, num_parameters=7)]
+    def pair(ep, linear, tune="none", **axes):
+        rows = [saved("ep", ep, num_parameters=9, tune=tune),
+                saved("linear", linear, num_parameters=7, tune=tune)]  # fmt: skip
         return cell(*rows, **axes)
 
     frozen = pair(40, 10, tuning="frozen")
@@ -103,7 +111,9 @@ def test_tuned_encoders_are_held_against_the_frozen_one(monkeypatch):
     assert found["EP helps beside light tuning"].verdict == OPEN
     assert found["EP helps beside light tuning"].figure.startswith("least +3.3 [")
     assert found["Light tuning helps beside EP"].verdict == HOLDS
-    for cells in ([frozen], tuned):
+    whole = pair(20, 58, tuning="everything", tune="full")  # not light
+    assert judge(monkeypatch, ep_tuning=[frozen, whole, *tuned]) == found
+    for cells in ([frozen], [frozen, whole], tuned):
         found = judge(monkeypatch, ep_tuning=cells)
         assert found["EP helps beside light tuning"].verdict == ABSENT
 
@@ -115,6 +125,111 @@ def test_without_twins_nothing_is_said_of_diverse_pre_training(monkeypatch):
     gains = found["EP gains more on a masked-image encoder than on random weights"]
     assert gains.verdict == OPEN
     assert "linear on random, 333 labels, EP of 1 seed reads cls)" in gains.run
+
+
+def test_all_labels_are_not_few(monkeypatch):
+    rows = [
+        saved(method, right, labels=labels, num_train=[count])
+        for labels, count, bonus in (("all labels", 60, -30), ("5 shots", 15, 20))
+        for method, right in (("ep", 30 + bonus), ("linear", 30))
+    ]
+    few = judge(monkeypatch, ep_low_shot=[cell(*rows)])[claims.FEW]
+    assert few.run.startswith("MAE, 5 shots, 1 draws")
+    assert few.verdict == HOLDS
+    assert judge(monkeypatch, ep_low_shot=[cell(*rows[:2])])[claims.FEW].verdict == ABSENT
+
+
+def test_a_probe_that_was_not_run_ends_no_report(monkeypatch):
+    rows = [saved("ep", 50), saved("linear", 20)]
+    found = judge(monkeypatch, ep_pretraining=[cell(*rows)])
+    verdicts = {text: item.verdict for text, item in found.items() if "EP recovers what" in text}
+    assert sorted(verdicts.values()) == [HOLDS, ABSENT, ABSENT]
+    assert "ep-pretraining.yaml of MAE with ep and knn" in found[next(
+        text for text in verdicts if "k-NN" in text)].run  # fmt: skip
+    alone = [cell(saved("ep", 50)), cell(saved("ep", 40), encoder="twin")]
+    found = judge(monkeypatch, ep_pretraining=alone, ep_low_shot=alone, ep_layers=alone)
+    assert {item.verdict for text, item in found.items() if text not in OTHERS} == {ABSENT}
+    assert found[claims.FEW].run == "studies/ep-low-shot.yaml with ep and linear"
+
+
+def test_masked_encoders_are_no_contrast_and_figures_are_of_their_kind(monkeypatch):
+    rows = [saved("ep", 50), saved("linear", 20)]
+    names = ("MAE", "MIM SimMIM", "JEA DINO", "supervised B/16", "random weights")
+    found = judge(monkeypatch, ep_pretraining=[cell(*rows, encoder=name) for name in names])
+    above = {text.split(" on a ")[1].removesuffix(" encoder too"): item.paper
+             for text, item in found.items() if text.endswith(" encoder too")}  # fmt: skip
+    assert above == {
+        "MIM SimMIM": "MAE L 76.0 -> 79.3, SimMIM 51.5 -> 65.1",
+        "JEA DINO": "DINO 77.3 -> 77.8, DINOv2 83.2 -> 84.0",
+        "supervised B/16": "no such encoder there",
+    }
+    more = {text.split(" than on ")[1]: item.paper for text, item in found.items()
+            if "gains more" in text}  # fmt: skip
+    assert more == {
+        "a JEA DINO one": "MAE +7.9, DINO +0.5, DINOv2 +0.8",
+        "a supervised B/16 one": "no such encoder there",
+        "random weights": "no such control",
+    }
+
+
+def test_studies_name_encoders_as_claims_look_for_them():
+    named = {file.stem: yaml.safe_load(file.read_text())["parameters"]["encoders"]
+             for file in (ROOT / "studies").glob("ep-*.yaml")}  # fmt: skip
+    every = named["ep-pretraining"]
+    masked = "MIM MAE B/16"  # of --masked
+    assert all(masked in encoders for encoders in named.values())
+    assert all(every[name] == of for encoders in named.values() for name, of in encoders.items())
+    controls = [name for name, of in every.items() if isinstance(of, dict)]
+    assert [name for name in controls if name in evidence.RANDOM] == controls
+    kinds = {name.split()[0] for name in every} - {"supervised", "random"}
+    assert kinds == {*claims.OF_KINDS}
+
+
+def write_maps(folder: Path, heads: list[dict]) -> None:
+    """Write a study of attention as it is when it was run on one encoder."""
+    given = ("encoders={MAE: 'timm:test_vit', twin: 'timm:test_vit?image_size=48'}",)
+    study = read_study(ROOT / "studies/ep-attention.yaml", given)
+    for place in (one for one in expand(study, folder, find_command) if one.words[0] != "probe"):
+        twin = place.values["encoder"] == "twin"
+        place.place.parent.mkdir(parents=True, exist_ok=True)
+        write_json(place.place, {"heads": [] if twin else heads})
+    study.keep(folder)
+
+
+def head_of(method: str, queries: int, **statistics: tuple[float, float, float]) -> dict:
+    told = {name: {"mean": mean, "ci": [low, high]}
+            for name, (low, mean, high) in statistics.items()}  # fmt: skip
+    return {"method": method, "num_queries": queries, "statistics": told}
+
+
+@pytest.mark.parametrize(
+    ("ep", "mhca", "verdict"), [(0.2, 0.4, HOLDS), (0.4, 0.2, FAILS), (0.3, 0.32, OPEN)]
+)
+def test_maps_are_told_apart_by_the_intervals_of_their_overlap(ep, mhca, verdict, tmp_path):
+    def head(method, value, queries=8):
+        return head_of(method, queries, overlap=(value - 0.05, value, value + 0.05),
+                       effective_queries=(2.0, 2.5, 3.0))  # fmt: skip
+
+    studies = Studies(tmp_path, "MAE")
+    assert read_maps(tmp_path / "ep-attention", "MAE") == []
+    write_maps(tmp_path / "ep-attention", [head("ep", 0.9, 32), head("ep", ep), head("mhca", mhca)])
+    assert len(read_maps(tmp_path / "ep-attention", "MAE")) == 3
+    assert read_maps(tmp_path / "ep-attention", "twin") == []
+    (found,) = head_claims.queries_specialise(studies)
+    assert found.verdict == verdict
+    assert found.figure.startswith(f"EP {ep:.3f} [{ep - 0.05:.3f}, {ep + 0.05:.3f}], MHCA {mhca}")
+    (other,) = head_claims.maps_find_objects(studies)
+    assert (other.verdict, other.run) == (ABSENT, "studies/ep-attention.yaml with masks")
+
+
+@pytest.mark.parametrize(("inside", "verdict"), [(0.5, HOLDS), (0.1, FAILS), (0.3, OPEN)])
+def test_maps_lie_on_the_object_where_more_than_its_area_is_inside(inside, verdict, tmp_path):
+    maps = head_of("ep", 8, inside=(inside - 0.05, inside, inside + 0.05), area=(0.27, 0.3, 0.32))
+    write_maps(tmp_path / "ep-attention", [maps])
+    (found,) = head_claims.maps_find_objects(Studies(tmp_path, "MAE"))
+    assert found.verdict == verdict
+    (other,) = head_claims.queries_specialise(Studies(tmp_path, "MAE"))
+    assert other.verdict == ABSENT
 
 
 def test_what_was_run_is_not_called_not_run(monkeypatch):

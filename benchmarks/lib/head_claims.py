@@ -1,0 +1,114 @@
+"""Claims on EP's head itself, its queries, the width of its value map, its maps; of `claims`."""
+
+from collections.abc import Iterator
+
+from lib.evidence import (
+    FAILS,
+    HOLDS,
+    OPEN,
+    Studies,
+    contrast,
+    find,
+    gain,
+    methods_of,
+    read_maps,
+    sized,
+)
+from lib.verdicts import Claim, not_run, of_all, of_one
+
+QUERIES = 32  # EP's default, as in the paper
+MORE = f"More queries are better up to about {QUERIES}"
+NARROW = "EP is above linear probing with a narrower value map too"
+DIFFER = "EP's queries look at different places, more so than heads of cross-attention"
+OBJECT = "EP's maps lie on the object"
+FEW_MAPS = 8  # queries of EP that are held against the heads of cross-attention
+
+
+def queries_matter(studies: Studies) -> Iterator[Claim]:
+    """EP with one query, with its default, and with as many as fit."""
+    cells, name = studies.cells("ep-queries"), studies.masked
+    of_queries = "queries-of-ep", name
+    rows = {
+        int(saved.row.options["num_queries"]): saved
+        for cell in cells
+        for saved in cell.run.rows.values()
+        if saved.row.method == "ep" and (cell.step, cell.values["encoder"]) == of_queries
+    }  # fmt: skip
+    one, most = min(rows, default=QUERIES), max(rows, default=QUERIES)
+    if QUERIES not in rows or not one < QUERIES < most:  # else a gain of 0 would be evidence
+        yield not_run(MORE, f"ep-queries.yaml with {QUERIES} queries, fewer and more")
+        return
+    early, size = ((1.0, rows[QUERIES]), (-1.0, rows[one])), sized(name, rows[QUERIES])
+    yield of_one(
+        f"{QUERIES} queries are better than {one}", "ablation of queries, 1 to 128",
+        f"{size}: {QUERIES} queries - {one}", contrast(*early),
+    )  # fmt: skip
+    yield of_one(
+        f"Queries up to {QUERIES} gain more than those beyond", "ablation of queries, 1 to 128",
+        f"{size}: (gain of {one} to {QUERIES}) - (gain of {QUERIES} to {most})",
+        contrast(*early, (-1.0, rows[most]), (1.0, rows[QUERIES])),
+    )  # fmt: skip
+
+
+def widths_matter(studies: Studies) -> Iterator[Claim]:
+    """EP whose output width is divided against linear probing."""
+    cells = [cell for cell in studies.cells("ep-queries") if cell.step == "widths-of-ep"]
+    name = studies.masked
+    rows = {
+        int(saved.row.options["width_divisor"]): saved
+        for cell in cells
+        for saved in cell.run.rows.values()
+        if saved.row.method == "ep" and cell.values["encoder"] == name
+    }
+    narrow = {f"width / {divisor}": rows[divisor] for divisor in sorted(rows) if divisor > 1}
+    if not narrow or "linear" not in methods_of(cells, name):
+        yield not_run(NARROW, "ep-queries.yaml, its widths")
+        return
+    linear, first = find(cells, name, "linear"), next(iter(narrow.values()))
+    sizes = ", ".join(f"{row.row.num_parameters:,}" for row in narrow.values())
+    yield of_all(
+        NARROW, "ablation of the output width",
+        f"{sized(name, first)}: EP of {', '.join(narrow)} ({sizes} parameters) - linear "
+        f"({linear.row.num_parameters:,})",
+        {width: gain(row, linear) for width, row in narrow.items()},
+    )  # fmt: skip
+
+
+def queries_specialise(studies: Studies) -> Iterator[Claim]:
+    """Overlap of EP's maps against those of the heads of cross-attention."""
+    heads = read_maps(studies.folder / "ep-attention", studies.masked)
+    by_name = {(head["method"], head["num_queries"]): head["statistics"] for head in heads}
+    if not {("ep", FEW_MAPS), ("mhca", FEW_MAPS)} <= set(by_name):
+        yield not_run(DIFFER, f"ep-attention.yaml, EP and MHCA of {FEW_MAPS} queries")
+        return
+    ep, other = by_name["ep", FEW_MAPS], by_name["mhca", FEW_MAPS]
+    (low, high), (least, most) = ep["overlap"]["ci"], other["overlap"]["ci"]
+    yield Claim(
+        DIFFER,
+        "maps are complementary; against cross-attention is our question",
+        f"{studies.masked}, {FEW_MAPS} queries: overlap of two maps, EP and MHCA (alike: 1)",
+        f"EP {ep['overlap']['mean']:.3f} [{low:.3f}, {high:.3f}], MHCA "
+        f"{other['overlap']['mean']:.3f} [{least:.3f}, {most:.3f}]; effective queries "
+        f"{ep['effective_queries']['mean']:.2f} and {other['effective_queries']['mean']:.2f}",
+        HOLDS if high < least else FAILS if low > most else OPEN,
+    )
+
+
+def maps_find_objects(studies: Studies) -> Iterator[Claim]:
+    """The share of EP's attention inside masks against the masks' area, which even maps have."""
+    heads = read_maps(studies.folder / "ep-attention", studies.masked)
+    ours = [head["statistics"] for head in heads
+            if (head["method"], head["num_queries"]) == ("ep", FEW_MAPS)]  # fmt: skip
+    if not ours or "inside" not in ours[0]:
+        yield not_run(OBJECT, "ep-attention.yaml with masks")
+        return
+    inside, area = ours[0]["inside"], ours[0]["area"]
+    (low, high), (least, most) = inside["ci"], area["ci"]
+    yield Claim(
+        OBJECT,
+        "maps of images; a figure for it is our question",
+        f"{studies.masked}, {FEW_MAPS} queries: share of attention inside masks, and their area",
+        f"EP {inside['mean']:.3f} [{low:.3f}, {high:.3f}], area {area['mean']:.3f} [{least:.3f}, "
+        f"{most:.3f}]",
+        HOLDS if low > most else FAILS if high < least else OPEN,
+    )
