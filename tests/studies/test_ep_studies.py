@@ -153,7 +153,7 @@ def assert_front(table: Table, sizes: Mapping[tuple[str, ...], int | None]) -> N
 
 
 def test_queries_and_widths_stand_against_linear_probing(pictures: Path) -> None:
-    tables = carry_out("ep-queries", pictures, queries=[1, 64], widths=[1, 8])
+    tables = carry_out("ep-queries", pictures, queries=[1, 64], widths=[1, 8], queries_of_widths=8)
     queries, widths = tables["queries-of-ep"], tables["widths-of-ep"]
     linear = ("tiny", "linear", "-")
     assert [*queries.groups] == [("tiny", "ep", "1"), ("tiny", "ep", "64"), linear]
