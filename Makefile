@@ -102,8 +102,8 @@ bench-check: $(STAMP) ## measure steps again: fails where a ratio to the committ
 gpu-check: $(STAMP) ## on a GPU: run what needs one, measure it, write the results
 	$(BIN)/python benchmarks/gpu_check.py
 
-bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py
-	$(BIN)/python benchmarks/$(subst -,_,$*).py
+bench-%: $(STAMP) ## run one benchmark: bench-NAME runs benchmarks/NAME.py (ARGS="--help")
+	$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)
 
 bench-slimp-ablation: $(STAMP) ## carry out studies/slimp-ablation.yaml from packaged weights
 	$(WEIGHTS) && $(BIN)/toolkit study run studies/slimp-ablation.yaml --jobs $(CORES) $(START)

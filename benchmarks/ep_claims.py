@@ -3,8 +3,7 @@
     python benchmarks/mim.py mae --data ID --output runs/mae        # supervised, simclr
     toolkit study run studies/ep-pretraining.yaml --set data=ID --set "encoders={MAE: runs/mae}"
     ...       # ep-rivals, ep-queries, ep-low-shot, ep-layers, ep-attention, ep-tuning
-    python benchmarks/ep_claims.py --pretrained runs/mae --about "CIFAR-10; ..."
-    make bench-ep-claims    # the same without --about and --pretrained
+    make bench-ep-claims ARGS='--pretrained runs/mae --about "CIFAR-10, ..."'
 
 Reads the studies' finished cells below `--runs`, and writes a row a claim: what the paper says,
 what was run, the figure with its interval and the verdict that follows from it. Expected: what the
