@@ -320,3 +320,13 @@ def test_a_shell_completes_commands_and_options(
     assert done.returncode == 0, done.stderr
     assert {*done.stdout.split()} >= expected
     assert all(word.startswith(words.split(" ")[-1]) for word in done.stdout.split())
+
+
+def test_a_version_that_cannot_be_printed_is_one_line() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 (a device)
+        done = subprocess.run(
+            [sys.executable, "-m", "toolkit_common", "--version"],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot print: No space left on device\n"

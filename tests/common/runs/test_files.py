@@ -128,6 +128,15 @@ def test_a_folder_that_can_be_made_is_left_as_it_was(tmp_path: Path, folder: str
     assert names(tmp_path) == []
 
 
+def test_a_way_through_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    # It would look new, and be the folder beside once the way has been made.
+    with pytest.raises(InputError, match=r"goes through .*none, which is no folder"):
+        refuse_unwritable(tmp_path / "none/../run", option="--output")
+    (tmp_path / "there").mkdir()
+    refuse_unwritable(tmp_path / "there/../run", option="--output")
+    assert names(tmp_path) == ["there"]
+
+
 @pytest.mark.parametrize("folder", ["file", "file/x", "file/x/y"])
 def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").touch()

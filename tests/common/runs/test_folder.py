@@ -434,6 +434,19 @@ def test_a_run_names_files_from_where_it_began_wherever_it_is_read(
     assert RunFolder(tmp_path / "none").begun_in() == tmp_path / "elsewhere"
 
 
+def test_a_file_that_has_changed_since_the_run_is_refused(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("1\n")
+    run.refuse_changed("a.csv")  # it has not ended, and lists nothing
+    run.finish()
+    run.refuse_changed("a.csv", "b.csv", "none.csv")
+    (tmp_path / "b.csv").write_text("2\n")
+    run.refuse_changed("a.csv")
+    with pytest.raises(InputError, match=f"{tmp_path}/b.csv is not as the run wrote it"):
+        run.refuse_changed("a.csv", "b.csv")
+
+
 def test_the_checkpoints_of_a_run_go_from_its_manifest_too(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
     (run.path / "checkpoints").mkdir()

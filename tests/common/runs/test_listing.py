@@ -1,6 +1,7 @@
 """Run folders are found, told by state, and shown with their best figure."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,11 @@ def test_sizes_tell_checkpoints_apart_those_of_folds_too(tmp_path: Path) -> None
     run = look_at_run(whole)
     assert (run.checkpoint_bytes, run.folds) == (200, (1, 3))
     assert run.num_bytes > 200
+
+
+def test_a_pipe_in_the_place_of_results_is_not_waited_for(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a")
+    (run / "results.json").unlink(missing_ok=True)
+    os.mkfifo(run / "results.json")
+    assert damage_of(run) == ""
+    assert look_at_run(run).path == run

@@ -229,7 +229,11 @@ app = typer.Typer(
 
 def _print_version(requested: bool) -> bool:
     if requested:
-        typer.echo(f"toolkit {version('toolkit-common')}")
+        try:
+            typer.echo(f"toolkit {version('toolkit-common')}")
+        except OSError as error:  # nobody above explains what an eager option raises
+            typer.echo(f"error: cannot print: {error.strerror}", err=True)
+            raise typer.Exit(EXIT_FAILED) from None
         raise typer.Exit
     return requested
 

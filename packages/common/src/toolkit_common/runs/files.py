@@ -38,6 +38,10 @@ def refuse_unwritable(folder: Path, *, option: str) -> None:
     Raises:
         InputError: If so.
     """
+    for at, part in enumerate(folder.parts):
+        # Once that is made the path leads on to what was looked at under no such name.
+        if part == ".." and not (before := Path(*folder.parts[:at])).is_dir():
+            raise InputError(f"{option} {folder} goes through {before}, which is no folder")
     try:
         there = folder.absolute()
         while not there.exists():

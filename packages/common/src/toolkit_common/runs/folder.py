@@ -41,6 +41,7 @@ from toolkit_common.runs.files import (
 from toolkit_common.runs.locks import LOCK, lock_folder, refuse_locked, unlock_folder
 
 RESULTS_VERSION = 1
+MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"  # folder of the states that are saved on the way
 TIMES = (  # see `toolkit_common.images.keys`
     ". Times of image files count as data: if nothing else changed, copy the files again with "
@@ -177,22 +178,42 @@ class RunFolder:
             if path.is_file() and (keep_checkpoints or states not in path.parents)
         )
         listed = {str(file.relative_to(self.path)): sha256_of(file) for file in files}
-        for name in ("manifest.json", LOCK):
+        for name in (MANIFEST, LOCK):
             listed.pop(name, None)
-        write_json(self.path / "manifest.json", listed)
+        write_json(self.path / MANIFEST, listed)
         # Only DONE says that a run is whole: what follows may be cut short.
         write_text(self.path / "DONE", _now() + "\n")
         if not keep_checkpoints:  # killed before DONE, the run would have begun anew without them
             shutil.rmtree(states, ignore_errors=True)
         unlock_folder(self.path)
 
+    def refuse_changed(self, *names: str) -> None:
+        """Refuse files of a finished run that are not as it wrote them; others are not looked at.
+
+        Raises:
+            InputError: If so.
+        """
+        listed = self._manifest()
+        for name in names:
+            path = self.path / name
+            if name in listed and path.is_file() and sha256_of(path) != listed[name]:
+                raise InputError(
+                    f"{path} is not as the run wrote it ({MANIFEST} has another sha256): put it "
+                    "back, or run it again"
+                )
+
+    def _manifest(self) -> dict[str, str]:
+        path = self.path / MANIFEST
+        if not path.is_file():  # of a run that has not ended
+            return {}
+        listed: dict[str, str] = checked(dict[str, str], read_json(path), f"{path} is damaged")
+        return listed
+
     def drop_checkpoints(self) -> None:
         """Remove the states that a finished run has kept, from its manifest too."""
-        if self.has("manifest.json"):
-            path = self.path / "manifest.json"
-            listed: dict[str, str] = checked(dict[str, str], read_json(path), f"{path} is damaged")
+        if listed := self._manifest():
             kept = {name: sum_ for name, sum_ in listed.items() if not _is_state(name)}
-            write_json(path, kept)
+            write_json(self.path / MANIFEST, kept)
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
 

@@ -100,7 +100,7 @@ def damage_of(folder: Path) -> str:
             return f"{folder} has no {SETTINGS}"
         read_facts(folder)
         read_document(folder / SETTINGS, or_empty=True)
-        if (folder / RESULTS).exists():
+        if (folder / RESULTS).is_file():  # a pipe would be waited for
             read_json(folder / RESULTS)
     except InputError as error:
         return str(error)
@@ -199,7 +199,7 @@ def _settings(path: Path) -> Mapping[str, Any]:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        values = read_json(path)
+        values = read_json(path) if path.is_file() else {}
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
