@@ -103,17 +103,18 @@ def to_csv(table: Table) -> str:
 
 def to_json(study: Study, table: Table) -> dict[str, Any]:
     """Return all that a table holds."""
+    part = table.spec.test_rows
     return {
         "study": study.spec.name,
         "question": study.spec.question,
         "title": table.spec.title,
         "against": dict(table.spec.against),
         "over": list(table.spec.over),
-        "test_rows": {name: list(values) for name, values in table.spec.test_rows.items()},
         "rows": list(entries(table)),
         "missing": dict(table.missing),
         "notes": notes(study, table),
         "remarks": list(map(str, table.remarks)),
+        **({"test_rows": {name: list(values) for name, values in part.items()}} if part else {}),
     }
 
 
