@@ -194,6 +194,11 @@ def metric_name(name: str) -> str:
     return METRIC_NAMES.get(name, name.replace("_", " "))
 
 
+def follows(name: str) -> bool:
+    """Tell whether a metric follows from predictions: what retrieval finds does not."""
+    return name in METRICS or is_ranking(name)
+
+
 def is_ranking(name: str) -> bool:
     """Tell whether a metric of this name sorts all rows."""
     return name in RANKING_METRICS or _specificity_in(name) is not None

@@ -9,18 +9,13 @@ import pandas as pd
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.rows import read_rows
 from toolkit_common.printable import first_of
-from toolkit_common.scores.metrics import METRICS, evaluate, is_ranking
+from toolkit_common.scores.metrics import evaluate, follows
 from toolkit_common.study.file import Scalars, written
 from toolkit_common.study.patients import predictions_of
 from toolkit_common.study.records import Record
 
 FILE = "test_rows.parquet"
 SHOWN = 5
-
-
-def follows(metric: str) -> bool:
-    """Tell whether a metric follows from predictions: what retrieval finds does not."""
-    return metric in METRICS or is_ranking(metric)
 
 
 def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
@@ -68,12 +63,13 @@ def _ids(frame: pd.DataFrame, wanted: Mapping[str, Scalars]) -> tuple[frozenset[
     """Return the ids of the test rows of these values, and what there is where there are none."""
     keep, remarks = np.ones(len(frame), dtype=bool), []
     for name, values in wanted.items():
-        known = frame[name].map(written, na_action="ignore") if name in frame else pd.Series([])
+        column = frame.get(name, pd.Series(None, index=frame.index, dtype=object))
+        known = column.map(written, na_action="ignore")
         is_wanted = known.isin(list(map(written, values))).to_numpy()
         if not is_wanted.any():
             there = first_of(sorted(known.dropna().unique()), SHOWN) or "no values"
             remarks.append(
                 f"NO TEST ROW has {name} {' or '.join(map(written, values))}: there are {there}"
             )
-        keep &= is_wanted if len(is_wanted) else False
+        keep &= is_wanted
     return frozenset(frame["image_id"][keep]), remarks

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from toolkit_common.scores.corrected_t import corrected_t
-from toolkit_common.scores.metrics import METRICS, is_ranking
+from toolkit_common.scores.metrics import follows
 from toolkit_common.study.file import TableSpec, written
 from toolkit_common.study.patients import Folds, UnpairedError, Value, over_patients
 from toolkit_common.study.records import Record
@@ -225,7 +225,7 @@ def _why_not(value: Value | None, sides: Sequence[Folds], metric: str) -> str:
         return "its resamples over patients do not define it"
     if not all(record.predictions for record in records):
         return "some of its cells have no predictions"
-    if metric not in METRICS and not is_ranking(metric):
+    if not follows(metric):
         return f"{metric} does not follow from predictions"
     return "its folds have different numbers of repeats"
 

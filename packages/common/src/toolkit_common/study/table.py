@@ -10,9 +10,9 @@ from functools import cached_property
 
 from toolkit_common.printable import first_of
 from toolkit_common.registry import did_you_mean
-from toolkit_common.scores.metrics import LOWER_IS_BETTER
+from toolkit_common.scores.metrics import LOWER_IS_BETTER, follows
 from toolkit_common.scores.remarks import Remark, remarks_of
-from toolkit_common.study.among import among, follows
+from toolkit_common.study.among import among
 from toolkit_common.study.figures import (
     NONE,
     Figure,
