@@ -322,6 +322,18 @@ def test_a_shell_completes_commands_and_options(
     assert all(word.startswith(words.split(" ")[-1]) for word in done.stdout.split())
 
 
+def test_a_current_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, sys.argv[1:])"
+    words = [sys.executable, "-m", "toolkit_common", "doctor"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=gone, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: the current folder is gone: cd to one that is there\n"
+
+
 def test_a_version_that_cannot_be_printed_is_one_line() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123 (a device)
         done = subprocess.run(

@@ -251,6 +251,11 @@ def _root(
 def main() -> None:
     """Run the command line; Ctrl-C, SIGTERM and SIGHUP inside a command end with exit code 130."""
     end_as_ctrl_c_does()
+    try:
+        Path.cwd()
+    except OSError:  # libraries would say that they are not installed
+        typer.echo("error: the current folder is gone: cd to one that is there", err=True)
+        raise SystemExit(EXIT_BAD_INPUT) from None
     # A log file wants lines of one width, and wider ones than the 80 columns of no terminal.
     if not sys.stderr.isatty():
         os.environ.setdefault("COLUMNS", "120")
