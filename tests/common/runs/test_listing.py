@@ -70,6 +70,7 @@ def test_damaged_results_show_no_figure(tmp_path: Path, text: str) -> None:
         ("run.json", '{"kind": 1}', "{folder}/run.json is damaged: kind: input should be a valid"),
         ("run.json", "[" * 9999, "{folder}/run.json is damaged, no JSON: "),
         ("results.json", "", "{folder}/results.json is damaged, no JSON: "),
+        ("results.json", "[]", "{folder}/results.json is damaged: it holds no JSON object"),
         ("config.yaml", "a: [", "{folder}/config.yaml"),
         ("config.yaml", None, "{folder} has no config.yaml"),
     ],

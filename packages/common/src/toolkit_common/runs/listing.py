@@ -100,8 +100,10 @@ def damage_of(folder: Path) -> str:
             return f"{folder} has no {SETTINGS}"
         read_facts(folder)
         read_document(folder / SETTINGS, or_empty=True)
-        if (folder / RESULTS).is_file():  # a pipe would be waited for
-            read_json(folder / RESULTS)
+        results = folder / RESULTS
+        # A pipe would be waited for.
+        if results.is_file() and not isinstance(read_json(results), dict):
+            return f"{results} is damaged: it holds no JSON object"
     except InputError as error:
         return str(error)
     except OSError as error:
