@@ -128,6 +128,12 @@ def test_a_folder_that_can_be_made_is_left_as_it_was(tmp_path: Path, folder: str
     assert names(tmp_path) == []
 
 
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--output .* is not UTF-8: give it another name"):
+        refuse_unwritable(tmp_path / os.fsdecode(b"bad\xff"), option="--output")
+    assert names(tmp_path) == []
+
+
 def test_a_way_through_what_is_not_there_is_refused(tmp_path: Path) -> None:
     # It would look new, and be the folder beside once the way has been made.
     with pytest.raises(InputError, match=r"goes through .*none, which is no folder"):

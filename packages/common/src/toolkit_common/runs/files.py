@@ -38,6 +38,10 @@ def refuse_unwritable(folder: Path, *, option: str) -> None:
     Raises:
         InputError: If so.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # what is written as text within would fail in the end
+        raise InputError(f"{option} {folder} is not UTF-8: give it another name") from None
     for at, part in enumerate(folder.parts):
         # Once that is made the path leads on to what was looked at under no such name.
         if part == ".." and not (before := Path(*folder.parts[:at])).is_dir():
