@@ -151,6 +151,8 @@ def _say_how_to_judge(settings: ExtrapolateSettings, run: Path, output: Path) ->
         backbone=str(run),
         metadata=str(output),
         data=settings.data,
+        premalignant_as=settings.premalignant_as,
+        bad_files=None if settings.bad_files == "error" else settings.bad_files,
         split_seed=str(settings.split_seed) if settings.split_seed else None,
         splits=None if settings.splits is None else str(settings.splits),
         folds=None if settings.folds is None else str(settings.folds),
