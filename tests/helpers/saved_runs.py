@@ -7,12 +7,18 @@ import pyarrow.parquet as pq
 
 
 def change_predictions(run: Path, **columns) -> None:
-    """Replace columns of every predictions file by what functions make of them."""
+    """Replace columns of every predictions file, as if the run had written what functions make."""
     for path in (run / "predictions").iterdir():
         frame = pq.read_table(path).to_pandas()
         for name, change in columns.items():
             frame[name] = change(frame[name])
         pq.write_table(pa.Table.from_pandas(frame), path)
+    forget_manifest(run)
+
+
+def forget_manifest(run: Path) -> None:
+    """Remove the checksums of a run, so that what a test writes in it passes for its own."""
+    (run / "manifest.json").unlink(missing_ok=True)
 
 
 def one_group(run: Path) -> None:

@@ -1,5 +1,6 @@
 """Figures over patients are those of a run of all folds; what cannot be paired is refused."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from helpers.predicted import NUM_ROWS, groups_of, joined, record_of
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import sha256_of
 from toolkit_common.scores.folds import estimate_fold_difference, estimate_folds
 from toolkit_common.study.patients import over_patients
 from toolkit_common.study.records import Record
@@ -43,6 +45,16 @@ def test_what_is_averaged_within_a_fold_is_one_value(folds):
     once = over_patients(mine, "auroc", against=theirs)
     twice = over_patients([fold * 2 for fold in mine], "auroc", against=[f * 2 for f in theirs])
     assert twice == (pytest.approx(once[0]), pytest.approx(once[1]))
+
+
+def test_predictions_that_another_has_changed_are_refused(folds):
+    (record,) = folds[0][0]
+    manifest = record.cell.place / "manifest.json"
+    manifest.write_text(json.dumps({record.predictions.name: sha256_of(record.predictions)}))
+    assert over_patients(folds[0], "auroc") is not None
+    change(record, "target", 0).predictions.replace(record.predictions)
+    with pytest.raises(InputError, match=f"{record.predictions} is not as the run wrote it"):
+        over_patients(folds[0], "auroc")
 
 
 def test_other_images_are_refused(folds):

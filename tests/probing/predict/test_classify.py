@@ -6,6 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
+from helpers.saved_runs import forget_manifest
 from toolkit_probing.heads.files import read_spec, save_head
 
 ROWS = ("ep-num_queries4-layer6-all", "linear-layer6-cls", "logreg-layer6-cls")
@@ -68,8 +69,18 @@ def test_a_head_without_queries_has_no_attention_to_tell(predict, new) -> None:
 
 
 @pytest.mark.slow
+def test_a_damaged_head_is_refused(predict, copied, new) -> None:
+    file = copied / "heads/linear-layer6-cls-lr0p003-seed0.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-40:-20] = data[-20:]  # still a head
+    file.write_bytes(data)
+    result = predict("--images", new, "--row", "linear", run=copied)
+    assert_bad_input(result, f"{file} is not as the run wrote it")
+
+
+@pytest.mark.slow
 def test_a_head_that_diverged_is_refused(predict, copied, new) -> None:
-    (copied / "manifest.json").unlink()  # as in a run of before, of which nothing is compared
+    forget_manifest(copied)
     file = copied / "heads/linear-layer6-cls-lr0p003-seed0.safetensors"
     spec, state = read_spec(file), load_file(file)
     state["classifier.bias"][0] = float("nan")

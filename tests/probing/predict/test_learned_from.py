@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from conftest import assert_bad_input
+from helpers.saved_runs import forget_manifest
 from helpers.seen_rows import record_of
 from helpers.tiny_encoders import export
 from probing.predict.test_saved_probe import change_config
@@ -71,7 +72,7 @@ def test_who_was_learned_from_is_unknown_where_the_data_are_gone(
 
 @pytest.mark.slow
 def test_training_images_that_are_gone_are_counted(predict, copied, new) -> None:
-    (copied / "manifest.json").unlink()  # as in a run of before, of which nothing is compared
+    forget_manifest(copied)
     with (copied / "splits.csv").open("a") as file:
         file.write("pictures/gone.png,train\n")
     result = predict("--images", new, run=copied)
@@ -80,7 +81,7 @@ def test_training_images_that_are_gone_are_counted(predict, copied, new) -> None
 
 @pytest.mark.slow
 def test_splits_without_ids_are_refused(predict, copied, new) -> None:
-    (copied / "manifest.json").unlink()  # as in a run of before, of which nothing is compared
+    forget_manifest(copied)
     text = (copied / "splits.csv").read_text()
     (copied / "splits.csv").write_text(text.replace("image_id", "image_ix"))
     assert_bad_input(predict("--images", new, run=copied), "has no column 'image_id'")

@@ -24,12 +24,10 @@ def change_config(run: Path, **values: object) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [f"heads/{EP}-lr0p003-seed0.safetensors", "splits.csv"])
-def test_what_is_not_as_the_run_wrote_it_is_refused(copied, name) -> None:
-    data = bytearray((copied / name).read_bytes())
-    data[-40:-20] = data[-20:]  # still a head, and still splits
-    (copied / name).write_bytes(data)
-    with pytest.raises(InputError, match=f"{copied}/{name} is not as the run wrote it"):
+def test_other_splits_than_the_runs_are_refused(copied) -> None:
+    splits = (copied / "splits.csv").read_text()
+    (copied / "splits.csv").write_text(splits.replace(",train", ",test"))
+    with pytest.raises(InputError, match=f"{copied}/splits.csv is not as the run wrote it"):
         choose_probe(copied)
 
 

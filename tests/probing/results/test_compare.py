@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import assert_bad_input
-from helpers.saved_runs import change_predictions, one_group
+from helpers.saved_runs import change_predictions, forget_manifest, one_group
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores import statistics
 
@@ -58,6 +58,7 @@ def test_the_order_of_the_images_does_not_matter(run_cli, runs, copied):
     for path in (copied / "b/predictions").iterdir():
         table = pq.read_table(path)
         pq.write_table(table.take(np.arange(len(table))[::-1]), path)
+    forget_manifest(copied / "b")
     actual = run_cli("compare", runs / "a", copied / "b", "--json").stdout
     for entry, other in zip(
         *(json.loads(x)["comparisons"] for x in (expected, actual)), strict=True

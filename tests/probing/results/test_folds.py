@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from conftest import assert_bad_input
+from helpers.saved_runs import forget_manifest
 from helpers.snapshots import assert_fits
 from toolkit_common.runs.files import read_json
 from toolkit_probing.results.contents import read_results
@@ -94,6 +95,7 @@ def test_other_folds_and_a_single_split_are_not_compared(run_cli, folded, tmp_pa
         table = pq.read_table(path).to_pandas()
         table["fold"] = (table["fold"] + 1) % 3
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    forget_manifest(tmp_path / "g")
     result = run_cli(
         "compare", folded / "f", tmp_path / "g", "--rows", "knn-layer6-cls,knn-layer6-cls"
     )

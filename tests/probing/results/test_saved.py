@@ -3,6 +3,8 @@
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 
@@ -131,6 +133,15 @@ def test_predictions_that_would_give_another_figure_are_refused(name, copied):
     change_predictions(copied / "a", **columns)
     with pytest.raises(InputError, match=f"is damaged: .*{message}"):
         _ = read_run(copied / "a").rows
+
+
+def test_predictions_that_another_has_changed_are_refused_within_all_bounds(run_cli, copied):
+    path = next((copied / "a/predictions").iterdir())
+    frame = pq.read_table(path).to_pandas()
+    frame["target"] = 1 - frame["target"]
+    pq.write_table(pa.Table.from_pandas(frame), path)
+    result = run_cli("report", copied / "a")
+    assert_bad_input(result, f"{path} is not as the run wrote it (manifest.json")
 
 
 def test_predictions_outside_of_the_run_are_not_read(copied):

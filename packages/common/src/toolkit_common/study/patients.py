@@ -12,8 +12,9 @@ import numpy as np
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.rows import read_rows
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.scores.folds import estimate_fold_difference, estimate_folds
-from toolkit_common.scores.metrics import METRICS, Predictions, is_ranking
+from toolkit_common.scores.metrics import Predictions, follows
 from toolkit_common.study.records import Record
 
 MOST_READ = 64  # files of predictions that are held at once
@@ -44,7 +45,7 @@ def over_patients(mine: Folds, metric: str, *, against: Folds | None = None) -> 
         UnpairedError: If two sides were judged on other images, classes or patients, or two folds
             on the same.
     """
-    if metric not in METRICS and not is_ranking(metric):  # of retrieval, say
+    if not follows(metric):  # of retrieval, say
         return None
     sides = [mine] if against is None else [mine, against]
     records = [record for side in sides for fold in side for record in fold]
@@ -123,7 +124,7 @@ def _tested(record: Record) -> Tested:
     path = record.predictions
     # A cell may be run anew, and another folder have a file of this name: as it is now, and there.
     state = (path.resolve(), path.stat().st_mtime_ns) if path.is_file() else None
-    ids, groups, runs = _read(path, len(record.classes), state=state)
+    ids, groups, runs = _read(path, len(record.classes), run=record.cell.place, state=state)
     if record.kept is None:
         return ids, groups, runs
     keep = np.isin(ids, list(record.kept))
@@ -132,13 +133,20 @@ def _tested(record: Record) -> Tested:
 
 
 @lru_cache(maxsize=MOST_READ)
-def _read(path: Path, num_classes: int, *, state: object) -> Tested:  # noqa: ARG001 (the cache's)
+def _read(
+    path: Path,
+    num_classes: int,
+    *,
+    run: Path,
+    state: object,  # noqa: ARG001 (the cache's)
+) -> Tested:
     """Return test images in the order of their ids, their groups, and each repeat's predictions."""
     columns = ["image_id", "group", "target", "seed", "draw", "probabilities"]
     try:
         table = read_rows(path, columns=columns)
     except InputError as error:
         raise InputError(f"{error}; run the cell again") from None
+    RunFolder(run).refuse_changed(str(path.relative_to(run)))
     frame = table.to_pandas()
     parts = [part.sort_values("image_id") for _, part in frame.groupby(["seed", "draw"])]
     runs = [

@@ -89,8 +89,7 @@ def choose_probe(run: Path, *, row: str | None = None, method: str | None = None
     settings = settings_of(folder)
     heads = heads_of_rows(folder, results.rows_of_heads, settings)
     chosen, file = _choose(folder, results.rows, heads, row=row, method=method)
-    # A damaged head still predicts, and other splits hide whom it has learned from.
-    RunFolder(folder).refuse_changed(str(file.relative_to(folder)), "splits.csv")
+    RunFolder(folder).refuse_changed("splits.csv")  # others hide whom it has learned from
     probe = SavedProbe(folder, results, settings, chosen, file, read_spec(file))
     _show(probe, heads)
     return probe

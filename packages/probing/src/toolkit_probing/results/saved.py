@@ -341,6 +341,8 @@ def _read_predictions(run: Path, row: Row) -> SavedRow:
         raise InputError(f"{run / FILE}: predictions {shown(row.predictions)} lie outside of it")
     table, repeats = _read_table(path), len(row.seeds)
     image_ids, groups, targets, probabilities = _check_predictions(table, path, repeats=repeats)
+    # Within these bounds others give other figures.
+    RunFolder(run).refuse_changed(row.predictions)
     count = len(table) // repeats
     # Repeats stand one behind the other, each with the same images in the same order.
     return SavedRow(
