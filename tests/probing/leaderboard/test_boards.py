@@ -78,6 +78,17 @@ def test_of_several_shares_of_hidden_metadata_the_smallest_stands_with_its_basel
     assert not any("variants" in line for line in board.notes)
 
 
+def test_baselines_of_fewer_labels_do_not_stand_for_those_of_all():
+    few = [
+        replace(item, labels="10 % of labels", metrics=methods(0.5)[0].metrics)
+        for item in baselines()
+    ]
+    for beside in ([*baselines(), *few], [*few, *baselines()]):
+        (board,) = boards_of(run("runs/a", methods(0.6), encoder("a"), baselines=beside))
+        shown = [figure.value for _, figure in board.baselines]
+        assert shown == [item.metrics["auroc"].mean for item in baselines()]
+
+
 def test_a_study_that_probes_methods_apart_gives_one_row_an_encoder():
     parts = [run(f"runs/{row.method}", [row], encoder("a")) for row in methods(0.6)]
     (board,) = boards_of(*parts)

@@ -26,6 +26,25 @@ def test_what_reads_no_image_stands_last_and_once_where_runs_share_it(runs):
     assert every[-1].name == "metadata baseline"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shares", ["0.3,1", "1,0.3", "0.3"])
+def test_what_reads_no_image_learned_from_as_many_labels_as_what_stands_above(
+    run_cli, tmp_path, shares
+):
+    """Those of other shares stand in tables alone, and are no figure of the sentence."""
+    result = run_cli(
+        "probe", "--data", "lesions", "--label", "malignant", "--backbone",
+        "timm:test_vit?image_size=32", "--random-init", "--method", "knn", "--no-report",
+        "--label-fraction", shares, "--draws", "2", "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    every = entries_of(build_report([tmp_path / "run"], metrics=["auroc"]))
+    methods = ["knn", "missingness baseline", "metadata baseline"]
+    assert [item.row.method for item in every] == methods
+    most = "all labels" if "1" in shares else "30 % of labels"
+    assert {item.row.labels for item in every} == {most}
+
+
 def test_names_say_what_tells_rows_apart_and_no_more(runs):
     names = [item.name for item in entries_at(runs / "a")]
     assert names == [f"{name} \u00b7 layer {at}" for name in ("linear", "knn") for at in (2, 6)]

@@ -31,7 +31,7 @@ from toolkit_probing.published.beside import (
     preferred_rows,
 )
 from toolkit_probing.published.rows import METHODS, Published
-from toolkit_probing.reports.entries import least_hidden, most_labels
+from toolkit_probing.reports.entries import baselines_beside, least_hidden, most_labels
 from toolkit_probing.results.names import method_heading, short_data
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import SavedRun
@@ -134,9 +134,7 @@ def _groups(runs: Sequence[SavedRun]) -> list[_Group]:
             picked = preferred_rows(rows)
             group.chosen += name_preferred(run, rows, picked)
             group.add(run, picked)
-            group.baselines |= {
-                row.method: row for row in run.results.baselines if row.hidden_metadata == hidden
-            }
+            group.baselines |= {row.method: row for row in baselines_beside(run)}
     boards = Counter(of for of, _ in groups)
     for (of, _), group in groups.items():
         group.chosen += [CHANGED] * (boards[of] > 1)

@@ -65,9 +65,7 @@ def entries_of(report: Report) -> list[Entry]:
             kind: Kind = "tuned encoder" if saved.row.is_tuned else "probe"
             few = f"{BETWEEN}{amount}" if len(set(amounts)) > 1 and amount != ALL else ""
             probes.append(_entry(f"{name}{few}", label, saved, kind=kind, whole=whole))
-        for saved in run.baselines.values():
-            if saved.row.hidden_metadata != least:
-                continue
+        for saved in (run.baselines[row.name] for row in baselines_beside(run)):
             entry = _entry(saved.row.method, label, saved, kind=NO_IMAGE, whole=whole)
             same = [item for item in baselines if item.row.method == entry.row.method]
             # Those of equal data are the same in every run.
@@ -81,6 +79,16 @@ def most_labels(run: SavedRun) -> str:
     """Return the largest amount of labels that a run learned from."""
     amounts = {row.labels: float(np.mean(row.num_train)) for row in run.results.rows}
     return ALL if ALL in amounts else max(amounts, key=lambda name: amounts[name])
+
+
+def baselines_beside(run: SavedRun) -> list[Row]:
+    """Return the baselines that stand beside a run's rows of the most labels and the least hidden.
+
+    They learned from as many labels; those of a run of before always from all.
+    """
+    amount, hidden = most_labels(run), least_hidden(run)
+    shown = [row for row in run.results.baselines if row.hidden_metadata == hidden]
+    return [row for row in shown if row.labels == amount] or shown
 
 
 def least_hidden(run: SavedRun) -> float:
