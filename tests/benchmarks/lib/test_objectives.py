@@ -11,6 +11,7 @@ from lib.objectives import (
     draw_views,
     masked_loss,
     normalised_patches,
+    positions,
 )
 from toolkit_common.seed import generator
 from toolkit_common.torchvision_ops import prepare
@@ -78,6 +79,30 @@ def test_what_is_hidden_reaches_no_prediction(vit):
     row, column = divmod(int(kept[0, 0]), 4)
     images[0, :, row * 4 : row * 4 + 4, column * 4 : column * 4 + 4] += 3.0
     assert not torch.allclose(objective.reconstruct(images, kept), before)
+
+
+def test_it_learns_to_infer_hidden_patches_from_those_that_it_sees():
+    torch.manual_seed(0)
+    sizes = {"img_size": 16, "patch_size": SIDE, "embed_dim": 24, "depth": 2, "num_heads": 2}
+    small = timm.create_model("vit_tiny_patch16_224", num_classes=0, **sizes)
+    with torch.no_grad():
+        small.pos_embed[:, 1:] = positions(small, 24)
+    scenes = torch.randn(6, 3, 16, 16, generator=generator(0, "scenes"))
+    objective, none = MaskedAutoencoder(small, 0), torch.zeros(0, dtype=torch.long)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    for step in range(200):
+        draws = generator(0, "step", step)
+        loss = objective(scenes[torch.randint(6, (32,), generator=draws)], none, draws)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        kept = draw_kept(6, PATCHES, generator(0, "held out"))
+        targets = normalised_patches(scenes, SIDE)
+        loss = masked_loss(objective.eval().reconstruct(scenes, kept), targets, kept)
+        by_place = masked_loss(targets.mean(0).expand_as(targets), targets, kept)
+        by_mean = masked_loss(torch.zeros_like(targets), targets, kept)
+    assert loss < 0.1 * by_place < 0.1 * by_mean
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
