@@ -106,9 +106,9 @@ def toolkit(*words: str) -> str:
 
 
 def _read_held_out() -> Any:
-    from toolkit_common.runs.folder import RunFolder
+    from toolkit_common.runs.files import read_json
 
-    return RunFolder(Path("pretrain")).read_json("results.json")["held_out"]
+    return read_json(Path("pretrain/results.json"))["held_out"]
 
 
 def _read_json(*words: str) -> Any:

@@ -1,9 +1,13 @@
 """Ways to spoil a finished probe run."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from toolkit_common.runs.files import write_json
 
 
 def change_predictions(run: Path, **columns) -> None:
@@ -13,6 +17,12 @@ def change_predictions(run: Path, **columns) -> None:
         for name, change in columns.items():
             frame[name] = change(frame[name])
         pq.write_table(pa.Table.from_pandas(frame), path)
+    forget_manifest(run)
+
+
+def write_results(run: Path, results: Mapping[str, Any]) -> None:
+    """Replace the results of a run, as if it had found these."""
+    write_json(run / "results.json", results)
     forget_manifest(run)
 
 

@@ -21,6 +21,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, sha256_of
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.runs.locks import unlock_all
+from toolkit_common.runs.manifest import read_manifest
 
 
 class Example(Settings):
@@ -33,8 +34,8 @@ def call(output: Path | None, *, values: dict[str, Any] | None = None, **how: bo
     return Invocation(resolve(Example, [Layer("--set", values or {})]), output, **how)
 
 
-def started(path: Path, values: dict[str, Any] | None = None) -> RunFolder:
-    invocation = call(path, values=values)
+def started(path: Path, values: dict[str, Any] | None = None, *, resume: bool = False) -> RunFolder:
+    invocation = call(path, values=values, resume=resume)
     run = choose_run_folder(invocation, name="test")
     run.start(invocation, kind="test", facts={"data": "abc"})
     return run
@@ -105,7 +106,7 @@ def test_overwrite_replaces_a_run(tmp_path: Path) -> None:
     choose_run_folder(invocation, name="test").start(invocation, kind="test", facts={})
     assert not (run.path / "old").exists()
     assert "epochs: 9  # --set" in (run.path / "config.yaml").read_text()
-    assert len(run.read_json("run.json")["starts"]) == 1
+    assert len(run.facts()["starts"]) == 1
 
 
 @pytest.mark.parametrize("left", [[], [".config.yaml.7.tmp"], ["config.yaml", ".run.json.7.tmp"]])
@@ -147,7 +148,7 @@ def test_an_overwriting_that_was_killed_can_be_repeated(
     monkeypatch.undo()
     assert not run.is_done
     choose_run_folder(invocation, name="test").start(invocation, kind="test", facts={})
-    assert len(run.read_json("run.json")["starts"]) == 1
+    assert len(run.facts()["starts"]) == 1
 
 
 def test_resume_and_overwrite_exclude_each_other(tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def test_resuming_adds_a_start_and_keeps_the_configuration(tmp_path: Path) -> No
     before = (run.path / "config.yaml").read_text()
     invocation = call(run.path, values={"num_workers": 8}, resume=True)
     run.start(invocation, kind="test", facts={"data": "abc"})
-    assert len(run.read_json("run.json")["starts"]) == 2
+    assert len(run.facts()["starts"]) == 2
     assert (run.path / "config.yaml").read_text() == before
 
 
@@ -212,7 +213,7 @@ def test_what_a_killed_process_has_begun_is_gone_once_the_run_goes_on(tmp_path: 
     run.start(call(run.path, resume=True), kind="test", facts={"data": "abc"})
     assert [path.name for path in run.path.rglob("*.tmp")] == ["kept.tmp"]
     run.finish()
-    assert not any(name.endswith("12.tmp") for name in run.read_json("manifest.json"))
+    assert not any(name.endswith("12.tmp") for name in read_manifest(run.path))
 
 
 def test_a_run_is_not_resumed_on_other_data_or_with_another_encoder(tmp_path: Path) -> None:
@@ -236,14 +237,14 @@ def test_a_run_is_not_resumed_on_other_data_or_with_another_encoder(tmp_path: Pa
     with pytest.raises(InputError, match=r"encoder \(was b+, now d+\); put .* new run$"):
         run.start(again, kind="test", facts={**facts, "encoder": "d" * 64})
     run.start(again, kind="test", facts=facts)
-    assert len(run.read_json("run.json")["starts"]) == 2
+    assert len(run.facts()["starts"]) == 2
 
 
 def test_a_run_that_was_killed_before_its_record_is_resumed(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
     (run.path / "run.json").unlink()
     run.start(call(run.path, resume=True), kind="test", facts={"data": "def"})
-    assert run.read_json("run.json")["data"] == "def"
+    assert run.facts()["data"] == "def"
 
 
 def test_a_run_whose_settings_this_version_does_not_know_is_not_resumed(tmp_path: Path) -> None:
@@ -302,7 +303,7 @@ def test_a_run_that_is_written_is_neither_resumed_nor_overwritten(tmp_path: Path
 
 def test_a_run_records_what_was_requested_on_what_machine(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
-    record = run.read_json("run.json")
+    record = run.facts()
     assert record["kind"] == "test"
     assert record["data"] == "abc"
     assert record["command"][0] == "toolkit"
@@ -354,7 +355,7 @@ def test_rewinding_without_a_log_does_nothing(tmp_path: Path) -> None:
 def test_results_carry_their_version(tmp_path: Path) -> None:
     run = started(tmp_path)
     run.write_results({"top1": 0.5})
-    assert run.read_json("results.json") == {"version": 1, "top1": 0.5}
+    assert read_json(run.path / "results.json") == {"version": 1, "top1": 0.5}
 
 
 def test_done_is_the_last_file_and_the_manifest_covers_the_others(tmp_path: Path) -> None:
@@ -387,17 +388,21 @@ def test_a_log_of_what_is_printed_ends_with_the_run_or_its_lock(tmp_path: Path) 
     console.forget()
 
 
+def test_a_run_that_goes_on_has_no_manifest_of_before(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.finish()
+    (tmp_path / "DONE").unlink()
+    assert "run.json" in read_manifest(tmp_path)
+    started(tmp_path, resume=True)
+    assert read_manifest(tmp_path) == {}
+
+
 def test_without_a_manifest_there_is_no_done(tmp_path: Path) -> None:
     run = started(tmp_path)
     (tmp_path / "manifest.json").mkdir()  # cannot be replaced by a file
     with pytest.raises(OSError, match=r"manifest\.json"):
         run.finish()
     assert not run.is_done
-
-
-def test_a_missing_json_file_names_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=rf"{tmp_path} has no results\.json: it is no finished"):
-        RunFolder(tmp_path).read_json("results.json")
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -409,7 +414,7 @@ def test_states_of_a_done_run_go_unless_they_are_to_stay(tmp_path: Path, keep: b
     run.finish(keep_checkpoints=keep)
     assert run.is_done
     assert (run.path / "checkpoints").exists() == keep
-    assert ("checkpoints/part/step-000000001.pt" in run.read_json("manifest.json")) == keep
+    assert ("checkpoints/part/step-000000001.pt" in read_manifest(run.path)) == keep
 
 
 # Where it began
@@ -434,25 +439,12 @@ def test_a_run_names_files_from_where_it_began_wherever_it_is_read(
     assert RunFolder(tmp_path / "none").begun_in() == tmp_path / "elsewhere"
 
 
-def test_a_file_that_has_changed_since_the_run_is_refused(tmp_path: Path) -> None:
-    run = started(tmp_path)
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / name).write_text("1\n")
-    run.refuse_changed("a.csv")  # it has not ended, and lists nothing
-    run.finish()
-    run.refuse_changed("a.csv", "b.csv", "none.csv")
-    (tmp_path / "b.csv").write_text("2\n")
-    run.refuse_changed("a.csv")
-    with pytest.raises(InputError, match=f"{tmp_path}/b.csv is not as the run wrote it"):
-        run.refuse_changed("a.csv", "b.csv")
-
-
 def test_the_checkpoints_of_a_run_go_from_its_manifest_too(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
     (run.path / "checkpoints").mkdir()
     (run.path / "checkpoints/step-1.pt").touch()
     run.finish(keep_checkpoints=True)
-    assert "checkpoints/step-1.pt" in run.read_json("manifest.json")
+    assert "checkpoints/step-1.pt" in read_manifest(run.path)
     run.drop_checkpoints()
     assert not (run.path / "checkpoints").exists()
-    assert sorted(run.read_json("manifest.json")) == ["config.yaml", "run.json"]
+    assert sorted(read_manifest(run.path)) == ["config.yaml", "run.json"]

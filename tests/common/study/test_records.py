@@ -10,7 +10,8 @@ import pytest
 
 from helpers.tiny_study import STUDY, study_of
 from toolkit_common.errors import InputError
-from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.runs.files import read_json, sha256_of, write_json
+from toolkit_common.runs.manifest import write_manifest
 from toolkit_common.study import records
 from toolkit_common.study.commands import Command, find_command
 from toolkit_common.study.grid import Cell, expand
@@ -90,11 +91,22 @@ def test_figures_that_are_none_are_refused_by_the_field(pair):
         list(read_records(pair[1]))
 
 
+def test_a_figure_that_another_has_changed_is_refused(pair):
+    place = pair[1].place
+    write_manifest(place, {"results.json": sha256_of(place / "results.json")})
+    assert len(list(read_records(pair[1]))) == 3
+    results = read_json(place / "results.json")
+    results["rows"][0]["metrics"]["auroc"]["mean"] = 0.9
+    write_json(place / "results.json", results)
+    with pytest.raises(InputError, match=f"{place}/results.json is not as the run wrote it"):
+        list(read_records(pair[1]))
+
+
 def test_where_the_machine_fails_no_cell_is_to_be_run_again(pair, monkeypatch):
     def fail(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(records, "read_json", fail)
+    monkeypatch.setattr(records, "read_results_text", fail)
     with pytest.raises(OSError, match="Input/output error"):
         list(read_records(pair[1]))
 

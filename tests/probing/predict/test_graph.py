@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import assert_bad_input
+from helpers.saved_runs import write_results
 from probing.predict.test_saved_probe import ABMILP, EP, LINEAR
 from toolkit_common.images.open import open_image
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
@@ -100,7 +101,7 @@ def test_a_probe_that_reads_metadata_is_refused(run_cli, copied) -> None:
     for row in results["rows"]:
         if row["name"] == LINEAR:
             row["name"], row["source"] = "linear-layer6-cls+meta", "cls+meta"
-    (copied / "results.json").write_text(json.dumps(results))
+    write_results(copied, results)
     other = type(spec)(spec.method, spec.layer, "cls+meta", spec.base_lr, spec.seed, spec.options)
     save_head(copied / "heads" / f"{other.key}.safetensors", other, load_file(file))
     result = run_cli(

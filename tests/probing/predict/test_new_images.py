@@ -5,6 +5,7 @@ import json
 import pytest
 
 from conftest import assert_bad_input
+from helpers.saved_runs import write_results
 
 
 def table(folder, *lines: str, head: str = "image,label"):
@@ -93,7 +94,7 @@ def test_a_split_is_that_of_the_data_set(predict, predicted, new) -> None:
 def test_pixel_values_that_the_run_read_differently_are_refused(predict, copied, new) -> None:
     results = json.loads((copied / "results.json").read_text())
     results["data"]["pixel_range"] = {"low": 0.0, "high": 4095.0}
-    (copied / "results.json").write_text(json.dumps(results))
+    write_results(copied, results)
     result = predict("--images", new, run=copied)
     assert_bad_input(result, "6 of 6 images looked at hold 8 bits", "values 0 to 4095")
     data = table(new, "000.png,dark", "001.png,light")

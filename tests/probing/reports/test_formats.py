@@ -4,7 +4,8 @@ import csv
 import io
 import json
 
-from toolkit_common.runs.files import read_json, write_json
+from helpers.saved_runs import write_results
+from toolkit_common.runs.files import read_json
 
 
 def test_markdown_has_figures_with_intervals_below_what_forbids_to_believe_them(run_cli, runs):
@@ -21,7 +22,7 @@ def test_a_table_to_paste_calls_rows_of_fewer_labels_as_the_terminal_does(run_cl
     folder = copied / "a"
     results = read_json(folder / "results.json")
     results["rows"][0] |= {"labels": "2 shots", "num_train": [4]}
-    write_json(folder / "results.json", results)
+    write_results(folder, results)
     table = run_cli("report", folder, "--metric", "auroc", "--format", "md").stdout
     names = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()
              if line.startswith("| ")][2:]  # fmt: skip
@@ -73,7 +74,7 @@ def test_no_table_and_no_page_names_a_folder_of_the_machine(run_cli, runs, tmp_p
 def test_names_stay_text_in_every_format(run_cli, copied):
     results = read_json(copied / "b/results.json")
     results["data"]["label"] = "a|b_<i>\n\\x\x1b"
-    write_json(copied / "b/results.json", results)
+    write_results(copied / "b", results)
     text = run_cli("report", copied / "b", "--metric", "top1", "--format", "md").stdout
     assert "a\\|b\\_\\<i\\>\\\\n\\\\x\\\\x1b" in text
     text = run_cli("report", copied / "b", "--metric", "top1", "--format", "latex").stdout

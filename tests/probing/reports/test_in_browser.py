@@ -3,7 +3,8 @@
 import pytest
 
 from helpers.browser import problems_of
-from toolkit_common.runs.files import read_json, write_json
+from helpers.saved_runs import write_results
+from toolkit_common.runs.files import read_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the driver's own warnings
 
@@ -25,7 +26,7 @@ def test_the_page_of_a_leaderboard_has_no_flaw_in_a_browser(run_cli, runs, tmp_p
 def test_the_page_of_a_tuned_encoder_has_no_flaw_in_a_browser(run_cli, copied, tmp_path):
     results = read_json(copied / "b/results.json")
     results["rows"][0]["tune"] = "lora"
-    write_json(copied / "b/results.json", results)
+    write_results(copied / "b", results)
     path = tmp_path / "tuned.html"
     assert run_cli("report", copied / "b", "-o", path).exit_code == 0
     assert problems_of(path) == []

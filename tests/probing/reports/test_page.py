@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from conftest import assert_bad_input
-from helpers.saved_runs import change_predictions, one_group
-from toolkit_common.runs.files import read_json, write_json
+from helpers.saved_runs import change_predictions, one_group, write_results
+from toolkit_common.runs.files import read_json
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_small_multiples_leave_random_weights_out_first_and_count(
     for name, is_random in (("a", True), ("b", False)):
         results = read_json(copied / name / "results.json")
         results["backbone"]["random_weights"] = is_random
-        write_json(copied / name / "results.json", results)
+        write_results(copied / name, results)
     monkeypatch.setattr("toolkit_probing.reports.evidence.MOST_PANELS", 1)
     run_cli("report", copied, "--metric", "top1", "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
@@ -110,7 +110,7 @@ def test_what_is_written_into_a_page_is_escaped(run_cli, copied, tmp_path):
     results["notes"] = [hostile]
     results["data"]["classes"] = [hostile, "light"]
     results["rows"][0]["name"] = hostile
-    write_json(copied / "b/results.json", results)
+    write_results(copied / "b", results)
     done = run_cli("report", copied / "b", "-o", tmp_path / "report.html", "--metric", "top1")
     assert done.exit_code == 0, done.output
     page = (tmp_path / "report.html").read_text()

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.saved_runs import change_predictions
+from helpers.saved_runs import change_predictions, write_results
 from helpers.shown_results import many_rows, plain_rows, report, results
 from helpers.snapshots import assert_fits, assert_snapshot
-from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.runs.files import read_json
 from toolkit_probing.reports.tables import run_line, sections, show_report
 from toolkit_probing.results.rows import Row
 from toolkit_probing.results.saved import find_runs
@@ -52,7 +52,7 @@ def test_the_confusion_of_many_classes_or_of_none_is_not_printed(run_cli, copied
 def test_probing_and_tuning_stand_apart(run_cli, copied):
     results = read_json(copied / "a/results.json")
     results["rows"][0]["tune"] = "lora"
-    write_json(copied / "a/results.json", results)
+    write_results(copied / "a", results)
     shown = run_cli("report", copied / "a", "--metric", "top1").stdout
     before, _, after = shown.partition("TUNING (encoders trained with the head")
     assert "PROBING (frozen encoders)" in before

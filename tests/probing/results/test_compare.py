@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import assert_bad_input
-from helpers.saved_runs import change_predictions, forget_manifest, one_group
-from toolkit_common.runs.files import read_json, write_json
+from helpers.saved_runs import change_predictions, forget_manifest, one_group, write_results
+from toolkit_common.runs.files import read_json
 from toolkit_common.scores import statistics
 
 
@@ -71,7 +71,7 @@ def test_encoders_of_other_depth_are_matched_by_method(run_cli, copied):
     results = read_json(copied / "c/results.json")
     for row in results["rows"]:
         row |= {"layer": 12, "source": "mean", "name": f"{row['method']}-layer12-mean"}
-    write_json(copied / "c/results.json", results)
+    write_results(copied / "c", results)
     result = run_cli("compare", copied / "b", copied / "c", "--metric", "top1", "--json")
     pairs = [
         (entry["first_row"]["name"], entry["second_row"]["name"])
@@ -108,7 +108,7 @@ def test_other_test_images_are_refused_and_named(run_cli, copied, columns, parts
 def test_another_label_is_refused(run_cli, copied):
     results = read_json(copied / "b/results.json")
     results["data"]["label"] = "other"
-    write_json(copied / "b/results.json", results)
+    write_results(copied / "b", results)
     result = run_cli("compare", copied / "a", copied / "b")
     assert_bad_input(result, "the labels differ: label against other")
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_compared_says_why(run_cli, copied):
     assert_bad_input(run_cli("compare", a, b), "b is no finished probe run")
     results = read_json(a / "results.json")
     results["rows"] = results["rows"][:1]
-    write_json(a / "results.json", results)
+    write_results(a, results)
     assert_bad_input(run_cli("compare", a), "has one row, 'linear-layer2-cls'")
 
 
@@ -132,7 +132,7 @@ def test_runs_without_a_shared_row_name_both_sides(run_cli, copied):
     results = read_json(copied / "b/results.json")
     for row in results["rows"]:
         row["name"] = f"other-{row['name']}"
-    write_json(copied / "b/results.json", results)
+    write_results(copied / "b", results)
     result = run_cli("compare", copied / "a", copied / "b")
     assert_bad_input(result, "knn-layer2-cls", "other-knn-layer6-cls", "choose two with --rows")
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from conftest import assert_bad_input
 from helpers.mutations import mutated, reads_or_refuses
 from helpers.properties import few_examples
+from helpers.saved_runs import write_results
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_probing.results.contents import diverged_heads, read_results
@@ -30,7 +31,7 @@ def run(tmp_path: Path) -> Path:
 def change(run: Path, spoil: Callable[[dict[str, Any]], object]) -> None:
     contents = read_json(run / "results.json")
     spoil(contents)
-    write_json(run / "results.json", contents)
+    write_results(run, contents)
 
 
 def test_what_is_written_is_read_back_to_the_last_digit(runs, tmp_path):

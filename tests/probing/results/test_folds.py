@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from conftest import assert_bad_input
-from helpers.saved_runs import forget_manifest
+from helpers.saved_runs import forget_manifest, write_results
 from helpers.snapshots import assert_fits
 from toolkit_common.runs.files import read_json
 from toolkit_probing.results.contents import read_results
@@ -122,12 +122,12 @@ def test_a_run_whose_folds_have_not_all_ended_is_not_reported(run_cli, folded, t
 def test_what_is_true_of_some_folds_alone_says_of_which(folded, tmp_path):
     shutil.copytree(folded / "f", tmp_path / "f")
     for fold, remark, seen in ((0, "odd", "unseen"), (1, "even", "seen"), (2, "odd", "unknown")):
-        path = tmp_path / f"f/fold-{fold}/results.json"
-        results = read_json(path)
+        run = tmp_path / f"f/fold-{fold}"
+        results = read_json(run / "results.json")
         results["diverged"] = {"ep": 3} if fold == 1 else {}
         for row in results["rows"]:
             row |= {"remarks": ["all", remark], "seen": seen}
-        path.write_text(json.dumps(results))
+        write_results(run, results)
     pooled = pool_folds(tmp_path / "f", ["fold-0", "fold-1", "fold-2"])
     assert pooled.rows[0].remarks == ["all", "folds 0, 2: odd", "fold 1: even"]
     assert pooled.rows[0].seen == "seen"
@@ -139,11 +139,11 @@ def test_what_is_true_of_some_folds_alone_says_of_which(folded, tmp_path):
 def test_a_fold_whose_head_stays_as_it_began_picks_no_rate(folded, tmp_path, as_begun):
     shutil.copytree(folded / "f", tmp_path / "f")
     for fold in range(3):
-        path = tmp_path / f"f/fold-{fold}/results.json"
-        results = read_json(path)
+        run = tmp_path / f"f/fold-{fold}"
+        results = read_json(run / "results.json")
         rate = {} if fold == as_begun else {"lr": 0.001}
         results["rows"][0]["settings"] = {"num_queries": 8} | rate
-        path.write_text(json.dumps(results))
+        write_results(run, results)
     pooled = pool_folds(tmp_path / "f", ["fold-0", "fold-1", "fold-2"])
     rates = [None if fold == as_begun else 0.001 for fold in range(3)]
     assert pooled.rows[0].settings == {"num_queries": 8, "lr": rates}

@@ -11,7 +11,7 @@ from hypothesis import given
 from conftest import assert_bad_input
 from helpers.mutations import mutated_bytes, reads_or_refuses
 from helpers.properties import few_examples
-from helpers.saved_runs import change_predictions
+from helpers.saved_runs import change_predictions, forget_manifest, write_results
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores.metrics import compute_metrics
@@ -100,6 +100,7 @@ def test_a_run_without_a_kind_is_named_and_left_out(run_cli, copied):
 
 def test_one_bad_run_among_others_is_named_and_left_out(run_cli, copied):
     path = copied / "a/results.json"
+    forget_manifest(copied / "a")
     path.write_text(path.read_text().replace('"top1"', '"top\x1b1"', 1)[:-40])
     assert [run.path for run in find_runs([copied])] == [copied / "b"]
     result = run_cli("report", copied)
@@ -144,10 +145,20 @@ def test_predictions_that_another_has_changed_are_refused_within_all_bounds(run_
     assert_bad_input(result, f"{path} is not as the run wrote it (manifest.json")
 
 
+@pytest.mark.parametrize("command", [["report"], ["compare"], ["report", "--leaderboard"]])
+def test_a_figure_that_another_has_changed_is_refused_within_all_bounds(run_cli, copied, command):
+    path = copied / "a/results.json"
+    results = read_json(path)
+    results["rows"][0]["metrics"]["top1"]["mean"] = 0.9
+    write_json(path, results)
+    result = run_cli(*command, copied / "a")
+    assert_bad_input(result, f"{path} is not as the run wrote it (manifest.json")
+
+
 def test_predictions_outside_of_the_run_are_not_read(copied):
     results = read_json(copied / "a/results.json")
     results["rows"][0]["predictions"] = "../b/" + results["rows"][0]["predictions"]
-    write_json(copied / "a/results.json", results)
+    write_results(copied / "a", results)
     with pytest.raises(InputError, match=r"predictions '\.\./b/.*' lie outside of it"):
         _ = read_run(copied / "a").rows
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from helpers.saved_runs import write_results
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.folder import RESULTS_VERSION, RunFolder
@@ -58,6 +59,15 @@ def test_what_is_read_is_what_was_written(folder):
 def test_results_of_another_shape_are_refused_by_file_and_field(tmp_path, changes, message):
     shutil.copytree(KEPT[-1], tmp_path / "run")
     file = tmp_path / "run/results.json"
-    write_json(file, {**read_json(file), **changes})
+    write_results(file.parent, {**read_json(file), **changes})
     with pytest.raises(InputError, match=rf"{re.escape(str(file))}.*{re.escape(message)}"):
+        read_results(RunFolder(tmp_path / "run"))
+
+
+def test_a_figure_that_another_has_changed_is_refused(tmp_path):
+    shutil.copytree(KEPT[-1], tmp_path / "run")
+    results = read_json(tmp_path / "run/results.json")
+    results["held_out"]["val_loss"] /= 2
+    write_json(tmp_path / "run/results.json", results)
+    with pytest.raises(InputError, match=f"{tmp_path}/run/results.json is not as the run wrote it"):
         read_results(RunFolder(tmp_path / "run"))

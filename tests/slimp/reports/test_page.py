@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from helpers.saved_runs import write_results
 from helpers.slimp_run import pretrain
-from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.runs.files import read_json
 from toolkit_slimp.reports.finished import read_finished
 from toolkit_slimp.reports.page import write_html
 
@@ -84,7 +85,7 @@ def test_a_page_of_a_run_of_before_says_what_it_can(run, tmp_path):
     results = read_json(run / "results.json")
     for name in ("sizes", "missing", "ancestors", "people", "seen", "start_is_random", "kept"):
         del results[name]
-    write_json(run / "results.json", results)
+    write_results(run, results)
     write_html(tmp_path / "page.html", read_finished(run))
     text = (tmp_path / "page.html").read_text()
     assert "held-out patients" in text

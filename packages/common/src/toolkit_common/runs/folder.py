@@ -27,21 +27,20 @@ from typing import Any
 from toolkit_common.config import Invocation, Resolved, S, read_yaml, resolve
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import checked, parse_json
+from toolkit_common.foreign.values import parse_json
 from toolkit_common.launched import is_main_process
 from toolkit_common.runs.environment import environment
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import (
-    read_json,
     refuse_unwritable,
     sha256_of,
     write_json,
     write_text,
 )
 from toolkit_common.runs.locks import LOCK, lock_folder, refuse_locked, unlock_folder
+from toolkit_common.runs.manifest import DONE, MANIFEST, RESULTS, read_manifest, write_manifest
 
 RESULTS_VERSION = 1
-MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"  # folder of the states that are saved on the way
 TIMES = (  # see `toolkit_common.images.keys`
     ". Times of image files count as data: if nothing else changed, copy the files again with "
@@ -59,7 +58,7 @@ class RunFolder:
     @property
     def is_done(self) -> bool:
         """Whether the run ended and its files are whole."""
-        return (self.path / "DONE").exists()
+        return (self.path / DONE).exists()
 
     def start(self, invocation: Invocation[Any], *, kind: str, facts: Mapping[str, Any]) -> None:
         """Create the folder, or take up the one to resume, and record what is about to happen.
@@ -82,6 +81,8 @@ class RunFolder:
         _remove_begun(self.path)
         if invocation.overwrite:
             _clear(self.path)
+        # Killed before DONE, a run that goes on writes its files anew.
+        (self.path / MANIFEST).unlink(missing_ok=True)
         # Those of the first start stay: where results depend on them a resumed run's are equal.
         if not (self.path / "config.yaml").exists():
             write_text(self.path / "config.yaml", invocation.resolved.to_yaml())
@@ -122,27 +123,15 @@ class RunFolder:
         """Whether the folder holds a file of that name."""
         return (self.path / name).exists()
 
-    def read_json(self, name: str) -> Any:
-        """Read one of the folder's JSON files.
-
-        Raises:
-            InputError: If it is not there.
-        """
-        self._refuse_without(name)
-        return read_json(self.path / name)
-
     def facts(self) -> dict[str, Any]:
         """Return what run.json says.
 
         Raises:
             InputError: If it is not there, or damaged.
         """
-        self._refuse_without(FACTS)
+        if not self.has(FACTS):
+            raise InputError(f"{self.path} has no {FACTS}: it is no finished run folder")
         return read_facts(self.path)
-
-    def _refuse_without(self, name: str) -> None:
-        if not self.has(name):
-            raise InputError(f"{self.path} has no {name}: it is no finished run folder")
 
     def log(self, **values: Any) -> None:
         """Append one line to metrics.jsonl; NaN and infinity, which are no JSON, become null."""
@@ -162,7 +151,7 @@ class RunFolder:
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write results.json."""
-        write_json(self.path / "results.json", {"version": RESULTS_VERSION, **results})
+        write_json(self.path / RESULTS, {"version": RESULTS_VERSION, **results})
 
     def finish(self, *, keep_checkpoints: bool = False) -> None:
         """Write the manifest of checksums, then DONE; others may write the folder again.
@@ -180,40 +169,18 @@ class RunFolder:
         listed = {str(file.relative_to(self.path)): sha256_of(file) for file in files}
         for name in (MANIFEST, LOCK):
             listed.pop(name, None)
-        write_json(self.path / MANIFEST, listed)
+        write_manifest(self.path, listed)
         # Only DONE says that a run is whole: what follows may be cut short.
-        write_text(self.path / "DONE", _now() + "\n")
+        write_text(self.path / DONE, _now() + "\n")
         if not keep_checkpoints:  # killed before DONE, the run would have begun anew without them
             shutil.rmtree(states, ignore_errors=True)
         unlock_folder(self.path)
 
-    def refuse_changed(self, *names: str) -> None:
-        """Refuse files of a finished run that are not as it wrote them; others are not looked at.
-
-        Raises:
-            InputError: If so.
-        """
-        listed = self._manifest()
-        for name in names:
-            path = self.path / name
-            if name in listed and path.is_file() and sha256_of(path) != listed[name]:
-                raise InputError(
-                    f"{path} is not as the run wrote it ({MANIFEST} has another sha256): put it "
-                    "back, or run it again"
-                )
-
-    def _manifest(self) -> dict[str, str]:
-        path = self.path / MANIFEST
-        if not path.is_file():  # of a run that has not ended
-            return {}
-        listed: dict[str, str] = checked(dict[str, str], read_json(path), f"{path} is damaged")
-        return listed
-
     def drop_checkpoints(self) -> None:
         """Remove the states that a finished run has kept, from its manifest too."""
-        if listed := self._manifest():
+        if listed := read_manifest(self.path):
             kept = {name: sum_ for name, sum_ in listed.items() if not _is_state(name)}
-            write_json(self.path / MANIFEST, kept)
+            write_manifest(self.path, kept)
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
 
@@ -350,7 +317,7 @@ def _remove_begun(folder: Path) -> None:
 
 def _clear(folder: Path) -> None:
     """Empty a run folder; killed on the way, it is still a run folder and not done."""
-    (folder / "DONE").unlink(missing_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
     last = ("run.json", "config.yaml")
     for item in folder.iterdir():
         if item.name == LOCK:  # ours

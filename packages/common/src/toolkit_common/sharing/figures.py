@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import first_problem
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import RESULTS, read_results_text
 from toolkit_common.sharing.provenance import public_data
 
 SHOWN = ("balanced_accuracy", "auroc", "log_loss")  # as far as a run has them
@@ -107,9 +108,9 @@ def read_figures(path: Path, fingerprint: str) -> Figures:
             "weights): its figures are not this one's"
         )
     try:
-        results = _Results.model_validate_json((path / "results.json").read_bytes())
+        results = _Results.model_validate_json(read_results_text(path))
     except ValidationError as error:
-        raise InputError(f"{path}/results.json: {first_problem(error)}") from None
+        raise InputError(f"{path / RESULTS}: {first_problem(error)}") from None
     rows = [row for row in results.rows if row.inputs == READ and row.tune == "none"]
     if not rows or results.backbone.random_weights:
         raise InputError(f"--probed {path} has no figure of this encoder's images, frozen")

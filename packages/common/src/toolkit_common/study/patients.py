@@ -12,7 +12,7 @@ import numpy as np
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.rows import read_rows
-from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.scores.folds import estimate_fold_difference, estimate_folds
 from toolkit_common.scores.metrics import Predictions, follows
 from toolkit_common.study.records import Record
@@ -146,7 +146,7 @@ def _read(
         table = read_rows(path, columns=columns)
     except InputError as error:
         raise InputError(f"{error}; run the cell again") from None
-    RunFolder(run).refuse_changed(str(path.relative_to(run)))
+    refuse_changed(run, str(path.relative_to(run)))
     frame = table.to_pandas()
     parts = [part.sort_values("image_id") for _, part in frame.groupby(["seed", "draw"])]
     runs = [

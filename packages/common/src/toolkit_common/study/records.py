@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from toolkit_common.config import flatten
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import checked
+from toolkit_common.foreign.values import checked, parse_json
 from toolkit_common.outside import is_of_machine
 from toolkit_common.runs.files import read_json
+from toolkit_common.runs.manifest import RESULTS, read_results_text
 from toolkit_common.study.file import Scalar, written
 from toolkit_common.study.grid import Cell
 
@@ -124,13 +125,14 @@ def read_records(cell: Cell) -> Iterator[Record]:
     """Yield what a cell that is done has found; nothing of one that gives another file.
 
     Raises:
-        InputError: If its results cannot be read.
+        InputError: If its results cannot be read, or are not as it wrote them.
     """
-    path = cell.place / "results.json" if cell.makes_folder else cell.place
+    path = cell.place / RESULTS if cell.makes_folder else cell.place
     if path.suffix != ".json":
         return
+    text = read_results_text(cell.place) if cell.makes_folder else None
     try:
-        results = read_json(path)
+        results = read_json(path) if text is None else parse_json(text, path)
         if "rows" in results or not cell.makes_folder:  # else numbers alone are read
             checked(_Results, results, "its figures")
         if not cell.makes_folder:

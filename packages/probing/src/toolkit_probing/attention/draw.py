@@ -16,6 +16,7 @@ from toolkit_common.console import console, quieted
 from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import results_file
 from toolkit_probing.attention.choose import KeptHead, choose_head, head_of
 from toolkit_probing.attention.judged import open_judged
 from toolkit_probing.attention.maps import (
@@ -40,7 +41,7 @@ from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.heads.head import Head
 from toolkit_probing.heads.inputs import base_of, read_inputs
 from toolkit_probing.protocols import settings_of
-from toolkit_probing.results.contents import Results, read_results, results_file
+from toolkit_probing.results.contents import Results, read_results
 from toolkit_probing.results.saved import SavedRun
 from toolkit_probing.task.encoder import load_judged_backbone
 

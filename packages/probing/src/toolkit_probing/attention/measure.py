@@ -13,6 +13,7 @@ from toolkit_common.data.loaders import chunks
 from toolkit_common.features.contract import LayerFeatures
 from toolkit_common.images.open import Place
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import results_file
 from toolkit_common.scores.statistics import Estimate, estimate_mean
 from toolkit_probing.attention.choose import (
     KeptHead,
@@ -29,7 +30,7 @@ from toolkit_probing.attention.statistics import statistics_of
 from toolkit_probing.heads.files import load_head, read_spec
 from toolkit_probing.heads.head import Head, HeadSpec
 from toolkit_probing.protocols import settings_of
-from toolkit_probing.results.contents import read_results, results_file
+from toolkit_probing.results.contents import read_results
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.encoder import load_judged_backbone
 

@@ -24,7 +24,7 @@ from toolkit_common.features.contract import Features
 from toolkit_common.foreign.values import checked, parse_json, shown
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path
-from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_probing.heads.head import Head, HeadSpec, build_head
 from toolkit_probing.heads.inputs import base_of
 from toolkit_probing.probes import EfficientProbing
@@ -66,7 +66,7 @@ def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
     """
     spec = read_spec(path)
     # Damaged weights predict as well.
-    RunFolder(path.parent.parent).refuse_changed(f"{path.parent.name}/{path.name}")
+    refuse_changed(path.parent.parent, f"{path.parent.name}/{path.name}")
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -11,6 +11,7 @@ from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.registry import lookup
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.seen.check import trained_folder
 from toolkit_probing.heads.files import read_spec
 from toolkit_probing.heads.head import HeadSpec
@@ -89,7 +90,7 @@ def choose_probe(run: Path, *, row: str | None = None, method: str | None = None
     settings = settings_of(folder)
     heads = heads_of_rows(folder, results.rows_of_heads, settings)
     chosen, file = _choose(folder, results.rows, heads, row=row, method=method)
-    RunFolder(folder).refuse_changed("splits.csv")  # others hide whom it has learned from
+    refuse_changed(folder, "splits.csv")  # others hide whom it has learned from
     probe = SavedProbe(folder, results, settings, chosen, file, read_spec(file))
     _show(probe, heads)
     return probe

@@ -18,15 +18,15 @@ from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.labels import label_map
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import MAX_JSON_BYTES, first_problem, parse_json, read_bytes
+from toolkit_common.foreign.values import first_problem, parse_json
 from toolkit_common.images.wide import PixelRange
 from toolkit_common.runs.files import read_log
 from toolkit_common.runs.folder import RESULTS_VERSION
+from toolkit_common.runs.manifest import RESULTS, read_results_text
 from toolkit_probing.protocols import UsedProtocol
 from toolkit_probing.results.rows import ROW_VERSION, Row
 from toolkit_probing.task.task import Task
 
-FILE = "results.json"
 GROUPS = {"patient_id": "patient", "lesion_id": "lesion"}  # column -> what a group of it is
 WHOLE_DRAW = "all-draw0"  # part of the log of heads that learned from all labels
 
@@ -236,25 +236,14 @@ def diverged_heads(run: Path, metric: str) -> dict[str, int]:
     return diverged
 
 
-def results_file(folder: Path) -> Path:
-    """Return the results.json of a run.
-
-    Raises:
-        InputError: If there is none.
-    """
-    if not (folder / FILE).is_file():
-        raise InputError(f"{folder} has no {FILE}: it is no finished run folder")
-    return folder / FILE
-
-
 def read_results(folder: Path) -> Results:
     """Read the results.json of a run.
 
     Raises:
-        InputError: If it is not there, damaged, of another kind of run, or newer than this code.
+        InputError: If it is not there, damaged, not as the run wrote it, of another kind of run, or
+            newer than this code.
     """
-    path = results_file(folder)
-    text = read_results_text(path)
+    text, path = read_results_text(folder), folder / RESULTS
     # Before anything else: a newer file has keys that the types below would call unknown.
     for what, version, known in _versions(parse(text, path)):
         if isinstance(version, int) and version > known:
@@ -268,18 +257,6 @@ def read_results(folder: Path) -> Results:
         raise InputError(
             f"{path}: {first_problem(error)}; no probe wrote it so, run it again"
         ) from None
-
-
-def read_results_text(path: Path) -> str:
-    """Return a file of results as text; damaged bytes are then an error of JSON, naming the file.
-
-    Raises:
-        InputError: If it cannot be read, or is larger than any.
-    """
-    try:
-        return read_bytes(path, MAX_JSON_BYTES).decode("utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def parse(text: str, path: Path) -> Mapping[str, Any]:

@@ -23,17 +23,11 @@ from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.runs.listing import is_run
+from toolkit_common.runs.manifest import DONE, RESULTS, read_results_text, refuse_changed
 from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
-from toolkit_probing.results.contents import (
-    FILE,
-    Results,
-    parse,
-    read_results,
-    read_results_text,
-    results_file,
-)
+from toolkit_probing.results.contents import Results, parse, read_results
 from toolkit_probing.results.names import run_names, short_names
 from toolkit_probing.results.rows import Outcome, Row
 from toolkit_probing.task.task import Task
@@ -240,8 +234,8 @@ def find_runs(paths: Iterable[Path]) -> list[SavedRun]:
             raise InputError(
                 bad[0]
                 if bad
-                else f"{path} holds no finished probe run (one with {FILE}, predictions and DONE)"
-                f"{_unfinished_folds(path)}"
+                else f"{path} holds no finished probe run (one with {RESULTS}, predictions and "
+                f"{DONE}){_unfinished_folds(path)}"
             )
         for message in dict.fromkeys(bad):  # of a run of folds each fold says it
             console.print(f"left out: {message}", style="bold red", markup=False)
@@ -256,7 +250,7 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
         InputError: If the folder itself is such a run and damaged.
     """
     # Sorted: file systems list in any order.
-    for file in sorted(path.rglob(FILE)):
+    for file in sorted(path.rglob(RESULTS)):
         folder = file.parent
         try:
             if folder != path and is_fold(folder):
@@ -331,18 +325,17 @@ def _is_probe(folder: Path) -> bool:
     """Tell whether a folder is a finished run with rows: those of pre-training have none."""
     if not RunFolder(folder).is_done:
         return False
-    path = results_file(folder)
-    return "rows" in parse(read_results_text(path), path)
+    return "rows" in parse(read_results_text(folder), folder / RESULTS)
 
 
 def _read_predictions(run: Path, row: Row) -> SavedRow:
     path = run / row.predictions
     if not path.resolve().is_relative_to(run.resolve()):
-        raise InputError(f"{run / FILE}: predictions {shown(row.predictions)} lie outside of it")
+        raise InputError(f"{run / RESULTS}: predictions {shown(row.predictions)} lie outside of it")
     table, repeats = _read_table(path), len(row.seeds)
     image_ids, groups, targets, probabilities = _check_predictions(table, path, repeats=repeats)
     # Within these bounds others give other figures.
-    RunFolder(run).refuse_changed(row.predictions)
+    refuse_changed(run, row.predictions)
     count = len(table) // repeats
     # Repeats stand one behind the other, each with the same images in the same order.
     return SavedRow(

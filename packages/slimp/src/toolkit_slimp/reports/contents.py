@@ -13,14 +13,14 @@ from pydantic import ConfigDict
 
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import checked
+from toolkit_common.foreign.values import checked, parse_json
 from toolkit_common.images.wide import PixelRange
 from toolkit_common.runs.folder import RESULTS_VERSION, RunFolder
+from toolkit_common.runs.manifest import RESULTS, read_results_text
 from toolkit_common.seen.check import SeenStatus
 from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.setup import Setup, name_groups
 
-FILE = "results.json"
 Side = Literal["train", "val"]  # the test split is not read
 SIDES: tuple[Side, ...] = ("train", "val")
 
@@ -190,9 +190,11 @@ def read_results(run: RunFolder) -> Results:
     """Read the results.json of a pre-training.
 
     Raises:
-        InputError: If it is not there, damaged, of another kind of run, or newer than this code.
+        InputError: If it is not there, damaged, not as the run wrote it, of another kind of run, or
+            newer than this code.
     """
-    values, path = run.read_json(FILE), run.path / FILE
+    path = run.path / RESULTS
+    values = parse_json(read_results_text(run.path), path)
     version = values.get("version") if isinstance(values, dict) else None
     # Before anything else: a newer file has keys that the types above would call unknown.
     if isinstance(version, int) and version > RESULTS_VERSION:
