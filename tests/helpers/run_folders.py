@@ -20,10 +20,10 @@ def write_run(
     (folder / "run.json").write_text(json.dumps({"kind": kind}))
     (folder / "config.yaml").write_text(settings)
     (folder / "manifest.json").write_text('{"run.json": "1", "checkpoints/step-1.pt": "2"}')
-    if rows is not None:
+    if rows is not None or is_done:
         listed = [
             {"name": name, "seen": seen, "metrics": {"balanced_accuracy": {"mean": mean}}}
-            for name, (mean, seen) in rows.items()
+            for name, (mean, seen) in (rows or {}).items()
         ]
         (folder / "results.json").write_text(json.dumps({"rows": listed}))
     if is_done:

@@ -70,6 +70,11 @@ def test_damaged_results_show_no_figure(tmp_path: Path, text: str) -> None:
         ("run.json", '{"kind": 1}', "{folder}/run.json is damaged: kind: input should be a valid"),
         ("run.json", "[" * 9999, "{folder}/run.json is damaged, no JSON: "),
         ("results.json", "", "{folder}/results.json is damaged, no JSON: "),
+        (
+            "results.json",
+            None,
+            "{folder} is damaged: it has DONE and no results.json; put that",
+        ),
         ("results.json", "[]", "{folder}/results.json is damaged: it holds no JSON object"),
         ("config.yaml", "a: [", "{folder}/config.yaml"),
         ("config.yaml", None, "{folder} has no config.yaml"),
@@ -112,5 +117,5 @@ def test_a_pipe_in_the_place_of_results_is_not_waited_for(tmp_path: Path) -> Non
     run = write_run(tmp_path / "a")
     (run / "results.json").unlink(missing_ok=True)
     os.mkfifo(run / "results.json")
-    assert damage_of(run) == ""
+    assert damage_of(run).startswith(f"{run} is damaged: it has DONE and no results.json; put")
     assert look_at_run(run).path == run

@@ -90,6 +90,17 @@ def test_a_damaged_run_of_folds_is_named_once(copied, capsys):
     assert capsys.readouterr().err.count("left out:") == 1
 
 
+def test_a_run_that_has_lost_its_results_is_named_and_left_out(run_cli, copied):
+    (copied / "a/results.json").unlink()
+    line = f"{copied}/a is damaged: it has DONE and no results.json; put that file back, or run it"
+    for command in (["report"], ["runs", "ls"]):
+        result = run_cli(*command, copied)
+        assert result.exit_code == 0
+        assert f"left out: {line}" in result.stderr
+    for command in (["report"], ["compare"], ["attention", "--from"]):
+        assert_bad_input(run_cli(*command, copied / "a"), line)
+
+
 def test_a_run_without_a_kind_is_named_and_left_out(run_cli, copied):
     (copied / "a/run.json").write_text("{}")
     result = run_cli("report", copied)

@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.plain_yaml import read_document
+from toolkit_common.foreign.values import parse_json
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import CHECKPOINTS, RunFolder
 from toolkit_common.runs.locks import refuse_locked
+from toolkit_common.runs.manifest import DONE, RESULTS, read_results_text
 
 State = Literal["done", "running", "interrupted"]
-SETTINGS, RESULTS = "config.yaml", "results.json"
+SETTINGS = "config.yaml"
 FOLD = "fold-"
 SHOWN = "balanced_accuracy"  # of a row: what no rare class is lost in
 HELD_OUT = ("knn_auroc", "knn_balanced_accuracy", "recall_at_5")  # of a pre-training
@@ -100,10 +102,10 @@ def damage_of(folder: Path) -> str:
             return f"{folder} has no {SETTINGS}"
         read_facts(folder)
         read_document(folder / SETTINGS, or_empty=True)
-        results = folder / RESULTS
-        # A pipe would be waited for.
-        if results.is_file() and not isinstance(read_json(results), dict):
-            return f"{results} is damaged: it holds no JSON object"
+        if RunFolder(folder).is_done or (folder / RESULTS).is_file():
+            results = parse_json(read_results_text(folder), folder / RESULTS)
+            if not isinstance(results, dict):
+                return f"{folder / RESULTS} is damaged: it holds no JSON object"
     except InputError as error:
         return str(error)
     except OSError as error:
@@ -155,7 +157,7 @@ def with_folds(folder: Path) -> list[Path]:
 
 
 def _changed(folder: Path, files: Sequence[Path]) -> float:
-    ended = [path for path in files if path == folder / "DONE"]
+    ended = [path for path in files if path == folder / DONE]
     return max(path.stat().st_mtime for path in ended or files)
 
 

@@ -249,9 +249,10 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
     Raises:
         InputError: If the folder itself is such a run and damaged.
     """
+    # Of one that has ended and lost its results DONE alone tells.
+    named = {file.parent for name in (RESULTS, DONE) for file in path.rglob(name)}
     # Sorted: file systems list in any order.
-    for file in sorted(path.rglob(RESULTS)):
-        folder = file.parent
+    for folder in sorted(named):
         try:
             if folder != path and is_fold(folder):
                 _check_fold(folder)
