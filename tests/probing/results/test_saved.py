@@ -101,6 +101,25 @@ def test_a_run_that_has_lost_its_results_is_named_and_left_out(run_cli, copied):
         assert_bad_input(run_cli(*command, copied / "a"), line)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &x 1\nb: *x\n", "aliases (& and *) are not read"),
+        ("- 1\n", "got a list"),
+        ("a: " + "[" * 20 + "]" * 20, "nested deeper than 12"),
+    ],
+)
+def test_a_run_whose_settings_are_none_is_named_and_left_out(run_cli, copied, text, message):
+    (copied / "a/config.yaml").write_text(text)
+    result = run_cli("report", copied)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "left out:" in line]
+    assert line.startswith(f"left out: {copied}/a/config.yaml")
+    assert message in line
+    for command in ("report", "compare"):
+        assert_bad_input(run_cli(command, copied / "a"), f"{copied}/a/config.yaml", message)
+
+
 def test_a_run_without_a_kind_is_named_and_left_out(run_cli, copied):
     (copied / "a/run.json").write_text("{}")
     result = run_cli("report", copied)

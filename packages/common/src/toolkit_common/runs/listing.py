@@ -95,13 +95,23 @@ def find_run_folders(root: Path) -> Iterator[Path]:
             yield folder
 
 
+def refuse_damaged(folder: Path) -> None:
+    """Refuse a run whose settings are gone, or no settings, or whose run.json is damaged.
+
+    Raises:
+        InputError: If so.
+        OSError: If a file cannot be read.
+    """
+    if not (folder / SETTINGS).is_file():
+        raise InputError(f"{folder} has no {SETTINGS}")
+    read_facts(folder)
+    read_document(folder / SETTINGS, or_empty=True)
+
+
 def damage_of(folder: Path) -> str:
     """Return what is wrong with the files that tell what a run is, if anything is."""
     try:
-        if not (folder / SETTINGS).is_file():
-            return f"{folder} has no {SETTINGS}"
-        read_facts(folder)
-        read_document(folder / SETTINGS, or_empty=True)
+        refuse_damaged(folder)
         if RunFolder(folder).is_done or (folder / RESULTS).is_file():
             results = parse_json(read_results_text(folder), folder / RESULTS)
             if not isinstance(results, dict):

@@ -22,7 +22,7 @@ from toolkit_common.registry import did_you_mean, lookup
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.folder import RunFolder
-from toolkit_common.runs.listing import is_run
+from toolkit_common.runs.listing import is_run, refuse_damaged
 from toolkit_common.runs.manifest import DONE, RESULTS, read_results_text, refuse_changed
 from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
@@ -259,7 +259,7 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
                 continue
             if not _is_probe(folder):
                 continue
-            run = SavedRun(folder, read_results(folder))
+            run = _open(folder)
             # One that cannot be read in the end is no worse than one that cannot be begun.
             _ = run.rows, run.baselines, run.recorded
         except InputError as error:
@@ -287,7 +287,14 @@ def read_run(path: Path) -> SavedRun:
     """
     if not path.is_dir() or not _is_probe(path):
         raise InputError(f"{path} is no finished probe run{_unfinished_folds(path)}")
-    return SavedRun(path, read_results(path))
+    return _open(path)
+
+
+def _open(folder: Path) -> SavedRun:
+    # What other commands refuse to predict by is not shown either.
+    if is_run(folder):
+        refuse_damaged(folder)
+    return SavedRun(folder, read_results(folder))
 
 
 def names_of(runs: Sequence[SavedRun]) -> list[str]:
