@@ -5,6 +5,7 @@ import shutil
 from itertools import combinations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -103,6 +104,26 @@ def test_other_test_images_are_refused_and_named(run_cli, copied, columns, parts
     change_predictions(copied / "b", **columns)
     result = run_cli("compare", copied / "a", copied / "b")
     assert_bad_input(result, "cannot be compared", *parts)
+
+
+@pytest.mark.parametrize(
+    ("column", "part"),
+    [
+        ("image_id", "test images only in knn-layer2-cls (such as 'pictures/dark/"),
+        ("target", "the class of "),
+    ],
+)
+def test_rows_of_a_run_that_differ_say_that_it_is_damaged_and_name_it_once(
+    run_cli, copied, column, part
+):
+    path = copied / "a/predictions/knn-layer2-cls.parquet"
+    frame = pq.read_table(path).to_pandas()
+    frame[column] = frame[column] + "x" if column == "image_id" else 1 - frame[column]
+    pq.write_table(pa.Table.from_pandas(frame), path)
+    forget_manifest(copied / "a")
+    result = run_cli("compare", copied / "a")
+    assert_bad_input(result, f"the predictions of {copied}/a are damaged: of ", part)
+    assert result.stderr.count(f"{copied}/a") == 1
 
 
 def test_another_label_is_refused(run_cli, copied):

@@ -228,6 +228,11 @@ def _aligned(first: SavedRow, second: SavedRow) -> list[Predictions]:
     """Return the second's predictions in the first's order of images."""
     problem = _difference(first, second)
     if problem:
+        if first.run == second.run:  # judged on the same images, all at once
+            raise InputError(
+                f"the predictions of {first.run} are damaged: of {first.row.name} and "
+                f"{second.row.name}, {problem}; run it again"
+            )
         raise InputError(f"{first.run} and {second.run} cannot be compared: {problem}")
     # By id: two runs may have split or shuffled differently.
     at = {image: position for position, image in enumerate(second.image_ids)}
@@ -239,11 +244,14 @@ def _difference(first: SavedRow, second: SavedRow) -> str | None:
     if (first.folds is None) != (second.folds is None):
         (whole, single) = (first, second) if second.folds is None else (second, first)
         return f"{whole.run} is of all folds, {single.run} is not: compare two of a kind"
+    # Of one run its name would tell nothing.
+    is_one = first.run == second.run
+    names = [side.row.name if is_one else str(side.run) for side in (first, second)]
     ids, others = set(first.image_ids), set(second.image_ids)
     if ids != others:
         parts = [
-            f"{len(only)} test images only in {run} (such as {min(only)!r})"
-            for only, run in ((ids - others, first.run), (others - ids, second.run))
+            f"{len(only)} test images only in {name} (such as {min(only)!r})"
+            for only, name in zip((ids - others, others - ids), names, strict=True)
             if only
         ]
         return "their test images differ: " + ", ".join(parts)
