@@ -2,12 +2,13 @@
 
 import errno
 import os
+from zipfile import BadZipFile
 
 import numpy as np
 import pytest
 import torch
 
-from toolkit_common.outside import Failure, failure_of, is_of_machine
+from toolkit_common.outside import Failure, failure_of, is_of_machine, reason_of
 
 OPTIONS = ("--batch-size", "--num-workers", "--resume", "--method")
 WORDS = {  # as the libraries have them, and what is said
@@ -150,6 +151,34 @@ def test_a_command_without_such_options_names_none() -> None:
     assert failure == Failure("memory ran out: give this process more, or smaller data")
     full = failure_of(OSError(errno.ENOSPC, "full"))
     assert full == Failure("no space is left on the disk: free some, or write elsewhere")
+
+
+def _decode(content: bytes, encoding: str) -> Exception:
+    with pytest.raises(UnicodeDecodeError) as caught:
+        content.decode(encoding)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EISDIR, "Is a directory", "a"), "what should be a file is a folder"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a"), "no such file or folder"),
+        (OSError("No such device (os error 19)"), "it is a socket or a device, and no file"),
+        (OSError(errno.ELOOP, "Too many levels", "a"), "links lead in a circle"),
+        (OSError(errno.EXDEV, "x", "a"), "invalid cross-device link"),
+        (_decode(b"\xff", "utf-8"), "it is not UTF-8 text"),
+        (_decode(b"\xff", "ascii"), "it is not ASCII text"),
+        (RecursionError("maximum recursion depth exceeded"), "it is nested too deep"),
+        (TypeError("'NoneType' object is not iterable"), "something in it is of another kind"),
+        (KeyError("spec"), "it has no 'spec'"),
+        (BadZipFile("no zip"), "it is damaged, or of another kind than its name says"),
+        (ValueError("a\nb"), "a b"),
+        (EOFError(), "it ends too early"),
+    ],
+)  # fmt: skip
+def test_why_something_cannot_be_read_is_said_in_our_words(error: Exception, reason: str) -> None:
+    assert reason_of(error) == reason
 
 
 def test_only_the_machine_leaves_open_what_was_read() -> None:

@@ -1,5 +1,6 @@
 """Plain YAML: JSON's values alone, no aliases, tags or depths, and the line of what is wrong."""
 
+import os
 import re
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_what_stands_twice_is_written_out():
         ("a: " + "[" * 20_000, "nested deeper than 12"),
         ("a: [1", "line 1:"),
         ("- a", "must hold `key: value` lines, got a list"),
-        ("", "must hold `key: value` lines, got a NoneType"),
+        ("", "must hold `key: value` lines, got nothing"),
         ("a: \x00", "is not valid YAML"),
     ],
 )
@@ -74,11 +75,23 @@ def test_a_file_that_is_not_there_not_text_or_huge_is_refused():
     with pytest.raises(InputError, match="no file at none"):
         read_document(Path("none.yaml"))
     Path("bytes.yaml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(InputError, match=r"cannot read bytes\.yaml"):
+    with pytest.raises(InputError, match=r"cannot read bytes\.yaml: it is not UTF-8 text$"):
         read_document(Path("bytes.yaml"))
     Path("large.yaml").write_text("a: " + "b" * MAX_BYTES)
     with pytest.raises(InputError, match=r"large\.yaml is larger than 1,048,576 bytes"):
         read_document(Path("large.yaml"))
+
+
+def test_what_is_no_file_is_refused_before_it_is_read():
+    Path("folder.yaml").mkdir()
+    with pytest.raises(InputError, match=r"^cannot read folder\.yaml: what should be a file is a"):
+        read_document(Path("folder.yaml"))
+    os.mkfifo("pipe.yaml")
+    with pytest.raises(InputError, match=r"^pipe\.yaml is a pipe, socket or device: give a file$"):
+        read_document(Path("pipe.yaml"))
+    Path("loop.yaml").symlink_to("loop.yaml")
+    with pytest.raises(InputError, match=r"^cannot read loop\.yaml: links lead in a circle$"):
+        read_document(Path("loop.yaml"))
 
 
 def test_a_place_is_named_by_the_nearest_line():

@@ -1,6 +1,7 @@
 """Foreign JSON: finite, bounded, strict, and every refusal one line with the place."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from helpers.mutations import reads_or_refuses
 from helpers.properties import few_examples
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import checked, parse_json, read_bytes, shown
+from toolkit_common.foreign.values import checked, kind_of, parse_json, read_bytes, shown
 
 
 @dataclass
@@ -26,12 +27,12 @@ class Pair:
         ("[NaN]", "NaN is no number of JSON"),
         ("[-Infinity]", "-Infinity is no number"),
         ("[1e999]", "1e999 is beyond any number"),
-        ("[" * 100_000, "f.json is damaged, no JSON: "),
+        ("[" * 100_000, "f.json is damaged, no JSON: it is nested too deep"),
         ("[" * 65 + "]" * 65, "nested deeper than 64"),
         ("9" * 5000, "f.json is damaged, no JSON: 9999"),
         ("[-" + "9" * 400 + "]", "f.json is damaged, no JSON: -9999"),
-        (b'"\xff"', "f.json is damaged, no JSON: 'utf-8' codec"),
-        ("", "f.json is damaged, no JSON: Expecting value"),
+        (b'"\xff"', "f.json is damaged, no JSON: it is not UTF-8 text"),
+        ("", "f.json is damaged, no JSON: it is empty"),
     ],
 )
 def test_what_is_no_bounded_json_is_one_line(text: str | bytes, problem: str) -> None:
@@ -75,6 +76,30 @@ def test_a_file_is_never_read_beyond_what_is_allowed(tmp_path: Path) -> None:
         read_bytes(tmp_path / "f", 4)
     with pytest.raises(InputError, match="/dev/zero is larger than 9 bytes"):  # without an end
         read_bytes(Path("/dev/zero"), 9)
+
+
+def test_what_leads_to_a_device_or_pipe_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "f").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("f", "pipe"):
+        with pytest.raises(InputError, match=f"{name} is a pipe, socket or device: give a file"):
+            read_bytes(tmp_path / name, 9)
+
+
+def test_what_a_shell_hands_over_is_read() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"epochs: 3")
+    os.close(writer)
+    assert read_bytes(Path(f"/dev/fd/{reader}"), 99) == b"epochs: 3"
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(None, "nothing"), (True, "true or false"), (3, "a number"), ([], "a list"), ({}, "`key: v")],
+)
+def test_a_value_is_called_by_what_it_is_in_a_file(value: object, kind: str) -> None:
+    assert kind_of(value).startswith(kind)
 
 
 def test_a_value_is_shown_in_bounds() -> None:

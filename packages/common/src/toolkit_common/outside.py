@@ -11,6 +11,9 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
+
+from toolkit_common.printable import shortened
 
 FREE = "free some, or write elsewhere"
 OPEN_FILES = "raise the limit (ulimit -n)"
@@ -47,6 +50,10 @@ USERS = {  # what is wrong with a place that the user named
     errno.EEXIST: ("it is there already", "another process may have made it"),
     errno.ENOTEMPTY: ("the folder is not empty", "another process may be writing it"),
     errno.EBUSY: ("it is in use", "wait for who uses it"),
+    errno.ELOOP: ("links lead in a circle", "mend them"),
+    errno.ENAMETOOLONG: ("a name is longer than any file's can be", "shorten it"),
+    errno.ENXIO: ("it is a socket or a device, and no file", "give a file"),
+    errno.ENODEV: ("it is a socket or a device, and no file", "give a file"),
     errno.ENOSYS: ("the system cannot do it", "use another file system or machine"),
 }
 OURS = {errno.EPIPE, errno.EBADF, errno.EINVAL, errno.EFAULT}  # no failure of the outside, or said
@@ -66,6 +73,7 @@ WORDS = {  # of libraries that give no number
 SHARED_MEMORY = re.compile(r"</torch_\d|shared memory ?\(shm\)|SemLock|sem_open")
 WANTED = re.compile(r"allocate ([\d.]+ ?(?:bytes|[KMGTPE]i?B))")
 WORKER = re.compile(r"DataLoader worker .*?(?:killed by signal: (\w+)|exited unexpectedly)")
+OF_SAFETENSORS = "Error while deserializing header: "
 PEER = re.compile(
     r"gloo.*(?:[Cc]onnection|[Tt]imed out|[Ss]ocket|[Bb]roken pipe)|NCCL.*(?:error|timeout)"
     r"|[Cc]onnection (?:closed|reset) by peer|store.*(?:timeout|[Cc]onnection)", re.DOTALL
@@ -108,6 +116,31 @@ def failure_of(error: BaseException, *, options: Collection[str] = ()) -> Failur
         if failure is not None and not (number and failure.is_users):
             return failure
     return None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something could not be read, in a line and in our words where we have any.
+
+    What Python and libraries say of it names their own parts: numbers, codecs, classes.
+    """
+    number = _number_of(error)
+    if number is not None:
+        known = MACHINE.get(number) or USERS.get(number)
+        return known[0] if known else os.strerror(number).lower()
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not {error.encoding.upper()} text"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, EOFError):
+        return "it ends too early"
+    if isinstance(error, KeyError):
+        return f"it has no {shortened(str(error))}"
+    if isinstance(error, (AttributeError, TypeError)):  # which name classes of ours
+        return "something in it is of another kind"
+    if isinstance(error, BadZipFile):
+        return "it is damaged, or of another kind than its name says"
+    text = " ".join(str(error).split())
+    return shortened(text.removeprefix(OF_SAFETENSORS)) or type(error).__name__
 
 
 def _name(error: BaseException, options: Collection[str], *, where: str) -> Failure | None:

@@ -17,7 +17,7 @@ from toolkit_common.data.sheet import ANSWER_SEPARATOR
 from toolkit_common.data.text import Row, read_text
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
-from toolkit_common.outside import is_of_machine
+from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.printable import counted
 
 ROWS = "rows of the file"  # attribute of a table that has passed over some: their numbers
@@ -158,8 +158,7 @@ def _excel_rows(path: Path, wanted: str, notes: list[str]) -> list[Row]:
     except Exception as error:  # zip, zlib, XML and openpyxl raise many kinds on damaged files
         if is_of_machine(error):
             raise
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be read as an Excel file: {reason}") from None
+        raise InputError(f"{path} cannot be read as an Excel file: {reason_of(error)}") from None
     filled = {name: rows for name, rows in sheets.items()
               if any(cell is not None for row in rows for cell in row)}  # fmt: skip
     if wanted and wanted not in filled:

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import PATCHES, SCALE, Grids, LayerFeatures, flatten
-from toolkit_common.foreign.values import checked, parse_json
-from toolkit_common.outside import is_of_machine
-from toolkit_common.printable import shortened
+from toolkit_common.foreign.values import checked, parse_json, refuse_pipe
+from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.runs.files import atomic_path, write_text
 
 SHARDS = "*.safetensors"
@@ -79,10 +78,10 @@ def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
     try:
         # safetensors does not notice a flipped byte (docs/traps.md 9).
         is_as_written = checksum(path) == expected
-    except OSError as error:
+    except (OSError, InputError) as error:
         if is_of_machine(error):
             raise
-        raise InputError(_damaged(path, shortened(str(error)))) from error
+        raise InputError(_damaged(path, reason_of(error))) from error
     if not is_as_written:
         raise InputError(_damaged(path, "its checksum differs"))
     try:
@@ -94,7 +93,7 @@ def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
     except (OSError, SafetensorError, LookupError, InputError) as error:
         if is_of_machine(error):  # of which nothing follows for the file
             raise
-        raise InputError(_damaged(path, shortened(str(error)))) from error
+        raise InputError(_damaged(path, reason_of(error))) from error
     return tensors, dict(grids)
 
 
@@ -107,6 +106,7 @@ def shard_checksum(path: Path) -> str | None:
 def checksum(path: Path) -> str:
     """Return the hex xxh3 of a file's bytes."""
     # Against damage, not malice: sha256 would cost more than reading the tokens.
+    refuse_pipe(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 

@@ -15,7 +15,8 @@ import yaml
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import read_bytes
+from toolkit_common.foreign.values import kind_of, read_bytes
+from toolkit_common.outside import reason_of
 from toolkit_common.printable import one_line, shortened
 
 MAX_BYTES = 1 << 20
@@ -98,12 +99,12 @@ def read_document(path: Path, *, or_empty: bool = False) -> Document:
     except FileNotFoundError:
         raise InputError(f"no file at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
     node, values = _parse(text, str(path))
     if values is None and or_empty:
         return Document(path, {}, {})
     if not isinstance(values, dict):
-        raise InputError(f"{path} must hold `key: value` lines, got a {type(values).__name__}")
+        raise InputError(f"{path} must hold `key: value` lines, got {kind_of(values)}")
     return Document(path, values, dict(_lines(node, ())))
 
 
@@ -127,8 +128,7 @@ def _parse(text: str, place: str) -> tuple[Any, Any]:
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise InputError(f"{place}{line}: {shortened(str(error.problem))}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = shortened(" ".join(str(error).split()))
-        raise InputError(f"{place} is not valid YAML: {text}") from None
+        raise InputError(f"{place} is not valid YAML: {reason_of(error)}") from None
     finally:
         if loader is not None:
             loader.dispose()

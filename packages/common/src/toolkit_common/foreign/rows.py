@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toolkit_common.errors import InputError
-from toolkit_common.outside import is_of_machine
-from toolkit_common.printable import shortened
+from toolkit_common.foreign.values import refuse_pipe
+from toolkit_common.outside import is_of_machine, reason_of
 
 MAX_ROWS = 200_000_000  # a few bytes can say so many equal ones that no memory holds them
 PANDAS = b"pandas"  # says how a frame once was, and is read before any column
@@ -25,6 +25,7 @@ def read_rows(path: Path, *, columns: Sequence[str] | None = None) -> pa.Table:
         InputError: If it is missing, damaged, without bounds, or a text in it is no UTF-8.
     """
     try:
+        refuse_pipe(path)
         with pq.ParquetFile(path) as file:
             count = file.metadata.num_rows
             is_bounded = count <= MAX_ROWS
@@ -32,12 +33,13 @@ def read_rows(path: Path, *, columns: Sequence[str] | None = None) -> pa.Table:
             table = file.read(columns=wanted) if is_bounded else None
         if table is not None:
             table.validate(full=True)
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         # Memory apart: a few bytes can ask for more of it than there is.
         if isinstance(error, OSError) and is_of_machine(error):
             raise
-        reason = shortened(" ".join(str(error).split()))
-        raise InputError(f"cannot read {path}: {reason}") from None
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
     if table is None:
         raise InputError(f"cannot read {path}: it says that it has {count:,} rows")
     if names := [name for name in table.column_names if table.column_names.count(name) > 1]:

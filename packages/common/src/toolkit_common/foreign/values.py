@@ -7,29 +7,58 @@ place; never more memory than the file is large, and nothing that only later tur
 import json
 import math
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from toolkit_common.errors import InputError
+from toolkit_common.outside import reason_of
 from toolkit_common.printable import shortened
 
 MAX_JSON_BYTES = 256 << 20  # of a file; results of a large study have some MB
 MAX_DEPTH = 64
+ENDLESS = "a pipe, socket or device"
+KINDS = {
+    type(None): "nothing", bool: "true or false", int: "a number", float: "a number", str: "text",
+    list: "a list", dict: "`key: value` lines",
+}  # fmt: skip
 
 
 def read_bytes(path: Path, most: int) -> bytes:
     """Return what a file holds; never more than is allowed, whatever the file is.
 
     Raises:
-        InputError: If it holds more.
+        InputError: If it holds more, or is a pipe, socket or device.
         OSError: If it cannot be read.
     """
+    refuse_pipe(path)
     with path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise InputError(f"{path} is larger than {most:,} bytes: no such file is")
     return content
+
+
+def is_endless(path: Path) -> bool:
+    """Whether a path is a pipe, socket or device: to read one may wait, or go on, for ever.
+
+    Raises:
+        OSError: If nothing is there.
+    """
+    mode = path.stat().st_mode
+    return not S_ISREG(mode) and not S_ISDIR(mode)
+
+
+def refuse_pipe(path: Path) -> None:
+    """Refuse a pipe, socket or device, but one named in `/dev`: a shell's `<(...)` is one.
+
+    Raises:
+        InputError: If so.
+        OSError: If nothing is there.
+    """
+    if path.parts[:2] != ("/", "dev") and is_endless(path):
+        raise InputError(f"{path} is {ENDLESS}: give a file")
 
 
 def parse_json(text: str | bytes, where: Path | str) -> Any:
@@ -42,13 +71,15 @@ def parse_json(text: str | bytes, where: Path | str) -> Any:
     Raises:
         InputError: If it is no such text.
     """
+    if not text.strip():
+        raise InputError(f"{where} is damaged, no JSON: it is empty")
     try:
         values = json.loads(
             text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer
         )
         _refuse_depth(values, MAX_DEPTH)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of 5000 digits
-        raise InputError(f"{where} is damaged, no JSON: {shortened(str(error))}") from None
+        raise InputError(f"{where} is damaged, no JSON: {reason_of(error)}") from None
     return values
 
 
@@ -88,6 +119,11 @@ def shown(value: Any) -> str:
         return "a number of hundreds of digits"
     # Of a text of megabytes only what is shown is written out.
     return shortened(repr(value[:1000] if isinstance(value, (str, bytes)) else value))
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value of a file is, as a message names it."""
+    return KINDS.get(type(value), "something else")
 
 
 def _refuse_constant(word: str) -> float:

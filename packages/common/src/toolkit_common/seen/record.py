@@ -27,6 +27,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import map_images
 from toolkit_common.errors import InputError
 from toolkit_common.images.content import UNREADABLE, content_hash
+from toolkit_common.outside import reason_of
 from toolkit_common.runs.files import atomic_path, sha256_of
 from toolkit_common.seen.secret import Digests, key_id, keyed_digests
 
@@ -215,7 +216,8 @@ def read_seen(path: Path) -> tuple[Record, ...]:
         )
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise InputError(
-            f"cannot tell whom encoder {folder} has seen: {file} is missing or damaged ({error})"
+            f"cannot tell whom encoder {folder} has seen: {file} is missing or damaged "
+            f"({reason_of(error)})"
         ) from None
 
 

@@ -18,9 +18,12 @@ from jaxtyping import UInt64
 from platformdirs import user_config_path
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import read_bytes
+from toolkit_common.outside import reason_of
 
 VARIABLE = "TOOLKIT_SITE_SECRET"
 NUM_BYTES = 32
+MAX_BYTES = 1 << 16
 OTHERS = 0o077  # permission bits of everyone but the owner
 
 Digests = UInt64[np.ndarray, " n"]
@@ -44,11 +47,13 @@ def read_secret() -> bytes | None:
     """
     path = secret_path()
     try:
-        text = path.read_text(encoding="ascii")
+        text = read_bytes(path, MAX_BYTES).decode("ascii")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the secret of this site, {path}: {error}") from None
+        raise InputError(
+            f"cannot read the secret of this site, {path}: {reason_of(error)}"
+        ) from None
     try:
         secret = bytes.fromhex(text)
     except ValueError:

@@ -21,7 +21,8 @@ from toolkit_common.backbones.weights.state_dicts import read_state_dict
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.features.contract import Features
-from toolkit_common.foreign.values import checked, parse_json, shown
+from toolkit_common.foreign.values import checked, parse_json, refuse_pipe, shown
+from toolkit_common.outside import reason_of
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.runs.manifest import refuse_changed
@@ -70,7 +71,7 @@ def load_head(path: Path, features: Features) -> tuple[HeadSpec, Head]:
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read the head {path}: {shortened(str(error))}") from None
+        raise InputError(f"cannot read the head {path}: {reason_of(error)}") from None
     classifier = state.get("classifier.weight")
     if classifier is None or classifier.ndim != 2:
         raise InputError(f"{path} has no classifier of (classes, width): train the probe again")
@@ -111,10 +112,11 @@ def read_spec(path: Path) -> HeadSpec:
         InputError: If it does not say.
     """
     try:
+        refuse_pipe(path)
         with safe_open(path, framework="pt") as file:
             described = (file.metadata() or {}).get("spec")
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read the head {path}: {error}") from None
+        raise InputError(f"cannot read the head {path}: {reason_of(error)}") from None
     if described is None:
         raise InputError(f"{path} does not say what head it is: train the probe again")
     spec: HeadSpec = checked(HeadSpec, parse_json(described, f"the spec of {path}"), path)

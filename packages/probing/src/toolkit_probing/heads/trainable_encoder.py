@@ -27,7 +27,8 @@ from toolkit_common.backbones.contract import Backbone, ImageEncoder
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
 from toolkit_common.features.contract import features_of
-from toolkit_common.foreign.values import checked, parse_json
+from toolkit_common.foreign.values import checked, parse_json, refuse_pipe
+from toolkit_common.outside import reason_of
 from toolkit_common.runs.files import atomic_path
 from toolkit_common.seed import seeded
 from toolkit_probing.heads.head import Head
@@ -198,11 +199,12 @@ def load_tuned_encoder_(encoder: ImageEncoder, path: Path) -> None:
         InputError: If the file is missing, damaged, or of another encoder.
     """
     try:
+        refuse_pipe(path)
         with safe_open(path, framework="pt") as file:
             described = (file.metadata() or {})["tuning"]
         state = load_file(path)
     except (OSError, SafetensorError, KeyError) as error:
-        raise InputError(f"cannot read the tuned encoder {path}: {error}") from None
+        raise InputError(f"cannot read the tuned encoder {path}: {reason_of(error)}") from None
     tuning: Tuning = checked(Tuning, parse_json(described, f"the tuning of {path}"), path)
     # First, as the adapter's names exist only then.
     make_trainable_(encoder, tuning)

@@ -4,6 +4,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import refuse_pipe
+from toolkit_common.outside import reason_of
 from toolkit_common.printable import one_line
 from toolkit_common.runs.files import write_text
 
@@ -21,13 +23,14 @@ def read_block(path: Path) -> tuple[str, str, str]:
     if path.suffix not in (".md", ".markdown"):
         raise InputError(f"--into {path}: give a Markdown file, .md")
     try:
+        refuse_pipe(path)
         text = path.read_bytes().decode("utf-8")  # with the ends of lines that it has
     except FileNotFoundError:
         raise InputError(
             f"--into {path}: no such file; make one with the lines {BEGIN} and {END}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--into {path}: cannot be read: {error}") from None
+        raise InputError(f"--into {path}: cannot be read: {reason_of(error)}") from None
     counts = [text.count(marker) for marker in (BEGIN, END)]
     if counts != [1, 1] or text.index(BEGIN) > text.index(END):
         raise InputError(

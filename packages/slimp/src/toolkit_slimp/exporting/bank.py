@@ -27,7 +27,7 @@ from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.features.encode import encode_images
 from toolkit_common.foreign.rows import read_rows
-from toolkit_common.printable import shortened
+from toolkit_common.outside import reason_of
 from toolkit_common.runs.files import atomic_path, sha256_of
 from toolkit_common.seed import derive_seed
 from toolkit_common.seen.identities import identities
@@ -122,7 +122,7 @@ def _images(path: Path, *, count: int) -> torch.Tensor:
     try:
         images = load_file(path).get("images")
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read {path}: {shortened(str(error))}") from None
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
     if images is None or images.ndim != 2 or len(images) != count or not images.isfinite().all():
         raise InputError(f"{path} is damaged: it has not a row of finite features for each lesion")
     return images

@@ -19,6 +19,7 @@ from toolkit_common.data.cells import UNKNOWN
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import first_problem, parse_json, read_bytes, shown
+from toolkit_common.outside import reason_of
 from toolkit_common.printable import counted, shortened
 from toolkit_common.registry import did_you_mean
 from toolkit_slimp.metadata.columns import (
@@ -77,12 +78,10 @@ def read_schema_file(path: Path) -> Schema:
     try:
         # `-sig`: editors on Windows put a mark in front.
         return read_schema(read_bytes(path, MAX_BYTES).decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"cannot read the schema {path}: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except OSError as error:
-        raise InputError(f"cannot read the schema {path}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the schema {path}: {reason_of(error)}") from None
 
 
 def read_schema(text: str) -> Schema:

@@ -29,6 +29,7 @@ from toolkit_common.data.dataset import Labels
 from toolkit_common.data.sheet import Level
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.rows import read_rows
+from toolkit_common.outside import reason_of
 from toolkit_common.runs.files import atomic_path
 from toolkit_slimp.metadata.schema import Schema
 from toolkit_slimp.model.losses import equal_pairs
@@ -162,8 +163,7 @@ def read_watched(run: Path) -> Watched | None:
         return _checked(Watched(tensors, read_rows(folder / ROWS).to_pandas(), label))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder} is damaged ({type(error).__name__}): remove it, and the images are encoded "
-            "anew"
+            f"{folder} is damaged ({reason_of(error)}): remove it, and the images are encoded anew"
         ) from None
 
 

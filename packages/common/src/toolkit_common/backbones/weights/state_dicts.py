@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from toolkit_common.errors import InputError
-from toolkit_common.outside import is_of_machine
+from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.registry import did_you_mean
 
 State = dict[str, Tensor]
 
 WHOLE = ""  # the key of a file that is a state dict itself
+NO_STATE = "it is damaged, cut short or no file of torch.save"
 DEPTH = 4  # containers within containers
 # The first that is there is taken: of self-distillation the teacher is what its authors judge.
 PREFERRED = ("state_dict", "model", "teacher", "target_encoder", "student", "encoder", "module",
@@ -130,18 +131,17 @@ def _read(path: Path) -> Any:
     except SafetensorError as error:
         if is_of_machine(error):
             raise
-        raise InputError(f"{path} is no whole safetensors file: {error}") from None
+        raise InputError(f"{path} is no whole safetensors file: {reason_of(error)}") from None
     except Exception as error:
         if is_of_machine(error):  # of which nothing follows for the file
             raise
-        # Torch goes on to advise what would let the file run code.
-        reason = re.split(r"\n|(?<=\.) ", str(error))[0].rstrip(".")
+        # Torch's own words are of its pickler, and advise what would let the file run code.
+        reason = reason_of(error) if isinstance(error, OSError) else NO_STATE
         named = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         if named:
             reason = f"it holds a {named[1]}, which only running code could read"
         raise InputError(
-            f"cannot read {path} as plain tensors ({type(error).__name__}: {reason}): save its "
-            "state dict with safetensors"
+            f"cannot read {path} as plain tensors ({reason}): save its state dict with safetensors"
         ) from None
 
 

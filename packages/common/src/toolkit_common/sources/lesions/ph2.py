@@ -21,7 +21,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.sheet import ANSWER_SEPARATOR, Column, Sheet
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
-from toolkit_common.outside import is_of_machine
+from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.sources.lesions.build import malignancy
 from toolkit_common.sources.lesions.folder import (
     CRITERIA_OPTION,
@@ -158,8 +158,7 @@ def read_spreadsheet(path: Path) -> pd.DataFrame:
     except Exception as error:  # zip, zlib, XML and openpyxl raise many kinds on damaged files
         if is_of_machine(error):
             raise
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path} cannot be read as a spreadsheet: {reason}") from None
+        raise InputError(f"{path} cannot be read as a spreadsheet: {reason_of(error)}") from None
     rows = {
         f"{path}: row {number}": [_known(cell) for cell in row]
         for number, row in enumerate(sheet.itertuples(index=False), start=1)

@@ -21,6 +21,7 @@ from toolkit_common.data.sheet import Column, Sheet
 from toolkit_common.data.tables import require_columns
 from toolkit_common.errors import InputError
 from toolkit_common.extras import require
+from toolkit_common.outside import reason_of
 from toolkit_common.sources.large_tables import Wanted, read_large_table
 from toolkit_common.sources.lesions.build import MALIGNANCY
 from toolkit_common.sources.lesions.folder import (
@@ -251,8 +252,9 @@ def _find_places(images: Path, wanted: Iterable[object]) -> Mapping[str, object]
             # Names alone: the file is opened again by each process that reads images.
             return _Entries(images, frozenset(file))
     except (OSError, RuntimeError) as error:  # h5py raises both on damaged files
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{images} cannot be read as HDF5, download it again: {reason}") from None
+        raise InputError(
+            f"{images} cannot be read as HDF5, download it again: {reason_of(error)}"
+        ) from None
 
 
 class _Entries(Mapping[str, str]):
