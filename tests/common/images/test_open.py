@@ -1,9 +1,12 @@
 """Any image file comes out as upright 8-bit RGB, and any other file is named with the reason."""
 
+import os
 import struct
 import zlib
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import chdir, suppress
 from pathlib import Path
+from socket import AF_UNIX, socket
 from typing import Any
 
 import h5py
@@ -15,14 +18,16 @@ from PIL import Image
 
 from helpers.properties import few_examples
 from helpers.small_data import encode, noise
+from toolkit_common.images.content import UNREADABLE, content_hash
 from toolkit_common.images.open import (
     BadImageError,
+    holds_more_than_8_bits,
     name_of,
     open_image,
     parse_torchvision,
     torchvision_path,
 )
-from toolkit_common.images.walk import known_formats
+from toolkit_common.images.walk import is_image, known_formats
 from toolkit_common.images.wide import PixelRange
 
 FULL, TWELVE = PixelRange(0, 65535), PixelRange(0, 4095, is_given=True)
@@ -192,11 +197,11 @@ def test_folders_may_hold_what_parts_file_and_entry(folder: str, tmp_path: Path)
 def test_a_missing_entry_of_an_hdf5_file_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "images.hdf5", "w") as file:
         file.create_dataset("a", data=np.zeros(3, np.uint8))
-    with pytest.raises(BadImageError, match=r"images\.hdf5#b: .*'b' doesn't exist"):
+    with pytest.raises(BadImageError, match=r"images\.hdf5#b: it has no such entry"):
         open_path(f"{tmp_path}/images.hdf5#b")
     with pytest.raises(BadImageError, match=r"images\.hdf5#a: not an image"):
         open_path(f"{tmp_path}/images.hdf5#a")
-    with pytest.raises(BadImageError, match=r"absent\.hdf5#a: .*No such file"):
+    with pytest.raises(BadImageError, match=r"absent\.hdf5#a: no such file or folder"):
         open_path(f"{tmp_path}/absent.hdf5#a")
 
 
@@ -227,10 +232,30 @@ def test_a_bad_file_is_named_with_the_reason(content: bytes, reason: str, tmp_pa
         open_path(path)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("absent.jpg", "no such file"), (".", "directory")])
+@pytest.mark.parametrize(("name", "reason"), [("absent.jpg", "no such file"), (".", "a folder")])
 def test_a_path_that_is_no_file_is_named(name: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(BadImageError, match=f"{tmp_path}.*: .*{reason}"):
         open_path(tmp_path / name)
+
+
+def make_socket(path: Path) -> None:
+    with socket(AF_UNIX) as it, chdir(path.parent):  # such a path may have 107 characters
+        it.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, make_socket, lambda path: path.symlink_to("/dev/zero")]
+)
+def test_what_would_be_read_for_ever_is_a_bad_file(
+    make: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.jpg"
+    make(path)
+    for read in (open_image, holds_more_than_8_bits):
+        with pytest.raises(BadImageError, match=f"{path}: a pipe, socket or device$"):
+            read({"bytes": None, "path": str(path)})
+    assert content_hash({"bytes": None, "path": str(path)}) == UNREADABLE
+    assert not is_image(path.rename(tmp_path / "x"))
 
 
 @pytest.mark.parametrize("content", [b"", b"text"])

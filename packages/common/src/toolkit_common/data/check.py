@@ -6,6 +6,7 @@ others' files are there is checked all the same, and a bad one ends a run when i
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.loaders import map_images
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import is_endless
 from toolkit_common.images.keys import ABSENT
 from toolkit_common.images.open import BadImageError, Place, open_image, remedy
 
@@ -104,6 +106,8 @@ def _is_sound_jpeg(place: Place) -> bool:
     if place["bytes"] is not None or "#" in str(place["path"]):
         return False
     try:
+        if is_endless(Path(place["path"])):
+            return False
         with Image.open(place["path"], formats=("JPEG",)) as image:
             if image.format != "JPEG":
                 return False

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from toolkit_common.foreign.values import is_endless
 from toolkit_common.images.open import TORCHVISION, Place, open_image, read_hdf5, split_packed
 from toolkit_common.images.streams import STREAM, read_streamed
 
@@ -24,6 +25,8 @@ def content_hash(place: Place) -> str:
         if path.startswith(STREAM):
             return hashlib.sha256(read_streamed(path)).hexdigest()
         packed = split_packed(path)
+        if packed is None and is_endless(Path(path)):
+            return UNREADABLE
         content = Path(path).read_bytes() if packed is None else read_hdf5(*packed)
     except (OSError, KeyError):
         return UNREADABLE

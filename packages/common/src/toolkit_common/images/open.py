@@ -22,10 +22,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from toolkit_common.errors import InputError, in_one_line
+from toolkit_common.foreign.values import ENDLESS, is_endless
 from toolkit_common.images.streams import STREAM, read_streamed
 from toolkit_common.images.walk import known_formats
 from toolkit_common.images.wide import PixelRange, is_wide, to_8_bits, wide_values
-from toolkit_common.outside import is_of_machine
+from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.printable import one_line
 
 Place = Mapping[str, Any]
@@ -80,6 +81,7 @@ def holds_more_than_8_bits(place: Place) -> bool:
     with _named(place):
         path = str(place["path"])
         if place["bytes"] is None and not _is_special(path):
+            _refuse_endless(path)
             with _open(path) as image:
                 return is_wide(image)
         return is_wide(_opener(place)())
@@ -142,8 +144,11 @@ def _opener(place: Place) -> Callable[[], Image.Image]:
         elif path.startswith(TORCHVISION):
             image = _open_torchvision(path)
             return lambda: image
+        elif path.startswith(STREAM):
+            content = read_streamed(path)
         else:
-            content = read_streamed(path) if path.startswith(STREAM) else Path(path).read_bytes()
+            _refuse_endless(path)
+            content = Path(path).read_bytes()
     return lambda: _open(BytesIO(content))
 
 
@@ -158,6 +163,11 @@ def _open(source: "str | BytesIO") -> Image.Image:
             f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: make it smaller"
         )
     return image
+
+
+def _refuse_endless(path: str) -> None:
+    if is_endless(Path(path)):
+        raise ValueError(ENDLESS)
 
 
 def _is_special(path: str) -> bool:
@@ -202,7 +212,7 @@ def _reason(error: Exception, place: Place) -> str:
         path = Path(text)
         if not path.exists():
             return NO_FILE
-        if path.stat().st_size == 0:
+        if path.stat().st_size == 0 and not is_endless(path):
             return "the file is empty"
     if "cannot identify" in str(error):
         return "not an image"
@@ -210,7 +220,9 @@ def _reason(error: Exception, place: Place) -> str:
         return f"has more than {MAX_PIXELS:,} pixels: make it smaller"
     if isinstance(error, ValueError) and "null" in str(error):
         return "no file can have such a name"
-    return str(error) or type(error).__name__
+    if isinstance(error, KeyError):  # of an HDF5 file
+        return "it has no such entry"
+    return reason_of(error)
 
 
 def read_hdf5(file: str, key: str) -> bytes:

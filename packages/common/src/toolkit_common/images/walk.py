@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from toolkit_common.errors import InputError
+from toolkit_common.foreign.values import is_endless
 from toolkit_common.printable import one_line
 
 IMAGE_SUFFIXES = frozenset((
@@ -110,6 +111,8 @@ def is_image(path: Path) -> bool:
     if has_image_suffix(path):
         return True
     try:
+        if is_endless(path):
+            return False
         with Image.open(path, formats=[name for name in BY_CONTENT if name in known_formats()]):
             return True
     # Whatever a decoder says of bytes that were never meant for it.
