@@ -1,5 +1,9 @@
 """What would steer a terminal is shown."""
 
+import os
+import shutil
+import subprocess
+
 import pytest
 
 from toolkit_common.console import PrintableConsole
@@ -10,6 +14,7 @@ from toolkit_common.printable import (
     placeless_command,
     placeless_id,
     printable,
+    shell_line,
 )
 
 
@@ -62,6 +67,28 @@ def test_a_command_says_where_a_folder_has_to_be_put() -> None:
     wanted = "toolkit probe --backbone PATH/run --data csv:PATH/t.csv"
     assert placeless_command(words) == wanted
     assert placeless_command(["--output", "runs/a b"]) == "--output 'runs/a b'"
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("runs/a", "runs/a"),
+        ("a b", "'a b'"),
+        ("it's $(x)", """'it'"'"'s $(x)'"""),
+        ("red\x1b[31m", r"$'red\x1b[31m'"),
+        ("two\nlines\t'\\", r"$'two\nlines\t\'\\'"),
+        ("c1\x9b31m", r"$'c1\u009b31m'"),
+        (os.fsdecode(b"caf\xe9"), r"$'caf\xe9'"),
+    ],
+)
+def test_a_command_is_one_line_that_a_shell_takes_as_it_was(name: str, word: str) -> None:
+    assert shell_line(["ls", name]) == f"ls {word}"
+    assert one_line(word.replace("\udce9", "")) == word
+    if bash := shutil.which("bash"):
+        script = f"printf %s {word}"
+        variables = os.environ | {"LC_ALL": "C.UTF-8"}
+        done = subprocess.run([bash, "-c", script], capture_output=True, env=variables)
+        assert done.stdout == os.fsencode(name)
 
 
 def test_one_thing_is_no_plural() -> None:

@@ -100,6 +100,13 @@ def test_the_next_steps_are_those_that_make_sense(tmp_path, capsys):
         assert len(last) == commands
 
 
+def test_a_next_step_can_be_pasted_whatever_the_run_is_called(tmp_path, capsys):
+    run = tmp_path / "red\x1b[31m\nits own"
+    show_results(made_up(plain_rows()[1:2]), run, as_json=False)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next: toolkit report $'{tmp_path}/red\\x1b[31m\\nits own' -o report.html"
+
+
 def test_what_must_be_known_stands_below_the_table(runs, capsys):
     results = replace(
         read_results(runs / "a"), diverged={"ep-a": 3}, tuning={"tune": "lora"}, notes=["a note"]

@@ -17,6 +17,9 @@ PLACE = re.compile(
     rf"""(?:^|(?<=[\s=:,|'"(\[{{]))(?:(?:~[\w.-]*|[A-Za-z]:)[/\\]+|/{NAME}/+){NAME}(?:[/\\]+{NAME})*[/\\]*"""
 )
 PLACE_OF_ID = re.compile(r"(?:^|(?<=[:=]))[/~.][^?&]*/")
+UNSEEN = re.compile(rf"{STEERING.pattern}|[\n\t]")
+UNPRINTABLE = re.compile(rf"{UNSEEN.pattern}|[\\']")  # or not within quotes
+SHORT = {"\n": r"\n", "\t": r"\t", "\\": r"\\", "'": r"\'"}
 LONGEST = 200  # characters of a value that a message shows
 
 
@@ -54,7 +57,24 @@ def placeless_id(identifier: str) -> str:
 
 def placeless_command(words: Iterable[str]) -> str:
     """Return a command to be pasted once PATH, which stands for folders in it, is put right."""
-    return shlex.join(PLACE_OF_ID.sub("PATH/", word) for word in words)
+    return shell_line(PLACE_OF_ID.sub("PATH/", word) for word in words)
+
+
+def shell_line(words: Iterable[str]) -> str:
+    r"""Return a command to be pasted, in one line: `$'a\x1bb'` is how bash and zsh take a name."""
+    return " ".join(
+        "$'" + UNPRINTABLE.sub(_in_shell, word) + "'" if UNSEEN.search(word) else shlex.quote(word)
+        for word in words
+    )
+
+
+def _in_shell(match: re.Match[str]) -> str:
+    char = match.group()
+    if char in SHORT:
+        return SHORT[char]
+    if "\udc80" <= char <= "\udcff":  # a byte of a name that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return f"\\x{ord(char):02x}" if char < "\x80" else f"\\u{ord(char):04x}"
 
 
 def shortened(text: str, most: int = LONGEST) -> str:

@@ -12,6 +12,7 @@ from toolkit_common.cli.data import Identifier, PremalignantAs
 from toolkit_common.config import Invocation
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.errors import InputError
+from toolkit_common.printable import one_line
 from toolkit_slimp.ablations import ABLATIONS
 from toolkit_slimp.extrapolation.settings import ExtrapolateSettings
 from toolkit_slimp.settings import SlimpSettings
@@ -86,7 +87,8 @@ def write_schema(
         return
     write_text(output, columns.to_json())
     print_schema(columns)
-    typer.echo(f"edit {output}, then: toolkit pretrain slimp --data {identifier} --schema {output}")
+    typer.echo(one_line(f"edit {output}"))
+    say_next("pretrain", "slimp", data=identifier, schema=str(output))
 
 
 @extrapolate.command("slimp")

@@ -8,6 +8,7 @@ from toolkit_common.config import Invocation
 from toolkit_common.console import console, result_console
 from toolkit_common.data.splits import splits_table
 from toolkit_common.errors import InputError
+from toolkit_common.printable import shell_line
 from toolkit_common.runs.files import sha256_of_text, write_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.seen.check import mark
@@ -131,5 +132,5 @@ def _show(
     label = results.label
     title = "next" if label else "next, COLUMN being what holds the label"
     command = next_step(invocation.settings, run.path, data=results.data.id, label=label)
-    out.print(f"{title}: {command}", soft_wrap=True, markup=False)
+    out.print(f"{title}: {shell_line(command)}", soft_wrap=True, markup=False)
     return {**results.to_json(), "run": str(run.path)}

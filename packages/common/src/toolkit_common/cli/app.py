@@ -9,7 +9,6 @@ so that `--help` is instant. A command's docstring ends with a section "Examples
 import errno
 import os
 import re
-import shlex
 import sys
 import time
 from collections.abc import Collection
@@ -27,7 +26,7 @@ from toolkit_common.cli.help import shape_help_
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_as_ctrl_c_does
 from toolkit_common.outside import failure_of
-from toolkit_common.printable import one_line, printable, shortened
+from toolkit_common.printable import one_line, printable, shell_line, shortened
 from toolkit_common.registry import did_you_mean
 
 GROUP_HELP = {
@@ -190,7 +189,7 @@ def say_next(*words: str, **options: str | bool | None) -> None:
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         words += (flag,) if value is True else (flag, value) if value else ()
-    typer.echo(one_line(f"next: {shlex.join(['toolkit', *words])}"), err=True)
+    typer.echo(f"next: {shell_line(['toolkit', *words])}", err=True)
 
 
 def _build_group(name: str) -> Any:

@@ -35,7 +35,7 @@ from toolkit_common.config import (
 )
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_with_launcher, in_worker, is_main_process
-from toolkit_common.printable import one_line
+from toolkit_common.printable import one_line, shell_line
 from toolkit_common.runs.locks import locked_folders, unlock_all
 from toolkit_common.training.settings import MACHINE
 
@@ -298,7 +298,7 @@ def _interrupted(folders: Sequence[Path]) -> str:
     if not folders:
         return "interrupted: no run folder was begun"
     # A process writes one run; those within it are locked later.
-    return f"interrupted: go on with --resume --output {folders[0]}"
+    return f"interrupted: go on with {shell_line(['--resume', '--output', str(folders[0])])}"
 
 
 def _refuse_foreign_code(resolved: Resolved[Any], run: Path | None) -> None:

@@ -1,7 +1,6 @@
 """`toolkit runs`: which runs there are, and what of them can go."""
 
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from toolkit_common.cli.app import plugin_group
 from toolkit_common.cli.cache import Yes, age, confirm
 from toolkit_common.errors import InputError
-from toolkit_common.printable import counted, one_line, placeless_id
+from toolkit_common.printable import counted, placeless_id, shell_line
 
 if TYPE_CHECKING:
     from toolkit_common.runs.listing import ListedRun
@@ -122,9 +121,10 @@ def _refuse(folder: Path, *, checkpoints: bool) -> None:
     try:
         read_facts(folder)
     except InputError as error:
-        remedy = shlex.join(["rm", "-r", "--", str(folder)])
-        how = "delete it" if one_line(remedy) != remedy else f"delete it by {remedy}"
-        raise InputError(f"{error}: if {folder} was a run, {how}; nothing was removed") from None
+        remedy = shell_line(["rm", "-r", "--", str(folder)])
+        raise InputError(
+            f"{error}: if {folder} was a run, delete it by {remedy}; nothing was removed"
+        ) from None
     if (whole := whole_of(folder)) is not None:
         raise InputError(f"{folder} is a fold of {whole}: name that; nothing was removed")
     state = state_of(folder)

@@ -1,7 +1,6 @@
 """`toolkit study`: a grid of commands from a file, carried out, resumed, and put in a table."""
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import typer
 
 from toolkit_common.cli.app import plugin_group, say_next
 from toolkit_common.errors import InputError
-from toolkit_common.printable import counted, one_line, printable
+from toolkit_common.printable import counted, one_line, printable, shell_line
 
 if TYPE_CHECKING:
     from toolkit_common.study.file import Study
@@ -76,7 +75,7 @@ def print_plan(study: "Study", cells: Sequence["Cell"], folder: Path) -> dict[st
     statuses = _look(cells)
     for cell in cells:
         status = statuses[cell.id]
-        line = shlex.join(["toolkit", *call_of(cell, status)])
+        line = shell_line(["toolkit", *call_of(cell, status)])
         if status.state is State.DONE:
             line = f"# done: {line}"
         elif status.state is State.OTHER:

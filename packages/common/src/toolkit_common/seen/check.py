@@ -1,6 +1,5 @@
 """The one check of all commands that judge an encoder: has it seen whom it is judged on?"""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.settings import SplitSettings
 from toolkit_common.data.splits import Splits, make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.printable import shell_line
 from toolkit_common.seen.compare import Overlap, compare_rows
 from toolkit_common.seen.record import Contents, Record, read_seen
 
@@ -154,8 +154,8 @@ def _other_splits(
         except InputError:  # its file of splits is another data set's
             continue
         if is_right:
-            instead = f" in place of {shlex.join(now)}" if now else ""
-            return f"give {shlex.join(options)}{instead}"
+            instead = f" in place of {shell_line(now)}" if now else ""
+            return f"give {shell_line(options)}{instead}"
     return "its splits all hold such rows; name those that are left in a file for --splits"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from toolkit_common.cli.app import say_next
+from toolkit_common.printable import one_line
 from toolkit_probing.cli.arguments import AsJson, print_json
 
 app = typer.Typer(add_completion=False)
@@ -92,7 +93,7 @@ def attention(
         if as_json:
             print_json(asdict(drawn))
         else:
-            typer.echo(f"attention of {drawn.head}: {drawn.picture}")
+            typer.echo(one_line(f"attention of {drawn.head}: {drawn.picture}"))
             say_next("attention", "--from", str(run), "--stats")
         return
     counted = measure_attention(run, images=images, masks=masks, head=head, num_images=num_images)

@@ -8,6 +8,7 @@ import typer
 from toolkit_common.cli.app import say_next
 from toolkit_common.cli.command import with_settings
 from toolkit_common.errors import InputError
+from toolkit_common.printable import one_line
 from toolkit_probing.cli.arguments import AsJson, print_json
 from toolkit_probing.published.settings import ReproduceSettings
 
@@ -93,7 +94,7 @@ def _run(
     from toolkit_probing.results.contents import read_results
 
     refuse_other(reproduction)
-    typer.echo(f"log: {folder / 'logs' / CELL}.log", err=True)
+    typer.echo(one_line(f"log: {folder / 'logs' / CELL}.log"), err=True)
     study.run(STUDY, reproduction.assignments, folder, overwrite=settings.overwrite)
     results = read_results(folder / CELL)
     verdict = judge(results, reproduction, tolerance=settings.tolerance)

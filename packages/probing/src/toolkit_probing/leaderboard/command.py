@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from toolkit_common.console import result_console
+from toolkit_common.printable import one_line
 from toolkit_probing.arms.find import find_arms
 from toolkit_probing.leaderboard.block import out_of_date, read_block, write_block
 from toolkit_probing.leaderboard.boards import OWN_METRIC, Board, build_boards
@@ -44,7 +45,7 @@ def show_leaderboard(
     missing = arms.missing
     if output is not None:
         write_page(output, boards, missing)
-        typer.echo(f"leaderboard: {output}", err=True)
+        typer.echo(one_line(f"leaderboard: {output}"), err=True)
     if settings.into is not None:
         table = _with_missing(boards, missing)
         return _keep(settings.into, table, check=settings.check)
@@ -69,7 +70,8 @@ def _keep(path: Path, table: str, *, check: bool) -> int:
         typer.echo(stale or f"{path}: the leaderboard is up to date", err=bool(stale))
         return 1 if stale else 0
     changed = write_block(path, table)
-    typer.echo(f"leaderboard: {path}{'' if changed else ' (it was up to date)'}", err=True)
+    state = "" if changed else " (it was up to date)"
+    typer.echo(one_line(f"leaderboard: {path}{state}"), err=True)
     return 0
 
 

@@ -8,6 +8,7 @@ from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.extras import is_installed
 from toolkit_common.outside import OutsideError
+from toolkit_common.printable import shell_line
 from toolkit_common.runs.files import write_text
 from toolkit_common.scores.metrics import is_ranking
 from toolkit_probing.attention.mistakes import OpenImages
@@ -62,7 +63,8 @@ def write_reports(
             folder / PAGE, report, answer, data=data, open_images=open_images, pictures=pictures
         )
     except OutsideError as error:  # figures cost hours, and stand in the results
-        _say(folder, f"{error}; toolkit report {folder} --output PAGE.html makes one later")
+        later = shell_line(["toolkit", "report", str(folder), "--output", "PAGE.html"])
+        _say(folder, f"{error}; {later} makes one later")
 
 
 def stored_report(run: SavedRun, *, with_ranking: bool = True) -> Report:

@@ -1,6 +1,5 @@
 """A run's results for humans: one table, and what must be known to read it."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console, with_room_for
-from toolkit_common.printable import counted, placeless_id, printable
+from toolkit_common.printable import counted, placeless_id, shell_line
 from toolkit_common.scores.metrics import metric_name
 from toolkit_common.scores.remarks import alike, remarks_of
 from toolkit_common.scores.statistics import UNDEFINED, Difference, Estimate
@@ -123,7 +122,7 @@ def _picked(row: Row) -> str:
 
 def _next_steps(results: Results, run: Path) -> Iterator[str]:
     """Yield the commands that make sense for a run."""
-    folder = shlex.quote(printable(str(run)))
+    folder = shell_line([str(run)])
     yield f"toolkit report {folder} -o report.html"
     if len(results.rows) > 1:
         yield f"toolkit compare {folder}"

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from toolkit_common.console import Column, print_columns, result_console
+from toolkit_common.printable import one_line, shell_line
 from toolkit_slimp.reports.finished import PretrainRun, read_finished
 from toolkit_slimp.reports.formats import (
     FORMATS,
@@ -44,9 +45,9 @@ def report(run: Path, *, output: Path | None, table: str, as_json: bool) -> None
     else:
         out = result_console(as_json=False)
         show_finished(finished, out)
-        out.print(f"next: {finished.judged_by}", soft_wrap=True)
+        out.print(f"next: {shell_line(finished.judged_by)}", soft_wrap=True)
     if output is not None:
-        typer.echo(f"report: {output}", err=True)
+        typer.echo(one_line(f"report: {output}"), err=True)
 
 
 def show_finished(run: PretrainRun, out: Console) -> None:

@@ -4,7 +4,6 @@ Held-out patients are read from the folder; a run that has kept none (`--no-repo
 has them encoded once more by its export, where its data set can still be read.
 """
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,8 +63,8 @@ class PretrainRun:
         return self.results.people
 
     @property
-    def judged_by(self) -> str:
-        """The command that judges its encoder on patients that it has not seen."""
+    def judged_by(self) -> list[str]:
+        """The words of the command that judges its encoder on patients that it has not seen."""
         results = self.results
         return next_step(self.settings, self.path, data=results.data.id, label=results.label)
 
@@ -102,8 +101,8 @@ def labels_of(data: ImageData, settings: SlimpSettings) -> Labels | None:
         return None
 
 
-def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | None) -> str:
-    """Return the command that judges a run on patients that it has not seen, to be pasted.
+def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | None) -> list[str]:
+    """Return the words of the command that judges a run on patients that it has not seen.
 
     Args:
         settings: Of the run.
@@ -120,7 +119,7 @@ def next_step(settings: SlimpSettings, run: Path, *, data: str, label: str | Non
     words += ["--fold", str(settings.fold)] if settings.folds is not None else []
     # What a run before has seen its encoder still knows.
     words += ["--allow-seen"] if settings.allow_seen else []
-    return shlex.join(words)
+    return words
 
 
 def _data(settings: SlimpSettings, facts: Mapping[str, Any]) -> ImageData | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from toolkit_common.pages.paste import latex, latex_table, markdown_table
-from toolkit_common.printable import markdown, placeless, placeless_id
+from toolkit_common.printable import markdown, placeless, placeless_id, shell_line
 from toolkit_slimp.reports.claim import claim, warnings
 from toolkit_slimp.reports.finished import PretrainRun
 from toolkit_slimp.reports.recalls import KS, LEVELS, SEARCHES, Recall
@@ -100,7 +100,7 @@ def to_json(run: PretrainRun) -> dict[str, Any]:
         "warnings": warnings_of(run),
         "recalls": [asdict(item) for item in run.recalls],
         "held_out": dict(run.results.held_out),
-        "judge_with": run.judged_by,
+        "judge_with": shell_line(run.judged_by),
     }
 
 

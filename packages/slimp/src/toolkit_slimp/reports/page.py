@@ -3,7 +3,6 @@
 How it looks stands in `page.html`, what all pages share in `toolkit_common.pages`.
 """
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +67,7 @@ def write_html(path: Path, run: PretrainRun) -> None:
         selection=list(_selection(run)),
         provenance=[*_weights(run), *origin(run.facts)],
         command=command_of(run.facts),
-        judged_by=placeless_command(shlex.split(run.judged_by)),
+        judged_by=placeless_command(run.judged_by),
         citations=[("SLIMP", SOURCE)],
     )
     write_text(path, text)

@@ -3,6 +3,7 @@
 from toolkit_common.console import console
 from toolkit_common.extras import is_installed
 from toolkit_common.outside import OutsideError
+from toolkit_common.printable import shell_line
 from toolkit_common.runs.files import write_text
 from toolkit_common.runs.folder import RunFolder
 from toolkit_slimp.reports.contents import Results
@@ -37,5 +38,5 @@ def write_reports(run: RunFolder, setup: Setup, results: Results) -> None:
     try:
         write_html(run.path / PAGE, finished)
     except OutsideError as error:  # training cost hours, and what it learned stands in the results
-        later = f"toolkit report {run.path} --output PAGE.html makes one later"
-        console.print(f"{run.path.name}: no {PAGE}, as {error}; {later}", markup=False)
+        later = shell_line(["toolkit", "report", str(run.path), "--output", "PAGE.html"])
+        console.print(f"{run.path.name}: no {PAGE}, as {error}; {later} makes one later")

@@ -1,6 +1,5 @@
 """The data card of a run: patients, splits, classes, leaks, licence, and pictures of each class."""
 
-import shlex
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from toolkit_common.audit.shown.examples import Examples, examples_of
 from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.splits import Splits, read_splits
 from toolkit_common.errors import InputError
+from toolkit_common.printable import shell_line
 from toolkit_common.seen.check import EXPLAINED
 from toolkit_probing.reports.data.at_hand import AtHand, find_data
 from toolkit_probing.results.saved import SavedRun
@@ -120,7 +120,7 @@ def _audited(run: SavedRun) -> Audited:
     )  # fmt: skip
     more = (
         "Doubled images and columns that tell the label were not looked for, as no audit of these "
-        f"data is recorded here: toolkit data audit {shlex.quote(data.id)} makes one."
+        f"data is recorded here: toolkit data audit {shell_line([data.id])} makes one."
     )
     return Audited("checked by this run", text, is_bad=False, lines=[more, *seen])
 
