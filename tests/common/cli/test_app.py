@@ -225,7 +225,43 @@ def test_bad_input_inside_a_group_is_printed_once(run_cli: RunCli, plugin: Calla
 def test_an_interrupted_command_ends_with_130(plugin: Callable) -> None:
     site = plugin("fail", FAILING)
     done = run_toolkit("fail", "stop", path=site)
-    assert (done.returncode, done.stderr) == (130, "")
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+HALF_DONE = """
+    import os, signal
+    import typer
+
+    app = typer.Typer()
+
+    ERRORS = {"import": ImportError, "deep": RecursionError, "asked": typer.Abort}
+
+    def end(how: str) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as error:
+            raise ERRORS[how] from error
+
+    @app.command()
+    def halt(how: str) -> None:
+        end(how)
+
+    if "IN_MODULE" in os.environ:
+        end("import")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["halt", "group.halt"])
+@pytest.mark.parametrize("how", ["import", "deep", "asked", "IN_MODULE"])
+def test_what_follows_an_interrupt_is_the_interrupt(
+    plugin: Callable, monkeypatch: pytest.MonkeyPatch, command: str, how: str
+) -> None:
+    site = plugin(command, HALF_DONE)
+    if how == "IN_MODULE":
+        monkeypatch.setenv(how, "1")
+    done = run_toolkit(*command.split("."), how, path=site)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 @pytest.mark.slow

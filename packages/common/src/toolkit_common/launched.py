@@ -44,16 +44,31 @@ def on_signals(act: Handler) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def end_as_ctrl_c_does() -> None:
-    """Let SIGTERM and SIGHUP interrupt this process, so that whatever runs is left in order."""
+class _Interrupts:
+    """Interrupts this process, and remembers it: an import may make any error of it, or none."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    requested = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
         del number, frame
+        self.requested = True
         raise KeyboardInterrupt
 
-    for number in SIGNALS[1:]:  # Python does so of the first, where it is not ignored
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
+
+_interrupts = _Interrupts()  # one a process, as its handlers are
+
+
+def end_as_ctrl_c_does() -> None:
+    """Let SIGTERM and SIGHUP interrupt this process, so that whatever runs is left in order."""
+    _interrupts.requested = False
+    for number in SIGNALS:  # but those that are ignored
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _interrupts)
+
+
+def was_interrupted() -> bool:
+    """Tell whether a signal interrupted this process since `end_as_ctrl_c_does`."""
+    return _interrupts.requested
 
 
 def end_with_launcher() -> None:

@@ -11,7 +11,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing_extensions import override
 
 from toolkit_common.cli.help import shape_help_
 from toolkit_common.errors import InputError
-from toolkit_common.launched import end_as_ctrl_c_does
+from toolkit_common.launched import end_as_ctrl_c_does, is_main_process, was_interrupted
 from toolkit_common.outside import failure_of
 from toolkit_common.printable import one_line, printable, shell_line, shortened
 from toolkit_common.registry import did_you_mean
@@ -33,7 +34,7 @@ GROUP_HELP = {
     "extrapolate": "Give images the metadata of similar ones.",
     "pretrain": "Pre-train an image encoder.",
 }
-EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 RANK_PATIENCE_S = 5.0
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has within
 
@@ -88,7 +89,10 @@ class PluginGroup(TyperGroup):
     @override
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with interrupts_first():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(_end_interrupted(error)) from None
         except USAGE_ERROR as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
                 raise
@@ -117,11 +121,39 @@ class PluginGroup(TyperGroup):
             group.name = name
             return group
         try:
-            command = build_click_command(_plugins()[full_name].load())
+            with interrupts_first():
+                command = build_click_command(_plugins()[full_name].load())
         except Exception as error:  # a broken plug-in must not take `toolkit --help` down
             command = _broken(full_name, f"{type(error).__name__}: {error}")
         command.name = name
         return command
+
+
+@contextmanager
+def interrupts_first() -> Iterator[None]:
+    """Take any error that follows an interrupt of this process for the interrupt.
+
+    A module whose import it cut short is in pieces, so that who imports it again while cleaning up
+    fails in any way. Loops that save their state first are not interrupted: they look at a flag.
+
+    Raises:
+        KeyboardInterrupt: If so.
+    """
+    try:
+        yield
+    except typer.Exit:  # of who knew what happened
+        raise
+    except Exception as error:
+        if not was_interrupted():
+            raise
+        raise KeyboardInterrupt from error
+
+
+def _end_interrupted(error: KeyboardInterrupt) -> int:
+    """Say that a command was interrupted, and what to do if the error tells; return the code."""
+    if is_main_process():
+        typer.echo(one_line(str(error) or "interrupted"), err=True)
+    return EXIT_INTERRUPTED
 
 
 def _explain(error: Exception, options: Collection[str]) -> tuple[str, int] | None:
@@ -248,8 +280,16 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C, SIGTERM and SIGHUP inside a command end with exit code 130."""
+    """Run the command line; Ctrl-C, SIGTERM and SIGHUP end it with a line and exit code 130."""
     end_as_ctrl_c_does()
+    try:
+        with interrupts_first():
+            _run()
+    except KeyboardInterrupt as error:  # before a command began
+        raise SystemExit(_end_interrupted(error)) from None
+
+
+def _run() -> None:
     try:
         Path.cwd()
     except OSError:  # libraries would say that they are not installed

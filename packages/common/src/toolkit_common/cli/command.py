@@ -20,6 +20,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from toolkit_common.cli.app import interrupts_first
 from toolkit_common.config import (
     RESUMED,
     Invocation,
@@ -215,12 +216,10 @@ def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> None
     """Act and print the JSON that is wanted; leave no lock and no process, however it ends."""
     end_with_launcher()
     try:
-        with _where_it_began(call) as call:
+        with interrupts_first(), _where_it_began(call) as call:
             result = act(call)
-    except KeyboardInterrupt:
-        if is_main_process():
-            typer.echo(one_line(_interrupted(locked_folders())), err=True)
-        raise
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_interrupted(locked_folders())) from error
     finally:
         unlock_all()
     if call.as_json and is_main_process():

@@ -134,9 +134,8 @@ def run(
         typer.echo(printable(_summary(study, cells, statuses, folder=folder)), err=True)
         where = _executor(executor, folder, jobs=jobs, parameters=slurm or [])
         outcome = run_cells(cells, statuses, folder, executor=where, jobs=jobs)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: the same command goes on", err=True)
-        raise
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("interrupted: the same command goes on") from error
     finally:
         unlock_folder(folder)
     if study.tables:
