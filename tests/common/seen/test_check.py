@@ -123,6 +123,8 @@ def test_rows_of_any_split_are_judged_whatever_the_splits_are(
     verdict = check_seen(str(folder), data, everything, settings=None, allow_seen=True)
     assert sorted(verdict.rows) == seen.tolist()
     # At another site nobody can be told apart: its own splits say nothing of all rows.
-    monkeypatch.setenv("TOOLKIT_SITE_SECRET", str(write_text(tmp_path / "other", "0f" * 32)))
+    other = write_text(tmp_path / "other", "0f" * 32)
+    other.chmod(0o600)
+    monkeypatch.setenv("TOOLKIT_SITE_SECRET", str(other))
     with pytest.raises(InputError, match=r"cannot be judged on 'small': .*another secret"):
         check_seen(str(folder), data, everything, settings=None, allow_seen=False)

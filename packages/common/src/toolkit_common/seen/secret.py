@@ -43,11 +43,12 @@ def read_secret() -> bytes | None:
     """Return the secret, None if this site has none yet.
 
     Raises:
-        InputError: If its file cannot be read, or holds none.
+        InputError: If its file cannot be read, holds none, or others may read it.
     """
     path = secret_path()
     try:
         text = read_bytes(path, MAX_BYTES).decode("ascii")
+        mode = path.stat().st_mode
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -64,6 +65,8 @@ def read_secret() -> bytes | None:
             "digits, and does not: put the right file back, or delete it to have a new one made "
             "(what was exported under the old one cannot be compared any more)"
         )
+    if mode & OTHERS and os.name == "posix":  # elsewhere the bits say nothing of others
+        raise InputError(f"others may read {path}, the secret of this site: chmod 600 it")
     return secret
 
 
@@ -91,7 +94,7 @@ def keyed_digests(secret: bytes, kind: str, names: Iterable[str]) -> Digests:
 
 
 def describe_secret() -> str:
-    """Return a line on the secret: where it lies, and whether others can read it.
+    """Return a line on the secret: where it lies, and what names it.
 
     Raises:
         InputError: If its file cannot be read, or others may read it.
@@ -99,8 +102,6 @@ def describe_secret() -> str:
     path, secret = secret_path(), read_secret()
     if secret is None:
         return f"{path} (made with the first export)"
-    if path.stat().st_mode & OTHERS:
-        raise InputError(f"others may read {path}: chmod 600 it")
     return f"{path} (key {key_id(secret)})"
 
 
