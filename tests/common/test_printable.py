@@ -26,6 +26,7 @@ from toolkit_common.printable import (
         ("a\x9b31m\x7f\x00\r", "a\\x9b31m\\x7f\\x00\\r", "a\\x9b31m\\x7f\\x00\\r"),
         ("two\nlines\tapart", "two\nlines\tapart", "two\\nlines\\tapart"),
         ("not \udcff text", "not \\udcff text", "not \\udcff text"),
+        ("a\u202egpj.exe\u2069", "a\\u202egpj.exe\\u2069", "a\\u202egpj.exe\\u2069"),
     ],
 )
 def test_control_characters_are_shown(text: str, shown: str, in_a_line: str) -> None:
@@ -40,6 +41,7 @@ def test_control_characters_are_shown(text: str, shown: str, in_a_line: str) -> 
         ("timm:vit?weights=/home/me/own.pth&key=a on csv:/data/t.csv",
          "timm:vit?weights=own.pth&key=a on csv:t.csv"),
         (r"C:\Users\me\x.csv", "x.csv"),
+        (r"at \\server\share\x.csv, file:///home/me/y", "at x.csv, y"),
         ("runs/a and/or 1/2, val / val, https://site/page, \\x1b[2J, 4 of/", None),
         ("['/home/me/a.png', '/b/c d/']", "['a.png', 'c d/']"),
         ("/home//me/x /home/me/", "x me"),

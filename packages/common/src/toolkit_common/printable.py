@@ -6,15 +6,16 @@ from collections.abc import Iterable, Sequence
 from operator import index
 from typing import SupportsIndex
 
-# All that a terminal acts on but newline and tab, which our own text holds; and the halves of
-# characters by which Python names files that are no UTF-8, which nothing can print.
-STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# All that a terminal acts on but newline and tab, which our own text holds; what turns the
+# direction of text, so that a name reads as another; and the halves of characters by which Python
+# names files that are no UTF-8, which nothing can print.
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|"})
 # An absolute path in a text, of two names or more: one is of no machine, and may be a word of the
 # data; and one in an id, where nothing else can stand that holds a slash.
 NAME = r"""[^\s/\\?&,;|<>'"()\[\]{}]+"""
 PLACE = re.compile(
-    rf"""(?:^|(?<=[\s=:,|'"(\[{{]))(?:(?:~[\w.-]*|[A-Za-z]:)[/\\]+|/{NAME}/+){NAME}(?:[/\\]+{NAME})*[/\\]*"""
+    rf"""(?:^|(?<=[\s=:,|'"(\[{{]))(?:(?:~[\w.-]*|[A-Za-z]:|file:)[/\\]+|/{NAME}/+|\\\\{NAME}\\+){NAME}(?:[/\\]+{NAME})*[/\\]*"""
 )
 PLACE_OF_ID = re.compile(r"(?:^|(?<=[:=]))[/~.][^?&]*/")
 UNSEEN = re.compile(rf"{STEERING.pattern}|[\n\t]")
