@@ -134,19 +134,24 @@ def test_a_folder_to_publish_holds_no_id_value_user_or_place(tmp_path: Path) -> 
     data_id, values = unusual_table(home)
     rows = [f"zqimage{row}.png,{('train', 'val', 'test')[row // 10]}" for row in range(30)]
     (home / "qsplits.csv").write_text("\n".join(["image_id,split", *rows]))
+    (home / "qcard.yaml").write_text(
+        f"data: {data_id}\nsource: Ours, notes at {home}/notes.txt\n"
+        f"licence: see {home}/qagreed/terms.pdf\n"
+    )
     start = write_timm(home / "qstart", "test_vit")
-    run = pretrain(data_id, home / "run", "--bank", "--splits", str(home / "qsplits.csv"),
-                   "--backbone", start, "--no-random-init", "--watch-every", "2",
-                   "--watch-label", "label", "--lesion-sampling", "positives",
-                   "--positives", "label=qla_a")  # fmt: skip
+    run = pretrain(str(home / "qcard.yaml"), home / "run", "--bank",
+                   "--splits", str(home / "qsplits.csv"), "--backbone", start,
+                   "--no-random-init", "--watch-every", "2", "--watch-label", "label",
+                   "--lesion-sampling", "positives", "--positives", "label=qla_a")  # fmt: skip
     share_encoder(run, tmp_path / "out")
     content = contents(tmp_path / "out")
     places = {str(tmp_path), *tmp_path.parts[2:], "qqsomebody", "qstart", "qsplits", "/home",
-              "table.csv", "size_mm", f"{getpass.getuser()}@"}  # fmt: skip
+              "qcard", "qagreed", "table.csv", "size_mm", f"{getpass.getuser()}@"}  # fmt: skip
     digests = [value for item in read_seen(run) for kind in KINDS for value in item.of(kind)]
     hashes = {sha256_of(path)[:12] for path in home.glob("*.*")} | {f"{v:016x}" for v in digests}
     assert [word for word in values | places | hashes if word.encode() in content] == []
     assert [value for value in digests if value.tobytes() in content] == []
+    assert b"Ours, notes at notes.txt" in content  # a text stays, its places go
     # As there is what could be given away.
     assert {"qelbow", "qla_a"} <= {word for word in values if word.encode() in contents(run)}
 
