@@ -18,6 +18,7 @@ from toolkit_common.backbones.contract import Card
 from toolkit_common.backbones.exported import (
     DESCRIPTION,
     FORMAT,
+    TIMM,
     WEIGHTS,
     export_encoder,
     find_export,
@@ -29,7 +30,7 @@ from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.load import build_encoder, build_exported_encoder, load_backbone
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
-from toolkit_common.runs.files import read_json, write_json
+from toolkit_common.runs.files import read_json, sha256_of, write_json
 
 VIT = "timm:test_vit?image_size=64"
 CARD = Card("mean", "all", "SLIMP", "because")
@@ -118,7 +119,8 @@ def test_card_input_and_provenance_are_kept(tmp_path: Path) -> None:
     export_encoder(tmp_path, encoder, architecture=VIT, card=CARD, provenance=provenance)
     info = load_backbone(str(tmp_path)).info
     assert info.preprocess == encoder.preprocess
-    assert (info.card, info.provenance) == (CARD, provenance)
+    sums = {TIMM: sha256_of(tmp_path / TIMM)}
+    assert (info.card, info.provenance) == (CARD, {**provenance, "files": sums})
     assert read_description(tmp_path).architecture == VIT
 
 
@@ -171,6 +173,36 @@ def test_a_file_cut_short_is_noticed(tmp_path: Path) -> None:
     path = export(tmp_path / "encoder") / WEIGHTS
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=f"{path} is damaged: its sha256 differs"):
+        load_backbone(str(tmp_path))
+
+
+@pytest.mark.parametrize("random_init", [False, True])
+def test_a_file_that_is_not_needed_is_compared_too(tmp_path: Path, random_init: bool) -> None:
+    folder = export(tmp_path / "encoder")
+    content = (folder / TIMM).read_text()
+    (folder / TIMM).write_text(content.replace("64", "32"))  # as good a file as any
+    message = f"{folder / TIMM} is missing or damaged: its sha256 differs from the one in encoder"
+    with pytest.raises(InputError, match=message):
+        load_backbone(str(folder), random_init=random_init)
+    (folder / TIMM).unlink()
+    with pytest.raises(InputError, match=message):
+        load_backbone(str(folder), random_init=random_init)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"../x": "0"}, r"files lie outside of it, such as '\.\./x'"),
+        ({"x": 1}, "files: x: input should be a valid string, got 1"),
+        ([], r"files: input should be an object, got \[\]"),
+    ],
+)
+def test_files_that_are_none_are_refused(tmp_path: Path, files: object, message: str) -> None:
+    path = export(tmp_path / "encoder") / DESCRIPTION
+    described = json.loads(path.read_text())
+    described["provenance"]["files"] = files
+    path.write_text(json.dumps(sealed(described)))
+    with pytest.raises(InputError, match=f"{path} is damaged: {message}"):
         load_backbone(str(tmp_path))
 
 

@@ -13,6 +13,7 @@ from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.listing import read_shape
 from toolkit_common.backbones.load import build_encoder, load_backbone
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import sha256_of
 
 VIT = "timm:test_vit?image_size=64"
 
@@ -184,7 +185,9 @@ def test_an_exported_encoder_takes_no_other_objective(tmp_path: Path) -> None:
 
 
 def test_an_exported_encoder_keeps_card_and_provenance(tmp_path: Path) -> None:
-    info = load_backbone(str(export(tmp_path / "run"))).info
-    assert info.provenance == {"seed": 0}
+    folder = export(tmp_path / "run")
+    info = load_backbone(str(folder)).info
+    sums = {"config.json": sha256_of(folder / "config.json")}
+    assert info.provenance == {"seed": 0, "files": sums}
     assert info.card.linear == "cls"
     assert info.id == str(tmp_path / "run")

@@ -38,7 +38,8 @@ def provenance(run: Path) -> dict[str, Any]:
 def test_without_a_bank_the_model_is_there_all_the_same(data_id: str, tmp_path: Path) -> None:
     run = pretrain(data_id, tmp_path / "run")
     assert {path.name for path in (run / "encoder").iterdir()} == EXPORTED
-    assert set(provenance(run)["files"]) == {"schema.json", "slimp.safetensors"}
+    files = {"config.json", "schema.json", "slimp.safetensors"}
+    assert set(provenance(run)["files"]) == files
     load_slimp(run)
     (run / "DONE").unlink()  # as where the disk was full after the export
     described = provenance(run)

@@ -3,7 +3,7 @@
 ```
 encoder/
   encoder.safetensors   the image encoder's weights under its own library's names (timm loads them)
-  encoder.json          architecture, preprocessing, card, provenance, sha256 of the weights
+  encoder.json          architecture, preprocessing, card, provenance, sha256 of what lies beside it
   config.json           the architecture and its input as timm reads them, of a model of timm's
 ```
 In a folder that is published (`toolkit_common.sharing`) the weights are `model.safetensors`.
@@ -97,7 +97,8 @@ def export_encoder(
         encoder: The trained encoder.
         architecture: Backbone id that builds the same encoder untrained.
         card: How probes are to read it.
-        provenance: JSON-able facts about its training.
+        provenance: JSON-able facts about its training; `files` in it, sha256 of what else lies in
+            the folder by name, is completed by what is written here.
         weights: Name of the weights file, `WEIGHTS` or `SHARED`.
     """
     state = {
@@ -107,17 +108,22 @@ def export_encoder(
     }
     with atomic_path(folder / weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})  # transformers asks for it
+    portable = _make_portable(folder, architecture)
+    if (of_timm := timm_config(architecture, encoder)) is not None:
+        write_json(folder / TIMM, of_timm)
+    # A configuration builds other layers for the same weights.
+    own = [folder / TIMM, *folder.glob(f"{ARCHITECTURE}-*/*.json")]
+    sums = {file.relative_to(folder).as_posix(): sha256_of(file) for file in own if file.is_file()}
+    files = {**provenance.get("files", {}), **dict(sorted(sums.items()))}
     description = {
         "format": FORMAT,
-        "architecture": _make_portable(folder, architecture),
+        "architecture": portable,
         "preprocess": asdict(encoder.preprocess),
         "card": asdict(card),
-        "provenance": dict(provenance),
+        "provenance": {**provenance, "files": files},
         "weights": weights,
         "weights_sha256": sha256_of(folder / weights),
     }
-    if (of_timm := timm_config(architecture, encoder)) is not None:
-        write_json(folder / TIMM, of_timm)
     # Last: a folder without description is no export.
     write_json(folder / DESCRIPTION, sealed(description))
 
@@ -216,6 +222,28 @@ def _place(architecture: str, folder: Path) -> str:
     if not mark or not place.startswith(f"{ARCHITECTURE}-"):
         return architecture
     return f"{front}{LOCAL}{folder / place}"
+
+
+def refuse_changed_files(folder: Path, description: Description) -> None:
+    """Refuse an export of which a file that its description lists is not as it was written.
+
+    Also one that is not needed: of a folder that is damaged nothing is taken for whole.
+
+    Raises:
+        InputError: If one is missing or another, or lies outside of the folder.
+    """
+    where = f"{folder / DESCRIPTION} is damaged: files"
+    listed: dict[str, str] = checked(dict[str, str], description.provenance.get("files", {}), where)
+    for name, known in listed.items():
+        path = folder / name
+        # By its name: files of the Hub are links to elsewhere.
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{where} lie outside of it, such as {shown(name)}")
+        if not path.is_file() or sha256_of(path) != known:
+            raise InputError(
+                f"{path} is missing or damaged: its sha256 differs from the one in {DESCRIPTION}; "
+                "put it back, or export the encoder again"
+            )
 
 
 def load_exported_(encoder: ImageEncoder, folder: Path) -> Receipt:

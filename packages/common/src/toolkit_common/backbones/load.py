@@ -23,6 +23,7 @@ from toolkit_common.backbones.exported import (
     find_export,
     load_exported_,
     read_description,
+    refuse_changed_files,
 )
 from toolkit_common.backbones.ids import BackboneId, parse_backbone_id, refuse_foreign_code
 from toolkit_common.backbones.named.alias import HUB, Source
@@ -166,10 +167,11 @@ def build_exported_encoder(path: Path, *, pretrained: bool) -> tuple[ImageEncode
         pretrained: Whether to load its weights; False gives its untrained control.
 
     Raises:
-        InputError: If the folder is incomplete or its weights' checksum differs.
+        InputError: If the folder is incomplete or the checksum of a file differs.
     """
     folder = find_export(path)
     description = read_description(folder)
+    refuse_changed_files(folder, description)
     architecture = parse_backbone_id(description.architecture)
     refuse_foreign_code(description.architecture, folder / DESCRIPTION)
     # Untrained, as its file follows, but for a user's module, which cannot be had without its own;
