@@ -41,6 +41,12 @@ def test_a_tuned_encoder_predicts_as_it_was_tuned(
     assert differences(run, predicted("--data", data, "--split", "test", run=run)) < 1e-5
     shown = run_cli("predict", "--from", run, "--data", data, "--split", "test")
     assert TUNED in shown.stderr  # as large as beside the run's own table
+    (file,) = (run / "encoders").iterdir()
+    content = bytearray(file.read_bytes())
+    content[-40:-20] = content[-20:]  # still an encoder
+    file.write_bytes(content)
+    result = run_cli("predict", "--from", run, "--data", data, "--split", "test")
+    assert_bad_input(result, f"{file} is not as the run wrote it")
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import re
 import pytest
 from markupsafe import Markup
 
+from helpers.saved_runs import forget_manifest
+from toolkit_common.errors import InputError
 from toolkit_common.pages import charts
 from toolkit_probing.reports import trends
 from toolkit_probing.reports.entries import entries_of
@@ -87,6 +89,9 @@ def test_spoilt_lines_of_a_log_are_left_out_of_learning_curves(copied, drawn):
     spoilt = ['{"step": 1}', lines[0].replace('"part"', '"pbrt"'), lines[0].replace("-lr", "-lrx"),
               re.sub(r'"epoch": \d+', '"epoch": "x"', lines[0]), lines[0][:40]]  # fmt: skip
     path.write_text("\n".join([*spoilt, *lines, *spoilt]))
+    with pytest.raises(InputError, match=f"{path} is not as the run wrote it"):
+        list(trends.learning(report.runs[0], entries_of(report)))
+    forget_manifest(copied / "a")
     list(trends.learning(report.runs[0], entries_of(report)))
     assert [spec["data"] for spec in drawn] == whole
     assert drawn[0]["layer"][0]["encoding"]["y"]["title"] == "log-loss on val"

@@ -185,6 +185,16 @@ def test_a_figure_that_another_has_changed_is_refused_within_all_bounds(run_cli,
     assert_bad_input(result, f"{path} is not as the run wrote it (manifest.json")
 
 
+def test_test_rows_that_another_has_changed_are_no_subgroups(run_cli, copied):
+    path = copied / "a/test_rows.parquet"
+    frame = pq.read_table(path).to_pandas()
+    frame["site"] = frame["site"].to_numpy()[::-1]
+    pq.write_table(pa.Table.from_pandas(frame), path)
+    assert run_cli("report", copied / "a").exit_code == 0
+    result = run_cli("report", copied / "a", "--by", "site")
+    assert_bad_input(result, f"{path} is not as the run wrote it (manifest.json")
+
+
 def test_predictions_outside_of_the_run_are_not_read(copied):
     results = read_json(copied / "a/results.json")
     results["rows"][0]["predictions"] = "../b/" + results["rows"][0]["predictions"]

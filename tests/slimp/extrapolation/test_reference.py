@@ -31,6 +31,17 @@ def test_the_run_splits_its_own_data_set_whatever_its_table_says_now(extrapolate
     assert "reference splits: given by splits.csv" in result.stderr
 
 
+def test_splits_of_the_run_that_another_has_changed_are_refused(extrapolate, lesions):
+    splits = lesions / "run/splits.csv"
+    whole = splits.read_text()
+    splits.write_text(whole.replace(",val", ",test"))
+    try:
+        result = extrapolate("--reference", f"csv:{lesions / 'table.csv'}")
+        assert_bad_input(result, f"{splits} is not as the run wrote it (manifest.json")
+    finally:
+        splits.write_text(whole)
+
+
 def test_another_data_set_is_a_reference_by_its_own_splits(extrapolate, lesions):
     result = extrapolate("--reference", write_lesions(lesions, name="other", prefix="o", seed=5))
     assert result.exit_code == 0, result.output

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from conftest import assert_bad_input
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json
 from toolkit_slimp.reports.finished import next_step, read_finished
@@ -50,6 +51,17 @@ def test_data_that_are_gone_or_others_now_leave_the_pictures_out(root, run, monk
     assert "is no longer what the run was trained on" in capsys.readouterr().err
     shutil.rmtree(run / "held_out")
     assert read_finished(run).watched is None
+
+
+@pytest.mark.parametrize(
+    "name", ["held_out/embeddings.safetensors", "held_out/rows.parquet", "metrics.jsonl"]
+)
+def test_figures_are_made_of_nothing_that_another_has_changed(run_cli, run, name):
+    content = bytearray((run / name).read_bytes())
+    content[-2] ^= 1
+    (run / name).write_bytes(content)
+    result = run_cli("report", run)
+    assert_bad_input(result, f"{run / name} is not as the run wrote it (manifest.json")
 
 
 def test_a_run_that_is_not_done_is_refused(run):

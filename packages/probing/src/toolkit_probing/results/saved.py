@@ -132,6 +132,7 @@ class SavedRun:
         """The data set's columns of the test images, by image id."""
         if self.joined is not None:
             return self.joined.test_rows
+        refuse_changed(self.path, TEST_ROWS)  # others are in other subgroups
         table = _read_table(self.path / TEST_ROWS)
         if "image_id" not in table.column_names:
             raise InputError(f"{self.path / TEST_ROWS} is damaged: it has no column image_id")

@@ -21,6 +21,7 @@ from toolkit_common.features.store import find_store
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import cache_folder
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.training.distributed import on_main
 from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
 from toolkit_probing.settings import FeatureSettings, ProbeSettings
@@ -78,7 +79,8 @@ def load_judged_backbone(
         is_named: Whether the user has named the encoder, and not the run's own settings.
 
     Raises:
-        InputError: If the encoder cannot be loaded, or its weights have changed.
+        InputError: If the encoder cannot be loaded, or its weights or the tuned ones have
+            changed.
     """
     if not is_named:
         refuse_foreign_code(settings.backbone or "", run / "config.yaml")
@@ -90,6 +92,7 @@ def load_judged_backbone(
             "changed"
         )
     if settings.tune != "none":
+        refuse_changed(run, f"{ENCODERS}/{head}")  # damaged weights predict as well
         load_tuned_encoder_(backbone.encoder, run / ENCODERS / head)
     return backbone
 

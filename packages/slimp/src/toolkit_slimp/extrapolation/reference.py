@@ -26,6 +26,7 @@ from toolkit_common.errors import InputError
 from toolkit_common.features.encode import encode_images
 from toolkit_common.printable import counted
 from toolkit_common.runs.files import sha256_of_text
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.seen.compare import compare_rows
 from toolkit_common.seen.identities import identities
 from toolkit_common.seen.record import Contents, read_seen
@@ -265,6 +266,8 @@ def _split(settings: ExtrapolateSettings, run: Run, data: ImageData) -> Splits:
     if settings.reference_splits is None and not (file.is_file() and _is_for(file, data)):
         made = make_splits(data, SplitSettings(**given), stratify=False)
     else:
+        if settings.reference_splits is None:  # whose rows held-out patients are
+            refuse_changed(file.parent, file.name)
         made = make_splits(data, SplitSettings(splits=file))
     console.print(f"reference splits: {made.origin}", markup=False)
     return made

@@ -17,7 +17,9 @@ from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.splits import read_splits
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import LOG
 from toolkit_common.runs.folder import RunFolder
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.sources.load import load_data
 from toolkit_slimp.exporting.read import load_slimp
 from toolkit_slimp.metadata.schema import Schema
@@ -25,7 +27,7 @@ from toolkit_slimp.metadata.schema_file import read_schema_file
 from toolkit_slimp.metadata.table import encode_table
 from toolkit_slimp.reports.contents import Results, read_results
 from toolkit_slimp.reports.recalls import Recall, recalls
-from toolkit_slimp.reports.watched import Watched, read_watched, watch_again
+from toolkit_slimp.reports.watched import KEPT, Watched, read_watched, watch_again
 from toolkit_slimp.settings import SlimpSettings
 from toolkit_slimp.watching.held_out import HeldOut, choose_pool
 
@@ -73,7 +75,7 @@ def read_finished(path: Path) -> PretrainRun:
     """Read a finished run; its held-out patients are encoded where it has not kept them.
 
     Raises:
-        InputError: If it is not done, or damaged.
+        InputError: If it is not done, or damaged, or not as it was written.
     """
     run = RunFolder(path)
     if not run.is_done:
@@ -82,6 +84,8 @@ def read_finished(path: Path) -> PretrainRun:
             f"{path}"
         )
     results = read_results(run)
+    # All that figures are made of: within its bounds anything else gives others.
+    refuse_changed(path, "schema.json", "splits.csv", LOG, *KEPT)
     settings = resolve(SlimpSettings, [read_yaml(path / "config.yaml")]).settings
     schema = read_schema_file(path / "schema.json")
     facts, watched = run.facts(), read_watched(path)

@@ -37,6 +37,7 @@ from toolkit_slimp.model.slimp import SlimpModel
 from toolkit_slimp.watching.held_out import HeldOut
 
 FOLDER, TENSORS, ROWS = "held_out", "embeddings.safetensors", "rows.parquet"
+KEPT = (f"{FOLDER}/{TENSORS}", f"{FOLDER}/{ROWS}")
 METADATA = "metadata."  # before the names of the data set's columns
 PAIRS: Mapping[Level, tuple[str, str, str]] = {  # two modalities, and which rows are alike
     "lesion": ("images", "lesions", "metadata_code"),

@@ -13,6 +13,7 @@ from toolkit_common.data.dataset import SPLITS, ImageData
 from toolkit_common.data.splits import Splits, read_splits
 from toolkit_common.errors import InputError
 from toolkit_common.printable import shell_line
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.seen.check import EXPLAINED
 from toolkit_probing.reports.data.at_hand import AtHand, find_data
 from toolkit_probing.results.saved import SavedRun
@@ -151,6 +152,7 @@ def _splits(run: SavedRun, data: ImageData) -> Splits | None:
     if not file.is_file():  # of all folds
         return None
     try:
+        refuse_changed(run.path, file.name)
         return read_splits(file, data)
     except InputError:
         return None
