@@ -21,6 +21,8 @@ from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.training.checkpoint import Record
 from toolkit_probing.training.examples import Examples
 from toolkit_probing.training.loop import Best, train_bank
+from toolkit_probing.training.passes import passes_for
+from toolkit_probing.training.plan import TrainingPlan
 
 # What the optimizer leaves: tests of its mechanics read its own weights.
 SETTINGS = ProbeSettings(
@@ -58,6 +60,19 @@ def train_heads(
     record = Record(RunFolder(folder))
     best = train_bank(bank, examples, settings(**changes), compute=compute, record=record)
     return bank, best
+
+
+def divide(folder: Path, bank_memory: float | None, **changes: Any) -> dict[str, list[HeadSpec]]:
+    """Cut heads into passes by a memory, as a run in a folder would; it has its record there."""
+    folder.mkdir(exist_ok=True)
+    return passes_for(
+        specs(),
+        sample_of(make_problem()[0]),
+        TrainingPlan(settings(bank_memory=bank_memory, **changes), num_train=30),
+        num_classes=3,
+        accelerator=build_accelerator(device="cpu"),
+        record=Record(RunFolder(folder), "all"),
+    )
 
 
 def make_problem(num_rows: int = 40, d: int = 8) -> tuple[MemoryStore, np.ndarray]:

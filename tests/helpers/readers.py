@@ -21,11 +21,15 @@ from typer.testing import CliRunner
 
 from helpers.extrapolated_file import told_of, write_told
 from helpers.mutations import check_message
+from helpers.probe_problem import divide
 from helpers.saved_runs import forget_manifest
+from helpers.shown_audit import shown_audit
 from helpers.slimp_run import pretrain, table_rows, write_table
 from helpers.small_data import noise
 from helpers.stores import ROWS, write_store
 from helpers.tiny_encoders import write_timm
+from toolkit_common.audit.records import FOLDER as AUDITS
+from toolkit_common.audit.records import find_audit, record_audit
 from toolkit_common.backbones.exported import DESCRIPTION, read_description, sealed
 from toolkit_common.backbones.load import load_backbone
 from toolkit_common.backbones.named.alias import read_aliases
@@ -35,6 +39,7 @@ from toolkit_common.config import parse_assignment, read_yaml, resolve
 from toolkit_common.data.extrapolated import read_extrapolated
 from toolkit_common.data.splits import make_splits, read_splits
 from toolkit_common.errors import InputError
+from toolkit_common.features.planner import GIB
 from toolkit_common.features.store import INDEX, TokenStore
 from toolkit_common.images.open import open_image, read_values
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
@@ -42,10 +47,11 @@ from toolkit_common.images.wide import PixelRange
 from toolkit_common.pages.provenance import command_of, origin
 from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
 from toolkit_common.runs.facts import read_facts
-from toolkit_common.runs.files import read_json, read_log, sha256_of, write_json
+from toolkit_common.runs.files import cache_folder, read_json, read_log, sha256_of, write_json
 from toolkit_common.runs.folder import RunFolder
-from toolkit_common.runs.listing import look_at_run
+from toolkit_common.runs.listing import damage_of, look_at_run
 from toolkit_common.runs.locks import unlock_all
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.seen.record import read_seen
 from toolkit_common.seen.secret import VARIABLE, read_secret
 from toolkit_common.sources.card import read_card, write_card
@@ -264,6 +270,17 @@ def _listed(world: Path, own: Path) -> list[Case]:
     run = _copied(world, own, "probe")
     names = ("run.json", "config.yaml", "results.json", "DONE")
     return of_files([run / name for name in names], lambda: look_at_run(run))
+
+
+def _manifests(world: Path, own: Path) -> list[Case]:
+    run = Path(shutil.copytree(world / "probe", own / "probe"))
+
+    def read() -> object:
+        refuse_changed(run, "splits.csv", "results.json")
+        RunFolder(run).drop_checkpoints()
+        return read_run(run).rows, damage_of(run)
+
+    return of_files([run / "manifest.json"], read)
 
 
 def _facts(world: Path, own: Path) -> list[Case]:
@@ -529,6 +546,27 @@ def _checkpoints(world: Path, own: Path) -> list[Case]:
     return [*of_files([state], read), *of_files([digest], lambda: load_checkpoint(own))]
 
 
+def _passes(world: Path, own: Path) -> list[Case]:
+    del world
+    read = partial(divide, own / "run", 1 / GIB)
+    read()
+    return of_files([own / "run/checkpoints/all/passes.json"], read)
+
+
+def _verdicts(world: Path, own: Path) -> list[Case]:
+    """Return what audits found, which a page shows and another audit is put before."""
+    del world, own
+    audit = shown_audit()
+    record_audit(audit)
+
+    def read() -> object:
+        found = find_audit(audit.data.fingerprint(), label="label", splits=audit.splits)
+        record_audit(audit)
+        return found
+
+    return of_files((cache_folder() / AUDITS).iterdir(), read)
+
+
 def _names(world: Path, own: Path) -> list[Case]:
     del world
     path = own / "encoders.yaml"
@@ -617,6 +655,7 @@ READERS: dict[str, Reader] = {
     "predictions": Reader(_predictions, 0.3),
     "runs": Reader(_listed),
     "run.json": Reader(_facts, 0.3),
+    "manifest.json": Reader(_manifests, 0.3),
     "metrics.jsonl": Reader(_logs, 0.3),
     "config.yaml": Reader(_settings),
     "--set": Reader(_assignments),
@@ -636,6 +675,8 @@ READERS: dict[str, Reader] = {
     "held-out embeddings": Reader(_watched),
     "secret": Reader(_secrets),
     "checkpoints": Reader(_checkpoints),
+    "passes.json": Reader(_passes, 0.3),
+    "verdicts of audits": Reader(_verdicts),
     "short names": Reader(_names),
     "published.yaml": Reader(_published, 0.05),
     "report, compare, runs": Reader(_reports, 0.03),

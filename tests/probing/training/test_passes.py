@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.probe_problem import make_problem, settings, specs, train_heads
+from helpers.probe_problem import divide, make_problem, settings, specs, train_heads
 from helpers.properties import few_examples
 from toolkit_common.errors import InputError
 from toolkit_common.features.planner import GIB
@@ -21,19 +21,6 @@ from toolkit_probing.heads.inputs import Inputs
 from toolkit_probing.training.checkpoint import Record
 from toolkit_probing.training.passes import HeadCost, head_cost, passes_for, plan_passes
 from toolkit_probing.training.plan import TrainingPlan
-
-
-def divide(folder, bank_memory, **changes):
-    folder.mkdir(exist_ok=True)
-    chosen = settings(bank_memory=bank_memory, **changes)
-    return passes_for(
-        specs(),
-        sample_of(make_problem()[0]),
-        TrainingPlan(chosen, num_train=30),
-        num_classes=3,
-        accelerator=build_accelerator(device="cpu"),
-        record=Record(RunFolder(folder), "all"),
-    )
 
 
 @pytest.mark.slow
