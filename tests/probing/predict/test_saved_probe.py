@@ -79,6 +79,24 @@ def test_an_encoder_that_is_gone_is_named_with_the_way_out(copied) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("crop_pct=0.5", "crop_pct 0.5, there 0.95"),
+        ("mean=0.1,0.2,0.3&std=1,1,1", r"mean \[0.1, 0.2, 0.3\], there \[0.5, 0.5, 0.5\]"),
+    ],
+)
+def test_an_encoder_that_is_fed_otherwise_now_is_refused(copied, option, message) -> None:
+    other = f"timm:test_vit?image_size=32&{option}"
+    says = f"test_vit.* is not fed as in {copied}: {message}; put config.yaml back"
+    with pytest.raises(InputError, match=says):
+        load_encoder(choose_probe(copied), other)
+    change_config(copied, backbone=other)
+    with pytest.raises(InputError, match=says):
+        load_encoder(choose_probe(copied))
+
+
+@pytest.mark.slow
 def test_code_that_a_run_names_is_not_run(copied, tmp_path, monkeypatch) -> None:
     (tmp_path / "theirs.py").write_text("raise SystemExit('run')\n")
     monkeypatch.syspath_prepend(tmp_path)

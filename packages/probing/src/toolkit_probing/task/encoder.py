@@ -1,7 +1,7 @@
 """The encoder that the settings name, how its features are extracted, and what that will cost."""
 
 from copy import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,11 @@ from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.planner import price_views, refuse_no_room
 from toolkit_common.features.store import find_store
+from toolkit_common.foreign.values import parse_json, shown
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import cache_folder
 from toolkit_common.runs.folder import RunFolder
-from toolkit_common.runs.manifest import refuse_changed
+from toolkit_common.runs.manifest import RESULTS, read_results_text, refuse_changed
 from toolkit_common.training.distributed import on_main
 from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
 from toolkit_probing.settings import FeatureSettings, ProbeSettings
@@ -79,8 +80,8 @@ def load_judged_backbone(
         is_named: Whether the user has named the encoder, and not the run's own settings.
 
     Raises:
-        InputError: If the encoder cannot be loaded, or its weights or the tuned ones have
-            changed.
+        InputError: If the encoder cannot be loaded, or its weights, the tuned ones or what it
+            is fed have changed.
     """
     if not is_named:
         refuse_foreign_code(settings.backbone or "", run / "config.yaml")
@@ -91,10 +92,24 @@ def load_judged_backbone(
             f"the encoder {backbone.info.name} is not the one that {run} judged: its weights have "
             "changed"
         )
+    _refuse_other_input(run, backbone)
     if settings.tune != "none":
         refuse_changed(run, f"{ENCODERS}/{head}")  # damaged weights predict as well
         load_tuned_encoder_(backbone.encoder, run / ENCODERS / head)
     return backbone
+
+
+def _refuse_other_input(run: Path, backbone: Backbone) -> None:
+    """Refuse to feed an encoder otherwise than its run did: the same weights answer otherwise."""
+    results = parse_json(read_results_text(run), run / RESULTS)
+    fed = {key: str(list(value) if isinstance(value, tuple) else value)
+           for key, value in asdict(backbone.info.preprocess).items()}  # fmt: skip
+    for key, value in results["backbone"]["preprocess"].items():
+        if key in fed and fed[key] != str(value):
+            raise InputError(
+                f"the encoder {backbone.info.name} is not fed as in {run}: {key} {fed[key]}, there "
+                f"{shown(value)}; put config.yaml back, or give these in --backbone"
+            )
 
 
 def _with_layers(loaded: Backbone, name: str) -> Backbone:
