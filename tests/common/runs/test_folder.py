@@ -101,10 +101,11 @@ def test_overwrite_refuses_a_folder_that_is_no_run(tmp_path: Path) -> None:
 
 def test_overwrite_replaces_a_run(tmp_path: Path) -> None:
     run = started(tmp_path / "a")
-    (run.path / "old").touch()
+    (run.path / "heads").mkdir()
+    (run.path / "heads/old.safetensors").touch()
     invocation = call(run.path, values={"epochs": 9}, overwrite=True)
     choose_run_folder(invocation, name="test").start(invocation, kind="test", facts={})
-    assert not (run.path / "old").exists()
+    assert not (run.path / "heads").exists()
     assert "epochs: 9  # --set" in (run.path / "config.yaml").read_text()
     assert len(run.facts()["starts"]) == 1
 
@@ -125,13 +126,13 @@ def test_a_start_that_was_killed_leaves_a_folder_to_begin_again(
     assert run.has("run.json")
 
 
-@pytest.mark.parametrize("survives", ["heads", "predictions.csv", "run.json", "config.yaml"])
+@pytest.mark.parametrize("survives", ["heads", "splits.csv", "run.json", "config.yaml"])
 def test_an_overwriting_that_was_killed_can_be_repeated(
     tmp_path: Path, survives: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started(tmp_path / "a")
     (run.path / "heads").mkdir()
-    for name in ("predictions.csv", "DONE"):
+    for name in ("splits.csv", "DONE"):
         (run.path / name).touch()
     unlink, rmtree = Path.unlink, shutil.rmtree
 

@@ -39,6 +39,7 @@ from toolkit_common.runs.files import (
 )
 from toolkit_common.runs.locks import LOCK, lock_folder, refuse_locked, unlock_folder
 from toolkit_common.runs.manifest import DONE, MANIFEST, RESULTS, read_manifest, write_manifest
+from toolkit_common.runs.replaced import refuse_replacing
 
 RESULTS_VERSION = 1
 CHECKPOINTS = "checkpoints"  # folder of the states that are saved on the way
@@ -199,8 +200,8 @@ def choose_run_folder(
 
     Raises:
         InputError: If the folder exists and neither `--resume` nor `--overwrite` was given, if
-            there is nothing to resume, if a resumed run's settings changed, if what
-            `--overwrite` would delete is no run folder, if the folder cannot be made or written,
+            there is nothing to resume, if a resumed run's settings changed, if `--overwrite` would
+            delete what no run has written, if the folder cannot be made or written,
             or if another process writes it.
     """
     if invocation.output is None:
@@ -219,9 +220,7 @@ def choose_run_folder(
                 f"run folder {run.path} exists: add --resume to continue it, --overwrite to "
                 "replace it, or choose another --output"
             )
-        # A folder of the user's own has no run.json: one mistyped --output must not cost it.
-        if not run.has("run.json") and _names_in(run.path) != {"config.yaml"}:
-            raise InputError(f"{run.path} is no run folder, so --overwrite will not delete it")
+        refuse_replacing(run.path)  # one mistyped --output must not cost what is somebody's own
     if is_main_process():  # which may hold the lock when another process looks
         refuse_unwritable(run.path, option="--output")
         refuse_locked(run.path)
