@@ -26,11 +26,13 @@ def test_masks_are_found_as_sets_call_them(tmp_path):
     blank = np.zeros((4, 4))
     for name in ("a.png", "b_mask.png", "deep/C_Segmentation.png",
                  "IMD1/IMD1_lesion/IMD1_lesion.bmp",
-                 "IMD1/IMD1_Dermoscopic_Image/IMD1_Dermoscopic_Image.bmp"):  # fmt: skip
+                 "IMD1/IMD1_Dermoscopic_Image/IMD1_Dermoscopic_Image.bmp",
+                 "IMD2/IMD2_lesion/IMD2_lesion.bmp",
+                 "IMD2/IMD2_Dermoscopic_Image/IMD2.bmp"):  # fmt: skip
         write(tmp_path / name, blank)
     masks = find_masks(tmp_path)
-    assert sorted(masks) == ["C", "IMD1", "a", "b"]
-    assert masks["IMD1"].name == "IMD1_lesion.bmp"
+    assert sorted(masks) == ["C", "IMD1", "IMD2", "a", "b"]
+    assert [masks[name].name for name in ("IMD1", "IMD2")] == ["IMD1_lesion.bmp", "IMD2_lesion.bmp"]
     chosen = choose_masks(masks, ["x/b.jpg", "a.b", "C", "none.png"])
     assert [file and file.name for file in chosen] == [
         "b_mask.png",
@@ -52,6 +54,8 @@ def test_masks_that_name_nothing_or_two_things_are_refused(tmp_path):
     with pytest.raises(ValueError, match="several images are called a"):
         choose_masks(masks, ["one/a.png", "two/a.png"])
     write(tmp_path / "a_mask.png", np.zeros((4, 4)))
+    assert find_masks(tmp_path) == {"a": tmp_path / "a_mask.png"}  # the other is the image
+    write(tmp_path / "deep/a_lesion.png", np.zeros((4, 4)))
     with pytest.raises(ValueError, match="two masks are called a"):
         find_masks(tmp_path)
 

@@ -28,16 +28,21 @@ Masks = Mapping[str, Path]  # by the name of the image
 def find_masks(folder: Path) -> Masks:
     """Return the masks below a folder, by the name of their image without ending.
 
+    A file that is called as its image is a mask where none is called as masks are (`ID_lesion`):
+    beside one it is the image, as in PH2's own folders.
+
     Raises:
         InputError: If there is none, or two are of one name.
     """
     if not folder.is_dir():
         raise InputError(f"no folder of masks at {folder}")
+    files = [file for file in find_files(folder) if is_image(file) and not OTHERS.search(file.stem)]
+    marked = {ENDING.sub("", file.stem) for file in files if ENDING.search(file.stem)}
     masks: dict[str, Path] = {}
-    for file in filter(is_image, find_files(folder)):
-        if OTHERS.search(file.stem):
-            continue
+    for file in files:
         name = ENDING.sub("", file.stem)
+        if name == file.stem and name in marked:
+            continue
         if name in masks:
             raise InputError(f"two masks are called {name}: {masks[name]} and {file}")
         masks[name] = file
