@@ -119,6 +119,12 @@ def test_a_missing_card_and_one_in_the_way_are_named(
     assert_bad_input(run_cli(*command, tmp_path / "x.json"), "ends in .yaml", "x.json")
 
 
+def test_a_card_goes_through_no_folder_that_is_not_there(run_cli: Callable[..., Result]) -> None:
+    result = run_cli("data", "describe", "digits", "--save", "none/../data.yaml")
+    assert_bad_input(result, "the data card in none/.. goes through none, which is no folder")
+    assert not Path("none").exists()
+
+
 def test_a_page_that_finds_no_space_leaves_no_card_in_the_way(
     tmp_path: Path, saved: Path, run_cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:

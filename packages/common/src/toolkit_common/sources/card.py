@@ -24,7 +24,7 @@ from toolkit_common.foreign.plain_yaml import PlainDumper
 from toolkit_common.foreign.values import first_problem
 from toolkit_common.ids import add_option, split_options
 from toolkit_common.registry import did_you_mean
-from toolkit_common.runs.files import atomic_path
+from toolkit_common.runs.files import atomic_path, refuse_unwritable
 
 SUFFIXES = (".yaml", ".yml")
 NO_PATH = ("digits", "lesions", "torchvision")  # sources whose names are no paths
@@ -147,6 +147,7 @@ def refuse_in_the_way(path: Path) -> None:
         raise InputError(f"a data card goes to a file that ends in .yaml, got {path}")
     if path.exists():
         raise InputError(f"data card {path} exists: delete it, or give another file")
+    refuse_unwritable(path.parent, option="the data card in")
 
 
 def write_card(data: ImageData, path: Path) -> None:
