@@ -119,6 +119,22 @@ def test_wrong_usage_is_reported_in_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["probe", "--output", ""], "--output"),
+        (["report", "runs/a", "-o", ""], "-o"),
+        (["study", "run", "a.yaml", "--output="], "--output"),
+        (["export", "--from", "runs/a", "", "--json"], "an argument"),
+        (["data", "make", "ph2", ""], "an argument"),
+    ],
+)
+def test_an_empty_word_is_no_folder(run_cli: RunCli, words: list[str], name: str) -> None:
+    result = run_cli(*words)
+    assert_bad_input(result, f"error: {name} is empty: give a value, or leave it out")
+    assert list(Path().iterdir()) == []
+
+
 def test_an_unknown_setting_is_answered_with_the_nearest(run_cli: RunCli) -> None:
     result = run_cli("probe", "--set", "epoch=3")
     assert_bad_input(result, "--set: unknown setting epoch; did you mean 'epochs' or")

@@ -11,10 +11,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +46,7 @@ def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="toolkit.commands")}
 
 
+EMPTY = re.compile(r"--[a-z-]+=")
 HOME = re.compile(r"(--[a-z-]+=|)(~.*)", re.DOTALL)
 LONGEST = 2000  # characters of an error: values in it are cut long before
 # What Python raises for a name that no file can have: of a data set's cells, of options.
@@ -84,6 +86,7 @@ class PluginGroup(TyperGroup):
         names = self.list_commands(ctx)
         if args[0] not in names:
             raise InputError(f"unknown command {args[0]!r}{did_you_mean(args[0], names)}")
+        _refuse_empty(args)
         return super().resolve_command(ctx, list(map(_expand_home, args)))
 
     @override
@@ -179,6 +182,18 @@ def wrong_name(error: Exception) -> str | None:
     if "home directory" in text:  # of `~nobody`
         return "a path begins with ~ and a name that no user of this machine has: write it out"
     return "a name of a file holds a NUL character" if "null byte" in text else None
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse words without anything: as a path one would be the current folder.
+
+    Raises:
+        InputError: If there is one; the message names its option.
+    """
+    for before, word in pairwise(words):
+        if not word or EMPTY.fullmatch(word):
+            name = word.rstrip("=") or (before if before.startswith("-") else "an argument")
+            raise InputError(f"{name} is empty: give a value, or leave it out")
 
 
 def _expand_home(word: str) -> str:
