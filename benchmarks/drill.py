@@ -30,7 +30,7 @@ from lib.harness import write_report
 KILLS = {  # a command, and how often it is ended
     "extraction": 14, "fitted on vectors": 8, "several heads": 6, "tuning by LoRA": 4,
     "tuning all": 3, "crops": 5, "views": 5, "layers": 5, "shots": 4, "folds": 3,
-    "pre-training": 20, "adapting": 16, "extrapolating": 8,
+    "pre-training": 20, "adapting": 16, "extrapolating": 8, "attention": 4,
 }  # fmt: skip
 ATTEMPTS: Mapping[str, tuple[Attempt, int]] = {  # what, and how often
     **{f"{name}, ended": (kill(name), count) for name, count in KILLS.items()},

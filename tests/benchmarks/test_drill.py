@@ -25,6 +25,7 @@ def test_the_long_form_ends_commands_a_hundred_times() -> None:
     "what",
     [
         "extraction, ended",
+        "attention, ended",
         "pre-training, ended",
         "one process of two, ended",
         "a store changed in use",

@@ -139,6 +139,7 @@ def build_commands(at: Places) -> dict[str, Command]:
             output="out.parquet", resumes=False),
         "study": Command(["study", "run", at.study, "--jobs", "2"], study, resumes=False),
         "report": Command(["report", at.probed], output="out.html", resumes=False),
+        "attention": Command(["attention", "--from", at.probed], output="out.png", resumes=False),
     }  # fmt: skip
 
 
