@@ -48,3 +48,10 @@ def test_endings_are_counted_the_most_frequent_first() -> None:
     names = ("a.txt", "b.TXT", "c", "d.x", "e.y", "f.z")
     counted = count_endings([Path(name) for name in names])
     assert counted == ".txt 2, no ending 1, .x 1, .y 1, ..."
+
+
+def test_a_link_to_a_device_leads_somewhere(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("/dev/zero")
+    (tmp_path / "b.png").symlink_to("gone.png")
+    walked = walk(tmp_path)
+    assert (walked.others, walked.dangling) == ([tmp_path / "a.png"], [tmp_path / "b.png"])

@@ -158,6 +158,7 @@ def _kind(entry: "os.DirEntry[str]") -> str:
         if entry.is_file():
             is_text = entry.name.encode(errors="ignore").decode() == entry.name
             return "files" if is_text else "nameless"
-        return "dangling" if entry.is_symlink() else "others"
-    except OSError:  # a link to itself
+        entry.stat()  # of what a link leads to
+    except OSError:  # a link to nothing, or to itself
         return "dangling"
+    return "others"
