@@ -255,6 +255,7 @@ def test_a_damaged_description_is_refused(text: str, tmp_path: Path) -> None:
         ("mean", [0.1, 0.2], r"mean is three finite numbers, got \(0.1, 0.2\)"),
         ("image_size", [10**6, 10**6], r"image_size is 1 to 8192 pixels, got \(1000000, 1000000\)"),
         ("image_size", [96, 96], r"its images are \(96, 96\), those of timm:\S+ \(64, 64\)"),
+        ("crop_pct", 1e-300, "resized to 1 to 8192 pixels before the crop, got crop_pct 1e-300"),
         ("crop_pct", 0.0, "crop_pct is a share of the resized side, got 0.0"),
         ("interpolation", "magic", "images are resized by .* got 'shortest', 'magic'"),
     ],

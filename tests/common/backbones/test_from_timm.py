@@ -157,6 +157,14 @@ def timm_transform(model: nn.Module) -> Callable[[Image.Image], Tensor]:
     return timm.data.create_transform(**config, is_training=False)
 
 
+def test_a_folders_crop_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    text = write_timm(tmp_path / "m", "test_vit", crop_pct=1e-5)
+    with pytest.raises(
+        InputError, match=rf"^{text}: .* 1 to 8192 pixels .* got crop_pct 1e-05 of image_size"
+    ):
+        load_backbone(text)
+
+
 def images() -> list[Image.Image]:
     rng = np.random.default_rng(0)
     sizes = [(301, 97), (97, 301), (64, 64), (33, 500), (1, 1), (640, 481)]

@@ -11,8 +11,10 @@ from PIL import Image
 
 from helpers.properties import few_examples
 from helpers.small_data import noise
+from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import (
     IMAGENET_MEAN,
+    LARGEST,
     LONGEST,
     SLACK,
     Preprocess,
@@ -116,6 +118,28 @@ def test_a_description_names_sizes_and_values(
 ) -> None:
     assert all(part in preprocess.describe() for part in parts)
     assert preprocess.mean == IMAGENET_MEAN
+
+
+@pytest.mark.parametrize("size", [(224, 224), (1, 32)])
+@pytest.mark.parametrize("crop_pct", [5e-324, 1e-300, 1e-6, 32 / (LARGEST + 1)])
+def test_images_are_not_resized_without_bounds_before_the_crop(
+    size: tuple[int, int], crop_pct: float
+) -> None:
+    for resize in ("shortest", "squash"):
+        with pytest.raises(
+            InputError,
+            match=rf"1 to 8192 pixels .* crop_pct {crop_pct} of .* \({size[0]}, {size[1]}\)",
+        ):
+            Preprocess(size, resize, crop_pct)  # type: ignore[arg-type]
+
+
+def test_the_largest_and_the_smallest_size_before_the_crop_are_allowed() -> None:
+    assert Preprocess((32, 8), crop_pct=32 / LARGEST).resized == (LARGEST, LARGEST // 4)
+    assert Preprocess((4, 4), crop_pct=4.0).resized == (1, 1)
+    with pytest.raises(
+        InputError, match=r"1 to 8192 pixels .* crop_pct 4.0 of image_size \(3, 4\)"
+    ):
+        Preprocess((3, 4), crop_pct=4.0)
 
 
 # Random crops

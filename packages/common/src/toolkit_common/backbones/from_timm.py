@@ -164,7 +164,7 @@ def build_timm_encoder(
         return TimmEncoder(
             model,
             architecture=f"timm:{name}" + (f"?image_size={image_size}" if image_size else ""),
-            preprocess=preprocess_of(model, image_size),
+            preprocess=_named_preprocess(model, name, image_size),
         )
     except InputError:
         raise
@@ -267,6 +267,13 @@ def preprocess_of(model: nn.Module, image_size: int | None = None) -> Preprocess
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
     )
+
+
+def _named_preprocess(model: nn.Module, name: str, image_size: int | None) -> Preprocess:
+    try:
+        return preprocess_of(model, image_size)
+    except InputError as error:  # of a configuration that anybody may have written
+        raise InputError(f"timm:{name}: {error}") from None
 
 
 def read_map(feature_map: Tensor, prefix: Tensor | None = None) -> Tokens:

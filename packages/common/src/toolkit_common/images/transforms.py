@@ -19,7 +19,7 @@ from toolkit_common.errors import InputError
 
 RESIZES = ("shortest", "squash")
 INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
-LARGEST = 8192  # pixels of a side: an encoder's tables of positions are made for it
+LARGEST = 8192  # pixels of a side, cropped or resized: tables of positions are made for it
 LONGEST = 16  # times the shorter side: of what is much longer the ends are cut off first
 SLACK = 2  # times: what was cut and resized, both rounded, is not cut again
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -51,7 +51,7 @@ class Preprocess:
         """Refuse what no image can be given as; it may come from a file.
 
         Raises:
-            InputError: If a size, the mean or the std cannot be.
+            InputError: If a size, also that before the crop, the mean or the std cannot be.
         """
         if len(self.image_size) != 2 or not all(1 <= side <= LARGEST for side in self.image_size):
             raise InputError(f"image_size is 1 to {LARGEST} pixels, got {self.image_size}")
@@ -62,6 +62,12 @@ class Preprocess:
             )
         if not 0.0 < self.crop_pct <= 4.0:
             raise InputError(f"crop_pct is a share of the resized side, got {self.crop_pct}")
+        # No integers yet: of a share near 0 the side is infinite.
+        if not all(1.0 <= side / self.crop_pct < LARGEST + 1 for side in self.image_size):
+            raise InputError(
+                f"images are resized to 1 to {LARGEST} pixels before the crop, got crop_pct "
+                f"{self.crop_pct} of image_size {self.image_size}"
+            )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != 3 or not all(map(isfinite, values)):
                 raise InputError(f"{name} is three finite numbers, got {values}")
