@@ -27,6 +27,7 @@ WORDS = {  # as the libraries have them, and what is said
         "memory of the GPU ran out (2.00 GiB wanted)",
     "unable to mmap 4096 bytes from file </a>: Cannot allocate memory (12)": "memory ran out",
     "std::bad_alloc": "memory ran out",
+    "realloc of size 8589934592 failed": "memory ran out",
     "could not create a primitive": "memory ran out",
     "can't start new thread": "no more processes or threads",
     "DataLoader worker (pid 12) is killed by signal: Bus error. It is possible that dataloader's "

@@ -47,12 +47,50 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         read_rows(path)
 
 
-def test_rows_without_end_are_refused_before_they_are_read(
+TEXT = ["x" * 1000] * 2000  # of which a file holds one, and indices
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(TEXT),
+        pa.array(TEXT, pa.large_string()),
+        pa.array(TEXT, pa.binary()),
+        pa.array(TEXT).dictionary_encode(),
+        pa.array([TEXT[:1000], TEXT[1000:]]),
+        pa.array([{"bytes": text} for text in TEXT]),
+        pa.array([text.encode() for text in TEXT], pa.binary(1000)),
+        pa.array([7] * 200_000),
+        pa.array([[7] * 200_000]),
+        pa.nulls(200_000),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_a_file_that_fills_the_memory_is_refused_before_it_is_read(
+    column: pa.Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(column)
+    path = write(tmp_path, pa.table({"a.b": column, "i": pa.nulls(size)}))
+    assert path.stat().st_size < 20_000
+    assert read_rows(path).column_names == ["a.b", "i"]
+    monkeypatch.setattr(rows, "SHRUNK", 0)
+    monkeypatch.setattr(rows, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    with pytest.raises(InputError, match=rf"t\.parquet: it has {size:,} rows, .* than 1,000,000 b"):
+        read_rows(path, columns=["a.b"])
+
+
+def test_a_bound_is_of_what_is_read_and_grows_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MAX_ROWS", 1)
-    with pytest.raises(InputError, match=r"t\.parquet: it says that it has 2 rows"):
-        read_rows(write(tmp_path, TABLE))
+    table = pa.table({"text": pa.array(TEXT), "i": pa.array(range(2000))})
+    path = write(tmp_path, table)
+    monkeypatch.setattr(rows, "MAX_BYTES", 120_000)
+    assert read_rows(path, columns=["i"]).num_rows == 2000
+    with pytest.raises(InputError, match="it has 2,000 rows"):
+        read_rows(path)
+    monkeypatch.setattr(rows, "SHRUNK", 1000)
+    assert read_rows(path).equals(table)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 40])
@@ -72,6 +110,19 @@ def test_where_the_machine_fails_the_file_is_not_blamed(
     path = write(tmp_path, TABLE)
     monkeypatch.setattr(pq, "ParquetFile", fail)
     with pytest.raises(OSError, match="Too many open files"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("wanted", [100, 1 << 40])
+def test_memory_that_the_machine_lacks_is_no_damage_unless_no_machine_has_it(
+    wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> object:
+        raise pa.ArrowMemoryError(f"realloc of size {wanted} failed")
+
+    path = write(tmp_path, TABLE)
+    monkeypatch.setattr(pq.ParquetFile, "read", fail)
+    with pytest.raises(pa.ArrowMemoryError if wanted == 100 else InputError, match=f"{wanted}"):
         read_rows(path)
 
 

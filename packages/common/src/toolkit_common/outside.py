@@ -63,7 +63,7 @@ BEGUN = re.compile(r"(?<=[/ ])\.([^/]+)\.\d+\.tmp(?=/|$)")  # see `runs.files.at
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 WORDS = {  # of libraries that give no number
     errno.ENOMEM: re.compile(
-        r"out of memory|not enough memory|[Cc]annot allocate memory|bad_alloc|malloc of size"
+        r"out of memory|not enough memory|[Cc]annot allocate memory|bad_alloc|(?:m|re)alloc of size"
         r"|[Uu]nable to (?:re)?allocate|failed to allocate|ALLOC_FAILED|failed to map segment"
         r"|could not create a (?:primitive$|memory)"  # oneDNN's, which says no more
     ),

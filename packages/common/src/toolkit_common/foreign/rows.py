@@ -1,16 +1,26 @@
-"""Parquet files that anybody may have written: as many rows as there are, and text that is text."""
+"""Parquet files that anybody may have written: no more than memory holds, and text that is text.
 
+A kilobyte can hold a million equal cells of 20 kB. What numbers take is known before they are read,
+of text it is counted over indices, where each cell is a few bytes.
+"""
+
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import refuse_pipe
 from toolkit_common.outside import is_of_machine, reason_of
 
-MAX_ROWS = 200_000_000  # a few bytes can say so many equal ones that no memory holds them
+MAX_BYTES = 1 << 30  # of a table in memory, or as many times its file as real ones shrink by
+SHRUNK = 16
+CELL = 32  # bytes, at least, that one takes on its way through Python
+NUMBER = 16  # bytes of the widest, and more than those of most
+ASKED = re.compile(r"alloc of size (\d+)")
 PANDAS = b"pandas"  # says how a frame once was, and is read before any column
 
 
@@ -24,25 +34,71 @@ def read_rows(path: Path, *, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         InputError: If it is missing, damaged, without bounds, or a text in it is no UTF-8.
     """
+    most = MAX_BYTES
     try:
         refuse_pipe(path)
+        most = max(most, SHRUNK * path.stat().st_size)
         with pq.ParquetFile(path) as file:
-            count = file.metadata.num_rows
-            is_bounded = count <= MAX_ROWS
             wanted = None if columns is None else list(columns)
-            table = file.read(columns=wanted) if is_bounded else None
-        if table is not None:
-            table.validate(full=True)
+            _refuse_more(path, file, wanted, most=most)
+            table = file.read(columns=wanted)
+        table.validate(full=True)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        # Memory apart: a few bytes can ask for more of it than there is.
-        if isinstance(error, OSError) and is_of_machine(error):
+    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
+        asked = ASKED.search(str(error))
+        if asked and int(asked[1]) > most:  # no failure of the machine's
+            raise InputError(
+                f"cannot read {path}: it is damaged, and asks for {asked[1]} bytes of memory"
+            ) from None
+        if is_of_machine(error):
             raise
         raise InputError(f"cannot read {path}: {reason_of(error)}") from None
-    if table is None:
-        raise InputError(f"cannot read {path}: it says that it has {count:,} rows")
     if names := [name for name in table.column_names if table.column_names.count(name) > 1]:
         raise InputError(f"cannot read {path}: column {names[0]!r} is there more than once")
     told = {key: value for key, value in (table.schema.metadata or {}).items() if key != PANDAS}
     return table.replace_schema_metadata(told or None)
+
+
+def _refuse_more(path: Path, file: pq.ParquetFile, columns: list[str] | None, *, most: int) -> None:
+    """Refuse a file whose columns would take more bytes in memory than `most`.
+
+    Raises:
+        InputError: If so.
+    """
+    told, groups = file.metadata, range(file.metadata.num_row_groups)
+    leaves = [
+        (at, leaf)
+        for at, leaf in enumerate(map(file.schema.column, range(told.num_columns)))
+        if columns is None or any(f"{leaf.path}.".startswith(f"{name}.") for name in columns)
+    ]
+    texts = [leaf.path for _, leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    size = told.num_rows * CELL * len({leaf.path.split(".")[0] for _, leaf in leaves})
+    for at, leaf in leaves:
+        width = max(leaf.length, NUMBER)
+        for group in groups:
+            chunk = told.row_group(group).column(at)
+            size += max(0, chunk.num_values * width, chunk.total_uncompressed_size)
+    if size <= most and texts:
+        # One column at a time: of each a page is held as it is unpacked.
+        with pq.ParquetFile(path, read_dictionary=texts) as coded:
+            for batch in coded.iter_batches(columns=texts, use_threads=False):
+                size += sum(map(_text_bytes, batch.columns))
+                if size > most:
+                    break
+    if size > most:
+        raise InputError(
+            f"cannot read {path}: it has {told.num_rows:,} rows, which would take more than "
+            f"{most:,} bytes of memory, unlike any table whose file is as small: leave "
+            "out columns, or write it as CSV"
+        )
+
+
+def _text_bytes(array: pa.Array) -> int:
+    """Return how many bytes an array of indices has once each is its text."""
+    if pa.types.is_dictionary(array.type):
+        lengths = pc.binary_length(array.dictionary).take(array.indices)
+        return pc.sum(lengths).as_py() or 0
+    if pa.types.is_struct(array.type):
+        return sum(map(_text_bytes, array.flatten()))
+    return _text_bytes(array.flatten()) if pa.types.is_nested(array.type) else array.nbytes
