@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from toolkit_common.foreign.values import is_endless
-from toolkit_common.images.open import TORCHVISION, Place, open_image, read_hdf5, split_packed
+from toolkit_common.images.encoded import read_file, read_hdf5
+from toolkit_common.images.open import TORCHVISION, Place, open_image, split_packed
 from toolkit_common.images.streams import STREAM, read_streamed
 
 UNREADABLE = ""  # hash of an image that cannot be read
@@ -25,9 +25,7 @@ def content_hash(place: Place) -> str:
         if path.startswith(STREAM):
             return hashlib.sha256(read_streamed(path)).hexdigest()
         packed = split_packed(path)
-        if packed is None and is_endless(Path(path)):
-            return UNREADABLE
-        content = Path(path).read_bytes() if packed is None else read_hdf5(*packed)
-    except (OSError, KeyError):
+        content = read_file(Path(path)) if packed is None else read_hdf5(*packed)
+    except (OSError, KeyError, ValueError):
         return UNREADABLE
     return hashlib.sha256(content).hexdigest()

@@ -7,8 +7,6 @@ entry of an HDF5 file (`FILE.hdf5#KEY`) or of a torchvision data set
 a stream (`toolkit_common.images.streams`).
 """
 
-import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,17 +20,21 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from toolkit_common.errors import InputError, in_one_line
-from toolkit_common.foreign.values import ENDLESS, is_endless
+from toolkit_common.foreign.values import is_endless
+from toolkit_common.images.encoded import (
+    MAX_PIXELS,
+    open_head,
+    read_file,
+    read_hdf5,
+    refuse_endless,
+)
 from toolkit_common.images.streams import STREAM, read_streamed
-from toolkit_common.images.walk import known_formats
 from toolkit_common.images.wide import PixelRange, is_wide, to_8_bits, wide_values
 from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.printable import one_line
 
 Place = Mapping[str, Any]
 
-# Of an image: half a gigabyte as RGB. More would be a slide, of which no encoder reads the whole.
-MAX_PIXELS = 178_956_970
 WHITE = (255, 255, 255)
 TORCHVISION = "torchvision://"
 PACKED = ".hdf5#"
@@ -81,8 +83,8 @@ def holds_more_than_8_bits(place: Place) -> bool:
     with _named(place):
         path = str(place["path"])
         if place["bytes"] is None and not _is_special(path):
-            _refuse_endless(path)
-            with _open(path) as image:
+            refuse_endless(Path(path))
+            with open_head(Path(path)) as image:
                 return is_wide(image)
         return is_wide(_opener(place)())
 
@@ -147,27 +149,8 @@ def _opener(place: Place) -> Callable[[], Image.Image]:
         elif path.startswith(STREAM):
             content = read_streamed(path)
         else:
-            _refuse_endless(path)
-            content = Path(path).read_bytes()
-    return lambda: _open(BytesIO(content))
-
-
-def _open(source: "str | BytesIO") -> Image.Image:
-    """Read an image's head: of a known format, and of no more pixels than are ever decoded."""
-    with warnings.catch_warnings():
-        # Pillow warns from half of the bound on.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(source, formats=known_formats())
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(
-            f"has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}: make it smaller"
-        )
-    return image
-
-
-def _refuse_endless(path: str) -> None:
-    if is_endless(Path(path)):
-        raise ValueError(ENDLESS)
+            content = read_file(Path(path))
+    return lambda: open_head(BytesIO(content))
 
 
 def _is_special(path: str) -> bool:
@@ -225,17 +208,6 @@ def _reason(error: Exception, place: Place) -> str:
     return reason_of(error)
 
 
-def read_hdf5(file: str, key: str) -> bytes:
-    """Return the bytes of an entry of an HDF5 file."""
-    from h5py import h5d, h5s
-
-    # h5py's own layer takes three times as long: half of what a small crop's decoding takes.
-    entry = h5d.open(_hdf5_file(file, os.getpid()).id, key.encode())
-    content = np.empty(entry.shape, entry.dtype)
-    entry.read(h5s.ALL, h5s.ALL, content)
-    return content.tobytes()
-
-
 @dataclass(frozen=True)
 class TorchvisionPlace:
     """One image of a torchvision data set; `split` is empty where the data set has none."""
@@ -262,15 +234,6 @@ def _open_torchvision(path: str) -> Image.Image:
     at = parse_torchvision(path)
     image: Image.Image = torchvision_data_set(at.name, at.root, at.split)[at.index][0]
     return image
-
-
-@lru_cache(maxsize=4)  # once a process: h5py handles do not survive a fork or a pickle
-def _hdf5_file(path: str, process: int) -> Any:
-    import h5py
-
-    del process  # it is there for the cache
-
-    return h5py.File(path, "r")
 
 
 @lru_cache(maxsize=4)

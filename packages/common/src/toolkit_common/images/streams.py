@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from toolkit_common.errors import InputError
+from toolkit_common.images.encoded import read_file
 from toolkit_common.images.walk import find_files
 from toolkit_common.split_names import SPLIT_NAMES
 
@@ -129,7 +130,7 @@ class _Reader:
         self._next += 1
         place = row[self._column]
         # Bytes lie in parquet files; other builders give a path.
-        return place["bytes"] if place["bytes"] is not None else Path(place["path"]).read_bytes()
+        return place["bytes"] if place["bytes"] is not None else read_file(Path(place["path"]))
 
 
 @lru_cache(maxsize=8)  # once a process: an open stream survives no fork
