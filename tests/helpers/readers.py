@@ -26,7 +26,7 @@ from helpers.saved_runs import forget_manifest
 from helpers.shown_audit import shown_audit
 from helpers.slimp_run import pretrain, table_rows, write_table
 from helpers.small_data import noise
-from helpers.stores import ROWS, write_store
+from helpers.stores import ROWS, SHARD_ROWS, SPEC, write_store
 from helpers.tiny_encoders import write_timm
 from toolkit_common.audit.records import FOLDER as AUDITS
 from toolkit_common.audit.records import find_audit, record_audit
@@ -39,8 +39,9 @@ from toolkit_common.config import parse_assignment, read_yaml, resolve
 from toolkit_common.data.extrapolated import read_extrapolated
 from toolkit_common.data.splits import make_splits, read_splits
 from toolkit_common.errors import InputError
+from toolkit_common.features.inventory import find_damage, list_stores
 from toolkit_common.features.planner import GIB
-from toolkit_common.features.store import INDEX, TokenStore
+from toolkit_common.features.store import INDEX, StoreWriter, TokenStore
 from toolkit_common.images.open import open_image, read_values
 from toolkit_common.images.transforms import Preprocess, build_eval_transform
 from toolkit_common.images.wide import PixelRange
@@ -354,7 +355,18 @@ def _stores(world: Path, own: Path) -> list[Case]:
     del world
     folder = write_store(own)
     paths = [path for path in folder.iterdir() if path.suffix in (".json", ".safetensors")]
-    return of_files(paths, lambda: TokenStore(folder).read(np.arange(ROWS)))
+    cases = of_files(paths, lambda: TokenStore(folder).read(np.arange(ROWS)))
+    # Of one that was cut short the checksums beside its files are read.
+    started = write_store(own / "started", is_finished=False)
+    writer = StoreWriter(started, SPEC, shard_rows=SHARD_ROWS)
+
+    def go_on() -> object:
+        return [
+            *map(writer.has, range(writer.num_shards)),
+            *find_damage(*list_stores(started.parent)),
+        ]
+
+    return cases + of_files(started.glob("*.xxh3"), go_on)
 
 
 def _resealed_stores(world: Path, own: Path) -> list[Case]:

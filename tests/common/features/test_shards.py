@@ -69,3 +69,17 @@ def test_what_was_changed_or_cut_short_is_noticed(kind: str, files: dict[str, Pa
     path.with_suffix(".xxh3").unlink()
     assert not is_whole(path)
     assert shard_checksum(path) is None
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"0" * 1_000_000, b"0" * 32])
+def test_a_checksum_that_is_none_is_that_of_no_file(content: bytes, files: dict[str, Path]) -> None:
+    path = files[VECTORS]
+    path.with_suffix(".xxh3").write_bytes(content)
+    assert len(shard_checksum(path) or "") <= 33
+    assert not is_whole(path)
+
+
+def test_what_follows_a_checksum_spoils_it(files: dict[str, Path]) -> None:
+    path = files[VECTORS]
+    path.with_suffix(".xxh3").write_text(f"{checksum(path)}0")
+    assert not is_whole(path)

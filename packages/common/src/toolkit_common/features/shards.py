@@ -22,6 +22,7 @@ from toolkit_common.runs.files import atomic_path, write_text
 SHARDS = "*.safetensors"
 VECTORS = "vectors"  # how names of files begin
 TOKENS = "tokens"
+DIGITS = 32  # of a checksum
 
 _Grids = dict[int, tuple[int, int]]  # as a file says them
 
@@ -100,7 +101,10 @@ def read_shard(path: Path, expected: str) -> tuple[dict[str, Tensor], Grids]:
 def shard_checksum(path: Path) -> str | None:
     """Return the checksum that a file was written with; None where it was cut short."""
     beside = path.with_suffix(".xxh3")
-    return beside.read_text() if beside.is_file() else None
+    if not beside.is_file():
+        return None
+    with beside.open("rb") as file:  # what is longer, or no text, is none of any file
+        return file.read(DIGITS + 1).decode(errors="replace")
 
 
 def checksum(path: Path) -> str:
