@@ -1,11 +1,12 @@
 """A user's own encoders: what is read of them, and what is refused."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from helpers.tiny_encoders import Returns
 from toolkit_common.backbones.contract import ImageEncoder
@@ -59,7 +60,8 @@ def test_a_module_in_the_working_folder_is_found(
 
 
 FAILING = """
-import sys
+import errno, sys
+import torch
 from torch import nn
 
 def exits(): sys.exit("usage: train.py CONFIG")
@@ -67,11 +69,24 @@ def quits(): exit(0)
 def raises(): raise KeyError("weights")
 def opens(): return open("no-such-weights.pt")
 
+def leaves(): raise GeneratorExit("at once")
+def interrupts(): raise KeyboardInterrupt
+def lacks_memory(): raise MemoryError
+def fills_disk(): raise OSError(errno.ENOSPC, "no space")
+def fills_gpu(): raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
 class Broken(nn.Module):
     def forward(self, images): raise RuntimeError("shapes")
 
 def builds(): return Broken()
 """
+
+
+def write_failing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a module of factories that fail, to be imported anew."""
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "failing", raising=False)
+    (folder / "failing.py").write_text(FAILING)
 
 
 @pytest.mark.parametrize(
@@ -82,19 +97,120 @@ def builds(): return Broken()
             r"'python:failing:exits' called exit\('usage: train.py CONFIG'\): it must",
         ),
         ("quits", r"'python:failing:quits' called exit\(0\)"),
-        ("raises", r"'python:failing:raises' failed: KeyError: 'weights' \(.*failing.py:7\)"),
+        ("raises", r"'python:failing:raises' failed: KeyError: 'weights' \(.*failing.py:8\)"),
         ("opens", "'python:failing:opens' failed: FileNotFoundError: .*no-such-weights.pt"),
+        ("leaves", "'python:failing:leaves' failed: GeneratorExit: at once"),
         ("builds", "'python:failing:builds' on an image of 224 x 224 failed: RuntimeError: shapes"),
     ],
 )
 def test_a_factory_that_exits_or_raises_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, message: str
 ) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "failing", raising=False)
-    (tmp_path / "failing.py").write_text(FAILING)
+    write_failing(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=message):
         load_backbone(f"python:failing:{factory}")
+
+
+@pytest.mark.parametrize(
+    ("factory", "error"),
+    [
+        ("interrupts", KeyboardInterrupt),
+        ("lacks_memory", MemoryError),
+        ("fills_disk", OSError),
+        ("fills_gpu", torch.OutOfMemoryError),
+    ],
+)
+def test_what_is_not_the_factorys_fault_stays_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factory: str, error: type[BaseException]
+) -> None:
+    write_failing(tmp_path, monkeypatch)
+    with pytest.raises(error):
+        load_backbone(f"python:failing:{factory}")
+
+
+class Changing(nn.Module):
+    """Gives a proper map on the trial, which is an image of zeros, and then does as told."""
+
+    def __init__(self, then: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.convolution, self.then = nn.Conv2d(3, 8, 16, stride=16), then
+
+    def forward(self, images: Tensor) -> object:
+        out = self.convolution(images)
+        return self.then(out) if images.any() else out
+
+
+def fails(out: Tensor) -> object:
+    raise KeyError("late")
+
+
+@pytest.mark.parametrize(
+    ("then", "message"),
+    [
+        (fails, r"failed: KeyError: 'late' \(.*test_python.py:\d+\)"),
+        (lambda out: sys.exit(0), r"called exit\(0\): it must"),
+        (lambda out: out.detach().numpy(), "must return patch tokens .* got ndarray"),
+        (lambda out: out[:1], r"must return patch .* got torch.float32 of \(1, 8, 4, 4\)"),
+        (lambda out: out.long(), "must return patch .* got torch.int64"),
+        (lambda out: out[:, :4], "returns 4 wide on 4 x 4, and first returned 8 wide on 4 x 4"),
+        (lambda out: out[..., :2], "returns 8 wide on 4 x 2, and first returned 8 wide on 4 x 4"),
+    ],
+)
+def test_a_module_that_fails_on_a_later_image_is_named(
+    then: Callable[[Tensor], object], message: str
+) -> None:
+    module = Changing(then)
+    module.preprocess = Preprocess(image_size=(64, 64))
+    encoder = ModuleEncoder(module, name="mine")
+    with pytest.raises(InputError, match=f"'mine' (on 2 images of 64 x 64 )?{message}"):
+        encoder(torch.ones(2, 3, 64, 64))
+
+
+@pytest.mark.parametrize("given", [5, None])
+def test_a_preprocess_that_is_none_is_refused(given: object) -> None:
+    module = nn.Conv2d(3, 4, 16, stride=16)
+    module.preprocess = given
+    kind = type(given).__name__
+    with pytest.raises(InputError, match=f"'mine' has a `preprocess` .*Preprocess: {kind}"):
+        ModuleEncoder(module, name="mine")
+
+
+class Ready(ImageEncoder):
+    """An encoder of a user's own, as far as it is told what it is."""
+
+    def __init__(self, **parts: object) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward_layers(self, images, layers, *, pooled=False):
+        return self.out()
+
+
+READY, _ = build_encoder(parse_backbone_id(VIT), random_init=True)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({}, "has `facts` that are no EncoderFacts: NoneType"),
+        ({"facts": READY.facts}, "has a `preprocess` that is no .*Preprocess: NoneType"),
+        (
+            {"facts": READY.facts, "preprocess": READY.preprocess, "out": exit},
+            r"on an image called exit\(None\)",
+        ),
+        (
+            {"facts": READY.facts, "preprocess": READY.preprocess, "out": list},
+            "must return a list of Tokens, one a layer",
+        ),
+    ],
+)
+def test_a_ready_encoder_that_breaks_the_contract_is_named(
+    monkeypatch: pytest.MonkeyPatch, parts: dict[str, object], message: str
+) -> None:
+    monkeypatch.setattr("helpers.tiny_encoders.build_map", lambda: Ready(**parts))
+    with pytest.raises(InputError, match=f"'python:helpers.tiny_encoders:build_map' {message}"):
+        load_backbone("python:helpers.tiny_encoders:build_map")
 
 
 @pytest.mark.parametrize("source", ["raise ValueError('no GPU')", "import sys; sys.exit(3)"])
@@ -110,13 +226,13 @@ def test_a_module_that_fails_at_import_is_named(
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        (torch.zeros(1, 5), r"must return patch tokens .* got shape \(1, 5\)"),
+        (torch.zeros(1, 5), r"must return patch tokens .* got torch.float32 of \(1, 5\)"),
         ((torch.zeros(1, 4, 5),), "must return patch tokens .* got tuple"),
         (torch.zeros(1, 12, 5), "returns 12 tokens, no square grid"),
     ],
 )
 def test_a_module_that_returns_no_patches_is_refused(out: object, message: str) -> None:
-    with pytest.raises(InputError, match=f"'mine' {message}"):
+    with pytest.raises(InputError, match=f"'mine' (on an image of 224 x 224 )?{message}"):
         ModuleEncoder(Returns(out), name="mine")
 
 

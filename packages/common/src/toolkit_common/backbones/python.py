@@ -15,6 +15,7 @@ from typing_extensions import override
 from toolkit_common.backbones.contract import EncoderFacts, ImageEncoder, Tokens
 from toolkit_common.errors import InputError
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.outside import is_of_machine
 from toolkit_common.printable import shortened
 
 
@@ -24,23 +25,20 @@ class ModuleEncoder(ImageEncoder):
     It may say how it wants its images with an attribute `preprocess`.
 
     Raises:
-        InputError: If it returns anything else.
+        InputError: If it raises or exits, returns anything else, or later other shapes than of the
+            image that it is tried on.
     """
 
     def __init__(self, module: nn.Module, *, name: str) -> None:
         super().__init__()
         self.model = module
         self.preprocess: Preprocess = getattr(module, "preprocess", Preprocess())
-        height, width = self.preprocess.image_size
+        _refuse_other_input(self.preprocess, name)
         # A trial is the only way to know what an arbitrary module returns.
-        with torch.no_grad(), _users_code(f"{name!r} on an image of {height} x {width}"):
-            out = module.eval()(torch.zeros(1, 3, height, width))
-        if not isinstance(out, Tensor) or out.ndim not in (3, 4):
-            given = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
-            raise InputError(
-                f"{name!r} must return patch tokens (b, n, d) or a map (b, d, gh, gw), got {given}"
-            )
-        tokens = self._read(out, name)
+        with torch.no_grad(), _users_code(repr(name)):
+            module.eval()
+        with torch.no_grad():
+            tokens = self._encode(_image_for(self.preprocess), name)
         # Nothing is known of its prefix tokens or pooling: all it returns counts as patches.
         self.facts = EncoderFacts(
             architecture=name,
@@ -57,9 +55,29 @@ class ModuleEncoder(ImageEncoder):
     @override
     def forward_layers(self, images: Tensor, layers: Any, *, pooled: bool = False) -> list[Tokens]:
         del layers, pooled
-        return [self._read(self.model(images), self.facts.architecture)]
+        facts = self.facts
+        tokens = self._encode(images, facts.architecture)
+        # The grid is that of images of its own size.
+        grid = facts.grid if images.shape[2:] == self.preprocess.image_size else tokens.grid
+        if (tokens.patches.shape[2], tokens.grid) != (facts.embed_dim, grid):
+            raise InputError(
+                f"{facts.architecture!r} returns {_shown(tokens)}, and first returned "
+                f"{facts.embed_dim} wide on {grid[0]} x {grid[1]}: it must give one shape for all"
+            )
+        return [tokens]
 
-    def _read(self, out: Tensor, name: str) -> Tokens:
+    def _encode(self, images: Tensor, name: str) -> Tokens:
+        (count, _, height, width), many = images.shape, len(images) > 1
+        what = f"{name!r} on {f'{count} images' if many else 'an image'} of {height} x {width}"
+        with _users_code(what):
+            out = self.model(images)
+        is_map = isinstance(out, Tensor) and out.ndim in (3, 4) and out.is_floating_point()
+        if not is_map or len(out) != count:
+            is_tensor = isinstance(out, Tensor)
+            given = f"{out.dtype} of {tuple(out.shape)}" if is_tensor else type(out).__name__
+            raise InputError(
+                f"{what} must return patch tokens (b, n, d) or a map (b, d, gh, gw), got {given}"
+            )
         if out.ndim == 4:
             patches, grid = out.flatten(2).transpose(1, 2), (out.shape[2], out.shape[3])
         else:
@@ -81,7 +99,7 @@ def build_python_encoder(name: str) -> ImageEncoder:
 
     Raises:
         InputError: If it cannot be imported, raises or exits, or gives no module whose output is
-            patch tokens.
+            patch tokens. A failure of the machine, such as MemoryError, stays what it is.
     """
     text = f"python:{name}"
     module_name, _, factory_name = name.partition(":")
@@ -99,8 +117,38 @@ def build_python_encoder(name: str) -> ImageEncoder:
     if not isinstance(made, nn.Module):
         raise InputError(f"{text!r} must return an nn.Module, got a {type(made).__name__}")
     if not isinstance(made, ImageEncoder):
-        made = ModuleEncoder(made, name=text)
+        return ModuleEncoder(made, name=text)
+    _try_ready(made, text)
     return made
+
+
+def _try_ready(encoder: ImageEncoder, name: str) -> None:
+    """Refuse an encoder of the user's that does not meet the contract on an image."""
+    facts = getattr(encoder, "facts", None)
+    if not isinstance(facts, EncoderFacts):
+        raise InputError(f"{name!r} has `facts` that are no EncoderFacts: {type(facts).__name__}")
+    _refuse_other_input(getattr(encoder, "preprocess", None), name)
+    with torch.no_grad(), _users_code(f"{name!r} on an image"):
+        layers = encoder.eval().forward_layers(_image_for(encoder.preprocess), (facts.depth,))
+    is_read = isinstance(layers, list) and len(layers) == 1 and isinstance(layers[0], Tokens)
+    if not is_read:
+        raise InputError(f"{name!r} must return a list of Tokens, one a layer")
+
+
+def _refuse_other_input(preprocess: object, name: str) -> None:
+    if not isinstance(preprocess, Preprocess):
+        raise InputError(
+            f"{name!r} has a `preprocess` that is no {Preprocess.__module__}.Preprocess: "
+            f"{type(preprocess).__name__}"
+        )
+
+
+def _image_for(preprocess: Preprocess) -> Tensor:
+    return torch.zeros(1, 3, *preprocess.image_size)
+
+
+def _shown(tokens: Tokens) -> str:
+    return f"{tokens.patches.shape[2]} wide on {tokens.grid[0]} x {tokens.grid[1]}"
 
 
 @contextmanager
@@ -108,17 +156,19 @@ def _users_code(what: str) -> Iterator[None]:
     """Run what the user wrote: whatever it raises, and an exit, is an error that names it."""
     try:
         yield
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
     except SystemExit as error:  # a script without `if __name__ == "__main__"`
-        raise InputError(f"{what} called exit({error.code!r}): it must return an encoder") from None
-    except Exception as error:
+        raise InputError(f"{what} called exit({error.code!r}): it must return instead") from None
+    except BaseException as error:  # GeneratorExit is none of Exception's
+        if is_of_machine(error):
+            raise
         raise InputError(
             f"{what} failed: {type(error).__name__}: {shortened(str(error))}{_line_of(error)}"
         ) from error
 
 
-def _line_of(error: Exception) -> str:
+def _line_of(error: BaseException) -> str:
     """Return the last line of Python that an error passed through, as ` (FILE:LINE)`."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames[1:] else ""
