@@ -1,16 +1,20 @@
 """The short form of `make drill`: some commands ended, some faults, and nothing is lost."""
 
+import random
 import signal
 import sys
+from functools import partial
 from pathlib import Path
+from types import FrameType, SimpleNamespace
 
 import pytest
 
 from drill import ATTEMPTS, KILLS, make_row
+from lib.drill import ended
 from lib.drill.ended import IN_ONE_LINE
-from lib.drill.forked import INTERRUPTED, Forked
+from lib.drill.forked import FAULT, INTERRUPTED, Forked
 from lib.drill.kept import contents, leftovers
-from lib.drill.world import World
+from lib.drill.world import Case, World
 
 
 def test_the_long_form_ends_commands_a_hundred_times() -> None:
@@ -42,6 +46,36 @@ def test_what_is_lost_is_counted(drilled: World, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(ATTEMPTS, "a", (lambda *_: "a weight", 3))  # type: ignore[arg-type]
     row = make_row(drilled, "a", seed=0)
     assert row == {"what": "a", "attempts": 3, "survived": 0, "lost": 3}
+
+
+def raise_on_sigterm(started: Path) -> None:
+    """Meet a signal with a traceback, as a command should not."""
+
+    def fail(number: int, frame: FrameType | None) -> None:
+        raise ZeroDivisionError
+
+    signal.signal(signal.SIGTERM, fail)
+    started.touch()
+    signal.pause()
+
+
+@pytest.mark.slow
+def test_a_command_that_meets_a_signal_badly_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(name: str, case: Case) -> Forked:
+        return Forked(["--version"], log=case.log, first=partial(raise_on_sigterm, case.at / name))
+
+    monkeypatch.setattr(ended, "SIGNALS", (signal.SIGTERM,))
+    world = SimpleNamespace(
+        commands={"begun": SimpleNamespace(signs=("begun",))},
+        undisturbed=lambda name: SimpleNamespace(seconds=0.01),
+        start=start,
+        finish=lambda name, case: "",
+    )
+    case = Case(tmp_path, tmp_path, tmp_path / "cache")
+    lost = ended.kill("begun")(world, case, random.Random(0))  # type: ignore[arg-type]
+    assert lost == f"exit codes [{FAULT}]: ZeroDivisionError"
 
 
 def test_what_is_kept_is_all_but_times(tmp_path: Path) -> None:

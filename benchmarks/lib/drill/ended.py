@@ -34,9 +34,10 @@ def kill(name: str) -> Attempt:
             sign, how = draws.choice(command.signs or ("",)), draws.choice(SIGNALS)
             share = draws.uniform(0.0, 0.6 if sign else 0.95) / (1 + number)
             running = world.start(name, case)
-            if running.end_at(share * seconds, number=how, when=there(case, sign)):
-                if running.code == INTERRUPTED and "Traceback" in case.printed():
-                    return "a traceback"
+            was_ended = running.end_at(share * seconds, number=how, when=there(case, sign))
+            if lost := ended_badly(running, how, case):
+                return lost
+            if was_ended:
                 return world.finish(name, case)
             world.case()  # it was faster: all anew
         return "never ended early"
@@ -113,10 +114,22 @@ def kill_report(world: World, case: Case, draws: random.Random) -> str:
     page.write_text("the page of before")
     running, seconds = world.start("report", case), world.undisturbed("report").seconds
     running.end_at(draws.uniform(0, 1) * seconds, number=signal.SIGKILL)
+    if lost := ended_badly(running, signal.SIGKILL, case):
+        return lost
     text = page.read_text(encoding="utf-8")
     if text != "the page of before" and not text.rstrip().endswith("</html>"):
         return "a torn page"
     return world.finish("report", case)
+
+
+def ended_badly(running: Forked, number: int, case: Case) -> str:
+    """Return what is wrong with the end of a command that a signal may have reached.
+
+    It may have been faster than the signal (0); any other code is neither that nor the signal's.
+    """
+    if running.code not in (0, INTERRUPTED, 128 + number):
+        return failed([running.wait()], case)
+    return "a traceback" if "Traceback" in case.printed() else ""
 
 
 def there(case: Case, pattern: str) -> Callable[[], bool]:

@@ -19,7 +19,15 @@ from functools import partial
 from pathlib import Path
 
 from lib.drill.commands import INDEX, TOKENS
-from lib.drill.ended import IN_ONE_LINE, TRIES, Attempt, failed, there, wait_until
+from lib.drill.ended import (
+    IN_ONE_LINE,
+    TRIES,
+    Attempt,
+    ended_badly,
+    failed,
+    there,
+    wait_until,
+)
 from lib.drill.forked import Forked
 from lib.drill.kept import leftovers
 from lib.drill.world import Case, World
@@ -129,6 +137,8 @@ def clock_set_back(world: World, case: Case, draws: random.Random) -> str:
 
     running = world.start(name, case, first=set_back)
     running.end_at(draws.uniform(0.2, 0.9) * seconds, number=signal.SIGKILL)
+    if lost := ended_badly(running, signal.SIGKILL, case):
+        return lost
     for path in case.at.rglob("*"):  # files of tomorrow
         if draws.random() < 0.5 and path.is_file():
             os.utime(path, (true() + back, true() + back))
