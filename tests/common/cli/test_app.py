@@ -231,6 +231,27 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(plugin: Callable, number: int) -
     assert process.returncode == 130
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["rich", "pydantic"])
+def test_an_interrupt_before_a_command_begins_is_one_line(module: str) -> None:
+    code = f"""
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r} and sys.modules.get("toolkit_common.cli.app"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Interrupting())
+from toolkit_common.cli.app import main
+
+main()
+"""
+    command = [sys.executable, "-c", code, "doctor", *(["--help"] if module == "rich" else [])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_bad_input_inside_a_group_is_printed_once(run_cli: RunCli, plugin: Callable) -> None:
     plugin("group.fail", FAILING)
     result = run_cli("group", "fail", "input")

@@ -90,12 +90,15 @@ class PluginGroup(TyperGroup):
         return super().resolve_command(ctx, list(map(_expand_home, args)))
 
     @override
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _interrupts_told():
+            return super().make_context(*args, **kwargs)
+
+    @override
     def invoke(self, ctx: Any) -> Any:
         try:
-            with interrupts_first():
+            with _interrupts_told():
                 return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise typer.Exit(_end_interrupted(error)) from None
         except USAGE_ERROR as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
                 raise
@@ -152,11 +155,20 @@ def interrupts_first() -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
-def _end_interrupted(error: KeyboardInterrupt) -> int:
-    """Say that a command was interrupted, and what to do if the error tells; return the code."""
-    if is_main_process():
-        typer.echo(one_line(str(error) or "interrupted"), err=True)
-    return EXIT_INTERRUPTED
+@contextmanager
+def _interrupts_told() -> Iterator[None]:
+    """Say that this process was interrupted, and what to do where the interrupt tells.
+
+    Raises:
+        Exit: If it was, with code 130.
+    """
+    try:
+        with interrupts_first():
+            yield
+    except KeyboardInterrupt as error:
+        if is_main_process():
+            typer.echo(one_line(str(error) or "interrupted"), err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _explain(error: Exception, options: Collection[str]) -> tuple[str, int] | None:
@@ -298,10 +310,10 @@ def main() -> None:
     """Run the command line; Ctrl-C, SIGTERM and SIGHUP end it with a line and exit code 130."""
     end_as_ctrl_c_does()
     try:
-        with interrupts_first():
+        with _interrupts_told():
             _run()
-    except KeyboardInterrupt as error:  # before a command began
-        raise SystemExit(_end_interrupted(error)) from None
+    except typer.Exit as end:  # before Typer began
+        raise SystemExit(end.exit_code) from None
 
 
 def _run() -> None:
