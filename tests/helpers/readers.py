@@ -536,6 +536,7 @@ def _secrets(world: Path, own: Path) -> list[Case]:
     del world
     path = own / "secret"
     path.write_text("ab" * 32)
+    path.chmod(0o600)
 
     def read() -> object:
         with pytest.MonkeyPatch.context() as patch:  # puts back what the tests that follow need

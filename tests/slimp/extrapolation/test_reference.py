@@ -78,6 +78,7 @@ def test_splits_of_a_bank_are_refused(extrapolate, lesions):
 
 def test_a_bank_of_another_site_is_refused(extrapolate, tmp_path, monkeypatch):
     (tmp_path / "secret").write_text("ab" * 32)
+    (tmp_path / "secret").chmod(0o600)
     monkeypatch.setenv("TOOLKIT_SITE_SECRET", str(tmp_path / "secret"))
     assert_bad_input(extrapolate(), "secret of another site", "--reference", "--allow-seen")
 
