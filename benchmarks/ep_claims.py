@@ -203,7 +203,7 @@ def seeds_of(studies: Studies) -> str:
     told = []
     for study in dict.fromkeys(study for study, _ in CLAIMS.values()):
         counts = {
-            str(cell.values["encoder"]): max(len(saved.row.seeds) for saved in trained)
+            str(cell.values["encoder"]): max(len({*saved.row.seeds}) for saved in trained)
             for cell in studies.cells(study)
             if (trained := [saved for saved in cell.run.rows.values() if saved.row.method == "ep"])
         }

@@ -22,9 +22,11 @@ from lib.evidence import (
     gain,
     methods_of,
     score_of,
+    seeded,
     sized,
 )
 from lib.verdicts import Claim, not_run, of_all, of_one
+from toolkit_common.printable import counted
 
 DIVERSE = "EP is above linear probing over diverse pre-training"
 EARLIER = (  # attentive probes before EP
@@ -150,7 +152,8 @@ def few_labels(studies: Studies) -> Iterator[Claim]:
         ep, linear = (find(cells, name, method, labels=labels) for method in ("ep", "linear"))
         yield of_one(
             FEW, "low-shot experiment",
-            f"{name}, {labels}, {len(ep.row.draws)} draws: EP - linear", gain(ep, linear),
+            f"{name}, {labels}, {counted(len({*ep.row.draws}), 'draw')}, {seeded(ep)}: EP - linear",
+            gain(ep, linear),
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from toolkit_common.errors import InputError
+from toolkit_common.printable import counted
 from toolkit_common.runs.files import read_json
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import estimate_mean
@@ -136,8 +137,12 @@ def methods_of(cells: Sequence[Cell], encoder: str) -> set[str]:
 
 def sized(name: str, row: SavedRow) -> str:
     """Return on what a row of EP was judged: encoder, labels, seeds of the head, tokens read."""
-    seeds = f"{len(row.row.seeds)} seed{'s' if len(row.row.seeds) > 1 else ''}"
-    return f"{name}, {row.row.num_train[0]:,} labels, EP of {seeds} reads {row.row.source}"
+    return f"{name}, {row.row.num_train[0]:,} labels, {seeded(row)} reads {row.row.source}"
+
+
+def seeded(row: SavedRow) -> str:
+    """Return of how many seeds the heads of a row of EP are; each draw of labels has them all."""
+    return f"EP of {counted(len({*row.row.seeds}), 'seed')}"
 
 
 def field_of(row: Row, name: str) -> Any:

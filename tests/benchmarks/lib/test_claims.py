@@ -121,12 +121,12 @@ def test_without_twins_nothing_is_said_of_diverse_pre_training(monkeypatch):
 
 def test_all_labels_are_not_few(monkeypatch):
     rows = [
-        saved(method, right, labels=labels, num_train=[count])
+        saved(method, right, labels=labels, num_train=[count], draws=[0, 0, 1, 1], seeds=[0, 1] * 2)
         for labels, count, bonus in (("all labels", 60, -30), ("5 shots", 15, 20))
         for method, right in (("ep", 30 + bonus), ("linear", 30))
     ]
     few = judge(monkeypatch, ep_low_shot=[cell(*rows)])[claims.FEW]
-    assert few.run.startswith("MAE, 5 shots, 1 draws")
+    assert few.run == "MAE, 5 shots, 2 draws, EP of 2 seeds: EP - linear"
     assert few.verdict == HOLDS
     assert judge(monkeypatch, ep_low_shot=[cell(*rows[:2])])[claims.FEW].verdict == ABSENT
 
