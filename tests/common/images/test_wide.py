@@ -1,6 +1,7 @@
 """All bits of an image are read, whatever the format, and a range makes them 0 to 255."""
 
 import struct
+import tracemalloc
 from io import BytesIO
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from helpers.small_data import encode
 from helpers.wide_images import CHANNELS, GREY, GREY_ALPHA, RGB, RGBA, png_16
+from toolkit_common.images import wide
 from toolkit_common.images.open import BadImageError, open_image, read_values
 from toolkit_common.images.wide import PixelRange, to_8_bits
 
@@ -92,6 +94,34 @@ def test_values_beyond_an_inferred_range_are_an_error_and_cut_off_where_given() 
         to_8_bits(values, PixelRange(0, 4095))
     given = PixelRange(1000, 4000, is_given=True)
     assert np.asarray(to_8_bits(values, given)).tolist() == [[0, 255, 255]]
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (70, 50), (50, 30, 3), (0, 4)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+def test_stripes_are_scaled_as_the_whole(
+    shape: tuple[int, ...], dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wide, "STRIPE", 999)
+    values = np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
+    expected = (values.astype(np.float64) - 7) * (255 / (231 - 7))
+    scaled = PixelRange(7, 231, is_given=True).to_bytes(values)
+    assert np.array_equal(scaled, expected.round().clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("colour", [RGB, RGBA])
+def test_16_bits_take_little_more_memory_than_8(colour: int) -> None:
+    side, channels = 2000, CHANNELS[colour]
+    values = np.random.default_rng(0).integers(0, 256, (1, side, channels)).repeat(side, axis=0)
+    content = png_16(values * 257, colour)
+    del values
+    tracemalloc.start()
+    try:
+        open_image({"bytes": content, "path": None, "range": PixelRange(0, 65535)})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 7 * side * side * channels  # bytes; it was 28, beside Pillow's own
 
 
 def test_floats_from_0_to_1_span_all_greys() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 BITS_8 = 255
+STRIPE = 1 << 20  # values that are scaled at once
 # Raw modes of colours of 16 bits -> the one that unpacks the other byte of each value.
 OTHER_BYTE = {
     f"{colours};16{order}": f"{colours};16{other}"
@@ -67,8 +68,9 @@ class PixelRange:
                 f"has values from {values.min():g} to {values.max():g}, beyond the range {self} "
                 "that was inferred from other images: add ?range=LOW,HIGH to the data set"
             )
-        scaled = (values.astype(np.float64) - self.low) * (BITS_8 / (self.high - self.low))
-        return scaled.round().clip(0, BITS_8).astype(np.uint8)
+        scaled = np.empty(values.shape, np.uint8)
+        _scale(values, scaled, low=self.low, factor=BITS_8 / (self.high - self.low))
+        return scaled
 
 
 def is_wide(image: Image.Image) -> bool:
@@ -89,9 +91,9 @@ def wide_values(image: Image.Image, reopen: Callable[[], Image.Image]) -> np.nda
     raw = _raw_mode(image)
     if raw == GREY_ALPHA:
         bytes_ = _unpack(image, "RGBA")
-        return bytes_[..., 0::2] * 256 + bytes_[..., 1::2]
+        return _joined(bytes_[..., 0::2], bytes_[..., 1::2])
     if raw in OTHER_BYTE:
-        return _unpack(image, raw) * 256 + _unpack(reopen(), OTHER_BYTE[raw])
+        return _joined(_unpack(image, raw), _unpack(reopen(), OTHER_BYTE[raw]))
     if not is_wide(image):
         return None
     values = np.asarray(image)
@@ -102,12 +104,11 @@ def wide_values(image: Image.Image, reopen: Callable[[], Image.Image]) -> np.nda
 
 def to_8_bits(values: np.ndarray, pixels: PixelRange) -> Image.Image:
     """Return wide values as an image of 8 bits; alpha spans all of its 16."""
-    has_alpha = values.ndim == 3 and values.shape[2] in (2, 4)
-    colours = values[..., :-1] if has_alpha else values
-    scaled = pixels.to_bytes(colours)
-    if has_alpha:
-        alpha = np.round(values[..., -1:] / 257).astype(np.uint8)
-        scaled = np.concatenate([scaled, alpha], axis=-1)
+    if values.ndim < 3 or values.shape[2] not in (2, 4):
+        return Image.fromarray(pixels.to_bytes(values))
+    scaled = np.empty(values.shape, np.uint8)
+    scaled[..., :-1] = pixels.to_bytes(values[..., :-1])
+    _scale(values[..., -1], scaled[..., -1], low=0.0, factor=1 / 257)
     return Image.fromarray(scaled)
 
 
@@ -124,9 +125,28 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _unpack(image: Image.Image, raw: str) -> np.ndarray:
-    """Load an image with another raw mode, and return its bytes as int32 `(h, w, c)`."""
+    """Load an image with another raw mode, and return its bytes `(h, w, c)`."""
     tiles = []
     for codec, extents, offset, args in image.tile:  # type: ignore[attr-defined]
         tiles.append((codec, extents, offset, (raw, *args[1:]) if isinstance(args, tuple) else raw))
     image.tile = tiles  # type: ignore[attr-defined]
-    return np.asarray(image).astype(np.int32)
+    return np.asarray(image)
+
+
+def _joined(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Return values of 16 bits of their two bytes."""
+    values = upper.astype(np.uint16)
+    values <<= 8
+    values |= lower
+    return values
+
+
+def _scale(values: np.ndarray, scaled: np.ndarray, *, low: float, factor: float) -> None:
+    """Write `(values - low) * factor`, rounded, into bytes; a stripe of them at a time."""
+    longest = int(np.argmax(values.shape))
+    source, target = np.moveaxis(values, longest, 0), np.moveaxis(scaled, longest, 0)
+    step = max(1, STRIPE * len(source) // max(1, values.size))
+    for start in range(0, len(source), step):
+        # float64 of all would be eight times the image, and several of them.
+        part = (source[start : start + step].astype(np.float64) - low) * factor
+        target[start : start + step] = part.round().clip(0, BITS_8)
