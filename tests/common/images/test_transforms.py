@@ -84,6 +84,18 @@ def test_cutting_the_ends_changes_nothing_in_the_middle() -> None:
     assert torch.equal(build_eval_transform(preprocess)(image), transforms.Compose(steps)(image))
 
 
+@pytest.mark.slow
+def test_the_more_pixels_are_made_of_an_image_the_less_of_its_length_is_kept() -> None:
+    preprocess = Preprocess((24, 24), crop_pct=24 / 4096)
+    image = noise((180, 10))
+    resized = build_resize(preprocess)(image)
+    assert resized.size == (4 * 4096, 4096)  # it was 18 times as long
+    assert build_resize(preprocess)(resized) is resized
+    middle = build_eval_transform(preprocess)(image.crop((60, 0, 120, 10)))
+    assert torch.equal(build_eval_transform(preprocess)(image), middle)
+    assert build_resize(Preprocess((24, 24), crop_pct=24 / 512))(image).size == (18 * 512, 512)
+
+
 def test_squashing_shows_the_whole_image_and_cropping_does_not() -> None:
     pixels = np.zeros((10, 100, 3), np.uint8)
     pixels[:, :20] = 255

@@ -7,6 +7,7 @@ device, so that a batch travels as a quarter of the bytes. Values are those of t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Literal
 
@@ -21,6 +22,7 @@ RESIZES = ("shortest", "squash")
 INTERPOLATIONS = ("nearest", "nearest-exact", "bilinear", "bicubic", "box", "hamming", "lanczos")
 LARGEST = 8192  # pixels of a side, cropped or resized: tables of positions are made for it
 LONGEST = 16  # times the shorter side: of what is much longer the ends are cut off first
+ROOM = LONGEST << 22  # pixels, about, that are made of one: all 16 times up to a side of 2048
 SLACK = 2  # times: what was cut and resized, both rounded, is not cut again
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -186,18 +188,21 @@ def build_resize(preprocess: Preprocess) -> Callable[[Image.Image], Image.Image]
 
         resize = ResizeKeepRatio(resized, interpolation=mode.value)  # covers both sides
     # Squashing enlarges nothing beyond its target.
-    return resize if preprocess.resize == "squash" else transforms.Compose([cut_ends, resize])
+    if preprocess.resize == "squash":
+        return resize
+    longest = max(2, min(LONGEST, ROOM // max(resized) ** 2))
+    return transforms.Compose([partial(cut_ends, longest=longest), resize])
 
 
-def cut_ends(image: Image.Image) -> Image.Image:
-    """Cut the ends of an image that is many times as long as wide; return any other as it is.
+def cut_ends(image: Image.Image, *, longest: int = LONGEST) -> Image.Image:
+    """Cut the ends of an image that is more than `longest` times as long as wide, and not nearly.
 
     Enlarged by its shorter side a line of 50000 x 1 pixels would be 10 GB, of which the centre crop
     keeps the middle.
     """
     width, height = image.size
     shorter = min(width, height)
-    if max(width, height) <= (LONGEST + SLACK) * shorter:
+    if max(width, height) <= (longest + SLACK) * shorter:
         return image
-    left, top = (max(0, side - LONGEST * shorter) // 2 for side in image.size)
+    left, top = (max(0, side - longest * shorter) // 2 for side in image.size)
     return image.crop((left, top, width - left, height - top))
