@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
+OTHER_PICKS = "picks (number)"
 TOLERANCES = {  # of the largest difference
+    OTHER_PICKS: 0.0,  # behind another pick, which is compared no further, anything could hide
     "probability": 1e-4,
     "probability, few shots": 5e-4,
     "probability, CaiT": 0.05,
@@ -23,7 +25,6 @@ TOLERANCES = {  # of the largest difference
     "metadata of a neighbour": 0.0,
     "similarity of a neighbour": 1e-5,
 }
-OTHER_PICKS = "picks (number)"
 NO_HEADS = ("knn", "logreg", "baseline")
 NOT_WEIGHTS = ("seen.safetensors",)
 
@@ -39,16 +40,19 @@ def compare(one: Path, other: Path) -> dict[str, float]:
     largest: dict[str, float] = {}
     for name, value in _differences(one, other):
         before = largest.get(name, 0.0)
-        largest[name] = before + value if name == OTHER_PICKS else max(before, value)
+        # What is no number stays so, where `max` would drop it.
+        largest[name] = float(before + value if name == OTHER_PICKS else np.maximum(before, value))
     return largest
 
 
 def beyond(largest: Mapping[str, float]) -> list[str]:
-    """Return which differences exceed their tolerance."""
+    """Return which differences exceed their tolerance.
+
+    Raises:
+        KeyError: If one has none.
+    """
     return [
-        f"{name} {value:.2g}"
-        for name, value in largest.items()
-        if not value <= TOLERANCES.get(name, np.inf)
+        f"{name} {value:.2g}" for name, value in largest.items() if not value <= TOLERANCES[name]
     ]
 
 
@@ -75,6 +79,8 @@ def _of_rows(
     for row, twin in zip(rows, again, strict=True):
         if row["name"] != twin["name"]:
             raise ValueError(f"{row['name']} and {twin['name']} are other rows")
+        if (row["predictions"] is None) != (twin["predictions"] is None):
+            raise ValueError(f"{row['name']} predicts in one of both")
         is_alike = row["settings"] == twin["settings"]
         yield OTHER_PICKS, float(not is_alike)
         if not is_alike or row["predictions"] is None:
@@ -115,7 +121,10 @@ def _of_weights(
 
 
 def _of_extrapolations(one: pd.DataFrame, other: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    yield "similarity of a neighbour", float((one.similarity - other.similarity).abs().max())
+    first, second = (frame.similarity.to_numpy(float) for frame in (one, other))
+    is_none = np.isnan(first) & np.isnan(second)  # of images without a neighbour
+    apart = np.where(is_none, 0.0, np.abs(first - second))
+    yield "similarity of a neighbour", float(apart.max(initial=0.0))
     alike = one.drop(columns="similarity").equals(other.drop(columns="similarity"))
     yield "metadata of a neighbour", float(not alike)
 
