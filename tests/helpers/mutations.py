@@ -4,6 +4,7 @@ A mutation is a function of content and draws, so that hypothesis and `tests/fuz
 """
 
 import json
+import re
 from collections.abc import Callable
 from io import BytesIO
 from random import Random
@@ -18,9 +19,17 @@ from toolkit_common.errors import InputError
 TOKENS = [b'"', b"{", b"[", b"]", b"}", b",", b":", b"\x00", b"\xff", b"\n", b"1e999", b"NaN",
           b"-1", b"null", b"true", b"9" * 5000, b"[" * 3000, b"\x1b[31m", b"../../x", b"&a *a",
           b"!!int ''", b"\xed\xa0\x80", b"=", b"?", b"~nobody/"]  # fmt: skip
+# What is read may name itself: readers' folders, from where they are read.
+FOLDERS = ["exported:slimp/encoder", "exported:slimp", "exported:.", "slimp/encoder", "probe", "."]
 VALUES: list[Any] = [None, True, -1, 0, 10**30, 1e308, 0.5, "", "x" * 500, "../x", "a\nb\x1b[31m",
                      [], {}, [[]], {"a": 1}, [None], "\x00", "~nobody/x", 3, [3], "\ud800",
-                     "9" * 5000]  # fmt: skip
+                     "9" * 5000, 1e-300, 5e-324, 1e300, -0.0, 10**400, -(10**4000), *FOLDERS,
+                     ]  # fmt: skip
+NUMBERS = [-1, 2**62, 0.5, float("nan"), 1e308, 1e300, 1e-300, -0.0]  # of a column
+FIELD = re.compile(rb"[^\s,:;=?&\[\]{}\"']+")  # of YAML, of CSV, of an id, of an assignment
+WORDS = [b"1e-300", b"1e300", b"-0.0", b"-1", b"0", b"9" * 400, b"-" + b"9" * 4400, b".inf", b"nan",
+         b"~", b"null", b"true", b"''", b"[1, 2]", b"{a: 1}", b"2001-01-01", b"0x1f", b"1_000",
+         *(name.encode() for name in FOLDERS)]  # fmt: skip
 KEYS = ["x", "", "__class__", "a.b", "\x1b[31m"]
 LONGEST = 1500  # characters of a message: several values, each cut, and a path
 ENDS = 400  # bytes at both ends of a file, where formats say what the rest is
@@ -68,6 +77,16 @@ def change_json(content: bytes, draws: Random) -> bytes:
     return json.dumps(values).encode()
 
 
+def change_fields(content: bytes, draws: Random) -> bytes:
+    """Return a text in which a field or two are others."""
+    out = content
+    for _ in range(draws.randint(1, 2)):
+        if fields := list(FIELD.finditer(out)):
+            start, end = draws.choice(fields).span()
+            out = out[:start] + draws.choice(WORDS) + out[end:]
+    return out
+
+
 def change_header(content: bytes, draws: Random) -> bytes:
     """Return a safetensors file whose header says something else of the same tensors."""
     end = 8 + int.from_bytes(content[:8], "little")
@@ -92,7 +111,7 @@ def change_columns(content: bytes, draws: Random) -> bytes:
     others: dict[str, list[Any]] = {
         "null": [None] * count,
         "words": ["\x1b[31m\nx"] * count,
-        "values": [draws.choice([-1, 2**62, 0.5, float("nan"), 1e308])] * count,
+        "values": [draws.choice(NUMBERS)] * count,
     }
     if kind == "drop":
         table = table.drop_columns([name])
@@ -125,7 +144,16 @@ def change(content: bytes, draws: Random) -> bytes:
         known = change_columns
     elif content[8:9] == b"{":
         known = change_header
+    elif _is_text(content):
+        known = change_fields
     return (known if known and draws.random() < 0.5 else change_bytes)(content, draws)
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        return "\0" not in content.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def mutated(content: bytes) -> st.SearchStrategy[bytes]:
