@@ -13,11 +13,21 @@ from toolkit_common.runs.files import write_json
 def change_predictions(run: Path, **columns) -> None:
     """Replace columns of every predictions file, as if the run had written what functions make."""
     for path in (run / "predictions").iterdir():
-        frame = pq.read_table(path).to_pandas()
-        for name, change in columns.items():
-            frame[name] = change(frame[name])
-        pq.write_table(pa.Table.from_pandas(frame), path)
+        _change_columns(path, columns)
     forget_manifest(run)
+
+
+def change_test_rows(run: Path, **columns) -> None:
+    """Replace columns of the test images, as if the run had written what functions make."""
+    _change_columns(run / "test_rows.parquet", columns)
+    forget_manifest(run)
+
+
+def _change_columns(path: Path, columns: Mapping[str, Any]) -> None:
+    frame = pq.read_table(path).to_pandas()
+    for name, change in columns.items():
+        frame[name] = change(frame[name])
+    pq.write_table(pa.Table.from_pandas(frame), path)
 
 
 def write_results(run: Path, results: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from conftest import assert_bad_input
 from helpers.mutations import mutated_bytes, reads_or_refuses
 from helpers.properties import few_examples
-from helpers.saved_runs import change_predictions, forget_manifest, write_results
+from helpers.saved_runs import change_predictions, change_test_rows, forget_manifest, write_results
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.scores.metrics import compute_metrics
@@ -164,6 +164,21 @@ def test_predictions_that_would_give_another_figure_are_refused(name, copied):
     change_predictions(copied / "a", **columns)
     with pytest.raises(InputError, match=f"is damaged: .*{message}"):
         _ = read_run(copied / "a").rows
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (lambda s: s + "x", "lacks an image of predictions"),
+        (lambda s: range(len(s)), "lacks an image of predictions"),
+        (lambda s: [s.iloc[0]] * len(s), "holds an image_id twice"),
+        (lambda s: [[1]] * len(s), "holds an image_id twice"),
+    ],
+)
+def test_test_images_that_are_not_those_of_predictions_are_refused(run_cli, copied, ids, message):
+    change_test_rows(copied / "a", image_id=ids)
+    result = run_cli("report", copied / "a", "--by", "site")
+    assert_bad_input(result, f"{copied / 'a/test_rows.parquet'} is damaged: it {message}")
 
 
 def test_predictions_that_another_has_changed_are_refused_within_all_bounds(run_cli, copied):

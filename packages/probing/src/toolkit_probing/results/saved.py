@@ -137,17 +137,23 @@ class SavedRun:
         if "image_id" not in table.column_names:
             raise InputError(f"{self.path / TEST_ROWS} is damaged: it has no column image_id")
         frame: pd.DataFrame = table.to_pandas()
+        if not frame["image_id"].map(str).is_unique:  # whatever stands there
+            raise InputError(f"{self.path / TEST_ROWS} is damaged: it holds an image_id twice")
         return frame.set_index("image_id")
 
     def column(self, name: str, image_ids: np.ndarray) -> pd.Series:
         """Return a column of the data set for some test images.
 
         Raises:
-            InputError: If the data set has no such column.
+            InputError: If the data set has no such column, or one of the images is none of it.
         """
         if name not in self.test_rows:
             hint = did_you_mean(name, map(str, self.test_rows.columns))
             raise InputError(f"{self.path}: the test images have no column {name!r}{hint}")
+        if not pd.Index(image_ids).isin(self.test_rows.index).all():
+            raise InputError(
+                f"{self.path / TEST_ROWS} is damaged: it lacks an image of predictions"
+            )
         # By id, in the order requested: repeats and subsets have orders of their own.
         values: pd.Series = self.test_rows.loc[image_ids, name]
         return values
