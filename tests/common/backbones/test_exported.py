@@ -280,6 +280,14 @@ def test_an_architecture_that_leads_back_to_itself_is_refused(tmp_path: Path) ->
             load_backbone(str(first))
 
 
+@pytest.mark.parametrize("spelled", ["exported:{}", "{}?name=mine", "exported:{}/../{name}"])
+def test_a_circle_is_refused_however_it_is_spelled(tmp_path: Path, spelled: str) -> None:
+    folder = export(tmp_path / "encoder")
+    edit(folder, architecture=spelled.format(folder, name=folder.name))
+    with pytest.raises(InputError, match="leads back to itself"):
+        load_backbone(str(folder))
+
+
 def test_an_architecture_of_a_million_pixels_is_refused(tmp_path: Path) -> None:
     folder = export(tmp_path / "encoder")
     edit(folder, architecture="timm:test_vit?image_size=1000000")

@@ -193,8 +193,7 @@ def read_description(path: Path) -> Description:
 def _refuse_circle(folder: Path, architecture: str) -> None:
     """Follow what exports of before name, the export that they were continued from."""
     seen = {folder.resolve()}
-    while architecture.partition(":")[0] not in LIBRARIES and Path(architecture).exists():
-        place = find_export(Path(architecture)).resolve()
+    while (place := _export_of(architecture)) is not None:
         if place in seen:
             raise InputError(
                 f"{folder / DESCRIPTION} is damaged: its architecture {shown(architecture)} leads "
@@ -203,6 +202,16 @@ def _refuse_circle(folder: Path, architecture: str) -> None:
         seen.add(place)
         content = read_json(place / DESCRIPTION)
         architecture = str(content.get("architecture") if isinstance(content, dict) else "")
+
+
+def _export_of(architecture: str) -> Path | None:
+    """Return the export that an id names, however it is spelled; None of any other."""
+    try:
+        parsed = parse_backbone_id(architecture)
+    except InputError:  # for who builds it to say
+        return None
+    is_there = parsed.source == "exported" and Path(parsed.name).exists()
+    return find_export(Path(parsed.name)).resolve() if is_there else None
 
 
 def _make_portable(folder: Path, architecture: str) -> str:
