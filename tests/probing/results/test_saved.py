@@ -208,6 +208,9 @@ def test_test_rows_that_another_has_changed_are_no_subgroups(run_cli, copied):
     assert run_cli("report", copied / "a").exit_code == 0
     result = run_cli("report", copied / "a", "--by", "site")
     assert_bad_input(result, f"{path} is not as the run wrote it (manifest.json")
+    among_others = run_cli("report", copied, "--by", "site")
+    assert among_others.exit_code == 0
+    assert f"left out: {path} is not as the run wrote it" in among_others.stderr.replace("\n", " ")
 
 
 def test_predictions_outside_of_the_run_are_not_read(copied):
