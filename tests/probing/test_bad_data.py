@@ -94,7 +94,9 @@ def test_a_backbone_without_patch_tokens(probe, tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     result = probe("--backbone", "python:own:build", "--no-random-init")
-    refused(result, tmp_path, "must return patch tokens (b, n, d)", "got shape (1, 150528)")
+    refused(
+        result, tmp_path, "must return patch tokens (b, n, d)", "got torch.float32 of (1, 150528)"
+    )
 
 
 def test_weights_that_do_not_fit(probe, tmp_path):

@@ -233,14 +233,20 @@ def test_what_cannot_be_is_refused_before_anything_is_written(root, tmp_path, op
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["vit", "vit/encoder", ""])
+@pytest.mark.parametrize("place", ["vit", "vit/encoder"])
 def test_the_run_that_is_continued_is_not_overwritten(root, tmp_path, place):
     copy = shutil.copytree(root / "vit", tmp_path / "runs/vit")
-    output = copy if place else copy.parent
-    if not place:
-        (output / "run.json").write_text("{}")
-    done = adapt(tmp_path / "runs", output, "--overwrite", run=place or "vit")
-    assert_bad_input(done, f"--output {output} would overwrite the run that --from")
+    done = adapt(tmp_path / "runs", copy, "--overwrite", run=place)
+    assert_bad_input(done, f"--output {copy} would overwrite the run that --from")
+    assert (copy / "DONE").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_that_holds_the_run_that_is_continued_is_not_overwritten(root, tmp_path):
+    copy = shutil.copytree(root / "vit", tmp_path / "runs/vit")
+    shutil.copy(copy / "run.json", copy.parent)
+    done = adapt(tmp_path / "runs", copy.parent, "--overwrite", run="vit")
+    assert_bad_input(done, f"{copy} is nothing that a run writes, so --overwrite will not")
     assert (copy / "DONE").exists()
 
 

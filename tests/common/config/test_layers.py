@@ -29,8 +29,8 @@ from toolkit_common.errors import InputError
         ),
         ("lr: *x", "settings.yaml, line 1: anchors and aliases"),
         ("- lr", r"settings.yaml must hold `key: value` lines, got a list"),
-        ("3", "settings.yaml must hold .* got a int"),
-        (b"lr: \xff", "cannot read .*settings.yaml: .*0xff"),
+        ("3", "settings.yaml must hold .* got a number"),
+        (b"lr: \xff", "cannot read .*settings.yaml: it is not UTF-8 text"),
     ],
 )
 def test_a_bad_file_is_one_line_with_its_name(

@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score
 
 from conftest import assert_bad_input
+from helpers.saved_runs import forget_manifest
 from helpers.shown_results import plain_rows, report, results
 from toolkit_common.runs.files import read_json
 from toolkit_probing.reports.recomputed import subgroups
@@ -82,6 +83,7 @@ def test_what_is_undefined_in_a_subgroup_is_reported(run_cli, copied):
     frame = pq.read_table(path).to_pandas()
     frame["site"] = frame["label"]
     pq.write_table(pa.Table.from_pandas(frame), path)
+    forget_manifest(copied / "a")
     metrics = ["--metric", "balanced_accuracy,auroc"]
     result = run_cli("report", copied / "a", "--by", "site", *metrics, "--json")
     entry = next(item for item in json.loads(result.stdout)["rows"] if item["value"] == "dark")
