@@ -337,6 +337,9 @@ def test_a_changed_description_is_noticed_whatever_was_changed(tmp_path: Path) -
     write_json(folder / DESCRIPTION, content)
     with pytest.raises(InputError, match=r"its sha256 is not that of what it says; export it"):
         read_description(folder)
+    write_json(folder / DESCRIPTION, {**content, "format": 1})
+    with pytest.raises(InputError, match="its sha256 is not that"):
+        read_description(folder)
     # Of format 1 nobody has written one.
     write_json(folder / DESCRIPTION, {key: value for key, value in {**content, "format": 1}.items()
                                       if key not in ("sha256", "weights")})  # fmt: skip
