@@ -52,7 +52,8 @@ def report(given: argparse.Namespace) -> None:
     """Judge every claim and write the report.
 
     Raises:
-        InputError: If the study of encoders was not run, or rows cannot be compared.
+        InputError: If the study of encoders was not run or has no such masked one, or rows cannot
+            be compared.
     """
     studies = Studies(given.runs, given.masked)
     if not studies.cells("ep-pretraining"):
@@ -60,6 +61,8 @@ def report(given: argparse.Namespace) -> None:
             f"{given.runs}/ep-pretraining holds no finished probe run: carry out "
             "studies/ep-pretraining.yaml first"
         )
+    if given.masked not in (judged := studies.encoders()):
+        raise InputError(f"--masked {given.masked}: the study has {', '.join(judged)}")
     encoders, rivals = encoders_table(studies), rivals_table(studies)
     write_report(
         "ep-claims",
@@ -216,7 +219,13 @@ def seeds_of(studies: Studies) -> str:
 
 
 def describe(folder: Path) -> str:
-    """Return how an encoder was pre-trained, and whether it has learned."""
+    """Return how an encoder was pre-trained, and whether it has learned.
+
+    Raises:
+        InputError: If the folder is none that mim.py wrote.
+    """
+    if not (folder / "arguments.json").is_file():
+        raise InputError(f"--pretrained {folder} is no folder that benchmarks/mim.py wrote")
     given = read_json(folder / "arguments.json")
     provenance = read_json(folder / "encoder/encoder.json")["provenance"]
     file = folder / "checks.json"

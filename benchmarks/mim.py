@@ -48,6 +48,7 @@ from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.results.contents import read_results
 
 HELD_OUT = 4096  # images that the loss is measured on
+INTERRUPTED = 130  # how a command ends that was stopped
 UNKEPT = ("data", "output", "check_data", "device")  # of the arguments: places of a machine
 CARDS: Mapping[Kind, Card] = {
     "mae": Card("cls", "patches", "masked reconstruction (MAE)", "class token, not acted on"),
@@ -250,7 +251,10 @@ def check(folder: Path, given: argparse.Namespace) -> dict[str, float]:
             "--data", given.check_data or given.data, "--device", given.device, "--overwrite",
             "--store-dir", folder / "store",
         )  # fmt: skip
-        if code := app(list(map(str, arguments)), standalone_mode=False):
+        code = app(list(map(str, arguments)), standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if code:
             raise InputError(
                 f"the probe of {folder} has ended with code {code}: mend what it says above, the "
                 "same command goes on from there"

@@ -89,6 +89,24 @@ def test_seeds_are_told_of_each_study_and_of_encoders_where_they_differ(monkeypa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--masked", "Foo"], "--masked Foo: the study has MAE, "),
+        (["--pretrained", "nowhere"], "--pretrained nowhere is no folder that benchmarks/mim.py"),
+    ],
+)
+def test_what_is_not_there_is_a_line_and_no_report(
+    words, message, studied, monkeypatch, tmp_path, capsys
+):
+    place = ["--runs", str(studied), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["ep_claims", *place, *words])
+    with pytest.raises(SystemExit, match="2"):
+        ep_claims.main()
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_claim_has_a_row_and_what_was_not_run_says_so(studied, monkeypatch, tmp_path):
     words = ["ep_claims", "--runs", str(studied), "--output", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", words)

@@ -112,6 +112,14 @@ def test_a_probe_that_fails_is_no_check(tmp_path, capsys):
     assert "error: " in capsys.readouterr().err
 
 
+def test_a_check_that_is_stopped_is_an_interrupt(tmp_path, monkeypatch):
+    (tmp_path / "run/encoder").mkdir(parents=True)
+    (tmp_path / "run/encoder/encoder.json").write_text('{"provenance": {}}')
+    monkeypatch.setattr(mim, "app", lambda words, standalone_mode: 130)
+    with pytest.raises(KeyboardInterrupt):
+        mim.check(tmp_path / "run", arguments("mae", tmp_path, tmp_path / "run"))
+
+
 @pytest.mark.slow
 def test_another_run_is_not_continued(image_folder, tmp_path):
     mim.pretrain(arguments("mae", image_folder, tmp_path / "run"))
