@@ -37,6 +37,23 @@ def test_words_of_a_protocol_are_kept_where_they_are_of_a_closed_list() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("Ward 7;/home/quix/pats, \u2018/srv/mabel/list\u2019", "Ward 7;[...], \u2018[...]\u2019"),
+        (r"/srv/Anna_M, \\server\share\quix, https://doi.org/1/x",
+         "[...], [...], https://doi.org/1/x"),
+        ("sftp://m@host/home/p smb://host/p m@host:/home/p", "[...] [...] [...]"),
+        ("file:///srv/x $HOME/x ../mabel/x ~m/x C:\\Users\\m (see /srv)",
+         "[...] [...] [...] [...] [...] (see [...])"),
+        ("male and/or female, n/a; CC BY-NC 4.0", "male and/or female, n/a; CC BY-NC 4.0"),
+    ],
+)  # fmt: skip
+def test_a_source_says_no_place_of_a_machine(source: str, said: str) -> None:
+    public = public_provenance({"data_source": source, "data_licence": source})
+    assert (public["data_source"], public["data_licence"]) == (said, said)
+
+
+@pytest.mark.parametrize(
     ("identifier", "result"),
     [
         ("csv:/home/somebody/a.csv?group=p", "csv"),

@@ -125,6 +125,8 @@ def _share(run: Path, out: Path, **options: Any) -> Mapping[str, Any]:
     console.print(f"{out}: {', '.join(shared.files)}; {reader}", markup=False)
     for what, licence in shared.licences.items():
         console.print(f"licence: {what}: {licence}", markup=False)
+    for what, source in shared.sources.items():
+        console.print(f"source: {what}: {source}", markup=False)
     if shared.unknown:
         console.print(
             f"licence unknown of {len(shared.unknown)} of these: find it out before you publish, "

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from toolkit_common.backbones.named.licences import UNKNOWN, weights_licence
-from toolkit_common.backbones.portable import without_places
 from toolkit_common.ids import split_options
 from toolkit_common.printable import shortened
 
 PUBLISHED = re.compile(r"random|(timm|open_clip):(hf-hub:)?[A-Za-z0-9_][A-Za-z0-9_./@-]*")
 DATA = re.compile(r"[a-z0-9-]+(:[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?)?")  # a reader, or `hf:ORG/NAME`
 WORD = re.compile(r"[a-z0-9_.+-]{1,40}")
+# Where something lies on a machine, whose last name may be a person's: all of it goes. Addresses of
+# the web stay, as does `and/or`.
+PART = r"""[^\s,;|<>'"()\[\]{}\u00ab\u00bb\u2018-\u201f]"""
+PLACED = re.compile(
+    rf"(?P<address>https?://{PART}+)|[\w.+-]+://{PART}*|file:{PART}+"
+    rf"|(?<![\w/\\])(?:[\w.-]+@[\w.-]+:|~[\w.-]*|\$\w+|\.{{1,2}}|[A-Za-z]:)?[/\\]{PART}+"
+)
+CUT = "[...]"
 PUBLIC = ("hf", "torchvision")  # sources of data that everybody finds under their name
 A_FILE = "weights of a file"
 COUNTED = {"images": "train_images", "patients": "train_patients", "groups": "train_groups"}
@@ -90,6 +97,15 @@ def licences(provenance: Mapping[str, Any]) -> dict[str, str]:
     return listed
 
 
+def sources(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return who made the data of each training, as it will be read; of what is known."""
+    return {
+        f"data of training {number + 1} ({item.data})": item.data_source
+        for number, item in enumerate(generations(provenance))
+        if item.data_source != UNKNOWN
+    }
+
+
 def public_data(identifier: str) -> str:
     """Return a data set's id without the place where it lies and what was chosen of it."""
     place = split_options(identifier)[0]
@@ -139,8 +155,7 @@ def _text(step: Mapping[str, Any], key: str) -> str:
     value = step.get(key)
     if not isinstance(value, str) or not value.strip():
         return UNKNOWN
-    cleaned: str = without_places(value)
-    return shortened(cleaned)
+    return shortened(PLACED.sub(lambda match: match["address"] or CUT, value))
 
 
 def _is_plain(value: Any, *, words: bool) -> bool:

@@ -35,7 +35,7 @@ from toolkit_common.runs.folder import RunFolder
 from toolkit_common.seen.record import NO_KEY, OLD_KEY, SEEN, read_seen
 from toolkit_common.sharing.figures import read_figures
 from toolkit_common.sharing.model_card import Subject, model_card
-from toolkit_common.sharing.provenance import licences, public_provenance
+from toolkit_common.sharing.provenance import licences, public_provenance, sources
 
 CARD = "README.md"
 
@@ -48,6 +48,7 @@ class Shared:
         folder: Where.
         files: Names of the files in it.
         licences: Of everything that the encoder was made of.
+        sources: Who made the data, in the words of their cards.
         has_hashes: Whether digests of whom it has seen are among them.
         has_timm: Whether timm reads it.
         fingerprint: Of the weights, that of the run's encoder.
@@ -56,6 +57,7 @@ class Shared:
     folder: Path
     files: tuple[str, ...]
     licences: dict[str, str]
+    sources: dict[str, str]
     has_hashes: bool
     has_timm: bool
     fingerprint: str
@@ -107,7 +109,7 @@ def share_encoder(
         write_text(temporary / CARD, model_card(subject))
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         names = tuple(path.relative_to(temporary).as_posix() for path in files)
-    return Shared(out, names, licences(public), keep_hashes, has_timm, fingerprint)
+    return Shared(out, names, licences(public), sources(public), keep_hashes, has_timm, fingerprint)
 
 
 def _finished(source: Path) -> Path:
