@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -129,3 +131,32 @@ def test_memory_that_the_machine_lacks_is_no_damage_unless_no_machine_has_it(
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*none\.parquet: .*no such file or folder"):
         read_rows(tmp_path / "none.parquet")
+
+
+EVERY_BYTE = """
+import sys
+from pathlib import Path
+from toolkit_common.errors import InputError
+from toolkit_common.foreign.rows import read_rows
+path = Path(sys.argv[1])
+content = path.read_bytes()
+for at in range(len(content)):
+    changed = bytearray(content)
+    changed[at] = (changed[at] + 1) % 256
+    path.write_bytes(changed)
+    try:
+        read_rows(path)
+    except InputError:
+        pass
+print("read", len(content))
+"""
+
+
+def test_no_changed_byte_ends_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"a": ["x", "y"]}), path)
+    size = path.stat().st_size
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_BYTE, path], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"read {size}\n", done.stderr

@@ -66,23 +66,22 @@ def _refuse_more(path: Path, file: pq.ParquetFile, columns: list[str] | None, *,
     Raises:
         InputError: If so.
     """
-    told, groups = file.metadata, range(file.metadata.num_row_groups)
+    told = file.metadata
     leaves = [
-        (at, leaf)
-        for at, leaf in enumerate(map(file.schema.column, range(told.num_columns)))
+        leaf
+        for leaf in map(file.schema.column, range(told.num_columns))
         if columns is None or any(f"{leaf.path}.".startswith(f"{name}.") for name in columns)
     ]
-    texts = [leaf.path for _, leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    size = told.num_rows * CELL * len({leaf.path.split(".")[0] for _, leaf in leaves})
-    for at, leaf in leaves:
-        width = max(leaf.length, NUMBER)
-        for group in groups:
-            chunk = told.row_group(group).column(at)
-            size += max(0, chunk.num_values * width, chunk.total_uncompressed_size)
-    if size <= most and texts:
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    lists = [leaf.path for leaf in leaves if leaf.max_repetition_level and leaf.path not in texts]
+    size = told.num_rows * CELL * len({leaf.path.split(".")[0] for leaf in leaves})
+    size += sum(told.num_rows * max(leaf.length, NUMBER) for leaf in leaves)
+    # Not what is told of each column of a group: where that is damaged, pyarrow ends the process.
+    size += sum(max(0, told.row_group(at).total_byte_size) for at in range(told.num_row_groups))
+    if size <= most and (texts or lists):
         # One column at a time: of each a page is held as it is unpacked.
         with pq.ParquetFile(path, read_dictionary=texts) as coded:
-            for batch in coded.iter_batches(columns=texts, use_threads=False):
+            for batch in coded.iter_batches(columns=[*texts, *lists], use_threads=False):
                 size += sum(map(_text_bytes, batch.columns))
                 if size > most:
                     break
