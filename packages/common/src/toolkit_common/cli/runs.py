@@ -110,8 +110,8 @@ def _whole_runs(folder: Path) -> Iterator[Path]:
 
 def _refuse(folder: Path, *, checkpoints: bool) -> None:
     """Refuse what is no run folder, is being written, or would be missed."""
-    from toolkit_common.runs.facts import read_facts
-    from toolkit_common.runs.listing import is_run, state_of, whole_of
+    from toolkit_common.runs.facts import is_run, read_facts
+    from toolkit_common.runs.listing import state_of, whole_of
 
     if not is_run(folder) or folder.is_symlink():
         raise InputError(

@@ -9,8 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from toolkit_common.errors import InputError
-from toolkit_common.runs.facts import read_facts
-from toolkit_common.runs.listing import is_run
+from toolkit_common.runs.facts import is_run, read_facts
 
 GROUP = "toolkit.reports"
 

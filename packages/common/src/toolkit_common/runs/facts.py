@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import checked
 from toolkit_common.runs.files import read_json
 
-FACTS = "run.json"
+FACTS, SETTINGS = "run.json", "config.yaml"
 
 
 class _Facts(BaseModel):
@@ -43,3 +44,13 @@ def read_facts(run: Path) -> dict[str, Any]:
     facts: dict[str, Any] = read_json(path)
     checked(_Facts, facts, f"{path} is damaged")
     return facts
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder is that of a run: a run.json that is damaged lies beside settings."""
+    if not (folder / FACTS).is_file():
+        return False
+    try:
+        return (folder / SETTINGS).is_file() or bool(read_facts(folder))
+    except (InputError, OSError):
+        return False

@@ -9,14 +9,13 @@ from typing import Any, Literal
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.plain_yaml import read_document
 from toolkit_common.foreign.values import parse_json
-from toolkit_common.runs.facts import FACTS, read_facts
+from toolkit_common.runs.facts import FACTS, SETTINGS, is_run, read_facts
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import CHECKPOINTS, RunFolder
 from toolkit_common.runs.locks import refuse_locked
 from toolkit_common.runs.manifest import DONE, RESULTS, read_results_text
 
 State = Literal["done", "running", "interrupted"]
-SETTINGS = "config.yaml"
 FOLD = "fold-"
 SHOWN = "balanced_accuracy"  # of a row: what no rare class is lost in
 HELD_OUT = ("knn_auroc", "knn_balanced_accuracy", "recall_at_5")  # of a pre-training
@@ -61,16 +60,6 @@ class ListedRun:
     def to_json(self) -> dict[str, Any]:
         """Return what `--json` prints."""
         return {**asdict(self), "path": str(self.path), "changed": round(self.changed)}
-
-
-def is_run(folder: Path) -> bool:
-    """Tell whether a folder is that of a run: a run.json that is damaged lies beside settings."""
-    if not (folder / FACTS).is_file():
-        return False
-    try:
-        return (folder / SETTINGS).is_file() or bool(read_facts(folder))
-    except (InputError, OSError):
-        return False
 
 
 def whole_of(folder: Path) -> Path | None:

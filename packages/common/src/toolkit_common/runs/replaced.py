@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolkit_common.errors import InputError
-from toolkit_common.runs.facts import FACTS, read_facts
+from toolkit_common.runs.facts import FACTS, SETTINGS, is_run
 from toolkit_common.runs.locks import LOCK
 
-SETTINGS = "config.yaml"
 FILES = {
     SETTINGS, FACTS, LOCK, "log.txt", "metrics.jsonl", "results.json", "manifest.json", "DONE",
     "splits.csv", "bad_files.csv", "test_rows.parquet", "report.html", "summary.md",
@@ -38,7 +37,7 @@ def refuse_replacing(folder: Path) -> None:
     """
     names = {item.name for item in folder.iterdir()}
     names = {name for name in names if name != LOCK and not BEGUN.fullmatch(name)}
-    if names != {SETTINGS} and not _is_run(folder):  # which is a start that was killed
+    if names != {SETTINGS} and not is_run(folder):  # which is a start that was killed
         raise InputError(f"{folder} is no run folder, so --overwrite will not delete it")
     foreign = next(_foreign(folder), None)
     if foreign is not None:
@@ -46,16 +45,6 @@ def refuse_replacing(folder: Path) -> None:
             f"{foreign} is nothing that a run writes, so --overwrite will not delete {folder}: "
             "move it elsewhere first"
         )
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether a folder is a run's: its facts may be damaged, where settings are beside them."""
-    if not (folder / FACTS).is_file():
-        return False
-    try:
-        return (folder / SETTINGS).is_file() or bool(read_facts(folder))
-    except (InputError, OSError):
-        return False
 
 
 def _foreign(folder: Path) -> Iterator[Path]:

@@ -19,10 +19,10 @@ from toolkit_common.foreign.rows import read_rows
 from toolkit_common.foreign.values import shown
 from toolkit_common.printable import one_line
 from toolkit_common.registry import did_you_mean, lookup
-from toolkit_common.runs.facts import FACTS, read_facts
+from toolkit_common.runs.facts import FACTS, is_run, read_facts
 from toolkit_common.runs.files import LOG, atomic_path
 from toolkit_common.runs.folder import RunFolder
-from toolkit_common.runs.listing import is_run, refuse_damaged
+from toolkit_common.runs.listing import refuse_damaged
 from toolkit_common.runs.manifest import DONE, RESULTS, read_results_text, refuse_changed
 from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
