@@ -47,7 +47,6 @@ from toolkit_probing.results.contents import (
     diverged_heads,
     read_results,
 )
-from toolkit_probing.results.dtype_cost import measure_dtype_cost
 from toolkit_probing.results.rows import Outcome, build_rows
 from toolkit_probing.results.saved import write_predictions, write_test_rows
 from toolkit_probing.results.summary import show_results
@@ -61,6 +60,7 @@ from toolkit_probing.task.shrunk import shrink_images
 from toolkit_probing.task.subsets import Subset
 from toolkit_probing.task.task import Task
 from toolkit_probing.training.checkpoint import logged_metric
+from toolkit_probing.training.dtype_cost import measure_dtype_cost
 from toolkit_probing.training.plan import Shortfall, find_shortfall
 
 CURVE_METRIC = "balanced_accuracy"

@@ -6,7 +6,7 @@ import pytest
 
 from toolkit_common.features import codec
 from toolkit_common.features.codec import quantize
-from toolkit_probing.results import dtype_cost
+from toolkit_probing.training import dtype_cost
 
 
 @pytest.fixture
