@@ -47,8 +47,9 @@ from toolkit_probing.results.contents import (
     diverged_heads,
     read_results,
 )
+from toolkit_probing.results.predictions import write_predictions
 from toolkit_probing.results.rows import Outcome, build_rows
-from toolkit_probing.results.saved import write_predictions, write_test_rows
+from toolkit_probing.results.saved import write_test_rows
 from toolkit_probing.results.summary import show_results
 from toolkit_probing.settings import ProbeSettings
 from toolkit_probing.task.context import Context

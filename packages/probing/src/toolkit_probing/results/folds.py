@@ -21,6 +21,7 @@ from toolkit_common.scores.folds import named_folds
 from toolkit_common.scores.metrics import METRICS, Predictions
 from toolkit_common.seen.check import MARKS, SeenStatus
 from toolkit_probing.results.contents import Cost, JudgedBackbone, JudgedData, Results
+from toolkit_probing.results.predictions import write_repeats
 from toolkit_probing.results.retrieved import join_folds
 from toolkit_probing.results.rows import ROW_VERSION, Row
 from toolkit_probing.results.saved import (
@@ -29,7 +30,6 @@ from toolkit_probing.results.saved import (
     SavedRow,
     SavedRun,
     read_run,
-    write_folds,
 )
 from toolkit_probing.training.plan import Training
 
@@ -47,7 +47,7 @@ def pool_folds(run: Path, folds: Sequence[str]) -> Results:
     parts = [read_run(run / name) for name in folds]
     pooled = join_runs(run, parts, folds=folds, metrics=tuple(METRICS))
     for saved in (*pooled.rows.values(), *pooled.baselines.values()):
-        write_folds(saved)
+        _write_folds(saved)
     _write_test_rows(run, parts)
     return pooled.results
 
@@ -170,6 +170,22 @@ def _pool_data(results: Sequence[Results], parts: Sequence[SavedRun]) -> JudgedD
         num_test_groups=num_groups,
         num_groups={"test": num_groups} if first.num_groups else {},
         class_counts={"test": np.sum(counts, axis=0).tolist()} if all(counts) else {},
+    )
+
+
+def _write_folds(saved: SavedRow) -> None:
+    """Write predictions of all folds, with the `fold` of each image."""
+    columns = {
+        "image_id": saved.image_ids,
+        "group": saved.groups,
+        "target": saved.predictions[0].targets,
+        "fold": saved.folds,
+    }
+    row = saved.row
+    of_repeats = {"seed": np.asarray(row.seeds), "draw": np.asarray(row.draws)}
+    probabilities = [item.probabilities for item in saved.predictions]
+    write_repeats(
+        saved.run / row.predictions, columns, of_repeats=of_repeats, probabilities=probabilities
     )
 
 

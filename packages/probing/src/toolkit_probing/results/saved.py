@@ -1,10 +1,10 @@
-"""Predictions beside results.json: written as a run ends, and finished runs read back with them."""
+"""Finished runs, read back with their predictions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from toolkit_common.audit.baselines import complete_rows
 from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.rows import read_rows
 from toolkit_common.foreign.values import shown
 from toolkit_common.printable import one_line
 from toolkit_common.registry import did_you_mean, lookup
@@ -29,11 +28,10 @@ from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
 from toolkit_probing.results.contents import Results, parse, read_results
 from toolkit_probing.results.names import run_names, short_names
-from toolkit_probing.results.rows import Outcome, Row
-from toolkit_probing.task.task import Task
+from toolkit_probing.results.predictions import check_predictions, read_table
+from toolkit_probing.results.rows import Row
 
 TEST_ROWS = "test_rows.parquet"
-TOLERANCE = 1e-3  # of probabilities: shares of votes and softmaxes are rounded
 FOLDS = "probe-folds"  # kind of a run that holds those of its folds
 
 
@@ -133,7 +131,7 @@ class SavedRun:
         if self.joined is not None:
             return self.joined.test_rows
         refuse_changed(self.path, TEST_ROWS)  # others are in other subgroups
-        table = _read_table(self.path / TEST_ROWS)
+        table = read_table(self.path / TEST_ROWS)
         if "image_id" not in table.column_names:
             raise InputError(f"{self.path / TEST_ROWS} is damaged: it has no column image_id")
         frame: pd.DataFrame = table.to_pandas()
@@ -157,55 +155,6 @@ class SavedRun:
         # By id, in the order requested: repeats and subsets have orders of their own.
         values: pd.Series = self.test_rows.loc[image_ids, name]
         return values
-
-
-def write_predictions(run: Path, outcome: Outcome, task: Task) -> None:
-    """Write `image_id, group, target, seed, draw, probabilities`: all metrics follow from them."""
-    targets = task.targets_of("test")
-    columns = {
-        "image_id": task.data.table["image_id"].to_numpy()[task.splits.test],
-        "group": task.groups_of("test"),
-        "target": targets,
-    }
-    of_repeats = {"seed": np.asarray(outcome.seeds), "draw": np.asarray(outcome.draws)}
-    file = run / "predictions" / f"{outcome.name}.parquet"
-    _write_predictions(file, columns, of_repeats=of_repeats, probabilities=outcome.probabilities)
-
-
-def write_folds(saved: SavedRow) -> None:
-    """Write predictions of all folds, with the `fold` of each image."""
-    columns = {
-        "image_id": saved.image_ids,
-        "group": saved.groups,
-        "target": saved.predictions[0].targets,
-        "fold": saved.folds,
-    }
-    row = saved.row
-    of_repeats = {"seed": np.asarray(row.seeds), "draw": np.asarray(row.draws)}
-    probabilities = [item.probabilities for item in saved.predictions]
-    _write_predictions(
-        saved.run / row.predictions, columns, of_repeats=of_repeats, probabilities=probabilities
-    )
-
-
-def _write_predictions(
-    file: Path,
-    columns: Mapping[str, Any],
-    *,
-    of_repeats: Mapping[str, np.ndarray],
-    probabilities: Sequence[np.ndarray],
-) -> None:
-    """Write columns of images, the same for every repeat, beside what a repeat has of its own."""
-    size = len(columns["image_id"])
-    named = {
-        **{name: np.tile(values, len(probabilities)) for name, values in columns.items()},
-        **{name: np.repeat(values, size) for name, values in of_repeats.items()},
-    }
-    arrays = {name: pa.array(values) for name, values in named.items()}
-    # fp32, in which softmaxes of heads are computed.
-    rows = [row for values in probabilities for row in values.astype(np.float32)]
-    with atomic_path(file) as temporary:
-        pq.write_table(pa.table({**arrays, "probabilities": pa.array(rows)}), temporary)
 
 
 def write_test_rows(run: Path, data: ImageData, rows: np.ndarray) -> None:
@@ -349,8 +298,8 @@ def _read_predictions(run: Path, row: Row) -> SavedRow:
     path = run / row.predictions
     if not path.resolve().is_relative_to(run.resolve()):
         raise InputError(f"{run / RESULTS}: predictions {shown(row.predictions)} lie outside of it")
-    table, repeats = _read_table(path), len(row.seeds)
-    image_ids, groups, targets, probabilities = _check_predictions(table, path, repeats=repeats)
+    table, repeats = read_table(path), len(row.seeds)
+    image_ids, groups, targets, probabilities = check_predictions(table, path, repeats=repeats)
     # Within these bounds others give other figures.
     refuse_changed(run, row.predictions)
     count = len(table) // repeats
@@ -365,47 +314,3 @@ def _read_predictions(run: Path, row: Row) -> SavedRow:
         ],
         folds=table["fold"].to_numpy()[:count] if "fold" in table.column_names else None,
     )
-
-
-def _check_predictions(
-    table: pa.Table, path: Path, *, repeats: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return image ids, groups, targets and probabilities of a file of predictions.
-
-    Raises:
-        InputError: If a column is missing or of another kind, repeats differ in length or in their
-            images, or a target is no class; each would give figures of something else.
-    """
-
-    def refuse(why: str) -> NoReturn:
-        raise InputError(f"{path} is damaged: {why}; run the probe again")
-
-    for name in ("image_id", "group", "target", "probabilities"):
-        if name not in table.column_names or table[name].null_count:
-            refuse(f"column {name} is missing or has empty cells")
-    if not repeats or not len(table) or len(table) % repeats:
-        refuse(f"{len(table)} rows are not {repeats} repeats of the same images")
-    if not pa.types.is_integer(table["target"].type):
-        refuse(f"targets are numbers of classes, got {table['target'].type}")
-    targets = table["target"].to_numpy()
-    try:
-        probabilities = np.stack(table["probabilities"].to_numpy()).astype(float)
-    except (TypeError, ValueError):
-        refuse("its probabilities are not as many numbers in every row")
-    if probabilities.ndim != 2 or not 0 <= targets.min() <= targets.max() < probabilities.shape[1]:
-        refuse(f"a target is none of the {probabilities.shape[-1]} classes")
-    # Of heads that diverged all are NaN; infinite ones, or those beyond 0 to 1, no head gives.
-    if np.any((probabilities < -TOLERANCE) | (probabilities > 1 + TOLERANCE)):
-        refuse("a probability is not within 0 and 1")
-    for name in ("image_id", "target"):
-        values = table[name].to_numpy().reshape(repeats, -1)
-        if np.any(values != values[0]):
-            refuse(f"its repeats differ in {name}")
-    return table["image_id"].to_numpy(), table["group"].to_numpy(), targets, probabilities
-
-
-def _read_table(path: Path) -> pa.Table:
-    try:
-        return read_rows(path)
-    except InputError as error:
-        raise InputError(f"{error}; run the probe again") from None
