@@ -10,6 +10,8 @@ import pytest
 from helpers.predicted import NUM_ROWS, groups_of, ids_of, joined, predictions_of, record_of
 from helpers.tiny_study import STUDY, study_of, table_of
 from toolkit_common.errors import InputError
+from toolkit_common.runs.files import sha256_of
+from toolkit_common.runs.manifest import write_manifest
 from toolkit_common.scores.folds import estimate_fold_difference
 from toolkit_common.scores.metrics import Predictions, compute_metrics
 from toolkit_common.study.among import among
@@ -115,3 +117,13 @@ def test_what_does_not_follow_from_predictions_is_refused_in_the_file():
     )
     with pytest.raises(InputError, match="precision_at_1 does not follow from predictions"):
         table_of(text)
+
+
+def test_test_rows_that_another_has_changed_are_no_part(tmp_path):
+    record = cell_of(tmp_path, 1, skill=0.3)
+    path = record.cell.place / "test_rows.parquet"
+    write_manifest(record.cell.place, {path.name: sha256_of(path)})
+    among(record, COMPLETE)
+    pd.read_parquet(path).assign(metadata="complete").to_parquet(path)
+    with pytest.raises(InputError, match=f"{path} is not as the run wrote it"):
+        among(record, COMPLETE)

@@ -9,6 +9,7 @@ import pandas as pd
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.rows import read_rows
 from toolkit_common.printable import first_of
+from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.scores.metrics import evaluate, follows
 from toolkit_common.study.file import Scalars, written
 from toolkit_common.study.patients import predictions_of
@@ -31,10 +32,11 @@ def among(record: Record, wanted: Mapping[str, Scalars]) -> Record:
         a remark says what there is.
 
     Raises:
-        InputError: If it has no predictions, or its test rows cannot be read.
+        InputError: If it has no predictions, or its test rows cannot be read or have changed.
     """
     if record.predictions is None:
         raise InputError(f"{record.cell.id} has no predictions of test rows to choose among")
+    refuse_changed(record.cell.place, FILE)  # others are in other parts
     table = read_rows(record.cell.place / FILE, columns=["image_id", *wanted]).to_pandas()
     ids, missing = _ids(table, wanted)
     ratio = record.test_to_train
