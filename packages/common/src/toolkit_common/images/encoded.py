@@ -49,13 +49,12 @@ def read_file(path: Path) -> bytes:
         OSError: If it cannot be read, or is large and no image.
     """
     refuse_endless(path)
-    if path.stat().st_size > UNSEEN:
+    size = path.stat().st_size
+    if size > UNSEEN:
         with open_head(path):
             pass
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    _refuse_more(len(content))
-    return content
+    _refuse_more(size)
+    return path.read_bytes()  # which asks for as many as there are, and not for the most
 
 
 def read_hdf5(file: str, key: str) -> bytes:
