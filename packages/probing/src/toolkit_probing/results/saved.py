@@ -116,14 +116,14 @@ class SavedRun:
         """The run's variants by name, with their predictions."""
         if self.joined is not None:
             return self.joined.rows
-        return {row.name: _read_predictions(self.path, row) for row in self.results.rows}
+        return _read_rows(self.path, self.results.rows)
 
     @cached_property
     def baselines(self) -> Mapping[str, SavedRow]:
         """What was judged beside the probes without reading an image, by name."""
         if self.joined is not None:
             return self.joined.baselines
-        return {row.name: _read_predictions(self.path, row) for row in self.results.baselines}
+        return _read_rows(self.path, self.results.baselines)
 
     @cached_property
     def test_rows(self) -> pd.DataFrame:
@@ -294,14 +294,19 @@ def _is_probe(folder: Path) -> bool:
     return "rows" in parse(read_results_text(folder), folder / RESULTS)
 
 
+def _read_rows(run: Path, rows: Sequence[Row]) -> Mapping[str, SavedRow]:
+    found = {row.name: _read_predictions(run, row) for row in rows}
+    # Within their bounds others give other figures.
+    refuse_changed(run, *(row.predictions for row in rows))
+    return found
+
+
 def _read_predictions(run: Path, row: Row) -> SavedRow:
     path = run / row.predictions
     if not path.resolve().is_relative_to(run.resolve()):
         raise InputError(f"{run / RESULTS}: predictions {shown(row.predictions)} lie outside of it")
     table, repeats = read_table(path), len(row.seeds)
     image_ids, groups, targets, probabilities = check_predictions(table, path, repeats=repeats)
-    # Within these bounds others give other figures.
-    refuse_changed(run, row.predictions)
     count = len(table) // repeats
     # Repeats stand one behind the other, each with the same images in the same order.
     return SavedRow(
