@@ -102,10 +102,10 @@ def load_judged_backbone(
 def _refuse_other_input(run: Path, backbone: Backbone) -> None:
     """Refuse to feed an encoder otherwise than its run did: the same weights answer otherwise."""
     results = parse_json(read_results_text(run), run / RESULTS)
-    fed = {key: str(list(value) if isinstance(value, tuple) else value)
+    fed = {key: list(value) if isinstance(value, tuple) else value
            for key, value in asdict(backbone.info.preprocess).items()}  # fmt: skip
     for key, value in results["backbone"]["preprocess"].items():
-        if key in fed and fed[key] != str(value):
+        if key in fed and fed[key] != value:
             raise InputError(
                 f"the encoder {backbone.info.name} is not fed as in {run}: {key} {fed[key]}, there "
                 f"{shown(value)}; put config.yaml back, or give these in --backbone"
