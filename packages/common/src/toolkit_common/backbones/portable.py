@@ -14,7 +14,6 @@ from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.named.alias import HUB, LOCAL
 from toolkit_common.backbones.named.on_disk import in_hub_cache
 from toolkit_common.errors import InputError
-from toolkit_common.printable import placeless
 from toolkit_common.runs.files import read_json, sha256_of, sha256_of_text, write_json
 
 ARCHITECTURE = "architecture"  # folder with the configuration of an architecture of the user's own
@@ -30,16 +29,14 @@ PLACE = re.compile(r"[/~\\]|[A-Za-z]:[/\\]|file:")  # how the name of a place on
 
 
 def without_places(value: Any) -> Any:
-    """Return JSON values in which a path is no more than its last name, within a text too."""
+    """Return JSON values in which a path is no more than its last name."""
     if isinstance(value, Mapping):
         return {str(key): without_places(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [without_places(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    if PLACE.match(value):
+    if isinstance(value, str) and PLACE.match(value):
         return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
-    return placeless(value)
+    return value
 
 
 def copy_configuration(folder: Path, name: str) -> str | None:

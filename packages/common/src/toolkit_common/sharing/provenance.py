@@ -115,6 +115,11 @@ def public_data(identifier: str) -> str:
     return name if DATA.fullmatch(name) else "own"
 
 
+def cut_places(text: str) -> str:
+    """Return a text in which what lies somewhere on a machine is `[...]`."""
+    return PLACED.sub(lambda match: match["address"] or CUT, text)
+
+
 def _generation(step: Mapping[str, Any]) -> Generation:
     start, data = _text(step, "start"), _text(step, "data")
     is_published = PUBLISHED.fullmatch(split_options(start)[0]) and "weights=" not in start
@@ -155,7 +160,7 @@ def _text(step: Mapping[str, Any], key: str) -> str:
     value = step.get(key)
     if not isinstance(value, str) or not value.strip():
         return UNKNOWN
-    return shortened(PLACED.sub(lambda match: match["address"] or CUT, value))
+    return shortened(cut_places(value))
 
 
 def _is_plain(value: Any, *, words: bool) -> bool:

@@ -28,14 +28,13 @@ from toolkit_common.backbones.exported import (
 )
 from toolkit_common.backbones.load import build_exported_encoder
 from toolkit_common.backbones.named.licences import UNKNOWN
-from toolkit_common.backbones.portable import without_places
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import atomic_folder, refuse_unwritable, write_text
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.seen.record import NO_KEY, OLD_KEY, SEEN, read_seen
 from toolkit_common.sharing.figures import read_figures
 from toolkit_common.sharing.model_card import Subject, model_card
-from toolkit_common.sharing.provenance import licences, public_provenance, sources
+from toolkit_common.sharing.provenance import cut_places, licences, public_provenance, sources
 
 CARD = "README.md"
 
@@ -95,7 +94,7 @@ def share_encoder(
     encoder, _ = build_exported_encoder(folder, pretrained=True)
     fingerprint = hash_weights(encoder)
     figures = [read_figures(path, fingerprint) for path in probed]
-    card = replace(description.card, reason=without_places(description.card.reason))
+    card = replace(description.card, reason=cut_places(description.card.reason))
     with atomic_folder(out) as temporary:
         export_encoder(
             temporary, encoder, architecture=description.architecture, card=card,
