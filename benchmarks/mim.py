@@ -34,7 +34,7 @@ from toolkit_common.backbones.contract import Card
 from toolkit_common.backbones.exported import export_encoder
 from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.load import build_encoder
-from toolkit_common.cli.app import app
+from toolkit_common.cli.app import EXIT_INTERRUPTED, app
 from toolkit_common.console import console
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
@@ -48,7 +48,6 @@ from toolkit_common.training.distributed import build_accelerator
 from toolkit_probing.results.contents import read_results
 
 HELD_OUT = 4096  # images that the loss is measured on
-INTERRUPTED = 130  # how a command ends that was stopped
 UNKEPT = ("data", "output", "check_data", "device")  # of the arguments: places of a machine
 CARDS: Mapping[Kind, Card] = {
     "mae": Card("cls", "patches", "masked reconstruction (MAE)", "class token, not acted on"),
@@ -68,7 +67,7 @@ def main() -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         console.print("stopped, the state is saved: the same command goes on", markup=False)
-        raise SystemExit(130) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
     write_json(folder / "checks.json", checks)
     for name, value in checks.items():
         console.print(f"{name}: {value:.4g}", markup=False)
@@ -252,7 +251,7 @@ def check(folder: Path, given: argparse.Namespace) -> dict[str, float]:
             "--store-dir", folder / "store",
         )  # fmt: skip
         code = app(list(map(str, arguments)), standalone_mode=False)
-        if code == INTERRUPTED:
+        if code == EXIT_INTERRUPTED:
             raise KeyboardInterrupt
         if code:
             raise InputError(
