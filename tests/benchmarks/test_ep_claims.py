@@ -107,6 +107,7 @@ def test_what_is_not_there_is_a_line_and_no_report(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_every_claim_has_a_row_and_what_was_not_run_says_so(studied, monkeypatch, tmp_path):
     words = ["ep_claims", "--runs", str(studied), "--output", str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", words)
