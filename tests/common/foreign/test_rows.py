@@ -61,6 +61,8 @@ TEXT = ["x" * 1000] * 2000  # of which a file holds one, and indices
         pa.array(TEXT).dictionary_encode(),
         pa.array([TEXT[:1000], TEXT[1000:]]),
         pa.array([{"bytes": text} for text in TEXT]),
+        pa.array([[("k", text)] for text in TEXT], pa.map_(pa.string(), pa.string())),
+        pa.array([None, *([(text, 1)] for text in TEXT)], pa.map_(pa.string(), pa.int32())),
         pa.array([text.encode() for text in TEXT], pa.binary(1000)),
         pa.array([7] * 200_000),
         pa.array([[7] * 200_000]),

@@ -100,4 +100,6 @@ def _text_bytes(array: pa.Array) -> int:
         return pc.sum(lengths).as_py() or 0
     if pa.types.is_struct(array.type):
         return sum(map(_text_bytes, array.flatten()))
+    if pa.types.is_map(array.type):
+        return _text_bytes(array.keys) + _text_bytes(array.items)
     return _text_bytes(array.flatten()) if pa.types.is_nested(array.type) else array.nbytes
