@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.claims import CLAIMS, POOLED, all_claims
-from lib.evidence import Cell, Studies, contrast, find, gain, methods_of
+from lib.claims.evidence import Cell, Studies, contrast, find, gain, methods_of
+from lib.claims.judges import CLAIMS, POOLED, all_claims
 from lib.harness import RESULTS, write_report
 from toolkit_common.console import console
 from toolkit_common.errors import InputError

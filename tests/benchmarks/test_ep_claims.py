@@ -9,8 +9,8 @@ import ep_claims
 from helpers.claims import cell, saved
 from helpers.repository import ROOT
 from helpers.tiny_study import InProcess
-from lib import evidence
-from lib.evidence import ABSENT, Finding, Studies
+from lib.claims import evidence
+from lib.claims.evidence import ABSENT, Finding, Studies
 from toolkit_common.runs.files import read_json
 from toolkit_common.scores import statistics
 from toolkit_common.study.commands import find_command

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.shown_results import results, row
-from lib.evidence import Cell
+from lib.claims.evidence import Cell
 from toolkit_common.scores.metrics import Predictions
 from toolkit_probing.results.saved import SavedRow, SavedRun
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lib.evidence import ABSENT, FAILS, HOLDS, OPEN, Finding, verdict_of_all
+from lib.claims.evidence import ABSENT, FAILS, HOLDS, OPEN, Finding, verdict_of_all
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.shown_results import results, row
-from lib.evidence import (
+from lib.claims.evidence import (
     ABSENT,
     FAILS,
     HOLDS,

@@ -7,16 +7,16 @@ import yaml
 
 from helpers.claims import cell, saved
 from helpers.repository import ROOT
-from lib import claims, evidence, head_claims
-from lib.claims import ELSEWHERE, OTHERS, all_claims
-from lib.evidence import ABSENT, FAILS, HOLDS, OPEN, Cell, Studies, read_maps
+from lib.claims import evidence, heads, judges
+from lib.claims.evidence import ABSENT, FAILS, HOLDS, OPEN, Cell, Studies, read_maps
+from lib.claims.judges import ELSEWHERE, OTHERS, all_claims
 from toolkit_common.runs.files import write_json
 from toolkit_common.study.commands import find_command
 from toolkit_common.study.file import read_study
 from toolkit_common.study.grid import expand
 
 
-def judge(monkeypatch, **studies: list[Cell]) -> dict[str, claims.Claim]:
+def judge(monkeypatch, **studies: list[Cell]) -> dict[str, judges.Claim]:
     """Return claims by their text, of studies whose names have _ for -."""
     named = {name.replace("_", "-"): cells for name, cells in studies.items()}
     monkeypatch.setattr(evidence, "read_cells", lambda folder: named.get(folder.name, []))
@@ -36,7 +36,7 @@ def test_an_every_of_some_rivals_is_a_claim_of_those(monkeypatch):
 @pytest.mark.parametrize("smaller", ["linear", "esimpool"])  # the latter is the paper's own
 def test_the_front_is_of_all_poolings_and_not_of_earlier_probes_alone(smaller, monkeypatch):
     rows = [saved("ep", 40, num_parameters=100), saved(smaller, 55, num_parameters=9)]
-    rows += [saved(method, 20, num_parameters=90) for method in claims.EARLIER]
+    rows += [saved(method, 20, num_parameters=90) for method in judges.EARLIER]
     found = judge(monkeypatch, ep_rivals=[cell(*rows)])
     assert found["EP is above every earlier attentive probe"].verdict == HOLDS
     (front,) = (item for text, item in found.items() if "Pareto front" in text)
@@ -58,14 +58,14 @@ def test_queries_are_held_against_those_beyond(monkeypatch):
     found = judge(monkeypatch, ep_queries=[cell(*rows, step="queries-of-ep")])
     assert found["Queries up to 32 gain more than those beyond"].verdict == HOLDS
     assert found["32 queries are better than 1"].figure.startswith("+66.7 [")
-    assert found[head_claims.NARROW].verdict == ABSENT
+    assert found[heads.NARROW].verdict == ABSENT
 
 
 def test_narrow_value_maps_are_held_against_linear_probing(monkeypatch):
     rows = [saved("ep", right, options={"width_divisor": divisor}, num_parameters=80 // divisor)
             for divisor, right in ((1, 58), (8, 40), (2, 50))]  # fmt: skip
     rows.append(saved("linear", 20, num_parameters=7))
-    found = judge(monkeypatch, ep_queries=[cell(*rows, step="widths-of-ep")])[head_claims.NARROW]
+    found = judge(monkeypatch, ep_queries=[cell(*rows, step="widths-of-ep")])[heads.NARROW]
     assert found.run.endswith("EP of width / 2, width / 8 (40, 10 parameters) - linear (7)")
     assert found.figure.startswith("least +33.3 [")
     assert found.verdict == HOLDS
@@ -113,7 +113,7 @@ def test_tuned_encoders_are_held_against_the_frozen_one(monkeypatch):
 def test_without_twins_nothing_is_said_of_diverse_pre_training(monkeypatch):
     rows = [saved(method, 30) for method in ("ep", "linear", "mean", "knn")]
     found = judge(monkeypatch, ep_pretraining=[cell(*rows), cell(*rows, encoder="random")])
-    assert found[claims.DIVERSE].verdict == ABSENT
+    assert found[judges.DIVERSE].verdict == ABSENT
     gains = found["EP gains more on a masked-image encoder than on random weights"]
     assert gains.verdict == OPEN
     assert "linear on random, 333 labels, EP of 1 seed reads cls)" in gains.run
@@ -125,10 +125,10 @@ def test_all_labels_are_not_few(monkeypatch):
         for labels, count, bonus in (("all labels", 60, -30), ("5 shots", 15, 20))
         for method, right in (("ep", 30 + bonus), ("linear", 30))
     ]
-    few = judge(monkeypatch, ep_low_shot=[cell(*rows)])[claims.FEW]
+    few = judge(monkeypatch, ep_low_shot=[cell(*rows)])[judges.FEW]
     assert few.run == "MAE, 5 shots, 2 draws, EP of 2 seeds: EP - linear"
     assert few.verdict == HOLDS
-    assert judge(monkeypatch, ep_low_shot=[cell(*rows[:2])])[claims.FEW].verdict == ABSENT
+    assert judge(monkeypatch, ep_low_shot=[cell(*rows[:2])])[judges.FEW].verdict == ABSENT
 
 
 def test_a_probe_that_was_not_run_ends_no_report(monkeypatch):
@@ -141,7 +141,7 @@ def test_a_probe_that_was_not_run_ends_no_report(monkeypatch):
     alone = [cell(saved("ep", 50)), cell(saved("ep", 40), encoder="twin")]
     found = judge(monkeypatch, ep_pretraining=alone, ep_low_shot=alone, ep_layers=alone)
     assert {item.verdict for text, item in found.items() if text not in OTHERS} == {ABSENT}
-    assert found[claims.FEW].run == "studies/ep-low-shot.yaml with ep and linear"
+    assert found[judges.FEW].run == "studies/ep-low-shot.yaml with ep and linear"
 
 
 def test_masked_encoders_are_no_contrast_and_figures_are_of_their_kind(monkeypatch):
@@ -174,7 +174,7 @@ def test_studies_name_encoders_as_claims_look_for_them():
     controls = [name for name, of in every.items() if isinstance(of, dict)]
     assert [name for name in controls if name in evidence.RANDOM] == controls
     kinds = {name.split()[0] for name in every} - {"supervised", "random"}
-    assert kinds == {*claims.OF_KINDS}
+    assert kinds == {*judges.OF_KINDS}
 
 
 def write_maps(folder: Path, heads: list[dict]) -> None:
@@ -207,10 +207,10 @@ def test_maps_are_told_apart_by_the_intervals_of_their_overlap(ep, mhca, verdict
     write_maps(tmp_path / "ep-attention", [head("ep", 0.9, 32), head("ep", ep), head("mhca", mhca)])
     assert len(read_maps(tmp_path / "ep-attention", "MAE")) == 3
     assert read_maps(tmp_path / "ep-attention", "twin") == []
-    (found,) = head_claims.queries_specialise(studies)
+    (found,) = heads.queries_specialise(studies)
     assert found.verdict == verdict
     assert found.figure.startswith(f"EP {ep:.3f} [{ep - 0.05:.3f}, {ep + 0.05:.3f}], MHCA {mhca}")
-    (other,) = head_claims.maps_find_objects(studies)
+    (other,) = heads.maps_find_objects(studies)
     assert (other.verdict, other.run) == (ABSENT, "studies/ep-attention.yaml with masks")
 
 
@@ -218,9 +218,9 @@ def test_maps_are_told_apart_by_the_intervals_of_their_overlap(ep, mhca, verdict
 def test_maps_lie_on_the_object_where_more_than_its_area_is_inside(inside, verdict, tmp_path):
     maps = head_of("ep", 8, inside=(inside - 0.05, inside, inside + 0.05), area=(0.27, 0.3, 0.32))
     write_maps(tmp_path / "ep-attention", [maps])
-    (found,) = head_claims.maps_find_objects(Studies(tmp_path, "MAE"))
+    (found,) = heads.maps_find_objects(Studies(tmp_path, "MAE"))
     assert found.verdict == verdict
-    (other,) = head_claims.queries_specialise(Studies(tmp_path, "MAE"))
+    (other,) = heads.queries_specialise(Studies(tmp_path, "MAE"))
     assert other.verdict == ABSENT
 
 

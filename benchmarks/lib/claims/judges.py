@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lib import head_claims
-from lib.evidence import (
+from lib.claims import heads
+from lib.claims.evidence import (
     ABSENT,
     MASKED,
     RANDOM,
@@ -25,7 +25,7 @@ from lib.evidence import (
     seeded,
     sized,
 )
-from lib.verdicts import Claim, not_run, of_all, of_one
+from lib.claims.verdicts import Claim, not_run, of_all, of_one
 from toolkit_common.printable import counted
 
 DIVERSE = "EP is above linear probing over diverse pre-training"
@@ -236,12 +236,12 @@ CLAIMS: Mapping[str, tuple[str, Callable[[Studies], Iterator[Claim]]]] = {  # st
     "Linear probing under-reports masked-image encoders": ("ep-pretraining", linear_under_reports),
     DIVERSE: ("ep-pretraining", holds_elsewhere),
     "EP beats every earlier attentive probe": ("ep-rivals", beats_rivals),
-    head_claims.MORE: ("ep-queries", head_claims.queries_matter),
-    head_claims.NARROW: ("ep-queries", head_claims.widths_matter),
+    heads.MORE: ("ep-queries", heads.queries_matter),
+    heads.NARROW: ("ep-queries", heads.widths_matter),
     FEW: ("ep-low-shot", few_labels),
     "EP is above linear probing at every layer": ("ep-layers", layers_differ),
-    head_claims.DIFFER: ("ep-attention", head_claims.queries_specialise),
-    head_claims.OBJECT: ("ep-attention", head_claims.maps_find_objects),
+    heads.DIFFER: ("ep-attention", heads.queries_specialise),
+    heads.OBJECT: ("ep-attention", heads.maps_find_objects),
     BESIDE: ("ep-tuning", tuning_agrees),
 }
 BESIDE_LINEAR = ("ep-low-shot", "ep-layers", "ep-tuning")  # what judges them reads both probes

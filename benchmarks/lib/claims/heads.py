@@ -1,8 +1,8 @@
-"""Claims on EP's head itself, its queries, the width of its value map, its maps; of `claims`."""
+"""Claims on EP's head itself, its queries, the width of its value map, its maps; of `judges`."""
 
 from collections.abc import Iterator
 
-from lib.evidence import (
+from lib.claims.evidence import (
     FAILS,
     HOLDS,
     OPEN,
@@ -14,7 +14,7 @@ from lib.evidence import (
     read_maps,
     sized,
 )
-from lib.verdicts import Claim, not_run, of_all, of_one
+from lib.claims.verdicts import Claim, not_run, of_all, of_one
 
 QUERIES = 32  # EP's default, as in the paper
 MORE = f"More queries are better up to about {QUERIES}"

@@ -1,0 +1,1 @@
+"""EP's claims: what studies have found, judged; of `ep_claims`."""
