@@ -17,26 +17,19 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from lib.claims.evidence import Cell, Studies, contrast, find, gain, methods_of
-from lib.claims.judges import CLAIMS, POOLED, all_claims
+from lib.claims.evidence import Studies
+from lib.claims.judges import CLAIMS, all_claims
+from lib.claims.picture import draw
+from lib.claims.tables import encoders_table, other_rows, rivals_table
 from lib.harness import RESULTS, write_report
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json
-from toolkit_probing.results.saved import SavedRow
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MASKED = "MAE"
 CHECKS = ("held-out", "linear probing")  # how names of mim.py's figures begin
 PLOTTED = ("top-1, %", "lead", "low", "high")  # what the picture takes of a row
-CROWDED = 0.5  # percentage points
-VECTORS = ("linear", "mean", "logreg", "knn")
-Rows = list[dict[str, Any]]
 
 
 def main() -> None:
@@ -95,81 +88,6 @@ def read_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     add("--pretrained", type=Path, nargs="*", default=[], help="folders that mim.py wrote")
     add("--output", type=Path, default=RESULTS, help="folder of the report; lib.harness reads it")
     return parser.parse_args(words)
-
-
-def encoders_table(studies: Studies) -> Rows:
-    """Return a row an encoder and probe, with EP's lead over it."""
-    cells = studies.cells("ep-pretraining")
-    return [
-        line(find(cells, encoder, method), find(cells, encoder, "ep"), encoder)
-        for encoder in studies.encoders()
-        for method in ("ep", *VECTORS)
-        if method in methods_of(cells, encoder)
-    ]
-
-
-def rivals_table(studies: Studies) -> Rows:
-    """Return a row a pooling on the masked encoder, the most accurate first."""
-    cells, name = studies.cells("ep-rivals"), studies.masked
-    judged = methods_of(cells, name)
-    if "ep" not in judged:
-        return []
-    ep = find(cells, name, "ep")
-    methods = [method for method in ("ep", *POOLED) if method in judged]
-    rows = [line(find(cells, name, method), ep, name) for method in methods]
-    return sorted(rows, key=lambda row: -row["top-1, %"])
-
-
-def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
-    """Return what tables say of one row."""
-    lead, is_ep = gain(ep, row), row.row.method == "ep"
-    top1, auroc = (row.row.metrics[name] for name in ("top1", "auroc"))
-    assert top1.mean is not None
-    assert top1.ci is not None
-    return {
-        "encoder": encoder,
-        "probe": row.row.method,
-        "parameters": row.row.num_parameters,
-        "top-1, %": 100 * top1.mean,
-        "top-1 [95 %]": f"{100 * top1.mean:.1f} [{100 * top1.ci[0]:.1f}, {100 * top1.ci[1]:.1f}]",
-        "AUROC": auroc.mean,
-        "EP - it, points": "-" if is_ep else lead.text,
-        "low": lead.low,
-        "lead": lead.value,
-        "high": lead.high,
-    }
-
-
-def other_rows(studies: Studies) -> Rows:
-    """Return EP against linear probing by labels and layer, and EP by its queries."""
-    rows: Rows = []
-    for study, field in (("ep-low-shot", "labels"), ("ep-layers", "layer"), ("ep-queries", "")):
-        for cell in studies.cells(study):
-            if cell.step == "widths-of-ep":
-                continue
-            linear = [saved for saved in cell.run.rows.values() if saved.row.method == "linear"]
-            rows += [
-                other_row(cell, saved, linear, field)
-                for saved in cell.run.rows.values()
-                if saved.row.method == "ep" and linear
-            ]
-    return rows
-
-
-def other_row(cell: Cell, ep: SavedRow, linear: Sequence[SavedRow], field: str) -> dict[str, Any]:
-    """Return a row of EP beside linear probing of the same labels and layer."""
-    base = next(
-        item for item in linear
-        if not field or getattr(item.row, field) == getattr(ep.row, field)
-    )  # fmt: skip
-    queries = ep.row.options["num_queries"]
-    return {
-        "encoder": str(cell.values["encoder"]),
-        "by": f"{field} {getattr(ep.row, field)}" if field else f"queries {queries}",
-        "EP, %": contrast((1.0, ep)).value,
-        "linear, %": contrast((1.0, base)).value,
-        "EP - linear, points": gain(ep, base).text,
-    }
 
 
 def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]:
@@ -238,66 +156,6 @@ def describe(folder: Path) -> str:
         f"px in patches of {given['patch_size']}, {given['epochs']} epochs of "
         f"{provenance['steps'] // given['epochs'] * given['batch_size']:,} images{figures}."
     )
-
-
-def draw(encoders: Rows, rivals: Rows, masked: str) -> "Figure":
-    """Draw EP's lead on each encoder, and accuracy against parameters on the masked one."""
-    from matplotlib.figure import Figure
-
-    count = 2 if rivals else 1
-    figure = Figure(figsize=(4.8 * count, 4.2), layout="constrained")
-    panels = figure.subplots(1, count, squeeze=False)[0]
-    _draw_leads(panels[0], encoders)
-    if rivals:
-        _draw_front(panels[1], rivals, masked)
-    return figure
-
-
-def _draw_leads(axes: "Axes", encoders: Rows) -> None:
-    names = list(dict.fromkeys(row["encoder"] for row in encoders))
-    for shift, (method, colour) in enumerate((("linear", "tab:blue"), ("mean", "tab:orange"))):
-        rows = [row for row in encoders if row["probe"] == method]
-        places = [names.index(row["encoder"]) + 0.2 * shift - 0.1 for row in rows]
-        values = [row["lead"] for row in rows]
-        spread = [
-            [row["lead"] - row["low"] for row in rows],
-            [row["high"] - row["lead"] for row in rows],
-        ]
-        label = {"linear": "class token", "mean": "patches' mean"}[method]
-        axes.errorbar(values, places, xerr=spread, fmt="o", color=colour, capsize=3,
-                      label=f"EP - linear on the {label}")  # fmt: skip
-    axes.axvline(0.0, color="grey", linewidth=1)
-    shown = [f"{name} weights" if name == "random" else name for name in names]
-    axes.set_yticks(range(len(names)), shown)
-    axes.invert_yaxis()
-    axes.margins(y=0.25)
-    axes.set_xlabel("top-1, percentage points [95 %]")
-    axes.set_title("EP's lead over linear probing")
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8)
-
-
-def _draw_front(axes: "Axes", rivals: Rows, masked: str) -> None:
-    for row in rivals:
-        colour = "tab:red" if row["probe"] == "ep" else "tab:gray"
-        axes.plot(row["parameters"], row["top-1, %"], "o", color=colour)
-        # Of two that are near each other the smaller one is named on its left.
-        crowded = any(
-            row["parameters"] < other["parameters"] < 1.3 * row["parameters"]
-            and abs(row["top-1, %"] - other["top-1, %"]) < CROWDED
-            for other in rivals
-        )
-        axes.annotate(
-            row["probe"], (row["parameters"], row["top-1, %"]), textcoords="offset points",
-            xytext=(-5, -3) if crowded else (4, 3), ha="right" if crowded else "left", fontsize=8,
-            color=colour,
-        )  # fmt: skip
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
-    axes.set_xlabel("trained parameters, classifier included")
-    axes.set_ylabel("top-1, %")
-    axes.set_title(f"Every pooling on {masked}")
-    axes.grid(alpha=0.3)
 
 
 if __name__ == "__main__":

@@ -65,19 +65,6 @@ def test_a_clone_without_runs_is_not_asked():
     assert "benchmarks/ep_claims.py" in made.split()  # else `make bench-full` ends there
 
 
-def test_rivals_are_in_the_order_of_their_accuracy_with_eps_lead(monkeypatch):
-    rows = [saved("esimpool", 20, num_parameters=9), saved("ep", 50, num_parameters=100),
-            saved("linear", 55, num_parameters=7)]  # fmt: skip
-    monkeypatch.setattr(evidence, "read_cells", lambda folder: [cell(*rows)])
-    table = ep_claims.rivals_table(Studies(Path(), "MAE"))
-    assert [row["probe"] for row in sorted(table, key=lambda row: row["lead"])] == [
-        "linear", "ep", "esimpool",
-    ]  # fmt: skip
-    leads = {row["probe"]: (row["parameters"], round(row["lead"], 1)) for row in table}
-    assert leads == {"linear": (7, -8.3), "ep": (100, 0.0), "esimpool": (9, 50.0)}
-    assert ep_claims.rivals_table(Studies(Path(), "another")) == []
-
-
 def test_seeds_are_told_of_each_study_and_of_encoders_where_they_differ(monkeypatch):
     def trained(count, encoder="MAE"):
         return cell(saved("ep", 50, seeds=[*range(count)]), saved("knn", 20), encoder=encoder)

@@ -1,0 +1,86 @@
+"""Tables of what the studies have found, by encoder, pooling, labels, layer; of `ep_claims`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lib.claims.evidence import Cell, Studies, contrast, find, gain, methods_of
+from lib.claims.judges import POOLED
+from toolkit_probing.results.saved import SavedRow
+
+VECTORS = ("linear", "mean", "logreg", "knn")
+Rows = list[dict[str, Any]]
+
+
+def encoders_table(studies: Studies) -> Rows:
+    """Return a row an encoder and probe, with EP's lead over it."""
+    cells = studies.cells("ep-pretraining")
+    return [
+        line(find(cells, encoder, method), find(cells, encoder, "ep"), encoder)
+        for encoder in studies.encoders()
+        for method in ("ep", *VECTORS)
+        if method in methods_of(cells, encoder)
+    ]
+
+
+def rivals_table(studies: Studies) -> Rows:
+    """Return a row a pooling on the masked encoder, the most accurate first."""
+    cells, name = studies.cells("ep-rivals"), studies.masked
+    judged = methods_of(cells, name)
+    if "ep" not in judged:
+        return []
+    ep = find(cells, name, "ep")
+    methods = [method for method in ("ep", *POOLED) if method in judged]
+    rows = [line(find(cells, name, method), ep, name) for method in methods]
+    return sorted(rows, key=lambda row: -row["top-1, %"])
+
+
+def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
+    """Return what tables say of one row."""
+    lead, is_ep = gain(ep, row), row.row.method == "ep"
+    top1, auroc = (row.row.metrics[name] for name in ("top1", "auroc"))
+    assert top1.mean is not None
+    assert top1.ci is not None
+    return {
+        "encoder": encoder,
+        "probe": row.row.method,
+        "parameters": row.row.num_parameters,
+        "top-1, %": 100 * top1.mean,
+        "top-1 [95 %]": f"{100 * top1.mean:.1f} [{100 * top1.ci[0]:.1f}, {100 * top1.ci[1]:.1f}]",
+        "AUROC": auroc.mean,
+        "EP - it, points": "-" if is_ep else lead.text,
+        "low": lead.low,
+        "lead": lead.value,
+        "high": lead.high,
+    }
+
+
+def other_rows(studies: Studies) -> Rows:
+    """Return EP against linear probing by labels and layer, and EP by its queries."""
+    rows: Rows = []
+    for study, field in (("ep-low-shot", "labels"), ("ep-layers", "layer"), ("ep-queries", "")):
+        for cell in studies.cells(study):
+            if cell.step == "widths-of-ep":
+                continue
+            linear = [saved for saved in cell.run.rows.values() if saved.row.method == "linear"]
+            rows += [
+                other_row(cell, saved, linear, field)
+                for saved in cell.run.rows.values()
+                if saved.row.method == "ep" and linear
+            ]
+    return rows
+
+
+def other_row(cell: Cell, ep: SavedRow, linear: Sequence[SavedRow], field: str) -> dict[str, Any]:
+    """Return a row of EP beside linear probing of the same labels and layer."""
+    base = next(
+        item for item in linear
+        if not field or getattr(item.row, field) == getattr(ep.row, field)
+    )  # fmt: skip
+    queries = ep.row.options["num_queries"]
+    return {
+        "encoder": str(cell.values["encoder"]),
+        "by": f"{field} {getattr(ep.row, field)}" if field else f"queries {queries}",
+        "EP, %": contrast((1.0, ep)).value,
+        "linear, %": contrast((1.0, base)).value,
+        "EP - linear, points": gain(ep, base).text,
+    }
