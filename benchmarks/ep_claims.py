@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lib.claims.evidence import Studies
-from lib.claims.judges import CLAIMS, all_claims
+from lib.claims.judges import ALL_LABELS, CLAIMS, all_claims
 from lib.claims.picture import draw
-from lib.claims.tables import encoders_table, other_rows, rivals_table
+from lib.claims.tables import encoders_table, maps_table, other_rows, rivals_tables
 from lib.harness import RESULTS, write_report
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
@@ -56,25 +56,26 @@ def report(given: argparse.Namespace) -> None:
         )
     if given.masked not in (judged := studies.encoders()):
         raise InputError(f"--masked {given.masked}: the study has {', '.join(judged)}")
-    encoders, rivals = encoders_table(studies), rivals_table(studies)
+    encoders, rivals = encoders_table(studies), rivals_tables(studies)
     write_report(
         "ep-claims",
         title="Do EP's claims hold here?",
         rows=[claim.to_row() for claim in all_claims(studies)],
         notes=notes(studies, given.pretrained, given.about),
-        figure=draw(encoders, rivals, given.masked),
+        figure=draw(encoders, rivals.get(given.masked, []), given.masked),
         more={
             heading: [
                 {key: value for key, value in row.items() if key not in PLOTTED} for row in rows
             ]
             for heading, rows in (
                 ("Encoders and probes", encoders),
-                (f"Every pooling on {given.masked}", rivals),
+                *((f"Every pooling on {name}", rows) for name, rows in rivals.items()),
                 ("Labels, layers and queries", other_rows(studies)),
+                ("Attention maps", maps_table(studies)),
             )
             if rows
         },
-        data={"plotted": [*encoders, *rivals]},
+        data={"plotted": [*encoders, *rivals.get(given.masked, [])]},
     )
 
 
@@ -104,13 +105,15 @@ def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]
         f"splits {data.splits}.",
         *([about] if about else []),
         *(describe(folder) for folder in pretrained),
-        f"Seeds of trained heads: {seeds_of(studies)}.",
+        f"Seeds of trained heads: {seeds_of(studies)}. Maps are of the first seed's.",
+        *remarks_of(studies),
         "Points: percentage points of top-1 accuracy on the same test images, with 95 % intervals "
         "by bootstrap over images; seeds and draws are averaged. Heads and encoders are held as "
         "they are: another pre-training may give another answer.",
         "Verdicts follow from intervals: above 0 holds, below 0 does not, else it cannot be told "
         "(of maps: EP's interval below the other's, above it, or meeting it). "
-        "A claim of several figures holds where all are above 0 and does not where any is below.",
+        "A claim of several figures holds where all are above 0, each by its own interval, and "
+        "does not where any is below.",
         "What the paper says is top-1 on ImageNet-1k: linear -> EP of the paper's table, the best "
         "over queries; the patches' mean and k-NN of its repository's results. Linear reads "
         "the class token, mean the patches' mean. EP reads what an encoder's card says: patches, "
@@ -134,6 +137,25 @@ def seeds_of(studies: Studies) -> str:
         elif counts:
             told.append(f"{study} {max(counts.values())}")
     return "; ".join(told)
+
+
+def remarks_of(studies: Studies) -> list[str]:
+    """Return what runs have said of rows, such as an edge of a grid, a sentence each."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for study in dict.fromkeys(study for study, _ in CLAIMS.values()):
+        for cell in studies.cells(study):
+            for saved in cell.run.rows.values():
+                few = "" if saved.row.labels == ALL_LABELS else f" at {saved.row.labels}"
+                name = f"{cell.values['encoder']} {saved.row.method}{few}"
+                for remark in saved.row.remarks:
+                    rows = told.setdefault(remark, {}).setdefault(study, [])
+                    rows += [name] if name not in rows else []
+    return [
+        f"Said of rows: {remark} ("
+        + "; ".join(f"{study}: {', '.join(names)}" for study, names in rows.items())
+        + ")."
+        for remark, rows in told.items()
+    ]
 
 
 def describe(folder: Path) -> str:

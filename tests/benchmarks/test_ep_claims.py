@@ -75,6 +75,20 @@ def test_seeds_are_told_of_each_study_and_of_encoders_where_they_differ(monkeypa
     assert told == "ep-pretraining MAE 3, twin 1; ep-rivals 2"
 
 
+def test_what_runs_have_said_of_rows_is_told_once(monkeypatch):
+    edge = {"remarks": ["C 100 is the highest"]}
+    named = {
+        "ep-pretraining": [cell(saved("linear", 20, **edge), saved("mean", 20), encoder=name)
+                           for name in ("MAE", "twin")],
+        "ep-low-shot": [cell(saved("ep", 20, labels="5 shots", **edge), saved("ep", 20, **edge))],
+    }  # fmt: skip
+    monkeypatch.setattr(evidence, "read_cells", lambda folder: named.get(folder.name, []))
+    assert ep_claims.remarks_of(Studies(Path(), "MAE")) == [
+        "Said of rows: C 100 is the highest (ep-pretraining: MAE linear, twin linear; "
+        "ep-low-shot: MAE ep at 5 shots, MAE ep)."
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),

@@ -1,12 +1,17 @@
-"""Cells of studies made up by hand, for what judges claims: rows that are right on some images."""
+"""Cells and maps of studies made up by hand, for what judges claims: rows right on some images."""
 
 from pathlib import Path
 
 import numpy as np
 
+from helpers.repository import ROOT
 from helpers.shown_results import results, row
 from lib.claims.evidence import Cell
+from toolkit_common.runs.files import write_json
 from toolkit_common.scores.metrics import Predictions
+from toolkit_common.study.commands import find_command
+from toolkit_common.study.file import read_study
+from toolkit_common.study.grid import expand
 from toolkit_probing.results.saved import SavedRow, SavedRun
 
 COUNT = 60
@@ -17,7 +22,7 @@ def saved(method: str, right: int, **more) -> SavedRow:
     """Return a row that is right on the first images."""
     guesses = np.where(np.arange(COUNT) < right, TARGETS, (TARGETS + 1) % 3)
     parts = [Predictions(np.eye(3)[guesses], TARGETS)]
-    return SavedRow(Path(), row(method, method, 0.5, **more), np.arange(COUNT),
+    return SavedRow(Path(), row(method, method, right / COUNT, **more), np.arange(COUNT),
                     np.arange(COUNT), parts)  # fmt: skip
 
 
@@ -25,3 +30,20 @@ def cell(*rows: SavedRow, encoder: str = "MAE", step: str = "probe", **axes) -> 
     run = SavedRun(Path(), results([]))
     run.__dict__["rows"] = dict(enumerate(rows))  # as its cached property would
     return Cell(step, {"encoder": encoder, **axes}, run)
+
+
+def write_maps(folder: Path, heads: list[dict]) -> None:
+    """Write a study of attention as it is when it was run on one encoder."""
+    given = ("encoders={MAE: 'timm:test_vit', twin: 'timm:test_vit?image_size=48'}",)
+    study = read_study(ROOT / "studies/ep-attention.yaml", given)
+    for place in (one for one in expand(study, folder, find_command) if one.words[0] != "probe"):
+        twin = place.values["encoder"] == "twin"
+        place.place.parent.mkdir(parents=True, exist_ok=True)
+        write_json(place.place, {"heads": [] if twin else heads})
+    study.keep(folder)
+
+
+def head_of(method: str, queries: int, **statistics: tuple[float, float, float]) -> dict:
+    told = {name: {"mean": mean, "ci": [low, high]}
+            for name, (low, mean, high) in statistics.items()}  # fmt: skip
+    return {"method": method, "num_queries": queries, "statistics": told}

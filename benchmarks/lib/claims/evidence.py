@@ -68,10 +68,18 @@ class Studies:
         """Return the finished probe runs of a study."""
         return read_cells(self.folder / name)
 
-    def encoders(self) -> list[str]:
-        """Return all encoders that were judged, the masked one first, random weights last."""
-        names = dict.fromkeys(str(cell.values["encoder"]) for cell in self.cells("ep-pretraining"))
+    def encoders(self, study: str = "ep-pretraining") -> list[str]:
+        """Return the encoders that a study has judged, the masked one first, random ones last."""
+        names = dict.fromkeys(str(cell.values["encoder"]) for cell in self.cells(study))
         return sorted(names, key=lambda name: (name != self.masked, name in RANDOM, name))
+
+    def data(self, study: str) -> str:
+        """Return the data that a study was run on; none where those are the encoders' study's."""
+        mine, theirs = (
+            {cell.run.results.data.id: cell.run.results.data for cell in self.cells(name)}
+            for name in (study, "ep-pretraining")
+        )
+        return ", ".join(data.title for name, data in mine.items() if name not in theirs)
 
 
 def verdict_of_all(findings: Iterable[Finding]) -> str:
@@ -141,8 +149,14 @@ def sized(name: str, row: SavedRow) -> str:
 
 
 def seeded(row: SavedRow) -> str:
-    """Return of how many seeds the heads of a row of EP are; each draw of labels has them all."""
-    return f"EP of {counted(len({*row.row.seeds}), 'seed')}"
+    """Return of how many seeds the heads of a row of EP are; each draw of labels has them all.
+
+    A head in which training gained nothing was judged as it began: how many did is said.
+    """
+    epochs = np.atleast_1d(row.row.settings.get("epoch", 1))
+    untrained, heads = int(np.sum(epochs == 0)), len(row.row.seeds)
+    as_begun = f" ({untrained} of {heads} heads judged untrained)" if untrained else ""
+    return f"EP of {counted(len({*row.row.seeds}), 'seed')}{as_begun}"
 
 
 def field_of(row: Row, name: str) -> Any:

@@ -16,6 +16,7 @@ from lib.claims.evidence import (
     MASKED,
     RANDOM,
     Cell,
+    Finding,
     Studies,
     contrast,
     find,
@@ -27,6 +28,7 @@ from lib.claims.evidence import (
 )
 from lib.claims.verdicts import Claim, not_run, of_all, of_one
 from toolkit_common.printable import counted
+from toolkit_probing.results.saved import SavedRow
 
 DIVERSE = "EP is above linear probing over diverse pre-training"
 EARLIER = (  # attentive probes before EP
@@ -87,7 +89,7 @@ def holds_elsewhere(studies: Studies) -> Iterator[Claim]:
             continue  # nothing to hold against, or no contrast
         mine = find(cells, masked, "ep"), find(cells, masked, "linear")
         yield of_one(
-            f"EP gains more on a masked-image encoder than on {called(name)}",
+            f"EP gains more on a masked-image encoder than on {_called(name)}",
             "no such control" if name in RANDOM else in_paper(name, beside_mae=True),
             f"(EP - linear on {sized(masked, mine[0])}) - (EP - linear on {sized(name, ep)})",
             contrast((1, mine[0]), (-1, mine[1]), (-1, ep), (1, linear)),
@@ -106,40 +108,55 @@ def in_paper(name: str, *, beside_mae: bool = False) -> str:
     return ", ".join(f"{what} {linear} -> {ep}" for what, linear, ep in figures)
 
 
-def called(name: str) -> str:
-    """Return what an encoder is in a sentence."""
-    return "random weights" if name in RANDOM else f"a {name} one"
-
-
 def beats_rivals(studies: Studies) -> Iterator[Claim]:
     """EP against the earlier attentive probes, and all poolings of no more parameters and of more.
 
-    What was not judged is no evidence: a claim is of those that were, and says so.
+    What was not judged is no evidence: a claim is of those that were, and says so. "Above each of
+    them" needs no correction for how many they are: one chance find does not make it hold.
     """
     cells, name = studies.cells("ep-rivals"), studies.masked
-    ep, judged = find(cells, name, "ep"), methods_of(cells, name)
-    rivals = {method: find(cells, name, method) for method in POOLED if method in judged}
-    gains = {method: gain(ep, rival) for method, rival in rivals.items()}
-    earlier = {method: gains[method] for method in EARLIER if method in gains}
-    absent = ", ".join(method for method in POOLED if method not in judged)
-    left = f" (not run: {absent})" if absent else ""
+    ep, gains, left = _rivals(cells, name)
+    yield _above_earlier(cells, name, "")
     paper, size = "figure of accuracy against parameters", sized(name, ep)
-    few = f"each earlier attentive probe that was judged ({len(earlier)} of {len(EARLIER)})"
-    which = few if len(earlier) < len(EARLIER) else "every earlier attentive probe"
-    yield of_all(f"EP is above {which}", paper, f"{size}: EP - each{left}", earlier)
     own = ep.row.num_parameters
-    smaller = {method: item for method, item in gains.items()
-               if rivals[method].row.num_parameters <= own}  # fmt: skip
+    sizes = {method: find(cells, name, method).row.num_parameters for method in gains}
+    smaller = {method: item for method, item in gains.items() if sizes[method] <= own}
     yield of_all(
         "EP is above every judged pooling of as few parameters (it is on their Pareto front)",
         paper, f"{size}: EP ({own:,} parameters) - each of {', '.join(smaller)}{left}", smaller,
     )  # fmt: skip
     larger = {method: item for method, item in gains.items() if method not in smaller}
-    most = max((rivals[method].row.num_parameters for method in larger), default=own)
+    most = max((sizes[method] for method in larger), default=own)
     yield of_all(
         "EP is above every judged pooling of more parameters", paper, f"{size}: EP - each of "
         f"{len(larger)}, which have up to {most / own:.1f} times as many{left}", larger,
     )  # fmt: skip
+    for other in studies.encoders("ep-rivals"):
+        if other != name and "ep" in methods_of(cells, other):
+            yield _above_earlier(cells, other, f" on {_called(other)} too")
+
+
+def _rivals(cells: Sequence[Cell], name: str) -> tuple[SavedRow, dict[str, Finding], str]:
+    """Return EP on an encoder, how far it is above each pooling, and what was not run."""
+    ep, judged = find(cells, name, "ep"), methods_of(cells, name)
+    gains = {method: gain(ep, find(cells, name, method)) for method in POOLED if method in judged}
+    absent = ", ".join(method for method in POOLED if method not in judged)
+    return ep, gains, f" (not run: {absent})" if absent else ""
+
+
+def _above_earlier(cells: Sequence[Cell], name: str, where: str) -> Claim:
+    ep, gains, left = _rivals(cells, name)
+    earlier = {method: gains[method] for method in EARLIER if method in gains}
+    few = f"each earlier attentive probe that was judged ({len(earlier)} of {len(EARLIER)})"
+    which = few if len(earlier) < len(EARLIER) else "every earlier attentive probe"
+    paper = "its figure is of MAE alone" if where else "figure of accuracy against parameters"
+    run = f"{sized(name, ep)}: EP - each{left}"
+    return of_all(f"EP is above {which}{where}", paper, run, earlier)
+
+
+def _called(name: str) -> str:
+    """Return what an encoder is in a sentence."""
+    return "random weights" if name in RANDOM else f"a {name} one"
 
 
 def few_labels(studies: Studies) -> Iterator[Claim]:
@@ -250,6 +267,12 @@ OTHERS = {  # what takes more than is run here: claim -> its study
 }
 
 
+def _on_its_data(claim: Claim, data: str) -> Claim:
+    """Return a claim that says what it was run on, where that is not what the encoders were."""
+    is_told = data and claim.verdict != ABSENT
+    return replace(claim, run=f"on {data}: {claim.run}") if is_told else claim
+
+
 def all_claims(studies: Studies) -> list[Claim]:
     """Return every claim, with what its study has found or that it was not run."""
     rows: list[Claim] = []
@@ -262,7 +285,7 @@ def all_claims(studies: Studies) -> list[Claim]:
         elif study in BESIDE_LINEAR and not methods_of(cells, studies.masked) >= BOTH:
             rows.append(not_run(title, f"{study}.yaml with ep and linear"))
         else:
-            rows += judge(studies)
+            rows += [_on_its_data(claim, studies.data(study)) for claim in judge(studies)]
     for title, study in OTHERS.items():
         verdict = ELSEWHERE if studies.cells(study) else ABSENT
         rows.append(replace(not_run(title, f"{study}.yaml"), verdict=verdict))

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lib.claims.evidence import Cell, Studies, contrast, find, gain, methods_of
+from lib.claims.evidence import Cell, Studies, contrast, find, gain, methods_of, read_maps
 from lib.claims.judges import POOLED
 from toolkit_probing.results.saved import SavedRow
 
 VECTORS = ("linear", "mean", "logreg", "knn")
 Rows = list[dict[str, Any]]
+SHOWN = {  # statistic of maps -> its column
+    "entropy": "entropy", "overlap": "overlap", "coverage": "coverage",
+    "effective_queries": "effective queries", "pointing": "pointing game", "iou": "IoU",
+    "inside": "inside mask", "area": "mask area",
+}  # fmt: skip
 
 
 def encoders_table(studies: Studies) -> Rows:
@@ -22,13 +27,15 @@ def encoders_table(studies: Studies) -> Rows:
     ]
 
 
-def rivals_table(studies: Studies) -> Rows:
-    """Return a row a pooling on the masked encoder, the most accurate first."""
-    cells, name = studies.cells("ep-rivals"), studies.masked
-    judged = methods_of(cells, name)
-    if "ep" not in judged:
-        return []
-    ep = find(cells, name, "ep")
+def rivals_tables(studies: Studies) -> dict[str, Rows]:
+    """Return by encoder a row a pooling, the most accurate first; the masked encoder first."""
+    cells = studies.cells("ep-rivals")
+    names = [name for name in studies.encoders("ep-rivals") if "ep" in methods_of(cells, name)]
+    return {name: _rivals_table(cells, name) for name in names}
+
+
+def _rivals_table(cells: Sequence[Cell], name: str) -> Rows:
+    judged, ep = methods_of(cells, name), find(cells, name, "ep")
     methods = [method for method in ("ep", *POOLED) if method in judged]
     rows = [line(find(cells, name, method), ep, name) for method in methods]
     return sorted(rows, key=lambda row: -row["top-1, %"])
@@ -84,3 +91,18 @@ def other_row(cell: Cell, ep: SavedRow, linear: Sequence[SavedRow], field: str) 
         "linear, %": contrast((1.0, base)).value,
         "EP - linear, points": gain(ep, base).text,
     }
+
+
+def maps_table(studies: Studies) -> Rows:
+    """Return a row an encoder and head with maps, statistics of masks where there are masks."""
+    return [
+        {
+            "encoder": name,
+            "probe": head["method"],
+            "queries": head["num_queries"],
+            **{SHOWN[key]: head["statistics"][key]["mean"] for key in SHOWN
+               if key in head["statistics"]},
+        }
+        for name in studies.encoders("ep-attention")
+        for head in read_maps(studies.folder / "ep-attention", name)
+    ]  # fmt: skip

@@ -17,6 +17,7 @@ from lib.claims.evidence import (
     find,
     gain,
     read_cells,
+    seeded,
     verdict_of_all,
 )
 from toolkit_common.errors import InputError
@@ -52,6 +53,16 @@ def test_a_claim_of_several_figures_holds_where_all_do_and_fails_where_one_does(
     assert verdict_of_all([above, unknown]) == OPEN
     assert verdict_of_all([above, unknown, below]) == FAILS
     assert verdict_of_all([]) == ABSENT
+
+
+@pytest.mark.parametrize(
+    ("epoch", "untrained"),
+    [([0, 3, 0], " (2 of 3 heads judged untrained)"), ([4, 3, 1], ""), (None, "")],
+)
+def test_heads_in_which_training_gained_nothing_are_told(epoch, untrained):
+    settings = {} if epoch is None else {"epoch": epoch}
+    row = saved([range(30)], seeds=[0, 1, 1], settings=settings)
+    assert seeded(row) == f"EP of 2 seeds{untrained}"
 
 
 def test_a_contrast_is_that_of_a_loop_over_images_whatever_their_order():

@@ -1,19 +1,17 @@
 """What was not judged is no evidence: claims of missing rows do not hold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from helpers.claims import cell, saved
+from helpers.claims import cell, head_of, saved, write_maps
 from helpers.repository import ROOT
 from lib.claims import evidence, heads, judges
 from lib.claims.evidence import ABSENT, FAILS, HOLDS, OPEN, Cell, Studies, read_maps
 from lib.claims.judges import ELSEWHERE, OTHERS, all_claims
-from toolkit_common.runs.files import write_json
-from toolkit_common.study.commands import find_command
-from toolkit_common.study.file import read_study
-from toolkit_common.study.grid import expand
+from toolkit_probing.results.saved import SavedRun
 
 
 def judge(monkeypatch, **studies: list[Cell]) -> dict[str, judges.Claim]:
@@ -31,6 +29,40 @@ def test_an_every_of_some_rivals_is_a_claim_of_those(monkeypatch):
     assert some.verdict == HOLDS
     assert "not run: simpool, clip" in some.run
     assert found["EP is above every judged pooling of more parameters"].verdict == ABSENT
+
+
+def test_rivals_are_judged_on_every_encoder_the_front_on_the_masked_one(monkeypatch):
+    rows = [saved("ep", 50, num_parameters=100), saved("abmilp", 20, num_parameters=90)]
+    below = [saved("ep", 20), saved("abmilp", 50), saved("clip", 10)]
+    found = judge(monkeypatch, ep_rivals=[
+        cell(*rows), cell(*below, encoder="SimCLR"), cell(*rows, encoder="random"),
+        cell(rows[1], encoder="without EP"),
+    ])  # fmt: skip
+    above = {text: item for text, item in found.items() if "EP is above each earlier" in text}
+    assert [*above] == [
+        "EP is above each earlier attentive probe that was judged (1 of 13)",
+        "EP is above each earlier attentive probe that was judged (2 of 13) on a SimCLR one too",
+        "EP is above each earlier attentive probe that was judged (1 of 13) on random weights too",
+    ]
+    assert [item.verdict for item in above.values()] == [HOLDS, FAILS, HOLDS]
+    assert [item.run.split(",")[0] for item in above.values()] == ["MAE", "SimCLR", "random"]
+    assert len([text for text in found if "judged pooling" in text]) == 2
+
+
+def test_a_study_on_other_data_says_which(monkeypatch):
+    elsewhere = cell(*(saved(method, 50) for method in ("ep", "mhca", "abmilp")))
+    there = elsewhere.run.results.data
+    data = replace(there, id="imagefolder:/of/somebody/cars", title="cars")
+    elsewhere = replace(elsewhere, run=SavedRun(Path(), replace(elsewhere.run.results, data=data)))
+    elsewhere.run.__dict__["rows"] = {0: saved("ep", 50), 1: saved("abmilp", 20)}
+    encoders = [cell(saved("ep", 50), saved("linear", 40))]
+    found = judge(monkeypatch, ep_rivals=[elsewhere], ep_pretraining=encoders)
+    told = {text: item.run.startswith("on cars: MAE, ") for text, item in found.items()}
+    assert [text for text, is_told in told.items() if is_told] == [
+        "EP is above each earlier attentive probe that was judged (1 of 13)",
+        "EP is above every judged pooling of as few parameters (it is on their Pareto front)",
+    ]
+    assert "somebody" not in str(found)
 
 
 @pytest.mark.parametrize("smaller", ["linear", "esimpool"])  # the latter is the paper's own
@@ -175,23 +207,6 @@ def test_studies_name_encoders_as_claims_look_for_them():
     assert [name for name in controls if name in evidence.RANDOM] == controls
     kinds = {name.split()[0] for name in every} - {"supervised", "random"}
     assert kinds == {*judges.OF_KINDS}
-
-
-def write_maps(folder: Path, heads: list[dict]) -> None:
-    """Write a study of attention as it is when it was run on one encoder."""
-    given = ("encoders={MAE: 'timm:test_vit', twin: 'timm:test_vit?image_size=48'}",)
-    study = read_study(ROOT / "studies/ep-attention.yaml", given)
-    for place in (one for one in expand(study, folder, find_command) if one.words[0] != "probe"):
-        twin = place.values["encoder"] == "twin"
-        place.place.parent.mkdir(parents=True, exist_ok=True)
-        write_json(place.place, {"heads": [] if twin else heads})
-    study.keep(folder)
-
-
-def head_of(method: str, queries: int, **statistics: tuple[float, float, float]) -> dict:
-    told = {name: {"mean": mean, "ci": [low, high]}
-            for name, (low, mean, high) in statistics.items()}  # fmt: skip
-    return {"method": method, "num_queries": queries, "statistics": told}
 
 
 @pytest.mark.parametrize(
