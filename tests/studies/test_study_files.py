@@ -84,6 +84,18 @@ def test_every_command_of_a_study_is_right(path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem.startswith("ep-")],
+                         ids=lambda path: path.stem)  # fmt: skip
+def test_queries_of_ep_fit_an_encoder_of_any_width(path):
+    study = read_study(path, ("queries=3",))
+    cells = expand(study, Path("runs"), find_command)
+    probes = [cell for cell in cells if cell.words[0] == "probe" and "widths" not in cell.step]
+    with_ep = [cell.words for cell in probes if "ep" in cell.resolved.settings.method]
+    assert with_ep
+    assert all("ep.num_queries=3" in words for words in with_ep)
+
+
+@pytest.mark.slow
 def test_the_ablation_study_has_every_ablation():
     values = yaml.safe_load((ROOT / "studies/slimp-ablation.yaml").read_text())
     conditions = values["steps"]["pretrain"]["grid"]["condition"]
