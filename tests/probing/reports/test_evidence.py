@@ -68,6 +68,9 @@ def test_the_matrix_holds_row_minus_column_and_stars_by_holm(items, drawn):
         i, j = items.index(one), items.index(other)
         assert cell["text"].endswith("*") == (differences.p_holm[i][j] < 0.05)
     assert "Holm over 6 pairs" in drawn[0]["caption"]
+    assert "The first sentence is of fewer pairs" in drawn[0]["caption"]
+    evidence.difference_matrix(differences_of(items[:2], "auroc"), "auroc")
+    assert "The first sentence" not in drawn[1]["caption"]
 
 
 def test_the_front_holds_what_no_smaller_head_reaches(items, drawn):

@@ -108,6 +108,8 @@ def difference_matrix(differences: Differences, metric: str) -> Markup:
         f"Row minus column, {metric_name(metric)}, on the same test images; * p < 0.05 after Holm "
         f"over {counted(pairs, 'pair')} (paired bootstrap over groups)."
     )
+    if pairs > 1:
+        caption += " The first sentence is of fewer pairs: it may be sure where no star stands."
     if pairs * 2 / (NUM_RESAMPLES + 1) >= ALPHA:
         caption += f" Of so many pairs, {NUM_RESAMPLES} resamples can show hardly any to differ."
     if count > MOST_CELLS:
