@@ -75,6 +75,14 @@ def test_seeds_are_told_of_each_study_and_of_encoders_where_they_differ(monkeypa
     assert told == "ep-pretraining MAE 3, twin 1; ep-rivals 2"
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/claims.md"])
+def test_pages_cite_the_table_as_it_is(page):
+    table = (ROOT / "benchmarks/results/ep-claims.md").read_text()
+    cited = [found.group() for found in FIGURE.finditer((ROOT / page).read_text())]
+    assert len(cited) >= 4
+    assert [figure for figure in cited if figure not in table] == []
+
+
 def test_what_runs_have_said_of_rows_is_told_once(monkeypatch):
     edge = {"remarks": ["C 100 is the highest"]}
     named = {
