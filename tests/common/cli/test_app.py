@@ -135,6 +135,20 @@ def test_an_empty_word_is_no_folder(run_cli: RunCli, words: list[str], name: str
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["probe", "--data", "csv:a\0b"], "--data"), (["report", "csv:a\0b"], "an argument")],
+)
+def test_a_nul_is_in_no_word(run_cli: RunCli, words: list[str], name: str) -> None:
+    message = rf"error: {name} holds a NUL character, got csv:a\x00b: leave it out"
+    assert_bad_input(run_cli(*words), message)
+
+
+@pytest.mark.parametrize("text", ["embedded null byte", "scandir: embedded null character in path"])
+def test_what_python_says_of_a_nul_in_a_name_is_known(text: str) -> None:
+    assert cli.wrong_name(ValueError(text)) == "a name of a file holds a NUL character"
+
+
 def test_an_unknown_setting_is_answered_with_the_nearest(run_cli: RunCli) -> None:
     result = run_cli("probe", "--set", "epoch=3")
     assert_bad_input(result, "--set: unknown setting epoch; did you mean 'epochs' or")

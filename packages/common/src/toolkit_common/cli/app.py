@@ -86,7 +86,7 @@ class PluginGroup(TyperGroup):
         names = self.list_commands(ctx)
         if args[0] not in names:
             raise InputError(f"unknown command {args[0]!r}{did_you_mean(args[0], names)}")
-        _refuse_empty(args)
+        _refuse_unusable(args)
         return super().resolve_command(ctx, list(map(_expand_home, args)))
 
     @override
@@ -193,19 +193,24 @@ def wrong_name(error: Exception) -> str | None:
     text = str(error)
     if "home directory" in text:  # of `~nobody`
         return "a path begins with ~ and a name that no user of this machine has: write it out"
-    return "a name of a file holds a NUL character" if "null byte" in text else None
+    return "a name of a file holds a NUL character" if "embedded null" in text else None
 
 
-def _refuse_empty(words: Sequence[str]) -> None:
+def _refuse_unusable(words: Sequence[str]) -> None:
     """Refuse words without anything: as a path one would be the current folder.
+
+    So are those with a NUL, which only callers from Python can give: libraries fail on it each in
+    their own words.
 
     Raises:
         InputError: If there is one; the message names its option.
     """
     for before, word in pairwise(words):
+        name = before if before.startswith("-") else "an argument"
         if not word or EMPTY.fullmatch(word):
-            name = word.rstrip("=") or (before if before.startswith("-") else "an argument")
-            raise InputError(f"{name} is empty: give a value, or leave it out")
+            raise InputError(f"{word.rstrip('=') or name} is empty: give a value, or leave it out")
+        if "\0" in word:
+            raise InputError(f"{name} holds a NUL character, got {shortened(word)}: leave it out")
 
 
 def _expand_home(word: str) -> str:
