@@ -60,7 +60,8 @@ def test_a_run_that_is_not_done_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rows": [{**ROW, "metrics": {"auroc": {"mean": 1e400}}}]}, r"rows\.0\.metrics\.auroc"),
+        ({"rows": [{**ROW, "metrics": {"auroc": {"mean": 1e400}}}]}, "Infinity is no number"),
+        ({"rows": [{**ROW, "metrics": {"auroc": {"mean": 1e7}}}]}, r"rows\.0\.metrics\.auroc"),
         ({"rows": [{**ROW, "seen": "perhaps"}]}, r"rows\.0\.seen: input should be"),
         ({"rows": []}, "rows: list should have at least 1 item"),
         ({"backbone": {}}, r"backbone\.random_weights: field required"),

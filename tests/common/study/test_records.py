@@ -73,11 +73,20 @@ def test_what_must_be_said_of_a_figure_is_kept(pair):
     assert (linear.marks, baseline.marks) == (("RANDOM WEIGHTS",), ())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": [{}]}', '{"rows": [1]}'])
-def test_a_damaged_result_is_named(pair, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "{path} is damaged, no JSON: it is empty: run it again"),
+        ("{", "{path} is damaged, no JSON: "),
+        ("[]", "{path} is damaged: it holds no JSON object: run it again"),
+        ('{"rows": [{}]}', "cannot read {path} (its figures: rows.0.metrics: field required)"),
+        ('{"rows": [1]}', "cannot read {path} (its figures: rows.0: "),
+    ],
+)
+def test_a_damaged_result_is_named(pair, text, message):
     path = pair[1].place / "results.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=re.escape(f"cannot read {path}")):
+    with pytest.raises(InputError, match=re.escape(message.format(path=path))):
         list(read_records(pair[1]))
 
 
@@ -106,7 +115,7 @@ def test_where_the_machine_fails_no_cell_is_to_be_run_again(pair, monkeypatch):
     def fail(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(records, "read_results_text", fail)
+    monkeypatch.setattr(records, "read_run_results", fail)
     with pytest.raises(OSError, match="Input/output error"):
         list(read_records(pair[1]))
 

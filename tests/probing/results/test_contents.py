@@ -119,11 +119,12 @@ def test_a_newer_version_is_refused_whatever_else_it_holds(run, spoil, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is damaged, no JSON"), ("[]", "is damaged, no JSON object")]
+    ("text", "message"),
+    [("{", "is damaged, no JSON"), ("[]", "is damaged: it holds no JSON object")],
 )
 def test_what_is_no_json_is_refused(run, text, message):
     (run / "results.json").write_text(text)
-    with pytest.raises(InputError, match=f"results.json {message}.*: run the probe again"):
+    with pytest.raises(InputError, match=f"results.json {message}.*: run it again"):
         read_results(run)
 
 

@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.plain_yaml import read_document
-from toolkit_common.foreign.values import parse_json
 from toolkit_common.runs.facts import FACTS, SETTINGS, is_run, read_facts
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.folder import CHECKPOINTS, RunFolder
 from toolkit_common.runs.locks import refuse_locked
-from toolkit_common.runs.manifest import DONE, RESULTS, read_results_text
+from toolkit_common.runs.manifest import DONE, RESULTS, read_run_results
 
 State = Literal["done", "running", "interrupted"]
 FOLD = "fold-"
@@ -102,9 +101,7 @@ def damage_of(folder: Path) -> str:
     try:
         refuse_damaged(folder)
         if RunFolder(folder).is_done or (folder / RESULTS).is_file():
-            results = parse_json(read_results_text(folder), folder / RESULTS)
-            if not isinstance(results, dict):
-                return f"{folder / RESULTS} is damaged: it holds no JSON object"
+            read_run_results(folder)
     except InputError as error:
         return str(error)
     except OSError as error:

@@ -7,10 +7,11 @@ manifest too. A run that has not ended has none, and one of which it was removed
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import MAX_JSON_BYTES, checked, read_bytes
-from toolkit_common.outside import is_of_machine
+from toolkit_common.foreign.values import MAX_JSON_BYTES, checked, parse_json, read_bytes
+from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.runs.files import read_json, sha256_of, write_json
 
 MANIFEST, RESULTS, DONE = "manifest.json", "results.json", "DONE"
@@ -64,13 +65,11 @@ def results_file(run: Path) -> Path:
     raise InputError(f"{run} has no {RESULTS}: it is no finished run folder")
 
 
-def read_results_text(run: Path) -> str:
-    """Return the results.json of a run as text, which kinds of runs read by types of their own.
-
-    Bytes that are no text are replaced, and then no JSON.
+def read_run_results(run: Path) -> dict[str, Any]:
+    """Return what the results.json of a run holds, which kinds of runs check by types of their own.
 
     Raises:
-        InputError: If it is not there, cannot be read, is larger than any, or is not as the run
+        InputError: If it is not there, cannot be read, is no JSON object, or is not as the run
             wrote it.
     """
     path = results_file(run)
@@ -79,12 +78,18 @@ def read_results_text(run: Path) -> str:
     except OSError as error:
         if is_of_machine(error):
             raise  # nothing follows for the file
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
     # Any number within its bounds would be shown as the run's.
     known = read_manifest(run).get(RESULTS)
     if known is not None and hashlib.sha256(content).hexdigest() != known:
         raise _changed(path)
-    return content.decode("utf-8", errors="replace")
+    try:
+        values = parse_json(content, path)
+    except InputError as error:
+        raise InputError(f"{error}: run it again") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is damaged: it holds no JSON object: run it again")
+    return values
 
 
 def _changed(path: Path) -> InputError:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import first_problem
+from toolkit_common.foreign.values import checked
 from toolkit_common.runs.folder import RunFolder
-from toolkit_common.runs.manifest import RESULTS, read_results_text
+from toolkit_common.runs.manifest import RESULTS, read_run_results
 from toolkit_common.sharing.provenance import public_data
 
 SHOWN = ("balanced_accuracy", "auroc", "log_loss")  # as far as a run has them
@@ -107,10 +107,7 @@ def read_figures(path: Path, fingerprint: str) -> Figures:
             f"--probed {path} judged another encoder than the one to share (or the same with other "
             "weights): its figures are not this one's"
         )
-    try:
-        results = _Results.model_validate_json(read_results_text(path))
-    except ValidationError as error:
-        raise InputError(f"{path / RESULTS}: {first_problem(error)}") from None
+    results: _Results = checked(_Results, read_run_results(path), path / RESULTS)
     rows = [row for row in results.rows if row.inputs == READ and row.tune == "none"]
     if not rows or results.backbone.random_weights:
         raise InputError(f"--probed {path} has no figure of this encoder's images, frozen")

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from toolkit_common.config import flatten
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import checked, parse_json
+from toolkit_common.foreign.values import checked
 from toolkit_common.outside import is_of_machine
 from toolkit_common.runs.files import read_json
-from toolkit_common.runs.manifest import RESULTS, read_results_text
+from toolkit_common.runs.manifest import RESULTS, read_run_results
 from toolkit_common.study.file import Scalar, written
 from toolkit_common.study.grid import Cell
 
@@ -130,9 +130,9 @@ def read_records(cell: Cell) -> Iterator[Record]:
     path = cell.place / RESULTS if cell.makes_folder else cell.place
     if path.suffix != ".json":
         return
-    text = read_results_text(cell.place) if cell.makes_folder else None
+    own = read_run_results(cell.place) if cell.makes_folder else None
     try:
-        results = read_json(path) if text is None else parse_json(text, path)
+        results = read_json(path) if own is None else own
         if "rows" in results or not cell.makes_folder:  # else numbers alone are read
             checked(_Results, results, "its figures")
         if not cell.makes_folder:

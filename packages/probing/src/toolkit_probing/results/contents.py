@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
 from toolkit_common.audit.describe import grouped_by
 from toolkit_common.backbones.contract import BackboneInfo
 from toolkit_common.data.dataset import SPLITS
 from toolkit_common.data.labels import label_map
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import first_problem, parse_json
+from toolkit_common.foreign.values import checked
 from toolkit_common.images.wide import PixelRange
 from toolkit_common.runs.files import read_log
 from toolkit_common.runs.folder import RESULTS_VERSION
-from toolkit_common.runs.manifest import RESULTS, read_results_text
+from toolkit_common.runs.manifest import RESULTS, read_run_results
 from toolkit_probing.protocols import UsedProtocol
 from toolkit_probing.results.rows import ROW_VERSION, Row
 from toolkit_probing.task.task import Task
@@ -243,35 +243,30 @@ def read_results(folder: Path) -> Results:
         InputError: If it is not there, damaged, not as the run wrote it, of another kind of run, or
             newer than this code.
     """
-    text, path = read_results_text(folder), folder / RESULTS
+    return results_of(read_run_results(folder), folder / RESULTS)
+
+
+def results_of(values: Mapping[str, Any], path: Path) -> Results:
+    """Return what a file of results holds as its types.
+
+    Args:
+        values: What `read_run_results` gave.
+        path: Of the file.
+
+    Raises:
+        InputError: If it is damaged, of another kind of run, or newer than this code.
+    """
     # Before anything else: a newer file has keys that the types below would call unknown.
-    for what, version, known in _versions(parse(text, path)):
+    for what, version, known in _versions(values):
         if isinstance(version, int) and version > known:
             raise InputError(
                 f"{path}: {what} of version {version}, this toolkit reads up to {known}: update it"
             )
     try:
-        # From JSON: strict about Python objects would refuse a list where a sequence is a tuple.
-        return TypeAdapter(Results).validate_json(text)
-    except ValidationError as error:
-        raise InputError(
-            f"{path}: {first_problem(error)}; no probe wrote it so, run it again"
-        ) from None
-
-
-def parse(text: str, path: Path) -> Mapping[str, Any]:
-    """Return what stands in a file of results, unchecked but for numbers and depth.
-
-    Raises:
-        InputError: If it is no JSON object.
-    """
-    try:
-        contents = parse_json(text, path)
+        results: Results = checked(Results, values, path)
     except InputError as error:
-        raise InputError(f"{error}: run the probe again") from None
-    if not isinstance(contents, dict):
-        raise InputError(f"{path} is damaged, no JSON object: run the probe again")
-    return contents
+        raise InputError(f"{error}; no probe wrote it so, run it again") from None
+    return results
 
 
 def _versions(contents: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:

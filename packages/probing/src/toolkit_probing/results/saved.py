@@ -22,11 +22,11 @@ from toolkit_common.runs.facts import FACTS, is_run, read_facts
 from toolkit_common.runs.files import LOG, atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.runs.listing import refuse_damaged
-from toolkit_common.runs.manifest import DONE, RESULTS, read_results_text, refuse_changed
+from toolkit_common.runs.manifest import DONE, RESULTS, read_run_results, refuse_changed
 from toolkit_common.scores.folds import estimate_folds
 from toolkit_common.scores.metrics import Predictions
 from toolkit_common.scores.statistics import Estimate, estimate
-from toolkit_probing.results.contents import Results, parse, read_results
+from toolkit_probing.results.contents import Results, read_results, results_of
 from toolkit_probing.results.names import run_names, short_names
 from toolkit_probing.results.predictions import check_predictions, read_table
 from toolkit_probing.results.rows import Row
@@ -213,9 +213,9 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
             if folder != path and is_fold(folder):
                 _check_fold(folder)
                 continue
-            if not _is_probe(folder):
-                continue
             run = _open(folder)
+            if run is None:
+                continue
             # One that cannot be read in the end is no worse than one that cannot be begun.
             _ = run.rows, run.baselines, run.recorded
             if folder != path:  # named itself, it is refused where these are read
@@ -243,16 +243,20 @@ def read_run(path: Path) -> SavedRun:
     Raises:
         InputError: If there is none, or what it holds cannot be read.
     """
-    if not path.is_dir() or not _is_probe(path):
+    run = _open(path) if path.is_dir() else None
+    if run is None:
         raise InputError(f"{path} is no finished probe run{_unfinished_folds(path)}")
-    return _open(path)
+    return run
 
 
-def _open(folder: Path) -> SavedRun:
+def _open(folder: Path) -> SavedRun | None:
+    """Return the finished run at a folder; None of one without rows: pre-training has none."""
+    if not RunFolder(folder).is_done or "rows" not in (values := read_run_results(folder)):
+        return None
     # What other commands refuse to predict by is not shown either.
     if is_run(folder):
         refuse_damaged(folder)
-    return SavedRun(folder, read_results(folder))
+    return SavedRun(folder, results_of(values, folder / RESULTS))
 
 
 def names_of(runs: Sequence[SavedRun]) -> list[str]:
@@ -285,13 +289,6 @@ def _unfinished_folds(path: Path) -> str:
     if not path.is_dir() or RunFolder(path).is_done or not is_fold(path / "any"):
         return ""
     return f": not all folds have ended; go on with toolkit probe --resume --output {path}"
-
-
-def _is_probe(folder: Path) -> bool:
-    """Tell whether a folder is a finished run with rows: those of pre-training have none."""
-    if not RunFolder(folder).is_done:
-        return False
-    return "rows" in parse(read_results_text(folder), folder / RESULTS)
 
 
 def _read_rows(run: Path, rows: Sequence[Row]) -> Mapping[str, SavedRow]:

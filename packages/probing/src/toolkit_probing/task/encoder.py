@@ -18,11 +18,11 @@ from toolkit_common.features.codec import bytes_per_image
 from toolkit_common.features.encode import Extraction, RowEncoder
 from toolkit_common.features.planner import price_views, refuse_no_room
 from toolkit_common.features.store import find_store
-from toolkit_common.foreign.values import parse_json, shown
+from toolkit_common.foreign.values import shown
 from toolkit_common.images.transforms import Preprocess
 from toolkit_common.runs.files import cache_folder
 from toolkit_common.runs.folder import RunFolder
-from toolkit_common.runs.manifest import RESULTS, read_results_text, refuse_changed
+from toolkit_common.runs.manifest import read_run_results, refuse_changed
 from toolkit_common.training.distributed import on_main
 from toolkit_probing.heads.trainable_encoder import ENCODERS, load_tuned_encoder_
 from toolkit_probing.settings import FeatureSettings, ProbeSettings
@@ -101,7 +101,7 @@ def load_judged_backbone(
 
 def _refuse_other_input(run: Path, backbone: Backbone) -> None:
     """Refuse to feed an encoder otherwise than its run did: the same weights answer otherwise."""
-    results = parse_json(read_results_text(run), run / RESULTS)
+    results = read_run_results(run)
     fed = {key: list(value) if isinstance(value, tuple) else value
            for key, value in asdict(backbone.info.preprocess).items()}  # fmt: skip
     for key, value in results["backbone"]["preprocess"].items():

@@ -13,10 +13,10 @@ from pydantic import ConfigDict
 
 from toolkit_common.backbones.metadata import LEVELS
 from toolkit_common.errors import InputError
-from toolkit_common.foreign.values import checked, parse_json
+from toolkit_common.foreign.values import checked
 from toolkit_common.images.wide import PixelRange
 from toolkit_common.runs.folder import RESULTS_VERSION, RunFolder
-from toolkit_common.runs.manifest import RESULTS, read_results_text
+from toolkit_common.runs.manifest import RESULTS, read_run_results
 from toolkit_common.seen.check import SeenStatus
 from toolkit_slimp.training.keep import Outcome
 from toolkit_slimp.training.setup import Setup, name_groups
@@ -194,8 +194,8 @@ def read_results(run: RunFolder) -> Results:
             newer than this code.
     """
     path = run.path / RESULTS
-    values = parse_json(read_results_text(run.path), path)
-    version = values.get("version") if isinstance(values, dict) else None
+    values = read_run_results(run.path)
+    version = values.get("version")
     # Before anything else: a newer file has keys that the types above would call unknown.
     if isinstance(version, int) and version > RESULTS_VERSION:
         raise InputError(
