@@ -100,7 +100,8 @@ def test_a_bound_is_of_what_is_read_and_grows_with_the_file(
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"x" * 40])
 def test_a_damaged_file_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot read .*t\.parquet: ") as caught:
+    message = r"t\.parquet: it is damaged, or no parquet file \(.*\): write it again"
+    with pytest.raises(InputError, match=rf"cannot read .*{message}") as caught:
         read_rows(tmp_path / "t.parquet")
     assert "\n" not in str(caught.value)
 
@@ -131,7 +132,7 @@ def test_memory_that_the_machine_lacks_is_no_damage_unless_no_machine_has_it(
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read .*none\.parquet: .*no such file or folder"):
+    with pytest.raises(InputError, match=r"cannot read .*none\.parquet: no such file or folder$"):
         read_rows(tmp_path / "none.parquet")
 
 

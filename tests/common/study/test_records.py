@@ -150,3 +150,9 @@ def test_statistics_of_attention_maps_are_read(pair):
     assert record.fields["ep.num_queries"] == "8"
     assert (record.fields["encoder"], record.fields["layer"]) == ("good", 6)
     assert list(read_records(replace(cell, place=Path("metadata.parquet")))) == []
+    del maps["random_weights"]
+    write_json(Path("maps.json"), maps)
+    with pytest.raises(
+        InputError, match=r"cannot read maps.json \(it has no 'random_weights'\); r"
+    ):
+        list(read_records(cell))

@@ -30,6 +30,7 @@ from toolkit_common.backbones.portable import ARCHITECTURE, copy_configuration, 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import checked, shown
 from toolkit_common.images.transforms import Preprocess
+from toolkit_common.outside import reason_of
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, read_json, sha256_of, sha256_of_text, write_json
 
@@ -158,7 +159,7 @@ def read_description(path: Path) -> Description:
     try:
         content = read_json(file)
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
+        raise InputError(f"cannot read {file}: {reason_of(error)}") from None
     if not isinstance(content, dict):
         raise InputError(f"{file} is damaged: it holds no JSON object")
     if "format" not in content:

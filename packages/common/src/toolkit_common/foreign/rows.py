@@ -53,7 +53,10 @@ def read_rows(path: Path, *, columns: Sequence[str] | None = None) -> pa.Table:
             ) from None
         if is_of_machine(error):
             raise
-        raise InputError(f"cannot read {path}: {reason_of(error)}") from None
+        reason = reason_of(error)
+        if getattr(error, "errno", None) is None:  # in Arrow's words
+            reason = f"it is damaged, or no parquet file ({reason}): write it again"
+        raise InputError(f"cannot read {path}: {reason}") from None
     if names := [name for name in table.column_names if table.column_names.count(name) > 1]:
         raise InputError(f"cannot read {path}: column {names[0]!r} is there more than once")
     told = {key: value for key, value in (table.schema.metadata or {}).items() if key != PANDAS}

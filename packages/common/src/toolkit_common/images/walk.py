@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import is_endless
+from toolkit_common.outside import reason_of
 from toolkit_common.printable import one_line
 
 IMAGE_SUFFIXES = frozenset((
@@ -83,7 +84,7 @@ def list_folder(folder: Path) -> list["os.DirEntry[str]"]:
     try:
         return sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+        raise InputError(f"cannot read the folder {folder}: {reason_of(error)}") from error
 
 
 def find_files(root: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from toolkit_common.config import flatten
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import checked
-from toolkit_common.outside import is_of_machine
+from toolkit_common.outside import is_of_machine, reason_of
 from toolkit_common.runs.files import read_json
 from toolkit_common.runs.manifest import RESULTS, read_run_results
 from toolkit_common.study.file import Scalar, written
@@ -147,7 +147,7 @@ def read_records(cell: Cell) -> Iterator[Record]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, OSError) and is_of_machine(error):
             raise  # nothing follows for the result
-        reason = error if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        reason = error if isinstance(error, InputError) else reason_of(error)
         raise InputError(f"cannot read {path} ({reason}); run it again") from None
 
 
