@@ -28,7 +28,7 @@ from toolkit_common.launched import is_main_process
 from toolkit_common.printable import printable
 
 WIDTH_OF_FILES = 120  # of tables, where no terminal says how wide it is
-LOG = "log.txt"  # of a run folder
+TEXT_LOG = "log.txt"  # of a run folder
 LOG_WIDTH = 160
 COMMAND = re.compile(r"\btoolkit [a-z]")
 HANGING = "  "  # before what goes on of a line
@@ -67,13 +67,13 @@ class LoggedConsole(PrintableConsole):
 
     def begin_log(self, folder: Path) -> None:
         """Keep lines in a folder's log too: those since `forget`, and those to come."""
-        self._logs.append(folder.resolve() / LOG)
+        self._logs.append(folder.resolve() / TEXT_LOG)
         self._keep("".join(self._early))
         self._early.clear()
 
     def end_log(self, folder: Path) -> None:
         """Keep no more lines there."""
-        self._logs = [log for log in self._logs if log != folder.resolve() / LOG]
+        self._logs = [log for log in self._logs if log != folder.resolve() / TEXT_LOG]
 
     def forget(self) -> None:
         """Keep what is printed from now on for the next log, and nothing from before."""

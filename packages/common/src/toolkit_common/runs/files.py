@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import MAX_JSON_BYTES, parse_json, read_bytes
 
-LOG = "metrics.jsonl"  # of a run
+METRICS_LOG = "metrics.jsonl"  # of a run
 ANOTHER = "choose a folder that you may write"
 
 
@@ -146,7 +146,7 @@ def read_json(path: Path) -> Any:
 
 def read_log(run: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's metrics.jsonl; what a kill or a disk has spoilt is left out."""
-    file, lines = run / LOG, []
+    file, lines = run / METRICS_LOG, []
     for text in file.read_bytes().splitlines() if file.is_file() else ():
         with suppress(InputError):
             lines.append(parse_json(text, file))

@@ -32,6 +32,7 @@ from toolkit_common.launched import is_main_process
 from toolkit_common.runs.environment import environment
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import (
+    METRICS_LOG,
     refuse_unwritable,
     sha256_of,
     write_json,
@@ -138,12 +139,12 @@ class RunFolder:
         """Append one line to metrics.jsonl; NaN and infinity, which are no JSON, become null."""
         # There and back: json can replace NaN only while it parses.
         values = json.loads(json.dumps(values), parse_constant=lambda _: None)
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / METRICS_LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
     def rewind_log(self, step: int) -> None:
         """Drop the lines of metrics.jsonl after `step`: a resumed run writes them again."""
-        path = self.path / "metrics.jsonl"
+        path = self.path / METRICS_LOG
         if path.exists():
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             # Lines of steps after the checkpoint would stand there twice.

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from toolkit_common.pages import charts
-from toolkit_common.runs.files import LOG, read_log
+from toolkit_common.runs.files import METRICS_LOG, read_log
 from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_probing.reports.curves import AXES, curves_of
@@ -149,7 +149,7 @@ def _logged(run: SavedRun) -> tuple[str, Scores]:
     """Return by which metric heads were followed, and what they scored with all labels."""
     scores: Scores = {}
     metric = ""
-    refuse_changed(run.path, LOG)
+    refuse_changed(run.path, METRICS_LOG)
     for line in read_log(run.path):
         key = next((name for name in line if name.startswith(("val_", "test_"))), "")
         scored, epoch = line.get(key), line.get("epoch")

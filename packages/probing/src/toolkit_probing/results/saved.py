@@ -19,7 +19,7 @@ from toolkit_common.foreign.values import shown
 from toolkit_common.printable import one_line
 from toolkit_common.registry import did_you_mean, lookup
 from toolkit_common.runs.facts import FACTS, is_run, read_facts
-from toolkit_common.runs.files import LOG, atomic_path
+from toolkit_common.runs.files import METRICS_LOG, atomic_path
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.runs.listing import refuse_damaged
 from toolkit_common.runs.manifest import DONE, RESULTS, read_run_results, refuse_changed
@@ -219,7 +219,7 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
             # One that cannot be read in the end is no worse than one that cannot be begun.
             _ = run.rows, run.baselines, run.recorded
             if folder != path:  # named itself, it is refused where these are read
-                refuse_changed(folder, TEST_ROWS, LOG)
+                refuse_changed(folder, TEST_ROWS, METRICS_LOG)
         except InputError as error:
             if folder == path:
                 raise

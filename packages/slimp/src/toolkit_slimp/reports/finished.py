@@ -17,7 +17,7 @@ from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData, Labels
 from toolkit_common.data.splits import read_splits
 from toolkit_common.errors import InputError
-from toolkit_common.runs.files import LOG
+from toolkit_common.runs.files import METRICS_LOG
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.sources.load import load_data
@@ -85,7 +85,7 @@ def read_finished(path: Path) -> PretrainRun:
         )
     results = read_results(run)
     # All that figures are made of: within its bounds anything else gives others.
-    refuse_changed(path, "schema.json", "splits.csv", LOG, *KEPT)
+    refuse_changed(path, "schema.json", "splits.csv", METRICS_LOG, *KEPT)
     settings = resolve(SlimpSettings, [read_yaml(path / "config.yaml")]).settings
     schema = read_schema_file(path / "schema.json")
     facts, watched = run.facts(), read_watched(path)
