@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from conftest import assert_bad_input
+from helpers.readers import VIT
+from helpers.slimp_run import pretrain
 from toolkit_common.errors import InputError
 from toolkit_common.runs.replaced import refuse_replacing
 
@@ -26,6 +28,28 @@ def test_what_runs_write_may_be_replaced(kind: str, tmp_path: Path) -> None:
         (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / name).touch()
     refuse_replacing(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_what_commands_leave_today_may_be_replaced(world: Path, run_cli, tmp_path: Path) -> None:
+    for name in ("probe", "slimp"):
+        shutil.copytree(world / name, tmp_path / name)
+    data, more = f"csv:{world / 'table.csv'}", ["--report", "--keep-checkpoints"]
+    probe = ["probe", "--data", data, "--label", "label", "--backbone", VIT, "--random-init",
+             "--epochs", "1", *more]  # fmt: skip
+    for words in (
+        ["attention", "--from", "probe"],
+        [*probe, "--method", "linear", "--tune", "lora", "-o", "tuned"],
+        [*probe, "--method", "ep,linear", "--shots", "1,2", "-o", "shots"],
+        [*probe, "--method", "linear,knn", "--folds", "3", "-o", "folds"],
+    ):
+        made = run_cli(*words)
+        assert made.exit_code == 0, made.output
+    pretrain(data, tmp_path / "watched", *more, "--tracker", "tensorboard")
+    for run in ("probe", "slimp", "tuned", "shots", "folds", "folds/fold-0", "watched"):
+        refuse_replacing(tmp_path / run)
+    with pytest.raises(InputError, match="is no run folder"):  # a cache is none
+        refuse_replacing(world / "stores")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from toolkit_common.outside import is_of_machine
 from toolkit_common.printable import shortened
 from toolkit_common.runs.files import atomic_path, sha256_of, write_text
 
+CHECKPOINTS = "checkpoints"  # folder of a run
 KEEP = 2
 
 logger = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from toolkit_common.foreign.values import checked
 from toolkit_common.runs.files import read_json
 
 FACTS, SETTINGS = "run.json", "config.yaml"
+FOLD_PREFIX = "fold-"  # how folds within a run of all begin
 
 
 class _Facts(BaseModel):

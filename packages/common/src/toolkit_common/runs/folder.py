@@ -29,6 +29,7 @@ from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.values import parse_json
 from toolkit_common.launched import is_main_process
+from toolkit_common.runs.checkpoints import CHECKPOINTS
 from toolkit_common.runs.environment import environment
 from toolkit_common.runs.facts import FACTS, read_facts
 from toolkit_common.runs.files import (
@@ -43,7 +44,6 @@ from toolkit_common.runs.manifest import DONE, MANIFEST, RESULTS, read_manifest,
 from toolkit_common.runs.replaced import refuse_replacing
 
 RESULTS_VERSION = 1
-CHECKPOINTS = "checkpoints"  # folder of the states that are saved on the way
 TIMES = (  # see `toolkit_common.images.keys`
     ". Times of image files count as data: if nothing else changed, copy the files again with "
     "their times (cp -p, rsync -t)"

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from toolkit_common.errors import InputError
 from toolkit_common.foreign.plain_yaml import read_document
-from toolkit_common.runs.facts import FACTS, SETTINGS, is_run, read_facts
+from toolkit_common.runs.checkpoints import CHECKPOINTS
+from toolkit_common.runs.facts import FACTS, FOLD_PREFIX, SETTINGS, is_run, read_facts
 from toolkit_common.runs.files import read_json
-from toolkit_common.runs.folder import CHECKPOINTS, RunFolder
+from toolkit_common.runs.folder import RunFolder
 from toolkit_common.runs.locks import refuse_locked
 from toolkit_common.runs.manifest import DONE, RESULTS, read_run_results
 
 State = Literal["done", "running", "interrupted"]
-FOLD = "fold-"
 SHOWN = "balanced_accuracy"  # of a row: what no rare class is lost in
 HELD_OUT = ("knn_auroc", "knn_balanced_accuracy", "recall_at_5")  # of a pre-training
 
@@ -63,7 +63,7 @@ class ListedRun:
 
 def whole_of(folder: Path) -> Path | None:
     """Return the run of all folds that a run is one fold of, if it is."""
-    is_fold = folder.name.startswith(FOLD) and is_run(folder.parent)
+    is_fold = folder.name.startswith(FOLD_PREFIX) and is_run(folder.parent)
     return folder.parent if is_fold else None
 
 
@@ -111,7 +111,7 @@ def damage_of(folder: Path) -> str:
 
 def damage_of_folds(folder: Path) -> Iterator[str]:
     """Yield what is wrong with the runs of single folds within a run of all."""
-    for fold in sorted(folder.glob(f"{FOLD}*")):
+    for fold in sorted(folder.glob(f"{FOLD_PREFIX}*")):
         if (fold / FACTS).is_file() and (message := damage_of(fold)):
             yield message
 
@@ -149,7 +149,7 @@ def state_of(folder: Path) -> State:
 
 def with_folds(folder: Path) -> list[Path]:
     """Return a run's folder and, of a run of all folds, those of its folds."""
-    return [folder, *(path for path in sorted(folder.glob(f"{FOLD}*")) if is_run(path))]
+    return [folder, *(path for path in sorted(folder.glob(f"{FOLD_PREFIX}*")) if is_run(path))]
 
 
 def _changed(folder: Path, files: Sequence[Path]) -> float:
@@ -166,7 +166,7 @@ def _folds(folder: Path, settings: Mapping[str, Any]) -> tuple[int, int] | None:
     if not isinstance(number, int) or settings.get("fold") is not None:
         return None
     # Of those that are there: the number is of a file, which may say anything.
-    return sum(RunFolder(path).is_done for path in folder.glob(f"{FOLD}*")), number
+    return sum(RunFolder(path).is_done for path in folder.glob(f"{FOLD_PREFIX}*")), number
 
 
 def _best(results: Mapping[str, Any]) -> tuple[str, str, float | None, str]:

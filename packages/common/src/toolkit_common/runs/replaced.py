@@ -4,12 +4,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from toolkit_common.console import TEXT_LOG
 from toolkit_common.errors import InputError
-from toolkit_common.runs.facts import FACTS, SETTINGS, is_run
+from toolkit_common.runs.checkpoints import CHECKPOINTS
+from toolkit_common.runs.facts import FACTS, FOLD_PREFIX, SETTINGS, is_run
+from toolkit_common.runs.files import METRICS_LOG
 from toolkit_common.runs.locks import LOCK
+from toolkit_common.runs.manifest import DONE, MANIFEST, RESULTS
 
 FILES = {
-    SETTINGS, FACTS, LOCK, "log.txt", "metrics.jsonl", "results.json", "manifest.json", "DONE",
+    SETTINGS, FACTS, LOCK, TEXT_LOG, METRICS_LOG, RESULTS, MANIFEST, DONE,
     "splits.csv", "bad_files.csv", "test_rows.parquet", "report.html", "summary.md",
     "attention.png", "schema.json", "columns.csv", "trainable.csv",
 }  # fmt: skip
@@ -17,7 +21,7 @@ FOLDERS = {  # and what the files in them are called, however deep
     "heads": r".+\.safetensors",
     "encoders": r".+\.safetensors",
     "predictions": r".+\.parquet",
-    "checkpoints": r"step-\d+\.(pt|sha256)|passes\.json",
+    CHECKPOINTS: r"step-\d+\.(pt|sha256)|passes\.json",
     "diverged": r"step-.+\.(safetensors|csv)",
     "curves": r".+\.(csv|png)",
     "encoder": r".+\.(json|safetensors|parquet)",
@@ -25,7 +29,7 @@ FOLDERS = {  # and what the files in them are called, however deep
     "tensorboard": r"events\..+|.+\.yml",
     "wandb": r".+",
 }
-FOLD = re.compile(r"fold-\d+")
+ONE_FOLD = re.compile(rf"{FOLD_PREFIX}\d+")
 BEGUN = re.compile(r"\..+\.tmp")  # what killed processes left behind
 
 
@@ -52,7 +56,7 @@ def _foreign(folder: Path) -> Iterator[Path]:
         is_folder = item.is_dir() and not item.is_symlink()  # what a link leads to stays
         if BEGUN.fullmatch(item.name) or (item.name in FILES and not is_folder):
             continue
-        if is_folder and FOLD.fullmatch(item.name):
+        if is_folder and ONE_FOLD.fullmatch(item.name):
             yield from _foreign(item)
         elif item.name in FOLDERS:
             yield from _strange(item, re.compile(FOLDERS[item.name])) if is_folder else ()

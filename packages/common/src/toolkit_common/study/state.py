@@ -17,6 +17,7 @@ from toolkit_common.foreign.values import checked
 from toolkit_common.runs.facts import FACTS
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.runs.folder import RunFolder, changed_settings
+from toolkit_common.runs.manifest import DONE
 from toolkit_common.study.grid import Cell
 
 CALL = "call.json"
@@ -106,7 +107,7 @@ def _look_at_folder(cell: Cell) -> tuple[Status, datetime | None, datetime | Non
     start = next(map(_time, facts.get("starts", [])), None)
     if not run.is_done:
         return Status(State.STARTED), start, None
-    end = _time((run.path / "DONE").read_text(encoding="utf-8").strip())
+    end = _time((run.path / DONE).read_text(encoding="utf-8").strip())
     took = (end - start).total_seconds() if start and end else None
     return Status(State.DONE, seconds=took), start, end
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from toolkit_common.console import progress
 from toolkit_common.errors import InputError
-from toolkit_common.runs.checkpoints import load_checkpoint, save_checkpoint
+from toolkit_common.runs.checkpoints import CHECKPOINTS, load_checkpoint, save_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import Interruption, delayed_interrupt
 from toolkit_common.training.late import Agreement
@@ -44,7 +44,7 @@ class Record:
     @property
     def folder(self) -> Path:
         """Where its checkpoints lie."""
-        return self.run.path / "checkpoints" / self.name
+        return self.run.path / CHECKPOINTS / self.name
 
     def part(self, name: str, first_step: int) -> "Record":
         """Return the record of a part of this training, which begins at one of its steps."""

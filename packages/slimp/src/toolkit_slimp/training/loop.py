@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 
 from toolkit_common.console import progress
-from toolkit_common.runs.checkpoints import save_checkpoint
+from toolkit_common.runs.checkpoints import CHECKPOINTS, save_checkpoint
 from toolkit_common.runs.folder import RunFolder
 from toolkit_common.training.interrupt import delayed_interrupt
 from toolkit_common.training.late import Agreement
@@ -73,7 +73,7 @@ def pretrain(
     settings, total = model.settings, stream.total_steps
     per_epoch = stream.sampler.batches_per_epoch
     learner = Learner(stepper, stream.table, run.path, total_steps=total)
-    folder, last_saved = run.path / "checkpoints", time.monotonic()
+    folder, last_saved = run.path / CHECKPOINTS, time.monotonic()
     step, pace = learner.resume_(folder), Pace()
     # What follows the checkpoint is about to be written again.
     if accelerator.is_main_process:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from toolkit_common.errors import InputError
-from toolkit_common.runs.checkpoints import load_checkpoint
+from toolkit_common.runs.checkpoints import CHECKPOINTS, load_checkpoint
 from toolkit_common.seed import seed_everything
 from toolkit_common.training.distributed import average_gradients_, gather_rows
 from toolkit_common.training.interrupt import Interruption
@@ -215,7 +215,7 @@ class Learner:
             InputError: Always.
         """
         place = save_batch(batch, self.table.image_ids, self.folder / "diverged", step=step)
-        checkpoints = self.folder / "checkpoints"
+        checkpoints = self.folder / CHECKPOINTS
         before = f", checkpoints from before are in {checkpoints}" if checkpoints.is_dir() else ""
         raise InputError(
             f"the {what} at step {step}: lower --lr and --image-lr; the batch is in {place}{before}"
