@@ -179,6 +179,20 @@ def test_missing_metadata_that_tell_the_label_are_a_leak_where_metadata_are_read
     assert text.startswith("Metadata alone may owe a part to a leak: which metadata are missing")
 
 
+def test_a_leak_of_one_of_two_data_sets_says_of_which(run):
+    def of(item: Entry, run: SavedRun) -> Entry:
+        return replace(item, saved=replace(item.saved, run=run.path))
+
+    other = replace(run, path=Path("other"), results=replace(
+        run.results, data=replace(run.results.data, id="csv:data/other.csv")
+    ))  # fmt: skip
+    missing = of(entry("missingness baseline", 1.0, kind="no image read"), other)
+    reads = entry("ep", 1.0, inputs="image+meta")
+    (text,) = warnings([run, other], [of(reads, other), missing])
+    assert text.startswith("A leak: which metadata of csv:other.csv are missing tells the label (0")
+    assert list(warnings([run, other], [of(reads, run), missing])) == []
+
+
 def test_rows_of_other_images_are_named_as_not_compared(run):
     other = entry("linear", 1.0)
     other = replace(

@@ -15,6 +15,7 @@ from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.scores.statistics import Difference, adjust_holm
 from toolkit_common.seen.check import EXPLAINED, MARKS
 from toolkit_probing.reports.entries import NO_IMAGE, Differences, Entry, preferred
+from toolkit_probing.results.names import short_data
 from toolkit_probing.results.saved import SavedRun, names_of
 from toolkit_probing.task.subsets import ALL
 
@@ -96,7 +97,7 @@ def warnings(
     yield from (f"{line}." for line in missing)
     if len({frozenset(item.saved.image_ids) for item in entries}) > 1:
         yield "Rows are of different test images: only those of the first run's are compared."
-    yield from _leaks(entries)
+    yield from _leaks(runs, entries)
     yield from _tiny(entries)
 
 
@@ -115,19 +116,24 @@ def _of_run(run: SavedRun) -> Iterator[str]:
         )
 
 
-def _leaks(entries: Sequence[Entry]) -> Iterator[str]:
+def _leaks(runs: Sequence[SavedRun], entries: Sequence[Entry]) -> Iterator[str]:
     """Yield whether what reads metadata may have read which of them are missing."""
-    reads = any(item.row.inputs != "image" for item in entries if item.kind != NO_IMAGE)
-    beside = any(item.row.method == METADATA for item in entries)
-    for item in entries if reads or beside else ():
+    data = {run.path: short_data(run.results.data.id) for run in runs}
+    for item in entries:
         estimate = item.metrics.get("auroc")
-        if item.row.method == MISSINGNESS and estimate and estimate.ci and estimate.ci[0] > 0.5:
-            tells = f"which metadata are missing tells the label ({_figure(item, 'auroc')})"
-            yield (
-                f"A leak: {tells}, and metadata were read."
-                if reads
-                else (f"Metadata alone may owe a part to a leak: {tells}.")
-            )
+        if item.row.method != MISSINGNESS or not (
+            estimate and estimate.ci and estimate.ci[0] > 0.5
+        ):
+            continue
+        whose = data.get(item.saved.run, "")
+        # Of other data sets nothing follows for what reads this one's.
+        same = [other for other in entries if data.get(other.saved.run, "") == whose]
+        of = f" of {whose}" if len(set(data.values())) > 1 else ""
+        tells = f"which metadata{of} are missing tells the label ({_figure(item, 'auroc')})"
+        if any(other.row.inputs != "image" for other in same if other.kind != NO_IMAGE):
+            yield f"A leak: {tells}, and metadata were read."
+        elif any(other.row.method == METADATA for other in same):
+            yield f"Metadata alone may owe a part to a leak: {tells}."
 
 
 def _tiny(entries: Sequence[Entry]) -> Iterator[str]:
