@@ -45,6 +45,10 @@ def test_words_of_a_protocol_are_kept_where_they_are_of_a_closed_list() -> None:
         ("sftp://m@host/home/p smb://host/p m@host:/home/p", "[...] [...] [...]"),
         ("file:///srv/x $HOME/x ../mabel/x ~m/x C:\\Users\\m (see /srv)",
          "[...] [...] [...] [...] [...] (see [...])"),
+        ("a '/home/quix lane/pats', \u00abfile:///srv/quix lane\u00bb 'https://doi.org/1/x y'",
+         "a '[...]', \u00ab[...]\u00bb 'https://doi.org/1/x y'"),
+        (r"/srv/quix\ lane, ~/quix lane/pats of 2019, /srv/quix the lane/pats x/y https://doi.org/1",
+         "[...], [...] of 2019, [...] the lane/pats x/y https://doi.org/1"),
         ("male and/or female, n/a; CC BY-NC 4.0", "male and/or female, n/a; CC BY-NC 4.0"),
     ],
 )  # fmt: skip

@@ -19,13 +19,17 @@ PUBLISHED = re.compile(r"random|(timm|open_clip):(hf-hub:)?[A-Za-z0-9_][A-Za-z0-
 DATA = re.compile(r"[a-z0-9-]+(:[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?)?")  # a reader, or `hf:ORG/NAME`
 WORD = re.compile(r"[a-z0-9_.+-]{1,40}")
 # Where something lies on a machine, whose last name may be a person's: all of it goes. Addresses of
-# the web stay, as does `and/or`.
-PART = r"""[^\s,;|<>'"()\[\]{}\u00ab\u00bb\u2018-\u201f]"""
+# the web stay, as does `and/or`. Names with spaces are told within quotes, by a shell's `\ `, and
+# where the word after the space goes on with a slash.
+QUOTES = r"""'"\u00ab\u00bb\u2018-\u201f"""
+PART = rf"[^\s,;|<>()\[\]{{}}{QUOTES}]"
+ROOT = r"(?:[\w.-]+@[\w.-]+:|~[\w.-]*|\$\w+|\.{1,2}|[A-Za-z]:)?[/\\]"
 PLACED = re.compile(
-    rf"(?P<address>https?://{PART}+)|[\w.+-]+://{PART}*|file:{PART}+"
-    rf"|(?<![\w/\\])(?:[\w.-]+@[\w.-]+:|~[\w.-]*|\$\w+|\.{{1,2}}|[A-Za-z]:)?[/\\]{PART}+"
+    rf"(?P<address>https?://{PART}+)|(?<=[{QUOTES}])(?:[\w.+-]+:)?{ROOT}[^{QUOTES}]+(?=[{QUOTES}])"
+    rf"|[\w.+-]+://{PART}*|file:{PART}+"
+    rf"|(?<![\w/\\]){ROOT}(?:\\ |{PART})+(?: \w[\w.-]*[/\\]{PART}*)*"
 )
-CUT = "[...]"
+CUT, MOST = "[...]", 10_000  # characters of a text, of which 200 are shown
 PUBLIC = ("hf", "torchvision")  # sources of data that everybody finds under their name
 A_FILE = "weights of a file"
 COUNTED = {"images": "train_images", "patients": "train_patients", "groups": "train_groups"}
@@ -117,7 +121,7 @@ def public_data(identifier: str) -> str:
 
 def cut_places(text: str) -> str:
     """Return a text in which what lies somewhere on a machine is `[...]`."""
-    return PLACED.sub(lambda match: match["address"] or CUT, text)
+    return PLACED.sub(lambda match: match["address"] or CUT, text[:MOST])
 
 
 def _generation(step: Mapping[str, Any]) -> Generation:
