@@ -34,10 +34,11 @@ from toolkit_common.backbones.contract import Card
 from toolkit_common.backbones.exported import export_encoder
 from toolkit_common.backbones.ids import parse_backbone_id
 from toolkit_common.backbones.load import build_encoder
-from toolkit_common.cli.app import EXIT_INTERRUPTED, app
+from toolkit_common.cli.app import app
 from toolkit_common.console import console
 from toolkit_common.data.splits import make_splits
 from toolkit_common.errors import InputError
+from toolkit_common.launched import EXIT_INTERRUPTED
 from toolkit_common.runs.files import read_json, write_json
 from toolkit_common.seed import generator, seed_everything
 from toolkit_common.seen.record import build_record, write_seen

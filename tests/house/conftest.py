@@ -49,7 +49,7 @@ class Installation:
 
     def toolkit(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run the console script's function."""
-        return self.python("from toolkit_common.cli.app import main\nmain()", *args)
+        return self.python("from toolkit_common.__main__ import main\nmain()", *args)
 
 
 @pytest.fixture

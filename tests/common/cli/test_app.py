@@ -81,11 +81,6 @@ def test_the_version_is_that_of_the_package(run_cli: RunCli) -> None:
     assert (result.exit_code, result.output) == (0, "toolkit 0.1.0\n")
 
 
-def test_the_module_is_the_command() -> None:
-    done = run_toolkit("--version")
-    assert (done.returncode, done.stdout) == (0, "toolkit 0.1.0\n")
-
-
 # Misspelt names
 
 
@@ -243,27 +238,6 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(plugin: Callable, number: int) -
         process.send_signal(number)
         assert process.communicate(timeout=60)[0] == "in order\n"
     assert process.returncode == 130
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("module", ["rich", "pydantic"])
-def test_an_interrupt_before_a_command_begins_is_one_line(module: str) -> None:
-    code = f"""
-import os, signal, sys
-
-class Interrupting:
-    def find_spec(self, name, path=None, target=None):
-        if name == {module!r} and sys.modules.get("toolkit_common.cli.app"):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-sys.meta_path.insert(0, Interrupting())
-from toolkit_common.cli.app import main
-
-main()
-"""
-    command = [sys.executable, "-c", code, "doctor", *(["--help"] if module == "rich" else [])]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_bad_input_inside_a_group_is_printed_once(run_cli: RunCli, plugin: Callable) -> None:

@@ -1,5 +1,5 @@
 """Runs the command line."""
 
-from toolkit_common.cli.app import main
+from toolkit_common.__main__ import main
 
 main()

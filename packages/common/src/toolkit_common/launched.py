@@ -10,6 +10,7 @@ from types import FrameType
 
 LAUNCHER = "TOOLKIT_LAUNCHER"  # pid of a launcher of ours
 ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, ours or torchrun
+EXIT_INTERRUPTED = 130  # SIGINT, as shells count it
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 HANGUP = getattr(signal, "SIGHUP", None)  # of a terminal that is closed; Windows has none
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP else []))

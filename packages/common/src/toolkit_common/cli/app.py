@@ -26,7 +26,12 @@ from typing_extensions import override
 
 from toolkit_common.cli.help import shape_help_
 from toolkit_common.errors import InputError
-from toolkit_common.launched import end_as_ctrl_c_does, is_main_process, was_interrupted
+from toolkit_common.launched import (
+    EXIT_INTERRUPTED,
+    end_as_ctrl_c_does,
+    is_main_process,
+    was_interrupted,
+)
 from toolkit_common.outside import failure_of
 from toolkit_common.printable import one_line, printable, shell_line, shortened
 from toolkit_common.registry import did_you_mean
@@ -35,7 +40,7 @@ GROUP_HELP = {
     "extrapolate": "Give images the metadata of similar ones.",
     "pretrain": "Pre-train an image encoder.",
 }
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_BAD_INPUT = 1, 2
 RANK_PATIENCE_S = 5.0
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of click, which typer has within
 

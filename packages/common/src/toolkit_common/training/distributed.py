@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
 from toolkit_common.errors import InputError
-from toolkit_common.launched import LAUNCHER, in_worker
+from toolkit_common.launched import EXIT_INTERRUPTED, LAUNCHER, in_worker
 
 BUCKET_BYTES = 1 << 28
 PRECISIONS = {"auto": None, "fp32": "no", "bf16": "bf16", "fp16": "fp16"}
@@ -309,7 +309,7 @@ def relaunch(num_processes: int, argv: Sequence[str]) -> int:
         # Killed by a signal: as shells count it.
         return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
     except (SignalException, KeyboardInterrupt):
-        return 130  # SIGINT, as shells count it
+        return EXIT_INTERRUPTED
     finally:
         # The variable is for children of this call; a test or notebook goes on in this process.
         del os.environ[LAUNCHER]
