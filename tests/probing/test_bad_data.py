@@ -99,6 +99,24 @@ def test_a_backbone_without_patch_tokens(probe, tmp_path, monkeypatch):
     )
 
 
+def test_features_that_are_all_equal_are_said_everywhere(probe, run_cli, tmp_path, monkeypatch):
+    (tmp_path / "gives_equal.py").write_text(
+        "import torch\nclass Same(torch.nn.Module):\n    def forward(self, images):\n"
+        "        return torch.ones(len(images), 4, 32)\n\ndef build():\n    return Same()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for store in ("memory", "online"):
+        result = probe(
+            "--backbone", "python:gives_equal:build", "--no-random-init", "--store", store,
+            "--overwrite",
+        )
+        assert result.exit_code == 0, result.output
+        warning = "ALL EQUAL: all 16 images that were compared have the same mean of layer 1, by wh"
+        assert warning in result.stderr
+        assert warning in result.stdout
+    assert warning in run_cli("report", tmp_path / "run", "--format", "md").stdout
+
+
 def test_weights_that_do_not_fit(probe, tmp_path):
     import timm
     from safetensors.torch import save_file

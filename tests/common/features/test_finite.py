@@ -6,7 +6,9 @@ import torch
 
 from helpers.small_data import build_data, image_bytes
 from toolkit_common.errors import InputError
-from toolkit_common.features.finite import refuse_not_finite, row_names
+from toolkit_common.features.contract import Features
+from toolkit_common.features.finite import find_equal, refuse_not_finite, row_names
+from toolkit_common.features.store import MemoryStore
 
 BAD = [float("nan"), float("inf"), -float("inf")]
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -48,3 +50,23 @@ def test_rows_are_called_by_number_and_image() -> None:
     data = build_data("abab", images=[image_bytes(row) for row in range(4)])
     name = row_names(data, np.array([3, 1]))
     assert name(0) == f"row 3 (image {data.rows['image_id'][3]})"
+
+
+def source_of(**vectors: torch.Tensor) -> MemoryStore:
+    return MemoryStore({3: Features(vectors, None, (1, 1))})
+
+
+def test_vectors_that_are_the_same_for_every_image_are_said() -> None:
+    same, other = torch.ones(40, 5), torch.arange(40.0)[:, None].expand(40, 5)
+    assert find_equal(source_of(mean=other, cls=same + 1e-6 * other / 40)) == (
+        "FEATURES ARE ALL EQUAL: all 16 images that were compared have the same cls of layer 3, by "
+        "which no probe can tell them apart: look at the images, the encoder's weights, and the "
+        "mean and std of its input"
+    )
+    assert find_equal(source_of(mean=other, cls=same + 1e-4 * other)) == ""
+    assert find_equal(source_of(mean=torch.zeros(2, 5))).startswith("FEATURES ARE ALL EQUAL: all 2")
+    assert find_equal(source_of(mean=same[:1])) == ""
+    assert find_equal(source_of(mean=same), batch_size=3).startswith(
+        "FEATURES ARE ALL EQUAL: all 16"
+    )
+    assert find_equal(source_of(mean=other), batch_size=1) == ""

@@ -192,7 +192,11 @@ def _probe(
         protocol=used_protocol(settings, unmet=shortfall.phrase if shortfall else None),
         data=JudgedData.of(task),
         backbone=JudgedBackbone.of(backbone.info),
-        notes=[*loaded.notes, *([shortfall.note] if shortfall else [])],
+        notes=[
+            *([extracted.equal] if extracted.equal else []),
+            *loaded.notes,
+            *([shortfall.note] if shortfall else []),
+        ],
         tuning=describe_tuning(settings, len(task.splits.train)),
         features={**extracted.facts, "dtype_cost": dtype_cost},
         inputs={"read": settings.named_inputs, "metadata": metadata and dict(metadata.facts)},

@@ -32,7 +32,7 @@ from toolkit_common.features.encode import (
     RowEncoder,
     ViewSource,
 )
-from toolkit_common.features.finite import row_names
+from toolkit_common.features.finite import find_equal, row_names
 from toolkit_common.features.inventory import open_for_use
 from toolkit_common.features.planner import (
     Place,
@@ -71,6 +71,7 @@ class Extracted:
         crops: Features of random crops of the same images, where they were requested.
         relative_error: What keeping patch tokens in the store's dtype changes them by, measured on
             the first batch; None where nothing was extracted.
+        equal: What is to be said where they are the same for every image.
     """
 
     source: FeatureSource
@@ -80,6 +81,7 @@ class Extracted:
     seconds: float = 0.0
     crops: EpochSource | None = None
     relative_error: float | None = None
+    equal: str = ""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -122,6 +124,9 @@ def extract(
         raise InputError(f"{data.id} is streamed, in its order only: leave out --augment crops")
     encoder = RowEncoder(backbone, data, how, accelerator)
     kept = _keep(encoder, rows)
+    equal = find_equal(kept.source, batch_size=how.batch_size)
+    if equal:
+        console.print(equal, style="bold red")
     crops: EpochSource | None = None
     if how.random_crops and how.views:
         # Heads train on training rows alone: nobody reads crops of the others.
@@ -136,7 +141,7 @@ def extract(
             f"{took} in all (--views K keeps K crops of each)"
         )
         crops = CropSource(encoder, rows)
-    return replace(kept, seconds=time.perf_counter() - start, crops=crops)
+    return replace(kept, seconds=time.perf_counter() - start, crops=crops, equal=equal)
 
 
 def _keep(encoder: RowEncoder, rows: np.ndarray, view: int | None = None) -> Extracted:

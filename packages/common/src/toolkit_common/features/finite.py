@@ -1,7 +1,8 @@
-"""Features are finite numbers: the one check that all of them pass where they enter.
+"""Features are finite numbers, and differ: what is to be known of them before a figure.
 
 A NaN that comes through makes every probability of a head NaN, which is then reported as undefined
-figures of a run that went well; in a token store it waits for the next run too.
+figures of a run that went well; in a token store it waits for the next run too. Features that are
+the same for every image give an AUROC of 0.500, as those of a poor encoder may.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,8 +12,14 @@ import torch
 from torch import Tensor
 
 from toolkit_common.data.dataset import ImageData
+from toolkit_common.data.loaders import chunks
 from toolkit_common.errors import InputError
+from toolkit_common.features.contract import FeatureSource, concatenate
+from toolkit_common.printable import first_of
 
+EQUAL = "FEATURES ARE ALL EQUAL"
+SAMPLE = 16  # images that tell it
+ROUNDING = 1e-6  # of the largest value: less is no difference
 ALL = "of all rows: look at the encoder's weights, and at the mean and std of its input"
 SOME = "of some rows alone: look at these images"
 
@@ -47,6 +54,37 @@ def refuse_not_finite(
         f"features are no finite numbers: {name} of {len(rows)} of {len(bad)} rows has NaN or "
         f"infinity, first {name_row(rows[0])}; {remedy or (ALL if bad.all() else SOME)}"
     )
+
+
+def find_equal(source: FeatureSource, *, batch_size: int = SAMPLE) -> str:
+    """Return which vectors are the same for every image, as far as a few tell; nothing of none.
+
+    Args:
+        source: Of the features.
+        batch_size: How many images are read at once, at most.
+    """
+    rows = np.unique(np.linspace(0, len(source) - 1, SAMPLE).astype(int))
+    if len(rows) < 2:
+        return ""
+    features = concatenate([*source.iterate(chunks(rows, batch_size), patches=False)])
+    equal = [
+        f"{name} of layer {layer}"
+        for layer, item in features.items()
+        for name, vectors in item.vectors.items()
+        if _are_equal(vectors)
+    ]
+    if not equal:
+        return ""
+    return (
+        f"{EQUAL}: all {len(rows)} images that were compared have the same {first_of(equal)}, by "
+        "which no probe can tell them apart: look at the images, the encoder's weights, and the "
+        "mean and std of its input"
+    )
+
+
+def _are_equal(vectors: Tensor) -> bool:
+    spread = (vectors.amax(dim=0) - vectors.amin(dim=0)).max()
+    return bool(spread <= ROUNDING * vectors.abs().max())
 
 
 def row_names(data: ImageData, rows: np.ndarray) -> Callable[[int], str]:

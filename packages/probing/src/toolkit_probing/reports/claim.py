@@ -10,6 +10,7 @@ being one of many, which the matrix of all differences is.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from toolkit_common.features.finite import EQUAL
 from toolkit_common.printable import counted, first_of
 from toolkit_common.scores.metrics import LOWER_IS_BETTER, metric_name
 from toolkit_common.scores.statistics import Difference, adjust_holm
@@ -104,6 +105,7 @@ def warnings(
 def _of_run(run: SavedRun) -> Iterator[str]:
     if run.results.backbone.random_weights:
         yield "Random weights: the figures judge no trained encoder."
+    yield from (f"{note}." for note in run.results.notes if note.startswith(EQUAL))
     for status in dict.fromkeys(row.seen for row in run.results.rows):
         if status in MARKS:
             yield f"{MARKS[status]}: {EXPLAINED[status]}."
