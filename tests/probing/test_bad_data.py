@@ -107,7 +107,11 @@ def test_features_that_are_all_equal_are_said_everywhere(probe, run_cli, tmp_pat
     monkeypatch.syspath_prepend(tmp_path)
     for store in ("memory", "online"):
         result = probe(
-            "--backbone", "python:gives_equal:build", "--no-random-init", "--store", store,
+            "--backbone",
+            "python:gives_equal:build",
+            "--no-random-init",
+            "--store",
+            store,
             "--overwrite",
         )
         assert result.exit_code == 0, result.output

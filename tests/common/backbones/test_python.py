@@ -1,5 +1,6 @@
 """A user's own encoders: what is read of them, and what is refused."""
 
+import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -197,7 +198,7 @@ READY, _ = build_encoder(parse_backbone_id(VIT), random_init=True)
         ({"facts": READY.facts}, "has a `preprocess` that is no .*Preprocess: NoneType"),
         (
             {"facts": READY.facts, "preprocess": READY.preprocess, "out": exit},
-            r"on an image called exit\(None\)",
+            r"on an image of 64 x 64 called exit\(None\)",
         ),
         (
             {"facts": READY.facts, "preprocess": READY.preprocess, "out": list},
@@ -211,6 +212,19 @@ def test_a_ready_encoder_that_breaks_the_contract_is_named(
     monkeypatch.setattr("helpers.tiny_encoders.build_map", lambda: Ready(**parts))
     with pytest.raises(InputError, match=f"'python:helpers.tiny_encoders:build_map' {message}"):
         load_backbone("python:helpers.tiny_encoders:build_map")
+
+
+def test_a_ready_encoder_that_fails_on_a_later_image_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter([READY.forward_layers(torch.zeros(1, 3, 64, 64), (READY.facts.depth,))])
+    ready = Ready(facts=READY.facts, preprocess=READY.preprocess, out=lambda: next(answers))
+    monkeypatch.setattr("helpers.tiny_encoders.build_map", lambda: ready)
+    backbone = load_backbone("python:helpers.tiny_encoders:build_map")
+    message = r"build_map' on 2 images of 64 x 64 failed: StopIteration: .*test_python.py:\d+\)"
+    for encoder in (backbone, copy.deepcopy(backbone.encoder)):
+        with pytest.raises(InputError, match=message):
+            encoder(torch.ones(2, 3, 64, 64))
 
 
 @pytest.mark.parametrize("source", ["raise ValueError('no GPU')", "import sys; sys.exit(3)"])

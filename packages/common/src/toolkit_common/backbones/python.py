@@ -67,12 +67,11 @@ class ModuleEncoder(ImageEncoder):
         return [tokens]
 
     def _encode(self, images: Tensor, name: str) -> Tokens:
-        (count, _, height, width), many = images.shape, len(images) > 1
-        what = f"{name!r} on {f'{count} images' if many else 'an image'} of {height} x {width}"
+        what = _on(name, images)
         with _users_code(what):
             out = self.model(images)
         is_map = isinstance(out, Tensor) and out.ndim in (3, 4) and out.is_floating_point()
-        if not is_map or len(out) != count:
+        if not is_map or len(out) != len(images):
             is_tensor = isinstance(out, Tensor)
             given = f"{out.dtype} of {tuple(out.shape)}" if is_tensor else type(out).__name__
             raise InputError(
@@ -118,8 +117,28 @@ def build_python_encoder(name: str) -> ImageEncoder:
         raise InputError(f"{text!r} must return an nn.Module, got a {type(made).__name__}")
     if not isinstance(made, ImageEncoder):
         return ModuleEncoder(made, name=text)
+    _name_failures_(made, text)
     _try_ready(made, text)
     return made
+
+
+def _name_failures_(encoder: ImageEncoder, name: str) -> None:
+    """Let what an encoder of the user's raises on any images name it, however it is called."""
+    own = type(encoder)
+
+    def forward_layers(
+        self: ImageEncoder, images: Tensor, layers: Any, *, pooled: bool = False
+    ) -> list[Tokens]:
+        with _users_code(_on(name, images)):
+            return own.forward_layers(self, images, layers, pooled=pooled)
+
+    # Its class, not it: a copy that is tuned names itself, and names of weights stay.
+    encoder.__class__ = type(own.__name__, (own,), {"forward_layers": forward_layers})
+
+
+def _on(name: str, images: Tensor) -> str:
+    count, _, height, width = images.shape
+    return f"{name!r} on {f'{count} images' if count > 1 else 'an image'} of {height} x {width}"
 
 
 def _try_ready(encoder: ImageEncoder, name: str) -> None:
