@@ -156,6 +156,18 @@ def test_a_figure_that_another_has_changed_is_refused_within_all_bounds(run_cli,
     assert_bad_input(result, f"{path} is not as the run wrote it (manifest.json")
 
 
+def test_splits_that_another_has_changed_are_told(run_cli, copied):
+    path = copied / "a/splits.csv"
+    path.write_text(path.read_text().replace("train", "test", 1))
+    message = f"{path} is not as the run wrote it (manifest.json has another sha256)"
+    page = run_cli("report", copied / "a", "--no-pictures", "-o", "page.html")
+    assert_bad_input(page, message)
+    assert not (copied / "page.html").exists()
+    among_others = run_cli("report", copied)
+    assert among_others.exit_code == 0
+    assert f"left out: {message}" in among_others.stderr.replace("\n", " ")
+
+
 def test_test_rows_that_another_has_changed_are_no_subgroups(run_cli, copied):
     path = copied / "a/test_rows.parquet"
     frame = pq.read_table(path).to_pandas()

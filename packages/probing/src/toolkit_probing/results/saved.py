@@ -31,7 +31,7 @@ from toolkit_probing.results.names import run_names, short_names
 from toolkit_probing.results.predictions import check_predictions, read_table
 from toolkit_probing.results.rows import Row
 
-TEST_ROWS = "test_rows.parquet"
+TEST_ROWS, SPLITS_FILE = "test_rows.parquet", "splits.csv"
 FOLDS = "probe-folds"  # kind of a run that holds those of its folds
 
 
@@ -219,7 +219,7 @@ def _runs_within(path: Path, bad: list[str]) -> Iterator[tuple[Path, SavedRun]]:
             # One that cannot be read in the end is no worse than one that cannot be begun.
             _ = run.rows, run.baselines, run.recorded
             if folder != path:  # named itself, it is refused where these are read
-                refuse_changed(folder, TEST_ROWS, METRICS_LOG)
+                refuse_changed(folder, TEST_ROWS, METRICS_LOG, SPLITS_FILE)
         except InputError as error:
             if folder == path:
                 raise

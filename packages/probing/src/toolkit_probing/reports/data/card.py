@@ -16,7 +16,7 @@ from toolkit_common.printable import shell_line
 from toolkit_common.runs.manifest import refuse_changed
 from toolkit_common.seen.check import EXPLAINED
 from toolkit_probing.reports.data.at_hand import AtHand, find_data
-from toolkit_probing.results.saved import SavedRun
+from toolkit_probing.results.saved import SPLITS_FILE, SavedRun
 
 UNWANTED = "none were wanted (--no-pictures)."
 STREAMED = "images come from a stream, which is not read twice."
@@ -35,11 +35,13 @@ def data_cards(
         pictures: Whether to show any.
 
     Raises:
-        InputError: If vl-convert is not installed.
+        InputError: If vl-convert is not installed, or the splits of a run are not as it wrote
+            them.
     """
     cards, first = [], dict[tuple[str, str, str], str]()
     shared: dict[Hashable, list[str]] = {}
     for name, run in runs.items():
+        refuse_changed(run.path, SPLITS_FILE)  # others have other patients on each side
         of = run.recorded.get("data"), *_facts(run), *run.results.data.classes, *_seen(run)
         shared.setdefault(of, []).append(name)
     for names in shared.values():
@@ -148,11 +150,10 @@ def _seen(run: SavedRun) -> list[str]:
 
 
 def _splits(run: SavedRun, data: ImageData) -> Splits | None:
-    file = run.path / "splits.csv"
+    file = run.path / SPLITS_FILE
     if not file.is_file():  # of all folds
         return None
     try:
-        refuse_changed(run.path, file.name)
         return read_splits(file, data)
     except InputError:
         return None
