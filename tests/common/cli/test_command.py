@@ -14,6 +14,7 @@ from conftest import assert_bad_input
 from toolkit_common.cli.app import PluginGroup
 from toolkit_common.cli.command import run_command, with_settings
 from toolkit_common.config import Invocation, PositiveFloats, Settings, field_extra, option
+from toolkit_common.runs.locks import lock_folder
 from toolkit_probing.settings import ProbeSettings
 from toolkit_slimp.settings import SlimpSettings
 
@@ -179,6 +180,31 @@ def test_a_launched_process_does_not_launch_again(
     monkeypatch.setenv("WORLD_SIZE", "2")
     _, calls = run("--num-processes", 2)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("begins", "words", "end"),
+    [
+        (False, [], ": lower --num-processes or --num-workers"),
+        (True, [], ": lower --num-processes or --num-workers, and go on with --resume"),
+        (False, ["--resume"], ": lower --num-processes or --num-workers, and go on with --resume"),
+    ],
+)
+def test_what_has_not_begun_is_not_to_be_gone_on_with(
+    tmp_path: Path, begins: bool, words: list[str], end: str
+) -> None:
+    app = typer.Typer(cls=PluginGroup)
+    app.callback()(lambda: None)
+
+    @run_command(app, Example, name="example")
+    def example(invocation: Invocation[Example]) -> Any:
+        """Run out of memory, with a folder or before there is one."""
+        if begins:
+            lock_folder(tmp_path)
+        raise MemoryError
+
+    result = CliRunner().invoke(app, ["example", "--output", str(tmp_path), *words])
+    assert (result.exit_code, result.stderr) == (1, f"error: memory ran out{end}\n")
 
 
 def test_a_command_that_is_no_run_has_an_option_for_every_setting() -> None:

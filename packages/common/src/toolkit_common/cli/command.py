@@ -36,6 +36,7 @@ from toolkit_common.config import (
 )
 from toolkit_common.errors import InputError
 from toolkit_common.launched import end_with_launcher, in_worker, is_main_process
+from toolkit_common.outside import RESUME, OutsideError, failure_of
 from toolkit_common.printable import one_line, shell_line
 from toolkit_common.runs.locks import locked_folders, unlock_all
 from toolkit_common.training.settings import MACHINE
@@ -220,6 +221,12 @@ def _carry_out(act: Callable[[Invocation[S]], Any], call: Invocation[S]) -> None
             result = act(call)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(_interrupted(locked_folders())) from error
+    except (InputError, typer.Exit):
+        raise
+    except Exception as error:
+        if not call.resume and not locked_folders() and is_main_process():
+            _refuse_without_resume(error, call)
+        raise
     finally:
         unlock_all()
     if call.as_json and is_main_process():
@@ -298,6 +305,19 @@ def _interrupted(folders: Sequence[Path]) -> str:
         return "interrupted: no run folder was begun"
     # A process writes one run; those within it are locked later.
     return f"interrupted: go on with {shell_line(['--resume', '--output', str(folders[0])])}"
+
+
+def _refuse_without_resume(error: Exception, call: Invocation[Any]) -> None:
+    """Say what the machine lacks, and not to go on with what has not begun.
+
+    Raises:
+        OutsideError: If it is the machine's failure.
+    """
+    names = [*type(call.settings).model_fields, *RUN_OPTIONS]
+    options = {f"--{name.replace('_', '-')}" for name in names} - {RESUME}
+    failure = failure_of(error, options=options)
+    if failure is not None and not failure.is_users:
+        raise OutsideError(failure.message) from error
 
 
 def _refuse_foreign_code(resolved: Resolved[Any], run: Path | None) -> None:
