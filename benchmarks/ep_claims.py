@@ -100,12 +100,13 @@ def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]
     return [
         "**Figures are ours and small**: encoders of minutes, not of the paper; a claim that does "
         "not hold here may hold there, and the other way around.",
-        f"Run on {datetime.now(UTC):%Y-%m-%d}: {data.source or data.title}, {len(data.classes)} "
-        f"classes ({sizes}), protocol {results.protocol.name} v{results.protocol.version}, "
-        f"splits {data.splits}.",
+        f"Written on {datetime.now(UTC):%Y-%m-%d}: {data.source or data.title}, "
+        f"{len(data.classes)} classes ({sizes}), protocol {results.protocol.name} "
+        f"v{results.protocol.version}, splits {data.splits}.",
         *([about] if about else []),
         *(describe(folder) for folder in pretrained),
         f"Seeds of trained heads: {seeds_of(studies)}. Maps are of the first seed's.",
+        f"Epochs of heads, where not the protocol's: {epochs_of(studies)}.",
         *remarks_of(studies),
         "Points: percentage points of top-1 accuracy on the same test images, with 95 % intervals "
         "by bootstrap over images; seeds and draws are averaged. Heads and encoders are held as "
@@ -113,12 +114,12 @@ def notes(studies: Studies, pretrained: Sequence[Path], about: str) -> list[str]
         "Verdicts follow from intervals: above 0 holds, below 0 does not, else it cannot be told "
         "(of maps: EP's interval below the other's, above it, or meeting it). "
         "A claim of several figures holds where all are above 0, each by its own interval, and "
-        "does not where any is below.",
+        "does not where any is below: of many that one is may be chance, so they are counted.",
         "What the paper says is top-1 on ImageNet-1k: linear -> EP of the paper's table, the best "
         "over queries; the patches' mean and k-NN of its repository's results. Linear reads "
-        "the class token, mean the patches' mean. EP reads what an encoder's card says: patches, "
-        "or all tokens, the class token too (all); of twins that read other tokens the difference "
-        "of their gains is of that as well.",
+        "the class token, or the mean where an encoder's card says so; mean the patches' mean. EP "
+        "reads what the card says: patches, or all tokens, the class token too (all); of twins "
+        "that read other tokens the difference of their gains is of that as well.",
     ]
 
 
@@ -137,6 +138,16 @@ def seeds_of(studies: Studies) -> str:
         elif counts:
             told.append(f"{study} {max(counts.values())}")
     return "; ".join(told)
+
+
+def epochs_of(studies: Studies) -> str:
+    """Return the epochs of heads in each study in which they are not those of the protocol."""
+    told = {}
+    for study in dict.fromkeys(study for study, _ in CLAIMS.values()):
+        used = (cell.run.results.protocol.overridden for cell in studies.cells(study))
+        if counts := sorted({int(given["epochs"]) for given in used if "epochs" in given}):
+            told[study] = " and ".join(map(str, counts))
+    return "; ".join(f"{study} {counts}" for study, counts in told.items()) or "none"
 
 
 def remarks_of(studies: Studies) -> list[str]:

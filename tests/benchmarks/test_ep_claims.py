@@ -83,6 +83,14 @@ def test_pages_cite_the_table_as_it_is(page):
     assert [figure for figure in cited if figure not in table] == []
 
 
+def test_epochs_are_told_where_they_are_not_the_protocols(monkeypatch):
+    named = {"ep-rivals": [cell(saved("ep", 50))], "ep-tuning": []}
+    monkeypatch.setattr(evidence, "read_cells", lambda folder: named.get(folder.name, []))
+    assert ep_claims.epochs_of(Studies(Path(), "MAE")) == "ep-rivals 10"
+    named.clear()
+    assert ep_claims.epochs_of(Studies(Path(), "MAE")) == "none"
+
+
 def test_what_runs_have_said_of_rows_is_told_once(monkeypatch):
     edge = {"remarks": ["C 100 is the highest"]}
     named = {

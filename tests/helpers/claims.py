@@ -1,5 +1,6 @@
 """Cells and maps of studies made up by hand, for what judges claims: rows right on some images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +33,15 @@ def cell(*rows: SavedRow, encoder: str = "MAE", step: str = "probe", **axes) -> 
     return Cell(step, {"encoder": encoder, **axes}, run)
 
 
-def write_maps(folder: Path, heads: list[dict]) -> None:
-    """Write a study of attention as it is when it was run on one encoder."""
-    given = ("encoders={MAE: 'timm:test_vit', twin: 'timm:test_vit?image_size=48'}",)
+def write_maps(folder: Path, heads: list[dict], random: Sequence[dict] = ()) -> None:
+    """Write a study of attention as it is when it was run on one encoder, or random weights too."""
+    of = {"MAE": heads, "random": [*random]}
+    names = "MAE: 'timm:test_vit', twin: 'timm:test_vit?image_size=48', random: 'timm:test_resnet'"
+    given = (f"encoders={{{names}}}",)
     study = read_study(ROOT / "studies/ep-attention.yaml", given)
     for place in (one for one in expand(study, folder, find_command) if one.words[0] != "probe"):
-        twin = place.values["encoder"] == "twin"
         place.place.parent.mkdir(parents=True, exist_ok=True)
-        write_json(place.place, {"heads": [] if twin else heads})
+        write_json(place.place, {"heads": of.get(str(place.values["encoder"]), [])})
     study.keep(folder)
 
 

@@ -45,7 +45,9 @@ class Finding:
     @property
     def text(self) -> str:
         """The figure as the table has it."""
-        return f"{self.value:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+        # A bound that would read as 0.0 has a second digit: the verdict goes by its sign.
+        digits = 2 if any(abs(bound) < 0.05 for bound in (self.low, self.high)) else 1
+        return f"{self.value:+.{digits}f} [{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
 
 
 @dataclass(frozen=True)

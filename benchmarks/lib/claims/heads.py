@@ -1,11 +1,13 @@
 """Claims on EP's head itself, its queries, the width of its value map, its maps; of `judges`."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from lib.claims.evidence import (
     FAILS,
     HOLDS,
     OPEN,
+    RANDOM,
     Studies,
     contrast,
     find,
@@ -44,7 +46,8 @@ def queries_matter(studies: Studies) -> Iterator[Claim]:
         f"{size}: {QUERIES} queries - {one}", contrast(*early),
     )  # fmt: skip
     yield of_one(
-        f"Queries up to {QUERIES} gain more than those beyond", "ablation of queries, 1 to 128",
+        f"Queries up to {QUERIES} gain more than those beyond",
+        "ablation of queries, 1 to 128; this is our question",
         f"{size}: (gain of {one} to {QUERIES}) - (gain of {QUERIES} to {most})",
         contrast(*early, (-1.0, rows[most]), (1.0, rows[QUERIES])),
     )  # fmt: skip
@@ -86,7 +89,8 @@ def queries_specialise(studies: Studies) -> Iterator[Claim]:
     yield Claim(
         DIFFER,
         "maps are complementary; against cross-attention is our question",
-        f"{studies.masked}, {FEW_MAPS} queries: overlap of two maps, EP and MHCA (alike: 1)",
+        f"{studies.masked}, {FEW_MAPS} queries, a head each: overlap of two maps, EP and MHCA "
+        "(alike: 1)",
         f"EP {ep['overlap']['mean']:.3f} [{low:.3f}, {high:.3f}], MHCA "
         f"{other['overlap']['mean']:.3f} [{least:.3f}, {most:.3f}]; effective queries "
         f"{ep['effective_queries']['mean']:.2f} and {other['effective_queries']['mean']:.2f}",
@@ -95,20 +99,34 @@ def queries_specialise(studies: Studies) -> Iterator[Claim]:
 
 
 def maps_find_objects(studies: Studies) -> Iterator[Claim]:
-    """The share of EP's attention inside masks against the masks' area, which even maps have."""
-    heads = read_maps(studies.folder / "ep-attention", studies.masked)
-    ours = [head["statistics"] for head in heads
-            if (head["method"], head["num_queries"]) == ("ep", FEW_MAPS)]  # fmt: skip
-    if not ours or "inside" not in ours[0]:
+    """EP's attention inside masks against their area, which even maps have, and random weights'.
+
+    What lies in the middle of most images is met by maps of random weights too.
+    """
+    inside, area = (_of_ep(studies, studies.masked, name) for name in ("inside", "area"))
+    if not inside or not area:
         yield not_run(OBJECT, "ep-attention.yaml with masks")
         return
-    inside, area = ours[0]["inside"], ours[0]["area"]
-    (low, high), (least, most) = inside["ci"], area["ci"]
+    random = next(filter(None, (_of_ep(studies, name, "inside") for name in RANDOM)), None)
+    others = {"area": area, "EP on random weights": random}
+    known = {name: other for name, other in others.items() if other}
+    low, high = inside["ci"]
     yield Claim(
         OBJECT,
         "maps of images; a figure for it is our question",
-        f"{studies.masked}, {FEW_MAPS} queries: share of attention inside masks, and their area",
-        f"EP {inside['mean']:.3f} [{low:.3f}, {high:.3f}], area {area['mean']:.3f} [{least:.3f}, "
-        f"{most:.3f}]",
-        HOLDS if low > most else FAILS if high < least else OPEN,
-    )
+        f"{studies.masked}, {FEW_MAPS} queries, a head each: share of attention inside masks, and "
+        "their area",
+        ", ".join(f"{name} {other['mean']:.3f} [{other['ci'][0]:.3f}, {other['ci'][1]:.3f}]"
+                  for name, other in {"EP": inside, **known}.items()),
+        HOLDS if all(low > other["ci"][1] for other in known.values())
+        else FAILS if any(high < other["ci"][0] for other in known.values()) else OPEN,
+    )  # fmt: skip
+
+
+def _of_ep(studies: Studies, encoder: str, statistic: str) -> dict[str, Any] | None:
+    """Return a statistic of an encoder's maps of EP, if it was counted."""
+    for head in read_maps(studies.folder / "ep-attention", encoder):
+        if (head["method"], head["num_queries"]) == ("ep", FEW_MAPS):
+            counted: dict[str, Any] | None = head["statistics"].get(statistic)
+            return counted
+    return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lib.claims import heads
+from lib.claims import heads, tuning
 from lib.claims.evidence import (
     ABSENT,
     MASKED,
@@ -36,8 +36,13 @@ EARLIER = (  # attentive probes before EP
     "dinovit", "jepa", "dolg", "mhca",
 )  # fmt: skip
 POOLED = (*EARLIER, "esimpool", "linear", "mean")  # esimpool is EP's paper's own
-FEW = "EP keeps its lead where labels are few"
-BESIDE = "EP helps beside light tuning"
+FEW = "EP is above linear probing where labels are few"
+SEVEN = "EP is above linear probing on seven benchmarks"
+PAPER_OF_SEVEN = "above on all seven, of masked-image encoders"
+BENCHMARKS = (
+    "ImageNet-1k", "CIFAR-100", "Places365", "CUB-200-2011", "FGVC-Aircraft", "Stanford Cars",
+    "Food-101",
+)  # fmt: skip
 BOTH = {"ep", "linear"}
 NO_SUCH = "no such encoder there"
 OF_KINDS = {  # linear -> EP of the paper, by how encoders' names begin
@@ -47,9 +52,6 @@ OF_KINDS = {  # linear -> EP of the paper, by how encoders' names begin
     "GEN": (("AIMv2", 84.8, 85.9), ("DiT", 32.7, 57.0)),
 }
 SAME_KIND = {"DINO": "JEA", "SimCLR": "JEA"}
-ELSEWHERE = "see its own table"  # of studies that were run and are not judged here
-FROZEN = "frozen"  # the tuning of an encoder that is not
-FULL = "full"  # the tuning that is not light
 ALL_LABELS = "all labels"
 
 
@@ -112,7 +114,8 @@ def beats_rivals(studies: Studies) -> Iterator[Claim]:
     """EP against the earlier attentive probes, and all poolings of no more parameters and of more.
 
     What was not judged is no evidence: a claim is of those that were, and says so. "Above each of
-    them" needs no correction for how many they are: one chance find does not make it hold.
+    them" needs no correction for how many they are, one chance find does not make it hold; that one
+    of many is above EP may be chance, so how many are is said.
     """
     cells, name = studies.cells("ep-rivals"), studies.masked
     ep, gains, left = _rivals(cells, name)
@@ -133,7 +136,7 @@ def beats_rivals(studies: Studies) -> Iterator[Claim]:
     )  # fmt: skip
     for other in studies.encoders("ep-rivals"):
         if other != name and "ep" in methods_of(cells, other):
-            yield _above_earlier(cells, other, f" on {_called(other)} too")
+            yield _above_earlier(cells, other, f" on {_called(other, 'encoder')} too")
 
 
 def _rivals(cells: Sequence[Cell], name: str) -> tuple[SavedRow, dict[str, Finding], str]:
@@ -154,23 +157,29 @@ def _above_earlier(cells: Sequence[Cell], name: str, where: str) -> Claim:
     return of_all(f"EP is above {which}{where}", paper, run, earlier)
 
 
-def _called(name: str) -> str:
+def _called(name: str, noun: str = "one") -> str:
     """Return what an encoder is in a sentence."""
-    return "random weights" if name in RANDOM else f"a {name} one"
+    return "random weights" if name in RANDOM else f"a {name} {noun}"
 
 
 def few_labels(studies: Studies) -> Iterator[Claim]:
-    """EP against linear probing at every number of labels but all."""
+    """EP against linear probing, and of its tokens' mean, at every number of labels but all."""
     cells, name = studies.cells("ep-low-shot"), studies.masked
     few = [labels for labels in _values(cells, name, "labels") if labels != ALL_LABELS]
     if not few:
         yield not_run(FEW, "ep-low-shot.yaml with shots, or shares below 1")
-    for labels in few:
-        ep, linear = (find(cells, name, method, labels=labels) for method in ("ep", "linear"))
-        yield of_one(
-            FEW, "low-shot experiment",
-            f"{name}, {labels}, {counted(len({*ep.row.draws}), 'draw')}, {seeded(ep)}: EP - linear",
-            gain(ep, linear),
+        return
+    eps = {labels: find(cells, name, "ep", labels=labels) for labels in few}
+    which = ", ".join(
+        f"{labels} of {counted(len({*ep.row.draws}), 'draw')} ({seeded(ep)})"
+        for labels, ep in eps.items()
+    )
+    for method, what in _vectors(cells, name):
+        yield of_all(
+            f"EP is above {what} where labels are few", "low-shot experiment",
+            f"{name}, {which}: EP - {method}",
+            {labels: gain(ep, find(cells, name, method, labels=labels))
+             for labels, ep in eps.items()},
         )  # fmt: skip
 
 
@@ -179,12 +188,13 @@ def layers_differ(studies: Studies) -> Iterator[Claim]:
     cells, name = studies.cells("ep-layers"), studies.masked
     layers = _values(cells, name, "layer")
     eps = {layer: find(cells, name, "ep", layer=layer) for layer in layers}
-    yield of_all(
-        "EP is above linear probing at every layer that was judged", "layer-wise experiment",
-        f"{sized(name, eps[layers[-1]])}, layers {', '.join(map(str, layers))}: EP - linear",
-        {f"layer {layer}": gain(ep, find(cells, name, "linear", layer=layer))
-         for layer, ep in eps.items()},
-    )  # fmt: skip
+    for method, what in _vectors(cells, name):
+        yield of_all(
+            f"EP is above {what} at every layer that was judged", "layer-wise experiment",
+            f"{sized(name, eps[layers[-1]])}, layers {', '.join(map(str, layers))}: EP - {method}",
+            {f"layer {layer}": gain(ep, find(cells, name, method, layer=layer))
+             for layer, ep in eps.items()},
+        )  # fmt: skip
     *earlier, last = layers
     title = "An earlier layer is better for EP than the last that was judged"
     if not earlier:
@@ -192,54 +202,31 @@ def layers_differ(studies: Studies) -> Iterator[Claim]:
         return
     best = max(earlier, key=lambda layer: score_of(eps[layer].row))
     yield of_one(
-        title, "layer-wise experiment",
+        title, "layer-wise experiment; this is our question",
         f"{name}: layer {best} ({eps[best].row.selected}, of {', '.join(map(str, earlier))}) - "
         f"layer {last}", gain(eps[best], eps[last]),
     )  # fmt: skip
 
 
-def tuning_agrees(studies: Studies) -> Iterator[Claim]:
-    """EP on the frozen encoder against tuned ones with a linear head, and EP on those."""
+def _vectors(cells: Sequence[Cell], name: str) -> list[tuple[str, str]]:
+    """Return the linear probes that were judged: beside the mean one sees what attention learns."""
+    told = {"linear": "linear probing", "mean": "linear probing of the patches' mean"}
+    return [(method, what) for method, what in told.items() if method in methods_of(cells, name)]
+
+
+def holds_on_benchmarks(studies: Studies) -> Iterator[Claim]:
+    """EP against linear probing on each benchmark."""
     name = studies.masked
-    of_tuning: dict[str, list[Cell]] = {}
-    for cell in studies.cells("ep-tuning"):
-        if cell.values["encoder"] == name and not _is_fully_tuned(cell):
-            of_tuning.setdefault(tuning_of(cell), []).append(cell)
-    frozen = of_tuning.pop(FROZEN, [])
-    if not frozen or not of_tuning:
-        yield not_run(BESIDE, "ep-tuning.yaml, frozen and tuned")
-        return
-    ep, paper = find(frozen, name, "ep"), "comparison with fine-tuning of few parameters"
-    tuned = {
-        tuning: tuple(find(cells, name, method) for method in ("ep", "linear"))
-        for tuning, cells in of_tuning.items()
+    cells = [cell for cell in studies.cells("ep-benchmarks") if cell.values["encoder"] == name]
+    gains = {
+        str(cell.values["benchmark"]): gain(find([cell], name, "ep"), find([cell], name, "linear"))
+        for cell in cells
     }
-    size, which = sized(name, ep), ", ".join(tuned)
+    which = f"every benchmark that was judged ({len(gains)} of {len(BENCHMARKS)})"
     yield of_all(
-        "EP on the frozen encoder is above a linear head on a tuned one", paper,
-        f"{size}: EP, frozen ({ep.row.num_parameters:,} parameters) - linear with {which} (each "
-        f"{', '.join(f'{linear.row.num_parameters:,}' for _, linear in tuned.values())})",
-        {tuning: gain(ep, linear) for tuning, (_, linear) in tuned.items()},
+        f"EP is above linear probing on {'all seven' if {*gains} >= {*BENCHMARKS} else which}",
+        PAPER_OF_SEVEN, f"{name}, {', '.join(gains)}: EP - linear", gains,
     )  # fmt: skip
-    yield of_all(
-        BESIDE, paper, f"{name}: EP - linear, both with {which}",
-        {tuning: gain(better, linear) for tuning, (better, linear) in tuned.items()},
-    )  # fmt: skip
-    yield of_all(
-        "Light tuning helps beside EP", paper, f"{name}: EP with {which} - EP, frozen",
-        {tuning: gain(better, ep) for tuning, (better, _) in tuned.items()},
-    )  # fmt: skip
-
-
-def tuning_of(cell: Cell) -> str:
-    """Return how a cell's encoder was tuned: `frozen`, `LoRA 4`."""
-    return " ".join(
-        str(cell.values[axis]) for axis in ("tuning", "lora_rank") if axis in cell.values
-    )
-
-
-def _is_fully_tuned(cell: Cell) -> bool:
-    return any(saved.row.tune == FULL for saved in cell.run.rows.values())
 
 
 def _values(cells: Sequence[Cell], encoder: str, name: str) -> list[Any]:
@@ -259,12 +246,11 @@ CLAIMS: Mapping[str, tuple[str, Callable[[Studies], Iterator[Claim]]]] = {  # st
     "EP is above linear probing at every layer": ("ep-layers", layers_differ),
     heads.DIFFER: ("ep-attention", heads.queries_specialise),
     heads.OBJECT: ("ep-attention", heads.maps_find_objects),
-    BESIDE: ("ep-tuning", tuning_agrees),
+    tuning.BESIDE: ("ep-tuning", tuning.tuning_agrees),
+    SEVEN: ("ep-benchmarks", holds_on_benchmarks),
 }
-BESIDE_LINEAR = ("ep-low-shot", "ep-layers", "ep-tuning")  # what judges them reads both probes
-OTHERS = {  # what takes more than is run here: claim -> its study
-    "EP is above linear probing on seven benchmarks": "ep-benchmarks",
-}
+# What judges them reads both probes.
+BESIDE_LINEAR = ("ep-low-shot", "ep-layers", "ep-tuning", "ep-benchmarks")
 
 
 def _on_its_data(claim: Claim, data: str) -> Claim:
@@ -281,12 +267,11 @@ def all_claims(studies: Studies) -> list[Claim]:
         names = sorted({str(cell.values["encoder"]) for cell in cells})
         if studies.masked not in names:
             of_others = f" of {studies.masked}; it has {', '.join(names)}" if names else ""
-            rows.append(not_run(title, f"{study}.yaml{of_others}"))
-        elif study in BESIDE_LINEAR and not methods_of(cells, studies.masked) >= BOTH:
-            rows.append(not_run(title, f"{study}.yaml with ep and linear"))
+            paper = PAPER_OF_SEVEN if title == SEVEN else "-"
+            rows.append(not_run(title, f"{study}.yaml{of_others}", paper=paper))
+        elif not methods_of(cells, studies.masked) >= (BOTH if study in BESIDE_LINEAR else {"ep"}):
+            beside = " and linear" if study in BESIDE_LINEAR else ""
+            rows.append(not_run(title, f"{study}.yaml with ep{beside}"))
         else:
             rows += [_on_its_data(claim, studies.data(study)) for claim in judge(studies)]
-    for title, study in OTHERS.items():
-        verdict = ELSEWHERE if studies.cells(study) else ABSENT
-        rows.append(replace(not_run(title, f"{study}.yaml"), verdict=verdict))
     return rows

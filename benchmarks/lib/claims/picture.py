@@ -34,9 +34,9 @@ def _draw_leads(axes: "Axes", encoders: Rows) -> None:
             [row["lead"] - row["low"] for row in rows],
             [row["high"] - row["lead"] for row in rows],
         ]
-        label = {"linear": "class token", "mean": "patches' mean"}[method]
+        label = {"linear": "linear", "mean": "linear on the patches' mean"}[method]
         axes.errorbar(values, places, xerr=spread, fmt="o", color=colour, capsize=3,
-                      label=f"EP - linear on the {label}")  # fmt: skip
+                      label=f"EP - {label}")  # fmt: skip
     axes.axvline(0.0, color="grey", linewidth=1)
     shown = [f"{name} weights" if name == "random" else name for name in names]
     axes.set_yticks(range(len(names)), shown)

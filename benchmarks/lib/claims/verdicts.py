@@ -45,6 +45,6 @@ def of_all(claim: str, paper: str, run: str, findings: Mapping[str, Finding]) ->
     return Claim(claim, paper, run, figure, verdict_of_all(findings.values()))
 
 
-def not_run(claim: str, what: str) -> Claim:
+def not_run(claim: str, what: str, *, paper: str = "-") -> Claim:
     """Return the row of a claim of which a study, or a part of it, has not been run."""
-    return Claim(claim, "-", f"studies/{what}", "-", ABSENT)
+    return Claim(claim, paper, f"studies/{what}", "-", ABSENT)

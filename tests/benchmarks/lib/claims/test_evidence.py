@@ -47,6 +47,16 @@ def test_the_interval_alone_is_the_verdict(low, high, verdict):
     assert Finding(0.2, low, high).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("finding", "text"),
+    [(Finding(0.86, 0.02, 1.7), "+0.86 [+0.02, +1.70]"),
+     (Finding(1, -0.04, 2), "+1.00 [-0.04, +2.00]"),
+     (Finding(1.23, 0.06, 2.0), "+1.2 [+0.1, +2.0]")],
+)  # fmt: skip
+def test_a_bound_that_decides_does_not_read_as_none(finding, text):
+    assert finding.text == text
+
+
 def test_a_claim_of_several_figures_holds_where_all_do_and_fails_where_one_does():
     above, below, unknown = Finding(1, 0.5, 2), Finding(-1, -2, -0.5), Finding(0, -1, 1)
     assert verdict_of_all([above, above]) == HOLDS

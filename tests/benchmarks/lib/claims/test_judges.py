@@ -8,9 +8,9 @@ import yaml
 
 from helpers.claims import cell, head_of, saved, write_maps
 from helpers.repository import ROOT
-from lib.claims import evidence, heads, judges
+from lib.claims import evidence, heads, judges, tuning
 from lib.claims.evidence import ABSENT, FAILS, HOLDS, OPEN, Cell, Studies, read_maps
-from lib.claims.judges import ELSEWHERE, OTHERS, all_claims
+from lib.claims.judges import all_claims
 from toolkit_probing.results.saved import SavedRun
 
 
@@ -39,11 +39,11 @@ def test_rivals_are_judged_on_every_encoder_the_front_on_the_masked_one(monkeypa
         cell(rows[1], encoder="without EP"),
     ])  # fmt: skip
     above = {text: item for text, item in found.items() if "EP is above each earlier" in text}
-    assert [*above] == [
-        "EP is above each earlier attentive probe that was judged (1 of 13)",
-        "EP is above each earlier attentive probe that was judged (2 of 13) on a SimCLR one too",
-        "EP is above each earlier attentive probe that was judged (1 of 13) on random weights too",
-    ]
+    assert [text.removeprefix("EP is above each earlier attentive probe that was ")
+            for text in above] == [
+        "judged (1 of 13)", "judged (2 of 13) on a SimCLR encoder too",
+        "judged (1 of 13) on random weights too",
+    ]  # fmt: skip
     assert [item.verdict for item in above.values()] == [HOLDS, FAILS, HOLDS]
     assert [item.run.split(",")[0] for item in above.values()] == ["MAE", "SimCLR", "random"]
     assert len([text for text in found if "judged pooling" in text]) == 2
@@ -133,13 +133,30 @@ def test_tuned_encoders_are_held_against_the_frozen_one(monkeypatch):
     assert stands.figure.startswith("least -23.3 [")
     assert stands.figure.endswith("(LoRA 4); 1 above, 1 below, 0 open")
     assert found["EP helps beside light tuning"].verdict == OPEN
-    assert found["EP helps beside light tuning"].figure.startswith("least +3.3 [")
+    assert found["EP helps beside light tuning"].figure.startswith("least +3.33 [+0.00, ")
     assert found["Light tuning helps beside EP"].verdict == HOLDS
     whole = pair(20, 58, tuning="everything", tune="full")  # not light
     assert judge(monkeypatch, ep_tuning=[frozen, whole, *tuned]) == found
     for cells in ([frozen], [frozen, whole], tuned):
         found = judge(monkeypatch, ep_tuning=cells)
         assert found["EP helps beside light tuning"].verdict == ABSENT
+
+
+def test_what_was_tuned_for_other_epochs_is_no_evidence_of_tuning(monkeypatch):
+    def pair(ep, epochs, **axes):
+        one = cell(saved("ep", ep, num_parameters=9), saved("linear", 20, num_parameters=7), **axes)
+        given = one.run.results
+        protocol = replace(given.protocol, overridden={"epochs": epochs})
+        run = SavedRun(Path(), replace(given, protocol=protocol))
+        run.__dict__["rows"] = one.run.rows
+        return replace(one, run=run)
+
+    cells = [pair(50, 15, tuning="frozen"), pair(30, 6, tuning="LoRA", lora_rank=1)]
+    found = judge(monkeypatch, ep_tuning=cells)
+    against = [text for text, item in found.items() if item.verdict == tuning.UNEQUAL]
+    assert against == ["EP on the frozen encoder is above a linear head on a tuned one",
+                       "Light tuning helps beside EP"]  # fmt: skip
+    assert found[tuning.BESIDE].verdict == HOLDS  # both sides are tuned alike
 
 
 def test_without_twins_nothing_is_said_of_diverse_pre_training(monkeypatch):
@@ -158,8 +175,13 @@ def test_all_labels_are_not_few(monkeypatch):
         for method, right in (("ep", 30 + bonus), ("linear", 30))
     ]
     few = judge(monkeypatch, ep_low_shot=[cell(*rows)])[judges.FEW]
-    assert few.run == "MAE, 5 shots, 2 draws, EP of 2 seeds: EP - linear"
+    assert few.run == "MAE, 5 shots of 2 draws (EP of 2 seeds): EP - linear"
     assert few.verdict == HOLDS
+    mean = saved("mean", 50, labels="5 shots", num_train=[15], draws=[0, 0, 1, 1], seeds=[0, 1] * 2)
+    found = judge(monkeypatch, ep_low_shot=[cell(*rows, mean)])
+    assert found[judges.FEW] == few
+    beside = found["EP is above linear probing of the patches' mean where labels are few"]
+    assert (beside.verdict, beside.figure.split(" [")[0]) == (OPEN, "least +0.00")
     assert judge(monkeypatch, ep_low_shot=[cell(*rows[:2])])[judges.FEW].verdict == ABSENT
 
 
@@ -172,7 +194,8 @@ def test_a_probe_that_was_not_run_ends_no_report(monkeypatch):
         text for text in verdicts if "k-NN" in text)].run  # fmt: skip
     alone = [cell(saved("ep", 50)), cell(saved("ep", 40), encoder="twin")]
     found = judge(monkeypatch, ep_pretraining=alone, ep_low_shot=alone, ep_layers=alone)
-    assert {item.verdict for text, item in found.items() if text not in OTHERS} == {ABSENT}
+    assert {item.verdict for item in found.values()} == {ABSENT}
+    assert found[judges.SEVEN].paper == judges.PAPER_OF_SEVEN
     assert found[judges.FEW].run == "studies/ep-low-shot.yaml with ep and linear"
 
 
@@ -235,13 +258,48 @@ def test_maps_lie_on_the_object_where_more_than_its_area_is_inside(inside, verdi
     write_maps(tmp_path / "ep-attention", [maps])
     (found,) = heads.maps_find_objects(Studies(tmp_path, "MAE"))
     assert found.verdict == verdict
+    assert "random" not in found.figure
     (other,) = heads.queries_specialise(Studies(tmp_path, "MAE"))
     assert other.verdict == ABSENT
 
 
-def test_what_was_run_is_not_called_not_run(monkeypatch):
-    other = [cell(saved("ep", 30), encoder="MIM")]
-    found = judge(monkeypatch, ep_benchmarks=other, ep_low_shot=other)
-    assert [found[claim].verdict for claim in OTHERS] == [ELSEWHERE]
-    few = found["EP keeps its lead where labels are few"]
+def test_benchmarks_are_counted_and_all_seven_are_all(monkeypatch):
+    def on(benchmark, right, **more):
+        rows = saved("ep", right), saved("linear", 20)
+        return cell(*rows, benchmark=benchmark, **more)
+
+    two = [on("CIFAR-100", 50), on("Food-101", 40), on("Food-101", 10, encoder="DINO")]
+    found = judge(monkeypatch, ep_benchmarks=two)
+    some = found["EP is above linear probing on every benchmark that was judged (2 of 7)"]
+    assert some.run == "MAE, CIFAR-100, Food-101: EP - linear"
+    assert some.figure.startswith("least +33.3 [")
+    assert some.figure.endswith("(Food-101); 2 above, 0 below, 0 open")
+    assert some.verdict == HOLDS
+    every = [on(name, 50) for name in judges.BENCHMARKS[:-1]]
+    found = judge(monkeypatch, ep_benchmarks=[*every, on(judges.BENCHMARKS[-1], 5)])
+    assert found["EP is above linear probing on all seven"].verdict == FAILS
+    named = yaml.safe_load((ROOT / "studies/ep-benchmarks.yaml").read_text())["parameters"]["data"]
+    assert tuple(named) == judges.BENCHMARKS
+
+
+def test_a_study_of_other_encoders_says_which_it_has(monkeypatch):
+    others = [cell(saved("ep", 30), encoder="MIM")]
+    few = judge(monkeypatch, ep_low_shot=others)[judges.FEW]
     assert (few.run, few.verdict) == ("studies/ep-low-shot.yaml of MAE; it has MIM", ABSENT)
+
+
+def test_rivals_without_ep_are_no_evidence(monkeypatch):
+    found = judge(monkeypatch, ep_rivals=[cell(saved("abmilp", 30))])
+    missing = found["EP beats every earlier attentive probe"]
+    assert (missing.run, missing.verdict) == ("studies/ep-rivals.yaml with ep", ABSENT)
+
+
+@pytest.mark.parametrize(("random", "verdict"), [(0.3, HOLDS), (0.5, OPEN), (0.7, FAILS)])
+def test_maps_that_random_weights_have_too_lie_on_no_object(random, verdict, tmp_path):
+    def head(inside):
+        return head_of("ep", 8, inside=(inside - 0.05, inside, inside + 0.05), area=(0.2, 0.2, 0.2))
+
+    write_maps(tmp_path / "ep-attention", [head(0.5)], random=[head(random)])
+    (found,) = heads.maps_find_objects(Studies(tmp_path, "MAE"))
+    assert found.verdict == verdict
+    assert f"EP on random weights {random:.3f} [" in found.figure
