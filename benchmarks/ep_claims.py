@@ -23,6 +23,7 @@ from lib.claims.judges import ALL_LABELS, CLAIMS, all_claims
 from lib.claims.picture import draw
 from lib.claims.tables import encoders_table, maps_table, other_rows, rivals_tables
 from lib.harness import RESULTS, write_report
+from lib.pretraining import doubts
 from toolkit_common.console import console
 from toolkit_common.errors import InputError
 from toolkit_common.runs.files import read_json
@@ -188,6 +189,7 @@ def describe(folder: Path) -> str:
         f"{given['objective']}: {given['depth']} blocks of {given['width']}, {given['image_size']} "
         f"px in patches of {given['patch_size']}, {given['epochs']} epochs of "
         f"{provenance['steps'] // given['epochs'] * given['batch_size']:,} images{figures}."
+        + (f" **{doubt}.**" if (doubt := doubts(checks)) else "")
     )
 
 

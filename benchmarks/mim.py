@@ -7,7 +7,7 @@
 What `ep_claims` compares; no pre-training to build upon. The training split is learned, images are
 held in memory as bytes. A run that was stopped goes on with the same command, to the same weights.
 On a GPU take a ViT-S and more pixels: --image-size 96 --patch-size 8 --width 384 --depth 12
---heads 6 --batch-size 1024 --epochs 400. It ends with an exported encoder and `checks.json`: MAE's
+--heads 6 --batch-size 1024 --epochs 40. It ends with an exported encoder and `checks.json`: MAE's
 loss on held-out images beside that of predicting each patch's mean, and linear probing beside that
 of random weights.
 """
@@ -29,7 +29,7 @@ from lib.objectives import (
     normalised_patches,
     positions,
 )
-from lib.pretraining import Work, train_
+from lib.pretraining import Work, doubts, train_
 from toolkit_common.backbones.contract import Card
 from toolkit_common.backbones.exported import export_encoder
 from toolkit_common.backbones.ids import parse_backbone_id
@@ -72,6 +72,8 @@ def main() -> None:
     write_json(folder / "checks.json", checks)
     for name, value in checks.items():
         console.print(f"{name}: {value:.4g}", markup=False)
+    if doubt := doubts(checks):
+        console.print(doubt, style="bold red", markup=False)
 
 
 def read_arguments(words: list[str] | None = None) -> argparse.Namespace:

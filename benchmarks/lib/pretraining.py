@@ -6,6 +6,7 @@ all there is to save.
 
 import argparse
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from toolkit_common.training.schedules import set_lr_, warmup_cosine
 WARMUP = 0.05  # of all steps
 WEIGHT_DECAY, BETAS = 0.05, (0.9, 0.95)  # MAE, table 8
 SAVE_EVERY_S = 60.0
+FAR_BELOW = 0.8  # of the loss of predicting the mean: what has learned stays below
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,18 @@ def normalise(pixels: Tensor, preprocess: Preprocess) -> Tensor:
         for item in (preprocess.mean, preprocess.std)
     )
     return (pixels - mean) / std
+
+
+def doubts(checks: Mapping[str, float]) -> str:
+    """Return whether the checks of an encoder say that it has learned nothing; empty if not."""
+    linear, random = (
+        checks.get(f"linear probing, top-1, {name}") for name in ("trained", "random")
+    )
+    loss = checks.get("held-out loss of masked patches")
+    mean = checks.get("held-out loss of predicting the mean")
+    found = []
+    if linear is not None and random is not None and linear <= random:
+        found.append("linear probing is not above that of random weights")
+    if loss is not None and mean is not None and loss > FAR_BELOW * mean:
+        found.append("hidden patches are hardly better inferred than by their mean")
+    return f"IT HAS NOT LEARNED: {', '.join(found)}" if found else ""

@@ -103,6 +103,27 @@ def test_held_out_images_are_drawn_of_all_classes():
     assert np.array_equal(np.sort(mim.drawn(rows, 4096, 0)), rows)
 
 
+LIKE_RANDOM = "linear probing is not above that of random weights"
+LIKE_MEAN = "hidden patches are hardly better inferred than by their mean"
+
+
+@pytest.mark.parametrize(
+    ("trained", "loss", "doubt"),
+    [
+        (0.5, 0.5, ""),
+        (0.3, 0.5, f"IT HAS NOT LEARNED: {LIKE_RANDOM}"),
+        (0.5, 0.9, f"IT HAS NOT LEARNED: {LIKE_MEAN}"),
+        (0.3, 0.9, f"IT HAS NOT LEARNED: {LIKE_RANDOM}, {LIKE_MEAN}"),
+    ],
+)
+def test_what_has_learned_nothing_is_said(trained, loss, doubt):
+    linear = {"linear probing, top-1, trained": trained, "linear probing, top-1, random": 0.3}
+    losses = {"held-out loss of masked patches": loss, "held-out loss of predicting the mean": 1.0}
+    assert pretraining.doubts(linear | losses) == doubt
+    if loss < 0.8:
+        assert pretraining.doubts(linear) == doubt  # of twins there is no such loss
+
+
 def test_a_probe_that_fails_is_no_check(tmp_path, capsys):
     (tmp_path / "run/encoder").mkdir(parents=True)
     (tmp_path / "run/encoder/encoder.json").write_text('{"provenance": {}}')
