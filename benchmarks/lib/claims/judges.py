@@ -170,8 +170,8 @@ def few_labels(studies: Studies) -> Iterator[Claim]:
         yield not_run(FEW, "ep-low-shot.yaml with shots, or shares below 1")
         return
     eps = {labels: find(cells, name, "ep", labels=labels) for labels in few}
-    which = ", ".join(
-        f"{labels} of {counted(len({*ep.row.draws}), 'draw')} ({seeded(ep)})"
+    which = "; ".join(
+        f"{labels} of {counted(len({*ep.row.draws}), 'draw')}, {seeded(ep)}"
         for labels, ep in eps.items()
     )
     for method, what in _vectors(cells, name):

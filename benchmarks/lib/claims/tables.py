@@ -7,6 +7,7 @@ from lib.claims.evidence import Cell, Studies, contrast, find, gain, methods_of,
 from lib.claims.judges import POOLED
 from toolkit_probing.results.saved import SavedRow
 
+BASES = ("linear", "mean")
 VECTORS = ("linear", "mean", "logreg", "knn")
 Rows = list[dict[str, Any]]
 SHOWN = {  # statistic of maps -> its column
@@ -62,35 +63,36 @@ def line(row: SavedRow, ep: SavedRow, encoder: str) -> dict[str, Any]:
 
 
 def other_rows(studies: Studies) -> Rows:
-    """Return EP against linear probing by labels and layer, and EP by its queries."""
+    """Return EP against both linear probes by labels and layer, and EP by its queries."""
     rows: Rows = []
     for study, field in (("ep-low-shot", "labels"), ("ep-layers", "layer"), ("ep-queries", "")):
         for cell in studies.cells(study):
-            if cell.step == "widths-of-ep":
-                continue
-            linear = [saved for saved in cell.run.rows.values() if saved.row.method == "linear"]
-            rows += [
-                other_row(cell, saved, linear, field)
-                for saved in cell.run.rows.values()
-                if saved.row.method == "ep" and linear
-            ]
+            saved = [*cell.run.rows.values()] if cell.step != "widths-of-ep" else []
+            bases = [item for item in saved if item.row.method in BASES]
+            eps = [item for item in saved if item.row.method == "ep"] if bases else []
+            rows += [other_row(cell, ep, bases, field) for ep in eps]
     return rows
 
 
-def other_row(cell: Cell, ep: SavedRow, linear: Sequence[SavedRow], field: str) -> dict[str, Any]:
-    """Return a row of EP beside linear probing of the same labels and layer."""
-    base = next(
-        item for item in linear
+def other_row(cell: Cell, ep: SavedRow, bases: Sequence[SavedRow], field: str) -> dict[str, Any]:
+    """Return a row of EP beside linear probes of the same labels and layer."""
+    alike = {
+        item.row.method: item for item in bases
         if not field or getattr(item.row, field) == getattr(ep.row, field)
-    )  # fmt: skip
-    queries = ep.row.options["num_queries"]
+    }  # fmt: skip
+    at = (
+        f"{field} {getattr(ep.row, field)}" if field else f"queries {ep.row.options['num_queries']}"
+    )
+    beside = [alike.get(name) for name in BASES]
     return {
         "encoder": str(cell.values["encoder"]),
-        "by": f"{field} {getattr(ep.row, field)}" if field else f"queries {queries}",
+        "by": at,
         "EP, %": contrast((1.0, ep)).value,
-        "linear, %": contrast((1.0, base)).value,
-        "EP - linear, points": gain(ep, base).text,
-    }
+        **{f"{name}, %": "-" if base is None else contrast((1.0, base)).value
+           for name, base in zip(BASES, beside, strict=True)},
+        **{f"EP - {name}, points": "-" if base is None else gain(ep, base).text
+           for name, base in zip(BASES, beside, strict=True)},
+    }  # fmt: skip
 
 
 def maps_table(studies: Studies) -> Rows:

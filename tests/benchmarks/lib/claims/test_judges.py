@@ -175,7 +175,7 @@ def test_all_labels_are_not_few(monkeypatch):
         for method, right in (("ep", 30 + bonus), ("linear", 30))
     ]
     few = judge(monkeypatch, ep_low_shot=[cell(*rows)])[judges.FEW]
-    assert few.run == "MAE, 5 shots of 2 draws (EP of 2 seeds): EP - linear"
+    assert few.run == "MAE, 5 shots of 2 draws, EP of 2 seeds: EP - linear"
     assert few.verdict == HOLDS
     mean = saved("mean", 50, labels="5 shots", num_train=[15], draws=[0, 0, 1, 1], seeds=[0, 1] * 2)
     found = judge(monkeypatch, ep_low_shot=[cell(*rows, mean)])
