@@ -31,3 +31,28 @@ main()
     command = [sys.executable, "-c", code, "doctor", *(["--help"] if module == "rich" else [])]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.slow
+def test_an_interrupt_that_an_import_swallowed_is_not_forgotten() -> None:
+    code = """
+import os, signal, sys
+
+class Swallowing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer" and sys.modules.get("toolkit_common.cli.app"):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except KeyboardInterrupt:
+                pass
+        if name == "torch":  # of the command itself, later
+            raise ImportError("in pieces")
+
+sys.meta_path.insert(0, Swallowing())
+from toolkit_common.__main__ import main
+
+main()
+"""
+    command = [sys.executable, "-c", code, "backbones", "list"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

@@ -26,12 +26,7 @@ from typing_extensions import override
 
 from toolkit_common.cli.help import shape_help_
 from toolkit_common.errors import InputError
-from toolkit_common.launched import (
-    EXIT_INTERRUPTED,
-    end_as_ctrl_c_does,
-    is_main_process,
-    was_interrupted,
-)
+from toolkit_common.launched import EXIT_INTERRUPTED, is_main_process, was_interrupted
 from toolkit_common.outside import failure_of
 from toolkit_common.printable import one_line, printable, shell_line, shortened
 from toolkit_common.registry import did_you_mean
@@ -317,8 +312,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C, SIGTERM and SIGHUP end it with a line and exit code 130."""
-    end_as_ctrl_c_does()
+    """Run the command line, in a process that hears its interrupts (`toolkit_common.__main__`)."""
     try:
         with _interrupts_told():
             _run()
