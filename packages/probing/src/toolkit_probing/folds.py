@@ -16,7 +16,7 @@ from toolkit_common.console import console
 from toolkit_common.data.dataset import ImageData
 from toolkit_common.data.splits import splits_table
 from toolkit_common.features.extract import Extracted
-from toolkit_common.runs.facts import FOLD_PREFIX
+from toolkit_common.runs.facts import FOLD_PREFIX, SETTINGS
 from toolkit_common.runs.files import sha256_of_text
 from toolkit_common.runs.folder import RunFolder, choose_run_folder
 from toolkit_common.training.distributed import on_main, own_accelerator
@@ -111,7 +111,7 @@ def _of_fold(
         {**whole.sources, "fold": "one of all folds"},
     )
     folder = run.path / f"{FOLD_PREFIX}{fold}"
-    goes_on = invocation.resume and (folder / "config.yaml").exists()
+    goes_on = invocation.resume and (folder / SETTINGS).exists()
     return replace(invocation, resolved=resolved, output=folder, resume=goes_on, overwrite=False)
 
 

@@ -175,7 +175,7 @@ def read_description(path: Path) -> Description:
     if left_out:
         raise InputError(f"{file} is damaged: preprocess has no {min(left_out)}")
     described: _File = checked(_File, content, f"{file} is damaged")
-    # Of format 1 nobody has written one: that has it was made so, to be believed.
+    # Files of format 1 have none; one that has it is to be what it says as well.
     if (described.format > 1 or "sha256" in content) and content != sealed(content):
         raise InputError(
             f"{file} is damaged: its sha256 is not that of what it says; export it again"
