@@ -1,6 +1,7 @@
 """Claims on EP's head itself, its queries, the width of its value map, its maps; of `judges`."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lib.claims.evidence import (
@@ -79,20 +80,17 @@ def widths_matter(studies: Studies) -> Iterator[Claim]:
 
 def queries_specialise(studies: Studies) -> Iterator[Claim]:
     """Overlap of EP's maps against those of the heads of cross-attention."""
-    heads = read_maps(studies.folder / "ep-attention", studies.masked)
-    by_name = {(head["method"], head["num_queries"]): head["statistics"] for head in heads}
-    if not {("ep", FEW_MAPS), ("mhca", FEW_MAPS)} <= set(by_name):
+    ep, other = (_statistics(studies, studies.masked, method) for method in ("ep", "mhca"))
+    if not ep or not other:
         yield not_run(DIFFER, f"ep-attention.yaml, EP and MHCA of {FEW_MAPS} queries")
         return
-    ep, other = by_name["ep", FEW_MAPS], by_name["mhca", FEW_MAPS]
-    (low, high), (least, most) = ep["overlap"]["ci"], other["overlap"]["ci"]
+    (low, high), (least, most) = _interval(ep["overlap"]), _interval(other["overlap"])
     yield Claim(
         DIFFER,
         "maps are complementary; against cross-attention is our question",
         f"{studies.masked}, {FEW_MAPS} queries, a head each: overlap of two maps, EP and MHCA "
         "(alike: 1)",
-        f"EP {ep['overlap']['mean']:.3f} [{low:.3f}, {high:.3f}], MHCA "
-        f"{other['overlap']['mean']:.3f} [{least:.3f}, {most:.3f}]; effective queries "
+        f"EP {_text(ep['overlap'])}, MHCA {_text(other['overlap'])}; effective queries "
         f"{ep['effective_queries']['mean']:.2f} and {other['effective_queries']['mean']:.2f}",
         HOLDS if high < least else FAILS if low > most else OPEN,
     )
@@ -103,30 +101,40 @@ def maps_find_objects(studies: Studies) -> Iterator[Claim]:
 
     What lies in the middle of most images is met by maps of random weights too.
     """
-    inside, area = (_of_ep(studies, studies.masked, name) for name in ("inside", "area"))
-    if not inside or not area:
+    ep = _statistics(studies, studies.masked, "ep")
+    if "inside" not in ep:
         yield not_run(OBJECT, "ep-attention.yaml with masks")
         return
-    random = next(filter(None, (_of_ep(studies, name, "inside") for name in RANDOM)), None)
-    others = {"area": area, "EP on random weights": random}
-    known = {name: other for name, other in others.items() if other}
-    low, high = inside["ci"]
+    others = {"area": ep["area"]}
+    for name in RANDOM:
+        if "inside" in (random := _statistics(studies, name, "ep")):
+            others["EP on random weights"] = random["inside"]
+    low, high = _interval(ep["inside"])
+    bounds = [_interval(other) for other in others.values()]
     yield Claim(
         OBJECT,
         "maps of images; a figure for it is our question",
         f"{studies.masked}, {FEW_MAPS} queries, a head each: share of attention inside masks, and "
         "their area",
-        ", ".join(f"{name} {other['mean']:.3f} [{other['ci'][0]:.3f}, {other['ci'][1]:.3f}]"
-                  for name, other in {"EP": inside, **known}.items()),
-        HOLDS if all(low > other["ci"][1] for other in known.values())
-        else FAILS if any(high < other["ci"][0] for other in known.values()) else OPEN,
+        ", ".join(f"{name} {_text(each)}" for name, each in {"EP": ep["inside"], **others}.items()),
+        HOLDS if all(low > most for _, most in bounds)
+        else FAILS if any(high < least for least, _ in bounds) else OPEN,
     )  # fmt: skip
 
 
-def _of_ep(studies: Studies, encoder: str, statistic: str) -> dict[str, Any] | None:
-    """Return a statistic of an encoder's maps of EP, if it was counted."""
+def _statistics(studies: Studies, encoder: str, method: str) -> Mapping[str, Any]:
+    """Return what was counted on a method's maps of few queries; nothing where none was."""
     for head in read_maps(studies.folder / "ep-attention", encoder):
-        if (head["method"], head["num_queries"]) == ("ep", FEW_MAPS):
-            counted: dict[str, Any] | None = head["statistics"].get(statistic)
-            return counted
-    return None
+        if (head["method"], head["num_queries"]) == (method, FEW_MAPS):
+            return dict(head["statistics"])
+    return {}
+
+
+def _interval(estimate: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the bounds of a statistic; of too few images any value may be it."""
+    low, high = estimate["ci"] or (-math.inf, math.inf)
+    return low, high
+
+
+def _text(estimate: Mapping[str, Any]) -> str:
+    return "{:.3f} [{:.3f}, {:.3f}]".format(estimate["mean"], *_interval(estimate))

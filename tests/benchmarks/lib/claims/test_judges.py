@@ -303,3 +303,17 @@ def test_maps_that_random_weights_have_too_lie_on_no_object(random, verdict, tmp
     (found,) = heads.maps_find_objects(Studies(tmp_path, "MAE"))
     assert found.verdict == verdict
     assert f"EP on random weights {random:.3f} [" in found.figure
+
+
+def test_maps_of_too_few_images_for_an_interval_cannot_be_told(tmp_path):
+    few = [head_of(method, 8, overlap=(0.1, value, 0.9), inside=(0.1, value, 0.9),
+                   area=(0.1, 0.3, 0.4), effective_queries=(1.0, 2.0, 3.0))
+           for method, value in (("ep", 0.2), ("mhca", 0.8))]  # fmt: skip
+    for head in few:
+        for statistic in head["statistics"].values():
+            statistic["ci"] = None
+    write_maps(tmp_path / "ep-attention", few)
+    for judge_maps in (heads.queries_specialise, heads.maps_find_objects):
+        (found,) = judge_maps(Studies(tmp_path, "MAE"))
+        assert found.verdict == OPEN
+        assert found.figure.startswith("EP 0.200 [-inf, inf], ")
