@@ -54,6 +54,18 @@ def test_names_say_what_tells_rows_apart_and_no_more(runs):
     assert len(set(several)) == len(several)
 
 
+def test_runs_of_one_encoder_are_named_only_where_their_methods_do_not_tell(runs):
+    (run,) = build_report([runs / "b"], metrics=["top1"]).runs
+    both = run.results.rows
+    parts = [replace(run, results=replace(run.results, rows=[row])) for row in both]
+    assert entries.labels_of(parts) == ["", ""]
+    assert entries.labels_of([parts[0], run]) != ["", ""]  # a method of both
+    other = replace(parts[1].results.backbone, id="timm:another")
+    assert entries.labels_of([
+        parts[0], replace(parts[1], results=replace(parts[1].results, backbone=other))
+    ]) != ["", ""]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_differences_are_those_of_every_pair_with_holm_over_all(runs):
     items = entries_at(runs / "a")

@@ -109,9 +109,16 @@ def _entry(
 
 
 def labels_of(runs: Sequence[SavedRun]) -> list[str]:
-    """Return what tells runs apart, nothing of one."""
-    if len(runs) == 1:
-        return [""]
+    """Return what tells rows of runs apart, nothing of one run or where their methods do."""
+    methods = [method for run in runs for method in {row.method for row in run.results.rows}]
+    first = runs[0].results
+    are_alike = all(
+        (each.data, each.protocol, each.backbone.id, each.backbone.random_weights)
+        == (first.data, first.protocol, first.backbone.id, first.backbone.random_weights)
+        for each in (run.results for run in runs)
+    )
+    if len(runs) == 1 or (are_alike and len(set(methods)) == len(methods)):
+        return [""] * len(runs)
     return names_of(runs)
 
 
