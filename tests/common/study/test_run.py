@@ -111,7 +111,11 @@ def test_what_was_done_before_is_no_result_of_a_cell_that_is_to_be_done_again():
     assert set(outcome.failed) == {f"train/encoder=good,fold={fold}" for fold in range(3)}
 
 
-def test_an_interrupted_cell_has_not_failed(capsys):
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("", "interrupted: exit code 130"), ("interrupted: go on\n", "interrupted: go on")],
+)
+def test_an_interrupted_cell_has_not_failed(said, told, capsys):
     class Waits(Ended):
         def poll(self) -> int | None:
             return self.code if self.asked else None
@@ -123,13 +127,16 @@ def test_an_interrupted_cell_has_not_failed(capsys):
 
     class Slow(InProcess):
         def start(self, words, log):
+            if said:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.write_text(said)
             signal.raise_signal(signal.SIGINT)
             return Waits(130)
 
     with pytest.raises(KeyboardInterrupt):
         run(executor=Slow())
     printed = capsys.readouterr().err
-    assert "train/encoder=good,fold=0: interrupted: exit code 130" in printed
+    assert f"train/encoder=good,fold=0: {told}\n" in printed
     assert "FAILED" not in printed
 
 

@@ -171,7 +171,9 @@ class _Runner:
                 continue
             why = NO_RESULT if code == 0 else _why(log, code)
             if is_interrupted:
-                ended.append((cell, f"interrupted: {why}"))
+                # A command that heard it says so itself.
+                told = why if why.startswith("interrupted") else f"interrupted: {why}"
+                ended.append((cell, told))
                 continue
             self.outcome.failed[name] = why
             ended.append((cell, f"FAILED: {why} (see {log})"))
